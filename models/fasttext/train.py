@@ -1,0 +1,123 @@
+"""Training fastText in a process of its own, whose result is checked.
+
+The library ends the process on some settings (SIGFPE), waits for ever on others, and keeps its
+random state between trainings: so each training gets a fresh process.
+"""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from models.errors import ModelError
+from models.fasttext import library
+from models.fasttext.format import check_finite, read_layout
+
+_PROGRESS = re.compile(rb"Progress:\s+([\d.]+)%")
+
+
+@dataclass(frozen=True)
+class Training:
+    """The settings of one training, under fastText's own meaning of them.
+
+    Attributes:
+        model: "skipgram" or "cbow".
+        dim: length of a vector.
+        epoch: passes over the corpus.
+        min_count: occurrences below which a word gets no row of its own.
+        window: words to each side that count as context.
+        minn, maxn: shortest and longest n-gram, in characters; both 0: none.
+        bucket: rows for n-grams.
+        threads: with one, the same corpus gives the same model; the library takes no seed.
+    """
+
+    model: Literal["skipgram", "cbow"] = "skipgram"
+    dim: int = 100
+    epoch: int = 5
+    min_count: int = 5
+    window: int = 5
+    minn: int = 3
+    maxn: int = 6
+    bucket: int = 2_000_000
+    threads: int = 1
+
+
+def train(
+    corpus: Path,
+    out: Path,
+    training: Training,
+    progress: Callable[[float], None] = lambda _share: None,
+) -> None:
+    """Train a model on a file of lines of space-separated tokens, and write it to `out`.
+
+    Args:
+        corpus: UTF-8, one text a line.
+        out: the .bin file to write; it is there only if training went well.
+        training: the settings.
+        progress: called with the share that is done, 0 to 1.
+
+    Raises:
+        ModelError: the settings are impossible, or the process failed, or the model holds values
+            that are not finite.
+    """
+    if training.threads < 1 or training.dim < 1 or training.minn > training.maxn:
+        raise ModelError(f"impossible training settings: {training}")
+    unchecked = out.with_name(out.name + ".unchecked")
+    job = json.dumps({"corpus": str(corpus), "out": str(unchecked), **asdict(training)})
+    try:
+        _run(job, progress)
+        layout = read_layout(unchecked)
+        check_finite(unchecked, layout)
+        unchecked.rename(out)
+    finally:
+        unchecked.unlink(missing_ok=True)
+
+
+def _run(job: str, progress: Callable[[float], None]) -> None:
+    command = [sys.executable, "-m", "models.fasttext.train", job]
+    root = str(Path(__file__).resolve().parents[2])
+    with subprocess.Popen(  # noqa: S603 - our own module
+        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd=root
+    ) as process:
+        assert process.stderr is not None  # noqa: S101 - for the type checker
+        tail = b""
+        try:
+            while chunk := process.stderr.read1(4096):
+                tail = (tail + chunk)[-4000:]
+                if shares := _PROGRESS.findall(tail):
+                    progress(float(shares[-1]) / 100)
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode < 0:
+        name = signal.Signals(-process.returncode).name
+        raise ModelError(f"fastText's training was ended by {name}; too little memory for it?")
+    if process.returncode:
+        last = tail.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
+        raise ModelError(f"fastText's training failed: {last[0]}")
+
+
+def _main(job: str) -> None:
+    settings = json.loads(job)
+    library.train(
+        Path(settings["corpus"]),
+        Path(settings["out"]),
+        model=settings["model"],
+        dim=settings["dim"],
+        epoch=settings["epoch"],
+        minCount=settings["min_count"],
+        ws=settings["window"],
+        minn=settings["minn"],
+        maxn=settings["maxn"],
+        bucket=settings["bucket"],
+        thread=settings["threads"],
+    )
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1])

@@ -1,0 +1,196 @@
+"""Reading a catalogue: Parquet, CSV or JSON Lines, its columns mapped and checked."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.config import CatalogueSection
+from pipeline.errors import InputError, UsageError
+from pipeline.store import spark_path
+from pipeline.tables import ITEMS
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame, SparkSession
+
+CORRUPT = "_corrupt_record"
+# Whether a row has a price or stock that is no number, and so becomes null.
+NUMBERS_LOST = "numbers_lost"
+_ENDINGS = {
+    ".parquet": "parquet",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+}
+_COMPRESSED = {".gz", ".bz2", ".zst", ".snappy", ".lz4"}
+_WHOLE_NUMBERS = {"tinyint", "smallint", "int", "bigint"}
+
+
+def files(section: CatalogueSection) -> list[Path]:
+    """The catalogue's files, sorted; those that Spark passes over (`_x`, `.x`) are left out.
+
+    Raises:
+        InputError: there is none.
+    """
+    if "://" in section.path:
+        raise UsageError(f"catalogue.path {section.path}: only a file system's paths are supported")
+    path = Path(section.path)
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise InputError(f"catalogue.path {path}: no such file; check [catalogue] path")
+    found = sorted(
+        file
+        for file in path.rglob("*")
+        if file.is_file() and not any(p[0] in "_." for p in file.relative_to(path).parts)
+    )
+    if not found:
+        raise InputError(f"catalogue.path {path}: the folder holds no file")
+    return found
+
+
+def identity(section: CatalogueSection) -> list[list[object]]:
+    """What tells one state of the catalogue's files from another: names, sizes, times.
+
+    Raises:
+        InputError: there is no file.
+    """
+    stats = [(file, file.stat()) for file in files(section)]
+    return [[str(file), stat.st_size, stat.st_mtime_ns] for file, stat in stats]
+
+
+def format_of(section: CatalogueSection) -> str:
+    """The format as set, or as the files' names tell.
+
+    Raises:
+        UsageError: the names don't tell, or tell of two.
+    """
+    if section.format != "auto":
+        return section.format
+    found = set()
+    for file in files(section):
+        endings = [ending for ending in file.suffixes if ending.lower() not in _COMPRESSED]
+        found.add(_ENDINGS.get(endings[-1].lower() if endings else "", ""))
+    if len(found) != 1 or "" in found:
+        raise UsageError(
+            f"catalogue.path {section.path}: the format can't be told from the files' names; "
+            "set catalogue.format to parquet, csv or jsonl"
+        )
+    return found.pop()
+
+
+def read(spark: "SparkSession", section: CatalogueSection) -> "DataFrame":
+    """The catalogue as its files have it; rows that can't be read fill only CORRUPT.
+
+    Raises:
+        InputError: the files are not of the format.
+    """
+    from pyspark.errors import PySparkException
+
+    kind = format_of(section)
+    readers = {"parquet": _read_parquet, "csv": _read_csv, "jsonl": _read_jsonl}
+    try:
+        return readers[kind](spark, section)
+    except PySparkException as error:
+        first = str(error).splitlines()[0][:300]
+        raise InputError(f"catalogue.path {section.path}: can't be read as {kind}: {first}") from error
+
+
+def _source(section: CatalogueSection) -> str:
+    return spark_path(Path(section.path))
+
+
+def _read_parquet(spark: "SparkSession", section: CatalogueSection) -> "DataFrame":
+    return spark.read.option("mergeSchema", "true").parquet(_source(section))
+
+
+def _read_csv(spark: "SparkSession", section: CatalogueSection) -> "DataFrame":
+    from pyspark.sql.types import StringType, StructType
+
+    delimiter = "\t" if section.path.endswith((".tsv", ".tsv.gz")) else section.delimiter
+    reader = spark.read.options(
+        header="true",
+        multiLine="true",
+        quote='"',
+        escape='"',
+        sep=delimiter,
+        encoding=section.encoding,
+        mode="PERMISSIVE",
+        enforceSchema="false",
+        columnNameOfCorruptRecord=CORRUPT,
+    )
+    names = reader.csv(_source(section)).columns
+    if not names:
+        raise InputError(f"catalogue.path {section.path}: the file is empty; a header is needed")
+    schema = StructType()
+    for name in [*names, CORRUPT]:
+        schema = schema.add(name, StringType())
+    return reader.schema(schema).csv(_source(section))
+
+
+def _read_jsonl(spark: "SparkSession", section: CatalogueSection) -> "DataFrame":
+    reader = spark.read.options(
+        primitivesAsString="true",
+        mode="PERMISSIVE",
+        columnNameOfCorruptRecord=CORRUPT,
+        encoding=section.encoding,
+        lineSep="\n",
+    )
+    frame = reader.json(_source(section))
+    # Spark refuses queries on the corrupt column alone when the schema was inferred.
+    return reader.schema(frame.schema).json(_source(section))
+
+
+def columns(frame: "DataFrame", section: CatalogueSection) -> "list[Column]":
+    """The columns of the items table, out of the catalogue's, and NUMBERS_LOST.
+
+    Raises:
+        InputError: naming every column that is missing or can't be used.
+    """
+    from pyspark.sql import functions as F
+
+    kinds = {name: kind for name, kind in frame.dtypes if name != CORRUPT}
+    problems = [
+        f"catalogue.columns.{name}: unknown; known are {', '.join(ITEMS)}"
+        for name in section.columns
+        if name not in ITEMS
+    ]
+    chosen: list[Column] = []
+    lost = F.lit(False)
+    for name, wanted in ITEMS.items():
+        source = section.columns.get(name, name)
+        if source in kinds:
+            problem = _misfit(name, kinds[source])
+            if problem:
+                problems.append(f"column {source} (for {name}): {problem}")
+            column = frame[f"`{source.replace('`', '``')}`"]
+            cast = column.try_cast(wanted)
+            if wanted == "double":
+                lost = lost | (~blank(column.cast("string")) & cast.isNull())
+            chosen.append(cast.alias(name))
+        elif name in section.columns or name in ("item_id", "title"):
+            problems.append(f"column {source} (for {name}) is missing")
+        else:
+            chosen.append(F.lit(None).cast(wanted).alias(name))
+    if problems:
+        raise InputError(
+            f"catalogue.path {section.path}: {'; '.join(problems)}. "
+            f"It has: {', '.join(kinds)}. Map them with [catalogue] columns"
+        )
+    return [*chosen, lost.alias(NUMBERS_LOST)]
+
+
+def _misfit(name: str, kind: str) -> str:
+    if name in ("item_id", "group_id", "category"):
+        return "" if kind == "string" or kind in _WHOLE_NUMBERS else f"{kind}, not string or integer"
+    if ITEMS[name] == "double":
+        numeric = kind in _WHOLE_NUMBERS | {"string", "double", "float", "boolean"}
+        return "" if numeric or kind.startswith("decimal") else f"{kind}, not a number"
+    return "" if kind == "string" else f"{kind}, not string"
+
+
+def blank(column: "Column") -> "Column":
+    """Whether a text is null or white space only, of any script."""
+    from pyspark.sql import functions as F
+
+    return column.isNull() | F.regexp_like(column, F.lit(r"(?U)\A\s*\z"))

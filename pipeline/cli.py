@@ -1,0 +1,128 @@
+"""The command `nitamono`: `run`, and one verb a stage."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from pipeline import __version__, config
+from pipeline.errors import NitamonoError, UsageError
+from pipeline.runner import Runner, check_run_id, new_run_id
+from pipeline.progress import Progress
+from pipeline.stages import CHAIN, NAMES
+from pipeline.store import Store
+from pipeline import summary
+
+_STAGE_HELP = {
+    "ingest": "read the catalogue; good rows become items, bad ones go to quarantine",
+    "tokenize": "clean the items' text and cut it into tokens",
+    "train": "train the model on the tokens, or take the one given as model.path",
+    "embed": "give every item a vector",
+    "index": "cut the vectors into lists",
+    "neighbors": "find each item's nearest others, and measure recall",
+    "publish": "write the similar-item table, check it, and point LATEST at it",
+}
+_INTERRUPTED = 130
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports wrong usage like every other failure: one last line that says what to do."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see {self.prog} --help")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the command line."""
+    top = _Parser(
+        prog="nitamono",
+        description="Similar-item tables for large catalogues, from titles and descriptions.",
+        epilog="exit codes: 0 done; 2 wrong usage or config; 3 bad input, nothing published; "
+        "4 the gate held the table back; 5 a stage failed",
+    )
+    top.add_argument("--version", action="version", version=f"nitamono {__version__}")
+    verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
+    run = _verb(verbs, "run", "run every stage that is not done yet, and publish the table")
+    run.add_argument("--from", dest="first", choices=NAMES, default=NAMES[0], metavar="STAGE",
+                     help="start here; what comes before must be done")  # fmt: skip
+    run.add_argument("--to", dest="last", choices=NAMES, default=NAMES[-1], metavar="STAGE",
+                     help="stop after this stage")  # fmt: skip
+    run.add_argument("--dry-run", action="store_true", help="say what would run, and why")
+    run.add_argument("--retrain", action="store_true",
+                     help="train a new model instead of using the store's current one")  # fmt: skip
+    for stage in CHAIN:
+        _verb(verbs, stage.NAME, _STAGE_HELP[stage.NAME])
+    return top
+
+
+def _verb(
+    verbs: "argparse._SubParsersAction[_Parser]", name: str, text: str
+) -> argparse.ArgumentParser:
+    verb = verbs.add_parser(
+        name,
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        epilog=f"example: nitamono {name} --config nitamono.toml --set neighbors.k=20",
+    )
+    verb.add_argument("--config", required=True, metavar="FILE", help="the config, a TOML file")
+    verb.add_argument("--set", dest="assignments", action="append", default=[],
+                      metavar="SECTION.KEY=VALUE",
+                      help="change a setting; may be repeated")  # fmt: skip
+    verb.add_argument("--run-id", metavar="NAME", help="the run's name; else the time of its start")
+    return verb
+
+
+def execute(arguments: Sequence[str] | None = None) -> None:
+    """Do what the command line says.
+
+    Raises:
+        NitamonoError: what went wrong.
+    """
+    given = parser().parse_args(arguments)
+    settings = config.load(given.config, given.assignments)
+    progress = Progress()
+    runner = Runner(settings, check_run_id(given.run_id or new_run_id()), progress)
+    first = last = given.verb
+    if given.verb == "run":
+        first, last = given.first, given.last
+        if NAMES.index(first) > NAMES.index(last):
+            raise UsageError(f"--from {first} comes after --to {last}")
+        if given.dry_run:
+            _print(f"{name:<10}  {what}" for name, what in runner.plan())
+            return
+    outcome = runner.run(first, last, retrain=given.verb == "run" and given.retrain)
+    if last == NAMES[-1]:
+        _print(summary.lines(Store(settings.store.path), outcome))
+    else:
+        _print(
+            f"{table}  {rows:,} rows  {Store(settings.store.path).table_path(table, r.fingerprint)}"
+            for name, _, r in outcome.stages
+            if name == last
+            for table, rows in r.tables.items()
+        )
+
+
+def _print(lines: "summary.Iterator[str]") -> None:
+    for line in lines:
+        sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """The entry point: exit codes and the last line on stderr."""
+    try:
+        execute()
+    except NitamonoError as error:
+        _exit(error.exit_code, str(error))
+    except KeyboardInterrupt:
+        _exit(_INTERRUPTED, "interrupted; run it again to go on from the last finished stage")
+
+
+def _exit(code: int, message: str) -> NoReturn:
+    sys.stdout.flush()
+    sys.stderr.write(f"nitamono: {' '.join(message.split())}\n")
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""A job: one run of some stages on one store, with one Spark session at most."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pipeline import session
+from pipeline.config import Config
+from pipeline.errors import UsageError
+from pipeline.fingerprint import code_version, fingerprint
+from pipeline.progress import StageLine
+from pipeline.store import Record, Store
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+
+@dataclass
+class Made:
+    """What a stage returns: rows of each table, counts for the page, values for later stages."""
+
+    tables: dict[str, int]
+    counts: dict[str, Any] = field(default_factory=dict)
+    outputs: dict[str, Any] = field(default_factory=dict)
+
+
+class Stage(Protocol):
+    """What a module in pipeline.stages holds."""
+
+    NAME: str
+    CODE: tuple[str, ...]
+
+    def inputs(self, job: "Job") -> dict[str, Any]:
+        """All that decides the stage's output, but for its code."""
+
+    def execute(self, job: "Job", version: str) -> Made:
+        """Make the stage's tables under this version."""
+
+
+class Job:
+    """What stages work with.
+
+    Attributes:
+        config: the whole config.
+        store: where everything is read from and written to.
+        run_id: the run's name.
+        line: the progress line of the stage under way.
+    """
+
+    def __init__(self, config: Config, store: Store, run_id: str) -> None:
+        self.config = config
+        self.store = store
+        self.run_id = run_id
+        self.line = StageLine("")
+        self._spark: SparkSession | None = None
+        self._records: dict[str, Record] = {}
+
+    @property
+    def spark(self) -> "SparkSession":
+        """The Spark session, started at the first call."""
+        if self._spark is None:
+            self.line.note = "starting Spark"
+            log = self.store.run_path(self.run_id) / "spark.log"
+            self._spark = session.start(self.config.spark, log)
+            self.line.note = ""
+        self.line.follow(self._spark.sparkContext, f"{self.run_id}-{id(self.line)}")
+        return self._spark
+
+    def stop(self) -> None:
+        """Stop the Spark session, if one was started."""
+        if self._spark is not None:
+            self._spark.stop()
+            self._spark = None
+
+    def fingerprint(self, stage: Stage) -> tuple[str, dict[str, Any]]:
+        """The name of a stage's output, and the inputs that it was made of."""
+        inputs = stage.inputs(self)
+        code = code_version([f"pipeline.stages.{stage.NAME}", *stage.CODE])
+        return fingerprint({"stage": stage.NAME, "code": code, "inputs": inputs}), inputs
+
+    def resolve(self, record: Record) -> None:
+        """From now on this record stands for its stage."""
+        self._records[record.stage] = record
+
+    def record(self, stage: str) -> Record:
+        """The record of an earlier stage.
+
+        Raises:
+            UsageError: it has not been made with these settings.
+        """
+        if stage not in self._records:
+            raise UsageError(
+                f"the output of {stage} is not in the store under these settings; "
+                f"run: nitamono {stage} --config FILE"
+            )
+        return self._records[stage]
+
+    def read(self, table: str, stage: str) -> "DataFrame":
+        """A table that an earlier stage made."""
+        return self.store.read(self.spark, table, self.record(stage).fingerprint)
+
+    def spread(self, frame: "DataFrame", rows: int) -> "DataFrame":
+        """The frame in enough partitions to occupy every core; small files come in too few."""
+        wanted = min(self.spark.sparkContext.defaultParallelism, max(1, rows // 500))
+        if frame.rdd.getNumPartitions() >= wanted:
+            return frame
+        return frame.repartition(wanted, "item_id")

@@ -1,0 +1,223 @@
+"""Running stages: what exists is reused, what is made is recorded, the run is written down."""
+
+import re
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from models import ModelError
+from pipeline import __version__
+from pipeline.config import Config
+from pipeline.errors import GateError, NitamonoError, StageError, UsageError
+from pipeline.files import write_json
+from pipeline.job import Job, Made, Stage
+from pipeline.progress import Progress
+from pipeline.stages import CHAIN, NAMES, publish, train
+from pipeline.store import Record, Store
+
+DONE, REUSED = "done", "reused"
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_LAST_ERROR = re.compile(r"^([\w.]+(?:Error|Exception|Interrupt)): (.+)$", re.M)
+
+
+@dataclass
+class Outcome:
+    """What a run came to.
+
+    Attributes:
+        run_id: its name.
+        stages: name, status and record of each stage, in order.
+        version: the published version of the similar-item table, if it was published.
+    """
+
+    run_id: str
+    stages: list[tuple[str, str, Record]] = field(default_factory=list)
+    version: str | None = None
+
+    def record(self, stage: str) -> Record | None:
+        """The record of a stage, if the run came to it."""
+        return next((record for name, _, record in self.stages if name == stage), None)
+
+
+def new_run_id(now: datetime | None = None) -> str:
+    """A run's name by the time of its start, in UTC, to the millisecond."""
+    moment = datetime.now(UTC) if now is None else now
+    return moment.strftime("%Y%m%dT%H%M%S.%f")[:-3] + "Z"
+
+
+def check_run_id(run_id: str) -> str:
+    """The run's name, if it can be a folder's.
+
+    Raises:
+        UsageError: it can't.
+    """
+    if not _RUN_ID.fullmatch(run_id):
+        raise UsageError(f"--run-id {run_id}: use letters, digits, '.', '_' and '-' only")
+    return run_id
+
+
+class Runner:
+    """Runs stages of one job."""
+
+    def __init__(self, config: Config, run_id: str, progress: Progress) -> None:
+        """Open the store.
+
+        Raises:
+            UsageError: the store can't be used.
+        """
+        self._config = config
+        self._store = Store(config.store.path)
+        self._job = Job(config, self._store, run_id)
+        self._progress = progress
+        self._started = datetime.now(UTC)
+        self.outcome = Outcome(run_id)
+
+    def plan(self) -> list[tuple[str, str]]:
+        """What `run` would do: for each stage, whether it would be reused or run, and why."""
+        plan: list[tuple[str, str]] = []
+        missing: str | None = None
+        for stage in CHAIN:
+            record = None if missing else self._existing(stage, fresh=False)
+            if record is not None:
+                self._job.resolve(record)
+                plan.append((stage.NAME, f"reuse {record.fingerprint}, made by {record.run_id}"))
+            else:
+                why = f"{missing} comes first" if missing else "not in the store"
+                missing = missing or stage.NAME
+                plan.append((stage.NAME, f"run: {why}"))
+        return plan
+
+    def run(self, first: str, last: str, *, retrain: bool = False) -> Outcome:
+        """Run the stages from first to last; those before first must be in the store.
+
+        Raises:
+            NitamonoError: whatever ends the run; run.json says so too.
+        """
+        with self._written_down():
+            for stage in CHAIN[: NAMES.index(first)]:
+                record = self._existing(stage, fresh=False)
+                self._job.resolve(record or self._job.record(stage.NAME))
+            for stage in CHAIN[NAMES.index(first) : NAMES.index(last) + 1]:
+                fresh = stage.NAME == "train" and (retrain or first == last == "train")
+                self._run_stage(stage, fresh=fresh)
+                self._write("running")
+            if last == publish.NAME:
+                self.outcome.version = publish.finish(self._job)
+        return self.outcome
+
+    def _run_stage(self, stage: Stage, *, fresh: bool) -> None:
+        number = f"[{NAMES.index(stage.NAME) + 1}/{len(NAMES)}]"
+        record = self._existing(stage, fresh=fresh)
+        if record is not None:
+            self._progress.say(f"{number} {stage.NAME:<10}  already done by run {record.run_id}")
+            if fresh:
+                self._store.set_current_model(record.fingerprint)
+            self._resolve(stage.NAME, REUSED, record)
+            return
+        version, inputs = self._job.fingerprint(stage)
+        with self._progress.stage(f"{number} {stage.NAME}") as line:
+            self._job.line = line
+            with _explained(stage.NAME, self._job):
+                made = stage.execute(self._job, version)
+            line.note = _summary(made)
+        record = Record(
+            stage=stage.NAME,
+            fingerprint=version,
+            run_id=self._job.run_id,
+            inputs=inputs,
+            tables=made.tables,
+            counts=made.counts,
+            outputs=made.outputs,
+            seconds=round(line.seconds, 3),
+        )
+        self._store.keep(record)
+        self._resolve(stage.NAME, DONE, record)
+
+    def _resolve(self, name: str, status: str, record: Record) -> None:
+        self._job.resolve(record)
+        self.outcome.stages.append((name, status, record))
+
+    def _existing(self, stage: Stage, *, fresh: bool) -> Record | None:
+        if stage.NAME == train.NAME and not fresh and train.reusable(self._job):
+            return self._store.current_model()
+        version, _ = self._job.fingerprint(stage)
+        return self._store.find(stage.NAME, version)
+
+    @contextmanager
+    def _written_down(self) -> Iterator[None]:
+        self._write("running")
+        try:
+            yield
+        except GateError as error:
+            self._write("held_back", str(error))
+            raise
+        except BaseException as error:
+            self._write("failed", str(error) or type(error).__name__)
+            raise
+        finally:
+            self._job.stop()
+        self._write("published" if self.outcome.version else "done")
+
+    def _write(self, status: str, message: str = "") -> None:
+        found = self.outcome.record("neighbors")
+        counts: dict[str, Any] = {}
+        for _, _, record in self.outcome.stages:
+            counts |= record.counts
+        write_json(
+            self._store.run_path(self._job.run_id) / "run.json",
+            {
+                "run_id": self._job.run_id,
+                "status": status,
+                "message": message,
+                "nitamono": __version__,
+                "started": self._started.isoformat(),
+                "seconds": round((datetime.now(UTC) - self._started).total_seconds(), 3),
+                "settings": self._config.model_dump(),
+                "counts": counts,
+                "recall": found.outputs["recall"] if found else None,
+                "fingerprints": {name: r.fingerprint for name, _, r in self.outcome.stages},
+                "stages": [
+                    {"stage": name, "status": state, "seconds": r.seconds, "made_by": r.run_id}
+                    for name, state, r in self.outcome.stages
+                ],
+                "published": self._store.latest() if self.outcome.version else None,
+            },
+        )
+
+
+def _summary(made: Made) -> str:
+    if made.tables:
+        return ", ".join(f"{rows:,} {table}" for table, rows in made.tables.items())
+    return f"{made.counts['words']:,} words"
+
+
+@contextmanager
+def _explained(stage: str, job: Job) -> Iterator[None]:
+    """Turn what Spark, the model or the disk raise into a StageError that says the cause."""
+    try:
+        yield
+    except NitamonoError:
+        raise
+    except ModelError as error:
+        raise StageError(f"{stage}: {error}") from error
+    except Exception as error:
+        folder = job.store.run_path(job.run_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+        raise StageError(f"{stage} failed: {_cause(error)}. More is in {folder}") from error
+
+
+def _cause(error: Exception) -> str:
+    """The innermost message that a chain of Java and Python exceptions tells of."""
+    text = str(error)
+    if "No space left on device" in text:
+        return "the disk is full (No space left on device); free some, or move store.path"
+    found = _LAST_ERROR.findall(text)
+    if found:
+        name, message = found[-1]
+        return f"{name.rsplit('.', 1)[-1]}: {message[:500]}"
+    lines = [line for line in text.splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0][:500]}" if lines else type(error).__name__

@@ -1,0 +1,31 @@
+"""Samples that are seeded, capped, and the same whatever the partitions."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+_HASHES = 2**63 - 1
+
+
+def seeded_sample(frame: "DataFrame", total: int, most: int, seed: int) -> "DataFrame":
+    """At most `most` rows of a frame with a column item_id, in the order of a hash of it.
+
+    Args:
+        frame: its item_id is unique.
+        total: about how many rows it has.
+        most: how many rows are wanted; where there are fewer, all come.
+        seed: another seed gives another sample.
+    """
+    from pyspark.sql import functions as F
+
+    names = frame.columns
+    hashed = frame.withColumn("order", F.xxhash64(F.lit(seed), "item_id"))
+    if total > most:
+        # A little more than is wanted, so that only so much is sorted and cut.
+        share = min(1.0, 1.1 * most / total + 100 / total)
+        hashed = hashed.where(F.col("order") <= int((2 * share - 1) * _HASHES))
+    ordered = hashed.orderBy("order", "item_id")
+    if total > most:
+        ordered = ordered.limit(most)
+    return ordered.select(*names)

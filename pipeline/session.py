@@ -1,0 +1,96 @@
+"""The Spark session: started when a stage needs it, quiet, with settings that fit the machine."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.errors import StageError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+def settings(given: dict[str, str]) -> dict[str, str]:
+    """Spark's settings: what fits this machine, under what the user's [spark] says."""
+    master = given.get("spark.master", "local[*]")
+    chosen = {
+        "spark.app.name": "nitamono",
+        "spark.master": master,
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.shuffle.partitions": "200",
+        # A batch of long descriptions stays within bounds that a Python worker can hold.
+        "spark.sql.execution.arrow.maxRecordsPerBatch": "5000",
+        "spark.sql.execution.arrow.maxBytesPerBatch": str(64 << 20),
+        "spark.sql.execution.pyspark.udf.simplifiedTraceback.enabled": "true",
+        "spark.sql.parquet.compression.codec": "zstd",
+        # Threads of BLAS and OpenMP beside Spark's own tasks only take turns.
+        "spark.executorEnv.OMP_NUM_THREADS": "1",
+        "spark.executorEnv.OPENBLAS_NUM_THREADS": "1",
+        "spark.executorEnv.MKL_NUM_THREADS": "1",
+        "spark.log.level": "WARN",
+    }
+    if master.startswith("local"):
+        cores = os.cpu_count() or 1
+        chosen |= {
+            "spark.driver.host": "127.0.0.1",
+            "spark.driver.bindAddress": "127.0.0.1",
+            "spark.driver.memory": f"{_driver_memory_mb()}m",
+            "spark.sql.shuffle.partitions": str(max(8, 2 * cores)),
+        }
+    return chosen | given
+
+
+def _driver_memory_mb() -> int:
+    """A quarter of the machine's memory, 1 to 8 GiB: the rest is the Python workers'."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
+    return min(max(total // 4, 1024), 8192)
+
+
+def start(given: dict[str, str], log: Path) -> "SparkSession":
+    """Start the session, or take the one that spark-submit or a notebook has started.
+
+    Args:
+        given: the user's [spark] settings.
+        log: where the JVM and the Python workers write what they print.
+
+    Raises:
+        StageError: Java is missing or Spark does not start.
+    """
+    from pyspark import SparkConf, SparkContext
+    from pyspark.errors import PySparkException
+    from pyspark.java_gateway import launch_gateway
+    from pyspark.sql import SparkSession
+
+    chosen = settings(given)
+    # SparkContext keeps the gateway it uses here; a notebook or spark-submit has one already.
+    ours = SparkContext._gateway is None and "PYSPARK_GATEWAY_PORT" not in os.environ
+    try:
+        if ours:
+            _check_java()
+            os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+            log.parent.mkdir(parents=True, exist_ok=True)
+            with log.open("ab") as file:
+                gateway = launch_gateway(
+                    conf=SparkConf(loadDefaults=False).setAll(list(chosen.items())),
+                    popen_kwargs={"stdout": file, "stderr": file},
+                )
+            SparkContext._ensure_initialized(gateway=gateway)
+        return SparkSession.builder.config(map=dict(chosen)).getOrCreate()
+    except (PySparkException, OSError) as error:
+        raise StageError(f"Spark does not start: {error}; its log is {log}") from error
+    except Exception as error:
+        if type(error).__module__.startswith("py4j"):
+            raise StageError(f"Spark does not start; its log is {log}") from error
+        raise
+
+
+def _check_java() -> None:
+    home = os.environ.get("JAVA_HOME")
+    found = shutil.which("java", path=f"{home}/bin") if home else shutil.which("java")
+    if not found:
+        where = f"in JAVA_HOME ({home})" if home else "on PATH"
+        raise StageError(f"no java {where}; install Java 17 or later (make setup does)")

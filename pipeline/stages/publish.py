@@ -1,0 +1,98 @@
+"""publish: neighbors -> similar_items, the gate, and the pointer."""
+
+from typing import Any
+
+from pipeline.errors import GateError
+from pipeline.job import Job, Made
+
+NAME = "publish"
+CODE = ("pipeline.tables",)
+
+
+def inputs(job: Job) -> dict[str, Any]:
+    """The neighbours."""
+    return {"neighbors": job.record("neighbors").fingerprint}
+
+
+def execute(job: Job, version: str) -> Made:
+    """Write the similar-item table, one row a pair, sorted by item and rank."""
+    from pyspark.sql import functions as F
+
+    pairs = job.read("neighbors", "neighbors").select("item_id", F.posexplode("neighbors"))
+    table = pairs.select(
+        "item_id",
+        (F.col("pos") + 1).alias("rank"),
+        F.col("col.similar_id").alias("similar_id"),
+        F.col("col.score").alias("score"),
+    )
+    rows = job.store.write(table.orderBy("item_id", "rank"), "similar_items", version)
+    written = job.store.read(job.spark, "similar_items", version)
+    lists = written.groupBy("item_id").agg(
+        (F.max("rank") == F.count("*")).alias("whole"),
+        F.count_if(F.col("similar_id") == F.col("item_id")).alias("own"),
+        F.count_if(F.isnan("score") | (F.abs("score") > 1)).alias("odd"),
+    )
+    checks = lists.agg(
+        F.count("*").alias("items"),
+        F.count_if(~F.col("whole")).alias("gaps"),
+        F.coalesce(F.sum("own"), F.lit(0)).alias("own"),
+        F.coalesce(F.sum("odd"), F.lit(0)).alias("odd"),
+    ).first()
+    assert checks is not None  # noqa: S101 - an aggregate has one row
+    counts = {"rows": rows, "items_with_neighbors": int(checks["items"])}
+    outputs = {name: int(checks[name]) for name in ("gaps", "own", "odd")}
+    return Made(tables={"similar_items": rows}, counts=counts, outputs=outputs)
+
+
+def finish(job: Job) -> str:
+    """Pass the gate, then move the pointers: the similar-item table's last.
+
+    Returns:
+        the published version.
+
+    Raises:
+        GateError: saying all that speaks against the table, and where it is.
+    """
+    record = job.record(NAME)
+    problems = gate(job)
+    if problems:
+        path = job.store.table_path("similar_items", record.fingerprint)
+        raise GateError(f"the table is held back: {'; '.join(problems)}. It is in {path}")
+    for table, stage in (
+        ("items", "ingest"),
+        ("quarantine", "ingest"),
+        ("embeddings", "embed"),
+        ("short_lists", "neighbors"),
+        ("similar_items", NAME),
+    ):
+        version = job.record(stage).fingerprint
+        published = job.store.latest(table)
+        if published is None or published["version"] != version:
+            job.store.point(table, version, job.run_id)
+    return record.fingerprint
+
+
+def gate(job: Job) -> list[str]:
+    """What speaks against publishing."""
+    record, found = job.record(NAME), job.record("neighbors")
+    wanted = found.outputs["pairs"]
+    problems = []
+    if record.tables["similar_items"] != wanted:
+        problems.append(f"{record.tables['similar_items']} rows, not {wanted}")
+    for name, meaning in (
+        ("gaps", "items have gaps in their ranks"),
+        ("own", "items are their own neighbours"),
+        ("odd", "scores are no cosines"),
+    ):
+        if record.outputs[name]:
+            problems.append(f"{record.outputs[name]} {meaning}")
+    least = job.config.publish.min_recall
+    if least < 0:
+        least = job.config.neighbors.target_recall
+    measured = found.outputs["recall"]
+    if measured["queries"] and measured["value"] < least:
+        problems.append(
+            f"recall is {measured['value']:.4f}, at least {least} is wanted: "
+            "raise neighbors.nprobe, or lower neighbors.target_recall"
+        )
+    return problems

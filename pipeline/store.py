@@ -1,0 +1,188 @@
+"""Where tables, models and runs live: immutable versions, stage records, the pointer."""
+
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline import tables
+from pipeline.errors import UsageError
+from pipeline.files import read_json, write_json
+
+if TYPE_CHECKING:
+    import pyarrow.dataset as ds
+    from pyspark.sql import DataFrame, SparkSession
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a stage made: written last, so that a stage with a record is whole.
+
+    Attributes:
+        stage: its name.
+        fingerprint: of its code, settings and inputs, 16 hexadecimal digits.
+        run_id: the run that made it.
+        inputs: what the fingerprint was made of.
+        tables: rows of each table that it wrote.
+        counts: what the run's page shows of it.
+        outputs: values that later stages need, such as the model's sha256.
+        seconds: what it took.
+    """
+
+    stage: str
+    fingerprint: str
+    run_id: str
+    inputs: dict[str, Any]
+    tables: dict[str, int]
+    counts: dict[str, Any] = field(default_factory=dict)
+    outputs: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+class Store:
+    """A folder with tables/, models/, stages/ and runs/."""
+
+    def __init__(self, path: str) -> None:
+        """Open a store, making its folder.
+
+        Raises:
+            UsageError: the path is on a file system that is not supported, or can't be written.
+        """
+        if "://" in path:
+            raise UsageError(f"store.path {path}: only folders of a file system are supported")
+        self.root = Path(path)
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            probe = self.root / f".probe-{uuid.uuid4().hex}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise UsageError(
+                f"store.path {path}: can't be written ({error.strerror}); choose another folder"
+            ) from error
+
+    # Records of stages
+
+    def find(self, stage: str, fingerprint: str) -> Record | None:
+        """The record of a stage that was finished under this fingerprint."""
+        raw = read_json(self._record_path(stage, fingerprint))
+        if raw is None:
+            return None
+        record = Record(**raw)
+        whole = all(self.table_path(table, fingerprint).is_dir() for table in record.tables)
+        return record if whole else None
+
+    def keep(self, record: Record) -> None:
+        """Write a stage's record: from now on its output counts as made."""
+        write_json(self._record_path(record.stage, record.fingerprint), asdict(record))
+
+    def _record_path(self, stage: str, fingerprint: str) -> Path:
+        return self.root / "stages" / stage / f"{fingerprint}.json"
+
+    # Tables
+
+    def table_path(self, table: str, version: str) -> Path:
+        """The folder of one version of a table."""
+        return self.root / "tables" / table / f"version={version}"
+
+    def read(self, spark: "SparkSession", table: str, version: str) -> "DataFrame":
+        """One version of a table."""
+        return spark.read.parquet(spark_path(self.table_path(table, version)))
+
+    def dataset(self, table: str, version: str) -> "ds.Dataset":
+        """One version of a table, for reading without Spark."""
+        import pyarrow.dataset as ds
+
+        return ds.dataset(self.table_path(table, version), format="parquet")
+
+    def write(self, frame: "DataFrame", table: str, version: str) -> int:
+        """Write one version of a table beside the others; it appears whole or not at all.
+
+        Returns:
+            the number of rows.
+
+        Raises:
+            StageError: the frame does not fit the table's schema.
+        """
+        with self._new_folder(self.table_path(table, version)) as folder:
+            writer = tables.check(frame, table).write
+            writer.parquet(spark_path(folder, literal=True), compression="zstd")
+        return int(self.dataset(table, version).count_rows())
+
+    @contextmanager
+    def _new_folder(self, final: Path) -> Iterator[Path]:
+        """A folder to fill that takes its name when it is full; an earlier one is not replaced."""
+        final.parent.mkdir(parents=True, exist_ok=True)
+        folder = final.with_name(f"_writing-{uuid.uuid4().hex}")
+        try:
+            yield folder
+            if not final.is_dir():
+                folder.rename(final)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    # The pointer
+
+    def latest(self, table: str = "similar_items") -> dict[str, str] | None:
+        """Which version of a table is published: version, run_id, path."""
+        pointer: dict[str, str] | None = read_json(self.root / "tables" / table / "LATEST")
+        return pointer
+
+    def point(self, table: str, version: str, run_id: str) -> None:
+        """Publish a version of a table."""
+        path = str(self.table_path(table, version))
+        write_json(
+            self.root / "tables" / table / "LATEST",
+            {"version": version, "run_id": run_id, "path": path},
+            indent=None,
+        )
+
+    # Models, quantisers and runs
+
+    @contextmanager
+    def new_model(self) -> Iterator[Path]:
+        """A folder to make a model in; it is gone afterwards: see `keep_model`."""
+        folder = self.root / "models" / f"_writing-{uuid.uuid4().hex}"
+        folder.mkdir(parents=True)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def keep_model(self, folder: Path, sha256: str) -> None:
+        """Move a finished model folder under its content's name, unless it is there already."""
+        final = self.model_path(sha256)
+        if not final.is_dir():
+            folder.rename(final)
+
+    def model_path(self, sha256: str) -> Path:
+        """The folder of a model."""
+        return self.root / "models" / sha256[:16]
+
+    def current_model(self) -> Record | None:
+        """The record of the training whose model new runs use."""
+        raw = read_json(self.root / "models" / "CURRENT")
+        return None if raw is None else self.find("train", raw["fingerprint"])
+
+    def set_current_model(self, fingerprint: str) -> None:
+        """Let new runs use the model of this training."""
+        write_json(self.root / "models" / "CURRENT", {"fingerprint": fingerprint}, indent=None)
+
+    def quantiser_path(self, fingerprint: str) -> Path:
+        """The file of a quantiser's centroids."""
+        return self.root / "quantisers" / f"{fingerprint}.npy"
+
+    def run_path(self, run_id: str) -> Path:
+        """The folder of a run."""
+        return self.root / "runs" / run_id
+
+
+def spark_path(path: Path, *, literal: bool = False) -> str:
+    """A local path as Spark takes it: with its scheme, and for reading with no glob in it."""
+    text = str(path.absolute())
+    if not literal:
+        text = "".join(f"\\{char}" if char in "\\*?[]{}" else char for char in text)
+    return f"file://{text}"

@@ -1,0 +1,77 @@
+"""What `nitamono run` prints at its end: where the table is, its counts, a few items."""
+
+from collections.abc import Iterator
+
+from pipeline.runner import Outcome
+from pipeline.store import Store
+
+_EXAMPLES = 3
+_SHOWN = 5
+# Finding titles is a scan of the items' ids; past this many it takes longer than it is worth.
+_EXAMPLES_UP_TO = 20_000_000
+
+
+def lines(store: Store, outcome: Outcome) -> Iterator[str]:
+    """The summary of a run that published."""
+    ingest, neighbors = outcome.record("ingest"), outcome.record("neighbors")
+    if outcome.version is None or ingest is None or neighbors is None:
+        return
+    yield f"Table       {store.table_path('similar_items', outcome.version)}"
+    counts = ingest.counts
+    yield (
+        f"Items       {counts['rows']:,} rows read, {counts['items']:,} items, "
+        f"{counts['quarantined']:,} in quarantine{_in_brackets(counts['quarantine_reasons'])}"
+    )
+    if "duplicate_item_id" in counts["quarantine_reasons"]:
+        yield "            (of rows with one id, the one with the longest text is kept)"
+    if counts["rows_with_lost_numbers"]:
+        yield f"            {counts['rows_with_lost_numbers']:,} rows have a price or stock that is no number"
+    counts = neighbors.counts
+    yield (
+        f"Neighbours  {counts['pairs']:,} rows, {counts['items_with_neighbors']:,} items; "
+        f"{counts['short_lists']:,} items with fewer than k"
+        f"{_in_brackets(counts['short_list_reasons'])}"
+    )
+    recall = neighbors.outputs["recall"]
+    if recall["queries"]:
+        yield (
+            f"Recall@{recall['k']:<4} {recall['value']:.4f} ({recall['low']:.4f} to "
+            f"{recall['high']:.4f}), of {recall['queries']} items against exact search"
+        )
+    if ingest.tables["items"] <= _EXAMPLES_UP_TO:
+        yield from _examples(store, outcome.version, ingest.fingerprint)
+
+
+def _in_brackets(reasons: dict[str, int]) -> str:
+    if not reasons:
+        return ""
+    return f" ({', '.join(f'{reason} {count:,}' for reason, count in sorted(reasons.items()))})"
+
+
+def _examples(store: Store, version: str, items_version: str) -> Iterator[str]:
+    import pyarrow.dataset as ds
+
+    table = store.dataset("similar_items", version)
+    fragment = next(iter(table.get_fragments()), None)
+    ids = [] if fragment is None else fragment.to_table(columns=["item_id"])["item_id"].unique()
+    chosen = [ids[len(ids) * i // _EXAMPLES].as_py() for i in range(min(_EXAMPLES, len(ids)))]
+    if not chosen:
+        return
+    rows = table.to_table(filter=ds.field("item_id").isin(chosen)).to_pylist()
+    wanted = {*chosen, *(row["similar_id"] for row in rows)}
+    found = store.dataset("items", items_version).to_table(
+        columns=["item_id", "title"], filter=ds.field("item_id").isin(list(wanted))
+    )
+    titles = dict(zip(found["item_id"].to_pylist(), found["title"].to_pylist(), strict=True))
+    for item in chosen:
+        yield ""
+        yield f"{item}  {_short(titles[item])}"
+        for row in sorted((r for r in rows if r["item_id"] == item), key=lambda r: r["rank"]):
+            if row["rank"] <= _SHOWN:
+                title = _short(titles[row["similar_id"]])
+                yield f"  {row['rank']:>2}  {row['score']:.3f}  {row['similar_id']}  {title}"
+
+
+def _short(title: str | None) -> str:
+    text = " ".join((title or "").split())
+    return text if len(text) <= 60 else f"{text[:59]}…"

@@ -1,0 +1,74 @@
+"""Every table's schema, as data, and its check."""
+
+from typing import TYPE_CHECKING
+
+from pipeline.errors import StageError
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+Schema = dict[str, str]
+
+ITEMS: Schema = {
+    "item_id": "string",
+    "title": "string",
+    "description": "string",
+    "category": "string",
+    "group_id": "string",
+    "brand": "string",
+    "locale": "string",
+    "image_url": "string",
+    "price": "double",
+    "stock": "double",
+}
+# `row` is the row as it was read, in JSON.
+QUARANTINE: Schema = {"item_id": "string", "reasons": "array<string>", "row": "string"}
+TOKENS: Schema = {
+    "item_id": "string",
+    "title_tokens": "array<string>",
+    "description_tokens": "array<string>",
+}
+# Vectors are rounded to float16 here, once; null where no token has a vector.
+EMBEDDINGS: Schema = {"item_id": "string", "vector": "array<float>", "tokens": "int"}
+# `vector` is the same vector in little-endian float16; an item is in one list, and is compared
+# with the items of the lists that it probes.
+LISTS: Schema = {"item_id": "string", "list": "int", "probes": "array<int>", "vector": "binary"}
+NEIGHBORS: Schema = {
+    "item_id": "string",
+    "neighbors": "array<struct<similar_id:string,score:float>>",
+}
+SIMILAR_ITEMS: Schema = {
+    "item_id": "string",
+    "rank": "int",
+    "similar_id": "string",
+    "score": "float",
+}
+SHORT_LISTS: Schema = {"item_id": "string", "neighbors": "int", "reason": "string"}
+
+SCHEMAS: dict[str, Schema] = {
+    "items": ITEMS,
+    "quarantine": QUARANTINE,
+    "tokens": TOKENS,
+    "embeddings": EMBEDDINGS,
+    "lists": LISTS,
+    "neighbors": NEIGHBORS,
+    "similar_items": SIMILAR_ITEMS,
+    "short_lists": SHORT_LISTS,
+}
+
+
+def check(frame: "DataFrame", table: str) -> "DataFrame":
+    """The frame with the columns of the table's schema, in its order.
+
+    Raises:
+        StageError: naming every column that is missing or of another type.
+    """
+    found = dict(frame.dtypes)
+    problems = [
+        f"{name} is {found.get(name, 'missing')}, not {kind}"
+        for name, kind in SCHEMAS[table].items()
+        if found.get(name) != kind
+    ]
+    if problems:
+        raise StageError(f"table {table}: {'; '.join(problems)}")
+    return frame.select(*SCHEMAS[table])

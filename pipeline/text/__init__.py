@@ -1,0 +1,1 @@
+"""From a shop's text to tokens: pure functions, no Spark."""

@@ -1,0 +1,54 @@
+"""Long text in pieces that the tokenizer takes."""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+
+# SudachiPy's limits are 49,149 bytes of input and 65,535 after its own normalisation.
+LIMIT_BYTES = 30_000
+_SENTENCE = re.compile(r"[^。．！？!?\n]*[。．！？!?\n]+|[^。．！？!?\n]+")
+_WORD = re.compile(r"\S*\s+|\S+")
+
+
+def normalized_bytes(text: str) -> int:
+    """Length in UTF-8, as given or as a tokenizer may normalise it, whichever is more."""
+    normal = unicodedata.normalize("NFKC", text.lower())
+    return max(len(text.encode()), len(normal.encode()))
+
+
+def pieces(text: str, limit: int = LIMIT_BYTES) -> Iterator[str]:
+    """Cut a text at sentence ends, else at spaces, else anywhere; joined they are the text.
+
+    Args:
+        text: any text.
+        limit: the most bytes that a piece may have once normalised; at least 256.
+    """
+    if len(text) * 4 <= limit and normalized_bytes(text) <= limit:
+        if text:
+            yield text
+        return
+    held, size = "", 0
+    for unit in _units(text, limit):
+        unit_size = normalized_bytes(unit)
+        if held and size + unit_size > limit:
+            yield held
+            held, size = "", 0
+        held += unit
+        size += unit_size
+    if held:
+        yield held
+
+
+def _units(text: str, limit: int) -> Iterator[str]:
+    """Sentences; words of those that are too long; single runs of those that still are."""
+    for sentence in _SENTENCE.findall(text):
+        if normalized_bytes(sentence) <= limit:
+            yield sentence
+            continue
+        for word in _WORD.findall(sentence):
+            if normalized_bytes(word) <= limit:
+                yield word
+            else:
+                # One character becomes at most 18 (NFKC of U+FDFA), 3 bytes each.
+                step = max(1, limit // 64)
+                yield from (word[i : i + step] for i in range(0, len(word), step))

@@ -1,0 +1,44 @@
+"""Words in Latin letters and digits: English, numbers, model numbers."""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+_LATIN = r"A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u1e00-\u1eff"
+_ALNUM = rf"[0-9{_LATIN}]"
+# Runs of letters and digits, joined by single marks: XZ-1000B, 2.5mg, Blu-ray, Kellogg's, 1,000.
+_SPAN = re.compile(
+    rf"{_ALNUM}+(?:(?:[-_./&'\u2019]|(?<=\d),(?=\d{{3}}(?!\d))){_ALNUM}+)*+", re.ASCII
+)
+_DECIMAL = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
+_PART = re.compile(rf"\d+(?:\.\d+)?|[{_LATIN}]+(?:['\u2019][{_LATIN}]+)*", re.ASCII)
+_LONGEST = 64
+
+
+class Word(NamedTuple):
+    """A run of Latin letters and digits: where it stands in the text, and its tokens."""
+
+    start: int
+    end: int
+    tokens: list[str]
+
+
+def latin_words(text: str) -> Iterator[Word]:
+    """The runs of Latin letters and digits of a cleaned text, in order."""
+    for match in _SPAN.finditer(text):
+        yield Word(match.start(), match.end(), word_tokens(match.group()))
+
+
+def word_tokens(word: str) -> list[str]:
+    """A word whole, and then its parts if it has more than one, all in lower case.
+
+    `XZ-1000B` gives xz-1000b, xz, 1000, b; `2.5mg` gives 2.5mg, 2.5, mg; `1,000` gives 1000. What
+    is longer than 64 characters (an address, an encoded picture) gives parts only.
+    """
+    whole = word.lower().replace(",", "").replace("\u2019", "'")
+    if _DECIMAL.fullmatch(whole):
+        return [whole]
+    parts = [part[:_LONGEST] for part in _PART.findall(whole)]
+    if parts == [whole]:
+        return parts
+    return [whole, *parts] if len(whole) <= _LONGEST else parts
