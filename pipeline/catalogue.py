@@ -1,5 +1,8 @@
 """Reading a catalogue: Parquet, CSV or JSON Lines, its columns mapped and checked."""
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +26,14 @@ _ENDINGS = {
     ".json": "jsonl",
 }
 _COMPRESSED = {".gz", ".bz2", ".zst", ".snappy", ".lz4"}
+# What Spark says of files that are cut short, garbled, or of another format than was said.
+_DAMAGE = re.compile(
+    r"FAILED_READ_FILE|CANNOT_READ_FILE_FOOTER|CANNOT_MERGE_SCHEMA|UNABLE_TO_INFER_SCHEMA|"
+    r"is not a Parquet file|EOFException|ZipException|MalformedInputException"
+)
+_DAMAGED_FILE = re.compile(r"reading file file:/*(/[^\n]+?)\. ")
+_CAUSE = re.compile(r"^Caused by: (?:[\w.$]+: )?(.+)$", re.M)
+_PATTERN = re.compile(r"[\\*?\[\]{}]")
 _WHOLE_NUMBERS = {"tinyint", "smallint", "int", "bigint"}
 
 
@@ -85,15 +96,31 @@ def read(spark: "SparkSession", section: CatalogueSection) -> "DataFrame":
     Raises:
         InputError: the files are not of the format.
     """
-    from pyspark.errors import PySparkException
-
     kind = format_of(section)
     readers = {"parquet": _read_parquet, "csv": _read_csv, "jsonl": _read_jsonl}
-    try:
+    with readable(section):
         return readers[kind](spark, section)
-    except PySparkException as error:
-        first = str(error).splitlines()[0][:300]
-        raise InputError(f"catalogue.path {section.path}: can't be read as {kind}: {first}") from error
+
+
+@contextmanager
+def readable(section: CatalogueSection) -> Iterator[None]:
+    """Turn what Spark raises over a damaged file into an InputError that names it."""
+    from py4j.protocol import Py4JJavaError
+    from pyspark.errors import PySparkException
+
+    try:
+        yield
+    except (PySparkException, Py4JJavaError) as error:
+        text = str(error)
+        if not _DAMAGE.search(text):
+            raise
+        file = _DAMAGED_FILE.search(text)
+        causes = _CAUSE.findall(text)
+        raise InputError(
+            f"catalogue.path {section.path}: {file.group(1) if file else 'a file'} can't be read "
+            f"as {format_of(section)}{f' ({causes[-1][:200]})' if causes else ''}; "
+            "is it whole, of that format, and with the same columns as the others?"
+        ) from error
 
 
 def _source(section: CatalogueSection) -> str:
@@ -107,6 +134,12 @@ def _read_parquet(spark: "SparkSession", section: CatalogueSection) -> "DataFram
 def _read_csv(spark: "SparkSession", section: CatalogueSection) -> "DataFrame":
     from pyspark.sql.types import StringType, StructType
 
+    odd = [str(file) for file in files(section) if _PATTERN.search(str(file))]
+    if odd:
+        raise InputError(
+            f"catalogue.path {odd[0]}: Spark takes *, ?, [, ], {{, }} and \\ in a CSV file's path "
+            "for a pattern; rename it"
+        )
     delimiter = "\t" if section.path.endswith((".tsv", ".tsv.gz")) else section.delimiter
     reader = spark.read.options(
         header="true",
@@ -182,7 +215,9 @@ def columns(frame: "DataFrame", section: CatalogueSection) -> "list[Column]":
 
 def _misfit(name: str, kind: str) -> str:
     if name in ("item_id", "group_id", "category"):
-        return "" if kind == "string" or kind in _WHOLE_NUMBERS else f"{kind}, not string or integer"
+        return (
+            "" if kind == "string" or kind in _WHOLE_NUMBERS else f"{kind}, not string or integer"
+        )
     if ITEMS[name] == "double":
         numeric = kind in _WHOLE_NUMBERS | {"string", "double", "float", "boolean"}
         return "" if numeric or kind.startswith("decimal") else f"{kind}, not a number"

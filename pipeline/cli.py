@@ -2,16 +2,15 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
-from pipeline import __version__, config
+from pipeline import __version__, config, summary
 from pipeline.errors import NitamonoError, UsageError
-from pipeline.runner import Runner, check_run_id, new_run_id
 from pipeline.progress import Progress
+from pipeline.runner import Runner, check_run_id, new_run_id
 from pipeline.stages import CHAIN, NAMES
 from pipeline.store import Store
-from pipeline import summary
 
 _STAGE_HELP = {
     "ingest": "read the catalogue; good rows become items, bad ones go to quarantine",
@@ -102,7 +101,7 @@ def execute(arguments: Sequence[str] | None = None) -> None:
         )
 
 
-def _print(lines: "summary.Iterator[str]") -> None:
+def _print(lines: Iterable[str]) -> None:
     for line in lines:
         sys.stdout.write(f"{line}\n")
     sys.stdout.flush()

@@ -37,7 +37,9 @@ class CatalogueSection(Section):
         default_factory=dict,
         description="nitamono's column = the catalogue's column; same names need no entry",
     )
-    encoding: str = Field("UTF-8", description="of CSV and JSON Lines files; Shift_JIS for instance")
+    encoding: str = Field(
+        "UTF-8", description="of CSV and JSON Lines files; Shift_JIS for instance"
+    )
     delimiter: str = Field(",", description="of CSV files", min_length=1, max_length=1)
 
     @field_validator("encoding")
@@ -60,7 +62,8 @@ class TextSection(Section):
         "normalized", description="which form of a Japanese word is kept"
     )
     dictionary: Literal["small", "core", "full"] = Field(
-        "core", description="SudachiPy's edition; small and full: pip install nitamono[dictionaries]"
+        "core",
+        description="SudachiPy's edition; small and full: pip install nitamono[dictionaries]",
     )
     user_dictionaries: list[str] = Field(
         default_factory=list, description="compiled user dictionaries, in order"
@@ -279,7 +282,11 @@ def _hint(location: list[str]) -> str:
     fields = Config.model_fields
     if len(location) > 1:
         section = fields[location[0]].annotation
-        fields = section.model_fields if isinstance(section, type) and issubclass(section, BaseModel) else {}
+        fields = (
+            section.model_fields
+            if isinstance(section, type) and issubclass(section, BaseModel)
+            else {}
+        )
     close = difflib.get_close_matches(location[-1], fields, n=1)
     if close:
         return f"; did you mean {close[0]}?"

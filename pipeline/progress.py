@@ -4,7 +4,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -79,10 +79,9 @@ class StageLine:
         """Ask Spark how far it is."""
         if self._context is None:
             return
-        try:
+        # A line of progress must never end a stage.
+        with suppress(Exception):
             self._tasks, self._rows = _tasks_and_rows(self._context, self._group)
-        except Exception:  # noqa: BLE001, S110 - a line of progress must never end a stage
-            pass
 
     def text(self) -> str:
         """The line: title, tasks, rows or a note, seconds."""

@@ -190,8 +190,8 @@ class Runner:
 
 def _summary(made: Made) -> str:
     if made.tables:
-        return ", ".join(f"{rows:,} {table}" for table, rows in made.tables.items())
-    return f"{made.counts['words']:,} words"
+        return ", ".join(f"{table} {rows:,} rows" for table, rows in made.tables.items())
+    return f"model of {made.counts['words']:,} words"
 
 
 @contextmanager

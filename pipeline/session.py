@@ -27,6 +27,8 @@ def settings(given: dict[str, str]) -> dict[str, str]:
         "spark.sql.execution.arrow.maxBytesPerBatch": str(64 << 20),
         "spark.sql.execution.pyspark.udf.simplifiedTraceback.enabled": "true",
         "spark.sql.parquet.compression.codec": "zstd",
+        # Without it Spark 4 refuses Shift_JIS and EUC-JP.
+        "spark.sql.legacy.javaCharsets": "true",
         # Threads of BLAS and OpenMP beside Spark's own tasks only take turns.
         "spark.executorEnv.OMP_NUM_THREADS": "1",
         "spark.executorEnv.OPENBLAS_NUM_THREADS": "1",
@@ -74,7 +76,7 @@ def start(given: dict[str, str], log: Path) -> "SparkSession":
             os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
             log.parent.mkdir(parents=True, exist_ok=True)
             with log.open("ab") as file:
-                gateway = launch_gateway(
+                gateway = launch_gateway(  # type: ignore[no-untyped-call]
                     conf=SparkConf(loadDefaults=False).setAll(list(chosen.items())),
                     popen_kwargs={"stdout": file, "stderr": file},
                 )

@@ -25,7 +25,8 @@ def lines(store: Store, outcome: Outcome) -> Iterator[str]:
     if "duplicate_item_id" in counts["quarantine_reasons"]:
         yield "            (of rows with one id, the one with the longest text is kept)"
     if counts["rows_with_lost_numbers"]:
-        yield f"            {counts['rows_with_lost_numbers']:,} rows have a price or stock that is no number"
+        lost = counts["rows_with_lost_numbers"]
+        yield f"            rows with a price or stock that is no number: {lost:,}"
     counts = neighbors.counts
     yield (
         f"Neighbours  {counts['pairs']:,} rows, {counts['items_with_neighbors']:,} items; "
@@ -54,7 +55,8 @@ def _examples(store: Store, version: str, items_version: str) -> Iterator[str]:
     table = store.dataset("similar_items", version)
     fragment = next(iter(table.get_fragments()), None)
     ids = [] if fragment is None else fragment.to_table(columns=["item_id"])["item_id"].unique()
-    chosen = [ids[len(ids) * i // _EXAMPLES].as_py() for i in range(min(_EXAMPLES, len(ids)))]
+    shown = min(_EXAMPLES, len(ids))
+    chosen = [ids[len(ids) * (2 * i + 1) // (2 * shown)].as_py() for i in range(shown)]
     if not chosen:
         return
     rows = table.to_table(filter=ds.field("item_id").isin(chosen)).to_pylist()

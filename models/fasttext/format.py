@@ -106,7 +106,11 @@ def _walk(reader: _Reader) -> Layout:
     reader.skip_words(size)
     reader.skip(max(pruned, 0) * 8, "vocabulary")
     (quantized,) = reader.take("B", "input matrix")
-    matrix = _quantized(reader) if quantized else _dense(reader, "input matrix")
+    matrix = None
+    if quantized:
+        _quantized(reader)
+    else:
+        matrix = _dense(reader, "input matrix")
     if matrix is not None and matrix[1:] != (nwords + bucket, dim):
         raise ModelError(
             f"{path}: its input matrix has {matrix[1]} x {matrix[2]} values, "

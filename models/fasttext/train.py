@@ -5,6 +5,7 @@ random state between trainings: so each training gets a fresh process.
 """
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -87,7 +88,7 @@ def _run(job: str, progress: Callable[[float], None]) -> None:
         assert process.stderr is not None  # noqa: S101 - for the type checker
         tail = b""
         try:
-            while chunk := process.stderr.read1(4096):
+            while chunk := os.read(process.stderr.fileno(), 4096):
                 tail = (tail + chunk)[-4000:]
                 if shares := _PROGRESS.findall(tail):
                     progress(float(shares[-1]) / 100)

@@ -1,5 +1,6 @@
 """The join of queries and items, list by list, as a stream of Arrow batches."""
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -56,7 +57,7 @@ def _runs(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     lists, roles = batch["list"].to_numpy(), batch["role"].to_numpy()
     change = np.flatnonzero((np.diff(lists) != 0) | (np.diff(roles) != 0)) + 1
     bounds = [0, *change.tolist(), batch.num_rows]
-    for start, end in zip(bounds, bounds[1:], strict=False):
+    for start, end in itertools.pairwise(bounds):
         yield batch.slice(start, end - start)
 
 

@@ -46,7 +46,8 @@ def unit(vectors: Float32) -> Float32:
     """Vectors of length 1, float32[n, dim]; zero vectors stay zero."""
     lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
     lengths[lengths == 0] = 1
-    return (vectors / lengths[:, None]).astype(np.float32)
+    scaled: Float32 = (vectors / lengths[:, None]).astype(np.float32)
+    return scaled
 
 
 def pair_cosines(left: Float32, right: Float32) -> Float32:
@@ -66,4 +67,5 @@ def pair_cosines(left: Float32, right: Float32) -> Float32:
     dots = np.add.reduce(a * b, axis=1)
     lengths = np.sqrt(np.add.reduce(a * a, axis=1) * np.add.reduce(b * b, axis=1))
     lengths[lengths == 0] = 1
-    return np.clip(dots / lengths, -1, 1).astype(np.float32)
+    cosines: Float32 = np.clip(dots / lengths, -1, 1).astype(np.float32)
+    return cosines

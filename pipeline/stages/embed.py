@@ -11,6 +11,7 @@ from models.handle import file_sha256
 from pipeline.errors import StageError
 from pipeline.job import Job, Made
 from pipeline.stages.train import MODEL_FILE
+from pipeline.udf import iterator_udf
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -71,16 +72,15 @@ def embed(tokens: "DataFrame", handle: Handle) -> "DataFrame":
     """
     from pyspark.sql import functions as F
 
-    @F.pandas_udf("array<float>")
+    @iterator_udf("array<float>")
     def vectors(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
         model = resident.get(handle.sha256, lambda: fasttext.load(shipping.local_path(handle)))
         for batch in batches:
             rounded = round_vectors(model.embed(batch.tolist()))
-            some = rounded.any(axis=1)
-            yield pd.Series(
-                [row if keep else None for row, keep in zip(rounded, some, strict=True)],
-                dtype=object,
-            )
+            rows: list[np.ndarray | None] = list(rounded)
+            for zero in np.flatnonzero(~rounded.any(axis=1)):
+                rows[zero] = None
+            yield pd.Series(rows, dtype=object)
 
     all_tokens = F.concat("title_tokens", "description_tokens")
     return tokens.select(

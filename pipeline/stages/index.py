@@ -44,7 +44,9 @@ def execute(job: Job, version: str) -> Made:
         nprobe, exact = nlist, True
     else:
         size = quantiser.sample_size(nlist, section.sample_items)
-        centroids = quantiser.train(sample(embeddings, count, size, section.seed), nlist, section.seed)
+        centroids = quantiser.train(
+            sample(embeddings, count, size, section.seed), nlist, section.seed
+        )
         nlist, nprobe = len(centroids), min(job.config.neighbors.nprobe, len(centroids))
         path = _save(job.store.quantiser_path(version), centroids)
         handle = shipping.ship(job.spark.sparkContext, Handle.of("quantiser", path))

@@ -30,10 +30,15 @@ def inputs(job: Job) -> dict[str, Any]:
 
 def execute(job: Job, version: str) -> Made:
     """Read the catalogue; keep one good row an item, quarantine the others with their reasons."""
+    raw = catalogue.read(job.spark, job.config.catalogue)
+    with catalogue.readable(job.config.catalogue):
+        return _ingest(job, raw, version)
+
+
+def _ingest(job: Job, raw: "DataFrame", version: str) -> Made:
     from pyspark import StorageLevel
     from pyspark.sql import functions as F
 
-    raw = catalogue.read(job.spark, job.config.catalogue)
     flagged = flag(raw, catalogue.columns(raw, job.config.catalogue)).persist(
         StorageLevel.DISK_ONLY
     )
@@ -77,7 +82,9 @@ def flag(raw: "DataFrame", columns: "list[Column]") -> "DataFrame":
 
     read = [name for name in raw.columns if name != catalogue.CORRUPT]
     corrupt = F.col(catalogue.CORRUPT) if catalogue.CORRUPT in raw.columns else F.lit(None)
-    row = F.coalesce(corrupt, F.to_json(F.struct(*[raw[f"`{n.replace('`', '``')}`"] for n in read])))
+    row = F.coalesce(
+        corrupt, F.to_json(F.struct(*[raw[f"`{n.replace('`', '``')}`"] for n in read]))
+    )
     frame = raw.select(*columns, row.alias("row"), corrupt.isNotNull().alias("unreadable"))
     no_id = catalogue.blank(F.col("item_id"))
     no_text = catalogue.blank(F.col("title")) & catalogue.blank(F.col("description"))

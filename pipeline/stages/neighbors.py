@@ -56,9 +56,7 @@ def execute(job: Job, version: str) -> Made:
     short = short_lists(embeddings, neighbors, section.k, index["vectors"])
     short_rows = job.store.write(short, "short_lists", version)
     pairs = neighbors.agg(F.coalesce(F.sum(F.size("neighbors")), F.lit(0))).first()
-    reasons = (
-        job.store.read(job.spark, "short_lists", version).groupBy("reason").count().collect()
-    )
+    reasons = job.store.read(job.spark, "short_lists", version).groupBy("reason").count().collect()
     assert pairs is not None  # noqa: S101 - an aggregate has one row
     job.line.note = "measuring recall"
     measured = measure(job, lists, neighbors)

@@ -1,14 +1,17 @@
 """tokenize: items -> tokens."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from models import resident
+from models import Handle, resident, shipping
 from pipeline.errors import UsageError
 from pipeline.job import Job, Made
 from pipeline.text.tokenize import TextSettings, Tokenizer
+from pipeline.udf import iterator_udf
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -62,8 +65,15 @@ def execute(job: Job, version: str) -> Made:
     """Tokenise the title and the description of every item."""
     from pyspark.sql import functions as F
 
+    text = settings(job)
+    if text.user_dictionaries:
+        _try(text)
+    dictionaries = [
+        shipping.ship(job.spark.sparkContext, Handle.of("dictionary", Path(path)))
+        for path in text.user_dictionaries
+    ]
     items = job.spread(job.read("items", "ingest"), job.record("ingest").tables["items"])
-    tokens = tokenize(items, settings(job))
+    tokens = tokenize(items, text, dictionaries)
     rows = job.store.write(tokens, "tokens", version)
     first = (
         job.store.read(job.spark, "tokens", version)
@@ -80,17 +90,38 @@ def execute(job: Job, version: str) -> Made:
     )
 
 
-def tokenize(items: "DataFrame", text: TextSettings) -> "DataFrame":
-    """The tokens table of an items table; one tokenizer a Python process."""
-    from pyspark.sql import functions as F
+def _try(text: TextSettings) -> None:
+    """See on the driver whether the dictionaries can be used together."""
+    from sudachipy.errors import SudachiError
+
+    try:
+        Tokenizer(text)
+    except SudachiError as error:
+        raise UsageError(f"text.user_dictionaries: {error}") from error
+
+
+def tokenize(
+    items: "DataFrame", text: TextSettings, dictionaries: "Sequence[Handle]" = ()
+) -> "DataFrame":
+    """The tokens table of an items table; one tokenizer a Python process.
+
+    Args:
+        items: the items table.
+        text: the text settings.
+        dictionaries: its user dictionaries, as shipped.
+    """
+
+    def make() -> Tokenizer:
+        paths = tuple(str(shipping.local_path(handle)) for handle in dictionaries)
+        return Tokenizer(replace(text, user_dictionaries=paths))
 
     schema = "struct<title_tokens:array<string>,description_tokens:array<string>>"
 
-    @F.pandas_udf(schema)
+    @iterator_udf(schema)
     def token_columns(
         batches: Iterator[tuple[pd.Series, pd.Series]],
     ) -> Iterator[pd.DataFrame]:
-        tokenizer = resident.get(("tokenizer", text), lambda: Tokenizer(text))
+        tokenizer = resident.get(("tokenizer", text), make)
 
         def tokens(text: object) -> list[str]:
             # pandas turns a null into None or NaN.

@@ -96,7 +96,7 @@ class Tokenizer:
 
     def _of(self, morpheme: "Morpheme") -> str:
         if self._form == "normalized":
-            form = morpheme.normalized_form()
+            form: str = morpheme.normalized_form()
         elif self._form == "dictionary":
             form = morpheme.dictionary_form()
         else:
