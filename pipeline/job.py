@@ -52,6 +52,7 @@ class Job:
         self.run_id = run_id
         self.line = StageLine("")
         self._spark: SparkSession | None = None
+        self._own_spark = False
         self._records: dict[str, Record] = {}
 
     @property
@@ -60,16 +61,16 @@ class Job:
         if self._spark is None:
             self.line.note = "starting Spark"
             log = self.store.run_path(self.run_id) / "spark.log"
-            self._spark = session.start(self.config.spark, log)
+            self._spark, self._own_spark = session.start(self.config.spark, log)
             self.line.note = ""
         self.line.follow(self._spark.sparkContext, f"{self.run_id}-{id(self.line)}")
         return self._spark
 
     def stop(self) -> None:
-        """Stop the Spark session, if one was started."""
-        if self._spark is not None:
+        """Stop the Spark session, if it was started here."""
+        if self._spark is not None and self._own_spark:
             self._spark.stop()
-            self._spark = None
+        self._spark = None
 
     def fingerprint(self, stage: Stage) -> tuple[str, dict[str, Any]]:
         """The name of a stage's output, and the inputs that it was made of."""

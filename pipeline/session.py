@@ -52,12 +52,18 @@ def _driver_memory_mb() -> int:
     return min(max(total // 4, 1024), 8192)
 
 
-def start(given: dict[str, str], log: Path) -> "SparkSession":
-    """Start the session, or take the one that spark-submit or a notebook has started.
+def start(given: dict[str, str], log: Path) -> "tuple[SparkSession, bool]":
+    """Start a session; or, where a notebook or a test has one, make a sister of it.
+
+    A sister shares the context and the executors and has SQL settings of its own, so that the
+    other's stay as they are.
 
     Args:
         given: the user's [spark] settings.
         log: where the JVM and the Python workers write what they print.
+
+    Returns:
+        the session, and whether it was started here and has to be stopped.
 
     Raises:
         StageError: Java is missing or Spark does not start.
@@ -68,7 +74,9 @@ def start(given: dict[str, str], log: Path) -> "SparkSession":
     from pyspark.sql import SparkSession
 
     chosen = settings(given)
-    # SparkContext keeps the gateway it uses here; a notebook or spark-submit has one already.
+    if SparkContext._active_spark_context is not None:
+        return _sister(SparkSession.builder.getOrCreate(), chosen), False
+    # spark-submit has a gateway of its own.
     ours = SparkContext._gateway is None and "PYSPARK_GATEWAY_PORT" not in os.environ
     try:
         if ours:
@@ -81,13 +89,21 @@ def start(given: dict[str, str], log: Path) -> "SparkSession":
                     popen_kwargs={"stdout": file, "stderr": file},
                 )
             SparkContext._ensure_initialized(gateway=gateway)
-        return SparkSession.builder.config(map=dict(chosen)).getOrCreate()
+        return SparkSession.builder.config(map=dict(chosen)).getOrCreate(), True
     except (PySparkException, OSError) as error:
         raise StageError(f"Spark does not start: {error}; its log is {log}") from error
     except Exception as error:
         if type(error).__module__.startswith("py4j"):
             raise StageError(f"Spark does not start; its log is {log}") from error
         raise
+
+
+def _sister(session: "SparkSession", chosen: dict[str, str]) -> "SparkSession":
+    sister = session.newSession()
+    for name, value in chosen.items():
+        if sister.conf.isModifiable(name):
+            sister.conf.set(name, value)
+    return sister
 
 
 def _check_java() -> None:

@@ -1,0 +1,46 @@
+"""What tests share: one Spark session, small catalogues, stores in temporary folders."""
+
+import csv
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from pipeline.session import settings
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    """One session for all tests, on two cores, with a warehouse of its own."""
+    chosen = settings({"spark.master": "local[2]"}) | {
+        "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse")),
+        "spark.sql.shuffle.partitions": "3",
+        "spark.driver.memory": "1g",
+        "spark.log.level": "ERROR",
+    }
+    session = SparkSession.builder.config(map=dict(chosen)).getOrCreate()
+    yield session
+    session.stop()
+
+
+WriteCsv = Callable[..., Path]
+
+
+@pytest.fixture
+def write_csv(tmp_path: Path) -> WriteCsv:
+    """Write rows as a CSV file and return its path."""
+
+    def write(
+        rows: Sequence[Sequence[str]],
+        columns: Sequence[str] = ("item_id", "title", "description"),
+        name: str = "catalogue.csv",
+    ) -> Path:
+        path = tmp_path / name
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(columns)
+            writer.writerows(rows)
+        return path
+
+    return write

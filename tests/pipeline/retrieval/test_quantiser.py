@@ -1,0 +1,32 @@
+import numpy as np
+
+from pipeline.retrieval import quantiser
+from tests.pipeline.retrieval import oracle
+
+
+def test_the_same_sample_gives_the_same_unit_centroids() -> None:
+    sample = oracle.vectors(2000, 24, seed=5)
+    first = quantiser.train(sample, 16, seed=0)
+    assert np.array_equal(first, quantiser.train(sample, 16, seed=0))
+    assert not np.array_equal(first, quantiser.train(sample, 16, seed=1))
+    assert np.allclose(np.linalg.norm(first, axis=1), 1, atol=1e-6)
+
+
+def test_more_lists_than_vectors_are_lowered() -> None:
+    assert len(quantiser.train(oracle.vectors(5, 4, seed=6), 50, seed=0)) == 5
+
+
+def test_probes_are_the_nearest_lists_nearest_first() -> None:
+    sample = oracle.vectors(1500, 24, seed=7)
+    centroids = quantiser.train(sample, 30, seed=0)
+    probes = quantiser.probe(sample, centroids, 4)
+    unit = sample / np.linalg.norm(sample.astype(np.float64), axis=1, keepdims=True)
+    scores = unit @ centroids.T.astype(np.float64)
+    expected = np.sort(scores, axis=1)[:, ::-1][:, :4]
+    assert np.allclose(np.take_along_axis(scores, probes, axis=1), expected, atol=1e-6)
+    assert np.array_equal(quantiser.probe(sample[40:41], centroids, 4), probes[40:41])
+    assert quantiser.probe(sample, centroids, 99).shape == (1500, 30)
+
+
+def test_the_number_of_lists_follows_the_number_of_items() -> None:
+    assert [quantiser.list_count(n) for n in (0, 1, 2000, 2001, 300_000_000)] == [1, 1, 1, 2, 150_000]

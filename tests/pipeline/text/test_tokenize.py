@@ -1,0 +1,118 @@
+import pickle
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import sudachidict_small
+
+from pipeline.text.tokenize import TextSettings, Tokenizer
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return Tokenizer(TextSettings())
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("赤い靴を履いた", ["赤い", "靴", "履く"]),
+        ("コンピュータとコンピューター", ["コンピューター", "コンピューター"]),
+        ("引越し", ["引っ越し"]),
+        ("ＸＺ－１０００Ｂ用ケース", ["xz-1000b", "xz", "1000", "b", "用", "ケース"]),
+        ("天然水 500ml×24本", ["天然水", "500ml", "500", "ml", "24", "本"]),
+        ("SUMMER サマー", ["summer", "サマー"]),
+        ("Chocolate Sandwich Cookies", ["chocolate", "sandwich", "cookies"]),
+        ("無地Tシャツ", ["無地", "tシャツ"]),
+        ("五百円", ["500", "円"]),
+        ("を", ["を"]),
+        ("!!!", ["!", "!", "!"]),
+        ("<br>&nbsp;", []),
+        ("", []),
+        (None, []),
+    ],
+)
+def test_tokens_of(tokenizer: Tokenizer, text: str | None, tokens: list[str]) -> None:
+    assert tokenizer.tokens(text) == tokens
+
+
+def test_no_token_holds_white_space(tokenizer: Tokenizer) -> None:
+    # These entries of the dictionary have white space in their normalised form.
+    for text in ("ＡＣＤＣ", "ニューヨーク・タイムズ", "a b", "Ｘ　Ｙ", "ローリングストーンズ"):
+        assert all(token.split() == [token] for token in tokenizer.tokens(text))
+
+
+def test_two_megabytes_are_tokenised_whole(tokenizer: Tokenizer) -> None:
+    sentence = "吾輩は猫である。"
+    once = tokenizer.tokens(sentence)
+    assert tokenizer.tokens(sentence * 80_000) == once * 80_000
+
+
+def test_a_long_text_without_sentence_ends_is_not_lost(tokenizer: Tokenizer) -> None:
+    assert "".join(tokenizer.tokens("猫" * 200_000)).count("猫") == 200_000
+
+
+@pytest.mark.parametrize(
+    ("settings", "text", "tokens"),
+    [
+        (TextSettings(split_mode="A"), "選挙管理委員会", ["選挙", "管理", "委員", "会"]),
+        (TextSettings(split_mode="C"), "選挙管理委員会", ["選挙管理委員会"]),
+        (TextSettings(word_form="surface"), "引越し", ["引越し"]),
+        (TextSettings(word_form="dictionary"), "走った", ["走る"]),
+        (TextSettings(dictionary="small"), "赤い靴", ["赤い", "靴"]),
+    ],
+)
+def test_settings_decide_units_and_forms(
+    settings: TextSettings, text: str, tokens: list[str]
+) -> None:
+    assert Tokenizer(settings).tokens(text) == tokens
+
+
+@pytest.fixture
+def user_dictionary(tmp_path: Path) -> Path:
+    """A user dictionary that holds one word that no other has."""
+    source, built = tmp_path / "user.csv", tmp_path / "user.dic"
+    word = "似者屋本舗"
+    source.write_text(
+        f"{word},4786,4786,-5000,{word},名詞,固有名詞,一般,*,*,*,ニタモノヤホンポ,{word},*,*,*,*,*\n",
+        encoding="utf-8",
+    )
+    system = Path(sudachidict_small.__file__).parent / "resources" / "system.dic"
+    program = Path(sys.executable).with_name("sudachipy")
+    subprocess.run(
+        [program, "ubuild", "-s", system, "-o", built, source], check=True, capture_output=True
+    )
+    return built
+
+
+def test_a_user_dictionary_adds_words(tokenizer: Tokenizer, user_dictionary: Path) -> None:
+    settings = TextSettings(dictionary="small", user_dictionaries=(str(user_dictionary),))
+    assert tokenizer.tokens("似者屋本舗の靴") != ["似者屋本舗", "靴"]
+    assert Tokenizer(settings).tokens("似者屋本舗の靴") == ["似者屋本舗", "靴"]
+
+
+def test_the_fingerprint_changes_with_every_setting(user_dictionary: Path) -> None:
+    base = TextSettings()
+    others = [
+        replace(base, split_mode="A"),
+        replace(base, word_form="surface"),
+        replace(base, dictionary="small"),
+        replace(base, user_dictionaries=(str(user_dictionary),)),
+    ]
+    assert len({settings.fingerprint() for settings in [base, *others]}) == 5
+    assert base.fingerprint() == TextSettings().fingerprint()
+
+
+def test_a_user_dictionary_counts_by_content_not_by_place(
+    user_dictionary: Path, tmp_path: Path
+) -> None:
+    moved = tmp_path / "moved.dic"
+    moved.write_bytes(user_dictionary.read_bytes())
+    one = TextSettings(user_dictionaries=(str(user_dictionary),))
+    assert one.fingerprint() == TextSettings(user_dictionaries=(str(moved),)).fingerprint()
+
+
+def test_settings_travel_to_executors() -> None:
+    assert len(pickle.dumps(TextSettings())) < 1000

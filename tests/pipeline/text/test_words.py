@@ -1,0 +1,35 @@
+import pytest
+
+from pipeline.text.words import latin_words, word_tokens
+
+
+@pytest.mark.parametrize(
+    ("word", "tokens"),
+    [
+        ("XZ-1000B", ["xz-1000b", "xz", "1000", "b"]),
+        ("XZ1000B", ["xz1000b", "xz", "1000", "b"]),
+        ("MX532J/A", ["mx532j/a", "mx", "532", "j", "a"]),
+        ("500ml", ["500ml", "500", "ml"]),
+        ("2.5mg", ["2.5mg", "2.5", "mg"]),
+        ("1,000", ["1000"]),
+        ("1,234,567.8", ["1234567.8"]),
+        ("Wi-Fi", ["wi-fi", "wi", "fi"]),
+        ("Kellogg's", ["kellogg's"]),
+        ("Crème", ["crème"]),
+        ("SUMMER", ["summer"]),
+        ("4902-123", ["4902-123", "4902", "123"]),
+    ],
+)
+def test_a_word_stays_whole_and_comes_in_parts(word: str, tokens: list[str]) -> None:
+    assert word_tokens(word) == tokens
+
+
+def test_a_very_long_word_comes_in_parts_only() -> None:
+    tokens = word_tokens("a1" * 5000)
+    assert set(tokens) == {"a", "1"}
+    assert max(map(len, word_tokens("x" * 5000))) == 64
+
+
+def test_words_tell_where_they_stand() -> None:
+    text = "赤いXZ-1000Bと500ml、A"
+    assert [text[w.start : w.end] for w in latin_words(text)] == ["XZ-1000B", "500ml", "A"]
