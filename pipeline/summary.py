@@ -19,7 +19,7 @@ def lines(store: Store, outcome: Outcome) -> Iterator[str]:
     yield f"Table       {store.table_path('similar_items', outcome.version)}"
     counts = ingest.counts
     yield (
-        f"Items       {counts['rows']:,} rows read, {counts['items']:,} items, "
+        f"Items       {counts['rows_read']:,} rows read, {counts['items']:,} items, "
         f"{counts['quarantined']:,} in quarantine{_in_brackets(counts['quarantine_reasons'])}"
     )
     if "duplicate_item_id" in counts["quarantine_reasons"]:

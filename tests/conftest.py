@@ -1,6 +1,8 @@
 """What tests share: one Spark session, small catalogues, stores in temporary folders."""
 
 import csv
+import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from pipeline.session import settings
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """One session for all tests, on two cores, with a warehouse of its own."""
+    os.environ["PYSPARK_PYTHON"] = sys.executable
     chosen = settings({"spark.master": "local[2]"}) | {
         "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse")),
         "spark.sql.shuffle.partitions": "3",

@@ -61,7 +61,7 @@ def _ingest(job: Job, raw: "DataFrame", version: str) -> Made:
     return Made(
         tables={"items": items, "quarantine": quarantined},
         counts={
-            "rows": summary["read"],
+            "rows_read": summary["read"],
             "items": items,
             "quarantined": quarantined,
             "quarantine_reasons": reasons,

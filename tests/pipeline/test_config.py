@@ -46,7 +46,10 @@ def test_set_takes_strings_lists_and_tables(tmp_path: Path) -> None:
 
 
 def test_spark_settings_may_be_nested_dotted_or_full(tmp_path: Path) -> None:
-    text = TWO_SECTIONS + '[spark]\nmaster = "local[2]"\nspark.ui.enabled = true\n"driver.memory" = "2g"\n'
+    text = (
+        TWO_SECTIONS
+        + '[spark]\nmaster = "local[2]"\nspark.ui.enabled = true\n"driver.memory" = "2g"\n'
+    )
     assert load(tmp_path, text).spark == {
         "spark.master": "local[2]",
         "spark.ui.enabled": "true",

@@ -12,7 +12,9 @@ from pipeline.store import Record, Store
 NEIGHBOR = "item_id string, neighbors int, reason string"
 
 
-def test_a_table_appears_whole_and_is_not_written_twice(spark: SparkSession, tmp_path: Path) -> None:
+def test_a_table_appears_whole_and_is_not_written_twice(
+    spark: SparkSession, tmp_path: Path
+) -> None:
     store = Store(str(tmp_path / "odd [store] 日本"))
     frame = spark.createDataFrame([("a", 1, "x"), ("b", 2, "y")], NEIGHBOR)
     assert store.write(frame, "short_lists", "v1") == 2

@@ -29,4 +29,10 @@ def test_probes_are_the_nearest_lists_nearest_first() -> None:
 
 
 def test_the_number_of_lists_follows_the_number_of_items() -> None:
-    assert [quantiser.list_count(n) for n in (0, 1, 2000, 2001, 300_000_000)] == [1, 1, 1, 2, 150_000]
+    assert [quantiser.list_count(n) for n in (0, 1, 2000, 2001, 300_000_000)] == [
+        1,
+        1,
+        1,
+        2,
+        150_000,
+    ]

@@ -1,3 +1,4 @@
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -35,8 +36,6 @@ def test_exact_search_by_blocks_holds_the_true_neighbours() -> None:
         for row in batch.to_pylist():
             pairs = [(c["key"], c["similar_id"]) for c in row["candidates"]]
             best.setdefault(row["item_id"], []).extend(pairs)
-    import numpy as np
-
     expected = oracle.neighbors(ids, vectors, 5, np.ones((400, 400), dtype=bool))
     for item in ids[:9]:
         assert [(other, -key) for key, other in sorted(best[item])[:5]] == expected[item]

@@ -35,12 +35,20 @@ def test_ids_break_ties_by_their_code_points() -> None:
     ids = ["b", "a", "あ", "Z", "10", "9", "𠮷", "～"]
     vectors = np.ones((8, 4), dtype=np.float32)
     assert [other for other, _ in found(ids, vectors, 3)["9"]] == ["10", "Z", "a"]
-    assert [other for other, _ in found(ids, vectors, 7)["a"]] == ["10", "9", "Z", "b", "あ", "～", "𠮷"]
+    assert [other for other, _ in found(ids, vectors, 7)["a"]] == [
+        "10",
+        "9",
+        "Z",
+        "b",
+        "あ",
+        "～",
+        "𠮷",
+    ]
 
 
 def test_five_thousand_equal_vectors_give_the_lowest_ids_at_little_cost() -> None:
     ids = [f"{n:05d}" for n in range(5000)]
-    vectors = np.tile(np.float32([0.5, 0.25, 0.125]), (5000, 1))
+    vectors = np.tile(np.array([0.5, 0.25, 0.125], np.float32), (5000, 1))
     result = found(ids, vectors, 5)
     assert [other for other, _ in result["04999"]] == ["00000", "00001", "00002", "00003", "00004"]
     assert [other for other, _ in result["00002"]] == ["00000", "00001", "00003", "00004", "00005"]

@@ -1,0 +1,112 @@
+"""The command as users run it: in a process of its own, by its exit code and its last line."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.stages import NAMES
+from pipeline.store import Store
+from tests.conftest import WriteCsv
+
+PROGRAM = Path(sys.executable).with_name("nitamono")
+
+
+def nitamono(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [PROGRAM, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | environment,
+        timeout=300,
+    )
+
+
+def last_line(done: subprocess.CompletedProcess[str]) -> str:
+    assert "Traceback" not in done.stderr
+    return done.stderr.splitlines()[-1]
+
+
+def write_config(folder: Path, catalogue: Path | str, more: str = "", store: str = "store") -> str:
+    file = folder / f"{store}.toml"
+    file.write_text(
+        f'[store]\npath = "{store}"\n[catalogue]\npath = "{catalogue}"\n{more}', encoding="utf-8"
+    )
+    return str(file)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ((), 2, "VERB"),
+        (("frobnicate",), 2, "invalid choice: 'frobnicate'"),
+        (("run",), 2, "--config; see nitamono run --help"),
+        (("run", "--config", "none.toml"), 2, "none.toml: no such file"),
+        (("run", "--config", "CONFIG", "--set", "neighbors.kk=3"), 2, "did you mean k?"),
+        (("run", "--config", "CONFIG", "--set", "neighbors.k=ten"), 2, "should be a valid integer"),
+        (("run", "--config", "CONFIG", "--run-id", "a/b"), 2, "--run-id a/b"),
+        (("run", "--config", "CONFIG", "--from", "publish", "--to", "embed"), 2, "comes after"),
+        (("run", "--config", "CONFIG", "--set", "catalogue.path=none.csv"), 3, "no such file"),
+        (("run", "--config", "CONFIG", "--set", "store.path=/dev/null/x"), 2, "can't be written"),
+        (("embed", "--config", "CONFIG"), 2, "run: nitamono ingest"),
+    ],
+)
+def test_wrong_usage_ends_with_its_code_and_one_clear_line(
+    tmp_path: Path, write_csv: WriteCsv, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    file = write_config(tmp_path, write_csv([("a", "靴", "")]))
+    done = nitamono(*(file if argument == "CONFIG" else argument for argument in arguments))
+    assert (done.returncode, done.stdout) == (code, "")
+    assert said in last_line(done)
+    assert last_line(done).startswith("nitamono: ")
+    assert not list(tmp_path.glob("*/tables/similar_items/LATEST"))
+
+
+def test_without_java_the_line_says_what_to_install(tmp_path: Path, write_csv: WriteCsv) -> None:
+    file = write_config(tmp_path, write_csv([("a", "靴", "")]))
+    done = nitamono("run", "--config", file, PATH="/nowhere", JAVA_HOME="")
+    assert done.returncode == 5
+    assert "install Java 17 or later" in last_line(done)
+
+
+def test_the_gate_has_its_own_code(tmp_path: Path, write_csv: WriteCsv) -> None:
+    rows = [(f"{n:03d}", f"商品 {n % 9} 番 {n * n % 17} 型", "") for n in range(200)]
+    settings = (
+        "[index]\nexact_below = 0\nnlist = 40\n[neighbors]\nnprobe = 1\ntarget_recall = 1.0\n"
+    )
+    done = nitamono("run", "--config", write_config(tmp_path, write_csv(rows), settings))
+    assert done.returncode == 4
+    assert "the table is held back: recall is" in last_line(done)
+    assert Store(str(tmp_path / "store")).latest() is None
+
+
+def test_verbs_one_by_one_in_processes_of_their_own_equal_one_run(
+    tmp_path: Path, write_csv: WriteCsv
+) -> None:
+    rows = [(f"{n:03d}", f"商品 {n % 9} 番 KH-{n % 5}00{'ABC'[n % 3]}", "説明") for n in range(60)]
+    catalogue = write_csv(rows)
+    chain, whole = (write_config(tmp_path, catalogue, store=name) for name in ("chain", "whole"))
+    for verb in NAMES:
+        done = nitamono(verb, "--config", chain)
+        assert done.returncode == 0, done.stderr
+    done = nitamono("run", "--config", whole)
+    assert done.returncode == 0, done.stderr
+    assert "Recall@10" in done.stdout
+    pointers = [Store(str(tmp_path / name)).latest() for name in ("chain", "whole")]
+    tables = [pq.read_table(pointer["path"]) for pointer in pointers if pointer]
+    assert tables[0].num_rows == 600
+    assert tables[0].equals(tables[1])
+
+
+def test_help_documents_every_verb() -> None:
+    done = nitamono("--help")
+    assert done.returncode == 0
+    assert all(name in done.stdout for name in ("run", *NAMES))
+    for name in ("run", *NAMES):
+        shown = nitamono(name, "--help")
+        assert shown.returncode == 0
+        assert f"example: nitamono {name} --config" in shown.stdout
