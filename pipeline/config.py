@@ -5,9 +5,9 @@ import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pipeline.errors import UsageError
 
@@ -73,9 +73,11 @@ class TextSection(Section):
 class ModelSection(Section):
     """The embedding model: trained on the catalogue, or loaded from path."""
 
-    kind: Literal["fasttext"] = "fasttext"
+    kind: Literal["fasttext"] = Field("fasttext", description="which family of models")
     path: str = Field("", description="a fastText .bin to use; empty: train one")
-    algorithm: Literal["skipgram", "cbow"] = "skipgram"
+    algorithm: Literal["skipgram", "cbow"] = Field(
+        "skipgram", description="how it is trained: skipgram or cbow"
+    )
     dim: int = Field(100, ge=1, le=2000, description="length of a vector")
     epoch: int = Field(0, ge=0, description="passes over the sample; 0: 5 to 20, by its size")
     min_count: int = Field(2, ge=1, description="rarer words get n-grams only; lowered if too few")
@@ -84,8 +86,14 @@ class ModelSection(Section):
     maxn: int = Field(5, ge=0, le=20, description="longest character n-gram")
     bucket: int = Field(0, ge=0, le=100_000_000, description="n-gram rows; 0: by vocabulary")
     sample_items: int = Field(1_000_000, ge=1, description="items to train on, at most")
-    seed: int = Field(0, ge=0, le=2**31 - 1)
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="of the choice of items")
     threads: int = Field(1, ge=1, description="more than 1 is faster, and not repeatable")
+
+    @model_validator(mode="after")
+    def _ngrams_in_order(self) -> Self:
+        if self.minn > self.maxn:
+            raise ValueError(f"minn is {self.minn}, above maxn, which is {self.maxn}")
+        return self
 
 
 class EmbedSection(Section):
@@ -102,7 +110,7 @@ class IndexSection(Section):
     )
     nlist: int = Field(0, ge=0, description="number of lists; 0: by the number of items")
     sample_items: int = Field(200_000, ge=1, description="vectors to train the lists on, at most")
-    seed: int = Field(0, ge=0, le=2**31 - 1)
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="of the choice of vectors and centroids")
 
 
 class NeighborsSection(Section):
@@ -113,7 +121,7 @@ class NeighborsSection(Section):
     nprobe: int = Field(16, ge=1, description="lists that are searched for an item")
     recall_sample: int = Field(500, ge=1, le=10_000, description="items that recall is measured on")
     partitions: int = Field(0, ge=0, description="Spark tasks of the join; 0: by size")
-    seed: int = Field(0, ge=0, le=2**31 - 1)
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="of the choice of those items")
 
 
 class PublishSection(Section):
