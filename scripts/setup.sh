@@ -85,7 +85,7 @@ see_to_java() {
 stamp=.venv/.made-from-$(cat requirements.lock pyproject.toml scripts/setup.sh | cksum | tr ' ' '-')
 if [ ! -e "$stamp" ]; then
     [ -x .venv/bin/pip ] || { say "making .venv"; make_venv; }
-    say "installing the dependencies (some 500 MB the first time)"
+    say "installing the dependencies"
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
     rm -f .venv/.made-from-*

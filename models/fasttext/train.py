@@ -60,7 +60,7 @@ def train(
         corpus: UTF-8, one text a line.
         out: the .bin file to write; it is there only if training went well.
         training: the settings.
-        progress: called with the share that is done, 0 to 1.
+        progress: called with the share that is done, 0 to 1; with one thread only at the end.
 
     Raises:
         ModelError: the settings are impossible, or the process failed, or the model holds values
@@ -80,7 +80,7 @@ def train(
 
 
 def _run(job: str, progress: Callable[[float], None]) -> None:
-    command = [sys.executable, "-m", "models.fasttext.train", job]
+    command = [sys.executable, "-u", "-m", "models.fasttext.train", job]
     root = str(Path(__file__).resolve().parents[2])
     with subprocess.Popen(  # noqa: S603 - our own module
         command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd=root

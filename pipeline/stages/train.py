@@ -110,6 +110,8 @@ def _train(job: Job, folder: Path) -> dict[str, Any]:
     corpus = folder / "corpus.txt"
     lines = write_corpus(sampled, corpus)
 
+    job.line.note = "training"
+
     def show(share: float) -> None:
         job.line.note = f"training, {share:.0%} done"
 
