@@ -182,6 +182,11 @@ def columns(frame: "DataFrame", section: CatalogueSection) -> "list[Column]":
     """
     from pyspark.sql import functions as F
 
+    if not any(name != CORRUPT for name in frame.columns):
+        raise InputError(
+            f"catalogue.path {section.path}: no row can be read as {format_of(section)}; "
+            "is it of that format? JSON Lines has one object a line"
+        )
     kinds = {name: kind for name, kind in frame.dtypes if name != CORRUPT}
     problems = [
         f"catalogue.columns.{name}: unknown; known are {', '.join(ITEMS)}"

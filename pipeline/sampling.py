@@ -23,8 +23,8 @@ def seeded_sample(frame: "DataFrame", total: int, most: int, seed: int) -> "Data
     hashed = frame.withColumn("order", F.xxhash64(F.lit(seed), "item_id"))
     if total > most:
         # A little more than is wanted, so that only so much is sorted and cut.
-        share = min(1.0, 1.1 * most / total + 100 / total)
-        hashed = hashed.where(F.col("order") <= int((2 * share - 1) * _HASHES))
+        wanted = min(total, most * 11 // 10 + 100)
+        hashed = hashed.where(F.col("order") <= 2 * _HASHES * wanted // total - _HASHES)
     ordered = hashed.orderBy("order", "item_id")
     if total > most:
         ordered = ordered.limit(most)

@@ -119,8 +119,7 @@ class Store:
         folder = final.with_name(f"_writing-{uuid.uuid4().hex}")
         try:
             yield folder
-            if not final.is_dir():
-                folder.rename(final)
+            _rename_unless_there(folder, final)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -154,9 +153,7 @@ class Store:
 
     def keep_model(self, folder: Path, sha256: str) -> None:
         """Move a finished model folder under its content's name, unless it is there already."""
-        final = self.model_path(sha256)
-        if not final.is_dir():
-            folder.rename(final)
+        _rename_unless_there(folder, self.model_path(sha256))
 
     def model_path(self, sha256: str) -> Path:
         """The folder of a model."""
@@ -178,6 +175,15 @@ class Store:
     def run_path(self, run_id: str) -> Path:
         """The folder of a run."""
         return self.root / "runs" / run_id
+
+
+def _rename_unless_there(folder: Path, final: Path) -> None:
+    """Give a finished folder its name; where another process was first, what it made stays."""
+    try:
+        folder.rename(final)
+    except OSError:
+        if not final.is_dir():
+            raise
 
 
 def spark_path(path: Path, *, literal: bool = False) -> str:

@@ -72,3 +72,17 @@ def check(frame: "DataFrame", table: str) -> "DataFrame":
     if problems:
         raise StageError(f"table {table}: {'; '.join(problems)}")
     return frame.select(*SCHEMAS[table])
+
+
+def digest(frame: "DataFrame") -> str:
+    """A digest of a frame's rows, whatever their order and files: 128 bits of summed hashes."""
+    from pyspark.sql import functions as F
+
+    names = [F.col(name) for name in frame.columns]
+    halves = [
+        F.coalesce(F.sum(F.xxhash64(F.lit(salt), *names).cast("decimal(20,0)")), F.lit(0))
+        for salt in (1, 2)
+    ]
+    first = frame.agg(*halves).first()
+    assert first is not None  # noqa: S101 - an aggregate has one row
+    return "".join(f"{int(half) % 2**64:016x}" for half in first)

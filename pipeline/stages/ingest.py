@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import catalogue
 from pipeline.errors import InputError, StageError
 from pipeline.job import Job, Made
-from pipeline.tables import ITEMS
+from pipeline.tables import ITEMS, digest
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -67,7 +67,7 @@ def _ingest(job: Job, raw: "DataFrame", version: str) -> Made:
             "quarantine_reasons": reasons,
             "rows_with_lost_numbers": summary["lost"],
         },
-        outputs={"content": content(job.store.read(job.spark, "items", version))},
+        outputs={"content": digest(job.store.read(job.spark, "items", version))},
     )
 
 
@@ -106,20 +106,6 @@ def flag(raw: "DataFrame", columns: "list[Column]") -> "DataFrame":
     return frame.withColumn(
         "reasons", F.when(again, F.array(F.lit(DUPLICATE))).otherwise(F.col("reasons"))
     )
-
-
-def content(items: "DataFrame") -> str:
-    """A digest of a table's rows, whatever their order and files: 128 bits of summed hashes."""
-    from pyspark.sql import functions as F
-
-    names = [F.col(name) for name in items.columns]
-    halves = [
-        F.coalesce(F.sum(F.xxhash64(F.lit(salt), *names).cast("decimal(20,0)")), F.lit(0))
-        for salt in (1, 2)
-    ]
-    first = items.select(*names).agg(*halves).first()
-    assert first is not None  # noqa: S101 - an aggregate has one row
-    return "".join(f"{int(half) % 2**64:016x}" for half in first)
 
 
 def _garbled() -> "Column":

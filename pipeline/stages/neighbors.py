@@ -137,6 +137,8 @@ def short_lists(
 
 def measure(job: Job, lists: "DataFrame", neighbors: "DataFrame") -> recall.Recall:
     """Recall of the neighbors table against exact search, on a seeded sample of its items."""
+    from pyspark.sql import functions as F
+
     section = job.config.neighbors
     total = job.record("index").outputs["vectors"]
     # A number of queries that does not grow with the catalogue.
@@ -149,7 +151,7 @@ def measure(job: Job, lists: "DataFrame", neighbors: "DataFrame") -> recall.Reca
         return recall.exact_search(batches, ids, vectors, k)
 
     exact = best(lists.select("item_id", "vector").mapInArrow(scan, join.RESULT_DDL), k)
-    mine = neighbors.join(exact.select("item_id"), "item_id", how="left_semi")
+    mine = neighbors.where(F.col("item_id").isin(ids))
     scores = [
         {
             row["item_id"]: row["scores"]

@@ -14,6 +14,7 @@ from pipeline import catalogue
 from pipeline.config import CatalogueSection
 from pipeline.errors import InputError, UsageError
 from pipeline.stages import ingest
+from pipeline.tables import digest
 from tests.conftest import WriteCsv
 
 Flagged = dict[str | None, dict[str, Any]]
@@ -152,12 +153,12 @@ def test_of_rows_with_one_id_the_longest_text_stays_whatever_the_order(
 def test_the_digest_of_a_table_is_of_its_rows(spark: SparkSession) -> None:
     rows = [("a", "x"), ("b", None), ("c", "z")]
     schema = "item_id string, title string"
-    one = ingest.content(spark.createDataFrame(rows, schema).repartition(1))
-    other = ingest.content(spark.createDataFrame(rows[::-1], schema).repartition(3))
-    changed = ingest.content(spark.createDataFrame([*rows[:2], ("c", "Z")], schema))
+    one = digest(spark.createDataFrame(rows, schema).repartition(1))
+    other = digest(spark.createDataFrame(rows[::-1], schema).repartition(3))
+    changed = digest(spark.createDataFrame([*rows[:2], ("c", "Z")], schema))
     assert one == other
     assert one != changed
-    assert len(ingest.content(spark.createDataFrame([], schema))) == 32
+    assert len(digest(spark.createDataFrame([], schema))) == 32
 
 
 def test_every_missing_or_misfit_column_is_named(spark: SparkSession, tmp_path: Path) -> None:
