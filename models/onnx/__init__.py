@@ -1,0 +1,173 @@
+"""Sentence encoders in ONNX: models that are directories, and read text instead of tokens.
+
+Needs the extra `nitamono[onnx]`.
+"""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from models.errors import ModelError
+
+__all__ = ["Encoder", "load", "pack"]
+
+_GRAPHS = ("model.onnx", "onnx/model.onnx")
+_SETTINGS = ("config.json", "sentence_bert_config.json", "modules.json", "1_Pooling/config.json")
+# Texts of like length go together, in batches of one size: a text's vector then depends on that
+# text alone, to the bit, whatever it comes together with.
+_LENGTH_STEP = 16
+_BATCH = 16
+_LONGEST = 512
+# No tokenizer makes fewer tokens than one for this many characters of running text.
+_CHARACTERS_A_TOKEN = 40
+
+
+def pack(source: str | Path, out_dir: str | Path) -> Path:
+    """Copy what an encoder needs out of a model directory, making the graph if there is none.
+
+    Args:
+        source: a directory as sentence-transformers or Optimum writes it: tokenizer.json, and
+            model.onnx (or onnx/model.onnx), or the model.safetensors of a BERT encoder.
+        out_dir: where to put it; made if needed.
+
+    Returns:
+        out_dir, with model.onnx, tokenizer.json and the settings.
+
+    Raises:
+        ModelError: the directory is no such model.
+    """
+    folder, out = Path(source), Path(out_dir)
+    if not (folder / "tokenizer.json").is_file():
+        raise ModelError(f"{folder}: no tokenizer.json; give a sentence encoder's directory")
+    out.mkdir(parents=True, exist_ok=True)
+    graph = next((folder / name for name in _GRAPHS if (folder / name).is_file()), None)
+    if graph is not None:
+        shutil.copyfile(graph, out / "model.onnx")
+        weights = graph.with_name("model.onnx_data")
+        if weights.is_file():
+            shutil.copyfile(weights, out / weights.name)
+    else:
+        from models.onnx import bert
+
+        bert.write_graph(folder, out / "model.onnx")
+    for name in ("tokenizer.json", *_SETTINGS):
+        if (folder / name).is_file():
+            (out / name).parent.mkdir(exist_ok=True)
+            shutil.copyfile(folder / name, out / name)
+    load(out)
+    return out
+
+
+def load(path: str | Path) -> "Encoder":
+    """Load an encoder from its directory.
+
+    Raises:
+        ModelError: a file is missing or can't be used, or the extra is not installed.
+    """
+    return Encoder(Path(path))
+
+
+class Encoder:
+    """A sentence encoder: mean or first-token pooling over the last hidden states.
+
+    Attributes:
+        dim: length of a vector.
+        reads: "text": `embed` takes fields of running text, not tokens.
+    """
+
+    reads: Literal["text"] = "text"
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            import onnxruntime
+            import tokenizers
+        except ImportError as error:
+            raise ModelError(f"{error.name} is missing: pip install 'nitamono[onnx]'") from error
+        self._folder = folder
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self._session: Any = onnxruntime.InferenceSession(
+                str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
+            )
+            self._tokenizer: Any = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+        except Exception as error:  # both libraries raise their own kinds, and bare Exception
+            raise ModelError(f"{folder}: can't be loaded: {str(error).strip()[:300]}") from error
+        limit = _json(folder / "sentence_bert_config.json").get("max_seq_length")
+        positions = _json(folder / "config.json").get("max_position_embeddings")
+        self._longest = min(limit or _LONGEST, positions or _LONGEST)
+        self._tokenizer.enable_truncation(self._longest)
+        self._tokenizer.no_padding()
+        self._first_token = _json(folder / "1_Pooling/config.json").get("pooling_mode_cls_token")
+        self._inputs = [entry.name for entry in self._session.get_inputs()]
+        self.dim = int(self._vectors([self._tokenizer.encode("a").ids]).shape[1])
+
+    def __reduce__(self) -> NoReturn:
+        raise ModelError(
+            f"{self._folder}: a loaded encoder can't be pickled; ship its directory with "
+            "models.shipping.ship and load it where it is used"
+        )
+
+    def embed(self, token_lists: Sequence[Sequence[str]]) -> npt.NDArray[np.float32]:
+        """The vector of each text.
+
+        Args:
+            token_lists: n lists of fields of text, a title and a description for instance; the
+                fields of one are joined by a space.
+
+        Returns:
+            float32[n, dim], unit length; a zero row for a text that is empty.
+        """
+        out = np.zeros((len(token_lists), self.dim), dtype=np.float32)
+        most = self._longest * _CHARACTERS_A_TOKEN
+        texts = [" ".join(fields).strip()[:most] for fields in token_lists]
+        rows = [row for row, text in enumerate(texts) if text]
+        ids = [encoding.ids for encoding in self._tokenizer.encode_batch([texts[r] for r in rows])]
+        by_length: dict[int, list[int]] = {}
+        for place, tokens in enumerate(ids):
+            by_length.setdefault(_rounded(len(tokens)), []).append(place)
+        for places in by_length.values():
+            for start in range(0, len(places), _BATCH):
+                batch = places[start : start + _BATCH]
+                out[[rows[p] for p in batch]] = self._vectors([ids[p] for p in batch])
+        return out
+
+    def _vectors(self, ids: list[list[int]]) -> npt.NDArray[np.float32]:
+        """Unit vectors of at most _BATCH token lists whose lengths round to the same."""
+        length = min(_rounded(max(map(len, ids))), self._longest)
+        tokens = np.zeros((_BATCH, length), dtype=np.int64)
+        mask = np.zeros((_BATCH, length), dtype=np.int64)
+        mask[:, 0] = 1  # the rows that only fill the batch
+        for row, of_row in enumerate(ids):
+            tokens[row, : len(of_row)] = of_row
+            mask[row, : len(of_row)] = 1
+        feeds = {"input_ids": tokens, "attention_mask": mask, "token_type_ids": tokens * 0}
+        states = self._session.run(None, {name: feeds[name] for name in self._inputs})[0]
+        if self._first_token:
+            pooled = states[: len(ids), 0].astype(np.float64)
+        else:
+            weights = mask[: len(ids), :, None].astype(np.float64)
+            pooled = (states[: len(ids)] * weights).sum(axis=1) / weights.sum(axis=1)
+        norms = np.linalg.norm(pooled, axis=1, keepdims=True)
+        unit: npt.NDArray[np.float32] = (pooled / np.maximum(norms, 1e-12)).astype(np.float32)
+        return unit
+
+
+def _rounded(length: int) -> int:
+    return -(-length // _LENGTH_STEP) * _LENGTH_STEP
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise ModelError(f"{path}: not JSON: {error}") from error
+    return found

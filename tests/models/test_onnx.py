@@ -1,0 +1,211 @@
+"""A tiny BERT with random weights, against its formulas in NumPy."""
+
+import json
+import pickle
+from math import erf
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from safetensors.numpy import save_file
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+from models import ModelError, onnx
+
+Weights = dict[str, npt.NDArray[np.float32]]
+DIM, HEADS, LAYERS, WIDE, LONGEST = 16, 4, 2, 32, 40
+WORDS = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "赤い", "青い", "靴", "鞄", "red", "shoe", "a"]
+CONFIG = {
+    "model_type": "bert",
+    "hidden_act": "gelu",
+    "hidden_size": DIM,
+    "num_attention_heads": HEADS,
+    "num_hidden_layers": LAYERS,
+    "layer_norm_eps": 1e-12,
+    "max_position_embeddings": LONGEST,
+}
+
+
+def random_weights(seed: int) -> Weights:
+    rng = np.random.default_rng(seed)
+
+    def draw(*shape: int) -> npt.NDArray[np.float32]:
+        return (0.5 * rng.standard_normal(shape)).astype(np.float32)
+
+    weights = {
+        "embeddings.word_embeddings.weight": draw(len(WORDS), DIM),
+        "embeddings.token_type_embeddings.weight": draw(2, DIM),
+        "embeddings.position_embeddings.weight": draw(LONGEST, DIM),
+    }
+    norms = ["embeddings.LayerNorm"]
+    for number in range(LAYERS):
+        at = f"encoder.layer.{number}"
+        sizes = {"intermediate.dense": (WIDE, DIM), "output.dense": (DIM, WIDE)}
+        sizes |= {f"attention.self.{n}": (DIM, DIM) for n in ("query", "key", "value")}
+        sizes["attention.output.dense"] = (DIM, DIM)
+        for name, shape in sizes.items():
+            weights[f"{at}.{name}.weight"], weights[f"{at}.{name}.bias"] = (
+                draw(*shape),
+                draw(shape[0]),
+            )
+        norms += [f"{at}.attention.output.LayerNorm", f"{at}.output.LayerNorm"]
+    for name in norms:
+        weights[f"{name}.weight"], weights[f"{name}.bias"] = 1 + draw(DIM), draw(DIM)
+    return weights
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("encoder")
+    save_file(random_weights(1), folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps(CONFIG))
+    words: Any = models.WordLevel({word: n for n, word in enumerate(WORDS)}, unk_token="[UNK]")  # noqa: S106
+    tokenizer: Any = Tokenizer(words)
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
+    )
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def packed(directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return onnx.pack(directory, tmp_path_factory.mktemp("packed"))
+
+
+def expected(text: str, *, first_token: bool = False) -> npt.NDArray[np.float64]:
+    """The encoder's formulas, in float64, one text at a time and without padding."""
+    w = {name: value.astype(np.float64) for name, value in random_weights(1).items()}
+    words = [WORDS.index(t) if t in WORDS else 3 for t in text.split()][: LONGEST - 2]
+    ids = [1, *words, 2]
+
+    def dense(x: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
+        y: npt.NDArray[Any] = x @ w[f"{name}.weight"].T + w[f"{name}.bias"]
+        return y
+
+    def norm(x: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
+        centred = x - x.mean(axis=1, keepdims=True)
+        spread = np.sqrt((centred**2).mean(axis=1, keepdims=True) + 1e-12)
+        y: npt.NDArray[Any] = centred / spread * w[f"{name}.weight"] + w[f"{name}.bias"]
+        return y
+
+    x = (
+        w["embeddings.word_embeddings.weight"][ids]
+        + w["embeddings.token_type_embeddings.weight"][0]
+    )
+    x = norm(x + w["embeddings.position_embeddings.weight"][: len(ids)], "embeddings.LayerNorm")
+    size = DIM // HEADS
+    for number in range(LAYERS):
+        at = f"encoder.layer.{number}"
+        q, k, v = (dense(x, f"{at}.attention.self.{n}") for n in ("query", "key", "value"))
+        heads = []
+        for h in range(HEADS):
+            cut = slice(h * size, (h + 1) * size)
+            scores = q[:, cut] @ k[:, cut].T / np.sqrt(size)
+            shares = np.exp(scores - scores.max(axis=1, keepdims=True))
+            heads.append(shares / shares.sum(axis=1, keepdims=True) @ v[:, cut])
+        attended = dense(np.hstack(heads), f"{at}.attention.output.dense")
+        x = norm(x + attended, f"{at}.attention.output.LayerNorm")
+        wide = dense(x, f"{at}.intermediate.dense")
+        gelu = np.vectorize(lambda z: z * 0.5 * (1 + erf(z / np.sqrt(2))))(wide)
+        x = norm(x + dense(gelu, f"{at}.output.dense"), f"{at}.output.LayerNorm")
+    pooled: npt.NDArray[np.float64] = x[0] if first_token else x.mean(axis=0)
+    return pooled / np.linalg.norm(pooled)
+
+
+TEXTS = ["赤い 靴", "青い 鞄 red shoe", "a " * 100, "ない ことば", "a", "赤い " * 20]
+
+
+def test_vectors_are_those_of_the_formulas(packed: Path) -> None:
+    encoder = onnx.load(packed)
+    vectors = encoder.embed([[text] for text in TEXTS])
+    assert (encoder.dim, encoder.reads) == (DIM, "text")
+    assert vectors.dtype == np.float32
+    assert np.abs(vectors - [expected(text) for text in TEXTS]).max() < 1e-6
+
+
+def test_the_first_token_is_pooled_where_the_settings_say_so(
+    directory: Path, tmp_path: Path
+) -> None:
+    packed = onnx.pack(directory, tmp_path / "cls")
+    (packed / "1_Pooling").mkdir()
+    (packed / "1_Pooling" / "config.json").write_text('{"pooling_mode_cls_token": true}')
+    vector = onnx.load(packed).embed([["赤い 靴"]])[0]
+    assert np.abs(vector - expected("赤い 靴", first_token=True)).max() < 1e-6
+
+
+def test_a_vector_does_not_depend_on_its_company(packed: Path) -> None:
+    encoder = onnx.load(packed)
+    rng = np.random.default_rng(0)
+    texts = [[" ".join(rng.choice(WORDS[4:], size=n % 37 + 1))] for n in range(90)]
+    together = encoder.embed(texts)
+    assert np.array_equal(together[::-1], encoder.embed(texts[::-1]))
+    assert np.array_equal(together, np.vstack([encoder.embed([text]) for text in texts]))
+
+
+def test_fields_are_joined_and_an_empty_text_is_a_zero_row(packed: Path) -> None:
+    vectors = onnx.load(packed).embed([["赤い", "靴"], ["赤い 靴"], [], ["", " "]])
+    assert np.array_equal(vectors[0], vectors[1])
+    assert vectors.any(axis=1).tolist() == [True, True, False, False]
+    assert onnx.load(packed).embed([]).shape == (0, DIM)
+
+
+def test_a_graph_that_is_there_is_taken(packed: Path, tmp_path: Path) -> None:
+    exported = tmp_path / "exported"
+    (exported / "onnx").mkdir(parents=True)
+    for name in ("config.json", "tokenizer.json"):
+        (exported / name).write_bytes((packed / name).read_bytes())
+    (exported / "onnx" / "model.onnx").write_bytes((packed / "model.onnx").read_bytes())
+    again = onnx.load(onnx.pack(exported, tmp_path / "again"))
+    assert np.array_equal(again.embed([["赤い 靴"]]), onnx.load(packed).embed([["赤い 靴"]]))
+
+
+def spoil(folder: Path, name: str, content: bytes | None) -> None:
+    (folder / name).unlink(missing_ok=True)
+    if content is not None:
+        (folder / name).write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("tokenizer.json", None, "no tokenizer.json"),
+        ("tokenizer.json", b"{", "can't be loaded"),
+        ("config.json", b"{", "no BERT weights to make one of"),
+        ("config.json", b'{"model_type": "gpt2"}', "is gpt2, not BERT"),
+        ("model.safetensors", None, "no BERT weights to make one of"),
+        ("model.safetensors", b"\x00" * 40, "no BERT weights to make one of"),
+        ("model.onnx", b"nonsense", "can't be loaded"),
+    ],
+)
+def test_a_directory_that_is_no_model_is_refused(
+    directory: Path, tmp_path: Path, name: str, content: bytes | None, said: str
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for file in directory.iterdir():
+        (source / file.name).write_bytes(file.read_bytes())
+    spoil(source, name, content)
+    with pytest.raises(ModelError, match=said):
+        onnx.pack(source, tmp_path / "out")
+
+
+def test_a_loaded_encoder_says_how_to_ship_it(packed: Path) -> None:
+    with pytest.raises(
+        ModelError, match=r"can't be pickled; ship its directory with models\.shipping"
+    ):
+        pickle.dumps(onnx.load(packed))
+
+
+def test_weights_of_another_shape_are_refused(directory: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for file in directory.iterdir():
+        (source / file.name).write_bytes(file.read_bytes())
+    lacking = {n: v for n, v in random_weights(1).items() if "layer.1.output.dense.bias" not in n}
+    save_file(lacking, source / "model.safetensors")
+    with pytest.raises(ModelError, match=r"weights lack 'encoder\.layer\.1\.output\.dense\.bias'"):
+        onnx.pack(source, tmp_path / "out")
