@@ -1,7 +1,6 @@
 """An S3 server in a process of its own, and a proxy in front of it that breaks on demand."""
 
 import http.client
-import shutil
 import socket
 import subprocess
 import sys
@@ -140,12 +139,15 @@ def client(url: str) -> Any:  # noqa: ANN401
 
 
 @pytest.fixture
-def cache_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """This host's cache, in a folder of the test's own."""
+def cache_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """This host's cache, in a folder of the test's own.
+
+    Not removed with the test: what a local session has added from there, each later task of that
+    session looks for.
+    """
     root = tmp_path / "cache of ホスト"
     monkeypatch.setenv("NITAMONO_CACHE", str(root))
-    yield root
-    shutil.rmtree(root, ignore_errors=True)
+    return root
 
 
 def entries(root: Path) -> list[str]:

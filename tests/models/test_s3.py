@@ -101,9 +101,7 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_directory_comes_back_as_it_was(
-    folder: Path, options: S3Options, tmp_path: Path
-) -> None:
+def test_a_directory_comes_back_as_it_was(folder: Path, options: S3Options, tmp_path: Path) -> None:
     pushed = push(folder, f"s3://{BUCKET}/dirs/one?", options)
     assert objects.find(f"s3://{BUCKET}/dirs/one?/", options) == pushed == measure(folder)
     pulled = pull(f"s3://{BUCKET}/dirs/one?/", tmp_path / "here", options)
@@ -162,7 +160,7 @@ def test_missing_credentials_are_said(
         monkeypatch.setenv(name, str(tmp_path / "none"))
     with pytest.raises(ModelError, match="Unable to locate credentials; give boto3 some"):
         objects.find(f"s3://{BUCKET}/x", options)
-    with pytest.raises(ModelError, match="profile .nobody. could not be found"):
+    with pytest.raises(ModelError, match=r"profile .nobody. could not be found"):
         objects.find(f"s3://{BUCKET}/x", S3Options(profile="nobody"))
 
 
