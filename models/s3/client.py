@@ -123,13 +123,16 @@ def is_missing(error: Exception) -> bool:
 @contextmanager
 def explained(what: object) -> Iterator[None]:
     """Turn what boto3 raises into a ModelError that names the address and says what to do."""
-    from boto3.exceptions import Boto3Error
+    from boto3.exceptions import Boto3Error, RetriesExceededError
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
         yield
     except ClientError as error:
         raise ModelError(f"{what}: {_advice(error)}") from error
+    except RetriesExceededError as error:
+        last = error.last_exception
+        raise ModelError(f"{what}: broke off {REQUEST_ATTEMPTS} times: {last}") from error
     except (BotoCoreError, Boto3Error, ValueError) as error:
         hint = {
             "NoCredentialsError": "; give boto3 some: environment variables, a profile, a role",
