@@ -184,7 +184,7 @@ def _added(handle: Handle) -> Path:
     from pyspark import SparkFiles
 
     if SparkFiles._is_running_on_worker:
-        path = Path(SparkFiles.get(handle.address))
+        path = Path(SparkFiles.get(handle.address)).absolute()
         if path.exists():
             return path
     raise ModelError(

@@ -69,7 +69,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: Proxy
 
-    def log_message(self, *_: Any) -> None:  # noqa: ANN401
+    def log_message(self, *_: Any) -> None:
         pass
 
     def _pass_on(self) -> None:
@@ -131,7 +131,7 @@ def options(proxy: Proxy) -> S3Options:
     return S3Options(endpoint=proxy.url, region="us-east-1")
 
 
-def client(url: str) -> Any:  # noqa: ANN401
+def client(url: str) -> Any:
     """A plain boto3 client: the second reader and writer of what the code under test does."""
     import boto3
 
