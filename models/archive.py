@@ -25,7 +25,8 @@ def pack(folder: Path, target: Path) -> None:
         OSError: it can't be read, or the target can't be written.
     """
     names = tree_names(folder)
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+    # Files of container images are often dated 1970; zip knows no year before 1980.
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
         for number, name in enumerate(names):
             archive.write(folder / name, str(number))
         archive.writestr(NAMES, json.dumps(names))

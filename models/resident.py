@@ -10,10 +10,9 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from pyspark.accumulators import AccumulatorParam
-
 if TYPE_CHECKING:
     from pyspark import SparkContext
+    from pyspark.accumulators import AccumulatorParam
 
 Model = TypeVar("Model")
 
@@ -38,7 +37,9 @@ class Load:
     seconds: float
 
 
-class _Loads(AccumulatorParam[tuple[Load, ...]]):
+class _Loads:
+    """An AccumulatorParam in all but descent: Spark is not imported until it is used."""
+
     def zero(self, value: tuple[Load, ...]) -> tuple[Load, ...]:
         return ()
 
@@ -57,7 +58,7 @@ class LoadCounter:
     """
 
     def __init__(self, context: "SparkContext") -> None:
-        self._loads = context.accumulator((), _Loads())
+        self._loads = context.accumulator((), cast("AccumulatorParam[tuple[Load, ...]]", _Loads()))
 
     def add(self, load: Load) -> None:
         """Count a load; works in a worker and on the driver."""

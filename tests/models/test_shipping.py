@@ -67,6 +67,7 @@ def test_the_driver_reads_a_directory_that_travels_as_an_archive(
     folder = tmp_path / "onnx"
     (folder / "下").mkdir(parents=True)
     (folder / "下" / "語彙.txt").write_text("語")
+    os.utime(folder / "下" / "語彙.txt", (0, 0))
     handle = ship(spark.sparkContext, folder, kind="files", method="archive")
     path = local_path(handle)
     assert path.parent == cache_root / "entries"
