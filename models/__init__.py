@@ -5,5 +5,6 @@ Usable without the pipeline: nothing here imports it.
 
 from models.errors import ModelError
 from models.handle import Handle
+from models.shipping import local_path, ship
 
-__all__ = ["Handle", "ModelError"]
+__all__ = ["Handle", "ModelError", "local_path", "ship"]

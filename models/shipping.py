@@ -1,66 +1,206 @@
-"""Shipping: a model's file from the driver to every executor."""
+"""Shipping: a model from the driver to every process that uses it.
 
-import atexit
-import os
-import shutil
-import tempfile
-from pathlib import Path
-from typing import TYPE_CHECKING
+`ship` on the driver makes a handle; the handle crosses to the executors in a function's closure;
+`local_path` there gives the file or directory. Four methods:
 
+    addfile  one file; Spark's driver serves it to each executor
+    archive  a directory; as addfile, as a zip file that Spark unpacks
+    s3       a file or a prefix in an object store, read by each host
+    path     on a file system that all hosts share, used where it is
+
+`auto` takes s3 for an s3:// source; path where the driver's file system is the executors', that
+is on a local[...] master; s3 for models of more than STAGED_BYTES if `S3Options.staging` says
+where to put them; else archive for a directory and addfile for a file.
+
+Whatever the method but path, a host keeps one copy, in its cache (`models.cache`), and all its
+processes map that one. Spark gives each executor a copy of its own of an added file; the first
+process that asks links its executor's copy into the cache, the others never open theirs. The
+driver adds the file from its own cache, under a name that holds the content's hash: Spark names
+an added file by its base name and serves the old content when a file changes under its name, and
+a model that is trained anew in place would be read half old, half new.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Literal
+
+from models import archive
+from models.cache import Cache
+from models.content import Content, check, measure
+from models.disk import copy, link_or_copy
 from models.errors import ModelError
-from models.handle import Handle
+from models.handle import Handle, Method, entry_name
+from models.s3 import S3Options, objects
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
 
-_shipped: set[tuple[str, str]] = set()
+STAGED_BYTES = 1 << 30
 
 
-def ship(context: "SparkContext", handle: Handle) -> Handle:
-    """Add the model's file to the session, so that `local_path` finds it on executors.
+def ship(
+    context: "SparkContext",
+    source: str | Path,
+    *,
+    kind: str,
+    name: str | None = None,
+    method: Literal["auto"] | Method = "auto",
+    s3: S3Options | None = None,
+) -> Handle:
+    """Make a model available to the driver and to all executors of a session.
 
-    Spark names an added file by its resolved base name, and serves the old content when a file
-    changes under the same name. So it is added from a folder of its own under the handle's
-    file_name, which holds the content's hash.
+    Args:
+        context: the session's.
+        source: a file, a directory, or an s3:// address of an object or a prefix.
+        kind: which loader reads it.
+        name: for messages; else the source's.
+        method: how it travels; `auto` is explained above.
+        s3: how to reach the object store.
 
     Raises:
-        ModelError: the file is gone or can't be staged.
+        ModelError: the source can't be read, or can't travel by this method.
     """
-    mark = (str(context.applicationId), handle.file_name)
-    if mark not in _shipped:
-        context.addFile(str(_stage(handle)))
-        _shipped.add(mark)
-    return handle
-
-
-def _stage(handle: Handle) -> Path:
-    """A file with the handle's content and name: a hard link where that can be, else a copy."""
-    source = Path(handle.path)
-    folder = Path(tempfile.mkdtemp(prefix="nitamono-ship-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    staged = folder / handle.file_name
-    try:
-        try:
-            os.link(source, staged)
-        except OSError:
-            shutil.copyfile(source, staged)
-    except OSError as error:
-        raise ModelError(f"{source}: can't be shipped: {error}") from error
-    return staged
+    options = s3 or S3Options()
+    if isinstance(source, str) and "://" in source:
+        if method not in ("auto", "s3"):
+            raise ModelError(f"{source}: {method} is for local models; s3 or auto reads it")
+        content = objects.find(source, options)
+        return _handle(kind, name or source, content, "s3", source, options)
+    path = Path(source).absolute()
+    content = measure(path)
+    chosen = _choose(context, content, options) if method == "auto" else method
+    address = _SEND[chosen](context, path, content, options)
+    return _handle(kind, name or path.name, content, chosen, address, options)
 
 
 def local_path(handle: Handle) -> Path:
-    """Where the model's file is in this process: as shipped on an executor, else the original.
+    """The model on this host, for the driver and for executors; stays while the process lives.
+
+    The first process of a host brings it there, if it has to be brought, and reads it once to
+    see that its content is what was shipped.
 
     Raises:
-        ModelError: neither is here.
+        ModelError: it isn't to be had, is not what was shipped, or the host's cache fails.
     """
+    cache = Cache.of_host()
+    if handle.method == "path":
+        path = Path(handle.address)
+        cache.check_once(path, handle.content)
+        return path
+    fetch = _FETCH[handle.method]
+    return cache.hold(
+        handle.entry,
+        handle.size,
+        lambda target: fetch(handle, target),
+        lambda target: check(target, handle.content, f"{handle.name} ({handle.method})"),
+    )
+
+
+def _handle(
+    kind: str, name: str, content: Content, method: Method, address: str, options: S3Options
+) -> Handle:
+    s3 = replace(options, staging=None) if method == "s3" else None
+    return Handle(kind, name, content, method, address, s3)
+
+
+def _choose(context: "SparkContext", content: Content, options: S3Options) -> Method:
+    master = context.master or ""
+    if master == "local" or master.startswith("local["):
+        return "path"
+    if options.staging and content.size > STAGED_BYTES:
+        return "s3"
+    return "archive" if content.directory else "addfile"
+
+
+def _send_file(context: "SparkContext", path: Path, content: Content, _: S3Options) -> str:
+    if content.directory:
+        raise ModelError(f"{path}: addfile is for files; archive takes a directory")
+    staged = Cache.of_host().hold(
+        entry_name(content, path.name),
+        content.size,
+        lambda target: copy(path, target),
+        lambda target: check(target, content, str(path)),
+    )
+    if not _is_added(staged.name, context.listFiles):
+        context.addFile(str(staged))
+    return staged.name
+
+
+def _send_archive(context: "SparkContext", path: Path, content: Content, _: S3Options) -> str:
+    if not content.directory:
+        raise ModelError(f"{path}: archive is for directories; addfile takes a file")
+    staged = Cache.of_host().hold(
+        _zip_name(content),
+        content.size,
+        lambda target: archive.pack(path, target),
+        lambda target: archive.check(target, content, str(path)),
+    )
+    name = entry_name(content, path.name)
+    if not _is_added(staged.name, context.listArchives):
+        context.addArchive(f"{staged.as_uri()}#{name}")
+    return name
+
+
+def _send_s3(_: "SparkContext", path: Path, content: Content, options: S3Options) -> str:
+    if options.staging is None:
+        raise ModelError(f"{path}: s3 needs S3Options.staging, an s3:// prefix to put it under")
+    uri = f"{options.staging.rstrip('/')}/{entry_name(content, path.name)}"
+    if objects.push(path, uri, options) != content:
+        raise ModelError(f"{path}: changed while it was uploaded; ship it again")
+    return uri
+
+
+def _send_path(_: "SparkContext", path: Path, __: Content, ___: S3Options) -> str:
+    return str(path)
+
+
+def _zip_name(content: Content) -> str:
+    return f"{content.sha256}.zip"
+
+
+def _is_added(name: str, added: list[str]) -> bool:
+    return any(PurePosixPath(address.partition("#")[0]).name == name for address in added)
+
+
+def _fetch_file(handle: Handle, target: Path) -> None:
+    link_or_copy(_added(handle), target)
+
+
+def _fetch_archive(handle: Handle, target: Path) -> None:
+    staged = Cache.of_host().find(_zip_name(handle.content))
+    if staged is not None:
+        archive.unpack(staged, target)
+    else:
+        archive.restore(_added(handle), target)
+
+
+def _fetch_s3(handle: Handle, target: Path) -> None:
+    objects.fetch(handle.address, target, handle.content, handle.s3 or S3Options())
+
+
+def _added(handle: Handle) -> Path:
+    """Where Spark has put the file or the unpacked archive of this executor."""
     from pyspark import SparkFiles
 
-    original = Path(handle.path)
-    if not SparkFiles._is_running_on_worker and original.is_file():
-        return original
-    shipped = Path(SparkFiles.get(handle.file_name))
-    if shipped.is_file():
-        return shipped
-    raise ModelError(f"{handle.file_name}: not on this host; call models.shipping.ship first")
+    if SparkFiles._is_running_on_worker:
+        path = Path(SparkFiles.get(handle.address)).absolute()
+        if path.exists():
+            return path
+    raise ModelError(
+        f"{handle.name}: not on this host: its {handle.method} belongs to another Spark session; "
+        "call models.shipping.ship in this one"
+    )
+
+
+_SEND: dict[Method, Callable[["SparkContext", Path, Content, S3Options], str]] = {
+    "addfile": _send_file,
+    "archive": _send_archive,
+    "s3": _send_s3,
+    "path": _send_path,
+}
+_FETCH: dict[Method, Callable[[Handle, Path], None]] = {
+    "addfile": _fetch_file,
+    "archive": _fetch_archive,
+    "s3": _fetch_s3,
+}

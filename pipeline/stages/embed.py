@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from models import Handle, fasttext, resident, shipping
-from models.handle import file_sha256
+from models.content import file_sha256
 from pipeline.errors import StageError
 from pipeline.job import Job, Made
 from pipeline.stages.train import MODEL_FILE
@@ -48,7 +48,7 @@ def execute(job: Job, version: str) -> Made:
     path = job.store.model_path(outputs["sha256"]) / MODEL_FILE
     if not path.is_file() or file_sha256(path) != outputs["sha256"]:
         raise StageError(f"embed: {path} is damaged or gone; run: nitamono train --config FILE")
-    handle = shipping.ship(job.spark.sparkContext, Handle.of("fasttext", path))
+    handle = shipping.ship(job.spark.sparkContext, path, kind="fasttext")
     rows = job.record("tokenize").tables["tokens"]
     tokens = job.spread(job.read("tokens", "tokenize"), rows)
     written = job.store.write(embed(tokens, handle), "embeddings", version)
@@ -74,7 +74,7 @@ def embed(tokens: "DataFrame", handle: Handle) -> "DataFrame":
 
     @iterator_udf("array<float>")
     def vectors(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
-        model = resident.get(handle.sha256, lambda: fasttext.load(shipping.local_path(handle)))
+        model = resident.get(handle.key, lambda: fasttext.load(shipping.local_path(handle)))
         for batch in batches:
             rounded = round_vectors(model.embed(batch.tolist()))
             rows: list[np.ndarray | None] = list(rounded)

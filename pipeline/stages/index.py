@@ -49,7 +49,7 @@ def execute(job: Job, version: str) -> Made:
         )
         nlist, nprobe = len(centroids), min(job.config.neighbors.nprobe, len(centroids))
         path = _save(job.store.quantiser_path(version), centroids)
-        handle = shipping.ship(job.spark.sparkContext, Handle.of("quantiser", path))
+        handle = shipping.ship(job.spark.sparkContext, path, kind="quantiser")
         lists = assigned_lists(job.spread(embeddings, count), handle, nprobe)
     rows = job.store.write(lists, "lists", version)
     counts = {"lists": nlist, "probes": nprobe, "exact": exact}
@@ -84,7 +84,7 @@ def assigned_lists(embeddings: "DataFrame", centroids: Handle, nprobe: int) -> "
     def assign(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
         import pyarrow as pa
 
-        loaded = resident.get(centroids.sha256, lambda: np.load(shipping.local_path(centroids)))
+        loaded = resident.get(centroids.key, lambda: np.load(shipping.local_path(centroids)))
         for batch in batches:
             if not batch.num_rows:
                 continue

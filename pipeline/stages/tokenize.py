@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -69,7 +68,7 @@ def execute(job: Job, version: str) -> Made:
     if text.user_dictionaries:
         _try(text)
     dictionaries = [
-        shipping.ship(job.spark.sparkContext, Handle.of("dictionary", Path(path)))
+        shipping.ship(job.spark.sparkContext, path, kind="dictionary")
         for path in text.user_dictionaries
     ]
     items = job.spread(job.read("items", "ingest"), job.record("ingest").tables["items"])
@@ -121,7 +120,7 @@ def tokenize(
     def token_columns(
         batches: Iterator[tuple[pd.Series, pd.Series]],
     ) -> Iterator[pd.DataFrame]:
-        tokenizer = resident.get(("tokenizer", text), make)
+        tokenizer = resident.get(("tokenizer", text, *dictionaries), make)
 
         def tokens(text: object) -> list[str]:
             # pandas turns a null into None or NaN.

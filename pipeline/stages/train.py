@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models import ModelError
+from models.content import file_sha256
 from models.fasttext.format import check_finite, read_layout
 from models.fasttext.train import Training
 from models.fasttext.train import train as train_fasttext
-from models.handle import file_sha256
 from pipeline.config import ModelSection
 from pipeline.errors import InputError, StageError
 from pipeline.files import write_json

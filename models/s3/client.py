@@ -1,0 +1,154 @@
+"""The object store: addresses, options, a client, and its errors in our words."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from models.errors import ModelError
+
+# Tries of one request, with growing pauses between them; botocore does both.
+REQUEST_ATTEMPTS = 6
+_CONNECT_SECONDS = 10
+_READ_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class S3Options:
+    """How to reach an object store. Credentials come from boto3's own chain, never from here.
+
+    Attributes:
+        endpoint: URL of a store that is not AWS's.
+        region: if boto3 can't know it.
+        profile: of boto3's shared config and credentials files; must exist on every host.
+        staging: an s3:// prefix under which `models.shipping.ship` puts local models.
+    """
+
+    endpoint: str | None = None
+    region: str | None = None
+    profile: str | None = None
+    staging: str | None = None
+
+    def __post_init__(self) -> None:
+        """Keep credentials out of what is pickled and written down.
+
+        Raises:
+            ModelError: the endpoint holds a user or a password, or staging is no address.
+        """
+        if self.endpoint and "@" in urlsplit(self.endpoint).netloc:
+            raise ModelError(
+                "the S3 endpoint holds credentials; leave them to boto3's own settings: "
+                "its environment variables, its shared files or the host's role"
+            )
+        if self.staging is not None:
+            Address.parse(self.staging)
+
+
+@dataclass(frozen=True)
+class Address:
+    """A place in an object store.
+
+    Attributes:
+        bucket: its name.
+        key: of an object; a prefix if it ends in '/' or is empty.
+    """
+
+    bucket: str
+    key: str
+
+    @classmethod
+    def parse(cls, uri: str) -> "Address":
+        """Take an address apart: s3://BUCKET/KEY, or s3a:// as Hadoop writes it.
+
+        The key is all that follows the bucket, as it is: nothing in it is an escape, a query or a
+        fragment, so a key with '%', '+', '#', '?' or a space is written with just these.
+
+        Raises:
+            ModelError: it is no such address.
+        """
+        scheme, mark, rest = uri.partition("://")
+        bucket, _, key = rest.partition("/")
+        if scheme not in ("s3", "s3a") or not mark or not bucket:
+            raise ModelError(f"{uri}: write an S3 address as s3://BUCKET/KEY")
+        return cls(bucket, key)
+
+    @property
+    def is_prefix(self) -> bool:
+        """Whether it can only be a directory."""
+        return not self.key or self.key.endswith("/")
+
+    def below(self, name: str) -> "Address":
+        """The object of this relative path below the prefix."""
+        prefix = self.key if self.is_prefix else f"{self.key}/"
+        return Address(self.bucket, prefix + name)
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self.key}"
+
+
+def connect(options: S3Options) -> Any:  # noqa: ANN401 - boto3 makes its classes as it runs
+    """A client of the store.
+
+    Raises:
+        ModelError: the profile isn't there, or an option is malformed.
+    """
+    import boto3
+    from botocore.config import Config
+
+    with explained(options.endpoint or "S3"):
+        session = boto3.Session(profile_name=options.profile, region_name=options.region)
+        return session.client(
+            "s3",
+            endpoint_url=options.endpoint,
+            config=Config(
+                retries={"mode": "standard", "total_max_attempts": REQUEST_ATTEMPTS},
+                connect_timeout=_CONNECT_SECONDS,
+                read_timeout=_READ_SECONDS,
+                # Many stores of their own have no name for each bucket.
+                s3={"addressing_style": "path" if options.endpoint else "auto"},
+                # Nor the newer checksums; each model's sha256 is checked in any case.
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+            ),
+        )
+
+
+def is_missing(error: Exception) -> bool:
+    """Whether a ClientError says that there is no such object."""
+    code = getattr(error, "response", {}).get("Error", {}).get("Code")
+    return code in ("404", "NoSuchKey", "NotFound")
+
+
+@contextmanager
+def explained(what: object) -> Iterator[None]:
+    """Turn what boto3 raises into a ModelError that names the address and says what to do."""
+    from boto3.exceptions import Boto3Error, RetriesExceededError
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        raise ModelError(f"{what}: {_advice(error)}") from error
+    except RetriesExceededError as error:
+        last = error.last_exception
+        raise ModelError(f"{what}: broke off {REQUEST_ATTEMPTS} times: {last}") from error
+    except (BotoCoreError, Boto3Error, ValueError) as error:
+        hint = {
+            "NoCredentialsError": "; give boto3 some: environment variables, a profile, a role",
+            "PartialCredentialsError": "; give boto3 both the key's id and the secret",
+            "ProfileNotFound": "; it must be in boto3's files on every host",
+            "EndpointConnectionError": "; look at the endpoint and the network",
+        }.get(type(error).__name__, "")
+        raise ModelError(f"{what}: {error}{hint}") from error
+
+
+def _advice(error: Any) -> str:  # noqa: ANN401 - botocore's ClientError
+    code = error.response.get("Error", {}).get("Code", "")
+    if code in ("403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"):
+        return f"access denied ({code}); look at the credentials boto3 finds and at the policy"
+    if is_missing(error):
+        return "no such object; look at the address"
+    if code == "NoSuchBucket":
+        return "no such bucket; look at the address and the endpoint"
+    return str(error)

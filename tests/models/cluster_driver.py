@@ -1,0 +1,114 @@
+"""A driver in a process of its own: ships models to two executor processes and looks at what came.
+
+Reads a JSON list of steps from standard input and writes one JSON object for each step, in a list.
+A step is {"source", "method", "kind", "endpoint"?, "replace_with"?, "again"?}: `replace_with` is
+the file whose bytes are put into the source, in place, before it is shipped; `again` is the number
+of an earlier step whose handle is used once more.
+"""
+
+import hashlib
+import json
+import os
+import pickle
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pyspark import SparkFiles
+from pyspark.sql import SparkSession
+
+from models import Handle, local_path, resident, ship
+from models.s3 import S3Options
+
+Loaded = tuple[Path, dict[str, str]]
+SCHEMA = (
+    "process string, root string, path string, inode string, links long, content string, "
+    "batches long"
+)
+
+
+def load(path: Path) -> Loaded:
+    """The trivial loader: the sha256 of each file, by relative path ('' for the file itself)."""
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    names = ["" if file == path else file.relative_to(path).as_posix() for file in files]
+    hashes = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    return path, dict(zip(names, hashes, strict=True))
+
+
+def use(spark: SparkSession, handle: Handle) -> dict[str, Any]:
+    """Use a model in four tasks of several batches each."""
+    counter = resident.LoadCounter(spark.sparkContext)
+
+    def work(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        number = 0
+        for _ in batches:
+            path, content = resident.get(handle.key, lambda: load(local_path(handle)), counter)
+            number += 1
+            time.sleep(0.1)
+        first = path if path.is_file() else next(p for p in path.rglob("*") if p.is_file())
+        found = first.stat()
+        yield pa.RecordBatch.from_pylist(
+            [
+                {
+                    "process": str(os.getpid()),
+                    "root": str(Path(SparkFiles.getRootDirectory()).absolute()),
+                    "path": str(path),
+                    "inode": f"{found.st_dev}:{found.st_ino}",
+                    "links": found.st_nlink,
+                    "content": json.dumps(content),
+                    "batches": number,
+                }
+            ]
+        )
+
+    rows = spark.range(0, 400, 1, 4).mapInArrow(work, SCHEMA).toArrow().to_pylist()
+    return {
+        "method": handle.method,
+        "sha256": handle.sha256,
+        "entry": handle.entry,
+        "pickled": len(pickle.dumps(handle)),
+        "tasks": [row | {"content": json.loads(row["content"])} for row in rows],
+        "loads": counter.summary(),
+    }
+
+
+def main() -> None:
+    """Run the steps."""
+    spark = (
+        SparkSession.builder.master("local-cluster[2,2,1024]")
+        .config("spark.ui.enabled", "false")
+        .config("spark.log.level", "ERROR")
+        .config("spark.driver.host", "127.0.0.1")
+        .config("spark.executorEnv.NITAMONO_CACHE", os.environ["EXECUTORS_CACHE"])
+        .config("spark.scheduler.minRegisteredResourcesRatio", "1.0")
+        .config("spark.sql.execution.arrow.maxRecordsPerBatch", "20")
+        .getOrCreate()
+    )
+    handles: list[Handle] = []
+    results = []
+    for step in json.load(sys.stdin):
+        if "again" in step:
+            handle = handles[step["again"]]
+        else:
+            if "replace_with" in step:
+                Path(step["source"]).write_bytes(Path(step["replace_with"]).read_bytes())
+            s3 = S3Options(endpoint=step.get("endpoint"), region="us-east-1")
+            handle = ship(
+                spark.sparkContext,
+                step["source"],
+                kind="bytes",
+                method=step["method"],
+                s3=s3,
+            )
+        handles.append(handle)
+        driver = load(local_path(handle))[1] if step.get("driver", True) else None
+        results.append(use(spark, handle) | {"driver": driver})
+    spark.stop()
+    sys.stdout.write(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main()

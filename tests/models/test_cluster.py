@@ -1,0 +1,179 @@
+"""Shipping on a cluster: two executor processes of two workers each, one host, one session."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyspark
+import pytest
+
+from models.s3 import S3Options, push
+from tests.models.conftest import BUCKET, client, entries, leftovers
+
+Steps = dict[str, dict[str, Any]]
+
+
+@dataclass
+class Run:
+    """What came of the driver's steps, and the cache of the host that its executors share."""
+
+    steps: Steps
+    cache: Path
+    contents: dict[str, dict[str, str]]
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def spark_home(folder: Path) -> Path:
+    """Spark's own files in a folder of the test's, where executors may leave theirs."""
+    home = folder / "spark"
+    home.mkdir()
+    for item in Path(pyspark.__file__).parent.iterdir():
+        (home / item.name).symlink_to(item)
+    return home
+
+
+@pytest.fixture(scope="module")
+def run(s3_server: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """All steps in one session."""
+    folder = tmp_path_factory.mktemp("cluster")
+    data = {name: os.urandom(100_000) for name in ("one", "two", "three", "object", "shared")}
+    for name, content in data.items():
+        (folder / f"{name}.bin").write_bytes(content)
+    (folder / "nightly.bin").write_bytes(b"")
+    (folder / "onnx" / "語彙").mkdir(parents=True)
+    (folder / "onnx" / "model.onnx").write_bytes(data["one"])
+    (folder / "onnx" / "語彙" / "単語 1.txt").write_bytes(data["two"])
+
+    environment = os.environ | {
+        "AWS_ACCESS_KEY_ID": "test-key",
+        "AWS_SECRET_ACCESS_KEY": "test-secret",
+        "NITAMONO_CACHE": str(folder / "the driver's host"),
+        "EXECUTORS_CACHE": str(folder / "the executors' host"),
+        "PYSPARK_PYTHON": sys.executable,
+        "SPARK_HOME": str(spark_home(folder)),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, environment[name])
+        options = S3Options(endpoint=s3_server, region="us-east-1")
+        client(s3_server).create_bucket(Bucket=BUCKET)
+        push(folder / "object.bin", f"s3://{BUCKET}/モデル/1 +%20#?.bin", options)
+        push(folder / "onnx", f"s3://{BUCKET}/onnx", options)
+
+    def local(name: str, method: str, **more: str) -> dict[str, Any]:
+        return {"source": str(folder / name), "method": method, **more}
+
+    def stored(key: str) -> dict[str, Any]:
+        return {"source": f"s3://{BUCKET}/{key}", "method": "auto", "endpoint": s3_server}
+
+    steps = {
+        "addfile": local("one.bin", "addfile"),
+        "archive": local("onnx", "archive"),
+        "s3": stored("モデル/1 +%20#?.bin"),
+        "s3 prefix": stored("onnx/"),
+        "path": local("shared.bin", "path"),
+        "auto file": local("two.bin", "auto"),
+        "auto directory": local("onnx", "auto"),
+        "first night": local("nightly.bin", "addfile", replace_with=str(folder / "two.bin")),
+        "second night": local("nightly.bin", "addfile", replace_with=str(folder / "three.bin")),
+        "first night's again": {"again": 7},
+    }
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("cluster_driver.py"))],
+        input=json.dumps(list(steps.values())),
+        env=environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=170,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-5000:]
+    results = json.loads(done.stdout.splitlines()[-1])
+    onnx = {"model.onnx": digest(data["one"]), "語彙/単語 1.txt": digest(data["two"])}
+    contents = {
+        "addfile": {"": digest(data["one"])},
+        "archive": onnx,
+        "s3": {"": digest(data["object"])},
+        "s3 prefix": onnx,
+        "path": {"": digest(data["shared"])},
+        "auto file": {"": digest(data["two"])},
+        "auto directory": onnx,
+        "first night": {"": digest(data["two"])},
+        "second night": {"": digest(data["three"])},
+        "first night's again": {"": digest(data["two"])},
+    }
+    return Run(dict(zip(steps, results, strict=True)), folder / "the executors' host", contents)
+
+
+ALL = [
+    "addfile",
+    "archive",
+    "s3",
+    "s3 prefix",
+    "path",
+    "auto file",
+    "auto directory",
+    "first night",
+    "second night",
+    "first night's again",
+]
+# The steps whose content no earlier step has brought into the workers.
+FRESH = ["addfile", "archive", "s3", "path", "auto file", "second night"]
+
+
+@pytest.mark.parametrize("step", ALL)
+def test_every_worker_and_the_driver_see_the_content_that_was_shipped(step: str, run: Run) -> None:
+    seen = run.steps[step]
+    assert [task["content"] for task in seen["tasks"]] == [run.contents[step]] * 4
+    assert seen["driver"] == run.contents[step]
+    assert seen["pickled"] < 1000
+
+
+@pytest.mark.parametrize("step", ALL)
+def test_two_executors_have_one_file_on_their_host(step: str, run: Run) -> None:
+    tasks = run.steps[step]["tasks"]
+    assert len({task["root"] for task in tasks}) == 2
+    assert len({task["process"] for task in tasks}) == 4
+    assert len({task["inode"] for task in tasks}) == 1
+    assert len({task["path"] for task in tasks}) == 1
+
+
+@pytest.mark.parametrize("step", FRESH)
+def test_each_worker_loads_a_model_once_over_its_batches(step: str, run: Run) -> None:
+    seen = run.steps[step]
+    assert [task["batches"] for task in seen["tasks"]] == [5] * 4
+    loads = seen["loads"]
+    assert (loads["loads"], loads["processes"], loads["most_in_one_process"]) == (4, 4, 1)
+    assert loads["seconds"] > 0
+
+
+@pytest.mark.parametrize("step", sorted(set(ALL) - set(FRESH)))
+def test_a_worker_that_has_a_model_does_not_load_it_again(step: str, run: Run) -> None:
+    assert run.steps[step]["loads"]["loads"] == 0
+
+
+def test_the_host_keeps_one_copy_of_each_model(run: Run) -> None:
+    wanted = {seen["entry"] for seen in run.steps.values() if seen["method"] != "path"}
+    assert entries(run.cache) == sorted(wanted)
+    assert len(wanted) == 5
+    assert leftovers(run.cache) == []
+
+
+def test_added_files_are_linked_into_the_cache_not_copied(run: Run) -> None:
+    for step in ("addfile", "archive"):
+        assert {task["links"] for task in run.steps[step]["tasks"]} == {2}
+
+
+def test_auto_takes_what_fits_a_cluster(run: Run) -> None:
+    chosen = {step: run.steps[step]["method"] for step in ("s3", "auto file", "auto directory")}
+    assert chosen == {"s3": "s3", "auto file": "addfile", "auto directory": "archive"}

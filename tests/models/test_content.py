@@ -1,0 +1,59 @@
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from models import ModelError
+from models.content import Part, check, measure, tree_sha256
+
+
+def test_a_file_is_named_by_its_sha256(tmp_path: Path) -> None:
+    (tmp_path / "m").write_bytes(b"abc" * 1000)
+    content = measure(tmp_path / "m")
+    assert content.sha256 == hashlib.sha256(b"abc" * 1000).hexdigest()
+    assert (content.size, content.directory) == (3000, False)
+
+
+def test_a_directory_is_named_by_its_paths_and_contents(tmp_path: Path) -> None:
+    (tmp_path / "m" / "b").mkdir(parents=True)
+    (tmp_path / "m" / "b" / "語").write_bytes(b"1")
+    (tmp_path / "m" / "a").write_bytes(b"22")
+    lines = "".join(
+        f"{name}\0{len(data)}\0{hashlib.sha256(data).hexdigest()}\n"
+        for name, data in (("a", b"22"), ("b/語", b"1"))
+    )
+    content = measure(tmp_path / "m")
+    assert content.sha256 == hashlib.sha256(lines.encode()).hexdigest()
+    assert (content.size, content.directory) == (3, True)
+    (tmp_path / "m" / "a").rename(tmp_path / "m" / "A")
+    assert measure(tmp_path / "m").sha256 != content.sha256
+    with pytest.raises(ModelError, match="ship the model again"):
+        check(tmp_path / "m", content, "there")
+
+
+def test_the_order_of_files_does_not_matter() -> None:
+    parts = [Part("a/b", 1, "x"), Part("a.b", 2, "y"), Part("あ", 3, "z")]
+    assert tree_sha256(parts) == tree_sha256(parts[::-1])
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda folder: None, "holds no files"),
+        (lambda folder: (folder / "up").symlink_to(folder), "a link to a directory"),
+        (lambda folder: (folder / "dangling").symlink_to("nowhere"), "neither a file nor"),
+        (lambda folder: (folder / "bad\udcff").write_bytes(b""), "no UTF-8"),
+    ],
+)
+def test_a_directory_that_cannot_travel_is_refused(
+    make: object, reason: str, tmp_path: Path
+) -> None:
+    assert callable(make)
+    make(tmp_path)
+    with pytest.raises(ModelError, match=reason):
+        measure(tmp_path)
+
+
+def test_what_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=f"{tmp_path}/gone: no such file or directory"):
+        measure(tmp_path / "gone")
