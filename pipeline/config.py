@@ -9,9 +9,12 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from models.cache import FOLDER_VARIABLE, LIMIT_VARIABLE
 from pipeline.errors import UsageError
 
 ENVIRONMENT_PREFIX = "NITAMONO_"
+# The host's cache of models is the executors' affair as much as the driver's.
+_NOT_SETTINGS = (FOLDER_VARIABLE, LIMIT_VARIABLE)
 
 
 class Section(BaseModel):
@@ -73,8 +76,23 @@ class TextSection(Section):
 class ModelSection(Section):
     """The embedding model: trained on the catalogue, or loaded from path."""
 
-    kind: Literal["fasttext"] = Field("fasttext", description="which family of models")
-    path: str = Field("", description="a fastText .bin to use; empty: train one")
+    kind: Literal["fasttext", "onnx"] = Field(
+        "fasttext", description="fasttext, or a sentence encoder in ONNX, a directory"
+    )
+    path: str = Field(
+        "", description="a model to use, file, directory or s3:// address; empty: train fastText"
+    )
+    engine: Literal["mapped", "library"] = Field(
+        "mapped", description="of fastText: one mapped copy a host, or the library's own a process"
+    )
+    float16: bool = Field(False, description="store a mapped model in half the space")
+    ship: Literal["auto", "addfile", "archive", "s3", "path"] = Field(
+        "auto", description="how the model gets to the executors"
+    )
+    s3_endpoint: str = Field("", description="of an object store that is not AWS's")
+    s3_region: str = Field("", description="of the object store")
+    s3_profile: str = Field("", description="of boto3's shared files; credentials stay in them")
+    s3_staging: str = Field("", description="s3:// prefix for shipping large models by s3")
     algorithm: Literal["skipgram", "cbow"] = Field(
         "skipgram", description="how it is trained: skipgram or cbow"
     )
@@ -90,7 +108,9 @@ class ModelSection(Section):
     threads: int = Field(1, ge=1, description="more than 1 is faster, and not repeatable")
 
     @model_validator(mode="after")
-    def _ngrams_in_order(self) -> Self:
+    def _fits_together(self) -> Self:
+        if self.kind == "onnx" and not self.path:
+            raise ValueError('kind = "onnx" needs path, the directory of the encoder')
         if self.minn > self.maxn:
             raise ValueError(f"minn is {self.minn}, above maxn, which is {self.maxn}")
         return self
@@ -201,7 +221,7 @@ def _from_environment(
     environment: Mapping[str, str],
 ) -> Iterable[tuple[str, list[str], Any]]:
     for name in sorted(environment):
-        if name.startswith(ENVIRONMENT_PREFIX):
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in _NOT_SETTINGS:
             section, _, key = name.removeprefix(ENVIRONMENT_PREFIX).lower().partition("_")
             yield f"environment variable {name}", [section, key], _toml_value(environment[name])
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from models.cache import FOLDER_VARIABLE, LIMIT_VARIABLE
 from pipeline.errors import StageError
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ def settings(given: dict[str, str]) -> dict[str, str]:
         "spark.executorEnv.MKL_NUM_THREADS": "1",
         "spark.log.level": "WARN",
     }
+    for name in (FOLDER_VARIABLE, LIMIT_VARIABLE):
+        if name in os.environ:
+            chosen[f"spark.executorEnv.{name}"] = os.environ[name]
     if master.startswith("local"):
         cores = os.cpu_count() or 1
         chosen |= {

@@ -16,6 +16,7 @@ from pipeline.session import settings
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """One session for all tests, on two cores, with a warehouse of its own."""
     os.environ["PYSPARK_PYTHON"] = sys.executable
+    os.environ["NITAMONO_CACHE"] = str(tmp_path_factory.mktemp("cache"))
     chosen = settings({"spark.master": "local[2]"}) | {
         "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse")),
         "spark.sql.shuffle.partitions": "3",

@@ -1,23 +1,33 @@
-"""embed: tokens and model -> embeddings."""
+"""embed: tokens, or text, and a model -> embeddings."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from models import Handle, fasttext, resident, shipping
-from models.content import file_sha256
+from models import Handle, ModelError, embedder, shipping
+from models.resident import LoadCounter
 from pipeline.errors import StageError
 from pipeline.job import Job, Made
-from pipeline.stages.train import MODEL_FILE
-from pipeline.udf import iterator_udf
+from pipeline.stages.train import s3_options
+from pipeline.text.clean import clean
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 NAME = "embed"
-CODE = ("models.fasttext.library", "pipeline.tables")
+CODE = (
+    "models.embedder",
+    "models.fasttext.embedder",
+    "models.fasttext.library",
+    "models.onnx",
+    "pipeline.tables",
+    "pipeline.text.clean",
+)
+
+_SCHEMA = "item_id string, vector array<float>, tokens int"
 
 
 def inputs(job: Job) -> dict[str, Any]:
@@ -45,18 +55,28 @@ def execute(job: Job, version: str) -> Made:
     from pyspark.sql import functions as F
 
     outputs = job.record("train").outputs
-    path = job.store.model_path(outputs["sha256"]) / MODEL_FILE
-    if not path.is_file() or file_sha256(path) != outputs["sha256"]:
-        raise StageError(f"embed: {path} is damaged or gone; run: nitamono train --config FILE")
-    handle = shipping.ship(job.spark.sparkContext, path, kind="fasttext")
+    handle = ship(job)
+    counter = LoadCounter(job.spark.sparkContext)
     rows = job.record("tokenize").tables["tokens"]
-    tokens = job.spread(job.read("tokens", "tokenize"), rows)
-    written = job.store.write(embed(tokens, handle), "embeddings", version)
+    if outputs["kind"] == "onnx":
+        texts = job.read("items", "ingest").select("item_id", F.array("title", "description"))
+    else:
+        both = F.concat("title_tokens", "description_tokens")
+        texts = job.read("tokens", "tokenize").select("item_id", both)
+    written = job.store.write(
+        embed(job.spread(texts.toDF("item_id", "texts"), rows), handle, counter),
+        "embeddings",
+        version,
+    )
     vectors = job.store.read(job.spark, "embeddings", version).where(F.col("vector").isNotNull())
     embedded = vectors.count()
     return Made(
         tables={"embeddings": written},
-        counts={"embedded": embedded, "items_without_vector": written - embedded},
+        counts={
+            "embedded": embedded,
+            "items_without_vector": written - embedded,
+            "model_loads": counter.summary(),
+        },
         outputs={
             "vectors": embedded,
             "dim": outputs["dim"],
@@ -65,26 +85,67 @@ def execute(job: Job, version: str) -> Made:
     )
 
 
-def embed(tokens: "DataFrame", handle: Handle) -> "DataFrame":
-    """The embeddings table of a tokens table; the model is loaded once a Python process.
+def ship(job: Job) -> Handle:
+    """Make the store's model available to the executors.
 
-    Vectors are rounded to float16 here and nowhere else.
+    Raises:
+        StageError: it is not what was put there.
     """
-    from pyspark.sql import functions as F
+    section, outputs = job.config.model, job.record("train").outputs
+    path = job.store.model_path(outputs["folder"]) / outputs["file"]
+    try:
+        handle = shipping.ship(
+            job.spark.sparkContext,
+            path,
+            kind=outputs["kind"],
+            method=section.ship,
+            s3=s3_options(section),
+        )
+    except ModelError as error:
+        if path.exists():
+            raise
+        raise StageError(f"embed: {path} is gone; run: nitamono train --config FILE") from error
+    if handle.sha256 != outputs["sha256"]:
+        raise StageError(f"embed: {path} is damaged; delete it and run: nitamono train --config FILE")
+    return handle
 
-    @iterator_udf("array<float>")
-    def vectors(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
-        model = resident.get(handle.key, lambda: fasttext.load(shipping.local_path(handle)))
+
+def embed(texts: "DataFrame", handle: Handle, counter: LoadCounter) -> "DataFrame":
+    """The embeddings table of the lists in `texts`; the model is loaded once a Python process.
+
+    Args:
+        texts: item_id, texts array<string>: tokens, or for a model that reads text an item's
+            fields, which are cleaned here.
+        handle: the model, as shipped.
+        counter: is told of every load.
+    """
+
+    def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        model = embedder.use(handle, counter)
         for batch in batches:
-            rounded = round_vectors(model.embed(batch.tolist()))
-            rows: list[np.ndarray | None] = list(rounded)
-            for zero in np.flatnonzero(~rounded.any(axis=1)):
-                rows[zero] = None
-            yield pd.Series(rows, dtype=object)
+            yield embed_batch(model, batch)
 
-    all_tokens = F.concat("title_tokens", "description_tokens")
-    return tokens.select(
-        "item_id", vectors(all_tokens).alias("vector"), F.size(all_tokens).alias("tokens")
+    return texts.mapInArrow(run, _SCHEMA)
+
+
+def embed_batch(model: embedder.Embedder, batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The embeddings of a batch of item_id, texts. Vectors are rounded to float16 here only."""
+    texts = batch["texts"]
+    if model.reads == "text":
+        cleaned = [[clean(field) for field in fields] for fields in texts.to_pylist()]
+        texts = pa.array([[field for field in fields if field] for fields in cleaned])
+        texts = texts.cast(pa.list_(pa.string()))
+    in_arrow = getattr(model, "embed_arrow", None)
+    vectors = round_vectors(in_arrow(texts) if in_arrow else model.embed(texts.to_pylist()))
+    offsets = pa.array(np.arange(len(vectors) + 1, dtype=np.int32) * model.dim)
+    without = pa.array(~vectors.any(axis=1))
+    return pa.RecordBatch.from_arrays(
+        [
+            batch["item_id"],
+            pa.ListArray.from_arrays(offsets, pa.array(vectors.ravel()), mask=without),
+            pc.list_value_length(texts).cast(pa.int32()),
+        ],
+        ["item_id", "vector", "tokens"],
     )
 
 

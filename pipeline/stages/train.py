@@ -1,48 +1,71 @@
 """train: tokens -> a model in the store; or a given model, checked and kept there."""
 
 import shutil
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from models import ModelError
-from models.content import file_sha256
-from models.fasttext.format import check_finite, read_layout
-from models.fasttext.train import Training
+from models import ModelError, fasttext, onnx
+from models.content import measure
 from models.fasttext.train import train as train_fasttext
+from models.s3 import S3Options, objects
+from models.shipping import local_path, ship
+from pipeline import corpus
 from pipeline.config import ModelSection
 from pipeline.errors import InputError, StageError
-from pipeline.files import write_json
+from pipeline.files import read_json, write_json
 from pipeline.job import Job, Made
 from pipeline.sampling import seeded_sample
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
 
 NAME = "train"
 CODE = (
     "models.fasttext.format",
     "models.fasttext.library",
+    "models.fasttext.packing",
     "models.fasttext.train",
+    "models.onnx",
+    "models.onnx.bert",
+    "pipeline.corpus",
+    "pipeline.sampling",
 )
-MODEL_FILE = "model.bin"
+# Within a model's folder: the mapped model, the library's own, the encoder's directory.
+_PACKED, _BINARY, _ENCODER = "model.safetensors", "model.bin", "encoder"
 
-# A vocabulary below this is not worth leaving words out of.
-_SMALL_VOCABULARY = 1_000
-_TOKEN_PASSES = 20_000_000
+_WORK = "work"
+
+# Settings that say where a model comes from or how it travels, not what it is.
+_NOT_OF_THE_MODEL = {"path", "ship", "s3_endpoint", "s3_region", "s3_profile", "s3_staging"}
+
+
+def s3_options(section: ModelSection) -> S3Options:
+    """How to reach the object store."""
+    return S3Options(
+        endpoint=section.s3_endpoint or None,
+        region=section.s3_region or None,
+        profile=section.s3_profile or None,
+        staging=section.s3_staging or None,
+    )
 
 
 def inputs(job: Job) -> dict[str, Any]:
-    """The given model's content; or the training's settings and the tokens."""
+    """The settings that make the model, and what it is made of: tokens, or a given model."""
     section = job.config.model
     tokens = job.record("tokenize")
-    if section.path:
-        path = Path(section.path)
-        try:
-            return {"given": file_sha256(path), "text": tokens.outputs["text_fingerprint"]}
-        except OSError as error:
-            raise InputError(f"model.path {path}: {error.strerror}; check [model] path") from error
-    return {"training": section.model_dump(), "tokens": tokens.fingerprint}
+    settings = section.model_dump(exclude=_NOT_OF_THE_MODEL)
+    if not section.path:
+        return {"training": settings, "tokens": tokens.fingerprint}
+    try:
+        if "://" in section.path:
+            given = objects.find(section.path, s3_options(section)).sha256
+        else:
+            given = measure(Path(section.path)).sha256
+    except ModelError as error:
+        raise InputError(f"model.path {section.path}: {error}; check [model] path") from error
+    return {
+        "given": given,
+        "settings": {name: settings[name] for name in ("kind", "engine", "float16")},
+        "text": tokens.outputs["text_fingerprint"],
+    }
 
 
 def reusable(job: Job) -> bool:
@@ -58,125 +81,108 @@ def reusable(job: Job) -> bool:
     tokens = job.record("tokenize")
     available = min(tokens.tables["tokens"], section.sample_items)
     return bool(
-        current.inputs.get("training") == section.model_dump()
+        current.inputs.get("training") == section.model_dump(exclude=_NOT_OF_THE_MODEL)
         and current.outputs["text_fingerprint"] == tokens.outputs["text_fingerprint"]
         and available <= 2 * current.counts["sampled_items"]
     )
 
 
 def execute(job: Job, version: str) -> Made:
-    """Train or copy the model, check it, and put it into the store under its content's hash."""
+    """Train or take the model, pack it, and put it into the store under its content's hash."""
+    section = job.config.model
+    text = job.record("tokenize").outputs["text_fingerprint"]
     with job.store.new_model() as folder:
         try:
-            counts = _load(job, folder) if job.config.model.path else _train(job, folder)
-            layout = read_layout(folder / MODEL_FILE)
+            if section.path:
+                source, counts = _given(job), {"source": section.path}
+            else:
+                source, counts = _train(job, folder)
+            make = _encoder if section.kind == "onnx" else _fasttext
+            shipped, about = make(section, source, folder, text)
+            shutil.rmtree(folder / _WORK, ignore_errors=True)
+            job.line.note = ""
         except ModelError as error:
-            kind = InputError if job.config.model.path else StageError
+            kind = InputError if section.path else StageError
             raise kind(f"train: {error}") from error
-        sha256 = file_sha256(folder / MODEL_FILE)
+        content = measure(shipped)
         outputs = {
-            "sha256": sha256,
-            "dim": layout.dim,
-            "text_fingerprint": job.record("tokenize").outputs["text_fingerprint"],
+            "kind": section.kind,
+            "folder": measure(folder / _PACKED).sha256 if shipped.is_file() else content.sha256,
+            "file": shipped.name,
+            "sha256": content.sha256,
+            "dim": about["dim"],
+            "text_fingerprint": text,
         }
-        size = (folder / MODEL_FILE).stat().st_size
-        counts |= {"words": layout.nwords, "ngram_rows": layout.bucket, "bytes": size}
-        write_json(folder / "model.json", {"kind": "fasttext", **outputs, **counts})
-        job.store.keep_model(folder, sha256)
+        counts |= {"model_bytes": content.size, **about}
+        described = read_json(folder / "model.json") or {"kind": section.kind}
+        write_json(folder / "model.json", {**described, "text_fingerprint": text, **counts})
+        job.store.keep_model(folder, outputs["folder"])
     job.store.set_current_model(version)
     return Made(tables={}, counts=counts, outputs=outputs)
 
 
-def _load(job: Job, folder: Path) -> dict[str, Any]:
-    source = Path(job.config.model.path)
-    layout = read_layout(source)
-    if layout.model == "supervised":
-        raise ModelError(f"{source}: a supervised model; give an unsupervised one")
-    check_finite(source, layout)
-    shutil.copyfile(source, folder / MODEL_FILE)
-    return {"source": str(source)}
+def _given(job: Job) -> Path:
+    """The given model on the driver's disk."""
+    section = job.config.model
+    if "://" not in section.path:
+        return Path(section.path)
+    context = job.spark.sparkContext
+    return local_path(ship(context, section.path, kind=section.kind, s3=s3_options(section)))
 
 
-def _train(job: Job, folder: Path) -> dict[str, Any]:
+def _fasttext(
+    section: ModelSection, source: Path, folder: Path, text: str
+) -> tuple[Path, dict[str, Any]]:
+    """The file to ship, and what is in it."""
+    if fasttext.is_packed(source):
+        header = fasttext.read_header(source)
+        if header.text_fingerprint not in ("", text):
+            raise ModelError(
+                f"{source}: its text fingerprint is {header.text_fingerprint}, the tokens' is "
+                f"{text}: it was trained on tokens of other rules; train or pack it again"
+            )
+        if section.engine == "library":
+            raise ModelError(f"{source}: packed; the engine library needs the .bin it was made of")
+        shutil.copyfile(source, folder / _PACKED)
+    else:
+        fasttext.pack(source, folder, text_fingerprint=text, float16=section.float16)
+        header = fasttext.read_header(folder / _PACKED)
+    about = {"dim": header.dim, "words": header.nwords, "ngram_rows": header.bucket}
+    if section.engine == "mapped":
+        return folder / _PACKED, about
+    fasttext.load(source)
+    shutil.copyfile(source, folder / _BINARY)
+    return folder / _BINARY, about
+
+
+def _encoder(
+    section: ModelSection, source: Path, folder: Path, text: str
+) -> tuple[Path, dict[str, Any]]:
+    """The directory to ship, and what is in it; it reads text, whatever the tokens' rules."""
+    packed = onnx.pack(source, folder / _ENCODER)
+    return packed, {"dim": onnx.load(packed).dim}
+
+
+def _train(job: Job, folder: Path) -> tuple[Path, dict[str, Any]]:
     section = job.config.model
     total = job.record("tokenize").tables["tokens"]
-    every = texts(job.read("tokens", "tokenize"))
+    every = corpus.texts(job.read("tokens", "tokenize"))
     sampled = seeded_sample(every, total, section.sample_items, section.seed)
-    occurrences, sizes = count_vocabulary(sampled, section.min_count)
+    occurrences, sizes = corpus.count_vocabulary(sampled, section.min_count)
     if not occurrences:
         raise InputError("train: no item's text leaves a token; there is nothing to train on")
-    training = plan(section, occurrences, sizes)
+    training = corpus.plan(section, occurrences, sizes)
+    work = folder / _WORK
+    work.mkdir()
     job.line.note = "writing the corpus"
-    corpus = folder / "corpus.txt"
-    lines = write_corpus(sampled, corpus)
-
+    lines = corpus.write(sampled, work / "corpus.txt")
     job.line.note = "training"
 
     def show(share: float) -> None:
         job.line.note = f"training, {share:.0%} done"
 
-    train_fasttext(corpus, folder / MODEL_FILE, training, show)
-    job.line.note = ""
-    corpus.unlink()
-    return {"sampled_items": lines, "corpus_tokens": occurrences, "training": asdict(training)}
-
-
-def texts(tokens: "DataFrame") -> "DataFrame":
-    """Each item's tokens in one list; items without any are left out."""
-    from pyspark.sql import functions as F
-
-    both = F.concat("title_tokens", "description_tokens")
-    return tokens.select("item_id", both.alias("tokens")).where(F.size("tokens") > 0)
-
-
-def count_vocabulary(texts: "DataFrame", min_count: int) -> tuple[int, list[int]]:
-    """Occurrences of tokens in all, and how many tokens occur at least 1, 2, ... min_count times.
-
-    Lines count too: fastText has a token for the end of each.
-    """
-    from pyspark.sql import functions as F
-
-    counted = texts.select(F.explode("tokens").alias("token")).groupBy("token").count()
-    first = counted.agg(
-        F.coalesce(F.sum("count"), F.lit(0)),
-        *[F.count_if(F.col("count") >= least) for least in range(1, min_count + 1)],
-    ).first()
-    assert first is not None  # noqa: S101 - an aggregate has one row
-    return int(first[0]), [int(size) for size in first[1:]]
-
-
-def plan(section: ModelSection, occurrences: int, sizes: list[int]) -> Training:
-    """The training's settings, with what the config leaves open decided by the sample's size.
-
-    Args:
-        section: the config's [model].
-        occurrences: tokens in the sample.
-        sizes: vocabulary with min_count 1, 2, ... up to the config's.
-    """
-    min_count = section.min_count
-    while min_count > 1 and sizes[min_count - 1] < min(_SMALL_VOCABULARY, sizes[0]):
-        min_count -= 1
-    words = sizes[min_count - 1]
-    epoch = section.epoch or min(20, max(5, round(_TOKEN_PASSES / occurrences)))
-    training = Training(
-        model=section.algorithm,
-        dim=section.dim,
-        epoch=epoch,
-        min_count=min_count,
-        window=section.window,
-        minn=section.minn,
-        maxn=section.maxn,
-        bucket=section.bucket or min(2_000_000, max(10_000, 20 * words)),
-        threads=section.threads,
-    )
-    return replace(training, bucket=0) if training.maxn == 0 else training
-
-
-def write_corpus(texts: "DataFrame", path: Path) -> int:
-    """Stream token lists into a file, one text a line; returns the number of lines."""
-    lines = 0
-    with path.open("w", encoding="utf-8") as file:
-        for row in texts.select("tokens").toLocalIterator(prefetchPartitions=True):
-            file.write(" ".join(row["tokens"]) + "\n")
-            lines += 1
-    return lines
+    trained = work / "trained.bin"
+    train_fasttext(work / "corpus.txt", trained, training, show)
+    job.line.note = "packing"
+    counts = {"sampled_items": lines, "corpus_tokens": occurrences, "training": asdict(training)}
+    return trained, counts

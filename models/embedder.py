@@ -1,0 +1,59 @@
+"""What an embedder is, and the one call that has it ready in any process."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from models import resident, shipping
+from models.errors import ModelError
+from models.handle import Handle
+from models.resident import LoadCounter
+
+
+class Embedder(Protocol):
+    """Anything that turns texts into vectors.
+
+    To use a kind of model that is not here, write a loader from a path to such an object, ship the
+    path with `models.shipping.ship(context, path, kind="mine")`, and have it in the executors with
+    `resident.get(handle.key, lambda: my_loader(shipping.local_path(handle)))`.
+
+    Attributes:
+        dim: length of a vector.
+        reads: "tokens": `embed` takes lists of tokens; "text": lists of fields of running text.
+    """
+
+    dim: int
+    reads: Literal["tokens", "text"]
+
+    def embed(self, token_lists: Sequence[Sequence[str]]) -> npt.NDArray[np.float32]:
+        """The vector of each list: float32[n, dim], a zero row where there is none to be had."""
+
+
+def _fasttext(path: Path) -> Embedder:
+    from models import fasttext
+
+    return fasttext.load(path)
+
+
+def _onnx(path: Path) -> Embedder:
+    from models import onnx
+
+    return onnx.load(path)
+
+
+_LOADERS: dict[str, Callable[[Path], Embedder]] = {"fasttext": _fasttext, "onnx": _onnx}
+
+
+def use(handle: Handle, counter: LoadCounter | None = None) -> Embedder:
+    """The embedder of a shipped model, loaded once in this process.
+
+    Raises:
+        ModelError: the model isn't to be had here, can't be loaded, or is of an unknown kind.
+    """
+    if handle.kind not in _LOADERS:
+        raise ModelError(f"{handle.name}: unknown kind {handle.kind}; known: {', '.join(_LOADERS)}")
+    load = _LOADERS[handle.kind]
+    return resident.get(handle.key, lambda: load(shipping.local_path(handle)), counter)
