@@ -229,3 +229,5 @@ def check_finite(path: Path, layout: Layout) -> None:
                 values = np.frombuffer(data, dtype="<f4", count=size, offset=offset + start * 4)
                 if not np.isfinite(values).all():
                     raise ModelError(f"{path}: holds values that are not finite; train it again")
+                # Else every page of a file of several GB would count as this process's.
+                data.madvise(mmap.MADV_DONTNEED)

@@ -17,7 +17,8 @@ from models.fasttext.ngrams import Ngrams
 from models.fasttext.sums import Floats, sum_taken, unit
 
 _BLOCK_BYTES = 1 << 17
-_BLOCK_ROWS = 1 << 14
+_BLOCK_ROWS = 1 << 12
+_TOUCHED_ROWS = 1 << 8
 
 
 @dataclass(frozen=True)
@@ -146,9 +147,13 @@ class BinarySource:
                 yield self._take(places[start : start + _BLOCK_ROWS])
 
     def _take(self, places: npt.NDArray[np.int64]) -> Floats:
-        rows = self._matrix.take(places)
-        # Else every page of a file of several GB would count as this process's.
-        self._data.madvise(mmap.MADV_DONTNEED)
+        rows = np.empty((len(places), self._layout.dim), dtype=np.float32)
+        for start in range(0, len(places), _TOUCHED_ROWS):
+            some = slice(start, start + _TOUCHED_ROWS)
+            rows[some] = self._matrix.take(places[some])
+            # The system maps up to 2 MiB around a row, and all of that would count as this
+            # process's memory: that of a model of several GB after some thousand rows.
+            self._data.madvise(mmap.MADV_DONTNEED)
         return rows
 
 

@@ -10,7 +10,7 @@ from scipy.sparse import csr_matrix
 Floats = npt.NDArray[np.float32]
 TakeRows = Callable[[npt.NDArray[np.int64]], Floats]
 
-_CHUNK_ROWS = 1 << 14
+_CHUNK_ROWS = 1 << 12
 
 
 def sum_rows(

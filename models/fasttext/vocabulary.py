@@ -31,7 +31,8 @@ class Vocabulary:
             [np.zeros(0, np.uint64)]
             + [words.slice(*run).hash64() for run in words.blocks(_HASHED_BYTES)]
         )
-        table = np.full(2 << len(words).bit_length(), -1, dtype=np.int32)
+        # A quarter full at most: most searches then end at their first place.
+        table = np.full(4 << len(words).bit_length(), -1, dtype=np.int32)
         pending = np.arange(len(words))
         slots = _slots(hashes, len(table))
         while len(pending):
@@ -45,22 +46,36 @@ class Vocabulary:
 
     def find(self, tokens: ByteStrings) -> npt.NDArray[np.int64]:
         """int64[n]: the place of each token in the vocabulary, -1 where it is not there."""
-        found = np.full(len(tokens), -1, dtype=np.int64)
         hashes = tokens.hash64()
-        slots = _slots(hashes, len(self.table))
-        pending = np.arange(len(tokens))
+        pending, slots = np.arange(len(tokens)), _slots(hashes, len(self.table))
+        found = np.full(len(tokens), -1, dtype=np.int64)
+        while len(pending) and len(self.words):
+            words, slots = self._probe(hashes[pending], slots)
+            # Equal hashes of different words are possible; the search goes on behind such a one.
+            alike = np.flatnonzero(words >= 0)
+            same = tokens.take(pending[alike]).equal(self.words.take(words[alike]))
+            found[pending[alike[same]]] = words[alike[same]]
+            pending = pending[alike[~same]]
+            slots = (slots[alike[~same]] + 1) % len(self.table)
+        return found
+
+    def _probe(
+        self, hashes: npt.NDArray[np.uint64], slots: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """The next word of each hash from each slot on, -1 before none, and the slot it is in."""
+        found, slots = np.full(len(hashes), -1, dtype=np.int64), slots.copy()
+        pending = np.arange(len(hashes))
+        # A damaged table could be without a free place.
         for _ in range(len(self.table)):
-            words = self.table[slots]
-            used = words >= 0
-            pending, slots, words = pending[used], slots[used], words[used]
+            words = self.table[slots[pending]]
+            same = self.hashes[words] == hashes[pending]
+            same &= words >= 0
+            found[pending[same]] = words[same]
+            pending = pending[~same & (words >= 0)]
             if len(pending) == 0:
                 break
-            equal = self.hashes[words] == hashes[pending]
-            alike = np.flatnonzero(equal)
-            equal[alike] = tokens.take(pending[alike]).equal(self.words.take(words[alike]))
-            found[pending[equal]] = words[equal]
-            pending, slots = pending[~equal], (slots[~equal] + 1) % len(self.table)
-        return found
+            slots[pending] = (slots[pending] + 1) % len(self.table)
+        return found, slots
 
 
 def _slots(hashes: npt.NDArray[np.uint64], size: int) -> npt.NDArray[np.int64]:
