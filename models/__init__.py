@@ -3,8 +3,9 @@
 Usable without the pipeline: nothing here imports it.
 """
 
+from models.embedder import Embedder, use
 from models.errors import ModelError
 from models.handle import Handle
 from models.shipping import local_path, ship
 
-__all__ = ["Handle", "ModelError", "local_path", "ship"]
+__all__ = ["Embedder", "Handle", "ModelError", "local_path", "ship", "use"]

@@ -1,19 +1,49 @@
-"""fastText models: `load` one and `embed` token lists."""
+"""fastText models: `pack` one, `load` it packed or not, and `embed` token lists."""
 
 from pathlib import Path
 
-from models.fasttext.format import read_layout
+from models.content import file_sha256
+from models.errors import ModelError
+from models.fasttext import kinds
+from models.fasttext.embedder import Embedder
+from models.fasttext.format import check_finite, read_layout
 from models.fasttext.library import LibraryEmbedder
+from models.fasttext.model import in_memory, read_header, read_packed
+from models.fasttext.packing import open_source, pack
 
-__all__ = ["load"]
+__all__ = ["Embedder", "LibraryEmbedder", "is_packed", "load", "pack", "read_header"]
 
 
-def load(path: str | Path) -> LibraryEmbedder:
-    """Load a fastText .bin file, checked before native code sees it.
+def is_packed(path: str | Path) -> bool:
+    """Whether a file is a packed model.
 
     Raises:
-        ModelError: the file is missing, cut short, or no fastText model.
+        ModelError: the file is missing or no model.
+    """
+    return kinds.kind_of(Path(path)) == "packed"
+
+
+def load(path: str | Path, *, sha256: str = "") -> Embedder | LibraryEmbedder:
+    """Load a model, packed or not, checked before any native code sees it.
+
+    A packed file is mapped, in milliseconds. A .bin or .ftz goes through the fastText library; a
+    .vec or .vec.gz is read into memory.
+
+    Args:
+        path: of the file.
+        sha256: what the file's checksum must be, 64 hexadecimal digits; not checked if empty.
+
+    Raises:
+        ModelError: the file is missing, damaged, no model, or another one than `sha256` says.
     """
     file = Path(path)
-    read_layout(file)
-    return LibraryEmbedder(file)
+    kind = kinds.kind_of(file)
+    if sha256 and (found := file_sha256(file)) != sha256.lower():
+        raise ModelError(f"{file}: its sha256 is {found}, not {sha256}; copy or ship it again")
+    if kind == "packed":
+        return Embedder(read_packed(file))
+    if kind == "text":
+        return Embedder(in_memory(open_source(file)))
+    layout = read_layout(file)
+    check_finite(file, layout)
+    return LibraryEmbedder(file, layout)

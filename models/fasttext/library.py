@@ -6,64 +6,87 @@ starts training from initialised memory.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
+
+from models.errors import ModelError
+from models.fasttext.bytestrings import encode, offsets_of
+from models.fasttext.layout import Layout
+from models.fasttext.sums import Floats, sum_rows, unit
+from models.unpicklable import Unpicklable
 
 
-class LibraryEmbedder:
-    """A model in the library's own memory: fast to write, and a copy in each process.
+class LibraryEmbedder(Unpicklable):
+    """A model in the library's own memory: a copy in each process.
 
     Attributes:
         dim: length of a vector.
+        reads: "tokens".
     """
 
-    def __init__(self, path: Path) -> None:
+    reads: Literal["tokens", "text"] = "tokens"
+
+    def __init__(self, path: Path, layout: Layout) -> None:
+        """Load a file that `read_layout` has found whole.
+
+        Raises:
+            ModelError: the library refuses it all the same.
+        """
         import fasttext
 
-        self._model: Any = fasttext.load_model(str(path))
-        self._supervised = bool(self._model.get_labels()) if self._is_supervised() else False
-        self.dim: int = self._model.get_dimension()
+        try:
+            self._model: Any = fasttext.load_model(str(path))
+        except (ValueError, RuntimeError, MemoryError) as error:
+            raise ModelError(f"{path}: the fastText library refuses it: {error}") from error
+        self._vector: Any = fasttext.FastText.fasttext.Vector
+        self._supervised = layout.model == "supervised"
+        self.dim: int = layout.dim
 
-    def _is_supervised(self) -> bool:
-        return str(self._model.f.getArgs().model).endswith("supervised")
-
-    def embed(self, token_lists: Sequence[Sequence[str]]) -> npt.NDArray[np.float32]:
+    def embed(self, token_lists: Sequence[Sequence[str]]) -> Floats:
         """The library's sentence vector of each token list.
 
         Args:
-            token_lists: n lists of tokens; no token holds white space.
+            token_lists: n lists of tokens. Empty tokens are left out. White space splits a token
+                for a supervised model, of which the library reads lines.
 
         Returns:
             float32[n, dim]: of an unsupervised model the mean of the tokens' unit vectors, tokens
-            without a vector left out, a zero row where none has one; of a supervised model the
-            mean of its input rows.
+            without a vector left out; of a supervised model the mean of its input rows. A zero row
+            for an empty list and where no token has a vector.
         """
-        if self._supervised:
-            return self._embed_lines(token_lists)
-        lengths = np.fromiter(map(len, token_lists), dtype=np.int64, count=len(token_lists))
-        index: dict[str, int] = {}
-        places = [index.setdefault(token, len(index)) for tokens in token_lists for token in tokens]
-        out = np.zeros((len(token_lists), self.dim), dtype=np.float32)
-        if not places:
-            return out
-        words = np.stack([self._model.get_word_vector(token) for token in index])
-        norms = np.linalg.norm(words, axis=1)
-        has_vector = norms > 0
-        words[has_vector] /= norms[has_vector, None]
-        of_row = np.repeat(np.arange(len(token_lists)), lengths)
-        np.add.at(out, of_row, words[places])
-        counts = np.bincount(of_row, weights=has_vector[places], minlength=len(token_lists))
-        out /= np.maximum(counts, 1).astype(np.float32)[:, None]
-        return out
+        encoded = [
+            [encode(token) for token in tokens if token is not None] for tokens in token_lists
+        ]
+        return self._embed_lines(encoded) if self._supervised else self._embed_words(encoded)
 
-    def _embed_lines(self, token_lists: Sequence[Sequence[str]]) -> npt.NDArray[np.float32]:
+    def _embed_words(self, token_lists: list[list[bytes]]) -> Floats:
+        index: dict[bytes, int] = {}
+        # The library splits a sentence into words, so it never sees an empty one.
+        worded = [[token for token in tokens if token] for tokens in token_lists]
+        places = [index.setdefault(token, len(index)) for tokens in worded for token in tokens]
+        words = np.empty((len(index), self.dim), dtype=np.float32)
+        for token, place in index.items():
+            words[place] = self._call(self._model.f.getWordVector, token)
+        counts = unit(words)[places].astype(np.int64)
+        offsets = offsets_of(np.fromiter(map(len, worded), np.int64, count=len(worded)))
+        totals = np.diff(offsets_of(counts)[offsets])
+        sums = sum_rows(words, np.array(places, dtype=np.int64), offsets)
+        sums /= np.maximum(totals, 1).astype(np.float32)[:, None]
+        return sums
+
+    def _embed_lines(self, token_lists: list[list[bytes]]) -> Floats:
         out = np.zeros((len(token_lists), self.dim), dtype=np.float32)
         for row, tokens in enumerate(token_lists):
             if tokens:
-                out[row] = self._model.get_sentence_vector(" ".join(tokens))
+                line = b" ".join(tokens).replace(b"\n", b" ") + b"\n"
+                out[row] = self._call(self._model.f.getSentenceVector, line)
         return out
+
+    def _call(self, function: Any, text: bytes) -> Any:  # noqa: ANN401 - the library is untyped
+        vector = self._vector(self.dim)
+        function(vector, text)
+        return np.array(vector)
 
 
 def train(corpus: Path, out: Path, **settings: object) -> None:

@@ -7,12 +7,13 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from models.errors import ModelError
+from models.unpicklable import Unpicklable
 
 __all__ = ["Encoder", "load", "pack"]
 
@@ -72,7 +73,7 @@ def load(path: str | Path) -> "Encoder":
     return Encoder(Path(path))
 
 
-class Encoder:
+class Encoder(Unpicklable):
     """A sentence encoder: mean or first-token pooling over the last hidden states.
 
     Attributes:
@@ -80,7 +81,7 @@ class Encoder:
         reads: "text": `embed` takes fields of running text, not tokens.
     """
 
-    reads: Literal["text"] = "text"
+    reads: Literal["tokens", "text"] = "text"
 
     def __init__(self, folder: Path) -> None:
         try:
@@ -88,7 +89,6 @@ class Encoder:
             import tokenizers
         except ImportError as error:
             raise ModelError(f"{error.name} is missing: pip install 'nitamono[onnx]'") from error
-        self._folder = folder
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
@@ -107,12 +107,6 @@ class Encoder:
         self._first_token = _json(folder / "1_Pooling/config.json").get("pooling_mode_cls_token")
         self._inputs = [entry.name for entry in self._session.get_inputs()]
         self.dim = int(self._vectors([self._tokenizer.encode("a").ids]).shape[1])
-
-    def __reduce__(self) -> NoReturn:
-        raise ModelError(
-            f"{self._folder}: a loaded encoder can't be pickled; ship its directory with "
-            "models.shipping.ship and load it where it is used"
-        )
 
     def embed(self, token_lists: Sequence[Sequence[str]]) -> npt.NDArray[np.float32]:
         """The vector of each text.

@@ -106,7 +106,9 @@ def ship(job: Job) -> Handle:
             raise
         raise StageError(f"embed: {path} is gone; run: nitamono train --config FILE") from error
     if handle.sha256 != outputs["sha256"]:
-        raise StageError(f"embed: {path} is damaged; delete it and run: nitamono train --config FILE")
+        raise StageError(
+            f"embed: {path} is damaged; delete it and run: nitamono train --config FILE"
+        )
     return handle
 
 

@@ -92,6 +92,7 @@ def execute(job: Job, version: str) -> Made:
     section = job.config.model
     text = job.record("tokenize").outputs["text_fingerprint"]
     with job.store.new_model() as folder:
+        counts: dict[str, Any]
         try:
             if section.path:
                 source, counts = _given(job), {"source": section.path}

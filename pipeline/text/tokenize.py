@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from models.content import file_sha256
 from pipeline.text.clean import clean
 from pipeline.text.split import pieces
 from pipeline.text.words import Word, latin_words
@@ -41,16 +42,9 @@ class TextSettings:
             "rules": RULES_VERSION,
             "sudachipy": metadata.version("sudachipy"),
             "dictionary_version": metadata.version(f"sudachidict-{self.dictionary}"),
-            "user_dictionaries": [_file_sha256(path) for path in self.user_dictionaries],
+            "user_dictionaries": [file_sha256(Path(path)) for path in self.user_dictionaries],
         }
         return sha256(repr(sorted(parts.items())).encode()).hexdigest()[:16]
-
-
-def _file_sha256(path: str) -> str:
-    with Path(path).open("rb") as file:
-        import hashlib
-
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class Tokenizer:

@@ -1,0 +1,299 @@
+"""Documents embedded a second: the plain Python UDF of many articles against a mapped model.
+
+In one session, on the same tokens, into no sink:
+    article   a Python UDF, a singleton model, one get_sentence_vector and .tolist() a row
+    pandas    the same calls in a scalar Pandas UDF
+    iterator  the packed model in an Iterator Pandas UDF
+    arrow     the packed model in mapInArrow
+`ratio_job` compares whole Spark jobs, `ratio_compute` only what a worker spends in the UDF, both
+timed in one worker batch by batch on the same documents, whose vectors are compared too.
+"""
+
+import argparse
+import json
+import os
+import struct
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from models import fasttext, resident
+from pipeline import session
+from pipeline.udf import iterator_udf
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+_FILES = 16
+_CHARACTERS = (
+    "アイウエオカキクケコサシスセソタチツテトあいうえお水日本電気料理送品無税箱色白黒赤青大小"
+)
+_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much to embed, and with what.
+
+    Attributes:
+        documents: in the Spark jobs.
+        compute_documents: of them, timed inside a worker.
+        tokens: of a document, on average.
+        words: in the vocabulary.
+        unknown: share of tokens that are not in it.
+        bucket: n-gram rows.
+        dim: length of a vector.
+    """
+
+    documents: int
+    compute_documents: int
+    tokens: int
+    words: int
+    unknown: float
+    bucket: int
+    dim: int
+
+
+def make_words(count: int, rng: np.random.Generator) -> list[str]:
+    """Distinct made-up words of 2 to 8 characters."""
+    words: dict[str, None] = {}
+    characters = np.array(list(_CHARACTERS))
+    while len(words) < count:
+        for length in rng.integers(2, 9, size=count).tolist():
+            words["".join(rng.choice(characters, size=length))] = None
+    return list(words)[:count]
+
+
+def write_model(path: Path, words: list[str], size: Size, rng: np.random.Generator) -> None:
+    """Write an untrained skipgram model of random rows in fastText's own format (version 12)."""
+    with path.open("wb") as file:
+        args = (size.dim, 5, 5, 1, 5, 1, 1, 2, size.bucket, 3, 6, 100)
+        file.write(struct.pack("<2i12id", 793712314, 12, *args, 1e-4))
+        file.write(struct.pack("<3i2q", len(words), len(words), 0, len(words), -1))
+        for word in words:
+            file.write(word.encode() + b"\0" + struct.pack("<qb", 1, 0))
+        for rows in (len(words) + size.bucket, len(words)):
+            file.write(struct.pack("<Bqq", 0, rows, size.dim))
+            for start in range(0, rows, 10_000):
+                shape = (min(10_000, rows - start), size.dim)
+                file.write(rng.standard_normal(shape, dtype=np.float32).tobytes())
+
+
+def write_documents(
+    folder: Path, known: list[str], unknown: list[str], size: Size, rng: np.random.Generator
+) -> None:
+    """Write Parquet of token lists, whose words are as frequent as in Zipf's law."""
+    every = pa.array(known + unknown)
+    odds = [np.cumsum(1 / np.arange(1, len(words) + 1)) for words in (known, unknown)]
+    for place in range(_FILES):
+        documents = size.documents // _FILES + (place < size.documents % _FILES)
+        lengths = np.maximum(rng.poisson(size.tokens, documents), 1)
+        total = int(lengths.sum())
+        drawn = [np.searchsorted(odd, rng.random(total) * odd[-1]) for odd in odds]
+        codes = np.where(rng.random(total) < size.unknown, drawn[1] + len(known), drawn[0])
+        offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int32)
+        column = pa.ListArray.from_arrays(pa.array(offsets), every.take(pa.array(codes)))
+        pq.write_table(pa.table({"tokens": column}), folder / f"part-{place:02}.parquet")
+
+
+def library_vector(path: str, tokens: list[str]) -> list[float]:
+    """What the article's UDF does a row: the library's vector as a list."""
+
+    def load() -> Any:  # noqa: ANN401 - the library is untyped
+        import fasttext as library
+
+        return library.load_model(path)
+
+    model = resident.get(("library", path), load)
+    return model.get_sentence_vector(" ".join(tokens)).tolist()  # type: ignore[no-any-return]
+
+
+def packed_model(path: str) -> fasttext.Embedder:
+    """The packed model of this process."""
+
+    def load() -> fasttext.Embedder:
+        model = fasttext.load(path)
+        assert isinstance(model, fasttext.Embedder)  # noqa: S101 - it was packed here
+        return model
+
+    return resident.get(("packed", path), load)
+
+
+def as_lists(vectors: np.ndarray) -> pa.Array:
+    """float32[n, dim] as an Arrow column of lists, without a copy."""
+    offsets = np.arange(len(vectors) + 1, dtype=np.int32) * np.int32(vectors.shape[1])
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(vectors.ravel()))
+
+
+def embed_batches(path: str, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The mapInArrow function."""
+    model = packed_model(path)
+    for batch in batches:
+        vectors = as_lists(model.embed_arrow(batch.column("tokens")))
+        yield pa.RecordBatch.from_arrays([vectors], ["vector"])
+
+
+def jobs(library: str, packed: str) -> dict[str, Callable[["DataFrame"], "DataFrame"]]:
+    """The four ways to add a column of vectors."""
+    from pyspark.sql import functions as F
+    from pyspark.sql.pandas.functions import pandas_udf
+    from pyspark.sql.types import ArrayType, FloatType
+
+    article = F.udf(partial(library_vector, library), ArrayType(FloatType()), useArrow=False)
+
+    def scalar(tokens: pd.Series) -> pd.Series:
+        return tokens.map(lambda row: library_vector(library, row))
+
+    def iterator(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
+        model = packed_model(packed)
+        for batch in batches:
+            yield pd.Series(list(model.embed(batch.tolist())), dtype=object)
+
+    pandas: Any = pandas_udf(scalar, "array<float>")  # type: ignore[call-overload]
+    ours = iterator_udf("array<float>")(iterator)
+    return {
+        "article": lambda tokens: tokens.select(article("tokens").alias("vector")),
+        "pandas": lambda tokens: tokens.select(pandas("tokens").alias("vector")),
+        "iterator": lambda tokens: tokens.select(ours("tokens").alias("vector")),
+        "arrow": lambda tokens: tokens.mapInArrow(
+            partial(embed_batches, packed), "vector array<float>"
+        ),
+    }
+
+
+def time_batches(
+    library: str, packed: str, batches: Iterator[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    """Seconds that each way's own code takes for each batch, and how far the vectors differ."""
+    model = packed_model(packed)
+    library_vector(library, [])
+    for batch in batches:
+        tokens = batch.column("tokens")
+        rows = tokens.to_pylist()
+        times = [time.perf_counter()]
+        theirs = [library_vector(library, row) for row in rows]
+        times.append(time.perf_counter())
+        as_lists(model.embed_arrow(tokens))
+        times.append(time.perf_counter())
+        vectors = model.embed(rows)
+        times.append(time.perf_counter())
+        apart = float(np.abs(vectors - np.array(theirs, dtype=np.float32)).max())
+        seconds = np.diff(times).tolist()
+        names = ["article", "arrow", "iterator", "apart", "documents"]
+        values = [[value] for value in (*seconds, apart, float(len(rows)))]
+        yield pa.RecordBatch.from_arrays([pa.array(value) for value in values], names)
+
+
+def measure_compute(
+    tokens: "DataFrame", documents: int, library: str, packed: str
+) -> dict[str, float]:
+    """Sums of what `time_batches` says of some documents in one task."""
+    schema = "article double, arrow double, iterator double, apart double, documents double"
+    timed = (
+        tokens.limit(documents)
+        .coalesce(1)
+        .mapInArrow(partial(time_batches, library, packed), schema)
+        .toPandas()
+    )
+    sums = {str(name): float(total) for name, total in timed.sum().items()}
+    return sums | {"apart": float(timed["apart"].max())}
+
+
+def run(spark: "SparkSession", folder: Path, size: Size, seed: int) -> dict[str, Any]:
+    """Make the data and the model, run all jobs, and give the results."""
+    rng = np.random.default_rng(seed)
+    words = make_words(2 * size.words, rng)
+    known, unknown = words[: size.words], words[size.words :]
+    library = folder / "model.bin"
+    write_model(library, known, size, rng)
+    (folder / "documents").mkdir()
+    write_documents(folder / "documents", known, unknown, size, rng)
+    start = time.perf_counter()
+    packed = fasttext.pack(library, folder / "packed")
+    pack_seconds = time.perf_counter() - start
+    tokens = spark.read.parquet(str(folder / "documents"))
+    seconds: dict[str, float] = {}
+    for name, embed in jobs(str(library), str(packed)).items():
+        print(f"running {name} ...", file=sys.stderr)
+        start = time.perf_counter()
+        embed(tokens).write.format("noop").mode("overwrite").save()
+        seconds[name] = time.perf_counter() - start
+    print("timing inside a worker ...", file=sys.stderr)
+    compute = measure_compute(tokens, size.compute_documents, str(library), str(packed))
+    timed = compute.pop("documents")
+    apart = compute.pop("apart")
+    best = min(("iterator", "arrow"), key=seconds.__getitem__)
+    return {
+        **vars(size),
+        "documents_per_second": {name: size.documents / took for name, took in seconds.items()},
+        "compute_documents_per_second": {name: timed / took for name, took in compute.items()},
+        "chosen": best,
+        "ratio_compute": compute["article"] / compute[best],
+        "ratio_job": seconds["article"] / seconds[best],
+        "largest_difference": apart,
+        "vectors_same": apart <= _TOLERANCE,
+        "pack_seconds": pack_seconds,
+    }
+
+
+def show(results: dict[str, Any]) -> None:
+    """Print the results as a table."""
+    inside = results["compute_documents_per_second"]
+    print(f"{'way':10}{'job, documents/s':>20}{'in the worker, documents/s':>30}")
+    for name, rate in results["documents_per_second"].items():
+        print(f"{name:10}{rate:>20,.0f}{f'{inside[name]:,.0f}' if name in inside else '-':>30}")
+    print(
+        f"{results['chosen']} against article: job {results['ratio_job']:.1f} times, "
+        f"compute {results['ratio_compute']:.1f} times; "
+        f"vectors differ by at most {results['largest_difference']:.1e}"
+    )
+
+
+def main() -> int:
+    """Run the benchmark; 1 if the vectors differ."""
+    from pyspark.sql import SparkSession
+
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--documents", type=int, default=1_000_000)
+    parser.add_argument("--compute-documents", type=int, default=100_000)
+    parser.add_argument("--tokens", type=int, default=16)
+    parser.add_argument("--words", type=int, default=100_000)
+    parser.add_argument("--unknown", type=float, default=0.05)
+    parser.add_argument("--bucket", type=int, default=200_000)
+    parser.add_argument("--dim", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true", help="end with one JSON object")
+    given = vars(parser.parse_args())
+    as_json, seed = given.pop("json"), given.pop("seed")
+    size = Size(
+        **given | {"compute_documents": min(given["compute_documents"], given["documents"])}
+    )
+    with tempfile.TemporaryDirectory(prefix="nitamono-benchmark-") as name:
+        folder = Path(name)
+        settings = session.settings({"spark.master": "local[2]", "spark.log.level": "ERROR"})
+        spark = SparkSession.builder.config(map=dict(settings)).getOrCreate()
+        try:
+            results = run(spark, folder, size, seed)
+        finally:
+            spark.stop()
+    show(results)
+    if as_json:
+        print(json.dumps(results))
+    return 0 if results["vectors_same"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,139 @@
+"""Byte strings end to end in one array, so that NumPy works on all of them at once."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+_MIXERS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
+
+
+@dataclass(frozen=True)
+class ByteStrings:
+    """n byte strings: string i is data[offsets[i]:offsets[i + 1]].
+
+    Attributes:
+        data: uint8[total], no more than the strings' bytes.
+        offsets: int64[n + 1], from 0 to total.
+    """
+
+    data: npt.NDArray[np.uint8]
+    offsets: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, strings: Sequence[bytes]) -> "ByteStrings":
+        """The same strings in one array."""
+        lengths = np.fromiter(map(len, strings), dtype=np.int64, count=len(strings))
+        return cls(np.frombuffer(b"".join(strings), dtype=np.uint8), offsets_of(lengths))
+
+    @classmethod
+    def of_arrow(cls, array: pa.Array) -> "ByteStrings":
+        """The strings of an Arrow array of (large) strings or binaries without nulls."""
+        large = array.cast(pa.large_binary())
+        _, offsets, data = large.buffers()
+        ends = np.frombuffer(offsets, dtype=np.int64)[large.offset : large.offset + len(large) + 1]
+        every = np.frombuffer(data or b"", dtype=np.uint8)
+        return cls(every[ends[0] : ends[-1]], ends - ends[0])
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, place: int) -> bytes:
+        return self.data[self.offsets[place] : self.offsets[place + 1]].tobytes()
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """int64[n], in bytes."""
+        return np.diff(self.offsets)
+
+    def slice(self, start: int, stop: int) -> "ByteStrings":
+        """Strings start to stop, without a copy of their bytes."""
+        offsets = self.offsets[start : stop + 1]
+        return ByteStrings(self.data[offsets[0] : offsets[-1]], offsets - offsets[0])
+
+    def take(self, places: npt.NDArray[np.integer]) -> "ByteStrings":
+        """The strings at these places, copied."""
+        lengths = self.offsets[places + 1] - self.offsets[places]
+        return ByteStrings(self.data[spread(self.offsets[places], lengths)], offsets_of(lengths))
+
+    def blocks(self, size: int) -> Iterator[tuple[int, int]]:
+        """Runs (start, stop) of strings of about `size` bytes together, at least one string."""
+        start = 0
+        while start < len(self):
+            limit = self.offsets[start] + size
+            stop = int(np.searchsorted(self.offsets, limit, side="right")) - 1
+            stop = max(start + 1, min(stop, len(self)))
+            yield start, stop
+            start = stop
+
+    def equal(self, other: "ByteStrings") -> npt.NDArray[np.bool_]:
+        """bool[n]: whether string i here is string i there."""
+        same = np.asarray(self.lengths == other.lengths)
+        places = np.flatnonzero(same)
+        ours, theirs = self.take(places), other.take(places)
+        differing = np.concatenate(([0], np.cumsum(ours.data != theirs.data)))
+        same[places] = differing[ours.offsets[1:]] == differing[ours.offsets[:-1]]
+        return same
+
+    def equal_to(self, value: bytes) -> npt.NDArray[np.bool_]:
+        """bool[n]: whether each string is this one."""
+        return np.asarray((self.lengths == len(value)) & self.start_with(value))
+
+    def start_with(self, prefix: bytes) -> npt.NDArray[np.bool_]:
+        """bool[n]: whether each string starts so."""
+        out = np.asarray(self.lengths >= len(prefix))
+        places = np.flatnonzero(out)
+        starts = self.offsets[places]
+        for place, byte in enumerate(prefix):
+            out[places] &= self.data[starts + place] == byte
+        return out
+
+    def append(self, value: bytes) -> "ByteStrings":
+        """The strings and one more, in a new array."""
+        more = np.frombuffer(value, dtype=np.uint8)
+        ends = np.append(self.offsets, self.offsets[-1] + len(value))
+        return ByteStrings(np.concatenate((self.data, more)), ends)
+
+    def hash64(self) -> npt.NDArray[np.uint64]:
+        """uint64[n]: a polynomial over the bytes modulo 2^64, mixed as splitmix64 mixes.
+
+        Part of the packed format: it must not change without a new format version.
+        """
+        lengths = self.lengths
+        longest = int(lengths.max(initial=0))
+        powers = np.cumprod(np.full(longest, _MULTIPLIER), dtype=np.uint64)
+        terms = powers[spread(np.zeros(len(self), dtype=np.int64), lengths)]
+        terms *= self.data.astype(np.uint64) + np.uint64(1)
+        sums = np.concatenate((np.zeros(1, np.uint64), np.cumsum(terms, dtype=np.uint64)))
+        mixed = sums[self.offsets[1:]] - sums[self.offsets[:-1]]
+        for shift, mixer in zip((30, 27), _MIXERS, strict=True):
+            mixed = (mixed ^ (mixed >> np.uint64(shift))) * mixer
+        return np.asarray(mixed ^ (mixed >> np.uint64(31)), dtype=np.uint64)
+
+
+def offsets_of(lengths: npt.NDArray[np.integer | np.bool_]) -> npt.NDArray[np.int64]:
+    """int64[n + 1]: where each of n runs of these lengths starts, and where the last ends."""
+    offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    return offsets
+
+
+def spread(starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Every place of n runs: starts[0], starts[0] + 1, ..., starts[1], ..."""
+    shifts = starts - offsets_of(lengths)[:-1]
+    return np.arange(int(lengths.sum())) + np.repeat(shifts, lengths)
+
+
+def encode(text: str) -> bytes:
+    """The UTF-8 bytes of a token; lone surrogates stand for bytes that are not UTF-8.
+
+    So a word of a vocabulary that is not UTF-8 is asked for as Python spells such bytes
+    (surrogateescape), and no token of whatever kind raises.
+    """
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")

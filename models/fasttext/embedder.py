@@ -1,0 +1,102 @@
+"""Sentence vectors of whole batches, from a packed model.
+
+A batch is one product: its unique tokens are looked up once, and each sentence is the weighted sum
+of its tokens' rows.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from models.fasttext.bytestrings import encode, offsets_of
+from models.fasttext.lines import LineVectors
+from models.fasttext.means import MeanVectors
+from models.fasttext.model import Model
+from models.fasttext.source import Header
+from models.fasttext.sums import Floats
+from models.fasttext.tokens import Batch
+from models.unpicklable import Unpicklable
+
+_BLOCK_TOKENS = 1 << 18
+
+
+class Embedder(Unpicklable):
+    """A model in arrays; a mapped one is shared by all processes of a host.
+
+    Attributes:
+        dim: length of a vector.
+        header: what the model is.
+        reads: "tokens".
+    """
+
+    reads: Literal["tokens", "text"] = "tokens"
+
+    def __init__(self, model: Model) -> None:
+        self.header: Header = model.header
+        self.dim = model.header.dim
+        self._vectors = LineVectors(model) if model.header.supervised else MeanVectors(model)
+
+    def embed(self, token_lists: Sequence[Sequence[str]]) -> Floats:
+        """The sentence vector of each token list.
+
+        Of an unsupervised model it is the mean of the tokens' unit vectors, tokens without a
+        vector left out. Of a supervised model it is what the library gives for the tokens joined
+        by spaces: the mean of the input rows of words, n-grams and the end of the sentence. Empty
+        tokens are left out, as joining does; white space in a token does not split it.
+
+        Args:
+            token_lists: n lists of tokens.
+
+        Returns:
+            float32[n, dim], a zero row for an empty list and where no token has a vector.
+        """
+        lengths = np.fromiter(map(len, token_lists), dtype=np.int64, count=len(token_lists))
+        tokens = list(chain.from_iterable(token_lists))
+        try:
+            values = pa.array(tokens, pa.large_string())
+        except UnicodeEncodeError:
+            values = pa.array(
+                [None if token is None else encode(token) for token in tokens], pa.large_binary()
+            )
+        return self._embed(values, offsets_of(lengths))
+
+    def embed_arrow(self, token_lists: pa.Array) -> Floats:
+        """As `embed`, of an Arrow column of lists; a null list gives a zero row.
+
+        Args:
+            token_lists: n lists (pa.ListArray or LargeListArray) of strings or binaries.
+
+        Returns:
+            float32[n, dim].
+
+        Raises:
+            TypeError: it is no column of lists of strings.
+        """
+        kind = token_lists.type
+        if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
+            raise TypeError(f"lists of strings are embedded, not {kind}")
+        lengths = token_lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+        return self._embed(token_lists.flatten(), offsets_of(lengths))
+
+    def _embed(self, tokens: pa.Array, offsets: npt.NDArray[np.int64]) -> Floats:
+        out = np.empty((len(offsets) - 1, self.dim), dtype=np.float32)
+        for start, stop in _blocks(offsets):
+            first, last = int(offsets[start]), int(offsets[stop])
+            part = tokens.slice(first, last - first)
+            out[start:stop] = self._vectors.embed(Batch.of(part, offsets[start : stop + 1] - first))
+        return out
+
+
+def _blocks(offsets: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Runs of lists of bounded numbers of tokens together."""
+    start, total = 0, len(offsets) - 1
+    while start < total:
+        limit = offsets[start] + _BLOCK_TOKENS
+        stop = int(np.searchsorted(offsets, limit, side="right")) - 1
+        stop = min(max(stop, start + 1), total)
+        yield start, stop
+        start = stop

@@ -1,0 +1,153 @@
+"""Safetensors files: written in a stream, read by mapping.
+
+The `safetensors` package writes what is in memory, and a model need not fit there. The format is
+8 bytes of header length, a JSON header, then the tensors without gaps. Here the header has a
+fixed size and each tensor starts at a multiple of 64 bytes; what is between is a tensor of zeros,
+because the format allows no gap.
+"""
+
+import json
+import math
+import mmap
+import os
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from models.errors import ModelError
+from models.fasttext.format import map_file
+
+ALIGNMENT = 64
+_DATA_START = 1 << 13
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "F16": np.dtype("<f2"),
+    "F32": np.dtype("<f4"),
+    "I32": np.dtype("<i4"),
+    "I64": np.dtype("<i8"),
+    "U64": np.dtype("<u8"),
+    "U8": np.dtype("u1"),
+}
+_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
+_PADDING = "padding"
+
+
+class Writer:
+    """Writes tensors one after another. Until `finish` the file has no header: it is no model."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
+        self._file.write(bytes(_DATA_START))
+        self._entries: dict[str, dict[str, Any]] = {}
+        self._end = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+    def add(
+        self, name: str, dtype: npt.DTypeLike, inner: tuple[int, ...], parts: Iterable[np.ndarray]
+    ) -> None:
+        """Write a tensor that comes in parts along its first axis.
+
+        Args:
+            name: of the tensor.
+            dtype: of its values.
+            inner: its shape but for the first axis, whose length is that of all parts together.
+            parts: arrays of shape (any, *inner).
+        """
+        kind = np.dtype(dtype)
+        start, rows = self._end, 0
+        for part in parts:
+            self._file.write(np.ascontiguousarray(part, dtype=kind).view(np.uint8).data)
+            rows += len(part)
+        size = rows * int(np.prod(inner, dtype=np.int64)) * kind.itemsize
+        self._enter(name, kind, [rows, *inner], start, size)
+        if self._end % ALIGNMENT:
+            gap = ALIGNMENT - self._end % ALIGNMENT
+            self._file.write(bytes(gap))
+            self._enter(f"{_PADDING}.{name}", np.dtype("u1"), [gap], self._end, gap)
+
+    def _enter(self, name: str, dtype: np.dtype, shape: list[int], start: int, size: int) -> None:
+        self._end = start + size
+        self._entries[name] = {
+            "dtype": _NAMES[dtype],
+            "shape": shape,
+            "data_offsets": [start, self._end],
+        }
+
+    def finish(self, metadata: dict[str, str]) -> None:
+        """Write the header, which makes the file whole, and bring all of it to the disk.
+
+        Raises:
+            ModelError: the metadata is too long.
+        """
+        header = json.dumps({"__metadata__": metadata, **self._entries}, ensure_ascii=False)
+        encoded = header.encode()
+        room = _DATA_START - 8
+        if len(encoded) > room:
+            raise ModelError(f"the header takes {len(encoded)} bytes, there is room for {room}")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.seek(0)
+        self._file.write(struct.pack("<Q", room) + encoded.ljust(room))
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+
+def read(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """Map a safetensors file: its metadata, and its tensors as read-only views.
+
+    Raises:
+        ModelError: the header is damaged, or the file has another size than the header says.
+    """
+    data = map_file(path)
+    metadata, entries, start = _header(data, path)
+    tensors: dict[str, np.ndarray] = {}
+    end = 0
+    for name, entry in sorted(entries.items(), key=lambda item: item[1]["data_offsets"]):
+        dtype, shape = _DTYPES[entry["dtype"]], entry["shape"]
+        count = math.prod(shape)
+        if entry["data_offsets"] != [end, end + count * dtype.itemsize]:
+            raise ModelError(f"{path}: its tensor {name} does not lie where it should; pack again")
+        if start + entry["data_offsets"][1] > len(data):
+            raise ModelError(f"{path}: cut short in its tensor {name}; copy it again or pack again")
+        if not name.startswith(_PADDING):
+            tensors[name] = np.frombuffer(data, dtype, count, start + end).reshape(shape)
+        end = entry["data_offsets"][1]
+    if start + end != len(data):
+        raise ModelError(f"{path}: {len(data) - start - end} bytes too long; copy it again")
+    return metadata, tensors
+
+
+def _header(data: mmap.mmap, path: Path) -> tuple[dict[str, str], dict[str, Any], int]:
+    if len(data) < 8:
+        raise ModelError(f"{path}: cut short in its header; copy it again or pack again")
+    (length,) = struct.unpack_from("<Q", data)
+    if 8 + length > len(data):
+        raise ModelError(f"{path}: cut short in its header; copy it again or pack again")
+    try:
+        entries = json.loads(data[8 : 8 + length])
+        metadata = entries.pop("__metadata__", {})
+        valid = all(
+            entry["dtype"] in _DTYPES
+            and all(isinstance(size, int) and size >= 0 for size in entry["shape"])
+            and all(isinstance(place, int) for place in entry["data_offsets"])
+            for entry in entries.values()
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{path}: its header is damaged; copy it again or pack again") from error
+    if not valid or not all(isinstance(value, str) for value in metadata.values()):
+        raise ModelError(f"{path}: its header is damaged; copy it again or pack again")
+    return metadata, entries, 8 + length
