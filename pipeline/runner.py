@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from models import ModelError
@@ -154,9 +155,14 @@ class Runner:
         except GateError as error:
             self._write("held_back", str(error))
             raise
-        except BaseException as error:
+        except (NitamonoError, KeyboardInterrupt) as error:
             self._write("failed", str(error) or type(error).__name__)
             raise
+        except Exception as error:
+            where = _keep_traceback(self._job)
+            message = f"{type(error).__name__}: {error}: a fault of nitamono itself; see {where}"
+            self._write("failed", message)
+            raise StageError(message) from error
         finally:
             self._job.stop()
         self._write("published" if self.outcome.version else "done")
@@ -191,7 +197,7 @@ class Runner:
 def _summary(made: Made) -> str:
     if made.tables:
         return ", ".join(f"{table} {rows:,} rows" for table, rows in made.tables.items())
-    return f"model of {made.counts['words']:,} words"
+    return f"model of {made.outputs['dim']} dimensions, {made.counts['model_bytes']:,} bytes"
 
 
 @contextmanager
@@ -204,10 +210,15 @@ def _explained(stage: str, job: Job) -> Iterator[None]:
     except ModelError as error:
         raise StageError(f"{stage}: {error}") from error
     except Exception as error:
-        folder = job.store.run_path(job.run_id)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+        folder = _keep_traceback(job).parent
         raise StageError(f"{stage} failed: {_cause(error)}. More is in {folder}") from error
+
+
+def _keep_traceback(job: Job) -> Path:
+    file = job.store.run_path(job.run_id) / "error.txt"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(traceback.format_exc(), encoding="utf-8")
+    return file
 
 
 def _cause(error: Exception) -> str:

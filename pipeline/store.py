@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from models import ModelError
+from models.content import measure
 from pipeline import tables
 from pipeline.errors import UsageError
 from pipeline.files import read_json, write_json
@@ -73,6 +75,8 @@ class Store:
             return None
         record = Record(**raw)
         whole = all(self.table_path(table, fingerprint).is_dir() for table in record.tables)
+        if stage == "train":
+            whole = self.model_file(record).exists()
         return record if whole else None
 
     def keep(self, record: Record) -> None:
@@ -151,13 +155,28 @@ class Store:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def keep_model(self, folder: Path, sha256: str) -> None:
-        """Move a finished model folder under its content's name, unless it is there already."""
-        _rename_unless_there(folder, self.model_path(sha256))
+    def keep_model(self, folder: Path, sha256: str, file: str) -> None:
+        """Move a finished model folder under its content's name.
+
+        Where that is there already and whole it stays; where it is damaged it is replaced.
+
+        Args:
+            folder: the new one.
+            sha256: of the file or directory in it that is shipped.
+            file: that one's name.
+        """
+        final = self.model_path(sha256)
+        if final.is_dir() and not _holds(final / file, sha256):
+            shutil.rmtree(final)
+        _rename_unless_there(folder, final)
 
     def model_path(self, sha256: str) -> Path:
         """The folder of a model."""
         return self.root / "models" / sha256[:16]
+
+    def model_file(self, record: Record) -> Path:
+        """The file or directory that a training's record is of, as it is shipped."""
+        return self.model_path(record.outputs["sha256"]) / str(record.outputs["file"])
 
     def current_model(self) -> Record | None:
         """The record of the training whose model new runs use."""
@@ -175,6 +194,13 @@ class Store:
     def run_path(self, run_id: str) -> Path:
         """The folder of a run."""
         return self.root / "runs" / run_id
+
+
+def _holds(path: Path, sha256: str) -> bool:
+    try:
+        return measure(path).sha256 == sha256
+    except ModelError:
+        return False
 
 
 def _rename_unless_there(folder: Path, final: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from models import Handle, ModelError, embedder, shipping
+from models import Handle, embedder, shipping
 from models.resident import LoadCounter
 from pipeline.errors import StageError
 from pipeline.job import Job, Made
@@ -91,21 +91,16 @@ def ship(job: Job) -> Handle:
     Raises:
         StageError: it is not what was put there.
     """
-    section, outputs = job.config.model, job.record("train").outputs
-    path = job.store.model_path(outputs["folder"]) / outputs["file"]
-    try:
-        handle = shipping.ship(
-            job.spark.sparkContext,
-            path,
-            kind=outputs["kind"],
-            method=section.ship,
-            s3=s3_options(section),
-        )
-    except ModelError as error:
-        if path.exists():
-            raise
-        raise StageError(f"embed: {path} is gone; run: nitamono train --config FILE") from error
-    if handle.sha256 != outputs["sha256"]:
+    section, record = job.config.model, job.record("train")
+    path = job.store.model_file(record)
+    handle = shipping.ship(
+        job.spark.sparkContext,
+        path,
+        kind=record.outputs["kind"],
+        method=section.ship,
+        s3=s3_options(section),
+    )
+    if handle.sha256 != record.outputs["sha256"]:
         raise StageError(
             f"embed: {path} is damaged; delete it and run: nitamono train --config FILE"
         )

@@ -108,7 +108,6 @@ def execute(job: Job, version: str) -> Made:
         content = measure(shipped)
         outputs = {
             "kind": section.kind,
-            "folder": measure(folder / _PACKED).sha256 if shipped.is_file() else content.sha256,
             "file": shipped.name,
             "sha256": content.sha256,
             "dim": about["dim"],
@@ -117,7 +116,7 @@ def execute(job: Job, version: str) -> Made:
         counts |= {"model_bytes": content.size, **about}
         described = read_json(folder / "model.json") or {"kind": section.kind}
         write_json(folder / "model.json", {**described, "text_fingerprint": text, **counts})
-        job.store.keep_model(folder, outputs["folder"])
+        job.store.keep_model(folder, content.sha256, shipped.name)
     job.store.set_current_model(version)
     return Made(tables={}, counts=counts, outputs=outputs)
 

@@ -14,11 +14,14 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
+from models import fasttext as models_fasttext
+from models import ship
+from models.resident import LoadCounter
 from pipeline import config
 from pipeline.errors import GateError, InputError, StageError, UsageError
 from pipeline.progress import Progress
 from pipeline.runner import Outcome, Runner, new_run_id
-from pipeline.stages import NAMES, neighbors
+from pipeline.stages import NAMES, embed, neighbors
 from pipeline.store import Store
 from pipeline.text.tokenize import TextSettings, Tokenizer
 from tests.conftest import WriteCsv
@@ -86,6 +89,15 @@ def embeddings(shop: Shop) -> tuple[list[str], np.ndarray]:
     return [item for item, _ in some], np.array([v for _, v in some], dtype=np.float32)
 
 
+def trained_binary(shop: Shop) -> Path:
+    """The library's own file of the model that the store's packed one was made of."""
+    record = shop.run("model.engine=library", last="train").record("train")
+    assert record is not None
+    binary = shop.store.model_file(record)
+    shop.run(last="train", retrain=True)
+    return binary
+
+
 def as_lists(table: dict[str, list[Any]]) -> dict[str, list[tuple[str, float]]]:
     found: dict[str, list[tuple[str, float]]] = {}
     for item, rank, other, score in zip(*table.values(), strict=True):
@@ -101,11 +113,13 @@ def test_rows_in_are_items_and_quarantined(shop: Shop) -> None:
     assert counts["quarantine_reasons"] == {"duplicate_item_id": 1}
     assert record["status"] == "published"
     assert record["recall"]["value"] == 1.0
+    loads = record["counts"]["model_loads"]
+    assert loads["most_in_one_process"] == 1
+    assert 1 <= loads["loads"] == loads["processes"] <= 2
 
 
 def test_embeddings_are_the_librarys_sentence_vectors_rounded_once(shop: Shop) -> None:
-    model_file = next((shop.folder / "store" / "models").glob("*/model.bin"))
-    model = fasttext.load_model(str(model_file))
+    model = fasttext.load_model(str(trained_binary(shop)))
     tokenizer = Tokenizer(TextSettings())
     items = shop.published("items")
     ids, vectors = embeddings(shop)
@@ -232,14 +246,49 @@ def test_from_needs_what_comes_before_and_to_stops(shop: Shop) -> None:
 
 def test_a_given_model_is_checked_and_used(shop: Shop, tmp_path: Path) -> None:
     given = tmp_path / "given.bin"
-    given.write_bytes(next((shop.folder / "store" / "models").glob("*/model.bin")).read_bytes())
+    given.write_bytes(trained_binary(shop).read_bytes())
     outcome = shop.run(f"model.path={given}")
     record = outcome.record("train")
     assert record is not None
     assert record.counts["source"] == str(given)
     given.write_bytes(given.read_bytes()[:-1])
-    with pytest.raises(InputError, match="cut short in its output matrix"):
+    with pytest.raises(InputError, match=r"given\.bin"):
         shop.run(f"model.path={given}")
+
+
+def test_the_librarys_engine_gives_the_same_table(shop: Shop) -> None:
+    shop.run()
+    ids, mapped = embeddings(shop)
+    shop.run("model.engine=library")
+    again, vectors = embeddings(shop)
+    assert again == ids
+    assert np.abs(mapped - vectors).max() <= np.abs(mapped).max() * 2**-10
+
+
+def test_embeddings_do_not_depend_on_partitions(shop: Shop, spark: SparkSession) -> None:
+    record = shop.run(last="train").record("train")
+    assert record is not None
+    path = shop.store.model_file(record)
+    handle = ship(spark.sparkContext, path, kind="fasttext")
+    tokenizer = Tokenizer(TextSettings())
+    items = shop.published("items")
+    rows = [
+        (item, tokenizer.tokens(title))
+        for item, title in zip(items["item_id"], items["title"], strict=True)
+    ]
+    frame = spark.createDataFrame(rows, "item_id string, texts array<string>")
+    counter = LoadCounter(spark.sparkContext)
+    found = [
+        sorted(embed.embed(frame.repartition(n), handle, counter).collect()) for n in (1, 5, 50)
+    ]
+    assert found[0] == found[1] == found[2]
+    assert counter.summary()["most_in_one_process"] <= 1
+
+
+def test_a_packed_model_of_other_rules_is_refused(shop: Shop, tmp_path: Path) -> None:
+    packed = models_fasttext.pack(trained_binary(shop), tmp_path, text_fingerprint="other")
+    with pytest.raises(InputError, match="its text fingerprint is other"):
+        shop.run(f"model.path={packed}")
 
 
 def test_a_damaged_model_in_the_store_stops_the_run(
@@ -247,9 +296,15 @@ def test_a_damaged_model_in_the_store_stops_the_run(
 ) -> None:
     shop = Shop(tmp_path, write_csv([("a", "赤い靴", ""), ("b", "青い靴", "")]))
     shop.run(last="train")
-    next((tmp_path / "store" / "models").glob("*/model.bin")).write_bytes(b"x")
-    with pytest.raises(StageError, match="is damaged or gone; run: nitamono train"):
+    file = next((tmp_path / "store" / "models").glob("*/model.safetensors"))
+    file.write_bytes(b"x")
+    with pytest.raises(StageError, match="is damaged; delete it and run: nitamono train"):
         shop.run(first="embed")
+    file.unlink()
+    with pytest.raises(UsageError, match="run: nitamono train"):
+        shop.run(first="embed")
+    shop.run(first="train", last="train")
+    assert shop.run(first="embed").version is not None
 
 
 @pytest.mark.parametrize(
