@@ -1,12 +1,14 @@
 """Reading a catalogue: Parquet, CSV or JSON Lines, its columns mapped and checked."""
 
+import csv
+import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.config import CatalogueSection
+from pipeline.config import CatalogueSection, java_encoding, python_encoding
 from pipeline.errors import InputError, UsageError
 from pipeline.store import spark_path
 from pipeline.tables import ITEMS
@@ -14,7 +16,7 @@ from pipeline.tables import ITEMS
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
-CORRUPT = "_corrupt_record"
+CORRUPT = "_nitamono_unreadable"
 # Whether a row has a price or stock that is no number, and so becomes null.
 NUMBERS_LOST = "numbers_lost"
 _ENDINGS = {
@@ -106,12 +108,15 @@ def read(spark: "SparkSession", section: CatalogueSection) -> "DataFrame":
 def readable(section: CatalogueSection) -> Iterator[None]:
     """Turn what Spark raises over a damaged file into an InputError that names it."""
     from py4j.protocol import Py4JJavaError
-    from pyspark.errors import PySparkException
+    from pyspark.errors import AnalysisException, PySparkException
 
     try:
         yield
     except (PySparkException, Py4JJavaError) as error:
         text = str(error)
+        if isinstance(error, AnalysisException):
+            first = text.splitlines()[0][:300]
+            raise InputError(f"catalogue.path {section.path}: can't be read: {first}") from error
         if not _DAMAGE.search(text):
             raise
         file = _DAMAGED_FILE.search(text)
@@ -123,12 +128,18 @@ def readable(section: CatalogueSection) -> Iterator[None]:
         ) from error
 
 
-def _source(section: CatalogueSection) -> str:
-    return spark_path(Path(section.path))
+def _options(section: CatalogueSection) -> dict[str, str]:
+    """Options of every format: which files are read, which are those of `files`."""
+    root = Path(section.path)
+    folders = {file.parent.relative_to(root) for file in files(section)} if root.is_dir() else set()
+    # Folders named key=value are columns to Spark; others it would pass over without a word.
+    odd = any("=" not in part for folder in folders for part in folder.parts)
+    return {"recursiveFileLookup": "true"} if odd else {}
 
 
 def _read_parquet(spark: "SparkSession", section: CatalogueSection) -> "DataFrame":
-    return spark.read.option("mergeSchema", "true").parquet(_source(section))
+    reader = spark.read.options(mergeSchema="true", **_options(section))
+    return reader.parquet(spark_path(Path(section.path)))
 
 
 def _read_csv(spark: "SparkSession", section: CatalogueSection) -> "DataFrame":
@@ -140,25 +151,69 @@ def _read_csv(spark: "SparkSession", section: CatalogueSection) -> "DataFrame":
             f"catalogue.path {odd[0]}: Spark takes *, ?, [, ], {{, }} and \\ in a CSV file's path "
             "for a pattern; rename it"
         )
-    delimiter = "\t" if section.path.endswith((".tsv", ".tsv.gz")) else section.delimiter
+    schema = StructType()
+    for name in [*_csv_columns(section), CORRUPT]:
+        schema = schema.add(name, StringType())
     reader = spark.read.options(
         header="true",
         multiLine="true",
         quote='"',
         escape='"',
-        sep=delimiter,
-        encoding=section.encoding,
+        sep=_delimiter(section),
+        encoding=java_encoding(section.encoding),
         mode="PERMISSIVE",
-        enforceSchema="false",
         columnNameOfCorruptRecord=CORRUPT,
+        **_options(section),
     )
-    names = reader.csv(_source(section)).columns
-    if not names:
-        raise InputError(f"catalogue.path {section.path}: the file is empty; a header is needed")
-    schema = StructType()
-    for name in [*names, CORRUPT]:
-        schema = schema.add(name, StringType())
-    return reader.schema(schema).csv(_source(section))
+    return reader.schema(schema).csv(spark_path(Path(section.path)))
+
+
+def _delimiter(section: CatalogueSection) -> str:
+    return "\t" if ".tsv" in files(section)[0].suffixes else section.delimiter
+
+
+def _csv_columns(section: CatalogueSection) -> list[str]:
+    """The columns of the catalogue's CSV files, under distinct names.
+
+    Raises:
+        InputError: a file has no header, or another one than the first.
+    """
+    every = files(section)
+    first = _csv_header(every[0], section)
+    for file in every[1:]:
+        if (other := _csv_header(file, section)) != first:
+            raise InputError(
+                f"catalogue.path {section.path}: the header of {file} is {', '.join(other)}, that "
+                f"of {every[0]} is {', '.join(first)}; give all files the same columns in one order"
+            )
+    names: list[str] = []
+    for place, name in enumerate(first):
+        taken = not name or name in first[:place]
+        names.append(f"_c{place}" if taken else name)
+    wanted = {section.columns.get(name, name) for name in ITEMS}
+    twice = sorted({name for name in first if first.count(name) > 1 and name in wanted})
+    if twice:
+        raise InputError(f"catalogue.path {section.path}: columns come twice: {', '.join(twice)}")
+    return names
+
+
+def _csv_header(file: Path, section: CatalogueSection) -> list[str]:
+    import pyarrow as pa
+
+    encoding = python_encoding(section.encoding)
+    encoding = "utf-8-sig" if encoding == "utf-8" else encoding
+    try:
+        with pa.input_stream(str(file), compression="detect") as stream:
+            text = io.TextIOWrapper(stream, encoding=encoding, errors="replace", newline="")
+            header = next(csv.reader(text, delimiter=_delimiter(section)), None)
+    except (OSError, EOFError, csv.Error) as error:
+        raise InputError(
+            f"catalogue.path {section.path}: {file} can't be read as csv ({error}); is it whole, "
+            "and of that format?"
+        ) from error
+    if not header:
+        raise InputError(f"catalogue.path {file}: the file is empty; a header is needed")
+    return header
 
 
 def _read_jsonl(spark: "SparkSession", section: CatalogueSection) -> "DataFrame":
@@ -166,12 +221,13 @@ def _read_jsonl(spark: "SparkSession", section: CatalogueSection) -> "DataFrame"
         primitivesAsString="true",
         mode="PERMISSIVE",
         columnNameOfCorruptRecord=CORRUPT,
-        encoding=section.encoding,
+        encoding=java_encoding(section.encoding),
         lineSep="\n",
+        **_options(section),
     )
-    frame = reader.json(_source(section))
+    source = spark_path(Path(section.path))
     # Spark refuses queries on the corrupt column alone when the schema was inferred.
-    return reader.schema(frame.schema).json(_source(section))
+    return reader.schema(reader.json(source).schema).json(source)
 
 
 def columns(frame: "DataFrame", section: CatalogueSection) -> "list[Column]":
@@ -219,14 +275,12 @@ def columns(frame: "DataFrame", section: CatalogueSection) -> "list[Column]":
 
 
 def _misfit(name: str, kind: str) -> str:
-    if name in ("item_id", "group_id", "category"):
-        return (
-            "" if kind == "string" or kind in _WHOLE_NUMBERS else f"{kind}, not string or integer"
-        )
+    whole = kind in _WHOLE_NUMBERS or re.fullmatch(r"decimal\(\d+,0\)", kind)
     if ITEMS[name] == "double":
-        numeric = kind in _WHOLE_NUMBERS | {"string", "double", "float", "boolean"}
+        numeric = whole or kind in ("string", "double", "float", "boolean")
         return "" if numeric or kind.startswith("decimal") else f"{kind}, not a number"
-    return "" if kind == "string" else f"{kind}, not string"
+    # A column of nulls alone has whatever type its writer thought of.
+    return "" if whole or kind in ("string", "void") else f"{kind}, not string or integer"
 
 
 def blank(column: "Column") -> "Column":

@@ -1,12 +1,17 @@
 """The command `nitamono`: `run`, and one verb a stage."""
 
 import argparse
+import io
+import logging
+import os
+import signal
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 from pipeline import __version__, config, summary
-from pipeline.errors import NitamonoError, UsageError
+from pipeline.errors import NitamonoError, StageError, UsageError
 from pipeline.progress import Progress
 from pipeline.runner import Runner, check_run_id, new_run_id
 from pipeline.stages import CHAIN, NAMES
@@ -21,7 +26,7 @@ _STAGE_HELP = {
     "neighbors": "find each item's nearest others, and measure recall",
     "publish": "write the similar-item table, check it, and point LATEST at it",
 }
-_INTERRUPTED = 130
+_AGAIN = "run it again to go on from the last finished stage"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -87,7 +92,8 @@ def execute(arguments: Sequence[str] | None = None) -> None:
         if NAMES.index(first) > NAMES.index(last):
             raise UsageError(f"--from {first} comes after --to {last}")
         if given.dry_run:
-            _print(f"{name:<10}  {what}" for name, what in runner.plan())
+            plan = runner.plan(first, last, retrain=given.retrain)
+            _print(f"{name:<10}  {what}" for name, what in plan)
             return
     outcome = runner.run(first, last, retrain=given.verb == "run" and given.retrain)
     if last == NAMES[-1]:
@@ -109,16 +115,38 @@ def _print(lines: Iterable[str]) -> None:
 
 def main() -> None:
     """The entry point: exit codes and the last line on stderr."""
+    # Libraries that log their own interruptions would put tracebacks before it.
+    logging.getLogger().addHandler(logging.NullHandler())
+    signal.signal(signal.SIGTERM, _terminate)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         execute()
     except NitamonoError as error:
         _exit(error.exit_code, str(error))
+    except _TerminatedError:
+        _exit(128 + signal.SIGTERM, f"terminated; {_AGAIN}")
     except KeyboardInterrupt:
-        _exit(_INTERRUPTED, "interrupted; run it again to go on from the last finished stage")
+        _exit(128 + signal.SIGINT, f"interrupted; {_AGAIN}")
+    except BrokenPipeError:
+        # Whoever read the results has gone; what was done is done.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception as error:  # the last resort: one line, not a traceback
+        _exit(StageError.exit_code, f"{type(error).__name__}: {error}")
+
+
+class _TerminatedError(KeyboardInterrupt):
+    """SIGTERM came: ends what is under way as an interruption does."""
+
+
+def _terminate(_number: int, _frame: object) -> NoReturn:
+    raise _TerminatedError
 
 
 def _exit(code: int, message: str) -> NoReturn:
-    sys.stdout.flush()
+    with suppress(OSError):
+        sys.stdout.flush()
     sys.stderr.write(f"nitamono: {' '.join(message.split())}\n")
     sys.exit(code)
 

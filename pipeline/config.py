@@ -1,5 +1,6 @@
 """The config: one typed section a stage, from TOML, the environment and --set, in that order."""
 
+import codecs
 import difflib
 import os
 import tomllib
@@ -21,6 +22,51 @@ class Section(BaseModel):
     """A section of the config: immutable, strictly typed, unknown keys refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+# Python's names of encodings, and Java's. Windows writes Shift_JIS with characters of its own
+# (①, ㈱, 髙), which Java's plain Shift_JIS turns into others.
+_JAVA_ENCODINGS = {
+    "ascii": "US-ASCII",
+    "big5": "Big5",
+    "cp1252": "windows-1252",
+    "cp932": "windows-31j",
+    "euc_jp": "EUC-JP",
+    "euc_kr": "EUC-KR",
+    "gb18030": "GB18030",
+    "iso2022_jp": "ISO-2022-JP",
+    "iso8859-1": "ISO-8859-1",
+    "utf-16": "UTF-16",
+    "utf-16-be": "UTF-16BE",
+    "utf-16-le": "UTF-16LE",
+    "utf-8": "UTF-8",
+    "utf-8-sig": "UTF-8",
+}
+
+
+def python_encoding(name: str) -> str:
+    """Python's own name of an encoding, Windows' Shift_JIS for any.
+
+    Raises:
+        ValueError: it is not known.
+    """
+    try:
+        found = codecs.lookup("cp932" if name.lower() == "windows-31j" else name).name
+    except LookupError as error:
+        raise ValueError(f"unknown encoding {name!r}; UTF-8, Shift_JIS, EUC-JP?") from error
+    return "cp932" if found == "shift_jis" else found
+
+
+def java_encoding(name: str) -> str:
+    """Java's name of an encoding.
+
+    Raises:
+        ValueError: it is not known, or not supported.
+    """
+    found = python_encoding(name)
+    if found not in _JAVA_ENCODINGS:
+        raise ValueError(f"encoding {name!r} is not supported; {', '.join(_JAVA_ENCODINGS)} are")
+    return _JAVA_ENCODINGS[found]
 
 
 class StoreSection(Section):
@@ -48,10 +94,7 @@ class CatalogueSection(Section):
     @field_validator("encoding")
     @classmethod
     def _known_encoding(cls, value: str) -> str:
-        try:
-            "".encode(value)
-        except LookupError as error:
-            raise ValueError(f"unknown encoding {value!r}; UTF-8, Shift_JIS, EUC-JP?") from error
+        java_encoding(value)
         return value
 
 
@@ -206,15 +249,25 @@ def _read_toml(file: Path) -> dict[str, Any]:
         raise UsageError(f"config {file}: no such file; give one with --config FILE") from error
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"config {file}: can't be read: {error}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UsageError(f"config {file}: not valid TOML: {error}") from error
 
 
-def _toml_value(text: str) -> Any:  # noqa: ANN401 - any TOML value
+def _toml_value(section: str, keys: list[str], text: str) -> Any:  # noqa: ANN401 - any TOML value
+    """The value of an override: TOML; the text itself where that is none, or text is wanted."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, RecursionError):
         return text
+    return text if not isinstance(value, str) and _wants_text(section, keys) else value
+
+
+def _wants_text(section: str, keys: list[str]) -> bool:
+    if section == "spark" or len(keys) > 1:
+        return True
+    kind = Config.model_fields[section].annotation if section in Config.model_fields else None
+    fields = kind.model_fields if isinstance(kind, type) and issubclass(kind, BaseModel) else {}
+    return keys[0] in fields and fields[keys[0]].annotation is str
 
 
 def _from_environment(
@@ -223,7 +276,11 @@ def _from_environment(
     for name in sorted(environment):
         if name.startswith(ENVIRONMENT_PREFIX) and name not in _NOT_SETTINGS:
             section, _, key = name.removeprefix(ENVIRONMENT_PREFIX).lower().partition("_")
-            yield f"environment variable {name}", [section, key], _toml_value(environment[name])
+            if section not in Config.model_fields:
+                continue  # Kubernetes, for one, sets such names for a service called nitamono
+            key = key.replace("_", ".") if section == "spark" else key
+            value = _toml_value(section, [key], environment[name])
+            yield f"environment variable {name}", [section, key], value
 
 
 def _from_assignment(text: str) -> tuple[str, list[str], Any]:
@@ -233,7 +290,7 @@ def _from_assignment(text: str) -> tuple[str, list[str], Any]:
         raise UsageError(f"--set {text}: write it as --set section.key=value")
     # Spark's own names hold dots; below them nothing is nested.
     keys = [key] if section == "spark" else key.split(".", 1)
-    return f"--set {text}", [section, *keys], _toml_value(value.strip())
+    return f"--set {text}", [section, *keys], _toml_value(section, keys, value.strip())
 
 
 def _put(target: dict[str, Any], keys: list[str], value: object, source: str) -> None:
@@ -276,7 +333,10 @@ def _anchor_paths(raw: dict[str, Any], folder: Path) -> None:
 def _anchored(value: str, folder: Path) -> str:
     if not value or "://" in value:
         return value
-    return os.path.normpath(folder / Path(value).expanduser())
+    try:
+        return os.path.normpath(folder / Path(value).expanduser())
+    except RuntimeError as error:
+        raise UsageError(f"{value}: {error}") from error
 
 
 def _flat_spark(raw: object, prefix: str = "") -> Any:  # noqa: ANN401 - validated by the caller

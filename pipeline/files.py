@@ -23,8 +23,8 @@ def write_json(path: Path, value: object, *, indent: int | None = 2) -> None:
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401 - whatever was written
-    """The JSON of a file; None if there is no such file."""
+    """The JSON of a file; None if there is no such file, or if it is damaged."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
         return None

@@ -14,11 +14,14 @@ def fingerprint(parts: Mapping[str, object]) -> str:
 
 
 def code_version(modules: Iterable[str]) -> str:
-    """16 hexadecimal digits of the source of the modules named, which are not imported."""
+    """16 hexadecimal digits of the source of the modules named, packages with all they hold."""
     digest = hashlib.sha256()
     for name in sorted(modules):
         spec = importlib.util.find_spec(name)
         if spec is None or spec.origin is None:
             raise ModuleNotFoundError(name)
-        digest.update(Path(spec.origin).read_bytes())
+        file = Path(spec.origin)
+        whole = sorted(file.parent.rglob("*.py")) if spec.submodule_search_locations else [file]
+        for source in whole:
+            digest.update(source.read_bytes())
     return digest.hexdigest()[:16]

@@ -3,7 +3,7 @@
 import re
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -76,12 +76,18 @@ class Runner:
         self._started = datetime.now(UTC)
         self.outcome = Outcome(run_id)
 
-    def plan(self) -> list[tuple[str, str]]:
-        """What `run` would do: for each stage, whether it would be reused or run, and why."""
+    def plan(self, first: str, last: str, *, retrain: bool = False) -> list[tuple[str, str]]:
+        """What `run` would do: for each stage, whether it would be reused or run, and why.
+
+        Raises:
+            UsageError: what comes before `first` is not in the store.
+        """
         plan: list[tuple[str, str]] = []
         missing: str | None = None
-        for stage in CHAIN:
-            record = None if missing else self._existing(stage, fresh=False)
+        self._resolve_before(first)
+        for stage in CHAIN[NAMES.index(first) : NAMES.index(last) + 1]:
+            fresh = retrain and stage.NAME == train.NAME
+            record = None if missing else self._existing(stage, fresh=fresh)
             if record is not None:
                 self._job.resolve(record)
                 plan.append((stage.NAME, f"reuse {record.fingerprint}, made by {record.run_id}"))
@@ -98,9 +104,7 @@ class Runner:
             NitamonoError: whatever ends the run; run.json says so too.
         """
         with self._written_down():
-            for stage in CHAIN[: NAMES.index(first)]:
-                record = self._existing(stage, fresh=False)
-                self._job.resolve(record or self._job.record(stage.NAME))
+            self._resolve_before(first)
             for stage in CHAIN[NAMES.index(first) : NAMES.index(last) + 1]:
                 fresh = stage.NAME == "train" and (retrain or first == last == "train")
                 self._run_stage(stage, fresh=fresh)
@@ -109,14 +113,19 @@ class Runner:
                 self.outcome.version = publish.finish(self._job)
         return self.outcome
 
+    def _resolve_before(self, first: str) -> None:
+        for stage in CHAIN[: NAMES.index(first)]:
+            record = self._existing(stage, fresh=False)
+            self._resolve(stage.NAME, REUSED, record or self._job.record(stage.NAME))
+
     def _run_stage(self, stage: Stage, *, fresh: bool) -> None:
         number = f"[{NAMES.index(stage.NAME) + 1}/{len(NAMES)}]"
         record = self._existing(stage, fresh=fresh)
         if record is not None:
             self._progress.say(f"{number} {stage.NAME:<10}  already done by run {record.run_id}")
-            if fresh:
-                self._store.set_current_model(record.fingerprint)
             self._resolve(stage.NAME, REUSED, record)
+            if fresh:
+                self._make_current(record)
             return
         version, inputs = self._job.fingerprint(stage)
         with self._progress.stage(f"{number} {stage.NAME}") as line:
@@ -136,14 +145,22 @@ class Runner:
         )
         self._store.keep(record)
         self._resolve(stage.NAME, DONE, record)
+        if stage.NAME == train.NAME:
+            self._make_current(record)
+
+    def _make_current(self, record: Record) -> None:
+        if "training" in record.inputs:
+            self._store.set_current_model(train.settings_key(self._job), record.fingerprint)
 
     def _resolve(self, name: str, status: str, record: Record) -> None:
         self._job.resolve(record)
         self.outcome.stages.append((name, status, record))
 
     def _existing(self, stage: Stage, *, fresh: bool) -> Record | None:
-        if stage.NAME == train.NAME and not fresh and train.reusable(self._job):
-            return self._store.current_model()
+        if stage.NAME == train.NAME and not fresh:
+            current = train.reusable(self._job)
+            if current is not None:
+                return current
         version, _ = self._job.fingerprint(stage)
         return self._store.find(stage.NAME, version)
 
@@ -156,16 +173,20 @@ class Runner:
             self._write("held_back", str(error))
             raise
         except (NitamonoError, KeyboardInterrupt) as error:
-            self._write("failed", str(error) or type(error).__name__)
+            self._write_failure(str(error) or type(error).__name__)
             raise
         except Exception as error:
-            where = _keep_traceback(self._job)
-            message = f"{type(error).__name__}: {error}: a fault of nitamono itself; see {where}"
-            self._write("failed", message)
+            message = f"{_cause(error)}; more is in {_keep_traceback(self._job)}"
+            self._write_failure(message)
             raise StageError(message) from error
         finally:
             self._job.stop()
         self._write("published" if self.outcome.version else "done")
+
+    def _write_failure(self, message: str) -> None:
+        # Where the disk is full the cause still has to be told.
+        with suppress(OSError):
+            self._write("failed", message)
 
     def _write(self, status: str, message: str = "") -> None:
         found = self.outcome.record("neighbors")
@@ -216,8 +237,10 @@ def _explained(stage: str, job: Job) -> Iterator[None]:
 
 def _keep_traceback(job: Job) -> Path:
     file = job.store.run_path(job.run_id) / "error.txt"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(traceback.format_exc(), encoding="utf-8")
+    # Where the disk is full the cause still has to be told.
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(traceback.format_exc(), encoding="utf-8")
     return file
 
 

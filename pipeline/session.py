@@ -28,6 +28,10 @@ def settings(given: dict[str, str]) -> dict[str, str]:
         "spark.sql.execution.arrow.maxBytesPerBatch": str(64 << 20),
         "spark.sql.execution.pyspark.udf.simplifiedTraceback.enabled": "true",
         "spark.sql.parquet.compression.codec": "zstd",
+        # Catalogues have columns that differ in nothing else.
+        "spark.sql.caseSensitive": "true",
+        # pandas writes its times in nanoseconds, which Spark has no type for.
+        "spark.sql.legacy.parquet.nanosAsLong": "true",
         # Without it Spark 4 refuses Shift_JIS and EUC-JP.
         "spark.sql.legacy.javaCharsets": "true",
         # Threads of BLAS and OpenMP beside Spark's own tasks only take turns.

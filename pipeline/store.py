@@ -61,9 +61,10 @@ class Store:
             probe = self.root / f".probe-{uuid.uuid4().hex}"
             probe.touch()
             probe.unlink()
-        except OSError as error:
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
             raise UsageError(
-                f"store.path {path}: can't be written ({error.strerror}); choose another folder"
+                f"store.path {path}: can't be written ({why}); choose another folder"
             ) from error
 
     # Records of stages
@@ -71,9 +72,10 @@ class Store:
     def find(self, stage: str, fingerprint: str) -> Record | None:
         """The record of a stage that was finished under this fingerprint."""
         raw = read_json(self._record_path(stage, fingerprint))
-        if raw is None:
+        try:
+            record = Record(**raw)
+        except TypeError:  # none, or of another release
             return None
-        record = Record(**raw)
         whole = all(self.table_path(table, fingerprint).is_dir() for table in record.tables)
         if stage == "train":
             whole = self.model_file(record).exists()
@@ -143,6 +145,10 @@ class Store:
             indent=None,
         )
 
+    def discard(self, table: str, version: str) -> None:
+        """Remove one version of a table that turned out wrong."""
+        shutil.rmtree(self.table_path(table, version), ignore_errors=True)
+
     # Models, quantisers and runs
 
     @contextmanager
@@ -178,14 +184,17 @@ class Store:
         """The file or directory that a training's record is of, as it is shipped."""
         return self.model_path(record.outputs["sha256"]) / str(record.outputs["file"])
 
-    def current_model(self) -> Record | None:
-        """The record of the training whose model new runs use."""
-        raw = read_json(self.root / "models" / "CURRENT")
+    def current_model(self, settings: str) -> Record | None:
+        """The record of the training whose model new runs of these settings use."""
+        raw = read_json(self._current_path(settings))
         return None if raw is None else self.find("train", raw["fingerprint"])
 
-    def set_current_model(self, fingerprint: str) -> None:
-        """Let new runs use the model of this training."""
-        write_json(self.root / "models" / "CURRENT", {"fingerprint": fingerprint}, indent=None)
+    def set_current_model(self, settings: str, fingerprint: str) -> None:
+        """Let new runs of these settings use the model of this training."""
+        write_json(self._current_path(settings), {"fingerprint": fingerprint}, indent=None)
+
+    def _current_path(self, settings: str) -> Path:
+        return self.root / "models" / "current" / f"{settings}.json"
 
     def quantiser_path(self, fingerprint: str) -> Path:
         """The file of a quantiser's centroids."""

@@ -27,6 +27,8 @@ def lines(store: Store, outcome: Outcome) -> Iterator[str]:
     if counts["rows_with_lost_numbers"]:
         lost = counts["rows_with_lost_numbers"]
         yield f"            rows with a price or stock that is no number: {lost:,}"
+    if garbled := counts["items_with_garbled_text"]:
+        yield f"            items with characters that the encoding does not have: {garbled:,}"
     counts = neighbors.counts
     yield (
         f"Neighbours  {counts['pairs']:,} rows, {counts['items_with_neighbors']:,} items; "

@@ -78,9 +78,11 @@ def digest(frame: "DataFrame") -> str:
     """A digest of a frame's rows, whatever their order and files: 128 bits of summed hashes."""
     from pyspark.sql import functions as F
 
-    names = [F.col(name) for name in frame.columns]
+    # Spark's hash passes over nulls: where they are is hashed too.
+    values = [F.col(name) for name in frame.columns]
+    parts = [*values, *(value.isNull() for value in values)]
     halves = [
-        F.coalesce(F.sum(F.xxhash64(F.lit(salt), *names).cast("decimal(20,0)")), F.lit(0))
+        F.coalesce(F.sum(F.xxhash64(F.lit(salt), *parts).cast("decimal(20,0)")), F.lit(0))
         for salt in (1, 2)
     ]
     first = frame.agg(*halves).first()

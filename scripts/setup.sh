@@ -27,7 +27,8 @@ good_python() {
 }
 
 find_python() {
-    for candidate in ${PYTHON:-python3 python3.13 python3.12 python3.11}; do
+    if [ -n "${PYTHON:-}" ]; then set -- "$PYTHON"; else set -- python3 python3.13 python3.12 python3.11; fi
+    for candidate in "$@"; do
         if good_python "$candidate"; then printf '%s' "$candidate"; return; fi
     done
     die "Python 3.11 or later is needed; install it, or name it: make setup PYTHON=/path/to/python3.12"
@@ -82,9 +83,10 @@ see_to_java() {
 }
 
 # The stamp names what the environment was made from.
-stamp=.venv/.made-from-$(cat requirements.lock pyproject.toml scripts/setup.sh | cksum | tr ' ' '-')
-if [ ! -e "$stamp" ]; then
-    [ -x .venv/bin/pip ] || { say "making .venv"; make_venv; }
+stamp=.venv/.made-from-$( (cat requirements.lock pyproject.toml scripts/setup.sh; pwd) | cksum | tr ' ' '-')
+if [ ! -e "$stamp" ] || ! .venv/bin/python -c 'import pipeline' 2>/dev/null; then
+    # An environment made elsewhere, or by a Python that is gone, is made anew.
+    .venv/bin/pip --version >/dev/null 2>&1 || { say "making .venv"; make_venv; }
     say "installing the dependencies"
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .

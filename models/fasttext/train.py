@@ -4,9 +4,11 @@ The library ends the process on some settings (SIGFPE), waits for ever on others
 random state between trainings: so each training gets a fresh process.
 """
 
+import ctypes
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +21,9 @@ from models.errors import ModelError
 from models.fasttext import library
 from models.fasttext.format import check_finite, read_layout
 
+# The library does not notice when its file does not fit on the disk.
+_LEAST_FREE_BYTES = 1 << 16
+_PR_SET_PDEATHSIG = 1
 _PROGRESS = re.compile(rb"Progress:\s+([\d.]+)%")
 
 
@@ -72,6 +77,8 @@ def train(
     job = json.dumps({"corpus": str(corpus), "out": str(unchecked), **asdict(training)})
     try:
         _run(job, progress)
+        if shutil.disk_usage(out.parent).free < _LEAST_FREE_BYTES:
+            raise ModelError(f"{out.parent}: the disk is full; free some, or choose another folder")
         layout = read_layout(unchecked)
         check_finite(unchecked, layout)
         unchecked.rename(out)
@@ -104,6 +111,9 @@ def _run(job: str, progress: Callable[[float], None]) -> None:
 
 
 def _main(job: str) -> None:
+    if sys.platform == "linux":
+        # Die with the parent, also where it is killed.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     settings = json.loads(job)
     library.train(
         Path(settings["corpus"]),

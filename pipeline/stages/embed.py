@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 NAME = "embed"
 CODE = (
     "models.embedder",
-    "models.fasttext.embedder",
-    "models.fasttext.library",
+    "models.fasttext",
     "models.onnx",
     "pipeline.tables",
     "pipeline.text.clean",

@@ -20,6 +20,8 @@ DUPLICATE = "duplicate_item_id"
 
 # A share of rows with U+FFFD above this says that the encoding is wrong.
 _GARBLED_SHARE = 0.2
+# More line breaks than this in a title, or in a row that can't be read, are other rows.
+_MOST_LINES = 20
 
 
 def inputs(job: Job) -> dict[str, Any]:
@@ -51,6 +53,8 @@ def _ingest(job: Job, raw: "DataFrame", version: str) -> Made:
             F.count("*").alias("read"),
             F.count_if(good & _garbled()).alias("garbled"),
             F.count_if(good & F.col(catalogue.NUMBERS_LOST)).alias("lost"),
+            F.max(F.when(F.col("unreadable"), _lines(F.col("row")))).alias("unreadable_lines"),
+            F.max(F.when(good, _lines(F.col("title")))).alias("title_lines"),
         ).first()
     finally:
         flagged.unpersist()
@@ -66,6 +70,7 @@ def _ingest(job: Job, raw: "DataFrame", version: str) -> Made:
             "quarantined": quarantined,
             "quarantine_reasons": reasons,
             "rows_with_lost_numbers": summary["lost"],
+            "items_with_garbled_text": summary["garbled"],
         },
         outputs={"content": digest(job.store.read(job.spark, "items", version))},
     )
@@ -108,6 +113,12 @@ def flag(raw: "DataFrame", columns: "list[Column]") -> "DataFrame":
     )
 
 
+def _lines(text: "Column") -> "Column":
+    from pyspark.sql import functions as F
+
+    return F.length(text) - F.length(F.replace(text, F.lit("\n"), F.lit("")))
+
+
 def _garbled() -> "Column":
     from pyspark.sql import functions as F
 
@@ -129,6 +140,12 @@ def _check_usable(job: Job, summary: dict[str, int], items: int, reasons: dict[s
         raise InputError(
             f"catalogue.path {section.path}: no valid row among {summary['read']}"
             + (f" ({why}); see the table quarantine in the store" if why else "")
+        )
+    lines = max(summary["unreadable_lines"] or 0, summary["title_lines"] or 0)
+    if lines > _MOST_LINES:
+        raise InputError(
+            f"catalogue.path {section.path}: one field holds {lines} line breaks: a quotation mark "
+            "is opened and never closed; look for it in the table quarantine or items in the store"
         )
     if summary["garbled"] > _GARBLED_SHARE * items:
         raise InputError(

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pipeline.errors import GateError
+from pipeline.errors import GateError, StageError
 from pipeline.job import Job, Made
 from pipeline.tables import digest
 
@@ -33,15 +33,20 @@ def execute(job: Job, version: str) -> Made:
         F.count_if(F.isnan("score") | (F.abs("score") > 1)).alias("odd"),
     ).first()
     assert checks is not None  # noqa: S101 - an aggregate has one row
-    return Made(
-        tables={"similar_items": rows},
-        counts={"rows": rows},
-        outputs={
-            "own": int(checks["own"]),
-            "odd": int(checks["odd"]),
-            "differs": digest(written) != digest(table),
-        },
-    )
+    problems = [
+        f"{checks[name]} {meaning}"
+        for name, meaning in (
+            ("own", "items are their own neighbours"),
+            ("odd", "scores are no cosines"),
+        )
+        if checks[name]
+    ]
+    if digest(written) != digest(table):
+        problems.append("the rows written are not those that were found")
+    if problems:
+        job.store.discard("similar_items", version)
+        raise StageError(f"publish: {'; '.join(problems)}; run it again")
+    return Made(tables={"similar_items": rows}, counts={"rows": rows})
 
 
 def finish(job: Job) -> str:
@@ -79,14 +84,6 @@ def gate(job: Job) -> list[str]:
     problems = []
     if record.tables["similar_items"] != wanted:
         problems.append(f"{record.tables['similar_items']} rows, not {wanted}")
-    if record.outputs["differs"]:
-        problems.append("the rows written are not those that were found; run it again")
-    for name, meaning in (
-        ("own", "items are their own neighbours"),
-        ("odd", "scores are no cosines"),
-    ):
-        if record.outputs[name]:
-            problems.append(f"{record.outputs[name]} {meaning}")
     least = job.config.publish.min_recall
     if least < 0:
         least = job.config.neighbors.target_recall

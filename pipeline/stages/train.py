@@ -14,20 +14,13 @@ from pipeline import corpus
 from pipeline.config import ModelSection
 from pipeline.errors import InputError, StageError
 from pipeline.files import read_json, write_json
+from pipeline.fingerprint import fingerprint
 from pipeline.job import Job, Made
 from pipeline.sampling import seeded_sample
+from pipeline.store import Record
 
 NAME = "train"
-CODE = (
-    "models.fasttext.format",
-    "models.fasttext.library",
-    "models.fasttext.packing",
-    "models.fasttext.train",
-    "models.onnx",
-    "models.onnx.bert",
-    "pipeline.corpus",
-    "pipeline.sampling",
-)
+CODE = ("models.fasttext", "models.onnx", "pipeline.corpus", "pipeline.sampling")
 # Within a model's folder: the mapped model, the library's own, the encoder's directory.
 _PACKED, _BINARY, _ENCODER = "model.safetensors", "model.bin", "encoder"
 
@@ -51,7 +44,7 @@ def inputs(job: Job) -> dict[str, Any]:
     """The settings that make the model, and what it is made of: tokens, or a given model."""
     section = job.config.model
     tokens = job.record("tokenize")
-    settings = section.model_dump(exclude=_NOT_OF_THE_MODEL)
+    settings = _settings(section)
     if not section.path:
         return {"training": settings, "tokens": tokens.fingerprint}
     try:
@@ -68,23 +61,29 @@ def inputs(job: Job) -> dict[str, Any]:
     }
 
 
-def reusable(job: Job) -> bool:
-    """Whether the store's current model fits a new night: training is not nightly.
+def reusable(job: Job) -> Record | None:
+    """The record of the store's current model, if it fits a new night: training is not nightly.
 
     It does if it was trained with the same settings on the same kind of tokens, and on at least
     half as many items as could be had now.
     """
-    current = job.store.current_model()
     section = job.config.model
-    if current is None or section.path:
-        return False
-    tokens = job.record("tokenize")
-    available = min(tokens.tables["tokens"], section.sample_items)
-    return bool(
-        current.inputs.get("training") == section.model_dump(exclude=_NOT_OF_THE_MODEL)
-        and current.outputs["text_fingerprint"] == tokens.outputs["text_fingerprint"]
-        and available <= 2 * current.counts["sampled_items"]
-    )
+    current = None if section.path else job.store.current_model(settings_key(job))
+    if current is None:
+        return None
+    available = min(job.record("tokenize").tables["tokens"], section.sample_items)
+    return current if available <= 2 * current.counts["sampled_items"] else None
+
+
+def settings_key(job: Job) -> str:
+    """Names the kind of model that the config asks for: its settings and the tokens' rules."""
+    text = job.record("tokenize").outputs["text_fingerprint"]
+    return fingerprint({"settings": _settings(job.config.model), "text": text})
+
+
+def _settings(section: ModelSection) -> dict[str, Any]:
+    settings: dict[str, Any] = section.model_dump(exclude=_NOT_OF_THE_MODEL)
+    return settings
 
 
 def execute(job: Job, version: str) -> Made:
@@ -117,7 +116,6 @@ def execute(job: Job, version: str) -> Made:
         described = read_json(folder / "model.json") or {"kind": section.kind}
         write_json(folder / "model.json", {**described, "text_fingerprint": text, **counts})
         job.store.keep_model(folder, content.sha256, shipped.name)
-    job.store.set_current_model(version)
     return Made(tables={}, counts=counts, outputs=outputs)
 
 

@@ -98,6 +98,20 @@ def test_an_unknown_environment_variable_is_refused(tmp_path: Path) -> None:
         load(tmp_path, TWO_SECTIONS, NITAMONO_NEIGHBORS_KK="1")
 
 
+def test_other_names_in_the_environment_are_not_ours(tmp_path: Path) -> None:
+    environment = {"NITAMONO_PORT_80_TCP": "tcp://10.0.0.1:80", "NITAMONO_CACHE": "/x"}
+    assert load(tmp_path, TWO_SECTIONS, **environment) == load(tmp_path, TWO_SECTIONS)
+
+
+def test_text_settings_take_text_that_looks_like_something_else(tmp_path: Path) -> None:
+    sets = ("store.path=2026", "catalogue.columns.title=3", "model.s3_region=true")
+    loaded = load(tmp_path, TWO_SECTIONS, *sets, NITAMONO_SPARK_DRIVER_MEMORY="8")
+    assert loaded.store.path.endswith("/2026")
+    assert loaded.catalogue.columns == {"title": "3"}
+    assert loaded.model.s3_region == "true"
+    assert loaded.spark == {"spark.driver.memory": "8"}
+
+
 def test_a_missing_config_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such file"):
         config.load(tmp_path / "none.toml", (), {})

@@ -229,7 +229,7 @@ def test_the_next_night_keeps_the_model_unless_told(shop: Shop, tmp_path: Path) 
 
 def test_a_dry_run_says_what_would_run_and_does_nothing(shop: Shop) -> None:
     shop.run()
-    plan = dict(shop.runner("neighbors.k=3").plan())
+    plan = dict(shop.runner("neighbors.k=3").plan("ingest", "publish"))
     assert plan["index"].startswith("reuse ")
     assert plan["neighbors"] == "run: not in the store"
     assert plan["publish"] == "run: neighbors comes first"
@@ -240,7 +240,7 @@ def test_from_needs_what_comes_before_and_to_stops(shop: Shop) -> None:
     with pytest.raises(UsageError, match="output of neighbors is not in the store"):
         shop.run("neighbors.k=4", first="publish")
     outcome = shop.run("neighbors.k=4", first="neighbors", last="neighbors")
-    assert [(name, status) for name, status, _ in outcome.stages] == [("neighbors", "done")]
+    assert [status for _, status, _ in outcome.stages] == ["reused"] * 5 + ["done"]
     assert outcome.version is None
 
 
@@ -361,6 +361,22 @@ def test_a_catalogue_without_a_valid_row_publishes_nothing(
     with pytest.raises(InputError, match=r"no valid row among 2 \(no_item_id: 1, no_text: 1\)"):
         shop.run()
     assert shop.store.latest() is None
+
+
+def test_a_quotation_mark_that_is_never_closed_is_not_swallowed(
+    spark: SparkSession, tmp_path: Path, write_csv: WriteCsv
+) -> None:
+    path = write_csv([(f"{n}", "靴", "") for n in range(60)])
+    text = path.read_text(encoding="utf-8").replace("5,靴,", '5,"靴,', 1)
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match="a quotation mark is opened and never closed"):
+        Shop(tmp_path, path).run()
+
+
+def test_an_analysts_model_does_not_replace_the_nights(shop: Shop) -> None:
+    nightly = shop.run(last="train").record("train")
+    shop.run("model.dim=10", last="train")
+    assert shop.run(last="train").record("train") == nightly
 
 
 def test_a_catalogue_without_a_token_publishes_nothing(

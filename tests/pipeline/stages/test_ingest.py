@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -93,10 +95,75 @@ def test_columns_are_mapped_and_cast(spark: SparkSession, tmp_path: Path) -> Non
     assert [row["numbers_lost"] for row in rows] == [False, True]
 
 
-def test_shift_jis_is_read_when_it_is_said(spark: SparkSession, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["Shift_JIS", "cp932", "windows-31j"])
+def test_shift_jis_is_read_with_the_characters_of_windows(
+    spark: SparkSession, tmp_path: Path, name: str
+) -> None:
     path = tmp_path / "items.csv"
-    path.write_bytes("item_id,title\na,赤い靴\n".encode("shift_jis"))
-    assert flagged(spark, path, encoding="Shift_JIS")[0]["title"] == "赤い靴"
+    path.write_bytes("item_id,title\na,①㈱髙 赤い靴～\n".encode("cp932"))
+    assert flagged(spark, path, encoding=name)[0]["title"] == "①㈱髙 赤い靴～"
+
+
+@pytest.mark.parametrize("folder", ["sub", "2026-11-24/more", "night=1/shop=a"])
+def test_files_in_folders_below_are_read_too(
+    spark: SparkSession, tmp_path: Path, folder: str
+) -> None:
+    root = tmp_path / "catalogue"
+    for number, below in enumerate(["night=0/shop=b" if "=" in folder else ".", folder]):
+        (root / below).mkdir(parents=True, exist_ok=True)
+        table = pa.table({"item_id": [f"{number}"], "title": ["靴"]})
+        pq.write_table(table, root / below / "items.parquet")
+    assert [row["item_id"] for row in flagged(spark, root)] == ["0", "1"]
+
+
+def test_what_pandas_writes_is_read(spark: SparkSession, tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {
+            "item_id": np.array([1, 2], dtype=np.uint64),
+            "title": ["靴", "鞄"],
+            "description": [None, None],
+            "seen": pd.to_datetime(["2026-11-24", "2026-11-25"]),
+            "Title": ["x", "y"],
+        }
+    )
+    frame.to_parquet(tmp_path / "items.parquet")
+    frame[["item_id", "title"]].to_csv(tmp_path / "items.csv")
+    for name in ("items.parquet", "items.csv"):
+        rows = flagged(spark, tmp_path / name)
+        assert [(r["item_id"], r["title"], r["reasons"]) for r in rows] == [
+            ("1", "靴", []),
+            ("2", "鞄", []),
+        ]
+
+
+def test_a_header_may_repeat_what_is_not_used_and_not_what_is(
+    spark: SparkSession, write_csv: WriteCsv
+) -> None:
+    fine = write_csv([("a", "靴", "1", "2")], ("item_id", "title", "x", "x"), "fine.csv")
+    assert flagged(spark, fine)[0]["title"] == "靴"
+    twice = write_csv([("a", "靴", "鞄")], ("item_id", "title", "title"), "twice.csv")
+    with pytest.raises(InputError, match="columns come twice: title"):
+        flagged(spark, twice)
+
+
+def test_files_with_other_headers_are_refused(spark: SparkSession, tmp_path: Path) -> None:
+    (tmp_path / "1.csv").write_text("item_id,title\na,靴\n", encoding="utf-8")
+    (tmp_path / "2.csv").write_text("title,item_id\n鞄,b\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"the header of .*2\.csv is title, item_id"):
+        flagged(spark, tmp_path)
+
+
+def test_tab_separated_files_in_a_folder(spark: SparkSession, tmp_path: Path) -> None:
+    (tmp_path / "1.tsv").write_text("item_id\ttitle\na\t靴, 赤\n", encoding="utf-8")
+    assert flagged(spark, tmp_path)[0]["title"] == "靴, 赤"
+
+
+def test_lines_of_json_may_differ_in_case_and_lack_fields(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    path = tmp_path / "items.jsonl"
+    path.write_text('{"item_id": 1, "title": "靴"}\n{"item_id": 2, "Title": "鞄"}\n', "utf-8")
+    assert [row["reasons"] for row in flagged(spark, path)] == [[], [ingest.NO_TEXT]]
 
 
 def test_bad_rows_carry_their_reasons_and_the_row_as_read(
@@ -156,6 +223,11 @@ def test_the_digest_of_a_table_is_of_its_rows(spark: SparkSession) -> None:
     one = digest(spark.createDataFrame(rows, schema).repartition(1))
     other = digest(spark.createDataFrame(rows[::-1], schema).repartition(3))
     changed = digest(spark.createDataFrame([*rows[:2], ("c", "Z")], schema))
+    wide = f"{schema}, description string"
+    moved = [("a", "x", None), ("a", None, "x")]
+    assert digest(spark.createDataFrame(moved[:1], wide)) != digest(
+        spark.createDataFrame(moved[1:], wide)
+    )
     assert one == other
     assert one != changed
     assert len(digest(spark.createDataFrame([], schema))) == 32
@@ -163,7 +235,7 @@ def test_the_digest_of_a_table_is_of_its_rows(spark: SparkSession) -> None:
 
 def test_every_missing_or_misfit_column_is_named(spark: SparkSession, tmp_path: Path) -> None:
     path = tmp_path / "items.parquet"
-    pq.write_table(pa.table({"item_id": [1.5], "brand": [3], "x": ["y"]}), path)
+    pq.write_table(pa.table({"item_id": [1.5], "brand": [True], "x": ["y"]}), path)
     section = CatalogueSection(path=str(path), columns={"description": "text", "colour": "x"})
     raw = catalogue.read(spark, section)
     with pytest.raises(InputError) as raised:
@@ -174,7 +246,7 @@ def test_every_missing_or_misfit_column_is_named(spark: SparkSession, tmp_path: 
         "column item_id (for item_id): double, not string or integer",
         "column title (for title) is missing",
         "column text (for description) is missing",
-        "column brand (for brand): bigint, not string",
+        "column brand (for brand): boolean, not string or integer",
         "It has: item_id, brand, x",
     ):
         assert part in message
