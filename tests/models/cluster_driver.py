@@ -20,6 +20,7 @@ import pyarrow as pa
 from pyspark import SparkFiles
 from pyspark.sql import SparkSession
 
+import models
 from models import Handle, local_path, resident, ship
 from models.s3 import S3Options
 
@@ -38,6 +39,17 @@ def load(path: Path) -> Loaded:
     return path, dict(zip(names, hashes, strict=True))
 
 
+TEXTS = [["赤い", "靴"], ["りんご", "箱"], ["red shoe"], [], ["未知の語"]] * 40
+
+
+def look(handle: Handle, counter: resident.LoadCounter | None = None) -> Loaded:
+    """What a process has of a model: its files' hashes, or of a real one its vectors' hash."""
+    if handle.kind == "bytes":
+        return resident.get(handle.key, lambda: load(local_path(handle)), counter)
+    vectors = models.use(handle, counter).embed(TEXTS)
+    return local_path(handle), {"": hashlib.sha256(vectors.tobytes()).hexdigest()}
+
+
 def use(spark: SparkSession, handle: Handle) -> dict[str, Any]:
     """Use a model in four tasks of several batches each."""
     counter = resident.LoadCounter(spark.sparkContext)
@@ -45,7 +57,7 @@ def use(spark: SparkSession, handle: Handle) -> dict[str, Any]:
     def work(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         number = 0
         for _ in batches:
-            path, content = resident.get(handle.key, lambda: load(local_path(handle)), counter)
+            path, content = look(handle, counter)
             number += 1
             time.sleep(0.1)
         first = path if path.is_file() else next(p for p in path.rglob("*") if p.is_file())
@@ -99,12 +111,12 @@ def main() -> None:
             handle = ship(
                 spark.sparkContext,
                 step["source"],
-                kind="bytes",
+                kind=step.get("kind", "bytes"),
                 method=step["method"],
                 s3=s3,
             )
         handles.append(handle)
-        driver = load(local_path(handle))[1] if step.get("driver", True) else None
+        driver = look(handle)[1]
         results.append(use(spark, handle) | {"driver": driver})
     spark.stop()
     sys.stdout.write(json.dumps(results))

@@ -12,8 +12,12 @@ from typing import Any
 import pyspark
 import pytest
 
+from models import Embedder, fasttext, onnx
 from models.s3 import S3Options, push
+from tests.models.cluster_driver import TEXTS
 from tests.models.conftest import BUCKET, client, entries, leftovers
+from tests.models.encoder import write_encoder
+from tests.models.fasttext.files import Bin
 
 Steps = dict[str, dict[str, Any]]
 
@@ -48,6 +52,8 @@ def run(s3_server: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
     for name, content in data.items():
         (folder / f"{name}.bin").write_bytes(content)
     (folder / "nightly.bin").write_bytes(b"")
+    packed = fasttext.pack(Bin(dim=8).write(folder / "fasttext.bin"), folder / "packed")
+    encoder = onnx.pack(write_encoder(folder / "bert"), folder / "encoder")
     (folder / "onnx" / "語彙").mkdir(parents=True)
     (folder / "onnx" / "model.onnx").write_bytes(data["one"])
     (folder / "onnx" / "語彙" / "単語 1.txt").write_bytes(data["two"])
@@ -68,12 +74,18 @@ def run(s3_server: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
         client(s3_server).create_bucket(Bucket=BUCKET)
         push(folder / "object.bin", f"s3://{BUCKET}/モデル/1 +%20#?.bin", options)
         push(folder / "onnx", f"s3://{BUCKET}/onnx", options)
+        push(packed, f"s3://{BUCKET}/fasttext/model.safetensors", options)
+        push(encoder, f"s3://{BUCKET}/encoder", options)
 
     def local(name: str, method: str, **more: str) -> dict[str, Any]:
         return {"source": str(folder / name), "method": method, **more}
 
-    def stored(key: str) -> dict[str, Any]:
-        return {"source": f"s3://{BUCKET}/{key}", "method": "auto", "endpoint": s3_server}
+    def stored(key: str, **more: str) -> dict[str, Any]:
+        source = f"s3://{BUCKET}/{key}"
+        return {"source": source, "method": "auto", "endpoint": s3_server, **more}
+
+    def vectors(model: Embedder) -> dict[str, str]:
+        return {"": digest(model.embed(TEXTS).tobytes())}
 
     steps = {
         "addfile": local("one.bin", "addfile"),
@@ -86,6 +98,11 @@ def run(s3_server: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
         "first night": local("nightly.bin", "addfile", replace_with=str(folder / "two.bin")),
         "second night": local("nightly.bin", "addfile", replace_with=str(folder / "three.bin")),
         "first night's again": {"again": 7},
+        "fasttext by addfile": local("packed/model.safetensors", "addfile", kind="fasttext"),
+        "fasttext by path": local("packed/model.safetensors", "path", kind="fasttext"),
+        "fasttext by s3": stored("fasttext/model.safetensors", kind="fasttext"),
+        "encoder by archive": local("encoder", "archive", kind="onnx"),
+        "encoder by s3": stored("encoder/", kind="onnx"),
     }
     done = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("cluster_driver.py"))],
@@ -99,19 +116,23 @@ def run(s3_server: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
     )
     assert done.returncode == 0, done.stderr[-5000:]
     results = json.loads(done.stdout.splitlines()[-1])
-    onnx = {"model.onnx": digest(data["one"]), "語彙/単語 1.txt": digest(data["two"])}
+    directory = {"model.onnx": digest(data["one"]), "語彙/単語 1.txt": digest(data["two"])}
     contents = {
         "addfile": {"": digest(data["one"])},
-        "archive": onnx,
+        "archive": directory,
         "s3": {"": digest(data["object"])},
-        "s3 prefix": onnx,
+        "s3 prefix": directory,
         "path": {"": digest(data["shared"])},
         "auto file": {"": digest(data["two"])},
-        "auto directory": onnx,
+        "auto directory": directory,
         "first night": {"": digest(data["two"])},
         "second night": {"": digest(data["three"])},
         "first night's again": {"": digest(data["two"])},
     }
+    for way in ("addfile", "path", "s3"):
+        contents[f"fasttext by {way}"] = vectors(fasttext.load(packed))
+    for way in ("archive", "s3"):
+        contents[f"encoder by {way}"] = vectors(onnx.load(encoder))
     return Run(dict(zip(steps, results, strict=True)), folder / "the executors' host", contents)
 
 
@@ -126,9 +147,23 @@ ALL = [
     "first night",
     "second night",
     "first night's again",
+    "fasttext by addfile",
+    "fasttext by path",
+    "fasttext by s3",
+    "encoder by archive",
+    "encoder by s3",
 ]
 # The steps whose content no earlier step has brought into the workers.
-FRESH = ["addfile", "archive", "s3", "path", "auto file", "second night"]
+FRESH = [
+    "addfile",
+    "archive",
+    "s3",
+    "path",
+    "auto file",
+    "second night",
+    "fasttext by addfile",
+    "encoder by archive",
+]
 
 
 @pytest.mark.parametrize("step", ALL)
@@ -165,7 +200,7 @@ def test_a_worker_that_has_a_model_does_not_load_it_again(step: str, run: Run) -
 def test_the_host_keeps_one_copy_of_each_model(run: Run) -> None:
     wanted = {seen["entry"] for seen in run.steps.values() if seen["method"] != "path"}
     assert entries(run.cache) == sorted(wanted)
-    assert len(wanted) == 5
+    assert len(wanted) == 7
     assert leftovers(run.cache) == []
 
 

@@ -1,6 +1,5 @@
 """A tiny BERT with random weights, against its formulas in NumPy."""
 
-import json
 import pickle
 from math import erf
 from pathlib import Path
@@ -10,65 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from safetensors.numpy import save_file
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from models import ModelError, onnx
-
-Weights = dict[str, npt.NDArray[np.float32]]
-DIM, HEADS, LAYERS, WIDE, LONGEST = 16, 4, 2, 32, 40
-WORDS = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "赤い", "青い", "靴", "鞄", "red", "shoe", "a"]
-CONFIG = {
-    "model_type": "bert",
-    "hidden_act": "gelu",
-    "hidden_size": DIM,
-    "num_attention_heads": HEADS,
-    "num_hidden_layers": LAYERS,
-    "layer_norm_eps": 1e-12,
-    "max_position_embeddings": LONGEST,
-}
-
-
-def random_weights(seed: int) -> Weights:
-    rng = np.random.default_rng(seed)
-
-    def draw(*shape: int) -> npt.NDArray[np.float32]:
-        return (0.5 * rng.standard_normal(shape)).astype(np.float32)
-
-    weights = {
-        "embeddings.word_embeddings.weight": draw(len(WORDS), DIM),
-        "embeddings.token_type_embeddings.weight": draw(2, DIM),
-        "embeddings.position_embeddings.weight": draw(LONGEST, DIM),
-    }
-    norms = ["embeddings.LayerNorm"]
-    for number in range(LAYERS):
-        at = f"encoder.layer.{number}"
-        sizes = {"intermediate.dense": (WIDE, DIM), "output.dense": (DIM, WIDE)}
-        sizes |= {f"attention.self.{n}": (DIM, DIM) for n in ("query", "key", "value")}
-        sizes["attention.output.dense"] = (DIM, DIM)
-        for name, shape in sizes.items():
-            weights[f"{at}.{name}.weight"], weights[f"{at}.{name}.bias"] = (
-                draw(*shape),
-                draw(shape[0]),
-            )
-        norms += [f"{at}.attention.output.LayerNorm", f"{at}.output.LayerNorm"]
-    for name in norms:
-        weights[f"{name}.weight"], weights[f"{name}.bias"] = 1 + draw(DIM), draw(DIM)
-    return weights
+from tests.models.encoder import DIM, HEADS, LAYERS, LONGEST, WORDS, random_weights, write_encoder
 
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("encoder")
-    save_file(random_weights(1), folder / "model.safetensors")
-    (folder / "config.json").write_text(json.dumps(CONFIG))
-    words: Any = models.WordLevel({word: n for n, word in enumerate(WORDS)}, unk_token="[UNK]")  # noqa: S106
-    tokenizer: Any = Tokenizer(words)
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
-    )
-    tokenizer.save(str(folder / "tokenizer.json"))
-    return folder
+    return write_encoder(tmp_path_factory.mktemp("encoder"))
 
 
 @pytest.fixture(scope="module")
