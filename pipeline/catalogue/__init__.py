@@ -16,12 +16,11 @@ from pipeline.tables import ITEMS
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
-__all__ = ["CORRUPT", "NUMBERS_LOST", "blank", "columns", "format_of", "identity", "read", "readable"]
+__all__ = [
     "CORRUPT",
     "NUMBERS_LOST",
     "blank",
     "columns",
-    "files",
     "format_of",
     "identity",
     "read",
