@@ -69,13 +69,15 @@ class ByteStrings:
             yield start, stop
             start = stop
 
-    def equal(self, other: "ByteStrings") -> npt.NDArray[np.bool_]:
-        """bool[n]: whether string i here is string i there."""
-        same = np.asarray(self.lengths == other.lengths)
-        places = np.flatnonzero(same)
-        ours, theirs = self.take(places), other.take(places)
+    def equal_at(
+        self, places: npt.NDArray[np.int64], other: "ByteStrings", others: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.bool_]:
+        """bool[k]: whether the string at each of the places is that at the other's place."""
+        lengths = self.offsets[places + 1] - self.offsets[places]
+        same = np.asarray(lengths == other.offsets[others + 1] - other.offsets[others])
+        ours, theirs = self.take(places[same]), other.take(others[same])
         differing = np.concatenate(([0], np.cumsum(ours.data != theirs.data)))
-        same[places] = differing[ours.offsets[1:]] == differing[ours.offsets[:-1]]
+        same[same] = differing[ours.offsets[1:]] == differing[ours.offsets[:-1]]
         return same
 
     def equal_to(self, value: bytes) -> npt.NDArray[np.bool_]:

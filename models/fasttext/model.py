@@ -124,7 +124,7 @@ def _expected(
     entries = max(header.nwords, len(arrays.get("word_hashes", ())))
     vectors = 0 if header.supervised else entries
     rows = header.first_ngram + (header.bucket if kept is None else len(kept))
-    total = int(offsets[-1] - offsets[0]) if offsets.size else 0
+    total = int(offsets[-1]) - int(offsets[0]) if offsets.size else 0
     floats = (arrays["vectors"].dtype.str,) if "vectors" in arrays else _FLOATS
     expected: dict[str, tuple[tuple[int, ...], tuple[str, ...]]] = {
         "vectors": ((vectors, header.dim), _FLOATS),
