@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from models.errors import ModelError
 from models.fasttext import tensors
-from models.fasttext.bytestrings import ByteStrings
+from models.fasttext.bytestrings import SPARE, ByteStrings
 from models.fasttext.ngrams import Ngrams
 from models.fasttext.source import Header, Source
 from models.fasttext.vocabulary import Vocabulary
@@ -132,7 +132,7 @@ def _expected(
         "has_vector": ((vectors,), ("|u1",)),
         "word_hashes": ((entries,), ("<u8",)),
         "word_offsets": ((entries + 1,), ("<i8",)),
-        "word_bytes": ((total,), ("|u1",)),
+        "word_bytes": ((total + SPARE,), ("|u1",)),
         "word_table": ((len(arrays.get("word_table", ())),), ("<i4",)),
     }
     if kept is not None:
