@@ -268,7 +268,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--documents", type=int, default=1_000_000)
-    parser.add_argument("--compute-documents", type=int, default=100_000)
+    parser.add_argument("--compute-documents", type=int, default=200_000)
     parser.add_argument("--tokens", type=int, default=16)
     parser.add_argument("--words", type=int, default=100_000)
     parser.add_argument("--unknown", type=float, default=0.05)

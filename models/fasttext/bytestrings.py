@@ -2,13 +2,19 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+SPARE = 8
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _MIXERS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
+# What is left of 8 bytes, little-endian, if only the first 0, 1, ..., 8 count.
+_MASKS = np.array([(1 << 8 * size) - 1 for size in range(9)], dtype=np.uint64)
+# Strings are taken 8 bytes at a time, so often at most: longer ones are few.
+_CHUNKS = 8
 
 
 @dataclass(frozen=True)
@@ -16,7 +22,7 @@ class ByteStrings:
     """n byte strings: string i is data[offsets[i]:offsets[i + 1]].
 
     Attributes:
-        data: uint8[total], no more than the strings' bytes.
+        data: uint8[total + 8 or more]; so 8 bytes can be read from where any string starts.
         offsets: int64[n + 1], from 0 to total.
     """
 
@@ -27,7 +33,15 @@ class ByteStrings:
     def of(cls, strings: Sequence[bytes]) -> "ByteStrings":
         """The same strings in one array."""
         lengths = np.fromiter(map(len, strings), dtype=np.int64, count=len(strings))
-        return cls(np.frombuffer(b"".join(strings), dtype=np.uint8), offsets_of(lengths))
+        joined = b"".join((*strings, bytes(SPARE)))
+        return cls(np.frombuffer(joined, dtype=np.uint8), offsets_of(lengths))
+
+    @classmethod
+    def of_chars(
+        cls, chars: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]
+    ) -> "ByteStrings":
+        """Strings whose bytes are uint8[total], copied."""
+        return cls(np.concatenate((chars, np.zeros(SPARE, dtype=np.uint8))), offsets)
 
     @classmethod
     def of_arrow(cls, array: pa.Array) -> "ByteStrings":
@@ -36,13 +50,20 @@ class ByteStrings:
         _, offsets, data = large.buffers()
         ends = np.frombuffer(offsets, dtype=np.int64)[large.offset : large.offset + len(large) + 1]
         every = np.frombuffer(data or b"", dtype=np.uint8)
-        return cls(every[ends[0] : ends[-1]], ends - ends[0])
+        return cls.of_chars(every[ends[0] : ends[-1]], ends - ends[0])
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    def __getitem__(self, place: int) -> bytes:
-        return self.data[self.offsets[place] : self.offsets[place + 1]].tobytes()
+    def to_list(self) -> list[bytes]:
+        """The strings as Python's."""
+        chars, ends = self.chars.tobytes(), self.offsets.tolist()
+        return [chars[start:end] for start, end in pairwise(ends)]
+
+    @property
+    def chars(self) -> npt.NDArray[np.uint8]:
+        """uint8[total]."""
+        return self.data[: self.offsets[-1]]
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
@@ -52,12 +73,13 @@ class ByteStrings:
     def slice(self, start: int, stop: int) -> "ByteStrings":
         """Strings start to stop, without a copy of their bytes."""
         offsets = self.offsets[start : stop + 1]
-        return ByteStrings(self.data[offsets[0] : offsets[-1]], offsets - offsets[0])
+        return ByteStrings(self.data[offsets[0] : offsets[-1] + SPARE], offsets - offsets[0])
 
     def take(self, places: npt.NDArray[np.integer]) -> "ByteStrings":
         """The strings at these places, copied."""
         lengths = self.offsets[places + 1] - self.offsets[places]
-        return ByteStrings(self.data[spread(self.offsets[places], lengths)], offsets_of(lengths))
+        chars = self.data[spread(self.offsets[places], lengths)]
+        return ByteStrings.of_chars(chars, offsets_of(lengths))
 
     def blocks(self, size: int) -> Iterator[tuple[int, int]]:
         """Runs (start, stop) of strings of about `size` bytes together, at least one string."""
@@ -69,14 +91,33 @@ class ByteStrings:
             yield start, stop
             start = stop
 
-    def equal(self, other: "ByteStrings") -> npt.NDArray[np.bool_]:
-        """bool[n]: whether string i here is string i there."""
-        same = np.asarray(self.lengths == other.lengths)
-        places = np.flatnonzero(same)
-        ours, theirs = self.take(places), other.take(places)
-        differing = np.concatenate(([0], np.cumsum(ours.data != theirs.data)))
-        same[places] = differing[ours.offsets[1:]] == differing[ours.offsets[:-1]]
+    def equal_at(
+        self, places: npt.NDArray[np.int64], other: "ByteStrings", others: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.bool_]:
+        """bool[k]: whether the string at each of the places is that at the other's place."""
+        starts, theirs = self.offsets[places], other.offsets[others]
+        lengths = self.offsets[places + 1] - starts
+        same = np.asarray(lengths == other.offsets[others + 1] - theirs)
+        longest = int(lengths[same].max(initial=0))
+        for chunk in range(min(_CHUNKS, -(-longest // 8))):
+            at = np.flatnonzero(same & (lengths > 8 * chunk))
+            left = lengths[at] - 8 * chunk
+            ours = self._eight(starts[at] + 8 * chunk, left)
+            same[at] = ours == other._eight(theirs[at] + 8 * chunk, left)
+        for long in np.flatnonzero(same & (lengths > 8 * _CHUNKS)).tolist():
+            our, their = (
+                strings.data[start : start + lengths[long]]
+                for strings, start in ((self, starts[long]), (other, theirs[long]))
+            )
+            same[long] = np.array_equal(our, their)
         return same
+
+    def _eight(
+        self, starts: npt.NDArray[np.int64], left: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.uint64]:
+        """The 8 bytes from each start as one number, of which only the first `left` count."""
+        every = np.ndarray((len(self.data) - 7,), "<u8", self.data, strides=(1,))
+        return np.asarray(every[starts] & _MASKS[np.minimum(left, 8)])
 
     def equal_to(self, value: bytes) -> npt.NDArray[np.bool_]:
         """bool[n]: whether each string is this one."""
@@ -95,20 +136,22 @@ class ByteStrings:
         """The strings and one more, in a new array."""
         more = np.frombuffer(value, dtype=np.uint8)
         ends = np.append(self.offsets, self.offsets[-1] + len(value))
-        return ByteStrings(np.concatenate((self.data, more)), ends)
+        return ByteStrings.of_chars(np.concatenate((self.chars, more)), ends)
 
     def hash64(self) -> npt.NDArray[np.uint64]:
-        """uint64[n]: a polynomial over the bytes modulo 2^64, mixed as splitmix64 mixes.
+        """uint64[n]: of the length, the first 64 bytes and the last 8, mixed as splitmix64 mixes.
 
         Part of the packed format: it must not change without a new format version.
         """
-        lengths = self.lengths
-        longest = int(lengths.max(initial=0))
-        powers = np.cumprod(np.full(longest, _MULTIPLIER), dtype=np.uint64)
-        terms = powers[spread(np.zeros(len(self), dtype=np.int64), lengths)]
-        terms *= self.data.astype(np.uint64) + np.uint64(1)
-        sums = np.concatenate((np.zeros(1, np.uint64), np.cumsum(terms, dtype=np.uint64)))
-        mixed = sums[self.offsets[1:]] - sums[self.offsets[:-1]]
+        starts, lengths = self.offsets[:-1], self.lengths
+        mixed = lengths.astype(np.uint64) * _MULTIPLIER
+        at = np.arange(len(self))
+        for chunk in range(min(_CHUNKS, -(-int(lengths.max(initial=0)) // 8))):
+            at = at[lengths[at] > 8 * chunk]
+            eight = self._eight(starts[at] + 8 * chunk, lengths[at] - 8 * chunk)
+            mixed[at] = (mixed[at] ^ (mixed[at] >> np.uint64(32)) ^ eight) * _MULTIPLIER
+        at = np.flatnonzero(lengths > 8 * _CHUNKS)
+        mixed[at] ^= self._eight(starts[at] + lengths[at] - 8, np.full(len(at), 8)) * _MULTIPLIER
         for shift, mixer in zip((30, 27), _MIXERS, strict=True):
             mixed = (mixed ^ (mixed >> np.uint64(shift))) * mixer
         return np.asarray(mixed ^ (mixed >> np.uint64(31)), dtype=np.uint64)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from models.errors import ModelError
 from models.fasttext import tensors
-from models.fasttext.bytestrings import ByteStrings
+from models.fasttext.bytestrings import SPARE, ByteStrings
 from models.fasttext.ngrams import Ngrams
 from models.fasttext.source import Header, Source
 from models.fasttext.vocabulary import Vocabulary
@@ -124,7 +124,7 @@ def _expected(
     entries = max(header.nwords, len(arrays.get("word_hashes", ())))
     vectors = 0 if header.supervised else entries
     rows = header.first_ngram + (header.bucket if kept is None else len(kept))
-    total = int(offsets[-1] - offsets[0]) if offsets.size else 0
+    total = int(offsets[-1]) - int(offsets[0]) if offsets.size else 0
     floats = (arrays["vectors"].dtype.str,) if "vectors" in arrays else _FLOATS
     expected: dict[str, tuple[tuple[int, ...], tuple[str, ...]]] = {
         "vectors": ((vectors, header.dim), _FLOATS),
@@ -132,7 +132,7 @@ def _expected(
         "has_vector": ((vectors,), ("|u1",)),
         "word_hashes": ((entries,), ("<u8",)),
         "word_offsets": ((entries + 1,), ("<i8",)),
-        "word_bytes": ((total,), ("|u1",)),
+        "word_bytes": ((total + SPARE,), ("|u1",)),
         "word_table": ((len(arrays.get("word_table", ())),), ("<i4",)),
     }
     if kept is not None:

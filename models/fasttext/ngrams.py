@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models.fasttext.bytestrings import ByteStrings, offsets_of, spread
+from models.fasttext.bytestrings import SPARE, ByteStrings, offsets_of, spread
 
 Int64s = npt.NDArray[np.int64]
 
@@ -99,7 +99,7 @@ class Ngrams:
 
 def hash32(words: ByteStrings) -> npt.NDArray[np.uint32]:
     """uint32[n]: fastText's hash of whole words, FNV-1a over bytes taken as signed."""
-    signed = _signed(words.data)
+    signed = _signed(words.chars)
     hashes = np.full(len(words), _FNV_START)
     starts, lengths = words.offsets[:-1], words.lengths
     alive = np.flatnonzero(lengths > 0)
@@ -121,8 +121,8 @@ def _signed(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint32]:
 def _bracket(words: ByteStrings) -> ByteStrings:
     """Each word between < and >."""
     offsets = words.offsets + 2 * np.arange(len(words) + 1)
-    data = np.empty(int(offsets[-1]), dtype=np.uint8)
-    data[spread(offsets[:-1] + 1, words.lengths)] = words.data
+    data = np.zeros(int(offsets[-1]) + SPARE, dtype=np.uint8)
+    data[spread(offsets[:-1] + 1, words.lengths)] = words.chars
     data[offsets[:-1]] = ord("<")
     data[offsets[1:] - 1] = ord(">")
     return ByteStrings(data, offsets)
@@ -130,12 +130,12 @@ def _bracket(words: ByteStrings) -> ByteStrings:
 
 def _hash_ngrams(words: ByteStrings, minn: int, maxn: int) -> tuple[npt.NDArray[np.uint32], Int64s]:
     """Hashes of all n-grams of bracketed words by start and length, and each one's word."""
-    starts = np.flatnonzero((words.data & 0xC0) != 0x80)
-    sizes = np.diff(starts, append=len(words.data))
+    starts = np.flatnonzero((words.chars & 0xC0) != 0x80)
+    sizes = np.diff(starts, append=len(words.chars))
     first = np.searchsorted(starts, words.offsets)
     word = np.repeat(np.arange(len(words)), np.diff(first))
     end = first[1:][word]
-    signed = _signed(words.data)
+    signed = _signed(words.chars)
     rolled = np.full(len(starts), _FNV_START)
     shortest, longest = max(minn, 1), min(maxn, int(np.diff(first).max()))
     hashes = np.zeros((len(starts), max(longest - shortest + 1, 0)), dtype=np.uint32)

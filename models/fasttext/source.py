@@ -224,4 +224,4 @@ def _words(data: mmap.mmap, layout: Layout) -> ByteStrings:
     starts = np.concatenate(([layout.vocabulary], ends[:-1]))[: len(ends)]
     lengths = ends - starts - 10
     chars = np.frombuffer(data, dtype=np.uint8)[spread(starts, lengths)]
-    return ByteStrings(chars, offsets_of(lengths))
+    return ByteStrings.of_chars(chars, offsets_of(lengths))

@@ -46,7 +46,7 @@ class UnknownWords:
         if self.room == 0:
             shape = (len(words), self._rows.shape[1])
             return np.zeros(shape, np.float32), np.zeros(len(words), bool)
-        keys = [words[place] for place in range(len(words))]
+        keys = words.to_list()
         with self._lock:
             found = (self._slots.get(key, -1) for key in keys)
             slots = np.fromiter(found, dtype=np.int64, count=len(keys))

@@ -53,7 +53,7 @@ class Vocabulary:
             words, slots = self._probe(hashes[pending], slots)
             # Equal hashes of different words are possible; the search goes on behind such a one.
             alike = np.flatnonzero(words >= 0)
-            same = tokens.take(pending[alike]).equal(self.words.take(words[alike]))
+            same = tokens.equal_at(pending[alike], self.words, words[alike])
             found[pending[alike[same]]] = words[alike[same]]
             pending = pending[alike[~same]]
             slots = (slots[alike[~same]] + 1) % len(self.table)

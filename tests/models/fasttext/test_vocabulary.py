@@ -1,0 +1,57 @@
+"""The vocabulary's table and n-gram hashes against plain Python."""
+
+import random
+
+import numpy as np
+
+from models.fasttext.bytestrings import ByteStrings
+from models.fasttext.ngrams import hash32
+from models.fasttext.vocabulary import Vocabulary
+
+
+def strings_of_all_lengths(count: int) -> list[bytes]:
+    """Distinct strings of 0 to 300 bytes, many alike in their first 64."""
+    rng = random.Random(5)  # noqa: S311
+    made = {b""}
+    while len(made) < count:
+        start = b"x" * rng.choice([0, 7, 8, 63, 64, 65, 128])
+        made.add(start + rng.randbytes(rng.randint(0, 12)) + b"y" * rng.choice([0, 0, 8, 100]))
+    return sorted(made, key=lambda _: rng.random())
+
+
+def test_every_word_is_found_and_no_other() -> None:
+    words = strings_of_all_lengths(6000)
+    known, others = words[:3000], words[3000:]
+    vocabulary = Vocabulary.of(ByteStrings.of(known))
+    tokens = ByteStrings.of([*others, *known])
+    assert vocabulary.find(tokens).tolist() == [-1] * len(others) + list(range(len(known)))
+
+
+def test_words_of_one_hash_are_told_apart() -> None:
+    """The hash is of the first 64 bytes and the last 8: these have one in common."""
+    words = [b"a" * 64 + bytes([middle]) + b"z" * 8 for middle in range(200)]
+    strings = ByteStrings.of(words)
+    assert len(np.unique(strings.hash64())) == 1
+    vocabulary = Vocabulary.of(strings.slice(0, 100))
+    assert vocabulary.find(strings).tolist() == [*range(100), *[-1] * 100]
+
+
+def test_of_equal_words_the_first_is_found() -> None:
+    words = ByteStrings.of([b"a", b"b", b"a", b"", b"b"])
+    assert Vocabulary.of(words).find(words).tolist() == [0, 1, 0, 3, 1]
+
+
+def test_an_empty_vocabulary_has_no_word() -> None:
+    assert Vocabulary.of(ByteStrings.of([])).find(ByteStrings.of([b"a", b""])).tolist() == [-1, -1]
+
+
+def test_whole_words_are_hashed_as_signed_bytes() -> None:
+    words = strings_of_all_lengths(500)
+
+    def fnv(word: bytes) -> int:
+        value = 2166136261
+        for byte in word:
+            value = (value ^ (byte | 0xFFFFFF00 if byte & 0x80 else byte)) * 16777619 % 2**32
+        return value
+
+    assert hash32(ByteStrings.of(words)).tolist() == [fnv(word) for word in words]
