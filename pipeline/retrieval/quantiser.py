@@ -5,17 +5,25 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.retrieval.vectors import Float32, unit
+from pipeline.retrieval.vectors import Float32, pair_cosines, unit
 
 # The mean size of a list that the number of lists aims at.
 MEAN_LIST = 2_000
 _POINTS_A_CENTROID = 256
+_LEAST_POINTS_A_CENTROID = 32
 _ITERATIONS = 15
+# Scores held at once while probing: 64 MB, whatever the number of lists.
+_BLOCK_SCORES = 1 << 24
 
 
-def list_count(items: int) -> int:
-    """How many lists a catalogue of this many vectors is cut into."""
-    return max(1, math.ceil(items / MEAN_LIST))
+def list_count(items: int, sample: int) -> int:
+    """How many lists a catalogue of this many vectors is cut into.
+
+    Args:
+        items: vectors in the catalogue.
+        sample: vectors to train on, at most: a centroid needs some tens of them.
+    """
+    return max(1, min(math.ceil(items / MEAN_LIST), sample // _LEAST_POINTS_A_CENTROID))
 
 
 def sample_size(nlist: int, most: int) -> int:
@@ -61,9 +69,16 @@ def probe(vectors: Float32, centroids: Float32, nprobe: int) -> npt.NDArray[np.i
     Returns:
         int32[n, nprobe]; the first is the list that the item is in.
     """
-    from pipeline.retrieval.vectors import pair_cosines
-
     nprobe = min(nprobe, len(centroids))
+    block = max(1, _BLOCK_SCORES // len(centroids))
+    parts = [
+        _probe(vectors[start : start + block], centroids, nprobe)
+        for start in range(0, len(vectors), block)
+    ]
+    return np.concatenate([np.empty((0, nprobe), np.int32), *parts])
+
+
+def _probe(vectors: Float32, centroids: Float32, nprobe: int) -> npt.NDArray[np.int32]:
     scores = unit(vectors) @ centroids.T
     # The product's last bits vary with its shape: two more than wanted are scored again.
     some = min(nprobe + 2, len(centroids))

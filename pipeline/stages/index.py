@@ -1,6 +1,7 @@
 """index: embeddings -> quantiser and lists."""
 
 import io
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 NAME = "index"
-CODE = ("pipeline.retrieval.quantiser", "pipeline.retrieval.vectors", "pipeline.tables")
+CODE = (
+    "pipeline.retrieval.quantiser",
+    "pipeline.retrieval.vectors",
+    "pipeline.sampling",
+    "pipeline.tables",
+)
 
 _SCHEMA = "item_id string, list int, probes array<int>, vector binary"
 
@@ -38,7 +44,7 @@ def execute(job: Job, version: str) -> Made:
     count = job.record("embed").outputs["vectors"]
     embeddings = job.read("embeddings", "embed").where("vector is not null")
     exact = count < section.exact_below
-    nlist = section.nlist or quantiser.list_count(count)
+    nlist = section.nlist or quantiser.list_count(count, section.sample_items)
     if exact or nlist == 1:
         lists = hashed_lists(embeddings, nlist)
         nprobe, exact = nlist, True
@@ -115,6 +121,6 @@ def _save(path: Path, centroids: np.ndarray) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     np.save(buffer, centroids)
-    beside = path.with_suffix(".writing")
+    beside = path.with_name(f"_writing-{uuid.uuid4().hex}")
     beside.write_bytes(buffer.getvalue())
     return beside.replace(path)

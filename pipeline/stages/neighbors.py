@@ -124,12 +124,13 @@ def short_lists(
     had = F.coalesce("size", F.lit(0))
     reason = (
         F.when(F.col("tokens") == 0, F.lit(NO_TOKENS))
-        .when(F.col("vector").isNull(), F.lit(NO_VECTOR))
+        .when(F.col("without"), F.lit(NO_VECTOR))
         .when(had == F.lit(vectors - 1), F.lit(FEW_ITEMS))
         .otherwise(F.lit(FEW_IN_LISTS))
     )
     return (
-        embeddings.join(sizes, "item_id", how="left")
+        embeddings.select("item_id", "tokens", F.col("vector").isNull().alias("without"))
+        .join(sizes, "item_id", how="left")
         .where(had < k)
         .select("item_id", had.alias("neighbors"), reason.alias("reason"))
     )

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from pipeline.retrieval import quantiser
 from tests.pipeline.retrieval import oracle
@@ -29,10 +30,14 @@ def test_probes_are_the_nearest_lists_nearest_first() -> None:
 
 
 def test_the_number_of_lists_follows_the_number_of_items() -> None:
-    assert [quantiser.list_count(n) for n in (0, 1, 2000, 2001, 300_000_000)] == [
-        1,
-        1,
-        1,
-        2,
-        150_000,
-    ]
+    counts = [quantiser.list_count(n, 6_400_000) for n in (0, 1, 2000, 2001, 300_000_000)]
+    assert counts == [1, 1, 1, 2, 150_000]
+    assert quantiser.list_count(300_000_000, 200_000) == 6_250
+
+
+def test_probing_holds_a_bounded_number_of_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    sample = oracle.vectors(300, 8, seed=9)
+    centroids = quantiser.train(sample, 20, seed=0)
+    whole = quantiser.probe(sample, centroids, 3)
+    monkeypatch.setattr(quantiser, "_BLOCK_SCORES", 100)
+    assert np.array_equal(quantiser.probe(sample, centroids, 3), whole)
