@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.fasttext.train import Training
-from pipeline.config import ModelSection
+from pipeline.sections import ModelSection
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

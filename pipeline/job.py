@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline import session
-from pipeline.config import Config
 from pipeline.errors import UsageError
 from pipeline.fingerprint import code_version, fingerprint
 from pipeline.progress import StageLine
+from pipeline.sections import Config
 from pipeline.store import Record, Store
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from typing import Any
 
 from models import ModelError
 from pipeline import __version__
-from pipeline.config import Config
 from pipeline.errors import GateError, NitamonoError, StageError, UsageError
 from pipeline.files import write_json
 from pipeline.job import Job, Made, Stage
 from pipeline.progress import Progress
+from pipeline.sections import Config
 from pipeline.stages import CHAIN, NAMES, publish, train
 from pipeline.store import Record, Store
 

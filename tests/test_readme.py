@@ -3,7 +3,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from pipeline.config import Config
+from pipeline.sections import Config
 from pipeline.stages import NAMES
 from pipeline.tables import ITEMS
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from pipeline.catalogue.csv_files import read_csv
 from pipeline.catalogue.files import format_of, identity, reading_options
-from pipeline.config import CatalogueSection, java_encoding
+from pipeline.encodings import java_encoding
 from pipeline.errors import InputError
+from pipeline.sections import CatalogueSection
 from pipeline.store import spark_path
 from pipeline.tables import ITEMS
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.catalogue.files import files, reading_options
-from pipeline.config import CatalogueSection, java_encoding, python_encoding
+from pipeline.encodings import java_encoding, python_encoding
 from pipeline.errors import InputError
+from pipeline.sections import CatalogueSection
 from pipeline.store import spark_path
 from pipeline.tables import ITEMS
 

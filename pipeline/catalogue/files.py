@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from pipeline.config import CatalogueSection
 from pipeline.errors import InputError, UsageError
+from pipeline.sections import CatalogueSection
 
 _ENDINGS = {
     ".parquet": "parquet",

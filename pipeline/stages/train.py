@@ -11,12 +11,12 @@ from models.fasttext.train import train as train_fasttext
 from models.s3 import S3Options, objects
 from models.shipping import local_path, ship
 from pipeline import corpus
-from pipeline.config import ModelSection
 from pipeline.errors import InputError, StageError
 from pipeline.files import read_json, write_json
 from pipeline.fingerprint import fingerprint
 from pipeline.job import Job, Made
 from pipeline.sampling import seeded_sample
+from pipeline.sections import ModelSection
 from pipeline.store import Record
 
 NAME = "train"

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from pipeline import config
-from pipeline.config import Config
 from pipeline.errors import UsageError
+from pipeline.sections import Config
 
 TWO_SECTIONS = '[store]\npath = "store"\n[catalogue]\npath = "items.csv"\n'
 

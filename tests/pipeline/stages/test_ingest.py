@@ -13,8 +13,8 @@ import pytest
 from pyspark.sql import SparkSession
 
 from pipeline import catalogue
-from pipeline.config import CatalogueSection
 from pipeline.errors import InputError, UsageError
+from pipeline.sections import CatalogueSection
 from pipeline.stages import ingest
 from pipeline.tables import digest
 from tests.conftest import WriteCsv

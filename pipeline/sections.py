@@ -1,0 +1,153 @@
+"""The config's sections: immutable, strictly typed, with their defaults and what they mean."""
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from pipeline.encodings import java_encoding
+
+
+class Section(BaseModel):
+    """A section of the config: immutable, strictly typed, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class StoreSection(Section):
+    """Where the tables, models and runs live."""
+
+    path: str = Field(min_length=1, description="folder of the store")
+
+
+class CatalogueSection(Section):
+    """The catalogue to read."""
+
+    path: str = Field(min_length=1, description="file, or folder of files of one format")
+    format: Literal["auto", "parquet", "csv", "jsonl"] = Field(
+        "auto", description="auto goes by the file's name"
+    )
+    columns: dict[str, str] = Field(
+        default_factory=dict,
+        description="nitamono's column = the catalogue's column; same names need no entry",
+    )
+    encoding: str = Field(
+        "UTF-8", description="of CSV and JSON Lines files; Shift_JIS for instance"
+    )
+    delimiter: str = Field(",", description="of CSV files", min_length=1, max_length=1)
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str) -> str:
+        java_encoding(value)
+        return value
+
+
+class TextSection(Section):
+    """How text becomes tokens."""
+
+    split_mode: Literal["A", "B", "C"] = Field(
+        "C", description="SudachiPy's units, from short (A) to long (C)"
+    )
+    word_form: Literal["surface", "dictionary", "normalized"] = Field(
+        "normalized", description="which form of a Japanese word is kept"
+    )
+    dictionary: Literal["small", "core", "full"] = Field(
+        "core",
+        description="SudachiPy's edition; small and full: pip install nitamono[dictionaries]",
+    )
+    user_dictionaries: list[str] = Field(
+        default_factory=list, description="compiled user dictionaries, in order"
+    )
+
+
+class ModelSection(Section):
+    """The embedding model: trained on the catalogue, or loaded from path."""
+
+    kind: Literal["fasttext", "onnx"] = Field(
+        "fasttext", description="fasttext, or a sentence encoder in ONNX, a directory"
+    )
+    path: str = Field(
+        "", description="a model to use, file, directory or s3:// address; empty: train fastText"
+    )
+    engine: Literal["mapped", "library"] = Field(
+        "mapped", description="of fastText: one mapped copy a host, or the library's own a process"
+    )
+    float16: bool = Field(False, description="store a mapped model in half the space")
+    ship: Literal["auto", "addfile", "archive", "s3", "path"] = Field(
+        "auto", description="how the model gets to the executors"
+    )
+    s3_endpoint: str = Field("", description="of an object store that is not AWS's")
+    s3_region: str = Field("", description="of the object store")
+    s3_profile: str = Field("", description="of boto3's shared files; credentials stay in them")
+    s3_staging: str = Field("", description="s3:// prefix for shipping large models by s3")
+    algorithm: Literal["skipgram", "cbow"] = Field(
+        "skipgram", description="how it is trained: skipgram or cbow"
+    )
+    dim: int = Field(100, ge=1, le=2000, description="length of a vector")
+    epoch: int = Field(0, ge=0, description="passes over the sample; 0: 5 to 20, by its size")
+    min_count: int = Field(2, ge=1, description="rarer words get n-grams only; lowered if too few")
+    window: int = Field(5, ge=1, description="words to each side that count as context")
+    minn: int = Field(2, ge=0, description="shortest character n-gram; 0 with maxn = 0: none")
+    maxn: int = Field(5, ge=0, le=20, description="longest character n-gram")
+    bucket: int = Field(0, ge=0, le=100_000_000, description="n-gram rows; 0: by vocabulary")
+    sample_items: int = Field(1_000_000, ge=1, description="items to train on, at most")
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="of the choice of items")
+    threads: int = Field(1, ge=1, description="more than 1 is faster, and not repeatable")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.kind == "onnx" and not self.path:
+            raise ValueError('kind = "onnx" needs path, the directory of the encoder')
+        if self.minn > self.maxn:
+            raise ValueError(f"minn is {self.minn}, above maxn, which is {self.maxn}")
+        return self
+
+
+class EmbedSection(Section):
+    """How tokens become vectors."""
+
+    method: Literal["mean"] = Field("mean", description="mean of the tokens' unit vectors")
+
+
+class IndexSection(Section):
+    """How the catalogue is cut into lists."""
+
+    exact_below: int = Field(
+        50_000, ge=0, description="catalogues with fewer vectors are searched exactly"
+    )
+    nlist: int = Field(0, ge=0, description="number of lists; 0: by the number of items")
+    sample_items: int = Field(200_000, ge=1, description="vectors to train the lists on, at most")
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="of the choice of vectors and centroids")
+
+
+class NeighborsSection(Section):
+    """The search for neighbours."""
+
+    k: int = Field(10, ge=1, le=1000, description="neighbours an item")
+    target_recall: float = Field(0.97, gt=0, le=1, description="share of true neighbours wanted")
+    nprobe: int = Field(16, ge=1, description="lists that are searched for an item")
+    recall_sample: int = Field(500, ge=1, le=10_000, description="items that recall is measured on")
+    partitions: int = Field(0, ge=0, description="Spark tasks of the join; 0: by size")
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="of the choice of those items")
+
+
+class PublishSection(Section):
+    """The gate before publishing."""
+
+    min_recall: float = Field(
+        -1.0, ge=-1, le=1, description="held back below it; -1: neighbors.target_recall"
+    )
+
+
+class Config(Section):
+    """The whole config; only [store] and [catalogue] must be given."""
+
+    store: StoreSection
+    catalogue: CatalogueSection
+    text: TextSection = TextSection()
+    model: ModelSection = ModelSection()
+    embed: EmbedSection = EmbedSection()
+    index: IndexSection = IndexSection()
+    neighbors: NeighborsSection = NeighborsSection()
+    publish: PublishSection = PublishSection()
+    spark: dict[str, str] = Field(default_factory=dict)
