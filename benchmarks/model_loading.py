@@ -100,15 +100,8 @@ def proportional_bytes() -> int:
     raise OSError("/proc/self/smaps_rollup has no Pss; this benchmark needs Linux")
 
 
-def load_native(path: str) -> object:
-    """Load by the library, which reads every page."""
-    model = fasttext.load(path)
-    model.embed([_LINE])
-    return model
-
-
-def load_mapped(path: str) -> object:
-    """Map, and be ready to embed."""
+def load(path: str) -> object:
+    """Load a model, native (the library reads every page) or mapped, until it can embed."""
     model = fasttext.load(path)
     model.embed([_LINE])
     return model
@@ -131,7 +124,7 @@ def in_worker(native: bool, path: str, _: Iterator[int]) -> Iterator[tuple[float
     before = proportional_bytes()
     context.barrier()
     start = time.perf_counter()
-    model = load_native(path) if native else load_mapped(path)
+    model = load(path)
     seconds = time.perf_counter() - start
     touched = None if native else touch_mapped(path)
     context.barrier()

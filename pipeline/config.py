@@ -9,13 +9,10 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from models.cache import FOLDER_VARIABLE, LIMIT_VARIABLE
 from pipeline.errors import UsageError
 from pipeline.sections import Config
 
 ENVIRONMENT_PREFIX = "NITAMONO_"
-# The host's cache of models is the executors' affair as much as the driver's.
-_NOT_SETTINGS = (FOLDER_VARIABLE, LIMIT_VARIABLE)
 
 
 def load(
@@ -83,10 +80,10 @@ def _from_environment(
     environment: Mapping[str, str],
 ) -> Iterable[tuple[str, list[str], Any]]:
     for name in sorted(environment):
-        if name.startswith(ENVIRONMENT_PREFIX) and name not in _NOT_SETTINGS:
+        if name.startswith(ENVIRONMENT_PREFIX):
             section, _, key = name.removeprefix(ENVIRONMENT_PREFIX).lower().partition("_")
             if section not in Config.model_fields:
-                continue  # Kubernetes, for one, sets such names for a service called nitamono
+                continue  # the models' cache has such names, and Kubernetes sets some for a service
             key = key.replace("_", ".") if section == "spark" else key
             value = _toml_value(section, [key], environment[name])
             yield f"environment variable {name}", [section, key], value

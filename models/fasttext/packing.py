@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.content import file_sha256
+from models.disk import sync
 from models.errors import ModelError
 from models.fasttext import kinds, tensors
 from models.fasttext.model import FORMAT, VERSION
@@ -71,7 +72,7 @@ def pack(
         (folder / JSON_NAME).unlink(missing_ok=True)
         beside.replace(folder / FILE_NAME)
         about_beside.replace(folder / JSON_NAME)
-        _sync(folder)
+        sync(folder)
     except OSError as error:
         raise ModelError(f"{folder}: can't be written: {error.strerror or error}") from error
     finally:
@@ -126,11 +127,3 @@ def _describe(header: Header, packed: Path, out: Path, float16: bool) -> None:
         file.write(json.dumps(described, ensure_ascii=False, indent=2) + "\n")
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
