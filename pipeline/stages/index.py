@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models import Handle, resident, shipping
+from models import Handle, shipping
 from pipeline.job import Job, Made
+from pipeline.nearest import load_centroids
 from pipeline.retrieval import quantiser
 from pipeline.retrieval.vectors import from_lists, to_bytes
 from pipeline.sampling import seeded_sample
@@ -18,54 +19,65 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 NAME = "index"
-CODE = ("pipeline.retrieval.quantiser", "pipeline.retrieval.vectors", "pipeline.tables")
-
-_SCHEMA = "item_id string, list int, probes array<int>, vector binary"
+CODE = (
+    "pipeline.retrieval.quantiser",
+    "pipeline.retrieval.vectors",
+    "pipeline.sampling",
+    "pipeline.tables",
+)
 
 
 def inputs(job: Job) -> dict[str, Any]:
-    """The embeddings, the index's settings, and how many lists are probed."""
+    """The embeddings and the index's settings."""
     return {
         "embeddings": job.record("embed").fingerprint,
         "index": job.config.index.model_dump(),
-        "nprobe": job.config.neighbors.nprobe,
     }
 
 
 def execute(job: Job, version: str) -> Made:
-    """Put every vector into a list, and name the lists that it is compared with."""
+    """Put every vector into a list: the nearest; or where all are searched, any."""
+    from pyspark.sql import functions as F
+
     section = job.config.index
     count = job.record("embed").outputs["vectors"]
     embeddings = job.read("embeddings", "embed").where("vector is not null")
     exact = count < section.exact_below
     nlist = section.nlist or quantiser.list_count(count)
     if exact or nlist == 1:
-        lists = hashed_lists(embeddings, nlist)
-        nprobe, exact = nlist, True
+        lists, exact = hashed_lists(embeddings, nlist), True
     else:
+        job.line.note = "training the quantiser"
         size = quantiser.sample_size(nlist, section.sample_items)
         centroids = quantiser.train(
             sample(embeddings, count, size, section.seed), nlist, section.seed
         )
-        nlist, nprobe = len(centroids), min(job.config.neighbors.nprobe, len(centroids))
+        job.line.note = ""
+        nlist = len(centroids)
         path = _save(job.store.quantiser_path(version), centroids)
         handle = shipping.ship(job.spark.sparkContext, Handle.of("quantiser", path))
-        lists = assigned_lists(job.spread(embeddings, count), handle, nprobe)
+        lists = assigned_lists(job.spread(embeddings, count), handle)
     rows = job.store.write(lists, "lists", version)
-    counts = {"lists": nlist, "probes": nprobe, "exact": exact}
-    return Made(tables={"lists": rows}, counts=counts, outputs={"vectors": rows, **counts})
+    written = job.store.read(job.spark, "lists", version)
+    longest = written.groupBy("list").count().agg(F.max("count")).first()
+    assert longest is not None  # noqa: S101 - an aggregate has one row
+    imbalance = (longest[0] or 0) * nlist / rows if rows else 0.0
+    return Made(
+        tables={"lists": rows},
+        counts={"lists": nlist, "exact": exact, "imbalance": round(imbalance, 2)},
+        outputs={"vectors": rows, "lists": nlist, "exact": exact},
+    )
 
 
 def hashed_lists(embeddings: "DataFrame", nlist: int) -> "DataFrame":
-    """The lists table of an exact search: lists by a hash of the id, every one of them probed."""
+    """The lists table of an exact search: lists by a hash of the vector."""
     from pyspark.sql import functions as F
 
-    number = F.pmod(F.xxhash64("item_id"), F.lit(nlist)).cast("int")
-    every = F.array(*[F.lit(i) for i in range(nlist)]).cast("array<int>")
+    number = F.pmod(F.xxhash64("vector"), F.lit(nlist)).cast("int")
     return (
         embeddings.select("item_id", "vector")
         .mapInArrow(_with_bytes, "item_id string, vector binary")
-        .select("item_id", number.alias("list"), every.alias("probes"), "vector")
+        .select("item_id", number.alias("list"), "vector")
     )
 
 
@@ -74,34 +86,29 @@ def _with_bytes(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch
 
     for batch in batches:
         if batch.num_rows:
-            halves = pa.array(to_bytes(from_lists(batch["vector"])), pa.binary())
-            yield pa.RecordBatch.from_arrays([batch["item_id"], halves], ["item_id", "vector"])
+            columns = [batch["item_id"], to_bytes(from_lists(batch["vector"]))]
+            yield pa.RecordBatch.from_arrays(columns, ["item_id", "vector"])
 
 
-def assigned_lists(embeddings: "DataFrame", centroids: Handle, nprobe: int) -> "DataFrame":
-    """The lists table by a quantiser shipped as a file: the nearest list, and those probed."""
+def assigned_lists(embeddings: "DataFrame", centroids: Handle) -> "DataFrame":
+    """The lists table by a quantiser shipped as a file."""
 
     def assign(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
         import pyarrow as pa
 
-        loaded = resident.get(centroids.sha256, lambda: np.load(shipping.local_path(centroids)))
+        loaded = load_centroids(centroids)
         for batch in batches:
             if not batch.num_rows:
                 continue
             vectors = from_lists(batch["vector"])
-            probes = quantiser.probe(vectors, loaded, nprobe)
-            offsets = np.arange(len(probes) + 1, dtype=np.int32) * probes.shape[1]
+            nearest = pa.array(quantiser.probe(vectors, loaded, 1)[:, 0])
             yield pa.RecordBatch.from_arrays(
-                [
-                    batch["item_id"],
-                    pa.array(probes[:, 0]),
-                    pa.ListArray.from_arrays(pa.array(offsets), pa.array(probes.ravel())),
-                    pa.array(to_bytes(vectors), pa.binary()),
-                ],
-                ["item_id", "list", "probes", "vector"],
+                [batch["item_id"], nearest, to_bytes(vectors)], ["item_id", "list", "vector"]
             )
 
-    return embeddings.select("item_id", "vector").mapInArrow(assign, _SCHEMA)
+    return embeddings.select("item_id", "vector").mapInArrow(
+        assign, "item_id string, list int, vector binary"
+    )
 
 
 def sample(embeddings: "DataFrame", total: int, most: int, seed: int) -> np.ndarray:

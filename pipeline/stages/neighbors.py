@@ -1,22 +1,32 @@
 """neighbors: lists -> neighbors and short_lists, and their recall."""
 
-from collections.abc import Iterator
-from dataclasses import asdict
+import math
+import shutil
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from models import Handle, shipping
+from pipeline import nearest
 from pipeline.job import Job, Made
-from pipeline.retrieval import join, recall
-from pipeline.retrieval.vectors import from_bytes
+from pipeline.retrieval import groups, quantiser, recall
+from pipeline.retrieval.vectors import Float32, from_bytes
 from pipeline.sampling import seeded_sample
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from pyspark.sql import DataFrame
 
 NAME = "neighbors"
 CODE = (
+    "pipeline.nearest",
+    "pipeline.retrieval.groups",
     "pipeline.retrieval.join",
+    "pipeline.retrieval.merge",
+    "pipeline.retrieval.quantiser",
+    "pipeline.retrieval.ranking",
     "pipeline.retrieval.recall",
+    "pipeline.retrieval.route",
     "pipeline.retrieval.search",
     "pipeline.retrieval.vectors",
     "pipeline.sampling",
@@ -29,38 +39,235 @@ NO_VECTOR = "no_vector"
 FEW_ITEMS = "few_items"
 FEW_IN_LISTS = "few_in_lists"
 
+# Where the finished table misses the target, so many more lists are probed, so often.
+MORE_PROBES = 1.5
+ATTEMPTS = 3
+
 
 def inputs(job: Job) -> dict[str, Any]:
     """The lists and the settings that change neighbours or their recall."""
     section = job.config.neighbors
+    last = job.store.latest("items") if section.mode == "new" and not section.where else None
     return {
         "lists": job.record("index").fingerprint,
-        "k": section.k,
-        "recall_sample": section.recall_sample,
-        "seed": section.seed,
+        "items": job.record("ingest").fingerprint if section.where else None,
+        "settings": section.model_dump(exclude={"worker_mb", "partitions"}),
+        "last": last and last["version"],
     }
+
+
+@dataclass
+class Night:
+    """What the stage works with.
+
+    Attributes:
+        lists: item_id, list, vector, and in a run of some items only `query`.
+        queries: how many items want neighbours.
+        centroids: the quantiser's file; None where every list is searched.
+        counts: of what the tasks did.
+    """
+
+    job: Job
+    lists: "DataFrame"
+    queries: int
+    centroids: Handle | None
+    counts: nearest.Counts
+
+    @property
+    def nlist(self) -> int:
+        """How many lists there are."""
+        return int(self.job.record("index").outputs["lists"])
+
+    @property
+    def cores(self) -> int:
+        """How many tasks run at once."""
+        return int(self.job.spark.sparkContext.defaultParallelism)
 
 
 def execute(job: Job, version: str) -> Made:
     """Find the neighbours, list the items that are short of them, and measure recall."""
+    night = _night(job)
+    plan = _plan(night)
+    nprobe = _probes(night)
+    rows, measured, nprobe = _find(night, plan, nprobe, version)
+    return _made(night, version, rows, measured, {"probes": nprobe, "groups": plan.groups})
+
+
+def _night(job: Job) -> Night:
+    index = job.record("index")
+    lists = job.read("lists", "index")
+    queries = index.outputs["vectors"]
+    chosen = asking(job)
+    if chosen is not None:
+        from pyspark.sql import functions as F
+
+        marked = chosen.select("item_id", F.lit(True).alias("query"))
+        lists = lists.join(marked, "item_id", how="left").withColumn(
+            "query", F.coalesce("query", F.lit(False))
+        )
+        queries = lists.where("query").count()
+    centroids = None
+    if not index.outputs["exact"]:
+        path = job.store.quantiser_path(index.fingerprint)
+        centroids = shipping.ship(job.spark.sparkContext, Handle.of("quantiser", path))
+    return Night(job, lists, queries, centroids, nearest.Counts(job.spark.sparkContext))
+
+
+def asking(job: Job) -> "DataFrame | None":
+    """The items that neighbours are wanted for; None for all.
+
+    Those that match the setting `where`; or the new ones: those that the catalogue of the
+    published version lacks.
+    """
+    section = job.config.neighbors
+    if section.where:
+        return job.read("items", "ingest").where(section.where)
+    last = job.store.latest("items") if section.mode == "new" else None
+    if last is None:
+        return None
+    items = job.read("items", "ingest")
+    known = job.store.read(job.spark, "items", last["version"]).select("item_id")
+    return items.join(known, "item_id", how="left_anti")
+
+
+def _plan(night: Night) -> groups.Plan:
+    # One row a list: a two-thousandth of the items or less.
+    rows = night.lists.groupBy("list").count().collect()
+    sizes = np.zeros(night.nlist, dtype=np.int64)
+    for row in rows:
+        sizes[row["list"]] = row["count"]
+    first = night.lists.select("vector").first()
+    dim = len(first["vector"]) // 2 if first else 1
+    centroids = None if night.centroids is None else np.load(night.centroids.path)
+    most = groups.most_items(night.job.config.neighbors.worker_mb, dim)
+    return groups.plan(sizes, centroids, night.cores, most)
+
+
+def _probes(night: Night) -> int:
+    """How many lists are searched for a query: as set, or as a pilot sample needs."""
+    section = night.job.config.neighbors
+    if night.centroids is None:
+        return night.nlist
+    if section.nprobe:
+        return min(section.nprobe, night.nlist)
+    night.job.line.note = "choosing probes by a pilot sample"
+    sample = Sample.take(night, section.seed + 1)
+    nprobe = recall.probes_for(sample.depths(night), night.nlist, section.target_recall)
+    night.job.line.note = ""
+    return nprobe
+
+
+def _find(
+    night: Night, plan: groups.Plan, nprobe: int, version: str
+) -> tuple[int, recall.Recall, int]:
+    """Write the neighbors table, and again with more probes where its recall is too low."""
+    job, section = night.job, night.job.config.neighbors
+    sample = Sample.take(night, section.seed)
+    partitions = section.partitions or plan.groups
+    first, earlier = 0, None
+    for attempt in range(1, ATTEMPTS + 1):
+        probes = nearest.Probes(night.centroids, night.nlist, first, nprobe)
+        found = nearest.search(night.lists, probes, plan, section.k, partitions, night.counts)
+        if earlier is not None:
+            found = found.unionByName(nearest.as_found(job.store.read(job.spark, *earlier)))
+        table = nearest.merged(found, section.k, night.queries, night.cores)
+        with nearest.shown(job.line, night.counts, plan.groups * attempt):
+            rows = job.store.write(table, "neighbors", version)
+        if earlier is not None:
+            shutil.rmtree(job.store.table_path(*earlier))
+        job.line.note = "measuring recall"
+        measured = sample.recall_of(job.store.read(job.spark, "neighbors", version), section.k)
+        job.line.note = ""
+        met = measured.value >= section.target_recall or not measured.queries
+        if met or section.nprobe or nprobe == night.nlist or attempt == ATTEMPTS:
+            break
+        earlier = ("neighbors", f"{version}-{nprobe}")
+        job.store.table_path("neighbors", version).rename(job.store.table_path(*earlier))
+        first, nprobe = nprobe, min(math.ceil(nprobe * MORE_PROBES), night.nlist)
+    return rows, measured, nprobe
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Some of the queries, and their true neighbours.
+
+    Attributes:
+        ids: n ids.
+        vectors: float32[n, dim].
+        truth: the neighbors table of these queries by exact search.
+    """
+
+    ids: list[str]
+    vectors: Float32
+    truth: "DataFrame"
+
+    @classmethod
+    def take(cls, night: Night, seed: int) -> "Sample":
+        """A seeded sample; its size does not grow with the catalogue."""
+        section = night.job.config.neighbors
+        lists = night.lists.where("query") if "query" in night.lists.columns else night.lists
+        some = seeded_sample(
+            lists.select("item_id", "vector"), night.queries, section.recall_sample, seed
+        ).toArrow()
+        ids, vectors = some["item_id"].to_pylist(), from_bytes(some["vector"])
+        same: list[str | None] = [None] * len(ids)
+        truth = nearest.exact(night.lists, ids, vectors, same, section.k)
+        return cls(ids, vectors, truth)
+
+    def depths(self, night: Night) -> "list[np.ndarray[Any, np.dtype[np.int64]]]":
+        """For each query, which of its nearest lists each of its true neighbours is in."""
+        from pyspark.sql import functions as F
+
+        pairs = self.truth.select(
+            F.col("item_id").alias("asked"), F.explode("neighbors.similar_id").alias("item_id")
+        )
+        lists = night.lists.select("item_id", "list")
+        of_query: dict[str, list[int]] = {}
+        for row in pairs.join(lists, "item_id").select("asked", "list").collect():
+            of_query.setdefault(row["asked"], []).append(row["list"])
+        assert night.centroids is not None  # noqa: S101 - else every list is searched
+        places = quantiser.places(self.vectors, np.load(night.centroids.path))
+        return [
+            places[row, of_query.get(item, [])].astype(np.int64)
+            for row, item in enumerate(self.ids)
+        ]
+
+    def recall_of(self, neighbors: "DataFrame", k: int) -> recall.Recall:
+        """Recall of a neighbors table on this sample."""
+        from pyspark.sql import functions as F
+
+        mine = neighbors.where(F.col("item_id").isin(self.ids))
+        found, exact = (
+            {
+                row["item_id"]: row["scores"]
+                for row in frame.selectExpr("item_id", "neighbors.score as scores").collect()
+            }
+            for frame in (mine, self.truth)
+        )
+        return recall.measure(
+            [found.get(item, []) for item in self.ids],
+            [exact.get(item, []) for item in self.ids],
+            k,
+        )
+
+
+def _made(
+    night: Night, version: str, rows: int, measured: recall.Recall, counts: dict[str, Any]
+) -> Made:
     from pyspark.sql import functions as F
 
-    section = job.config.neighbors
-    index = job.record("index").outputs
-    lists = job.read("lists", "index")
-    parallel = job.spark.sparkContext.defaultParallelism
-    partitions = section.partitions or max(parallel, min(index["lists"], 8 * parallel))
-    rows = job.store.write(search(lists, section.k, partitions), "neighbors", version)
+    job, section = night.job, night.job.config.neighbors
+    vectors = job.record("index").outputs["vectors"]
     neighbors = job.store.read(job.spark, "neighbors", version)
     embeddings = job.read("embeddings", "embed")
-    short = short_lists(embeddings, neighbors, section.k, index["vectors"])
+    chosen = asking(job)
+    if chosen is not None:
+        embeddings = embeddings.join(chosen.select("item_id"), "item_id", how="left_semi")
+    short = short_lists(embeddings, neighbors, section.k, vectors)
     short_rows = job.store.write(short, "short_lists", version)
     pairs = neighbors.agg(F.coalesce(F.sum(F.size("neighbors")), F.lit(0))).first()
     reasons = job.store.read(job.spark, "short_lists", version).groupBy("reason").count().collect()
     assert pairs is not None  # noqa: S101 - an aggregate has one row
-    job.line.note = "measuring recall"
-    measured = measure(job, lists, neighbors)
-    job.line.note = ""
     return Made(
         tables={"neighbors": rows, "short_lists": short_rows},
         counts={
@@ -68,50 +275,11 @@ def execute(job: Job, version: str) -> Made:
             "pairs": int(pairs[0]),
             "short_lists": short_rows,
             "short_list_reasons": {row["reason"]: row["count"] for row in sorted(reasons)},
+            **counts,
+            **night.counts.of_run(night.queries, vectors),
         },
         outputs={"recall": asdict(measured), "pairs": int(pairs[0])},
     )
-
-
-def search(lists: "DataFrame", k: int, partitions: int) -> "DataFrame":
-    """The neighbors table of a lists table.
-
-    A row travels once as an item and once for each list that it probes; a task takes whole lists
-    and holds one at a time.
-    """
-    from pyspark.sql import functions as F
-
-    items = lists.select("list", F.lit(join.ITEM).alias("role"), "item_id", "vector")
-    queries = lists.select(
-        F.explode("probes").alias("list"), F.lit(join.QUERY).alias("role"), "item_id", "vector"
-    )
-    found = (
-        items.unionByName(queries)
-        .repartition(partitions, "list")
-        .sortWithinPartitions("list", "role")
-        .mapInArrow(_join(k), join.RESULT_DDL)
-    )
-    return best(found, k)
-
-
-def _join(k: int) -> "Any":  # noqa: ANN401 - a function of Arrow batches
-    def run(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-        return join.join(batches, k)
-
-    return run
-
-
-def best(found: "DataFrame", k: int) -> "DataFrame":
-    """The k best candidates of each query over all its lists, as the neighbors table."""
-    from pyspark.sql import functions as F
-
-    merged = found.groupBy("item_id").agg(F.flatten(F.collect_list("candidates")).alias("c"))
-    ranked = F.slice(F.sort_array("c"), 1, k)
-    as_neighbors = F.transform(
-        ranked,
-        lambda c: F.struct(c["similar_id"].alias("similar_id"), (-c["key"]).alias("score")),
-    )
-    return merged.select("item_id", as_neighbors.alias("neighbors")).where(F.size("neighbors") > 0)
 
 
 def short_lists(
@@ -132,33 +300,4 @@ def short_lists(
         embeddings.join(sizes, "item_id", how="left")
         .where(had < k)
         .select("item_id", had.alias("neighbors"), reason.alias("reason"))
-    )
-
-
-def measure(job: Job, lists: "DataFrame", neighbors: "DataFrame") -> recall.Recall:
-    """Recall of the neighbors table against exact search, on a seeded sample of its items."""
-    from pyspark.sql import functions as F
-
-    section = job.config.neighbors
-    total = job.record("index").outputs["vectors"]
-    # A number of queries that does not grow with the catalogue.
-    chosen = seeded_sample(
-        lists.select("item_id", "vector"), total, section.recall_sample, section.seed
-    ).toArrow()
-    ids, vectors, k = chosen["item_id"].to_pylist(), from_bytes(chosen["vector"]), section.k
-
-    def scan(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-        return recall.exact_search(batches, ids, vectors, k)
-
-    exact = best(lists.select("item_id", "vector").mapInArrow(scan, join.RESULT_DDL), k)
-    mine = neighbors.where(F.col("item_id").isin(ids))
-    scores = [
-        {
-            row["item_id"]: row["scores"]
-            for row in frame.selectExpr("item_id", "neighbors.score as scores").collect()
-        }
-        for frame in (mine, exact)
-    ]
-    return recall.measure(
-        [scores[0].get(item, []) for item in ids], [scores[1].get(item, []) for item in ids], k
     )
