@@ -12,8 +12,9 @@ UInt64 = npt.NDArray[np.uint64]
 def descending(scores: Float32) -> UInt64:
     """Integers of 32 bits that ascend as the scores descend."""
     bits = (scores + np.float32(0)).view(np.uint32)  # -0.0 becomes 0.0
-    ascending = np.where(bits >> 31 == 1, ~bits, bits | np.uint32(1 << 31))
-    return (~ascending).astype(np.uint64)
+    ascending = np.where(bits >> 31 == 1, ~bits, bits | np.uint32(1 << 31)).astype(np.uint64)
+    inverted: UInt64 = np.subtract(np.uint64(0xFFFFFFFF), ascending)
+    return inverted
 
 
 def keys(rows: Int64, scores: Float32, places: Int64) -> UInt64:
