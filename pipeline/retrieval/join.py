@@ -17,6 +17,9 @@ CANDIDATE = pa.struct([("key", pa.float32()), ("similar_id", pa.string())])
 RESULT = pa.schema([("item_id", pa.string()), ("candidates", pa.list_(CANDIDATE))])
 RESULT_DDL = "item_id string, candidates array<struct<key:float,similar_id:string>>"
 
+# Blocks of queries that are collected before they are searched.
+_BLOCKS = 3
+
 # Called with a group's distances when the group is done.
 Done = Callable[[int], None]
 
@@ -46,7 +49,7 @@ def join(batches: Iterator[pa.RecordBatch], k: int, done: Done) -> Iterator[pa.R
             if held is None:
                 held, items = _Held(items, k), []
             waiting.append(part)
-            if sum(p.num_rows for p in waiting) >= QUERY_BLOCK:
+            if sum(p.num_rows for p in waiting) >= _BLOCKS * QUERY_BLOCK:
                 yield held.search(pa.Table.from_batches(waiting))
                 waiting = []
         if held is not None:

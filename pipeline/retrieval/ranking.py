@@ -12,18 +12,16 @@ UInt64 = npt.NDArray[np.uint64]
 def descending(scores: Float32) -> UInt64:
     """Integers of 32 bits that ascend as the scores descend."""
     bits = (scores + np.float32(0)).view(np.uint32)  # -0.0 becomes 0.0
-    ascending = np.where(bits >> 31 == 1, ~bits, bits | np.uint32(1 << 31)).astype(np.uint64)
-    inverted: UInt64 = np.subtract(np.uint64(0xFFFFFFFF), ascending)
-    return inverted
+    ascending = np.where(bits >> 31 == 1, ~bits, bits | np.uint32(1 << 31))
+    return np.subtract(np.uint64(0xFFFFFFFF), ascending, dtype=np.uint64)
 
 
 def keys(rows: Int64, scores: Float32, places: Int64) -> UInt64:
     """Keys that ascend by row (12 bits), then by descending score, then by place (20 bits)."""
-    return (
-        rows.astype(np.uint64) << np.uint64(52)
-        | descending(scores) << np.uint64(20)
-        | places.astype(np.uint64)
-    )
+    packed = rows.astype(np.uint64) << np.uint64(52)
+    packed |= descending(scores) << np.uint64(20)
+    packed |= places.astype(np.uint64)
+    return packed
 
 
 def ranks(rows: npt.NDArray[np.integer]) -> Int64:

@@ -13,6 +13,8 @@ from pipeline.retrieval.vectors import Float32, cosines, halves, squares, unit
 # A sort key holds a query's number in its block, its score and an item's place: 12 + 32 + 20 bits.
 QUERY_BLOCK = 1 << 12
 MOST_ITEMS = 1 << 20
+# Scores that are computed at a time: 8 MB, in memory that is used again and again.
+_PRODUCT = 1 << 21
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,9 @@ class Group:
                 numbers.tolist(), starts.tolist(), ends.tolist(), strict=True
             )
         }
+        longest = max((place.stop - place.start for place in self._lists.values()), default=0)
+        self._product = np.empty(max(_PRODUCT, longest), dtype=np.float32)
+        self._reached = np.empty(self._product.size, dtype=bool)
         self._margin = np.float32((self._vectors.shape[1] + 8) * 2.0**-22)
         self.distances = 0
 
@@ -134,11 +139,10 @@ class Group:
         total = len(queries.ids)
         if floor is None:
             floor = np.full(total, -np.inf, dtype=np.float32)
+        size = -(-total // max(-(-total // QUERY_BLOCK), 1))  # blocks of about one size
         blocks = [
-            self._search_block(
-                queries.block(i, min(i + QUERY_BLOCK, total)), floor[i : i + QUERY_BLOCK]
-            )
-            for i in range(0, total, QUERY_BLOCK)
+            self._search_block(queries.block(i, min(i + size, total)), floor[i : i + size])
+            for i in range(0, total, max(size, 1))
         ]
         return Candidates(
             counts=np.concatenate([np.empty(0, np.int64), *(b.counts for b in blocks)]),
@@ -180,15 +184,10 @@ class Group:
                 place = self._lists.get(number)
                 if place is None:
                     continue
-                product = directions[mine] @ self._unit[place].T
-                self.distances += product.size
-                unknown = least[mine] == -np.inf
-                if product.shape[1] > self._wanted and unknown.any():
-                    some = product if unknown.all() else product[unknown]
-                    least[mine[unknown]] = _best(some, self._wanted) - self._margin
-                flat = np.flatnonzero(product >= least[mine][:, None])
-                near, column = np.divmod(flat, product.shape[1])
-                found.append((mine[near], column + place.start, product.ravel()[flat]))
+                rows_at_once = max(1, self._product.size // (place.stop - place.start))
+                for i in range(0, len(mine), rows_at_once):
+                    some = mine[i : i + rows_at_once]
+                    found.append(self._above(directions[some], some, place, least))
         if not found:
             return np.empty(0, np.int64), np.empty(0, np.int64)
         rows, items, scores = (np.concatenate(parts) for parts in zip(*found, strict=True))
@@ -198,6 +197,24 @@ class Group:
         least[rows[last]] = scores[last] - self._margin
         kept = scores >= least[rows]
         return rows[kept], items[kept]
+
+    def _above(
+        self, directions: Float32, rows: Int64, place: slice, least: Float32
+    ) -> tuple[Int64, Int64, Float32]:
+        """Rows, classes and scores of one list that reach `least`, which is raised where unset."""
+        count = place.stop - place.start
+        product = self._product[: len(rows) * count].reshape(len(rows), count)
+        np.matmul(directions, self._unit[place].T, out=product)
+        self.distances += product.size
+        unknown = least[rows] == -np.inf
+        if count > self._wanted and unknown.any():
+            some = product if unknown.all() else product[unknown]
+            least[rows[unknown]] = _best(some, self._wanted) - self._margin
+        reached = self._reached[: product.size].reshape(product.shape)
+        np.greater_equal(product, least[rows][:, None], out=reached)
+        flat = np.flatnonzero(reached)
+        near, column = np.divmod(flat, count)
+        return rows[near], column + place.start, product.ravel()[flat]
 
     def _with_members(
         self, rows: Int64, found: Int64, scores: Float32

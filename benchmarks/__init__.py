@@ -1,0 +1,1 @@
+"""Measurements: `python benchmarks/NAME.py --json` ends with one JSON object."""
