@@ -7,9 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.retrieval.queries import Candidates, Queries
 from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.route import HASH_BITS, QUERY
-from pipeline.retrieval.search import QUERY_BLOCK, Candidates, Group, Queries, classes
+from pipeline.retrieval.search import QUERY_BLOCK, Group, classes
 from pipeline.retrieval.vectors import binary_values, from_bytes
 
 # `key` is the cosine, negated: sorted ascending, the best come first and ties go by id.

@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.retrieval.join import result_batch
+from pipeline.retrieval.queries import Queries
 from pipeline.retrieval.ranking import Int64
-from pipeline.retrieval.search import Group, Queries
+from pipeline.retrieval.search import Group
 from pipeline.retrieval.vectors import Float32
 
 _BLOCK_ROWS = 20_000

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 NAME = "index"
 CODE = (
     "pipeline.retrieval.quantiser",
+    "pipeline.retrieval.ranking",
     "pipeline.retrieval.vectors",
     "pipeline.sampling",
     "pipeline.tables",

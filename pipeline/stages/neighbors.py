@@ -10,9 +10,8 @@ import numpy as np
 from models import Handle, shipping
 from pipeline import nearest
 from pipeline.job import Job, Made
-from pipeline.retrieval import groups, quantiser, recall
-from pipeline.retrieval.vectors import Float32, from_bytes
-from pipeline.sampling import seeded_sample
+from pipeline.retrieval import groups, recall
+from pipeline.truth import Sample
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -24,6 +23,7 @@ CODE = (
     "pipeline.retrieval.join",
     "pipeline.retrieval.merge",
     "pipeline.retrieval.quantiser",
+    "pipeline.retrieval.queries",
     "pipeline.retrieval.ranking",
     "pipeline.retrieval.recall",
     "pipeline.retrieval.route",
@@ -31,6 +31,7 @@ CODE = (
     "pipeline.retrieval.vectors",
     "pipeline.sampling",
     "pipeline.tables",
+    "pipeline.truth",
 )
 
 # Why an item has fewer neighbours than were asked for.
@@ -82,6 +83,11 @@ class Night:
     def cores(self) -> int:
         """How many tasks run at once."""
         return int(self.job.spark.sparkContext.defaultParallelism)
+
+    def sample(self, seed: int) -> Sample:
+        """Some of the queries, with their true neighbours."""
+        section = self.job.config.neighbors
+        return Sample.take(self.lists, self.queries, section.recall_sample, section.k, seed)
 
 
 def execute(job: Job, version: str) -> Made:
@@ -151,8 +157,8 @@ def _probes(night: Night) -> int:
     if section.nprobe:
         return min(section.nprobe, night.nlist)
     night.job.line.note = "choosing probes by a pilot sample"
-    sample = Sample.take(night, section.seed + 1)
-    nprobe = recall.probes_for(sample.depths(night), night.nlist, section.target_recall)
+    depths = night.sample(section.seed + 1).depths(night.lists, np.load(night.centroids.path))
+    nprobe = recall.probes_for(depths, night.nlist, section.target_recall)
     night.job.line.note = ""
     return nprobe
 
@@ -162,7 +168,7 @@ def _find(
 ) -> tuple[int, recall.Recall, int]:
     """Write the neighbors table, and again with more probes where its recall is too low."""
     job, section = night.job, night.job.config.neighbors
-    sample = Sample.take(night, section.seed)
+    sample = night.sample(section.seed)
     partitions = section.partitions or plan.groups
     first, earlier = 0, None
     for attempt in range(1, ATTEMPTS + 1):
@@ -185,70 +191,6 @@ def _find(
         job.store.table_path("neighbors", version).rename(job.store.table_path(*earlier))
         first, nprobe = nprobe, min(math.ceil(nprobe * MORE_PROBES), night.nlist)
     return rows, measured, nprobe
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Some of the queries, and their true neighbours.
-
-    Attributes:
-        ids: n ids.
-        vectors: float32[n, dim].
-        truth: the neighbors table of these queries by exact search.
-    """
-
-    ids: list[str]
-    vectors: Float32
-    truth: "DataFrame"
-
-    @classmethod
-    def take(cls, night: Night, seed: int) -> "Sample":
-        """A seeded sample; its size does not grow with the catalogue."""
-        section = night.job.config.neighbors
-        lists = night.lists.where("query") if "query" in night.lists.columns else night.lists
-        some = seeded_sample(
-            lists.select("item_id", "vector"), night.queries, section.recall_sample, seed
-        ).toArrow()
-        ids, vectors = some["item_id"].to_pylist(), from_bytes(some["vector"])
-        same: list[str | None] = [None] * len(ids)
-        truth = nearest.exact(night.lists, ids, vectors, same, section.k)
-        return cls(ids, vectors, truth)
-
-    def depths(self, night: Night) -> "list[np.ndarray[Any, np.dtype[np.int64]]]":
-        """For each query, which of its nearest lists each of its true neighbours is in."""
-        from pyspark.sql import functions as F
-
-        pairs = self.truth.select(
-            F.col("item_id").alias("asked"), F.explode("neighbors.similar_id").alias("item_id")
-        )
-        lists = night.lists.select("item_id", "list")
-        of_query: dict[str, list[int]] = {}
-        for row in pairs.join(lists, "item_id").select("asked", "list").collect():
-            of_query.setdefault(row["asked"], []).append(row["list"])
-        assert night.centroids is not None  # noqa: S101 - else every list is searched
-        places = quantiser.places(self.vectors, np.load(night.centroids.path))
-        return [
-            places[row, of_query.get(item, [])].astype(np.int64)
-            for row, item in enumerate(self.ids)
-        ]
-
-    def recall_of(self, neighbors: "DataFrame", k: int) -> recall.Recall:
-        """Recall of a neighbors table on this sample."""
-        from pyspark.sql import functions as F
-
-        mine = neighbors.where(F.col("item_id").isin(self.ids))
-        found, exact = (
-            {
-                row["item_id"]: row["scores"]
-                for row in frame.selectExpr("item_id", "neighbors.score as scores").collect()
-            }
-            for frame in (mine, self.truth)
-        )
-        return recall.measure(
-            [found.get(item, []) for item in self.ids],
-            [exact.get(item, []) for item in self.ids],
-            k,
-        )
 
 
 def _made(

@@ -4,7 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.retrieval.search import MOST_ITEMS, Group, Queries
+from pipeline.retrieval.queries import Queries
+from pipeline.retrieval.search import MOST_ITEMS, Group
 from pipeline.retrieval.vectors import to_bytes
 from tests.pipeline.retrieval import oracle
 
