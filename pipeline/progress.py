@@ -3,7 +3,7 @@
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _LIVE_SECONDS = 0.2
 _PLAIN_SECONDS = 30.0
+_WATCH_SECONDS = 0.5
 
 
 class Progress:
@@ -94,6 +95,25 @@ class StageLine:
         if self.note:
             parts.append(self.note)
         return "  ".join([*parts, f"{self.seconds:.1f} s"])
+
+
+@contextmanager
+def watched(line: StageLine, note: Callable[[], str]) -> Iterator[None]:
+    """While something runs, its line says what `note` gives, asked twice a second."""
+    stop = threading.Event()
+
+    def watch() -> None:
+        while not stop.wait(_WATCH_SECONDS):
+            line.note = note()
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        watcher.join()
+        line.note = ""
 
 
 def _tasks_and_rows(context: "SparkContext", group: str) -> tuple[tuple[int, int], int]:

@@ -116,7 +116,9 @@ class IndexSection(Section):
         50_000, ge=0, description="catalogues with fewer vectors are searched exactly"
     )
     nlist: int = Field(0, ge=0, description="number of lists; 0: by the number of items")
-    sample_items: int = Field(200_000, ge=1, description="vectors to train the lists on, at most")
+    sample_items: int = Field(
+        1_200_000, ge=1, description="vectors to train the lists on, at most; 16 a list at least"
+    )
     seed: int = Field(0, ge=0, le=2**31 - 1, description="of the choice of vectors and centroids")
 
 
@@ -125,9 +127,16 @@ class NeighborsSection(Section):
 
     k: int = Field(10, ge=1, le=1000, description="neighbours an item")
     target_recall: float = Field(0.97, gt=0, le=1, description="share of true neighbours wanted")
-    nprobe: int = Field(16, ge=1, description="lists that are searched for an item")
+    nprobe: int = Field(0, ge=0, description="lists searched for an item; 0: by target_recall")
     recall_sample: int = Field(500, ge=1, le=10_000, description="items that recall is measured on")
-    partitions: int = Field(0, ge=0, description="Spark tasks of the join; 0: by size")
+    mode: Literal["all", "new"] = Field(
+        "all", description="new: only for items that the last published catalogue lacks"
+    )
+    where: str = Field(
+        "", description="only for items that match, in SQL; with mode new: instead of new items"
+    )
+    worker_mb: int = Field(1500, ge=500, description="memory that a Python worker may use, in MB")
+    partitions: int = Field(0, ge=0, description="Spark tasks of the join; 0: one a group of lists")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="of the choice of those items")
 
 

@@ -38,6 +38,13 @@ def settings(given: dict[str, str]) -> dict[str, str]:
         "spark.executorEnv.OMP_NUM_THREADS": "1",
         "spark.executorEnv.OPENBLAS_NUM_THREADS": "1",
         "spark.executorEnv.MKL_NUM_THREADS": "1",
+        # Memory that a Python worker frees is kept for its next block: to ask the system for pages
+        # again, and have them cleared, costs more than the block's arithmetic does.
+        "spark.executorEnv.ARROW_DEFAULT_MEMORY_POOL": "system",
+        "spark.executorEnv.MALLOC_MMAP_THRESHOLD_": str(1 << 30),
+        "spark.executorEnv.MALLOC_TRIM_THRESHOLD_": str((1 << 31) - 1),
+        # Vectors in float16 do not get smaller.
+        "spark.shuffle.compress": "false",
         "spark.log.level": "WARN",
     }
     for name in (FOLDER_VARIABLE, LIMIT_VARIABLE):

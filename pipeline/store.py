@@ -145,6 +145,11 @@ class Store:
             indent=None,
         )
 
+    def rename(self, table: str, version: str, final: str) -> None:
+        """Give a finished version of a table another name; where that is there already it stays."""
+        _rename_unless_there(self.table_path(table, version), self.table_path(table, final))
+        self.discard(table, version)
+
     def discard(self, table: str, version: str) -> None:
         """Remove one version of a table that turned out wrong."""
         shutil.rmtree(self.table_path(table, version), ignore_errors=True)

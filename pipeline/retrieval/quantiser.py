@@ -5,15 +5,18 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.retrieval.vectors import Float32, pair_cosines, unit
+from pipeline.retrieval.ranking import Int64, by_rank, lower_bound, ranks
+from pipeline.retrieval.vectors import Float32, squares, unit
 
-# The mean size of a list that the number of lists aims at.
-MEAN_LIST = 2_000
-_POINTS_A_CENTROID = 256
-_LEAST_POINTS_A_CENTROID = 32
-_ITERATIONS = 15
-# Scores held at once while probing: 64 MB, whatever the number of lists.
-_BLOCK_SCORES = 1 << 24
+# The mean size of a list that the number of lists aims at: assigning an item costs as many
+# products as there are lists, so that large catalogues have longer ones.
+_MEAN_LIST = (1_000, 4_000)
+_POINTS_A_CENTROID = 100
+_LEAST_POINTS_A_CENTROID = 16
+_ITERATIONS = 10
+# Scores held at once: 16 MB, whatever the number of lists.
+_BLOCK_SCORES = 1 << 22
+_PAIR_BLOCK = 256
 
 
 def list_count(items: int, sample: int) -> int:
@@ -21,9 +24,10 @@ def list_count(items: int, sample: int) -> int:
 
     Args:
         items: vectors in the catalogue.
-        sample: vectors to train on, at most: a centroid needs some tens of them.
+        sample: vectors to train on, at most: a centroid needs some of them.
     """
-    return max(1, min(math.ceil(items / MEAN_LIST), sample // _LEAST_POINTS_A_CENTROID))
+    mean = min(max(math.sqrt(items), _MEAN_LIST[0]), _MEAN_LIST[1])
+    return max(1, min(math.ceil(items / mean), sample // _LEAST_POINTS_A_CENTROID))
 
 
 def sample_size(nlist: int, most: int) -> int:
@@ -32,7 +36,9 @@ def sample_size(nlist: int, most: int) -> int:
 
 
 def train(sample: Float32, nlist: int, seed: int) -> Float32:
-    """Spherical k-means.
+    """Spherical k-means (Dhillon and Modha 2001, Machine Learning 42:143).
+
+    A centroid that loses all its points is put beside that of the most points.
 
     Args:
         sample: float32[n, dim]; the same rows in the same order give the same centroids.
@@ -42,20 +48,33 @@ def train(sample: Float32, nlist: int, seed: int) -> Float32:
     Returns:
         float32[nlist, dim], unit length.
     """
-    import faiss
-
     points = unit(sample)
-    kmeans = faiss.Kmeans(
-        points.shape[1],
-        min(nlist, len(points)),
-        niter=_ITERATIONS,
-        seed=seed,
-        spherical=True,
-        min_points_per_centroid=1,
-        max_points_per_centroid=_POINTS_A_CENTROID,
+    nlist = min(nlist, len(points))
+    rng = np.random.default_rng(seed)
+    centroids = points[np.sort(rng.choice(len(points), nlist, replace=False))]
+    for _ in range(_ITERATIONS):
+        nearest = _nearest(points, centroids)
+        order = np.argsort(nearest, kind="stable")
+        counts = np.bincount(nearest, minlength=nlist)
+        full = np.flatnonzero(counts)
+        starts = (np.cumsum(counts) - counts)[full]
+        centroids[full] = np.add.reduceat(points[order], starts, axis=0)
+        by_size = np.argsort(-counts, kind="stable")
+        for empty, large in zip(np.flatnonzero(counts == 0), by_size, strict=False):
+            noise = rng.standard_normal((1, points.shape[1]), dtype=np.float32)
+            centroids[empty] = (unit(centroids[[large]]) + np.float32(0.01) * noise)[0]
+        centroids = unit(centroids)
+    return centroids
+
+
+def _nearest(points: Float32, centroids: Float32) -> Int64:
+    block = max(1, _BLOCK_SCORES // len(centroids))
+    return np.concatenate(
+        [
+            np.argmax(points[i : i + block] @ centroids.T, axis=1)
+            for i in range(0, len(points), block)
+        ]
     )
-    kmeans.train(points)
-    return unit(np.asarray(kmeans.centroids, dtype=np.float32))
 
 
 def probe(vectors: Float32, centroids: Float32, nprobe: int) -> npt.NDArray[np.int32]:
@@ -71,19 +90,52 @@ def probe(vectors: Float32, centroids: Float32, nprobe: int) -> npt.NDArray[np.i
     """
     nprobe = min(nprobe, len(centroids))
     block = max(1, _BLOCK_SCORES // len(centroids))
-    parts = [
-        _probe(vectors[start : start + block], centroids, nprobe)
-        for start in range(0, len(vectors), block)
+    blocks = [
+        _probe_block(vectors[i : i + block], centroids, nprobe)
+        for i in range(0, len(vectors), block)
     ]
-    return np.concatenate([np.empty((0, nprobe), np.int32), *parts])
+    return np.concatenate([np.empty((0, nprobe), np.int32), *blocks])
 
 
-def _probe(vectors: Float32, centroids: Float32, nprobe: int) -> npt.NDArray[np.int32]:
+def places(vectors: Float32, centroids: Float32) -> npt.NDArray[np.int32]:
+    """Which of a vector's nearest lists each list is: int32[n, nlist], 0 for the nearest."""
+    order = np.argsort(-(unit(vectors) @ centroids.T), axis=1, kind="stable")
+    found = np.empty(order.shape, dtype=np.int32)
+    np.put_along_axis(found, order, np.arange(len(centroids), dtype=np.int32)[None], axis=1)
+    return found
+
+
+def _probe_block(vectors: Float32, centroids: Float32, nprobe: int) -> npt.NDArray[np.int32]:
     scores = unit(vectors) @ centroids.T
-    # The product's last bits vary with its shape: two more than wanted are scored again.
-    some = min(nprobe + 2, len(centroids))
-    near = np.argpartition(-scores, some - 1, axis=1)[:, :some]
-    rows = np.repeat(np.arange(len(vectors)), some)
-    exact = pair_cosines(vectors[rows], centroids[near.ravel()]).reshape(near.shape)
-    order = np.lexsort((near, -exact), axis=1)[:, :nprobe]
-    return np.take_along_axis(near, order, axis=1).astype(np.int32)
+    # The product's last bits vary with its shape: what is so near that they decide is computed
+    # pair by pair.
+    margin = np.float32((vectors.shape[1] + 8) * 2.0**-22)
+    least = lower_bound(scores, nprobe) - margin
+    flat = np.flatnonzero(scores >= least[:, None])
+    rows, lists = np.divmod(flat, len(centroids))
+    order = by_rank(rows, scores.ravel()[flat], lists.__getitem__)
+    rows, lists = rows[order], lists[order]
+    near = scores[rows, lists].astype(np.float64)
+    close = np.zeros(len(rows), dtype=bool)
+    close[1:] = (rows[1:] == rows[:-1]) & (near[:-1] - near[1:] < margin)
+    close[:-1] |= close[1:]
+    if close.any():
+        near[close] = _exact(vectors, centroids, rows[close], lists[close])
+        order = np.lexsort((lists, -near, rows))
+        rows, lists = rows[order], lists[order]
+    return lists[ranks(rows) < nprobe].reshape(len(vectors), nprobe).astype(np.int32)
+
+
+def _exact(
+    vectors: Float32, centroids: Float32, rows: Int64, lists: Int64
+) -> npt.NDArray[np.float64]:
+    """Cosines of pairs, each computed in float64 from its own two vectors."""
+    lengths = np.sqrt(squares(vectors))
+    lengths[lengths == 0] = 1
+    found = np.empty(len(rows), dtype=np.float64)
+    for start in range(0, len(rows), _PAIR_BLOCK):
+        block = slice(start, start + _PAIR_BLOCK)
+        products = vectors[rows[block]].astype(np.float64)
+        products *= centroids[lists[block]]
+        np.add.reduce(products, axis=1, out=found[block])
+    return found / lengths[rows]

@@ -1,64 +1,93 @@
-"""Exact search of one list: the kernel of the join, and the oracle of its recall."""
+"""Exact search in the lists of a group: the kernel of the join, and the oracle of its recall."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from pipeline.retrieval.vectors import Float32, pair_cosines, unit
+from pipeline.retrieval.queries import Candidates, Queries
+from pipeline.retrieval.ranking import Int64, by_rank, lower_bound, ranges, ranks
+from pipeline.retrieval.vectors import Float32, Float64, cosines, halves, squares, unit
 
-_QUERY_BLOCK = 512
-_PAIR_BLOCK = 1 << 15
+# Scores that are computed at a time, in memory that is used again and again: 8 MB.
+_PRODUCT = 1 << 21
+# Vectors of queries that are searched for at a time, in float32: 32 MB.
+_QUERY_VALUES = 1 << 23
+
+# Where so many times more candidates than are wanted score nearly the same, they are cut at once.
+_CROWDED = 8
+
+# float32[n, dim], and the squares of their lengths.
+Scored = tuple[Float32, Float64]
 
 
-@dataclass(frozen=True)
-class Candidates:
-    """The best items of some queries, in the order of the queries, each query's best first.
+def query_block(dim: int) -> int:
+    """How many queries of this dimension are searched for at a time."""
+    return max(256, _QUERY_VALUES // max(dim, 1))
+
+
+class Group:
+    """The items of some lists, held for the queries that stream past.
+
+    Items of one list with one vector form a class that is scored once. Of each class the k + 1
+    lowest ids stand for all: no others can be among the k best of any query.
 
     Attributes:
-        counts: int64[n queries], candidates of each query.
-        items: int64[sum of counts], positions in the list's `ids`.
-        scores: float32[sum of counts], cosines.
+        ids: the items' ids in ascending order by code point, string[n].
+        distances: how many pairs of a query and a class have been scored.
     """
 
-    counts: npt.NDArray[np.int64]
-    items: npt.NDArray[np.int64]
-    scores: Float32
-
-
-class List:
-    """The items of one list, held for the queries that stream past.
-
-    Attributes:
-        ids: the items' ids in ascending order, by code point.
-    """
-
-    def __init__(self, ids: list[str], vectors: Float32, k: int) -> None:
-        """Take a list's items.
+    def __init__(self, lists: Int64, ids: pa.Array, vectors: pa.Array, k: int) -> None:
+        """Take a group's items.
 
         Args:
-            ids: distinct ids.
-            vectors: float32[n, dim], row by row theirs.
+            lists: int64[n], the list of each item.
+            ids: string[n], distinct.
+            vectors: binary[n], float16.
             k: how many candidates a query will be given.
         """
-        order = np.array(sorted(range(len(ids)), key=ids.__getitem__), dtype=np.int64)
-        order = order[_first_of_each(vectors[order], k + 1)]
-        self.ids = [ids[i] for i in order]
-        self._k = k
-        self._vectors = vectors[order]
+        # A query may find itself: one more is kept until it is taken out.
+        self._wanted = k + 1
+        by_id = np.asarray(pc.sort_indices(ids))
+        self.ids = ids.take(pa.array(by_id))
+        self._members, self._starts = classes(lists, vectors, by_id, self._wanted)
+        self._sizes = np.diff(self._starts, append=len(self._members))
+        self._first = self._members[self._starts]
+        stand_ins = by_id[self._first]
+        self._vectors = halves(vectors)[stand_ins].astype(np.float32)
+        self._squares = squares(self._vectors)
         self._unit = unit(self._vectors)
-        self._place = {item: place for place, item in enumerate(self.ids)}
+        numbers, starts = np.unique(lists[stand_ins], return_index=True)
+        ends = np.append(starts[1:], len(stand_ins))
+        self._lists = {
+            number: slice(start, end)
+            for number, start, end in zip(
+                numbers.tolist(), starts.tolist(), ends.tolist(), strict=True
+            )
+        }
+        longest = max((place.stop - place.start for place in self._lists.values()), default=0)
+        self._product = np.empty(max(_PRODUCT, longest), dtype=np.float32)
+        self._reached = np.empty(self._product.size, dtype=bool)
+        self._margin = np.float32((self._vectors.shape[1] + 8) * 2.0**-22)
+        self.distances = 0
 
-    def search(self, ids: list[str], vectors: Float32) -> Candidates:
+    def search(self, queries: Queries, floor: Float32 | None = None) -> Candidates:
         """The k items nearest to each query by cosine, ties by id; a query never finds itself.
 
         Args:
-            ids: the queries' ids.
-            vectors: float32[n, dim].
+            queries: what is looked for, and where.
+            floor: float32[n], a cosine that k other items are known to reach; what is below it
+                may be left out.
         """
+        total = len(queries.ids)
+        if floor is None:
+            floor = np.full(total, -np.inf, dtype=np.float32)
+        size = query_block(queries.vectors.shape[1])
+        size = -(-total // max(-(-total // size), 1))  # blocks of about one size
         blocks = [
-            self._search_block(ids[i : i + _QUERY_BLOCK], vectors[i : i + _QUERY_BLOCK])
-            for i in range(0, len(ids), _QUERY_BLOCK)
+            self._search_block(queries.block(i, min(i + size, total)), floor[i : i + size])
+            for i in range(0, total, max(size, 1))
         ]
         return Candidates(
             counts=np.concatenate([np.empty(0, np.int64), *(b.counts for b in blocks)]),
@@ -66,63 +95,127 @@ class List:
             scores=np.concatenate([np.empty(0, np.float32), *(b.scores for b in blocks)]),
         )
 
-    def _search_block(self, ids: list[str], vectors: Float32) -> Candidates:
-        approximate = unit(vectors) @ self._unit.T
-        for row, item in enumerate(ids):
-            place = self._place.get(item)
-            if place is not None:
-                approximate[row, place] = -np.inf
-        rows, items = self._within_reach(approximate)
-        scores = np.concatenate(
-            [
-                np.empty(0, np.float32),
-                *(
-                    pair_cosines(vectors[rows[i:j]], self._vectors[items[i:j]])
-                    for i, j in _blocks(len(rows), _PAIR_BLOCK)
-                ),
-            ]
-        )
-        best = np.lexsort((items, -scores, rows))
-        rows, items, scores = rows[best], items[best], scores[best]
-        counts = np.bincount(rows, minlength=len(ids))
-        rank = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
-        kept = rank < self._k
-        return Candidates(np.minimum(counts, self._k), items[kept], scores[kept])
+    def _search_block(self, queries: Queries, floor: Float32) -> Candidates:
+        distinct, of_query = queries.distinct()
+        floor = np.minimum.reduceat(floor, np.flatnonzero(np.diff(of_query, prepend=-1)))
+        mine = (distinct.vectors, squares(distinct.vectors))
+        rows, found = self._near(distinct, mine, floor - self._margin)
+        best, scores = self._best_of(mine, rows, found)
+        rows, items, scores = self._with_members(rows[best], found[best], scores)
+        if len(distinct.ids) < len(queries.ids):
+            rows, taken = _repeated(rows, of_query)
+            items, scores = items[taken], scores[taken]
+        own = np.asarray(pc.fill_null(pc.index_in(queries.ids, self.ids), -1))
+        kept = items != own[rows]
+        rows, items, scores = rows[kept], items[kept], scores[kept]
+        kept = ranks(rows) < self._wanted - 1
+        counts = np.bincount(rows[kept], minlength=len(queries.ids))
+        return Candidates(counts, items[kept], scores[kept])
 
-    def _within_reach(
-        self, approximate: Float32
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Rows and columns of every score that could be among the k best of its row.
+    def _best_of(self, queries: Scored, rows: Int64, found: Int64) -> tuple[Int64, Float32]:
+        """Which pairs of a query and a class are its best, in order, and their cosines."""
+        scores = cosines(queries, (self._vectors, self._squares), rows, found)
+        order = by_rank(rows, scores, lambda some: self._first[found[some]])
+        order = order[ranks(rows[order]) < self._wanted]
+        return order, scores[order]
+
+    def _near(self, queries: Queries, mine: Scored, least: Float32) -> tuple[Int64, Int64]:
+        """Rows and classes of every score that could be among the best of its row.
 
         A float32 dot product of unit vectors is off by at most about dim * 2**-24, and so is the
         k-th best: what is further below it than twice that can't belong to the k best.
         """
-        size = approximate.shape[1]
-        least = np.full(len(approximate), -np.inf, dtype=np.float32)
-        if size > self._k:
-            least = np.partition(approximate, size - self._k, axis=1)[:, size - self._k]
-        margin = np.float32((self._unit.shape[1] + 8) * 2.0**-22)
-        near = (approximate >= (least - margin)[:, None]) & (approximate > -np.inf)
-        rows, items = np.nonzero(near)
-        return rows, items
+        found: list[tuple[Int64, Int64, Float32]] = []
+        directions = unit(queries.vectors)
+        nearest = np.diff(queries.rows, prepend=-1) != 0
+        # The nearest list of each query says how near a candidate has to be in the others.
+        for of_round in (nearest, ~nearest):
+            for number, asking in _by_list(queries.lists[of_round], queries.rows[of_round]):
+                place = self._lists.get(number)
+                if place is None:
+                    continue
+                rows_at_once = max(1, self._product.size // (place.stop - place.start))
+                for i in range(0, len(asking), rows_at_once):
+                    some = asking[i : i + rows_at_once]
+                    above = self._above(directions[some], some, place, least)
+                    if len(above[0]) > _CROWDED * self._wanted * len(some):
+                        best, _ = self._best_of(mine, above[0], above[1])
+                        above = (above[0][best], above[1][best], above[2][best])
+                    found.append(above)
+        if not found:
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        rows, items, scores = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        order = by_rank(rows, scores, items.__getitem__)
+        rows, items, scores = rows[order], items[order], scores[order]
+        last = ranks(rows) == self._wanted - 1
+        least[rows[last]] = scores[last] - self._margin
+        kept = scores >= least[rows]
+        return rows[kept], items[kept]
+
+    def _above(
+        self, directions: Float32, rows: Int64, place: slice, least: Float32
+    ) -> tuple[Int64, Int64, Float32]:
+        """Rows, classes and scores of one list that reach `least`, which is raised where unset."""
+        count = place.stop - place.start
+        product = self._product[: len(rows) * count].reshape(len(rows), count)
+        np.matmul(directions, self._unit[place].T, out=product)
+        self.distances += product.size
+        unknown = least[rows] == -np.inf
+        if count > self._wanted and unknown.any():
+            some = product if unknown.all() else product[unknown]
+            least[rows[unknown]] = lower_bound(some, self._wanted) - self._margin
+        reached = self._reached[: product.size].reshape(product.shape)
+        np.greater_equal(product, least[rows][:, None], out=reached)
+        flat = np.flatnonzero(reached)
+        near, column = np.divmod(flat, count)
+        return rows[near], column + place.start, product.ravel()[flat]
+
+    def _with_members(
+        self, rows: Int64, found: Int64, scores: Float32
+    ) -> tuple[Int64, Int64, Float32]:
+        """The items of the classes found, best first, ties by id."""
+        sizes = self._sizes[found]
+        if not len(found) or sizes.max() == 1:
+            return rows, self._first[found], scores
+        items = self._members[ranges(self._starts[found], sizes)]
+        rows, scores = np.repeat(rows, sizes), np.repeat(scores, sizes)
+        order = by_rank(rows, scores, items.__getitem__)
+        order = order[ranks(rows[order]) < self._wanted]
+        return rows[order], items[order], scores[order]
 
 
-def _first_of_each(vectors: Float32, most: int) -> npt.NDArray[np.int64]:
-    """Positions of the first `most` of each distinct vector, ascending.
+def classes(lists: Int64, vectors: pa.Array, by_id: Int64, most: int) -> tuple[Int64, Int64]:
+    """Items of one list with one vector, list by list.
 
-    Items with one vector tie at any query, and the lowest ids win: the others can't be seen.
+    Args:
+        lists: int64[n], the list of each item.
+        vectors: binary[n].
+        by_id: int64[n], the items in the order of their ids.
+        most: how many of a class are kept, the lowest ids.
+
+    Returns:
+        positions in `by_id`, class by class, ascending in each; and where each class starts.
     """
-    if len(vectors) <= most or not vectors.shape[1]:
-        return np.arange(len(vectors))
-    rows = np.ascontiguousarray(vectors + np.float32(0))  # -0.0 becomes 0.0
-    keys = rows.view(np.dtype((np.void, rows.shape[1] * rows.itemsize))).ravel()
-    _, group, sizes = np.unique(keys, return_inverse=True, return_counts=True)
-    if sizes.max() <= most:
-        return np.arange(len(vectors))
-    by_group = np.argsort(group, kind="stable")
-    place = np.arange(len(vectors)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    return np.sort(by_group[place < most])
+    codes = np.asarray(vectors.dictionary_encode().indices)[by_id]
+    members = np.lexsort((codes, lists[by_id]))
+    new = np.ones(len(members), dtype=bool)
+    mine, codes = lists[by_id][members], codes[members]
+    new[1:] = (mine[1:] != mine[:-1]) | (codes[1:] != codes[:-1])
+    kept = ranks(np.cumsum(new)) < most
+    return members[kept], np.flatnonzero(new[kept])
 
 
-def _blocks(total: int, size: int) -> list[tuple[int, int]]:
-    return [(start, min(start + size, total)) for start in range(0, total, size)]
+def _by_list(lists: Int64, rows: Int64) -> Iterator[tuple[int, Int64]]:
+    order = np.argsort(lists, kind="stable")
+    numbers, starts = np.unique(lists[order], return_index=True)
+    yield from zip(
+        numbers.tolist(), np.split(rows[order], starts[1:]) if len(numbers) else [], strict=True
+    )
+
+
+def _repeated(rows: Int64, of_query: Int64) -> tuple[Int64, Int64]:
+    """For each query the candidates of the distinct query that it is: its number, and theirs."""
+    counts = np.bincount(rows, minlength=of_query[-1] + 1)
+    starts = np.cumsum(counts) - counts
+    sizes = counts[of_query]
+    return np.repeat(np.arange(len(of_query)), sizes), ranges(starts[of_query], sizes)

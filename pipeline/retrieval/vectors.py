@@ -5,9 +5,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+
+# Pairs multiplied out at a time: what a core's second cache holds.
+_PAIR_BLOCK = 256
 
 
-def from_bytes(column: pa.Array) -> Float32:
+def from_bytes(column: pa.Array | pa.ChunkedArray) -> Float32:
     """Vectors out of a binary column of little-endian float16 values.
 
     Args:
@@ -16,23 +20,43 @@ def from_bytes(column: pa.Array) -> Float32:
     Returns:
         float32[n, dim]; float32[0, 0] where n is 0.
     """
+    return halves(column).astype(np.float32)
+
+
+def halves(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.float16]:
+    """The same as float16[n, dim], a view of the column's memory where it is in one piece."""
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
     if not len(column):
-        return np.empty((0, 0), dtype=np.float32)
+        return np.empty((0, 0), dtype=np.float16)
+    values = binary_values(column).view("<f2")
+    return values.reshape(len(column), -1)
+
+
+def binary_values(column: pa.Array) -> npt.NDArray[np.uint8]:
+    """The bytes of a binary column's values, one after the other."""
     wide = pa.types.is_large_binary(column.type)
     offsets = np.frombuffer(column.buffers()[1], dtype=np.int64 if wide else np.int32)
     start, end = offsets[column.offset], offsets[column.offset + len(column)]
-    halves = np.frombuffer(column.buffers()[2], dtype=np.uint8)[start:end].view("<f2")
-    return halves.reshape(len(column), -1).astype(np.float32)
+    data = column.buffers()[2]
+    return np.frombuffer(b"" if data is None else data, dtype=np.uint8)[start:end]
 
 
-def to_bytes(vectors: npt.NDArray[np.floating]) -> list[bytes]:
-    """Each row of float[n, dim] as little-endian float16."""
-    return [row.tobytes() for row in np.ascontiguousarray(vectors, dtype="<f2")]
+def to_bytes(vectors: npt.NDArray[np.floating]) -> pa.Array:
+    """float[n, dim] as a binary column, each row in little-endian float16."""
+    rows = np.ascontiguousarray(vectors, dtype="<f2")
+    return to_binary(rows.reshape(-1).view(np.uint8), np.full(len(rows), 2 * rows.shape[1]))
 
 
-def from_lists(column: pa.Array) -> Float32:
+def to_binary(values: npt.NDArray[np.uint8], sizes: npt.NDArray[np.integer]) -> pa.Array:
+    """A binary column of values of these sizes, cut from bytes that lie one after the other."""
+    offsets = np.zeros(len(sizes) + 1, dtype=np.int64)
+    np.cumsum(sizes, out=offsets[1:])
+    buffers = [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(values)]
+    return pa.Array.from_buffers(pa.binary(), len(sizes), buffers)
+
+
+def from_lists(column: pa.Array | pa.ChunkedArray) -> Float32:
     """Vectors out of a list column: float32[n, dim]; float32[0, 0] where n is 0."""
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
@@ -46,26 +70,44 @@ def unit(vectors: Float32) -> Float32:
     """Vectors of length 1, float32[n, dim]; zero vectors stay zero."""
     lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
     lengths[lengths == 0] = 1
-    scaled: Float32 = (vectors / lengths[:, None]).astype(np.float32)
+    scaled: Float32 = vectors * (1 / lengths).astype(np.float32)[:, None]
     return scaled
 
 
-def pair_cosines(left: Float32, right: Float32) -> Float32:
-    """The cosine of each pair of rows, computed in float64 and rounded once.
+def squares(vectors: Float32) -> Float64:
+    """The squared length of each row, float64[n], as `cosines` wants it."""
+    sums: Float64 = np.add.reduce(vectors * vectors, axis=1, dtype=np.float64)
+    return sums
 
-    Each value depends on its own two rows alone: they are multiplied out and summed along the
-    row, never by a matrix product, whose order of summation varies with its shape.
+
+def cosines(
+    left: tuple[Float32, Float64],
+    right: tuple[Float32, Float64],
+    rows: npt.NDArray[np.integer],
+    others: npt.NDArray[np.integer],
+) -> Float32:
+    """The cosine of pairs of vectors that float16 holds, summed in float64 and rounded once.
+
+    Products of two float16 values are exact in float32. Each pair is multiplied out and summed
+    along its row, never by a matrix product, whose order of summation varies with its shape: the
+    value depends on its own two vectors alone.
 
     Args:
-        left: float32[n, dim].
-        right: float32[n, dim].
+        left: float32[n, dim], and its `squares`.
+        right: float32[m, dim], and its `squares`.
+        rows: of the left, one a pair.
+        others: rows of the right, one a pair.
 
     Returns:
-        float32[n]; 0 where a vector is zero.
+        float32[pairs]; 0 where a vector is zero.
     """
-    a, b = left.astype(np.float64), right.astype(np.float64)
-    dots = np.add.reduce(a * b, axis=1)
-    lengths = np.sqrt(np.add.reduce(a * a, axis=1) * np.add.reduce(b * b, axis=1))
+    dots = np.empty(len(rows), dtype=np.float64)
+    for start in range(0, len(rows), _PAIR_BLOCK):
+        block = slice(start, start + _PAIR_BLOCK)
+        products = left[0].take(rows[block], axis=0)
+        products *= right[0].take(others[block], axis=0)
+        np.add.reduce(products.astype(np.float64), axis=1, out=dots[block])
+    lengths = np.sqrt(left[1][rows] * right[1][others])
     lengths[lengths == 0] = 1
-    cosines: Float32 = np.clip(dots / lengths, -1, 1).astype(np.float32)
-    return cosines
+    rounded: Float32 = np.clip(dots / lengths, -1, 1).astype(np.float32) + np.float32(0)
+    return rounded

@@ -11,6 +11,7 @@ from models import Handle, embedder, shipping
 from models.resident import LoadCounter
 from pipeline.errors import StageError
 from pipeline.job import Job, Made
+from pipeline.retrieval.vectors import to_bytes
 from pipeline.stages.train import s3_options
 from pipeline.text.clean import clean
 
@@ -22,11 +23,12 @@ CODE = (
     "models.embedder",
     "models.fasttext",
     "models.onnx",
+    "pipeline.retrieval.vectors",
     "pipeline.tables",
     "pipeline.text.clean",
 )
 
-_SCHEMA = "item_id string, vector array<float>, tokens int"
+_SCHEMA = "item_id string, vector array<float>, tokens int, half binary"
 
 
 def inputs(job: Job) -> dict[str, Any]:
@@ -67,7 +69,7 @@ def execute(job: Job, version: str) -> Made:
         "embeddings",
         version,
     )
-    vectors = job.store.read(job.spark, "embeddings", version).where(F.col("vector").isNotNull())
+    vectors = job.store.read(job.spark, "embeddings", version).where(F.col("half").isNotNull())
     embedded = vectors.count()
     return Made(
         tables={"embeddings": written},
@@ -140,8 +142,9 @@ def embed_batch(model: embedder.Embedder, batch: pa.RecordBatch) -> pa.RecordBat
             batch["item_id"],
             pa.ListArray.from_arrays(offsets, pa.array(vectors.ravel()), mask=without),
             pc.list_value_length(texts).cast(pa.int32()),
+            pc.if_else(without, None, to_bytes(vectors)),
         ],
-        ["item_id", "vector", "tokens"],
+        ["item_id", "vector", "tokens", "half"],
     )
 
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models import Handle, resident, shipping
+from models import Handle, shipping
 from pipeline.job import Job, Made
+from pipeline.nearest import load_centroids
 from pipeline.retrieval import quantiser
-from pipeline.retrieval.vectors import from_lists, to_bytes
-from pipeline.sampling import seeded_sample
+from pipeline.retrieval.vectors import from_bytes
+from pipeline.sampling import collected_sample
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,100 +22,89 @@ if TYPE_CHECKING:
 NAME = "index"
 CODE = (
     "pipeline.retrieval.quantiser",
+    "pipeline.retrieval.ranking",
     "pipeline.retrieval.vectors",
     "pipeline.sampling",
     "pipeline.tables",
 )
 
-_SCHEMA = "item_id string, list int, probes array<int>, vector binary"
+_SCHEMA = "item_id string, list int, vector binary"
 
 
 def inputs(job: Job) -> dict[str, Any]:
-    """The embeddings, the index's settings, and how many lists are probed."""
+    """The embeddings and the index's settings."""
     return {
         "embeddings": job.record("embed").fingerprint,
         "index": job.config.index.model_dump(),
-        "nprobe": job.config.neighbors.nprobe,
     }
 
 
 def execute(job: Job, version: str) -> Made:
-    """Put every vector into a list, and name the lists that it is compared with."""
+    """Put every vector into a list: the nearest; or where all are searched, any."""
+    from pyspark.sql import functions as F
+
     section = job.config.index
     count = job.record("embed").outputs["vectors"]
-    embeddings = job.read("embeddings", "embed").where("vector is not null")
+    embeddings = job.read("embeddings", "embed").where("half is not null")
+    vectors = embeddings.select("item_id", F.col("half").alias("vector"))
     exact = count < section.exact_below
     nlist = section.nlist or quantiser.list_count(count, section.sample_items)
     if exact or nlist == 1:
-        lists = hashed_lists(embeddings, nlist)
-        nprobe, exact = nlist, True
+        lists, exact = hashed_lists(vectors, nlist), True
     else:
+        job.line.note = "training the quantiser"
         size = quantiser.sample_size(nlist, section.sample_items)
-        centroids = quantiser.train(
-            sample(embeddings, count, size, section.seed), nlist, section.seed
-        )
-        nlist, nprobe = len(centroids), min(job.config.neighbors.nprobe, len(centroids))
+        centroids = quantiser.train(sample(vectors, count, size, section.seed), nlist, section.seed)
+        job.line.note = ""
+        nlist = len(centroids)
         path = _save(job.store.quantiser_path(version), centroids)
         handle = shipping.ship(job.spark.sparkContext, path, kind="quantiser")
-        lists = assigned_lists(job.spread(embeddings, count), handle, nprobe)
+        lists = assigned_lists(job.spread(vectors, count), handle)
     rows = job.store.write(lists, "lists", version)
-    counts = {"lists": nlist, "probes": nprobe, "exact": exact}
-    return Made(tables={"lists": rows}, counts=counts, outputs={"vectors": rows, **counts})
-
-
-def hashed_lists(embeddings: "DataFrame", nlist: int) -> "DataFrame":
-    """The lists table of an exact search: lists by a hash of the id, every one of them probed."""
-    from pyspark.sql import functions as F
-
-    number = F.pmod(F.xxhash64("item_id"), F.lit(nlist)).cast("int")
-    every = F.array(*[F.lit(i) for i in range(nlist)]).cast("array<int>")
-    return (
-        embeddings.select("item_id", "vector")
-        .mapInArrow(_with_bytes, "item_id string, vector binary")
-        .select("item_id", number.alias("list"), every.alias("probes"), "vector")
+    written = job.store.read(job.spark, "lists", version)
+    longest = written.groupBy("list").count().agg(F.max("count")).first()
+    assert longest is not None  # noqa: S101 - an aggregate has one row
+    imbalance = (longest[0] or 0) * nlist / rows if rows else 0.0
+    return Made(
+        tables={"lists": rows},
+        counts={"lists": nlist, "exact": exact, "imbalance": round(imbalance, 2)},
+        outputs={"vectors": rows, "lists": nlist, "exact": exact},
     )
 
 
-def _with_bytes(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-    import pyarrow as pa
+def hashed_lists(vectors: "DataFrame", nlist: int) -> "DataFrame":
+    """The lists table of an exact search: lists by a hash of the vector.
 
-    for batch in batches:
-        if batch.num_rows:
-            halves = pa.array(to_bytes(from_lists(batch["vector"])), pa.binary())
-            yield pa.RecordBatch.from_arrays([batch["item_id"], halves], ["item_id", "vector"])
+    Args:
+        vectors: item_id string, vector binary.
+        nlist: number of lists.
+    """
+    from pyspark.sql import functions as F
+
+    number = F.pmod(F.xxhash64("vector"), F.lit(nlist)).cast("int")
+    return vectors.select("item_id", number.alias("list"), "vector")
 
 
-def assigned_lists(embeddings: "DataFrame", centroids: Handle, nprobe: int) -> "DataFrame":
-    """The lists table by a quantiser shipped as a file: the nearest list, and those probed."""
+def assigned_lists(vectors: "DataFrame", centroids: Handle) -> "DataFrame":
+    """The lists table by a quantiser shipped as a file; `vectors` as for `hashed_lists`."""
 
     def assign(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
         import pyarrow as pa
 
-        loaded = resident.get(centroids.key, lambda: np.load(shipping.local_path(centroids)))
+        loaded = load_centroids(centroids)
         for batch in batches:
-            if not batch.num_rows:
-                continue
-            vectors = from_lists(batch["vector"])
-            probes = quantiser.probe(vectors, loaded, nprobe)
-            offsets = np.arange(len(probes) + 1, dtype=np.int32) * probes.shape[1]
-            yield pa.RecordBatch.from_arrays(
-                [
-                    batch["item_id"],
-                    pa.array(probes[:, 0]),
-                    pa.ListArray.from_arrays(pa.array(offsets), pa.array(probes.ravel())),
-                    pa.array(to_bytes(vectors), pa.binary()),
-                ],
-                ["item_id", "list", "probes", "vector"],
-            )
+            if batch.num_rows:
+                nearest = quantiser.probe(from_bytes(batch["vector"]), loaded, 1)[:, 0]
+                columns = [batch["item_id"], pa.array(nearest), batch["vector"]]
+                yield pa.RecordBatch.from_arrays(columns, ["item_id", "list", "vector"])
 
-    return embeddings.select("item_id", "vector").mapInArrow(assign, _SCHEMA)
+    return vectors.mapInArrow(assign, _SCHEMA)
 
 
-def sample(embeddings: "DataFrame", total: int, most: int, seed: int) -> np.ndarray:
+def sample(vectors: "DataFrame", total: int, most: int, seed: int) -> np.ndarray:
     """At most `most` vectors, chosen and ordered by a hash of the id: float32[n, dim]."""
     # Collected, but bounded by the setting whatever the catalogue's size.
-    chosen = seeded_sample(embeddings.select("item_id", "vector"), total, most, seed)
-    return from_lists(chosen.select("vector").toArrow()["vector"])
+    return from_bytes(collected_sample(vectors, total, most, seed)["vector"])
 
 
 def _save(path: Path, centroids: np.ndarray) -> Path:

@@ -1,26 +1,40 @@
 """neighbors: lists -> neighbors and short_lists, and their recall."""
 
-from collections.abc import Iterator
-from dataclasses import asdict
+import math
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from models import Handle, shipping
+from pipeline import truth
 from pipeline.job import Job, Made
-from pipeline.retrieval import join, recall
-from pipeline.retrieval.vectors import from_bytes
-from pipeline.sampling import seeded_sample
+from pipeline.nearest import Counts, Probes, Search, merge_parts
+from pipeline.progress import watched
+from pipeline.retrieval import groups, recall
+from pipeline.retrieval.vectors import Float32
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from pyspark.sql import DataFrame
 
 NAME = "neighbors"
 CODE = (
+    "pipeline.nearest",
+    "pipeline.retrieval.groups",
     "pipeline.retrieval.join",
+    "pipeline.retrieval.merge",
+    "pipeline.retrieval.quantiser",
+    "pipeline.retrieval.queries",
+    "pipeline.retrieval.ranking",
     "pipeline.retrieval.recall",
+    "pipeline.retrieval.route",
     "pipeline.retrieval.search",
     "pipeline.retrieval.vectors",
     "pipeline.sampling",
     "pipeline.tables",
+    "pipeline.truth",
 )
 
 # Why an item has fewer neighbours than were asked for.
@@ -29,137 +43,234 @@ NO_VECTOR = "no_vector"
 FEW_ITEMS = "few_items"
 FEW_IN_LISTS = "few_in_lists"
 
+# Where the finished table misses the target, so many more lists are probed, so often.
+MORE_PROBES = 1.5
+ATTEMPTS = 3
+
 
 def inputs(job: Job) -> dict[str, Any]:
     """The lists and the settings that change neighbours or their recall."""
     section = job.config.neighbors
+    last = job.store.latest("items") if section.mode == "new" and not section.where else None
     return {
         "lists": job.record("index").fingerprint,
-        "k": section.k,
-        "recall_sample": section.recall_sample,
-        "seed": section.seed,
+        "items": job.record("ingest").fingerprint if section.where else None,
+        "settings": section.model_dump(exclude={"worker_mb", "partitions"}),
+        "last": last and last["version"],
     }
+
+
+@dataclass
+class Night:
+    """What the stage works with.
+
+    Attributes:
+        lists: item_id, list, vector, and in a run of some items only `query`.
+        queries: how many items want neighbours.
+        centroids: the quantiser's file; None where every list is searched.
+        search: the groups and tasks.
+        asking: the items that want neighbours; None for all.
+    """
+
+    job: Job
+    lists: "DataFrame"
+    queries: int
+    centroids: Handle | None
+    search: Search
+    asking: "DataFrame | None"
+
+    @property
+    def nlist(self) -> int:
+        """How many lists there are."""
+        return int(self.job.record("index").outputs["lists"])
 
 
 def execute(job: Job, version: str) -> Made:
     """Find the neighbours, list the items that are short of them, and measure recall."""
+    night = _night(job)
+    nprobe, sample = _probes(night)
+    rows, measured, nprobe = _find(night, nprobe, sample, version)
+    counts = {"probes": nprobe, "groups": night.search.plan.groups}
+    return _made(night, version, rows, measured, counts)
+
+
+def _night(job: Job) -> Night:
+    index, section = job.record("index"), job.config.neighbors
+    lists = job.read("lists", "index")
+    queries = index.outputs["vectors"]
+    chosen = asking(job)
+    if chosen is not None:
+        from pyspark.sql import functions as F
+
+        marked = chosen.select("item_id", F.lit(True).alias("query"))
+        lists = lists.join(marked, "item_id", how="left").withColumn(
+            "query", F.coalesce("query", F.lit(False))
+        )
+        queries = lists.where("query").count()
+    centroids, context = None, job.spark.sparkContext
+    if not index.outputs["exact"]:
+        centroids = shipping.ship(context, _quantiser(job), kind="quantiser")
+    cores = context.defaultParallelism
+    plan = _plan(job, lists, centroids, cores)
+    partitions = section.partitions or plan.groups
+    parts = merge_parts(queries, section.k, cores)
+    search = Search(plan, section.k, partitions, parts, Counts(context))
+    return Night(job, lists, queries, centroids, search, chosen)
+
+
+def _quantiser(job: Job) -> Path:
+    return job.store.quantiser_path(job.record("index").fingerprint)
+
+
+def centroids_of(job: Job) -> Float32:
+    """The quantiser's centroids: float32[nlist, dim]."""
+    centroids: Float32 = np.load(_quantiser(job))
+    return centroids
+
+
+def asking(job: Job) -> "DataFrame | None":
+    """The items that neighbours are wanted for; None for all.
+
+    Those that match the setting `where`; or the new ones: those that the catalogue of the
+    published version lacks.
+    """
+    section = job.config.neighbors
+    if section.where:
+        return job.read("items", "ingest").where(section.where)
+    last = job.store.latest("items") if section.mode == "new" else None
+    if last is None:
+        return None
+    items = job.read("items", "ingest")
+    known = job.store.read(job.spark, "items", last["version"]).select("item_id")
+    return items.join(known, "item_id", how="left_anti")
+
+
+def _plan(job: Job, lists: "DataFrame", centroids: Handle | None, cores: int) -> groups.Plan:
+    # One row a list: a thousandth of the items or less.
+    rows = lists.groupBy("list").count().collect()
+    sizes = np.zeros(job.record("index").outputs["lists"], dtype=np.int64)
+    for row in rows:
+        sizes[row["list"]] = row["count"]
+    first = lists.select("vector").first()
+    dim = len(first["vector"]) // 2 if first else 1
+    points = None if centroids is None else centroids_of(job)
+    most = groups.most_items(job.config.neighbors.worker_mb, dim)
+    return groups.plan(sizes, points, cores, most)
+
+
+def _probes(night: Night) -> tuple[int, truth.Sample]:
+    """How many lists are searched for a query, and the sample to measure recall on.
+
+    The number is as set, or as a pilot sample needs, which is another than the one returned.
+    """
+    job, section = night.job, night.job.config.neighbors
+    piloted = night.centroids is not None and not section.nprobe
+    most = section.recall_sample * (2 if piloted else 1)
+    job.line.note = "exact search for a sample"
+    sample = truth.take(night.lists, night.queries, most, section.k, section.seed)
+    job.line.note = ""
+    if not piloted:
+        return min(section.nprobe or night.nlist, night.nlist), sample
+    # Of a small catalogue nothing may be left for a second sample.
+    checked, pilot = sample[: section.recall_sample], sample[section.recall_sample :]
+    depths = (pilot if pilot.ids else sample).depths(centroids_of(job))
+    return recall.probes_for(depths, night.nlist, section.target_recall), checked
+
+
+def _find(
+    night: Night, nprobe: int, sample: truth.Sample, version: str
+) -> tuple[int, recall.Recall, int]:
+    """Write the neighbors table, and again with more probes where its recall is too low."""
+    job, section, search = night.job, night.job.config.neighbors, night.search
+    first, earlier = 0, ""
+    for attempt in range(1, ATTEMPTS + 1):
+        probes = Probes(night.centroids, night.nlist, first, nprobe)
+        found = search.found(night.lists, probes)
+        if earlier:
+            before = job.store.read(job.spark, "neighbors", earlier)
+            found = found.unionByName(search.as_found(before))
+        trial = f"{version}-{nprobe}"
+        started, total = time.monotonic(), search.plan.groups * attempt
+
+        def note(started: float = started, total: int = total) -> str:
+            return search.counts.progress(total, time.monotonic() - started)
+
+        with watched(job.line, note):
+            rows = job.store.write(search.merged(found), "neighbors", trial)
+        if earlier:
+            job.store.discard("neighbors", earlier)
+        job.line.note = "measuring recall"
+        measured = sample.recall_of(job.store.read(job.spark, "neighbors", trial), section.k)
+        job.line.note = ""
+        met = measured.value >= section.target_recall or not measured.queries
+        if met or section.nprobe or nprobe == night.nlist or attempt == ATTEMPTS:
+            break
+        first, earlier = nprobe, trial
+        nprobe = min(math.ceil(nprobe * MORE_PROBES), night.nlist)
+    job.store.rename("neighbors", trial, version)
+    return rows, measured, nprobe
+
+
+def _made(
+    night: Night, version: str, rows: int, measured: recall.Recall, counts: dict[str, Any]
+) -> Made:
     from pyspark.sql import functions as F
 
-    section = job.config.neighbors
-    index = job.record("index").outputs
-    lists = job.read("lists", "index")
-    parallel = job.spark.sparkContext.defaultParallelism
-    partitions = section.partitions or max(parallel, min(index["lists"], 8 * parallel))
-    rows = job.store.write(search(lists, section.k, partitions), "neighbors", version)
-    neighbors = job.store.read(job.spark, "neighbors", version)
-    embeddings = job.read("embeddings", "embed")
-    short = short_lists(embeddings, neighbors, section.k, index["vectors"])
+    job, section = night.job, night.job.config.neighbors
+    vectors = job.record("index").outputs["vectors"]
+    short = short_lists(night, job.store.read(job.spark, "neighbors", version), rows)
     short_rows = job.store.write(short, "short_lists", version)
-    pairs = neighbors.agg(F.coalesce(F.sum(F.size("neighbors")), F.lit(0))).first()
-    reasons = job.store.read(job.spark, "short_lists", version).groupBy("reason").count().collect()
-    assert pairs is not None  # noqa: S101 - an aggregate has one row
-    job.line.note = "measuring recall"
-    measured = measure(job, lists, neighbors)
-    job.line.note = ""
+    written = job.store.read(job.spark, "short_lists", version)
+    reasons = written.groupBy("reason").agg(F.count("*"), F.sum("neighbors")).collect()
+    few = {row[0]: (row[1], row[2]) for row in sorted(reasons)}
+    with_none = written.where("neighbors = 0").count()
+    # Every other item has k.
+    pairs = (rows - short_rows + with_none) * section.k + sum(had for _, had in few.values())
     return Made(
         tables={"neighbors": rows, "short_lists": short_rows},
         counts={
             "items_with_neighbors": rows,
-            "pairs": int(pairs[0]),
+            "pairs": pairs,
             "short_lists": short_rows,
-            "short_list_reasons": {row["reason"]: row["count"] for row in sorted(reasons)},
+            "short_list_reasons": {reason: count for reason, (count, _) in few.items()},
+            **counts,
+            **night.search.counts.of_run(night.queries, vectors),
         },
-        outputs={"recall": asdict(measured), "pairs": int(pairs[0])},
+        outputs={"recall": asdict(measured), "pairs": pairs},
     )
 
 
-def search(lists: "DataFrame", k: int, partitions: int) -> "DataFrame":
-    """The neighbors table of a lists table.
+def short_lists(night: Night, neighbors: "DataFrame", rows: int) -> "DataFrame":
+    """Every item with fewer than k neighbours, how many it has, and why.
 
-    A row travels once as an item and once for each list that it probes; a task takes whole lists
-    and holds one at a time.
+    Args:
+        night: what was asked.
+        neighbors: what was found.
+        rows: its rows.
     """
     from pyspark.sql import functions as F
 
-    items = lists.select("list", F.lit(join.ITEM).alias("role"), "item_id", "vector")
-    queries = lists.select(
-        F.explode("probes").alias("list"), F.lit(join.QUERY).alias("role"), "item_id", "vector"
+    job, k = night.job, night.job.config.neighbors.k
+    vectors = job.record("index").outputs["vectors"]
+    had = F.size("neighbors")
+    reason = F.when(had == F.lit(vectors - 1), F.lit(FEW_ITEMS)).otherwise(F.lit(FEW_IN_LISTS))
+    few = neighbors.where(had < k).select("item_id", had.alias("neighbors"), reason.alias("reason"))
+    items = job.read("embeddings", "embed").select("item_id", "tokens")
+    if night.asking is None and job.record("embed").tables["embeddings"] == rows:
+        return few
+    if night.asking is not None:
+        items = items.join(night.asking.select("item_id"), "item_id", how="left_semi")
+    none = items.join(neighbors.select("item_id"), "item_id", how="left_anti")
+    with_vector = night.lists.select("item_id").join(none, "item_id", how="left_semi")
+    flagged = none.join(
+        with_vector.select("item_id", F.lit(True).alias("with")), "item_id", how="left"
     )
-    found = (
-        items.unionByName(queries)
-        .repartition(partitions, "list")
-        .sortWithinPartitions("list", "role")
-        .mapInArrow(_join(k), join.RESULT_DDL)
-    )
-    return best(found, k)
-
-
-def _join(k: int) -> "Any":  # noqa: ANN401 - a function of Arrow batches
-    def run(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-        return join.join(batches, k)
-
-    return run
-
-
-def best(found: "DataFrame", k: int) -> "DataFrame":
-    """The k best candidates of each query over all its lists, as the neighbors table."""
-    from pyspark.sql import functions as F
-
-    merged = found.groupBy("item_id").agg(F.flatten(F.collect_list("candidates")).alias("c"))
-    ranked = F.slice(F.sort_array("c"), 1, k)
-    as_neighbors = F.transform(
-        ranked,
-        lambda c: F.struct(c["similar_id"].alias("similar_id"), (-c["key"]).alias("score")),
-    )
-    return merged.select("item_id", as_neighbors.alias("neighbors")).where(F.size("neighbors") > 0)
-
-
-def short_lists(
-    embeddings: "DataFrame", neighbors: "DataFrame", k: int, vectors: int
-) -> "DataFrame":
-    """Every item with fewer than k neighbours, how many it has, and why."""
-    from pyspark.sql import functions as F
-
-    sizes = neighbors.select("item_id", F.size("neighbors").alias("size"))
-    had = F.coalesce("size", F.lit(0))
     reason = (
         F.when(F.col("tokens") == 0, F.lit(NO_TOKENS))
-        .when(F.col("without"), F.lit(NO_VECTOR))
-        .when(had == F.lit(vectors - 1), F.lit(FEW_ITEMS))
+        .when(F.col("with").isNull(), F.lit(NO_VECTOR))
+        .when(F.lit(vectors == 1), F.lit(FEW_ITEMS))
         .otherwise(F.lit(FEW_IN_LISTS))
     )
-    return (
-        embeddings.select("item_id", "tokens", F.col("vector").isNull().alias("without"))
-        .join(sizes, "item_id", how="left")
-        .where(had < k)
-        .select("item_id", had.alias("neighbors"), reason.alias("reason"))
-    )
-
-
-def measure(job: Job, lists: "DataFrame", neighbors: "DataFrame") -> recall.Recall:
-    """Recall of the neighbors table against exact search, on a seeded sample of its items."""
-    from pyspark.sql import functions as F
-
-    section = job.config.neighbors
-    total = job.record("index").outputs["vectors"]
-    # A number of queries that does not grow with the catalogue.
-    chosen = seeded_sample(
-        lists.select("item_id", "vector"), total, section.recall_sample, section.seed
-    ).toArrow()
-    ids, vectors, k = chosen["item_id"].to_pylist(), from_bytes(chosen["vector"]), section.k
-
-    def scan(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-        return recall.exact_search(batches, ids, vectors, k)
-
-    exact = best(lists.select("item_id", "vector").mapInArrow(scan, join.RESULT_DDL), k)
-    mine = neighbors.where(F.col("item_id").isin(ids))
-    scores = [
-        {
-            row["item_id"]: row["scores"]
-            for row in frame.selectExpr("item_id", "neighbors.score as scores").collect()
-        }
-        for frame in (mine, exact)
-    ]
-    return recall.measure(
-        [scores[0].get(item, []) for item in ids], [scores[1].get(item, []) for item in ids], k
+    return few.unionByName(
+        flagged.select("item_id", F.lit(0).alias("neighbors"), reason.alias("reason"))
     )

@@ -1,59 +1,155 @@
+from collections.abc import Iterable
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.retrieval.join import ITEM, QUERY, RESULT, join
+from pipeline.retrieval.groups import Plan, plan
+from pipeline.retrieval.join import RESULT, join
+from pipeline.retrieval.merge import merge
+from pipeline.retrieval.route import ROUTED, Probe, route
 from pipeline.retrieval.vectors import from_bytes, from_lists, to_bytes
 from tests.pipeline.retrieval import oracle
 
+Table = dict[str, list[tuple[str, float]]]
 
-def stream(lists: np.ndarray, probes: np.ndarray, vectors: np.ndarray, rows: int) -> pa.Table:
-    """What Spark would stream: each list's items, then its queries."""
-    ids = [f"{n:03d}" for n in range(len(lists))]
-    halves = to_bytes(vectors)
-    entries = [(int(number), ITEM, n) for n, number in enumerate(lists)]
-    entries += [(int(p), QUERY, n) for n, of_item in enumerate(probes) for p in of_item]
-    entries.sort()
-    table = pa.table(
-        {
-            "list": pa.array([e[0] for e in entries], pa.int32()),
-            "role": pa.array([e[1] for e in entries], pa.int32()),
-            "item_id": [ids[e[2]] for e in entries],
-            "vector": pa.array([halves[e[2]] for e in entries], pa.binary()),
-        }
-    )
-    return join(iter(table.to_batches(max_chunksize=rows)), 4)
+
+class Shop:
+    """Items in random lists, and the lists that each probes."""
+
+    def __init__(self, n: int, nlist: int, nprobe: int, seed: int, duplicates: int = 0) -> None:
+        rng = np.random.default_rng(seed)
+        self.ids = [f"{number * 7919 % n:04d}" for number in range(n)]
+        self.vectors = oracle.vectors(n, 8, seed=seed, duplicates=duplicates)
+        self.lists = rng.integers(nlist, size=n)
+        self.probes = np.array([rng.permutation(nlist)[:nprobe] for _ in self.lists])
+        self.eligible = np.ones(n, dtype=bool)
+        self.query = np.ones(n, dtype=bool)
+        self.same: list[str | None] = [None] * n
+        self.nlist = nlist
+        self.sizes = np.bincount(self.lists, minlength=nlist)
+        # Equal vectors have one hash, as they have where Spark gives it.
+        _, self.hashes = np.unique(self.vectors, axis=0, return_inverse=True)
+
+    def rows(self) -> pa.Table:
+        return pa.table(
+            {
+                "item_id": self.ids,
+                "list": pa.array(self.lists, pa.int32()),
+                "vector": to_bytes(self.vectors),
+                "hash": pa.array(self.hashes.ravel().astype(np.int64) * 0x9E3779B97F4A7C),
+                "eligible": self.eligible,
+                "query": self.query,
+                "same": pa.array(self.same, pa.string()),
+            }
+        )
+
+    def routed(self, groups: Plan, rows: int = 10_000) -> tuple[pa.Table, list[int]]:
+        """What comes out of routing, sorted as Spark would, and the queries and travels."""
+        counts = [0, 0, 0]
+
+        def count(*more: int) -> None:
+            counts[:] = [a + b for a, b in zip(counts, more, strict=True)]
+
+        sent = []
+        for start in range(0, len(self.ids), rows):
+            part = self.rows().slice(start, rows).combine_chunks().to_batches()
+            probes = self.probes[start : start + rows][self.query[start : start + rows]]
+            sent += list(route(iter(part), groups, _given(probes), count))
+        table = pa.Table.from_batches(sent, schema=ROUTED)
+        assert counts[2] == sum(batch.nbytes for batch in sent)
+        return table.sort_by("key"), counts
+
+    def join(self, groups: Plan, k: int, rows: int) -> Table:
+        """Routed, joined and merged."""
+        table, _ = self.routed(groups, rows)
+        done: list[int] = []
+        found = list(join(iter(table.to_batches(max_chunksize=rows)), k, done.append))
+        assert all(batch.schema == RESULT for batch in found)
+        assert len(done) <= groups.groups
+        return as_table(merge(iter(found), k))
+
+    def expected(self, k: int) -> Table:
+        same = np.array([str(value) for value in self.same])
+        allowed = (self.lists[None, None, :] == self.probes[:, :, None]).any(axis=1)
+        allowed &= self.eligible[None, :] & (same[None, :] == same[:, None])
+        found = oracle.neighbors(self.ids, self.vectors, k, allowed)
+        asking = {item for item, wants in zip(self.ids, self.query, strict=True) if wants}
+        return {item: best for item, best in found.items() if item in asking}
+
+
+def _given(probes: np.ndarray) -> Probe:
+    return lambda _: probes
+
+
+def as_table(batches: Iterable[pa.RecordBatch]) -> Table:
+    return {
+        row["item_id"]: [(n["similar_id"], n["score"]) for n in row["neighbors"]]
+        for batch in batches
+        for row in batch.to_pylist()
+    }
 
 
 @pytest.mark.parametrize("rows", [1, 7, 64, 10_000])
-def test_the_join_finds_the_best_of_the_probed_lists_whatever_the_batches(rows: int) -> None:
-    rng = np.random.default_rng(3)
-    vectors = oracle.vectors(120, 8, seed=3, duplicates=20)
-    lists = rng.integers(5, size=120)
-    probes = np.array([rng.permutation(5)[:2] for _ in lists])
-    candidates: dict[str, list[tuple[float, str]]] = {}
-    for batch in stream(lists, probes, vectors, rows):
-        assert batch.schema == RESULT
-        for row in batch.to_pylist():
-            best = [(c["key"], c["similar_id"]) for c in row["candidates"]]
-            candidates.setdefault(row["item_id"], []).extend(best)
-    merged = {
-        item: [(other, -key) for key, other in sorted(best)[:4]]
-        for item, best in candidates.items()
-    }
-    allowed = (lists[None, None, :] == probes[:, :, None]).any(axis=1)
-    ids = [f"{n:03d}" for n in range(120)]
-    assert merged == oracle.neighbors(ids, vectors, 4, allowed)
+@pytest.mark.parametrize("most", [3, 40, 1000])
+def test_the_join_finds_the_best_of_the_probed_lists_whatever_groups_and_batches(
+    rows: int, most: int
+) -> None:
+    shop = Shop(300, nlist=6, nprobe=3, seed=3, duplicates=60)
+    groups = plan(shop.sizes, None, cores=1, most=most)
+    assert shop.join(groups, 4, rows) == shop.expected(4)
+
+
+def test_a_query_travels_once_to_each_group_with_a_list_that_it_probes() -> None:
+    shop = Shop(200, nlist=8, nprobe=4, seed=5)
+    groups = Plan(np.arange(8), np.ones(8, dtype=np.int64), np.arange(8) // 4)
+    table, (queries, travels, _) = shop.routed(groups)
+    expected = sum(len(set((probes // 4).tolist())) for probes in shop.probes)
+    assert (queries, travels) == (200, expected)
+    assert table.num_rows == 200 + expected
+
+
+def test_only_the_items_that_ask_get_neighbours_and_only_eligible_ones_are_given() -> None:
+    shop = Shop(250, nlist=5, nprobe=3, seed=6, duplicates=100)
+    rng = np.random.default_rng(6)
+    shop.eligible, shop.query = rng.random(250) < 0.6, rng.random(250) < 0.3
+    groups = plan(shop.sizes, None, cores=1, most=60)
+    assert shop.join(groups, 10, 50) == shop.expected(10)
+
+
+def test_hard_equality_acts_before_the_k_best_are_cut() -> None:
+    shop = Shop(250, nlist=4, nprobe=3, seed=7, duplicates=100)
+    rng = np.random.default_rng(7)
+    shop.same = [[None, "ja", "en", "日本"][n] for n in rng.integers(4, size=250)]
+    shop.same[11] = "alone"
+    shop.eligible = rng.random(250) < 0.8
+    groups = plan(shop.sizes, None, cores=1, most=60)
+    assert shop.join(groups, 10, 50) == shop.expected(10)
+    assert "alone" not in {shop.same[shop.ids.index(item)] for item in shop.join(groups, 10, 50)}
 
 
 def test_queries_of_an_empty_list_find_nothing() -> None:
-    lists, probes = np.array([0, 0]), np.array([[1], [1]])
-    assert list(stream(lists, probes, np.ones((2, 3), np.float32), 10)) == []
+    shop = Shop(2, nlist=2, nprobe=1, seed=8)
+    shop.lists, shop.probes = np.array([0, 0]), np.array([[1], [1]])
+    one = np.ones(2, dtype=np.int64)
+    for group in ([0, 0], [0, 1]):
+        assert shop.join(Plan(np.arange(2), one, np.array(group)), 3, 10) == {}
+
+
+def test_what_is_held_of_equal_items_does_not_grow_with_their_number() -> None:
+    shop = Shop(3000, nlist=1, nprobe=1, seed=9)
+    shop.vectors[:] = shop.vectors[0]
+    shop.hashes[:] = 0
+    groups = plan(shop.sizes, None, cores=1, most=10_000)
+    table = shop.join(groups, 3, 500)
+    assert table["2999"] == [(other, table["2999"][0][1]) for other in ("0000", "0001", "0002")]
+    assert [other for other, _ in table["0001"]] == ["0000", "0002", "0003"]
 
 
 def test_vectors_survive_the_way_through_bytes_and_lists() -> None:
     vectors = oracle.vectors(50, 5, seed=4)
-    halves = pa.array(to_bytes(vectors), pa.binary())
+    halves = to_bytes(vectors)
+    assert halves.to_pylist() == [row.astype("<f2").tobytes() for row in vectors]
     assert np.array_equal(from_bytes(halves), vectors)
     assert np.array_equal(from_bytes(halves[10:20]), vectors[10:20])
     assert np.array_equal(from_bytes(pa.chunked_array([halves[:3], halves[3:]])), vectors)

@@ -29,6 +29,33 @@ def test_probes_are_the_nearest_lists_nearest_first() -> None:
     assert quantiser.probe(sample, centroids, 99).shape == (1500, 30)
 
 
+def test_a_tie_between_lists_goes_to_the_lower_number_whatever_the_batch() -> None:
+    centroids = quantiser.train(oracle.vectors(600, 24, seed=8), 20, seed=0)
+    centroids[[3, 11]] = centroids[7]
+    vectors = oracle.vectors(3000, 24, seed=9)
+    probes = quantiser.probe(vectors, centroids, 5)
+    ties = probes[(probes == 7).any(axis=1) & (probes[:, 4] != 7) & (probes[:, 4] != 3)]
+    assert len(ties)
+    for row in ties:
+        three = np.flatnonzero(np.isin(row, [3, 7, 11]))
+        assert row[three].tolist() == [3, 7, 11][: len(three)]
+    one_by_one = [quantiser.probe(vectors[n : n + 1], centroids, 5)[0] for n in range(200)]
+    assert np.array_equal(one_by_one, probes[:200])
+
+
+def test_places_are_those_of_the_probes() -> None:
+    vectors = oracle.vectors(100, 24, seed=10)
+    centroids = quantiser.train(vectors, 12, seed=0)
+    places = quantiser.places(vectors, centroids)
+    probes = quantiser.probe(vectors, centroids, 12)
+    assert np.array_equal(np.take_along_axis(places, probes, axis=1), [range(12)] * 100)
+
+
+def test_equal_vectors_and_fewer_vectors_than_lists_still_give_unit_centroids() -> None:
+    centroids = quantiser.train(np.ones((40, 6), np.float32), 8, seed=0)
+    assert np.allclose(np.linalg.norm(centroids, axis=1), 1, atol=1e-6)
+
+
 def test_the_number_of_lists_follows_the_number_of_items() -> None:
     counts = [quantiser.list_count(n, 6_400_000) for n in (0, 1, 2000, 2001, 300_000_000)]
     assert counts == [1, 1, 1, 2, 150_000]

@@ -2,7 +2,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.retrieval.recall import exact_search, measure, wilson
+from pipeline.retrieval import recall
+from pipeline.retrieval.merge import merge
+from pipeline.retrieval.recall import measure, wilson
 from pipeline.retrieval.vectors import to_bytes
 from tests.pipeline.retrieval import oracle
 
@@ -10,10 +12,10 @@ from tests.pipeline.retrieval import oracle
 def test_recall_counts_the_true_neighbours_that_were_found() -> None:
     exact = [[0.9, 0.8, 0.7, 0.6], [0.5, 0.5, 0.5, 0.5]]
     found = [[0.9, 0.7, 0.5, 0.4], [0.5, 0.5]]
-    recall = measure(found, exact, 4)
-    assert recall.value == pytest.approx((2 / 4 + 2 / 4) / 2)
-    assert recall.low < recall.value < recall.high
-    assert recall.queries == 2
+    measured = measure(found, exact, 4)
+    assert measured.value == pytest.approx((2 / 4 + 2 / 4) / 2)
+    assert measured.low < measured.value < measured.high
+    assert measured.queries == 2
 
 
 def test_items_that_can_have_no_neighbour_are_not_measured() -> None:
@@ -27,15 +29,40 @@ def test_the_interval_is_wilsons() -> None:
     assert wilson(0, 20) == pytest.approx((0.0, 0.1611), abs=5e-5)
 
 
-def test_exact_search_by_blocks_holds_the_true_neighbours() -> None:
+def test_exact_search_by_blocks_holds_the_true_neighbours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     vectors = oracle.vectors(400, 8, seed=8)
     ids = [f"{n:03d}" for n in range(400)]
-    table = pa.table({"item_id": ids, "vector": pa.array(to_bytes(vectors), pa.binary())})
-    best: dict[str, list[tuple[float, str]]] = {}
-    for batch in exact_search(iter(table.to_batches(max_chunksize=150)), ids[:9], vectors[:9], 5):
-        for row in batch.to_pylist():
-            pairs = [(c["key"], c["similar_id"]) for c in row["candidates"]]
-            best.setdefault(row["item_id"], []).extend(pairs)
-    expected = oracle.neighbors(ids, vectors, 5, np.ones((400, 400), dtype=bool))
-    for item in ids[:9]:
-        assert [(other, -key) for key, other in sorted(best[item])[:5]] == expected[item]
+    languages: list[str | None] = [None if n % 5 == 0 else ["ja", "en"][n % 2] for n in range(400)]
+    monkeypatch.setattr(recall, "_BLOCK_ROWS", 120)
+    nothing: list[str | None] = [None] * 400
+    for same in (nothing, languages):
+        table = pa.table(
+            {"item_id": ids, "vector": to_bytes(vectors), "same": pa.array(same, pa.string())}
+        )
+        batches = iter(table.to_batches(max_chunksize=50))
+        found = list(recall.exact_search(batches, ids[:9], vectors[:9], same[:9], 5))
+        assert len(found) == 3
+        best = {
+            row["item_id"]: [(n["similar_id"], n["score"]) for n in row["neighbors"]]
+            for batch in merge(iter(found), 5)
+            for row in batch.to_pylist()
+        }
+        allowed = np.array([[mine == other for other in same] for mine in same])
+        expected = oracle.neighbors(ids, vectors, 5, allowed)
+        assert best == {item: expected[item] for item in ids[:9]}
+
+
+def test_probes_are_chosen_so_that_the_pilot_sample_reaches_the_target_with_a_margin() -> None:
+    rng = np.random.default_rng(1)
+    depths = [rng.geometric(0.3, size=10) - 1 for _ in range(2000)]
+    for target in (0.5, 0.9, 0.99):
+        nprobe = recall.probes_for(depths, 100, target)
+        shares = [np.array([np.mean(d < p) for d in depths]) for p in (nprobe, nprobe - 1)]
+        low = [s.mean() - 2 * s.std() / np.sqrt(2000) for s in shares]
+        assert low[0] >= target > low[1]
+        # A geometric law: the share within p lists is 1 - 0.7 ** p.
+        assert abs(nprobe - np.log(1 - target) / np.log(0.7)) <= 1.5
+    assert recall.probes_for(depths, 7, 1.0) == 7
+    assert recall.probes_for([np.array([], dtype=np.int64)], 7, 0.9) == 1

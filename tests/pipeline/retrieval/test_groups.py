@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+
+from pipeline.retrieval import groups, quantiser
+from tests.pipeline.retrieval import oracle
+
+
+def clustered(nlist: int) -> tuple[np.ndarray, np.ndarray]:
+    """Centroids around eight centres, and sizes of their lists."""
+    rng = np.random.default_rng(1)
+    sample = oracle.vectors(8 * nlist, 16, seed=1)
+    return quantiser.train(sample, nlist, seed=0), rng.integers(500, 1500, size=nlist)
+
+
+def test_groups_have_about_equal_work_and_keep_to_the_most_items() -> None:
+    centroids, sizes = clustered(128)
+    found = groups.plan(sizes, centroids, cores=2, most=1_000_000)
+    work = np.bincount(found.group, sizes.astype(float) ** 2)
+    assert 16 <= found.groups <= 32
+    assert work.max() <= 1.5 * work.sum() / 16
+    assert np.all(np.diff(work) <= 0)
+    small = groups.plan(sizes, centroids, cores=2, most=2_000)
+    assert np.bincount(small.group, sizes).max() <= 2_000
+
+
+def test_near_lists_share_a_group() -> None:
+    centroids, sizes = clustered(128)
+    found = groups.plan(sizes, centroids, cores=1, most=1_000_000)
+    near = quantiser.probe(centroids, centroids, 8)
+    touched = np.mean([len(set(found.group[probes].tolist())) for probes in near])
+    at_random = np.random.default_rng(2).permutation(found.group)
+    assert touched < 0.6 * np.mean([len(set(at_random[probes].tolist())) for probes in near])
+
+
+def test_a_list_that_holds_a_third_of_the_items_is_split_over_groups() -> None:
+    centroids, _ = clustered(64)
+    sizes = np.full(64, 1_000)
+    sizes[5] = 30_000
+    found = groups.plan(sizes, centroids, cores=4, most=1_000_000)
+    mean = sizes.sum() / 64
+    assert found.parts[5] == np.ceil(30_000 / (groups.SPLIT_ABOVE * np.ceil(mean)))
+    assert np.delete(found.parts, 5).tolist() == [1] * 63
+    units = found.first[5] + np.arange(found.parts[5])
+    assert len(set(found.group[units].tolist())) > found.parts[5] / 2
+
+
+@pytest.mark.parametrize("sizes", [[0], [1], [0, 0, 5], [3] * 40])
+def test_small_and_empty_catalogues_have_one_group(sizes: list[int]) -> None:
+    found = groups.plan(np.array(sizes), None, cores=2, most=1_000)
+    assert found.groups == 1
+    assert found.first.tolist() == list(range(len(sizes)))
+
+
+def test_a_worker_of_more_memory_holds_more_items() -> None:
+    most = [groups.most_items(megabytes, 300) for megabytes in (500, 1500, 3000)]
+    assert most == sorted(set(most))
+    # 16 bytes a value: rows as they came, in one piece, float32 twice, and what sorting takes.
+    assert most[1] * 300 * 16 < 1_500_000_000
