@@ -2,12 +2,14 @@ from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
+from pipeline.retrieval import parcels
 from pipeline.retrieval.groups import Plan, plan
-from pipeline.retrieval.join import RESULT, join
+from pipeline.retrieval.join import join
 from pipeline.retrieval.merge import merge
-from pipeline.retrieval.route import ROUTED, Probe, route
+from pipeline.retrieval.route import ITEM, ITEMS, QUERIES, Probe, route
 from pipeline.retrieval.vectors import from_bytes, from_lists, to_bytes
 from tests.pipeline.retrieval import oracle
 
@@ -23,6 +25,9 @@ class Shop:
         self.vectors = oracle.vectors(n, 8, seed=seed, duplicates=duplicates)
         self.lists = rng.integers(nlist, size=n)
         self.probes = np.array([rng.permutation(nlist)[:nprobe] for _ in self.lists])
+        # Equal vectors probe the same lists.
+        _, first, same = np.unique(self.vectors, axis=0, return_index=True, return_inverse=True)
+        self.probes = self.probes[first[same.ravel()]]
         self.eligible = np.ones(n, dtype=bool)
         self.query = np.ones(n, dtype=bool)
         self.same: list[str | None] = [None] * n
@@ -41,10 +46,11 @@ class Shop:
                 "eligible": self.eligible,
                 "query": self.query,
                 "same": pa.array(self.same, pa.string()),
+                "part": pa.array(np.arange(len(self.ids)) % 3, pa.int32()),
             }
         )
 
-    def routed(self, groups: Plan, rows: int = 10_000) -> tuple[pa.Table, list[int]]:
+    def routed(self, groups: Plan, k: int, rows: int = 10_000) -> tuple[pa.Table, list[int]]:
         """What comes out of routing, sorted as Spark would, and the queries and travels."""
         counts = [0, 0, 0]
 
@@ -54,20 +60,31 @@ class Shop:
         sent = []
         for start in range(0, len(self.ids), rows):
             part = self.rows().slice(start, rows).combine_chunks().to_batches()
-            probes = self.probes[start : start + rows][self.query[start : start + rows]]
-            sent += list(route(iter(part), groups, _given(probes), count))
-        table = pa.Table.from_batches(sent, schema=ROUTED)
+            sent += list(route(iter(part), groups, self._given(), k, count))
+        table = pa.Table.from_batches(sent, schema=parcels.SCHEMA)
         assert counts[2] == sum(batch.nbytes for batch in sent)
         return table.sort_by("key"), counts
 
     def join(self, groups: Plan, k: int, rows: int) -> Table:
         """Routed, joined and merged."""
-        table, _ = self.routed(groups, rows)
+        table, _ = self.routed(groups, k, rows)
         done: list[int] = []
         found = list(join(iter(table.to_batches(max_chunksize=rows)), k, done.append))
-        assert all(batch.schema == RESULT for batch in found)
         assert len(done) <= groups.groups
-        return as_table(merge(iter(found), k))
+        joined = pa.Table.from_batches(found, schema=parcels.SCHEMA)
+        merged: Table = {}
+        for part in range(3):
+            mine = joined.filter(pc.field("key") == part).to_batches()
+            merged |= as_table(merge(iter(mine), k))
+        return merged
+
+    def _given(self) -> Probe:
+        """The lists that the items probe, by their vectors."""
+        known = {
+            vector.tobytes(): probes
+            for vector, probes in zip(self.vectors, self.probes, strict=True)
+        }
+        return lambda vectors: np.array([known[v.tobytes()] for v in vectors], dtype=np.int32)
 
     def expected(self, k: int) -> Table:
         same = np.array([str(value) for value in self.same])
@@ -76,10 +93,6 @@ class Shop:
         found = oracle.neighbors(self.ids, self.vectors, k, allowed)
         asking = {item for item, wants in zip(self.ids, self.query, strict=True) if wants}
         return {item: best for item, best in found.items() if item in asking}
-
-
-def _given(probes: np.ndarray) -> Probe:
-    return lambda _: probes
 
 
 def as_table(batches: Iterable[pa.RecordBatch]) -> Table:
@@ -103,10 +116,12 @@ def test_the_join_finds_the_best_of_the_probed_lists_whatever_groups_and_batches
 def test_a_query_travels_once_to_each_group_with_a_list_that_it_probes() -> None:
     shop = Shop(200, nlist=8, nprobe=4, seed=5)
     groups = Plan(np.arange(8), np.ones(8, dtype=np.int64), np.arange(8) // 4)
-    table, (queries, travels, _) = shop.routed(groups)
+    table, (queries, travels, _) = shop.routed(groups, 5)
     expected = sum(len(set((probes // 4).tolist())) for probes in shop.probes)
     assert (queries, travels) == (200, expected)
-    assert table.num_rows == 200 + expected
+    cells = list(parcels.cells(iter(table.to_batches())))
+    sent = [parcels.unpack(cell, ITEMS if key & 1 == ITEM else QUERIES) for key, cell in cells]
+    assert sum(rows.num_rows for rows in sent) == 200 + expected
 
 
 def test_only_the_items_that_ask_get_neighbours_and_only_eligible_ones_are_given() -> None:

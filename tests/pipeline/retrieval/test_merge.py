@@ -1,7 +1,8 @@
 import numpy as np
 import pyarrow as pa
 
-from pipeline.retrieval.join import RESULT
+from pipeline.retrieval import parcels
+from pipeline.retrieval.join import FOUND, as_parcels
 from pipeline.retrieval.merge import merge
 
 
@@ -20,12 +21,22 @@ def test_the_merge_keeps_the_best_of_all_rows_of_a_query_ties_by_id() -> None:
         ]
         everything.setdefault(item, []).extend(found)
         rows.append(
-            {"item_id": item, "candidates": [{"key": k, "similar_id": i} for k, i in found]}
+            {
+                "item_id": item,
+                "similar_ids": [other for _, other in found],
+                "scores": [-key for key, _ in found],
+                "part": 0,
+            }
         )
-    table = pa.Table.from_pylist(rows, schema=RESULT)
+    table = pa.Table.from_pylist(rows, schema=FOUND)
+    sent = [
+        batch
+        for some in table.to_batches(max_chunksize=37)
+        for batch in as_parcels(iter([some]))
+    ]
     merged = {
         row["item_id"]: [(n["similar_id"], n["score"]) for n in row["neighbors"]]
-        for batch in merge(iter(table.to_batches(max_chunksize=37)), 5)
+        for batch in merge(iter(sent), 5)
         for row in batch.to_pylist()
     }
     assert merged == {
@@ -35,4 +46,4 @@ def test_the_merge_keeps_the_best_of_all_rows_of_a_query_ties_by_id() -> None:
 
 
 def test_nothing_merged_is_nothing() -> None:
-    assert list(merge(iter(RESULT.empty_table().to_batches()), 5)) == []
+    assert list(merge(iter(parcels.SCHEMA.empty_table().to_batches()), 5)) == []

@@ -57,9 +57,9 @@ def test_equal_vectors_and_fewer_vectors_than_lists_still_give_unit_centroids() 
 
 
 def test_the_number_of_lists_follows_the_number_of_items() -> None:
-    counts = [quantiser.list_count(n, 6_400_000) for n in (0, 1, 2000, 2001, 300_000_000)]
-    assert counts == [1, 1, 1, 2, 150_000]
-    assert quantiser.list_count(300_000_000, 200_000) == 6_250
+    counts = [quantiser.list_count(n, 6_400_000) for n in (0, 1, 1000, 1001, 300_000_000)]
+    assert counts == [1, 1, 1, 2, 75_000]
+    assert quantiser.list_count(300_000_000, 200_000) == 12_500
 
 
 def test_probing_holds_a_bounded_number_of_scores(monkeypatch: pytest.MonkeyPatch) -> None:

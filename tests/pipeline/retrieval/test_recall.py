@@ -3,7 +3,6 @@ import pyarrow as pa
 import pytest
 
 from pipeline.retrieval import recall
-from pipeline.retrieval.merge import merge
 from pipeline.retrieval.recall import measure, wilson
 from pipeline.retrieval.vectors import to_bytes
 from tests.pipeline.retrieval import oracle
@@ -39,16 +38,20 @@ def test_exact_search_by_blocks_holds_the_true_neighbours(
     nothing: list[str | None] = [None] * 400
     for same in (nothing, languages):
         table = pa.table(
-            {"item_id": ids, "vector": to_bytes(vectors), "same": pa.array(same, pa.string())}
+            {
+                "item_id": ids,
+                "list": pa.array(range(400), pa.int32()),
+                "vector": to_bytes(vectors),
+                "same": pa.array(same, pa.string()),
+            }
         )
         batches = iter(table.to_batches(max_chunksize=50))
-        found = list(recall.exact_search(batches, ids[:9], vectors[:9], same[:9], 5))
-        assert len(found) == 3
-        best = {
-            row["item_id"]: [(n["similar_id"], n["score"]) for n in row["neighbors"]]
-            for batch in merge(iter(found), 5)
-            for row in batch.to_pylist()
-        }
+        asked = recall.Asked(pa.array(ids[:9]), vectors[:9], pa.array(same[:9], pa.string()))
+        (found,) = recall.exact_search(batches, asked, 5)
+        best: dict[str, list[tuple[str, float]]] = {}
+        for row in found.to_pylist():
+            best.setdefault(ids[row["query"]], []).append((row["similar_id"], row["score"]))
+            assert row["list"] == ids.index(row["similar_id"])
         allowed = np.array([[mine == other for other in same] for mine in same])
         expected = oracle.neighbors(ids, vectors, 5, allowed)
         assert best == {item: expected[item] for item in ids[:9]}

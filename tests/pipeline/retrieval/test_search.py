@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline.retrieval.queries import Queries
-from pipeline.retrieval.search import MOST_ITEMS, Group
+from pipeline.retrieval.search import Group
 from pipeline.retrieval.vectors import to_bytes
 from tests.pipeline.retrieval import oracle
 
@@ -107,8 +107,7 @@ def test_five_thousand_equal_vectors_are_scored_once() -> None:
     result = found(items, asked(ids, vectors))
     assert [other for other, _ in result["04999"]] == ["00000", "00001", "00002", "00003", "00004"]
     assert [other for other, _ in result["00002"]] == ["00000", "00001", "00003", "00004", "00005"]
-    # One for each block of queries.
-    assert items.distances == 2
+    assert items.distances == 1
 
 
 def test_one_item_and_no_query() -> None:
@@ -145,7 +144,11 @@ def test_what_a_floor_leaves_out_is_below_it() -> None:
         assert mine[: len(reached)].tolist() == reached
 
 
-def test_a_group_too_large_for_its_sort_keys_is_refused() -> None:
-    ids = pa.array(range(MOST_ITEMS + 1)).cast(pa.string())
-    with pytest.raises(ValueError, match="make more groups"):
-        Group(np.zeros(len(ids), np.int64), ids, pa.nulls(len(ids), pa.binary()), 1)
+def test_many_scores_that_are_nearly_the_same_are_cut_list_by_list() -> None:
+    rng = np.random.default_rng(6)
+    near = np.ones((500, 8)) + 2.0**-10 * rng.integers(0, 2, size=(500, 8))
+    vectors = np.unique(near.astype(np.float32), axis=0)
+    vectors = np.concatenate([vectors, oracle.vectors(200, 8, seed=6)])
+    ids = [f"{n:03d}" for n in range(len(vectors))]
+    everything = np.ones((len(ids), len(ids)), dtype=bool)
+    assert everyone(ids, vectors, 1) == oracle.neighbors(ids, vectors, 1, everything)

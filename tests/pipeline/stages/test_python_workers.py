@@ -9,8 +9,10 @@ from pyspark.sql import DataFrame, SparkSession
 
 from models import fasttext, ship
 from models.resident import LoadCounter
+from pipeline.nearest import Counts, Probes, Search
+from pipeline.retrieval.groups import Plan
 from pipeline.retrieval.vectors import to_bytes
-from pipeline.stages import embed, neighbors, tokenize
+from pipeline.stages import embed, tokenize
 from pipeline.text.tokenize import TextSettings
 from tests.models.fasttext.files import Bin
 
@@ -43,14 +45,16 @@ def test_embed_has_one(spark: SparkSession, items: DataFrame, tmp_path: Path) ->
     assert np.array_equal(np.array([row.vector for row in vectors.collect()]), expected)
 
 
-def test_neighbors_has_one(spark: SparkSession) -> None:
-    halves = to_bytes(np.eye(2, dtype=np.float32))
-    rows = [(item, 0, [0], bytearray(half)) for item, half in zip("ab", halves, strict=True)]
-    lists = spark.createDataFrame(
-        rows, "item_id string, list int, probes array<int>, vector binary"
-    )
-    found = neighbors.search(lists, 3, 2)
-    assert python_steps(found) == 1
+def test_the_search_has_one_a_task(spark: SparkSession) -> None:
+    halves = to_bytes(np.eye(2, dtype=np.float32)).to_pylist()
+    rows = [(item, 0, bytearray(half)) for item, half in zip("ab", halves, strict=True)]
+    lists = spark.createDataFrame(rows, "item_id string, list int, vector binary")
+    one = np.ones(1, dtype=np.int64)
+    plan = Plan(np.zeros(1, np.int64), one, np.zeros(1, np.int64))
+    search = Search(plan, 3, 2, 2, Counts(spark.sparkContext))
+    found = search.merged(search.found(lists, Probes(None, 1, 0, 1)))
+    # Route, join and merge, with a shuffle between each and the next.
+    assert python_steps(found) == 3
     assert {row.item_id: row.neighbors[0].similar_id for row in found.collect()} == {
         "a": "b",
         "b": "a",
