@@ -30,9 +30,7 @@ def test_the_merge_keeps_the_best_of_all_rows_of_a_query_ties_by_id() -> None:
         )
     table = pa.Table.from_pylist(rows, schema=FOUND)
     sent = [
-        batch
-        for some in table.to_batches(max_chunksize=37)
-        for batch in as_parcels(iter([some]))
+        batch for some in table.to_batches(max_chunksize=37) for batch in as_parcels(iter([some]))
     ]
     merged = {
         row["item_id"]: [(n["similar_id"], n["score"]) for n in row["neighbors"]]
