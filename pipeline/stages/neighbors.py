@@ -10,6 +10,7 @@ import numpy as np
 
 from models import Handle, shipping
 from pipeline import truth
+from pipeline.errors import UsageError
 from pipeline.job import Job, Made
 from pipeline.nearest import Counts, Probes, Search, merge_parts
 from pipeline.progress import watched
@@ -136,13 +137,25 @@ def asking(job: Job) -> "DataFrame | None":
     """
     section = job.config.neighbors
     if section.where:
-        return job.read("items", "ingest").where(section.where)
+        return _matching(job.read("items", "ingest"), section.where)
     last = job.store.latest("items") if section.mode == "new" else None
     if last is None:
         return None
     items = job.read("items", "ingest")
     known = job.store.read(job.spark, "items", last["version"]).select("item_id")
     return items.join(known, "item_id", how="left_anti")
+
+
+def _matching(items: "DataFrame", where: str) -> "DataFrame":
+    from pyspark.errors import AnalysisException, ParseException
+
+    try:
+        return items.where(where)
+    except (AnalysisException, ParseException) as error:
+        first = str(error).strip().splitlines()[0]
+        raise UsageError(
+            f"neighbors.where: no condition on the columns {', '.join(items.columns)}: {first}"
+        ) from error
 
 
 def _plan(job: Job, lists: "DataFrame", centroids: Handle | None, cores: int) -> groups.Plan:

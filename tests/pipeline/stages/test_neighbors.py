@@ -1,96 +1,20 @@
 """index and neighbors on made vectors, against brute force by the definition."""
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
-from pipeline import config
-from pipeline.job import Job, Made
-from pipeline.retrieval import quantiser, recall
-from pipeline.retrieval.vectors import to_bytes
-from pipeline.stages import index, neighbors
-from pipeline.store import Record, Store
+from pipeline.errors import UsageError
+from pipeline.retrieval import recall
+from tests.models.test_cluster import spark_home
 from tests.pipeline.retrieval import oracle
-
-Table = dict[str, list[tuple[str, float]]]
-QUANTISED = "index.exact_below=0"
-
-
-class Night:
-    """A store that holds embeddings, and the two stages on it."""
-
-    def __init__(self, folder: Path, vectors: np.ndarray) -> None:
-        self.ids = [f"{n * 7919 % len(vectors):04d}" for n in range(len(vectors))]
-        self.vectors = vectors
-        self._folder = folder
-        self.store = Store(str(folder / "store"))
-        self._write("embeddings", "e", tokens=np.ones(len(vectors)), half=to_bytes(vectors))
-        self._runs = 0
-
-    def _write(self, table: str, version: str, rows: slice = slice(None), **columns: Any) -> None:
-        types = {"tokens": pa.int32()}
-        path = self.store.table_path(table, version)
-        path.mkdir(parents=True)
-        data = {"item_id": pa.array(self.ids[rows], pa.string())} | {
-            name: pa.array(values, types.get(name)) for name, values in columns.items()
-        }
-        pq.write_table(pa.table(data), path / "part.parquet")
-
-    def items(self, version: str, rows: slice = slice(None)) -> None:
-        """Write an items table with some of the items; every third is a shoe."""
-        shelf = ["shoe" if n % 3 == 0 else "hat" for n in range(len(self.ids))][rows]
-        self._write("items", version, rows, category=shelf)
-
-    def run(self, *sets: str) -> tuple[Table, Made]:
-        """Index and neighbours under these settings."""
-        file = self._folder / "nitamono.toml"
-        file.write_text('[store]\npath = "store"\n[catalogue]\npath = "x.csv"\n')
-        job = Job(config.load(file, sets, {}), self.store, "r")
-        job.resolve(Record("ingest", "i", "r", {}, {}))
-        job.resolve(
-            Record(
-                "embed", "e", "r", {}, {"embeddings": len(self.ids)}, {}, {"vectors": len(self.ids)}
-            )
-        )
-        self._runs += 1
-        self.index = f"index{self._runs}"
-        made = index.execute(job, self.index)
-        job.resolve(Record("index", self.index, "r", {}, made.tables, {}, made.outputs))
-        made = neighbors.execute(job, f"neighbors{self._runs}")
-        found = self.store.dataset("neighbors", f"neighbors{self._runs}").to_table().to_pylist()
-        table = {
-            row["item_id"]: [(n["similar_id"], n["score"]) for n in row["neighbors"]]
-            for row in found
-        }
-        assert len(table) == len(found)
-        return table, made
-
-    def expected(self, k: int, nprobe: int) -> Table:
-        """The definition: the best of the lists probed."""
-        centroids = np.load(self.store.quantiser_path(self.index))
-        probes = quantiser.probe(self.vectors, centroids, nprobe)
-        allowed = (probes[:, 0][None, None, :] == probes[:, :, None]).any(axis=1)
-        return oracle.neighbors(self.ids, self.vectors, k, allowed)
-
-    def exact(self, k: int) -> Table:
-        everything = np.ones((len(self.ids), len(self.ids)), dtype=bool)
-        return oracle.neighbors(self.ids, self.vectors, k, everything)
-
-
-def lopsided() -> np.ndarray:
-    """Vectors of which 30% crowd in one place, 80 are the same and 3 are zero."""
-    rng = np.random.default_rng(1)
-    vectors = oracle.vectors(400, 12, seed=1)
-    crowd = rng.permutation(400)[:120]
-    vectors[crowd] = 3 * np.eye(12)[0] + 0.02 * rng.standard_normal((120, 12))
-    vectors[rng.permutation(400)[:80]] = vectors[7]
-    vectors[[1, 50, 300]] = 0
-    return vectors.astype(np.float16).astype(np.float32)
+from tests.pipeline.stages.night import QUANTISED, Night, lopsided
 
 
 def test_partitions_and_memory_do_not_change_the_table(spark: SparkSession, tmp_path: Path) -> None:
@@ -165,3 +89,37 @@ def test_only_new_or_matching_items_are_asked_for(spark: SparkSession, tmp_path:
     assert made.outputs["recall"]["queries"] == 30
     table, _ = night.run("neighbors.k=4", "neighbors.where=category = 'shoe'")
     assert table == {item: everyone[item] for item in night.ids[::3]}
+
+
+def test_a_filter_that_is_no_sql_is_a_wrong_setting(spark: SparkSession, tmp_path: Path) -> None:
+    night = Night(tmp_path, oracle.vectors(20, 8, seed=5))
+    night.items("i")
+    for wrong in ("colour = 'red'", "category =", "item_id"):
+        with pytest.raises(UsageError, match=r"neighbors\.where"):
+            night.run(f"neighbors.where={wrong}")
+
+
+def test_an_executor_killed_in_the_join_costs_no_row(tmp_path: Path) -> None:
+    environment = os.environ | {
+        "PYSPARK_PYTHON": sys.executable,
+        "SPARK_HOME": str(spark_home(tmp_path)),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "NITAMONO_CACHE": str(tmp_path / "cache"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.pipeline.stages.killed_executor", str(tmp_path)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout)
+    assert found["killed"] == 1
+    assert found["executors"] > 2
+    night = Night(tmp_path / "again", lopsided())
+    night.index, night.store = found["index"], Night.opened(tmp_path / "night")
+    assert {item: [tuple(n) for n in best] for item, best in found["table"].items()} == (
+        night.expected(6, 3)
+    )
