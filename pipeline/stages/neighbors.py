@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models import Handle, shipping
-from pipeline import truth
+from pipeline import baseline, truth
 from pipeline.errors import UsageError
 from pipeline.job import Job, Made
 from pipeline.nearest import Counts, Probes, Search, merge_parts
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 NAME = "neighbors"
 CODE = (
+    "pipeline.baseline",
     "pipeline.nearest",
+    "pipeline.retrieval.parcels",
     "pipeline.retrieval.groups",
     "pipeline.retrieval.join",
     "pipeline.retrieval.merge",
@@ -52,12 +54,12 @@ ATTEMPTS = 3
 def inputs(job: Job) -> dict[str, Any]:
     """The lists and the settings that change neighbours or their recall."""
     section = job.config.neighbors
-    last = job.store.latest("items") if section.mode == "new" and not section.where else None
+    built_on = baseline.of(job) if section.mode == "new" and not section.where else None
     return {
         "lists": job.record("index").fingerprint,
-        "items": job.record("ingest").fingerprint if section.where else None,
+        "items": job.record("ingest").outputs["content"] if section.where else None,
         "settings": section.model_dump(exclude={"worker_mb", "partitions"}),
-        "last": last and last["version"],
+        "known": built_on and built_on.items,
     }
 
 
@@ -138,11 +140,11 @@ def asking(job: Job) -> "DataFrame | None":
     section = job.config.neighbors
     if section.where:
         return _matching(job.read("items", "ingest"), section.where)
-    last = job.store.latest("items") if section.mode == "new" else None
-    if last is None:
+    built_on = baseline.of(job) if section.mode == "new" else None
+    if built_on is None:
         return None
     items = job.read("items", "ingest")
-    known = job.store.read(job.spark, "items", last["version"]).select("item_id")
+    known = job.store.read(job.spark, "items", built_on.items).select("item_id")
     return items.join(known, "item_id", how="left_anti")
 
 

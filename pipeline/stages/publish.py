@@ -1,18 +1,23 @@
 """publish: neighbors -> similar_items, the gate, and the pointer."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from pipeline import baseline
 from pipeline.errors import GateError, StageError
 from pipeline.job import Job, Made
+from pipeline.stages.neighbors import asking
 from pipeline.tables import digest
 
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
 NAME = "publish"
-CODE = ("pipeline.tables",)
+CODE = ("pipeline.baseline", "pipeline.stages.neighbors", "pipeline.tables")
 
 
 def inputs(job: Job) -> dict[str, Any]:
-    """The neighbours."""
-    return {"neighbors": job.record("neighbors").fingerprint}
+    """The neighbours; and of a run that asked for some only, what the others are taken from."""
+    return {"neighbors": job.record("neighbors").fingerprint, **baseline.as_input(job)}
 
 
 def execute(job: Job, version: str) -> Made:
@@ -26,6 +31,9 @@ def execute(job: Job, version: str) -> Made:
         F.col("col.similar_id").alias("similar_id"),
         F.col("col.score").alias("score"),
     )
+    kept = carried(job)
+    if kept is not None:
+        table = table.unionByName(kept)
     rows = job.store.write(table.orderBy("item_id", "rank"), "similar_items", version)
     written = job.store.read(job.spark, "similar_items", version)
     checks = written.agg(
@@ -46,7 +54,32 @@ def execute(job: Job, version: str) -> Made:
     if problems:
         job.store.discard("similar_items", version)
         raise StageError(f"publish: {'; '.join(problems)}; run it again")
-    return Made(tables={"similar_items": rows}, counts={"rows": rows})
+    found = job.record("neighbors").outputs["pairs"]
+    counts = {"rows": rows, "carried_rows": kept.count() if kept is not None else 0}
+    if rows != found + counts["carried_rows"]:
+        job.store.discard("similar_items", version)
+        raise StageError(f"publish: {rows} rows, not {found} found and {counts}; run it again")
+    return Made(tables={"similar_items": rows}, counts=counts)
+
+
+def carried(job: Job) -> "DataFrame | None":
+    """Rows of the published version for items that this run did not ask for.
+
+    Items that have left the catalogue leave the lists; the ranks close up.
+    """
+    from pyspark.sql import Window
+    from pyspark.sql import functions as F
+
+    asked, built_on = asking(job), baseline.of(job)
+    if asked is None or built_on is None:
+        return None
+    items = job.read("items", "ingest").select("item_id")
+    others = items.join(asked.select("item_id"), "item_id", how="left_anti")
+    still = items.withColumnRenamed("item_id", "similar_id")
+    last = job.store.read(job.spark, "similar_items", built_on.similar_items)
+    kept = last.join(others, "item_id", how="left_semi").join(still, "similar_id", how="left_semi")
+    rank = F.row_number().over(Window.partitionBy("item_id").orderBy("rank"))
+    return kept.select("item_id", rank.alias("rank"), "similar_id", "score")
 
 
 def finish(job: Job) -> str:
@@ -80,7 +113,7 @@ def finish(job: Job) -> str:
 def gate(job: Job) -> list[str]:
     """What speaks against publishing."""
     record, found = job.record(NAME), job.record("neighbors")
-    wanted = found.outputs["pairs"]
+    wanted = found.outputs["pairs"] + record.counts["carried_rows"]
     problems = []
     if record.tables["similar_items"] != wanted:
         problems.append(f"{record.tables['similar_items']} rows, not {wanted}")
@@ -91,6 +124,6 @@ def gate(job: Job) -> list[str]:
     if measured["queries"] and measured["value"] < least:
         problems.append(
             f"recall is {measured['value']:.4f}, at least {least} is wanted: "
-            "raise neighbors.nprobe, or lower neighbors.target_recall"
+            "raise neighbors.nprobe if it is set, or index.nlist, or lower neighbors.target_recall"
         )
     return problems

@@ -55,7 +55,7 @@ class Night:
         file = self._folder / "nitamono.toml"
         file.write_text('[store]\npath = "store"\n[catalogue]\npath = "x.csv"\n')
         job = Job(config.load(file, sets, {}), self.store, "r")
-        job.resolve(Record("ingest", "i", "r", {}, {}))
+        job.resolve(Record("ingest", "i", "r", {}, {}, {}, {"content": "c"}))
         job.resolve(
             Record(
                 "embed", "e", "r", {}, {"embeddings": len(self.ids)}, {}, {"vectors": len(self.ids)}

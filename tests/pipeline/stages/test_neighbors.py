@@ -83,6 +83,7 @@ def test_only_new_or_matching_items_are_asked_for(spark: SparkSession, tmp_path:
     table, _ = night.run("neighbors.k=4", "neighbors.mode=new")
     assert table == everyone
     night.store.point("items", "old", "r")
+    night.store.point("similar_items", "old", "r")
     table, made = night.run("neighbors.k=4", "neighbors.mode=new")
     assert table == {item: everyone[item] for item in night.ids[170:]}
     assert made.tables["short_lists"] == 0

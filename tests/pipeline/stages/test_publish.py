@@ -1,0 +1,73 @@
+"""Publishing a run that asked for the new items only."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from pyspark.sql import SparkSession
+
+from pipeline import config
+from pipeline.progress import Progress
+from pipeline.runner import Outcome, Runner, new_run_id
+from pipeline.store import Store
+from tests.conftest import WriteCsv
+
+Lists = dict[str, list[tuple[str, float]]]
+WORDS = ["赤い 靴", "青い 靴", "赤い 帽子", "革 の 鞄", "布 の 鞄", "白い 皿", "青い 皿"]
+
+
+class Shop:
+    """A catalogue that changes from night to night, and its store."""
+
+    def __init__(self, folder: Path, write_csv: WriteCsv) -> None:
+        self._folder, self._write = folder, write_csv
+        self.store = Store(str(folder / "store"))
+
+    def night(self, items: range, *sets: str) -> tuple[Lists, Outcome]:
+        """Run over these items, and read what is published."""
+        rows = [[f"i{n:02d}", f"{WORDS[n % 7]} {n % 3}", ""] for n in items]
+        self._write(rows, name="catalogue.csv")
+        file = self._folder / "nitamono.toml"
+        file.write_text(
+            '[store]\npath = "store"\n[catalogue]\npath = "catalogue.csv"\n'
+            "[model]\nepoch = 2\ndim = 10\nmin_count = 1\n[neighbors]\nk = 5\n"
+        )
+        outcome = Runner(config.load(file, sets, {}), new_run_id(), Progress(io.StringIO())).run(
+            "ingest", "publish"
+        )
+        latest = self.store.latest()
+        assert latest is not None
+        table: Lists = {}
+        rows_of: list[dict[str, Any]] = pq.read_table(latest["path"]).to_pylist()
+        for row in rows_of:
+            mine = table.setdefault(row["item_id"], [])
+            mine.append((row["similar_id"], row["score"]))
+            assert row["rank"] == len(mine)
+        return table, outcome
+
+
+def test_with_mode_new_the_lists_of_the_other_items_stay_without_those_that_left(
+    spark: SparkSession, tmp_path: Path, write_csv: WriteCsv
+) -> None:
+    shop = Shop(tmp_path, write_csv)
+    before, _ = shop.night(range(30), "neighbors.mode=new")
+    assert len(before) == 30
+    after, outcome = shop.night(range(4, 36), "neighbors.mode=new")
+    gone = {f"i{n:02d}" for n in range(4)}
+    new = {f"i{n:02d}" for n in range(30, 36)}
+    assert set(after) == {f"i{n:02d}" for n in range(4, 36)}
+    assert {item: best for item, best in after.items() if item not in new} == {
+        item: [pair for pair in best if pair[0] not in gone]
+        for item, best in before.items()
+        if item not in gone
+    }
+    record = outcome.record("publish")
+    assert record is not None
+    assert record.counts["rows"] == record.counts["carried_rows"] + 6 * 5
+    # Once more on the same catalogue: the same baseline, so all is done.
+    again, outcome = shop.night(range(4, 36), "neighbors.mode=new")
+    assert again == after
+    assert [status for name, status, _ in outcome.stages if name != "ingest"] == ["reused"] * 6
+    everyone, _ = shop.night(range(4, 36))
+    assert {item: everyone[item] for item in new} == {item: after[item] for item in new}
