@@ -202,8 +202,20 @@ class Store:
         return self.root / "models" / "current" / f"{settings}.json"
 
     def quantiser_path(self, fingerprint: str) -> Path:
-        """The file of a quantiser's centroids."""
+        """The file of the centroids of the quantiser that was trained for this index."""
         return self.root / "quantisers" / f"{fingerprint}.npy"
+
+    def current_quantiser(self, key: str) -> dict[str, Any] | None:
+        """What is known of the quantiser that nights of these settings use."""
+        found: dict[str, Any] | None = read_json(self._current_quantiser_path(key))
+        return found
+
+    def set_current_quantiser(self, key: str, about: dict[str, Any]) -> None:
+        """Let nights of these settings use this quantiser."""
+        write_json(self._current_quantiser_path(key), about)
+
+    def _current_quantiser_path(self, key: str) -> Path:
+        return self.root / "quantisers" / "current" / f"{key}.json"
 
     def run_path(self, run_id: str) -> Path:
         """The folder of a run."""

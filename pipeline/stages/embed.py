@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from models import Handle, embedder, shipping
 from models.resident import LoadCounter
 from pipeline.errors import StageError
+from pipeline.fingerprint import fingerprint
 from pipeline.job import Job, Made
 from pipeline.retrieval.vectors import to_bytes
 from pipeline.stages.train import s3_options
@@ -82,6 +83,11 @@ def execute(job: Job, version: str) -> Made:
             "vectors": embedded,
             "dim": outputs["dim"],
             "text_fingerprint": outputs["text_fingerprint"],
+            # Vectors of one space can be compared.
+            "space": fingerprint(
+                {"model": outputs["sha256"], "method": job.config.embed.method}
+                | {"text": outputs["text_fingerprint"]}
+            ),
         },
     )
 

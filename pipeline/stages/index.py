@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models import Handle, shipping
+from pipeline import lasting
 from pipeline.job import Job, Made
 from pipeline.nearest import load_centroids
 from pipeline.retrieval import quantiser
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 NAME = "index"
 CODE = (
+    "pipeline.lasting",
     "pipeline.retrieval.quantiser",
     "pipeline.retrieval.ranking",
     "pipeline.retrieval.vectors",
@@ -32,10 +34,12 @@ _SCHEMA = "item_id string, list int, vector binary"
 
 
 def inputs(job: Job) -> dict[str, Any]:
-    """The embeddings and the index's settings."""
+    """The embeddings, the index's settings, and the quantiser if an earlier night's is used."""
+    exact = job.record("embed").outputs["vectors"] < job.config.index.exact_below
     return {
         "embeddings": job.record("embed").fingerprint,
         "index": job.config.index.model_dump(),
+        "quantiser": None if exact else lasting.version(job),
     }
 
 
@@ -47,29 +51,52 @@ def execute(job: Job, version: str) -> Made:
     count = job.record("embed").outputs["vectors"]
     embeddings = job.read("embeddings", "embed").where("half is not null")
     vectors = embeddings.select("item_id", F.col("half").alias("vector"))
-    exact = count < section.exact_below
     nlist = section.nlist or quantiser.list_count(count, section.sample_items)
-    if exact or nlist == 1:
-        lists, exact = hashed_lists(vectors, nlist), True
-    else:
-        job.line.note = "training the quantiser"
-        size = quantiser.sample_size(nlist, section.sample_items)
-        centroids = quantiser.train(sample(vectors, count, size, section.seed), nlist, section.seed)
-        job.line.note = ""
-        nlist = len(centroids)
-        path = _save(job.store.quantiser_path(version), centroids)
-        handle = shipping.ship(job.spark.sparkContext, path, kind="quantiser")
-        lists = assigned_lists(job.spread(vectors, count), handle)
-    rows = job.store.write(lists, "lists", version)
-    written = job.store.read(job.spark, "lists", version)
-    longest = written.groupBy("list").count().agg(F.max("count")).first()
-    assert longest is not None  # noqa: S101 - an aggregate has one row
-    imbalance = (longest[0] or 0) * nlist / rows if rows else 0.0
-    return Made(
-        tables={"lists": rows},
-        counts={"lists": nlist, "exact": exact, "imbalance": round(imbalance, 2)},
-        outputs={"vectors": rows, "lists": nlist, "exact": exact},
-    )
+    if count < section.exact_below or nlist == 1:
+        rows = job.store.write(hashed_lists(vectors, nlist), "lists", version)
+        return _made(rows, nlist, _imbalance(job, version, nlist), None)
+    used, earlier = lasting.version(job), lasting.find(job)
+    if used is not None and earlier is not None:
+        rows = _assign(job, vectors, used, version)
+        imbalance = _imbalance(job, version, earlier.lists)
+        if not lasting.unbalanced(earlier, imbalance):
+            return _made(rows, earlier.lists, imbalance, used)
+        job.store.discard("lists", version)
+    job.line.note = "training the quantiser"
+    size = quantiser.sample_size(nlist, section.sample_items)
+    centroids = quantiser.train(sample(vectors, count, size, section.seed), nlist, section.seed)
+    job.line.note = ""
+    _save(job.store.quantiser_path(version), centroids)
+    nlist = len(centroids)
+    rows = _assign(job, vectors, version, version)
+    imbalance = _imbalance(job, version, nlist)
+    mine = job.record("embed").fingerprint
+    lasting.keep(job, lasting.Lasting(version, mine, used, nlist, imbalance))
+    return _made(rows, nlist, imbalance, version)
+
+
+def _made(rows: int, nlist: int, imbalance: float, used: str | None) -> Made:
+    counts = {"lists": nlist, "exact": used is None, "imbalance": imbalance, "quantiser": used}
+    outputs = {"vectors": rows, "lists": nlist, "exact": used is None, "quantiser": used}
+    return Made(tables={"lists": rows}, counts=counts, outputs=outputs)
+
+
+def _assign(job: Job, vectors: "DataFrame", used: str, version: str) -> int:
+    """Write the lists table by the quantiser of this version."""
+    path = job.store.quantiser_path(used)
+    handle = shipping.ship(job.spark.sparkContext, path, kind="quantiser")
+    spread = job.spread(vectors, job.record("embed").outputs["vectors"])
+    return job.store.write(assigned_lists(spread, handle), "lists", version)
+
+
+def _imbalance(job: Job, version: str, nlist: int) -> float:
+    """The longest list over the mean."""
+    from pyspark.sql import functions as F
+
+    sizes = job.store.read(job.spark, "lists", version).groupBy("list").count()
+    found = sizes.agg(F.max("count"), F.sum("count")).first()
+    assert found is not None  # noqa: S101 - an aggregate has one row
+    return round(found[0] * nlist / found[1], 2) if found[1] else 0.0
 
 
 def hashed_lists(vectors: "DataFrame", nlist: int) -> "DataFrame":

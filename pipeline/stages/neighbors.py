@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models import Handle, shipping
-from pipeline import baseline, truth
+from pipeline import baseline, lasting, truth
 from pipeline.errors import UsageError
 from pipeline.job import Job, Made
 from pipeline.nearest import Counts, Probes, Search, merge_parts
@@ -93,6 +93,8 @@ def execute(job: Job, version: str) -> Made:
     night = _night(job)
     nprobe, sample = _probes(night)
     rows, measured, nprobe = _find(night, nprobe, sample, version)
+    if night.centroids is not None and not job.config.neighbors.nprobe:
+        lasting.note_probes(job, job.record("index").outputs["quantiser"], nprobe)
     counts = {"probes": nprobe, "groups": night.search.plan.groups}
     return _made(night, version, rows, measured, counts)
 
@@ -122,7 +124,7 @@ def _night(job: Job) -> Night:
 
 
 def _quantiser(job: Job) -> Path:
-    return job.store.quantiser_path(job.record("index").fingerprint)
+    return job.store.quantiser_path(job.record("index").outputs["quantiser"])
 
 
 def centroids_of(job: Job) -> Float32:

@@ -169,7 +169,7 @@ def test_with_a_quantiser_the_probed_lists_decide(shop: Shop, spark: SparkSessio
     rows = lists.toPandas().set_index("item_id")
     ids, vectors = embeddings(shop)
     home = rows.loc[ids, "list"].to_numpy()
-    centroids = np.load(shop.store.quantiser_path(index.fingerprint))
+    centroids = np.load(shop.store.quantiser_path(index.outputs["quantiser"]))
     probes = quantiser.probe(vectors, centroids, 2)
     assert set(home.tolist()) == set(range(9))
     assert probes.shape == (len(ids), 2)

@@ -23,13 +23,19 @@ class Night:
     """A store that holds embeddings, and the two stages on it."""
 
     def __init__(self, folder: Path, vectors: np.ndarray) -> None:
-        self.ids = [f"{n * 7919 % len(vectors):04d}" for n in range(len(vectors))]
-        self.vectors = vectors
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self.store = Store(str(folder / "store"))
-        self._write("embeddings", "e", tokens=np.ones(len(vectors)), half=to_bytes(vectors))
-        self._runs = 0
+        self._runs = self._nights = 0
+        self.tomorrow(vectors)
+
+    def tomorrow(self, vectors: np.ndarray) -> None:
+        """Another night, with other embeddings of the same model."""
+        self._nights += 1
+        self.embed = f"e{self._nights}"
+        self.ids = [f"{n * 7919 % len(vectors):04d}" for n in range(len(vectors))]
+        self.vectors = vectors
+        self._write("embeddings", self.embed, tokens=np.ones(len(vectors)), half=to_bytes(vectors))
 
     @staticmethod
     def opened(folder: Path) -> Store:
@@ -50,21 +56,24 @@ class Night:
         shelf = ["shoe" if n % 3 == 0 else "hat" for n in range(len(self.ids))][rows]
         self._write("items", version, rows, category=shelf)
 
-    def run(self, *sets: str) -> tuple[Table, Made]:
-        """Index and neighbours under these settings."""
+    def job(self, *sets: str) -> Job:
+        """A job under these settings that has come to the index."""
         file = self._folder / "nitamono.toml"
         file.write_text('[store]\npath = "store"\n[catalogue]\npath = "x.csv"\n')
         job = Job(config.load(file, sets, {}), self.store, "r")
         job.resolve(Record("ingest", "i", "r", {}, {}, {}, {"content": "c"}))
-        job.resolve(
-            Record(
-                "embed", "e", "r", {}, {"embeddings": len(self.ids)}, {}, {"vectors": len(self.ids)}
-            )
-        )
+        rows, outputs = {"embeddings": len(self.ids)}, {"vectors": len(self.ids), "space": "s"}
+        job.resolve(Record("embed", self.embed, "r", {}, rows, {}, outputs))
+        return job
+
+    def run(self, *sets: str) -> tuple[Table, Made]:
+        """Index and neighbours under these settings."""
+        job = self.job(*sets)
         self._runs += 1
-        self.index = f"index{self._runs}"
-        made = index.execute(job, self.index)
-        job.resolve(Record("index", self.index, "r", {}, made.tables, {}, made.outputs))
+        version = f"index{self._runs}"
+        made = index.execute(job, version)
+        self.index = made.outputs["quantiser"]
+        job.resolve(Record("index", version, "r", {}, made.tables, {}, made.outputs))
         made = neighbors.execute(job, f"neighbors{self._runs}")
         found = self.store.dataset("neighbors", f"neighbors{self._runs}").to_table().to_pylist()
         table = {
