@@ -176,7 +176,7 @@ def _route(plan: Plan, probes: Probes, k: int, counts: Counts) -> Any:  # noqa: 
         total.add(size)
 
     def run(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-        return route.route(batches, plan, probes.load(), k, count)
+        return route.route(batches, plan, probes.load(), probes.last - probes.first, k, count)
 
     return run
 

@@ -1,5 +1,6 @@
 """Which groups an item and a query travel to: the lists table's rows become the join's parcels."""
 
+import itertools
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -14,6 +15,9 @@ from pipeline.retrieval.search import classes
 from pipeline.retrieval.vectors import Float32, from_bytes
 
 ITEM, QUERY = 0, 1
+
+# Units of queries that are worked on at a time.
+_MOST_UNITS = 1 << 21
 
 # An item is in one unit (a list, or a part of one), a query probes several. `same` is null where no
 # rule asks for it; `part` is the task of the merge that a query's candidates come together in.
@@ -45,6 +49,7 @@ def route(
     batches: Iterator[pa.RecordBatch],
     plan: Plan,
     probe: Probe,
+    width: int,
     k: int,
     count: Callable[[int, int, int], None],
 ) -> Iterator[pa.RecordBatch]:
@@ -56,6 +61,7 @@ def route(
             string, part int.
         plan: the groups.
         probe: gives the lists that a query probes.
+        width: how many those are.
         k: neighbours an item.
         count: is told the queries of each chunk, how often they travel, and the bytes sent.
 
@@ -73,9 +79,9 @@ def route(
             for sent in parcels.pack(rows, groups * 2 + ITEM, size):
                 count(0, 0, sent.nbytes)
                 yield sent
-        if asking.num_rows:
-            rows, groups = _queries(asking, plan, probe)
-            count(asking.num_rows, len(groups), 0)
+        for some, probes in _probing(asking, plan, probe, width):
+            rows, groups = _queries(some, plan, probes)
+            count(some.num_rows, len(groups), 0)
             for sent in parcels.pack(rows, groups * 2 + QUERY, size):
                 count(0, 0, sent.nbytes)
                 yield sent
@@ -129,9 +135,23 @@ def _lowest(items: pa.RecordBatch, units: Int64, most: int) -> Int64:
     return np.sort(np.concatenate([np.flatnonzero(rest), crowded[by_id[members]]]))
 
 
-def _queries(chunk: pa.RecordBatch, plan: Plan, probe: Probe) -> tuple[Rows, Int64]:
+def _probing(
+    asking: pa.RecordBatch, plan: Plan, probe: Probe, width: int
+) -> Iterator[tuple[pa.RecordBatch, Int64]]:
+    """Those that ask and the lists that they probe, in slices of not too many units."""
+    step = max(1, _MOST_UNITS // width)
+    for start in range(0, asking.num_rows, step):
+        some = asking.slice(start, step)
+        probes = probe(from_bytes(some["vector"])).astype(np.int64)
+        # A list in many parts is as many units.
+        units = np.cumsum(plan.parts[probes].sum(axis=1)) // _MOST_UNITS
+        cuts = [0, *(np.flatnonzero(np.diff(units)) + 1).tolist(), len(units)]
+        for first, last in itertools.pairwise(cuts):
+            yield some.slice(first, last - first), probes[first:last]
+
+
+def _queries(chunk: pa.RecordBatch, plan: Plan, probes: Int64) -> tuple[Rows, Int64]:
     """Those that ask as QUERIES, one for each group that they probe a list of, and the groups."""
-    probes = probe(from_bytes(chunk["vector"])).astype(np.int64)
     lists = probes.ravel()
     parts = plan.parts[lists]
     units = ranges(plan.first[lists], parts)

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models import Handle, shipping
-from pipeline import baseline, lasting, truth
-from pipeline.errors import UsageError
+from pipeline import asking, lasting, truth
 from pipeline.job import Job, Made
 from pipeline.nearest import Counts, Probes, Search, merge_parts
 from pipeline.progress import watched
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 NAME = "neighbors"
 CODE = (
-    "pipeline.baseline",
+    "pipeline.asking",
     "pipeline.nearest",
     "pipeline.retrieval.parcels",
     "pipeline.retrieval.groups",
@@ -54,7 +53,7 @@ ATTEMPTS = 3
 def inputs(job: Job) -> dict[str, Any]:
     """The lists and the settings that change neighbours or their recall."""
     section = job.config.neighbors
-    built_on = baseline.of(job) if section.mode == "new" and not section.where else None
+    built_on = asking.baseline(job) if section.mode == "new" and not section.where else None
     return {
         "lists": job.record("index").fingerprint,
         "items": job.record("ingest").outputs["content"] if section.where else None,
@@ -103,7 +102,7 @@ def _night(job: Job) -> Night:
     index, section = job.record("index"), job.config.neighbors
     lists = job.read("lists", "index")
     queries = index.outputs["vectors"]
-    chosen = asking(job)
+    chosen = asking.asked(job)
     if chosen is not None:
         from pyspark.sql import functions as F
 
@@ -131,35 +130,6 @@ def centroids_of(job: Job) -> Float32:
     """The quantiser's centroids: float32[nlist, dim]."""
     centroids: Float32 = np.load(_quantiser(job))
     return centroids
-
-
-def asking(job: Job) -> "DataFrame | None":
-    """The items that neighbours are wanted for; None for all.
-
-    Those that match the setting `where`; or the new ones: those that the catalogue of the
-    published version lacks.
-    """
-    section = job.config.neighbors
-    if section.where:
-        return _matching(job.read("items", "ingest"), section.where)
-    built_on = baseline.of(job) if section.mode == "new" else None
-    if built_on is None:
-        return None
-    items = job.read("items", "ingest")
-    known = job.store.read(job.spark, "items", built_on.items).select("item_id")
-    return items.join(known, "item_id", how="left_anti")
-
-
-def _matching(items: "DataFrame", where: str) -> "DataFrame":
-    from pyspark.errors import AnalysisException, ParseException
-
-    try:
-        return items.where(where)
-    except (AnalysisException, ParseException) as error:
-        first = str(error).strip().splitlines()[0]
-        raise UsageError(
-            f"neighbors.where: no condition on the columns {', '.join(items.columns)}: {first}"
-        ) from error
 
 
 def _plan(job: Job, lists: "DataFrame", centroids: Handle | None, cores: int) -> groups.Plan:

@@ -2,22 +2,21 @@
 
 from typing import TYPE_CHECKING, Any
 
-from pipeline import baseline
+from pipeline import asking
 from pipeline.errors import GateError, StageError
 from pipeline.job import Job, Made
-from pipeline.stages.neighbors import asking
 from pipeline.tables import digest
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 NAME = "publish"
-CODE = ("pipeline.baseline", "pipeline.stages.neighbors", "pipeline.tables")
+CODE = ("pipeline.asking", "pipeline.tables")
 
 
 def inputs(job: Job) -> dict[str, Any]:
     """The neighbours; and of a run that asked for some only, what the others are taken from."""
-    return {"neighbors": job.record("neighbors").fingerprint, **baseline.as_input(job)}
+    return {"neighbors": job.record("neighbors").fingerprint, **asking.as_input(job)}
 
 
 def execute(job: Job, version: str) -> Made:
@@ -70,7 +69,7 @@ def carried(job: Job) -> "DataFrame | None":
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
-    asked, built_on = asking(job), baseline.of(job)
+    asked, built_on = asking.asked(job), asking.baseline(job)
     if asked is None or built_on is None:
         return None
     items = job.read("items", "ingest").select("item_id")

@@ -6,6 +6,7 @@ import pyarrow.compute as pc
 import pytest
 
 from pipeline.retrieval import parcels
+from pipeline.retrieval import route as route_module
 from pipeline.retrieval.groups import Plan, plan
 from pipeline.retrieval.join import join
 from pipeline.retrieval.merge import merge
@@ -60,7 +61,7 @@ class Shop:
         sent = []
         for start in range(0, len(self.ids), rows):
             part = self.rows().slice(start, rows).combine_chunks().to_batches()
-            sent += list(route(iter(part), groups, self._given(), k, count))
+            sent += list(route(iter(part), groups, self._given(), self.probes.shape[1], k, count))
         table = pa.Table.from_batches(sent, schema=parcels.SCHEMA)
         assert counts[2] == sum(batch.nbytes for batch in sent)
         return table.sort_by("key"), counts
@@ -111,6 +112,17 @@ def test_the_join_finds_the_best_of_the_probed_lists_whatever_groups_and_batches
     shop = Shop(300, nlist=6, nprobe=3, seed=3, duplicates=60)
     groups = plan(shop.sizes, None, cores=1, most=most)
     assert shop.join(groups, 4, rows) == shop.expected(4)
+
+
+def test_how_many_units_are_worked_on_at_a_time_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shop = Shop(200, nlist=6, nprobe=3, seed=4, duplicates=60)
+    groups = plan(shop.sizes, None, cores=1, most=9)
+    assert groups.parts.max() > 3
+    for most in (1, 7, 100):
+        monkeypatch.setattr(route_module, "_MOST_UNITS", most)
+        assert shop.join(groups, 4, 50) == shop.expected(4)
 
 
 def test_a_query_travels_once_to_each_group_with_a_list_that_it_probes() -> None:
