@@ -68,7 +68,7 @@ def take(lists: "DataFrame", queries: int, most: int, k: int, seed: int) -> Samp
     """
     items = searchable(lists)
     asking = items.where("query").select("item_id", "vector", "same")
-    some = collected_sample(asking, queries, most, seed).combine_chunks()
+    some = collected_sample(asking, queries, most, seed, "recall").combine_chunks()
     ids, vectors, same = (_column(some, name) for name in ("item_id", "vector", "same"))
     asked = recall.Asked(ids.cast(pa.string()), from_bytes(vectors), same.cast(pa.string()))
     scores: list[list[float]] = [[] for _ in ids]

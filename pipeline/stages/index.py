@@ -131,7 +131,7 @@ def assigned_lists(vectors: "DataFrame", centroids: Handle) -> "DataFrame":
 def sample(vectors: "DataFrame", total: int, most: int, seed: int) -> np.ndarray:
     """At most `most` vectors, chosen and ordered by a hash of the id: float32[n, dim]."""
     # Collected, but bounded by the setting whatever the catalogue's size.
-    return from_bytes(collected_sample(vectors, total, most, seed)["vector"])
+    return from_bytes(collected_sample(vectors, total, most, seed, "quantiser")["vector"])
 
 
 def _save(path: Path, centroids: np.ndarray) -> Path:

@@ -165,7 +165,7 @@ def _train(job: Job, folder: Path) -> tuple[Path, dict[str, Any]]:
     section = job.config.model
     total = job.record("tokenize").tables["tokens"]
     every = corpus.texts(job.read("tokens", "tokenize"))
-    sampled = seeded_sample(every, total, section.sample_items, section.seed)
+    sampled = seeded_sample(every, total, section.sample_items, section.seed, "model")
     occurrences, sizes = corpus.count_vocabulary(sampled, section.min_count)
     if not occurrences:
         raise InputError("train: no item's text leaves a token; there is nothing to train on")
