@@ -16,6 +16,9 @@ from pipeline.sampling import collected_sample
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+# Queries whose distances to every centroid are held at once.
+_BLOCK_ROWS = 64
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -39,11 +42,12 @@ class Sample:
 
     def depths(self, centroids: Float32) -> list[Int64]:
         """For each query, which of its nearest lists each of its true neighbours is in."""
-        places = quantiser.places(self.vectors, centroids)
-        return [
-            places[row, lists].astype(np.int64) if lists else np.empty(0, np.int64)
-            for row, lists in enumerate(self.lists)
-        ]
+        found = []
+        for start in range(0, len(self.ids), _BLOCK_ROWS):
+            places = quantiser.places(self.vectors[start : start + _BLOCK_ROWS], centroids)
+            for mine, lists in zip(places, self.lists[start:], strict=False):
+                found.append(mine[np.array(lists, dtype=np.int64)].astype(np.int64))
+        return found
 
     def recall_of(self, neighbors: "DataFrame", k: int) -> recall.Recall:
         """Recall of a neighbors table on this sample."""

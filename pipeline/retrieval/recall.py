@@ -16,6 +16,8 @@ from pipeline.retrieval.vectors import Float32
 
 # Items that the queries are compared with at a time.
 _BLOCK_ROWS = 4_096
+# Standard errors, for a one-sided 95%.
+_CONFIDENCE = 1.645
 
 # A true neighbour of a query (its number), and the list that it is in.
 TRUTH = pa.schema(
@@ -144,8 +146,8 @@ def wilson(share: float, trials: int, z: float = 1.959964) -> tuple[float, float
 def probes_for(depths: list[Int64], nlist: int, target: float) -> int:
     """How many lists a query has to probe for a recall, by a pilot sample.
 
-    The recall that is aimed at is higher than the target by two standard errors of the sample's
-    mean, so that another sample will seldom show less than the target.
+    The recall that is aimed at is higher than the target by what the sample cannot tell: with a
+    confidence of 95%, that of all queries is not below the target.
 
     Args:
         depths: for each query of the sample, which of its nearest lists (0 is the nearest) each
@@ -160,6 +162,6 @@ def probes_for(depths: list[Int64], nlist: int, target: float) -> int:
     owner, flat = np.repeat(np.arange(len(some)), sizes), np.concatenate(some)
     for nprobe in range(1, nlist):
         shares = np.bincount(owner[flat < nprobe], minlength=len(some)) / sizes
-        if shares.mean() - 2 * shares.std() / math.sqrt(len(some)) >= target:
+        if shares.mean() - _CONFIDENCE * shares.std() / math.sqrt(len(some)) >= target:
             return nprobe
     return nlist

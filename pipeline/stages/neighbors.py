@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models import Handle, shipping
-from pipeline import asking, lasting, truth
+from pipeline import asking, lasting, short_lists, truth
 from pipeline.job import Job, Made
 from pipeline.nearest import Counts, Probes, Search, merge_parts
 from pipeline.progress import watched
@@ -35,15 +35,14 @@ CODE = (
     "pipeline.retrieval.search",
     "pipeline.retrieval.vectors",
     "pipeline.sampling",
+    "pipeline.short_lists",
     "pipeline.tables",
     "pipeline.truth",
 )
 
-# Why an item has fewer neighbours than were asked for.
-NO_TOKENS = "no_tokens"
-NO_VECTOR = "no_vector"
-FEW_ITEMS = "few_items"
-FEW_IN_LISTS = "few_in_lists"
+# The pilot sample is so many times the one that recall is measured on: what it cannot tell has to
+# be made up by more probes of every item.
+PILOT = 3
 
 # Where the finished table misses the target, so many more lists are probed, so often.
 MORE_PROBES = 1.5
@@ -152,7 +151,7 @@ def _probes(night: Night) -> tuple[int, truth.Sample]:
     """
     job, section = night.job, night.job.config.neighbors
     piloted = night.centroids is not None and not section.nprobe
-    most = section.recall_sample * (2 if piloted else 1)
+    most = section.recall_sample * (1 + PILOT if piloted else 1)
     job.line.note = "exact search for a sample"
     sample = truth.take(night.lists, night.queries, most, section.k, section.seed)
     job.line.note = ""
@@ -205,7 +204,8 @@ def _made(
 
     job, section = night.job, night.job.config.neighbors
     vectors = job.record("index").outputs["vectors"]
-    short = short_lists(night, job.store.read(job.spark, "neighbors", version), rows)
+    found = job.store.read(job.spark, "neighbors", version)
+    short = short_lists.of(job, night.lists, night.asking, found, rows)
     short_rows = job.store.write(short, "short_lists", version)
     written = job.store.read(job.spark, "short_lists", version)
     reasons = written.groupBy("reason").agg(F.count("*"), F.sum("neighbors")).collect()
@@ -224,40 +224,4 @@ def _made(
             **night.search.counts.of_run(night.queries, vectors),
         },
         outputs={"recall": asdict(measured), "pairs": pairs},
-    )
-
-
-def short_lists(night: Night, neighbors: "DataFrame", rows: int) -> "DataFrame":
-    """Every item with fewer than k neighbours, how many it has, and why.
-
-    Args:
-        night: what was asked.
-        neighbors: what was found.
-        rows: its rows.
-    """
-    from pyspark.sql import functions as F
-
-    job, k = night.job, night.job.config.neighbors.k
-    vectors = job.record("index").outputs["vectors"]
-    had = F.size("neighbors")
-    reason = F.when(had == F.lit(vectors - 1), F.lit(FEW_ITEMS)).otherwise(F.lit(FEW_IN_LISTS))
-    few = neighbors.where(had < k).select("item_id", had.alias("neighbors"), reason.alias("reason"))
-    items = job.read("embeddings", "embed").select("item_id", "tokens")
-    if night.asking is None and job.record("embed").tables["embeddings"] == rows:
-        return few
-    if night.asking is not None:
-        items = items.join(night.asking.select("item_id"), "item_id", how="left_semi")
-    none = items.join(neighbors.select("item_id"), "item_id", how="left_anti")
-    with_vector = night.lists.select("item_id").join(none, "item_id", how="left_semi")
-    flagged = none.join(
-        with_vector.select("item_id", F.lit(True).alias("with")), "item_id", how="left"
-    )
-    reason = (
-        F.when(F.col("tokens") == 0, F.lit(NO_TOKENS))
-        .when(F.col("with").isNull(), F.lit(NO_VECTOR))
-        .when(F.lit(vectors == 1), F.lit(FEW_ITEMS))
-        .otherwise(F.lit(FEW_IN_LISTS))
-    )
-    return few.unionByName(
-        flagged.select("item_id", F.lit(0).alias("neighbors"), reason.alias("reason"))
     )
