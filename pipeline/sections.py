@@ -128,7 +128,9 @@ class NeighborsSection(Section):
     k: int = Field(10, ge=1, le=1000, description="neighbours an item")
     target_recall: float = Field(0.97, gt=0, le=1, description="share of true neighbours wanted")
     nprobe: int = Field(0, ge=0, description="lists searched for an item; 0: by target_recall")
-    recall_sample: int = Field(500, ge=1, le=10_000, description="items that recall is measured on")
+    recall_sample: int = Field(
+        1000, ge=1, le=10_000, description="items that recall is measured on"
+    )
     mode: Literal["all", "new"] = Field(
         "all", description="new: only for items that the last published catalogue lacks"
     )

@@ -143,25 +143,27 @@ def wilson(share: float, trials: int, z: float = 1.959964) -> tuple[float, float
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def probes_for(depths: list[Int64], nlist: int, target: float) -> int:
+def probes_for(depths: list[Int64], nlist: int, target: float, measured: int) -> int:
     """How many lists a query has to probe for a recall, by a pilot sample.
 
-    The recall that is aimed at is higher than the target by what the sample cannot tell: with a
-    confidence of 95%, that of all queries is not below the target.
+    The recall that is aimed at is higher than the target by what the samples cannot tell: with a
+    confidence of 95%, another sample does not show less than the target.
 
     Args:
         depths: for each query of the sample, which of its nearest lists (0 is the nearest) each
             of its true neighbours is in.
         nlist: number of lists.
         target: share of the true neighbours wanted.
+        measured: queries of the other sample.
     """
     some = [depth for depth in depths if len(depth)]
     if not some:
         return 1
     sizes = np.array([len(depth) for depth in some])
     owner, flat = np.repeat(np.arange(len(some)), sizes), np.concatenate(some)
+    margin = _CONFIDENCE * math.sqrt(1 / len(some) + 1 / max(measured, 1))
     for nprobe in range(1, nlist):
         shares = np.bincount(owner[flat < nprobe], minlength=len(some)) / sizes
-        if shares.mean() - _CONFIDENCE * shares.std() / math.sqrt(len(some)) >= target:
+        if shares.mean() - margin * shares.std() >= target:
             return nprobe
     return nlist

@@ -1,6 +1,5 @@
 """neighbors: lists -> neighbors and short_lists, and their recall."""
 
-import math
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -40,12 +39,7 @@ CODE = (
     "pipeline.truth",
 )
 
-# The pilot sample is so many times the one that recall is measured on: what it cannot tell has to
-# be made up by more probes of every item.
-PILOT = 3
-
-# Where the finished table misses the target, so many more lists are probed, so often.
-MORE_PROBES = 1.5
+# Where the finished table misses the target, more lists are probed, so often.
 ATTEMPTS = 3
 
 
@@ -89,8 +83,8 @@ class Night:
 def execute(job: Job, version: str) -> Made:
     """Find the neighbours, list the items that are short of them, and measure recall."""
     night = _night(job)
-    nprobe, sample = _probes(night)
-    rows, measured, nprobe = _find(night, nprobe, sample, version)
+    nprobe, samples = _probes(night)
+    rows, measured, nprobe = _find(night, nprobe, samples, version)
     if night.centroids is not None and not job.config.neighbors.nprobe:
         lasting.note_probes(job, job.record("index").outputs["quantiser"], nprobe)
     counts = {"probes": nprobe, "groups": night.search.plan.groups}
@@ -144,27 +138,37 @@ def _plan(job: Job, lists: "DataFrame", centroids: Handle | None, cores: int) ->
     return groups.plan(sizes, points, cores, most)
 
 
-def _probes(night: Night) -> tuple[int, truth.Sample]:
-    """How many lists are searched for a query, and the sample to measure recall on.
+@dataclass(frozen=True)
+class Samples:
+    """The sample that recall is measured on, and that together with the pilot's."""
 
-    The number is as set, or as a pilot sample needs, which is another than the one returned.
-    """
+    measured: truth.Sample
+    both: truth.Sample
+
+
+def _probes(night: Night) -> tuple[int, Samples]:
+    """How many lists are searched for a query, as set or as a pilot sample needs."""
     job, section = night.job, night.job.config.neighbors
     piloted = night.centroids is not None and not section.nprobe
-    most = section.recall_sample * (1 + PILOT if piloted else 1)
+    most = section.recall_sample * (2 if piloted else 1)
     job.line.note = "exact search for a sample"
     sample = truth.take(night.lists, night.queries, most, section.k, section.seed)
     job.line.note = ""
     if not piloted:
-        return min(section.nprobe or night.nlist, night.nlist), sample
+        return min(section.nprobe or night.nlist, night.nlist), Samples(sample, sample)
     # Of a small catalogue nothing may be left for a second sample.
-    checked, pilot = sample[: section.recall_sample], sample[section.recall_sample :]
-    depths = (pilot if pilot.ids else sample).depths(centroids_of(job))
-    return recall.probes_for(depths, night.nlist, section.target_recall), checked
+    measured, pilot = sample[: section.recall_sample], sample[section.recall_sample :]
+    return _enough(night, pilot if pilot.ids else sample), Samples(measured, sample)
+
+
+def _enough(night: Night, pilot: truth.Sample) -> int:
+    section = night.job.config.neighbors
+    depths = pilot.depths(centroids_of(night.job))
+    return recall.probes_for(depths, night.nlist, section.target_recall, section.recall_sample)
 
 
 def _find(
-    night: Night, nprobe: int, sample: truth.Sample, version: str
+    night: Night, nprobe: int, samples: Samples, version: str
 ) -> tuple[int, recall.Recall, int]:
     """Write the neighbors table, and again with more probes where its recall is too low."""
     job, section, search = night.job, night.job.config.neighbors, night.search
@@ -186,13 +190,15 @@ def _find(
         if earlier:
             job.store.discard("neighbors", earlier)
         job.line.note = "measuring recall"
-        measured = sample.recall_of(job.store.read(job.spark, "neighbors", trial), section.k)
+        measured = samples.measured.recall_of(
+            job.store.read(job.spark, "neighbors", trial), section.k
+        )
         job.line.note = ""
         met = measured.value >= section.target_recall or not measured.queries
         if met or section.nprobe or nprobe == night.nlist or attempt == ATTEMPTS:
             break
         first, earlier = nprobe, trial
-        nprobe = min(math.ceil(nprobe * MORE_PROBES), night.nlist)
+        nprobe = min(max(nprobe + 1, _enough(night, samples.both)), night.nlist)
     job.store.rename("neighbors", trial, version)
     return rows, measured, nprobe
 
