@@ -83,7 +83,7 @@ def spark(path: str, k: int, target: float) -> dict[str, Any]:
         sets = (f"neighbors.k={k}", f"neighbors.target_recall={target}", "index.exact_below=0")
         master = f"spark.master=local[{THREADS}]"
         job = Job(config.load(file, (*sets, master), {}), store, "benchmark")
-        count = {"vectors": len(vectors), "space": "benchmark"}
+        count = {"vectors": len(vectors), "dim": vectors.shape[1], "space": "benchmark"}
         rows = {"embeddings": len(vectors)}
         job.resolve(Record("embed", "e", "benchmark", {}, rows, {}, count))
         _ = job.spark

@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models import Handle, resident, shipping
-from pipeline.retrieval import join, merge, parcels, quantiser, route
-from pipeline.retrieval.groups import Plan
-from pipeline.retrieval.vectors import Float32
+from pipeline.retrieval import held, join, merge, parcels, quantiser, route
+from pipeline.retrieval.clustered import Clustered
+from pipeline.retrieval.groups import Plan, pieces
+from pipeline.retrieval.ranking import Int64
+from pipeline.retrieval.vectors import Float32, binary_values, from_bytes
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark import SparkContext
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import DataFrame
 
+# What the join reads of an item; the last two are there where rules are.
+ITEM_COLUMNS = ("item_id", "list", "vector", "same", "eligible")
 # Candidates that a task of the merge holds for each group that a query came to.
 _MERGED_CANDIDATES = 1_000_000
 
@@ -69,12 +73,24 @@ class Probes:
     last: int
 
     def load(self) -> route.Probe:
-        """The function that gives the lists of vectors, on an executor."""
+        """The function that gives the lists of queries, on an executor."""
         first, last, every = self.first, self.last, np.arange(self.nlist, dtype=np.int32)
-        if self.centroids is None:
-            return lambda vectors: np.tile(every[first:last], (len(vectors), 1))
-        centroids = load_centroids(self.centroids)
-        return lambda vectors: quantiser.probe(vectors, centroids, last)[:, first:]
+        handle = self.centroids
+        if handle is None:
+            return lambda rows: np.tile(every[first:last], (rows.num_rows, 1))
+
+        def probe(rows: "pa.RecordBatch") -> "np.ndarray":
+            known = stored_probes(rows["probes"])
+            if known.shape[1] < last:
+                known = quantiser.probe(from_bytes(rows["vector"]), load_centroids(handle), last)
+            return known[:, first:last]
+
+        return probe
+
+
+def stored_probes(column: "pa.Array") -> "np.ndarray":
+    """The nearest lists of items as the lists table has them: int32[n, any], nearest first."""
+    return binary_values(column).view("<i4").reshape(len(column), -1)
 
 
 def load_centroids(handle: Handle) -> Float32:
@@ -88,37 +104,37 @@ class Search:
     """One search of the lists.
 
     Attributes:
+        items: the files of the lists table.
         plan: the groups of the lists.
+        parts: the groups that candidates are merged in, by a query's own list.
         k: neighbours an item.
         partitions: tasks of the join.
-        parts: tasks of the merge.
         counts: of what is done.
     """
 
+    items: Clustered
     plan: Plan
+    parts: Plan
     k: int
     partitions: int
-    parts: int
     counts: Counts
 
-    def found(self, lists: "DataFrame", probes: Probes) -> "DataFrame":
+    def found(self, queries: "DataFrame", probes: Probes) -> "DataFrame":
         """What the groups found for each query: parcels of join.FOUND by part.
 
         Args:
-            lists: the lists table, and if there are such rules the columns eligible boolean, query
-                boolean and same string.
+            queries: rows of the lists table, and if there is such a rule a column same string.
             probes: which lists are searched for a query.
         """
         from pyspark.sql import functions as F
 
-        columns = searchable(lists).withColumns(
-            {"hash": F.xxhash64("vector"), "part": _part(self.parts)}
-        )
+        hashes = {"hash": F.xxhash64("vector"), "id_hash": F.xxhash64("item_id")}
+        columns = with_same(queries).withColumns(hashes)
         return (
-            columns.mapInArrow(_route(self.plan, probes, self.k, self.counts), parcels.DDL)
-            .repartitionById(self.partitions, F.shiftright("key", 1).cast("int"))
+            columns.mapInArrow(_route(self.plan, probes, self.parts, self.counts), parcels.DDL)
+            .repartitionById(self.partitions, F.col("key").cast("int"))
             .sortWithinPartitions("key")
-            .mapInArrow(_join(self.k, self.counts), parcels.DDL)
+            .mapInArrow(_join(self, self.counts), parcels.DDL)
         )
 
     def merged(self, found: "DataFrame") -> "DataFrame":
@@ -130,44 +146,42 @@ class Search:
         def run(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
             return merge.merge(batches, k)
 
-        by_part = found.repartitionById(self.parts, F.col("key").cast("int"))
+        by_part = found.repartitionById(self.parts.groups, F.col("key").cast("int"))
         return by_part.mapInArrow(run, merge.NEIGHBORS_DDL)
 
     def as_found(self, neighbors: "DataFrame") -> "DataFrame":
         """A neighbors table as parcels, to be merged with what more probes find."""
-        columns = ("item_id", "neighbors.similar_id as similar_ids", "neighbors.score as scores")
-        found = neighbors.selectExpr(*columns).withColumn("part", _part(self.parts))
-        return found.mapInArrow(join.as_parcels, parcels.DDL)
+        from pyspark.sql import functions as F
+
+        parts = self.parts
+        columns = ("item_id", "list", "neighbors.similar_id as similar_ids")
+        found = neighbors.selectExpr(*columns, "neighbors.score as scores")
+
+        def run(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
+            return join.as_parcels(route.with_part(batch, parts) for batch in batches)
+
+        return found.withColumn("id_hash", F.xxhash64("item_id")).mapInArrow(run, parcels.DDL)
 
 
-def searchable(lists: "DataFrame") -> "DataFrame":
-    """The lists table with what a search asks for: where not given, all may be shown and ask."""
+def with_same(rows: "DataFrame") -> "DataFrame":
+    """The rows with a column same: null where there is none."""
     from pyspark.sql import functions as F
 
-    defaults = {
-        "eligible": F.lit(True),
-        "query": F.lit(True),
-        "same": F.lit(None).cast("string"),
-    }
-    given = [
-        F.col(name) if name in lists.columns else value.alias(name)
-        for name, value in defaults.items()
-    ]
-    return lists.select("item_id", "list", "vector", *given)
+    return rows if "same" in rows.columns else rows.withColumn("same", F.lit(None).cast("string"))
 
 
-def merge_parts(queries: int, k: int, cores: int) -> int:
-    """In how many tasks the candidates of so many queries are merged."""
-    return max(cores, -(-queries * k // _MERGED_CANDIDATES))
+def merge_parts(sizes: Int64, k: int, cores: int) -> Plan:
+    """The tasks that the candidates of queries are merged in, by the queries' own lists.
+
+    Args:
+        sizes: int64[nlist], queries of each list.
+        k: neighbours a query.
+        cores: tasks at a time.
+    """
+    return pieces(sizes, max(cores, -(-int(sizes.sum()) * k // _MERGED_CANDIDATES)))
 
 
-def _part(parts: int) -> "Column":
-    from pyspark.sql import functions as F
-
-    return F.pmod(F.xxhash64("item_id"), F.lit(parts)).cast("int")
-
-
-def _route(plan: Plan, probes: Probes, k: int, counts: Counts) -> Any:  # noqa: ANN401 - for mapInArrow
+def _route(plan: Plan, probes: Probes, parts: Plan, counts: Counts) -> Any:  # noqa: ANN401 - for mapInArrow
     queries, travels, total = counts.queries, counts.travels, counts.bytes
 
     def count(asked: int, sent: int, size: int) -> None:
@@ -176,20 +190,26 @@ def _route(plan: Plan, probes: Probes, k: int, counts: Counts) -> Any:  # noqa: 
         total.add(size)
 
     def run(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-        return route.route(batches, plan, probes.load(), probes.last - probes.first, k, count)
+        width = probes.last - probes.first
+        return route.route(batches, plan, probes.load(), width, parts, count)
 
     return run
 
 
-def _join(k: int, counts: Counts) -> Any:  # noqa: ANN401 - for mapInArrow
+def _join(search: "Search", counts: Counts) -> Any:  # noqa: ANN401 - for mapInArrow
     groups, distances, total = counts.groups, counts.distances, counts.bytes
+    files, plan, k = search.items, search.plan, search.k
 
     def done(scored: int) -> None:
         groups.add(1)
         distances.add(scored)
 
+    def items(group: int) -> "Iterator[pa.RecordBatch]":
+        rows = files.rows(*plan.lists(group), ITEM_COLUMNS)
+        return held.of_group(rows, plan, group, k)
+
     def run(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-        for batch in join.join(batches, k, done):
+        for batch in join.join(batches, items, k, done):
             total.add(batch.nbytes)
             yield batch
 

@@ -15,14 +15,14 @@ FEW_IN_LISTS = "few_in_lists"
 
 
 def of(
-    job: Job, lists: "DataFrame", asking: "DataFrame | None", neighbors: "DataFrame", rows: int
+    job: Job, lists: "DataFrame", asked: "DataFrame | None", neighbors: "DataFrame", rows: int
 ) -> "DataFrame":
     """Every item with fewer than k neighbours, how many it has, and why.
 
     Args:
         job: what the night works with; its stage index is done.
         lists: the items with a vector.
-        asking: item_id of the items that want neighbours; None for all.
+        asked: item_id of the items that want neighbours; None for all.
         neighbors: what was found.
         rows: its rows.
     """
@@ -30,14 +30,14 @@ def of(
 
     k = job.config.neighbors.k
     vectors = job.record("index").outputs["vectors"]
-    had = F.size("neighbors")
+    had = F.least(F.size("neighbors"), F.lit(k))
     reason = F.when(had == F.lit(vectors - 1), F.lit(FEW_ITEMS)).otherwise(F.lit(FEW_IN_LISTS))
     few = neighbors.where(had < k).select("item_id", had.alias("neighbors"), reason.alias("reason"))
     items = job.read("embeddings", "embed").select("item_id", "tokens")
-    if asking is None and job.record("embed").tables["embeddings"] == rows:
+    if asked is None and job.record("embed").tables["embeddings"] == rows:
         return few
-    if asking is not None:
-        items = items.join(asking.select("item_id"), "item_id", how="left_semi")
+    if asked is not None:
+        items = items.join(asked.select("item_id"), "item_id", how="left_semi")
     none = items.join(neighbors.select("item_id"), "item_id", how="left_anti")
     with_vector = lists.select("item_id").join(none, "item_id", how="left_semi")
     flagged = none.join(

@@ -13,10 +13,13 @@ from models.content import measure
 from pipeline import tables
 from pipeline.errors import UsageError
 from pipeline.files import read_json, write_json
+from pipeline.retrieval.clustered import Clustered, clustered
 
 if TYPE_CHECKING:
     import pyarrow.dataset as ds
     from pyspark.sql import DataFrame, SparkSession
+
+_ROW_GROUP_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,9 @@ class Store:
         """
         with self._new_folder(self.table_path(table, version)) as folder:
             writer = tables.check(frame, table).write
+            if table in tables.CLUSTERED:
+                # Row groups are what can be read alone.
+                writer = writer.option("parquet.block.size", _ROW_GROUP_BYTES)
             writer.parquet(spark_path(folder, literal=True), compression="zstd")
         return int(self.dataset(table, version).count_rows())
 
@@ -201,9 +207,17 @@ class Store:
     def _current_path(self, settings: str) -> Path:
         return self.root / "models" / "current" / f"{settings}.json"
 
+    def clustered(self, table: str, version: str) -> Clustered:
+        """One version of a table in the order of the lists, for reading list by list."""
+        return clustered(self.table_path(table, version))
+
     def quantiser_path(self, fingerprint: str) -> Path:
         """The file of the centroids of the quantiser that was trained for this index."""
         return self.root / "quantisers" / f"{fingerprint}.npy"
+
+    def quantiser_sizes_path(self, fingerprint: str) -> Path:
+        """The file of how many of its training's vectors each of its lists has."""
+        return self.root / "quantisers" / f"{fingerprint}.sizes.npy"
 
     def current_quantiser(self, key: str) -> dict[str, Any] | None:
         """What is known of the quantiser that nights of these settings use."""

@@ -37,11 +37,17 @@ EMBEDDINGS: Schema = {
     "tokens": "int",
     "half": "binary",
 }
-# `vector` is the embeddings' `half`; an item is in the list nearest to it.
-LISTS: Schema = {"item_id": "string", "list": "int", "vector": "binary"}
+# `vector` is the embeddings' `half`; an item is in the list nearest to it. `probes` are the nearest
+# lists, nearest first, in little-endian int32; null where every list is searched. In the order of
+# the lists, equal vectors together.
+LISTS: Schema = {"item_id": "string", "list": "int", "probes": "binary", "vector": "binary"}
+# `list` is the item's; `neighbors` are some more than k, best first; `floor` is the last that there
+# was room for, null where all that there are have found room. In the order of the lists.
 NEIGHBORS: Schema = {
     "item_id": "string",
+    "list": "int",
     "neighbors": "array<struct<similar_id:string,score:float>>",
+    "floor": "struct<similar_id:string,score:float>",
 }
 SIMILAR_ITEMS: Schema = {
     "item_id": "string",
@@ -50,6 +56,9 @@ SIMILAR_ITEMS: Schema = {
     "score": "float",
 }
 SHORT_LISTS: Schema = {"item_id": "string", "neighbors": "int", "reason": "string"}
+
+# Those that are read list by list.
+CLUSTERED = {"lists", "neighbors"}
 
 SCHEMAS: dict[str, Schema] = {
     "items": ITEMS,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from pipeline.nearest import searchable
+from pipeline.nearest import with_same
 from pipeline.retrieval import parcels, quantiser, recall
 from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.vectors import Float32, from_bytes
@@ -54,31 +54,34 @@ class Sample:
         from pyspark.sql import functions as F
 
         mine = neighbors.where(F.col("item_id").isin(self.ids))
-        rows = mine.selectExpr("item_id", "neighbors.score as scores").collect()
+        rows = mine.selectExpr("item_id", f"slice(neighbors.score, 1, {k}) as scores").collect()
         found = {row["item_id"]: row["scores"] for row in rows}
         return recall.measure([found.get(item, []) for item in self.ids], self.scores, k)
 
 
-def take(lists: "DataFrame", queries: int, most: int, k: int, seed: int) -> Sample:
+def take(
+    lists: "DataFrame", asking: "DataFrame", queries: int, most: int, k: int, seed: int
+) -> Sample:
     """A seeded sample; its size does not grow with the catalogue.
 
     Args:
-        lists: the lists table, and if there are such rules the columns eligible boolean, query
-            boolean and same string.
+        lists: the lists table, and if there are such rules the columns eligible boolean and same
+            string.
+        asking: those of its rows that ask.
         queries: how many items ask.
         most: size of the sample.
         k: neighbours an item.
         seed: of the choice.
     """
-    items = searchable(lists)
-    asking = items.where("query").select("item_id", "vector", "same")
-    some = collected_sample(asking, queries, most, seed, "recall").combine_chunks()
+    items = with_same(lists.where("eligible") if "eligible" in lists.columns else lists)
+    wanted = with_same(asking).select("item_id", "vector", "same")
+    some = collected_sample(wanted, queries, most, seed, "recall").combine_chunks()
     ids, vectors, same = (_column(some, name) for name in ("item_id", "vector", "same"))
     asked = recall.Asked(ids.cast(pa.string()), from_bytes(vectors), same.cast(pa.string()))
     scores: list[list[float]] = [[] for _ in ids]
     of_list: list[list[int]] = [[] for _ in ids]
     if len(ids):
-        for row in _nearest(items.where("eligible"), asked, k).toArrow().to_pylist():
+        for row in _nearest(items, asked, k).toArrow().to_pylist():
             scores[row["query"]].append(row["score"])
             of_list[row["query"]].append(row["list"])
     return Sample(ids.to_pylist(), asked.vectors, scores, of_list)

@@ -1,4 +1,7 @@
-"""Units of work: long lists in parts, and groups of near lists that one task holds at a time."""
+"""Units of work: long lists in parts, and groups of neighbouring lists that a task works on.
+
+Lists that are near each other have near numbers (line.py), so that a group is a range of them.
+"""
 
 from dataclasses import dataclass
 
@@ -6,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.retrieval.ranking import Int64
-from pipeline.retrieval.vectors import Float32, unit
 
 # A list of more than this many times the mean is split.
 SPLIT_ABOVE = 4
@@ -21,12 +23,12 @@ _LEAST_ITEMS = 4_000
 
 @dataclass(frozen=True)
 class Plan:
-    """Which unit (a list or a part of one) an item is in, and which group a unit is in.
+    """Which units (a list or a part of one) a list has, and which group a unit is in.
 
     Attributes:
         first: int64[nlist], the first unit of each list.
         parts: int64[nlist], how many it has.
-        group: int64[units], by unit; the group of the most work is 0.
+        group: int64[units], by unit.
     """
 
     first: Int64
@@ -38,6 +40,21 @@ class Plan:
         """How many groups there are."""
         return int(self.group.max()) + 1
 
+    def lists(self, group: int) -> tuple[int, int]:
+        """The first list that a group has a unit of, and the one after the last."""
+        units = np.flatnonzero(self.group == group)
+        low, high = np.searchsorted(self.first, units[[0, -1]], side="right")
+        return int(low) - 1, int(high)
+
+    def units(self, lists: Int64, hashes: Int64) -> Int64:
+        """The unit of each item: of a split list the part that its hash says.
+
+        Args:
+            lists: int64[n], the list of each item.
+            hashes: int64[n].
+        """
+        return self.first[lists] + hashes % self.parts[lists]
+
 
 def most_items(worker_mb: int, dim: int) -> int:
     """How many items of this dimension a group may have, so that a worker keeps to its memory."""
@@ -45,8 +62,8 @@ def most_items(worker_mb: int, dim: int) -> int:
     return max(1, room // (_BYTES_A_VALUE * dim + _BYTES_AN_ITEM))
 
 
-def plan(sizes: Int64, centroids: Float32 | None, cores: int, most: int) -> Plan:
-    """Split long lists, and group units that are near each other into groups of about equal work.
+def plan(sizes: Int64, cores: int, most: int) -> Plan:
+    """Groups of about equal work; that of the most work is 0.
 
     Work is the number of pairs of a query and an item; that a list is probed as often as it has
     items stands for the queries, whose number is not known yet. The plan decides where pairs are
@@ -54,52 +71,51 @@ def plan(sizes: Int64, centroids: Float32 | None, cores: int, most: int) -> Plan
 
     Args:
         sizes: int64[nlist], items of each list.
-        centroids: float32[nlist, dim]; None where every list is probed anyway.
         cores: on which the groups will be worked on.
         most: items that a group may have.
     """
     total = int(sizes.sum())
     longest = max(1, min(SPLIT_ABOVE * -(-total // len(sizes)), most))
-    parts = np.maximum(1, -(-sizes // longest))
-    first = np.cumsum(parts) - parts
-    list_of = np.repeat(np.arange(len(sizes)), parts)
-    items = -(-sizes[list_of] // parts[list_of])
     wanted = max(-(-total // most), min(_GROUPS_A_CORE * cores, -(-total // _LEAST_ITEMS)), 1)
-    points = None if centroids is None else centroids[list_of]
-    return Plan(first, parts, _grouped(points, items, items * sizes[list_of], wanted, most))
+    first, parts, of_list = _units(sizes, longest)
+    items = -(-sizes[of_list] // parts[of_list])
+    work = items * sizes[of_list]
+    group = _grouped(items, work, wanted, most)
+    heaviest_first = np.argsort(-np.bincount(group, work), kind="stable")
+    return Plan(first, parts, np.argsort(heaviest_first)[group])
 
 
-def _grouped(
-    points: Float32 | None, items: Int64, work: Int64, wanted: int, most: int
-) -> npt.NDArray[np.int64]:
+def pieces(sizes: Int64, wanted: int) -> Plan:
+    """Groups of about equally many rows, in the order of the lists.
+
+    Args:
+        sizes: int64[nlist], rows of each list.
+        wanted: how many groups there should be, about.
+    """
+    longest = max(1, -(-int(sizes.sum()) // wanted))
+    first, parts, of_list = _units(sizes, longest)
+    rows = -(-sizes[of_list] // parts[of_list])
+    return Plan(first, parts, _grouped(rows, rows, wanted, 2 * longest))
+
+
+def _units(sizes: Int64, longest: int) -> tuple[Int64, Int64, Int64]:
+    parts = np.maximum(1, -(-sizes // longest))
+    return np.cumsum(parts) - parts, parts, np.repeat(np.arange(len(sizes)), parts)
+
+
+def _grouped(items: Int64, work: Int64, wanted: int, most: int) -> npt.NDArray[np.int64]:
     """Cut the units in two, each part in two, ..., until none is too large."""
     share = 1.5 * float(work.sum()) / wanted
-    waiting, done = [np.arange(len(items))], []
-    while waiting:
-        units = waiting.pop()
-        if len(units) == 1 or (work[units].sum() <= share and items[units].sum() <= most):
-            done.append(units)
-            continue
-        along = np.zeros(len(units)) if points is None else _axis(points[units])
-        units = units[np.argsort(along, kind="stable")]
-        half = np.searchsorted(np.cumsum(work[units]), work[units].sum() / 2) + 1
-        cut = min(max(int(half), 1), len(units) - 1)
-        waiting += [units[:cut], units[cut:]]
-    done.sort(key=lambda units: (-int(work[units].sum()), int(units[0])))
     group = np.empty(len(items), dtype=np.int64)
-    for number, units in enumerate(done):
-        group[units] = number
+    waiting, groups = [(0, len(items))], 0
+    while waiting:
+        start, end = waiting.pop()
+        mine = work[start:end]
+        if end - start == 1 or (mine.sum() <= share and items[start:end].sum() <= most):
+            group[start:end] = groups
+            groups += 1
+            continue
+        half = int(np.searchsorted(np.cumsum(mine), mine.sum() / 2)) + 1
+        cut = start + min(half, end - start - 1)
+        waiting += [(cut, end), (start, cut)]
     return group
-
-
-def _axis(points: Float32) -> npt.NDArray[np.float64]:
-    """The points' places on the line through the centres of the two halves that 2-means finds."""
-    one = points[np.argmin(points @ points.mean(axis=0))]
-    other = points[np.argmin(points @ one)]
-    for _ in range(5):
-        to_one = points @ (one - other) >= 0
-        if to_one.all() or not to_one.any():
-            break
-        one, other = unit(np.stack([points[to_one].mean(axis=0), points[~to_one].mean(axis=0)]))
-    along: npt.NDArray[np.float64] = (points @ (one - other)).astype(np.float64)
-    return along

@@ -11,8 +11,20 @@ from pipeline.retrieval.join import FOUND
 from pipeline.retrieval.ranking import Int64, by_rank, ranks
 
 NEIGHBOR = pa.struct([("similar_id", pa.string()), ("score", pa.float32())])
-NEIGHBORS = pa.schema([("item_id", pa.string()), ("neighbors", pa.list_(NEIGHBOR))])
-NEIGHBORS_DDL = "item_id string, neighbors array<struct<similar_id:string,score:float>>"
+# `floor` is the last neighbour that there was room for: what ranks after it may be missing. It is
+# null where nothing is.
+NEIGHBORS = pa.schema(
+    [
+        ("item_id", pa.string()),
+        ("list", pa.int32()),
+        ("neighbors", pa.list_(NEIGHBOR)),
+        ("floor", NEIGHBOR),
+    ]
+)
+NEIGHBORS_DDL = (
+    "item_id string, list int, neighbors array<struct<similar_id:string,score:float>>, "
+    "floor struct<similar_id:string,score:float>"
+)
 
 _ROWS_A_BATCH = 10_000
 
@@ -27,7 +39,7 @@ def merge(batches: Iterator[pa.RecordBatch], k: int) -> Iterator[pa.RecordBatch]
         k: neighbours an item, at most.
 
     Yields:
-        batches of NEIGHBORS, one row an item that has any.
+        batches of NEIGHBORS, one row an item that has any, in the order of the items' lists.
     """
     some = [parcels.unpack(cell, FOUND) for _, cell in parcels.cells(batches)]
     if not some:
@@ -42,8 +54,13 @@ def merge(batches: Iterator[pa.RecordBatch], k: int) -> Iterator[pa.RecordBatch]
 def best(found: pa.RecordBatch, k: int) -> pa.RecordBatch:
     """Rows of FOUND, in any order, as rows of NEIGHBORS."""
     queries = found["item_id"].dictionary_encode()
+    mine = np.asarray(queries.indices).astype(np.int64)
+    lists = np.empty(len(queries.dictionary), dtype=np.int32)
+    lists[mine] = found["list"].to_numpy()
+    in_order = np.argsort(lists, kind="stable")
+    place = np.argsort(in_order)
     sizes = np.diff(found["similar_ids"].offsets.to_numpy())
-    rows = np.repeat(np.asarray(queries.indices).astype(np.int64), sizes)
+    rows = np.repeat(place[mine], sizes)
     scores, similar = found["scores"].flatten().to_numpy(), found["similar_ids"].flatten()
 
     def by_id(some: Int64) -> Int64:
@@ -51,10 +68,17 @@ def best(found: pa.RecordBatch, k: int) -> pa.RecordBatch:
 
     order = by_rank(rows, scores, by_id)
     order = order[ranks(rows[order]) < k]
-    counts = np.bincount(rows[order], minlength=len(queries.dictionary))
+    counts = np.bincount(rows[order], minlength=len(lists))
     structs = pa.StructArray.from_arrays(
         [similar.take(pa.array(order)), pa.array(scores[order])], fields=list(NEIGHBOR)
     )
-    offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]).astype(np.int32))
-    neighbors = pa.ListArray.from_arrays(offsets, structs)
-    return pa.RecordBatch.from_arrays([queries.dictionary, neighbors], schema=NEIGHBORS)
+    ends = np.cumsum(counts)
+    offsets = pa.array(np.concatenate([[0], ends]).astype(np.int32))
+    last = pa.array(ends - 1, mask=counts < k)
+    columns = [
+        queries.dictionary.take(pa.array(in_order)),
+        pa.array(lists[in_order]),
+        pa.ListArray.from_arrays(offsets, structs),
+        structs.take(last),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=NEIGHBORS)

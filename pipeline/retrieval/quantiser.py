@@ -5,6 +5,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.retrieval.line import in_line
 from pipeline.retrieval.ranking import Int64, by_rank, lower_bound, ranks
 from pipeline.retrieval.vectors import Float32, squares, unit
 
@@ -39,7 +40,8 @@ def sample_size(nlist: int, most: int) -> int:
 def train(sample: Float32, nlist: int, seed: int) -> Float32:
     """Spherical k-means (Dhillon and Modha 2001, Machine Learning 42:143).
 
-    A centroid that loses all its points is put beside that of the most points.
+    Near centroids have near numbers (line.py). A centroid that loses all its points is put beside
+    that of the most points.
 
     Args:
         sample: float32[n, dim]; the same rows in the same order give the same centroids.
@@ -65,7 +67,12 @@ def train(sample: Float32, nlist: int, seed: int) -> Float32:
             noise = rng.standard_normal((1, points.shape[1]), dtype=np.float32)
             centroids[empty] = (unit(centroids[[large]]) + np.float32(0.01) * noise)[0]
         centroids = unit(centroids)
-    return centroids
+    return centroids[in_line(centroids)]
+
+
+def sizes(points: Float32, centroids: Float32) -> Int64:
+    """How many of the points each centroid is nearest to: int64[nlist]."""
+    return np.bincount(_nearest(points, centroids), minlength=len(centroids))
 
 
 def _nearest(points: Float32, centroids: Float32) -> Int64:

@@ -13,6 +13,7 @@ from pipeline.job import Job, Made
 from pipeline.nearest import Counts, Probes, Search, merge_parts
 from pipeline.progress import watched
 from pipeline.retrieval import groups, recall
+from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.vectors import Float32
 
 if TYPE_CHECKING:
@@ -22,10 +23,12 @@ NAME = "neighbors"
 CODE = (
     "pipeline.asking",
     "pipeline.nearest",
-    "pipeline.retrieval.parcels",
+    "pipeline.retrieval.clustered",
     "pipeline.retrieval.groups",
+    "pipeline.retrieval.held",
     "pipeline.retrieval.join",
     "pipeline.retrieval.merge",
+    "pipeline.retrieval.parcels",
     "pipeline.retrieval.quantiser",
     "pipeline.retrieval.queries",
     "pipeline.retrieval.ranking",
@@ -60,19 +63,21 @@ class Night:
     """What the stage works with.
 
     Attributes:
-        lists: item_id, list, vector, and in a run of some items only `query`.
-        queries: how many items want neighbours.
+        lists: the lists table.
+        asked: the items that want neighbours; None for all.
+        queries: the rows of the lists table that do.
+        count: how many those are.
         centroids: the quantiser's file; None where every list is searched.
         search: the groups and tasks.
-        asking: the items that want neighbours; None for all.
     """
 
     job: Job
     lists: "DataFrame"
-    queries: int
+    asked: "DataFrame | None"
+    queries: "DataFrame"
+    count: int
     centroids: Handle | None
     search: Search
-    asking: "DataFrame | None"
 
     @property
     def nlist(self) -> int:
@@ -93,26 +98,26 @@ def execute(job: Job, version: str) -> Made:
 
 def _night(job: Job) -> Night:
     index, section = job.record("index"), job.config.neighbors
-    lists = job.read("lists", "index")
-    queries = index.outputs["vectors"]
-    chosen = asking.asked(job)
-    if chosen is not None:
-        from pyspark.sql import functions as F
-
-        marked = chosen.select("item_id", F.lit(True).alias("query"))
-        lists = lists.join(marked, "item_id", how="left").withColumn(
-            "query", F.coalesce("query", F.lit(False))
-        )
-        queries = lists.where("query").count()
+    lists, asked = job.read("lists", "index"), asking.asked(job)
+    asks = lists
+    if asked is not None:
+        asks = lists.join(asked.select("item_id"), "item_id", how="left_semi")
     centroids, context = None, job.spark.sparkContext
     if not index.outputs["exact"]:
         centroids = shipping.ship(context, _quantiser(job), kind="quantiser")
-    cores = context.defaultParallelism
-    plan = _plan(job, lists, centroids, cores)
-    partitions = section.partitions or plan.groups
-    parts = merge_parts(queries, section.k, cores)
-    search = Search(plan, section.k, partitions, parts, Counts(context))
-    return Night(job, lists, queries, centroids, search, chosen)
+    cores, kept = context.defaultParallelism, section.k + section.reserve
+    sizes = _sizes(job, lists)
+    queries = sizes if asked is None else _sizes(job, asks)
+    plan = groups.plan(sizes, cores, groups.most_items(section.worker_mb, index.outputs["dim"]))
+    search = Search(
+        items=job.store.clustered("lists", index.fingerprint),
+        plan=plan,
+        parts=merge_parts(queries, kept, cores),
+        k=kept,
+        partitions=section.partitions or plan.groups,
+        counts=Counts(context),
+    )
+    return Night(job, lists, asked, asks, int(queries.sum()), centroids, search)
 
 
 def _quantiser(job: Job) -> Path:
@@ -125,17 +130,13 @@ def centroids_of(job: Job) -> Float32:
     return centroids
 
 
-def _plan(job: Job, lists: "DataFrame", centroids: Handle | None, cores: int) -> groups.Plan:
-    # One row a list: a thousandth of the items or less.
-    rows = lists.groupBy("list").count().collect()
+def _sizes(job: Job, lists: "DataFrame") -> Int64:
+    """How many of these rows each list has: int64[nlist]."""
     sizes = np.zeros(job.record("index").outputs["lists"], dtype=np.int64)
-    for row in rows:
+    # One row a list: a thousandth of the items or less.
+    for row in lists.groupBy("list").count().collect():
         sizes[row["list"]] = row["count"]
-    first = lists.select("vector").first()
-    dim = len(first["vector"]) // 2 if first else 1
-    points = None if centroids is None else centroids_of(job)
-    most = groups.most_items(job.config.neighbors.worker_mb, dim)
-    return groups.plan(sizes, points, cores, most)
+    return sizes
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ def _probes(night: Night) -> tuple[int, Samples]:
     piloted = night.centroids is not None and not section.nprobe
     most = section.recall_sample * (2 if piloted else 1)
     job.line.note = "exact search for a sample"
-    sample = truth.take(night.lists, night.queries, most, section.k, section.seed)
+    sample = truth.take(night.lists, night.queries, night.count, most, section.k, section.seed)
     job.line.note = ""
     if not piloted:
         return min(section.nprobe or night.nlist, night.nlist), Samples(sample, sample)
@@ -175,7 +176,7 @@ def _find(
     first, earlier = 0, ""
     for attempt in range(1, ATTEMPTS + 1):
         probes = Probes(night.centroids, night.nlist, first, nprobe)
-        found = search.found(night.lists, probes)
+        found = search.found(night.queries, probes)
         if earlier:
             before = job.store.read(job.spark, "neighbors", earlier)
             found = found.unionByName(search.as_found(before))
@@ -211,7 +212,7 @@ def _made(
     job, section = night.job, night.job.config.neighbors
     vectors = job.record("index").outputs["vectors"]
     found = job.store.read(job.spark, "neighbors", version)
-    short = short_lists.of(job, night.lists, night.asking, found, rows)
+    short = short_lists.of(job, night.lists, night.asked, found, rows)
     short_rows = job.store.write(short, "short_lists", version)
     written = job.store.read(job.spark, "short_lists", version)
     reasons = written.groupBy("reason").agg(F.count("*"), F.sum("neighbors")).collect()
@@ -227,7 +228,7 @@ def _made(
             "short_lists": short_rows,
             "short_list_reasons": {reason: count for reason, (count, _) in few.items()},
             **counts,
-            **night.search.counts.of_run(night.queries, vectors),
+            **night.search.counts.of_run(night.count, vectors),
         },
         outputs={"recall": asdict(measured), "pairs": pairs},
     )

@@ -5,27 +5,25 @@ from pipeline.retrieval import groups, quantiser
 from tests.pipeline.retrieval import oracle
 
 
-def clustered(nlist: int) -> tuple[np.ndarray, np.ndarray]:
-    """Centroids around eight centres, and sizes of their lists."""
-    rng = np.random.default_rng(1)
-    sample = oracle.vectors(8 * nlist, 16, seed=1)
-    return quantiser.train(sample, nlist, seed=0), rng.integers(500, 1500, size=nlist)
+def sizes_of(nlist: int) -> np.ndarray:
+    return np.random.default_rng(1).integers(500, 1500, size=nlist)
 
 
 def test_groups_have_about_equal_work_and_keep_to_the_most_items() -> None:
-    centroids, sizes = clustered(128)
-    found = groups.plan(sizes, centroids, cores=2, most=1_000_000)
+    sizes = sizes_of(128)
+    found = groups.plan(sizes, cores=2, most=1_000_000)
     work = np.bincount(found.group, sizes.astype(float) ** 2)
     assert 16 <= found.groups <= 32
     assert work.max() <= 1.5 * work.sum() / 16
     assert np.all(np.diff(work) <= 0)
-    small = groups.plan(sizes, centroids, cores=2, most=2_000)
+    small = groups.plan(sizes, cores=2, most=2_000)
     assert np.bincount(small.group, sizes).max() <= 2_000
 
 
 def test_near_lists_share_a_group() -> None:
-    centroids, sizes = clustered(128)
-    found = groups.plan(sizes, centroids, cores=1, most=1_000_000)
+    # Centroids around eight centres.
+    centroids = quantiser.train(oracle.vectors(1024, 16, seed=1), 128, seed=0)
+    found = groups.plan(sizes_of(128), cores=1, most=1_000_000)
     near = quantiser.probe(centroids, centroids, 8)
     touched = np.mean([len(set(found.group[probes].tolist())) for probes in near])
     at_random = np.random.default_rng(2).permutation(found.group)
@@ -33,10 +31,9 @@ def test_near_lists_share_a_group() -> None:
 
 
 def test_a_list_that_holds_a_third_of_the_items_is_split_over_groups() -> None:
-    centroids, _ = clustered(64)
     sizes = np.full(64, 1_000)
     sizes[5] = 30_000
-    found = groups.plan(sizes, centroids, cores=4, most=1_000_000)
+    found = groups.plan(sizes, cores=4, most=1_000_000)
     mean = sizes.sum() / 64
     assert found.parts[5] == np.ceil(30_000 / (groups.SPLIT_ABOVE * np.ceil(mean)))
     assert np.delete(found.parts, 5).tolist() == [1] * 63
@@ -44,9 +41,26 @@ def test_a_list_that_holds_a_third_of_the_items_is_split_over_groups() -> None:
     assert len(set(found.group[units].tolist())) > found.parts[5] / 2
 
 
+def test_pieces_have_about_equal_rows_in_the_order_of_the_lists() -> None:
+    sizes = np.append(sizes_of(100), 40_000)
+    found = groups.pieces(sizes, 20)
+    assert np.all(np.diff(found.group) >= 0)
+    units = np.repeat(sizes / found.parts, found.parts)
+    rows = np.bincount(found.group, units)
+    assert found.groups >= 14
+    assert rows.max() <= 1.5 * sizes.sum() / 20
+    spread = found.group[found.units(np.full(1000, 100), np.arange(1000))]
+    assert len(set(spread.tolist())) >= 4
+    for group in range(found.groups):
+        first, last = found.lists(group)
+        mine = [n for n in range(101) for u in range(found.parts[n])
+                if found.group[found.first[n] + u] == group]  # fmt: skip
+        assert (first, last) == (min(mine), max(mine) + 1)
+
+
 @pytest.mark.parametrize("sizes", [[0], [1], [0, 0, 5], [3] * 40])
 def test_small_and_empty_catalogues_have_one_group(sizes: list[int]) -> None:
-    found = groups.plan(np.array(sizes), None, cores=2, most=1_000)
+    found = groups.plan(np.array(sizes), cores=2, most=1_000)
     assert found.groups == 1
     assert found.first.tolist() == list(range(len(sizes)))
 

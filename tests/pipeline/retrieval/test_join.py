@@ -1,4 +1,4 @@
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -7,10 +7,11 @@ import pytest
 
 from pipeline.retrieval import parcels
 from pipeline.retrieval import route as route_module
-from pipeline.retrieval.groups import Plan, plan
-from pipeline.retrieval.join import join
+from pipeline.retrieval.groups import Plan, pieces, plan
+from pipeline.retrieval.held import of_group
+from pipeline.retrieval.join import Items, join
 from pipeline.retrieval.merge import merge
-from pipeline.retrieval.route import ITEM, ITEMS, QUERIES, Probe, route
+from pipeline.retrieval.route import QUERIES, Probe, route
 from pipeline.retrieval.vectors import from_bytes, from_lists, to_bytes
 from tests.pipeline.retrieval import oracle
 
@@ -34,6 +35,7 @@ class Shop:
         self.same: list[str | None] = [None] * n
         self.nlist = nlist
         self.sizes = np.bincount(self.lists, minlength=nlist)
+        self.parts = pieces(self.sizes, 3)
         # Equal vectors have one hash, as they have where Spark gives it.
         _, self.hashes = np.unique(self.vectors, axis=0, return_inverse=True)
 
@@ -44,14 +46,24 @@ class Shop:
                 "list": pa.array(self.lists, pa.int32()),
                 "vector": to_bytes(self.vectors),
                 "hash": pa.array(self.hashes.ravel().astype(np.int64) * 0x9E3779B97F4A7C),
+                "id_hash": pa.array([hash(item) for item in self.ids], pa.int64()),
                 "eligible": self.eligible,
-                "query": self.query,
                 "same": pa.array(self.same, pa.string()),
-                "part": pa.array(np.arange(len(self.ids)) % 3, pa.int32()),
             }
         )
 
-    def routed(self, groups: Plan, k: int, rows: int = 10_000) -> tuple[pa.Table, list[int]]:
+    def items(self, groups: Plan, k: int, rows: int = 10_000) -> Items:
+        """Reads the items of a group as the lists table has them: by list, equal ones together."""
+        table = self.rows().sort_by([(name, "ascending") for name in ("list", "hash", "item_id")])
+
+        def read(group: int) -> Iterator[pa.RecordBatch]:
+            first, last = groups.lists(group)
+            mine = table.filter((pc.field("list") >= first) & (pc.field("list") < last))
+            return of_group(iter(mine.to_batches(max_chunksize=rows)), groups, group, k)
+
+        return read
+
+    def routed(self, groups: Plan, rows: int = 10_000) -> tuple[pa.Table, list[int]]:
         """What comes out of routing, sorted as Spark would, and the queries and travels."""
         counts = [0, 0, 0]
 
@@ -60,21 +72,24 @@ class Shop:
 
         sent = []
         for start in range(0, len(self.ids), rows):
-            part = self.rows().slice(start, rows).combine_chunks().to_batches()
-            sent += list(route(iter(part), groups, self._given(), self.probes.shape[1], k, count))
+            some = self.rows().slice(start, rows).filter(pa.array(self.query[start : start + rows]))
+            part = some.combine_chunks().to_batches()
+            width = self.probes.shape[1]
+            sent += list(route(iter(part), groups, self._given(), width, self.parts, count))
         table = pa.Table.from_batches(sent, schema=parcels.SCHEMA)
         assert counts[2] == sum(batch.nbytes for batch in sent)
         return table.sort_by("key"), counts
 
     def join(self, groups: Plan, k: int, rows: int) -> Table:
         """Routed, joined and merged."""
-        table, _ = self.routed(groups, k, rows)
+        table, _ = self.routed(groups, rows)
         done: list[int] = []
-        found = list(join(iter(table.to_batches(max_chunksize=rows)), k, done.append))
+        sent = iter(table.to_batches(max_chunksize=rows))
+        found = list(join(sent, self.items(groups, k, rows), k, done.append))
         assert len(done) <= groups.groups
         joined = pa.Table.from_batches(found, schema=parcels.SCHEMA)
         merged: Table = {}
-        for part in range(3):
+        for part in range(self.parts.groups):
             mine = joined.filter(pc.field("key") == part).to_batches()
             merged |= as_table(merge(iter(mine), k))
         return merged
@@ -85,7 +100,9 @@ class Shop:
             vector.tobytes(): probes
             for vector, probes in zip(self.vectors, self.probes, strict=True)
         }
-        return lambda vectors: np.array([known[v.tobytes()] for v in vectors], dtype=np.int32)
+        return lambda rows: np.array(
+            [known[v.tobytes()] for v in from_bytes(rows["vector"])], dtype=np.int32
+        )
 
     def expected(self, k: int) -> Table:
         same = np.array([str(value) for value in self.same])
@@ -110,7 +127,7 @@ def test_the_join_finds_the_best_of_the_probed_lists_whatever_groups_and_batches
     rows: int, most: int
 ) -> None:
     shop = Shop(300, nlist=6, nprobe=3, seed=3, duplicates=60)
-    groups = plan(shop.sizes, None, cores=1, most=most)
+    groups = plan(shop.sizes, cores=1, most=most)
     assert shop.join(groups, 4, rows) == shop.expected(4)
 
 
@@ -118,7 +135,7 @@ def test_how_many_units_are_worked_on_at_a_time_changes_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     shop = Shop(200, nlist=6, nprobe=3, seed=4, duplicates=60)
-    groups = plan(shop.sizes, None, cores=1, most=9)
+    groups = plan(shop.sizes, cores=1, most=9)
     assert groups.parts.max() > 3
     for most in (1, 7, 100):
         monkeypatch.setattr(route_module, "_MOST_UNITS", most)
@@ -128,19 +145,18 @@ def test_how_many_units_are_worked_on_at_a_time_changes_nothing(
 def test_a_query_travels_once_to_each_group_with_a_list_that_it_probes() -> None:
     shop = Shop(200, nlist=8, nprobe=4, seed=5)
     groups = Plan(np.arange(8), np.ones(8, dtype=np.int64), np.arange(8) // 4)
-    table, (queries, travels, _) = shop.routed(groups, 5)
+    table, (queries, travels, _) = shop.routed(groups)
     expected = sum(len(set((probes // 4).tolist())) for probes in shop.probes)
     assert (queries, travels) == (200, expected)
-    cells = list(parcels.cells(iter(table.to_batches())))
-    sent = [parcels.unpack(cell, ITEMS if key & 1 == ITEM else QUERIES) for key, cell in cells]
-    assert sum(rows.num_rows for rows in sent) == 200 + expected
+    sent = [parcels.unpack(cell, QUERIES) for _, cell in parcels.cells(iter(table.to_batches()))]
+    assert sum(rows.num_rows for rows in sent) == expected
 
 
 def test_only_the_items_that_ask_get_neighbours_and_only_eligible_ones_are_given() -> None:
     shop = Shop(250, nlist=5, nprobe=3, seed=6, duplicates=100)
     rng = np.random.default_rng(6)
     shop.eligible, shop.query = rng.random(250) < 0.6, rng.random(250) < 0.3
-    groups = plan(shop.sizes, None, cores=1, most=60)
+    groups = plan(shop.sizes, cores=1, most=60)
     assert shop.join(groups, 10, 50) == shop.expected(10)
 
 
@@ -150,7 +166,7 @@ def test_hard_equality_acts_before_the_k_best_are_cut() -> None:
     shop.same = [[None, "ja", "en", "日本"][n] for n in rng.integers(4, size=250)]
     shop.same[11] = "alone"
     shop.eligible = rng.random(250) < 0.8
-    groups = plan(shop.sizes, None, cores=1, most=60)
+    groups = plan(shop.sizes, cores=1, most=60)
     assert shop.join(groups, 10, 50) == shop.expected(10)
     assert "alone" not in {shop.same[shop.ids.index(item)] for item in shop.join(groups, 10, 50)}
 
@@ -167,7 +183,8 @@ def test_what_is_held_of_equal_items_does_not_grow_with_their_number() -> None:
     shop = Shop(3000, nlist=1, nprobe=1, seed=9)
     shop.vectors[:] = shop.vectors[0]
     shop.hashes[:] = 0
-    groups = plan(shop.sizes, None, cores=1, most=10_000)
+    groups = plan(shop.sizes, cores=1, most=10_000)
+    assert sum(rows.num_rows for rows in shop.items(groups, 3, 500)(0)) <= 4 * 3000 / 500
     table = shop.join(groups, 3, 500)
     assert table["2999"] == [(other, table["2999"][0][1]) for other in ("0000", "0001", "0002")]
     assert [other for other, _ in table["0001"]] == ["0000", "0002", "0003"]

@@ -25,6 +25,7 @@ def test_the_merge_keeps_the_best_of_all_rows_of_a_query_ties_by_id() -> None:
                 "item_id": item,
                 "similar_ids": [other for _, other in found],
                 "scores": [-key for key, _ in found],
+                "list": len(item) + int(item[1:]) % 7,
                 "part": 0,
             }
         )

@@ -63,6 +63,7 @@ class Night:
         job = Job(config.load(file, sets, {}), self.store, "r")
         job.resolve(Record("ingest", "i", "r", {}, {}, {}, {"content": "c"}))
         rows, outputs = {"embeddings": len(self.ids)}, {"vectors": len(self.ids), "space": "s"}
+        outputs["dim"] = self.vectors.shape[1]
         job.resolve(Record("embed", self.embed, "r", {}, rows, {}, outputs))
         return job
 
@@ -75,9 +76,10 @@ class Night:
         self.index = made.outputs["quantiser"]
         job.resolve(Record("index", version, "r", {}, made.tables, {}, made.outputs))
         made = neighbors.execute(job, f"neighbors{self._runs}")
+        k = job.config.neighbors.k
         found = self.store.dataset("neighbors", f"neighbors{self._runs}").to_table().to_pylist()
         table = {
-            row["item_id"]: [(n["similar_id"], n["score"]) for n in row["neighbors"]]
+            row["item_id"]: [(n["similar_id"], n["score"]) for n in row["neighbors"][:k]]
             for row in found
         }
         assert len(table) == len(found)

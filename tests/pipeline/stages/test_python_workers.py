@@ -4,12 +4,15 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from models import fasttext, ship
 from models.resident import LoadCounter
 from pipeline.nearest import Counts, Probes, Search
+from pipeline.retrieval.clustered import clustered
 from pipeline.retrieval.groups import Plan
 from pipeline.retrieval.vectors import to_bytes
 from pipeline.stages import embed, tokenize
@@ -45,13 +48,17 @@ def test_embed_has_one(spark: SparkSession, items: DataFrame, tmp_path: Path) ->
     assert np.array_equal(np.array([row.vector for row in vectors.collect()]), expected)
 
 
-def test_the_search_has_one_a_task(spark: SparkSession) -> None:
-    halves = to_bytes(np.eye(2, dtype=np.float32)).to_pylist()
-    rows = [(item, 0, bytearray(half)) for item, half in zip("ab", halves, strict=True)]
-    lists = spark.createDataFrame(rows, "item_id string, list int, vector binary")
+def test_the_search_has_one_a_task(spark: SparkSession, tmp_path: Path) -> None:
+    table = {
+        "item_id": ["a", "b"],
+        "list": pa.array([0, 0], pa.int32()),
+        "vector": to_bytes(np.eye(2, dtype=np.float32)),
+    }
+    pq.write_table(pa.table(table), tmp_path / "lists.parquet")
+    lists = spark.read.parquet(str(tmp_path))
     one = np.ones(1, dtype=np.int64)
     plan = Plan(np.zeros(1, np.int64), one, np.zeros(1, np.int64))
-    search = Search(plan, 3, 2, 2, Counts(spark.sparkContext))
+    search = Search(clustered(tmp_path), plan, plan, 3, 2, Counts(spark.sparkContext))
     found = search.merged(search.found(lists, Probes(None, 1, 0, 1)))
     # Route, join and merge, with a shuffle between each and the next.
     assert python_steps(found) == 3

@@ -1,0 +1,72 @@
+"""Parquet files whose rows lie in the order of the lists, read list by list without Spark."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+_BATCH_ROWS = 8_192
+
+
+@dataclass(frozen=True)
+class Clustered:
+    """The files of one version of a table with a column `list`.
+
+    Attributes:
+        files: path, least and greatest list of each that has rows.
+    """
+
+    files: tuple[tuple[str, int, int], ...]
+
+    def rows(self, first: int, last: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """The rows of the lists from first up to last, not included, file by file.
+
+        Args:
+            first: a list.
+            last: a list.
+            columns: those wanted that the files have; `list` always comes.
+        """
+        for path, low, high in self.files:
+            if low >= last or high < first:
+                continue
+            with pq.ParquetFile(path) as file:
+                groups = [
+                    number
+                    for number, (least, greatest) in enumerate(_bounds(file))
+                    if least < last and greatest >= first
+                ]
+                there = [name for name in file.schema_arrow.names if name in {*columns, "list"}]
+                for batch in file.iter_batches(
+                    _BATCH_ROWS, row_groups=groups, columns=there, use_threads=False
+                ):
+                    lists = batch["list"]
+                    inside = pc.and_(pc.greater_equal(lists, first), pc.less(lists, last))
+                    some = batch if pc.all(inside).as_py() else batch.filter(inside)
+                    if some.num_rows:
+                        yield some
+
+
+def clustered(folder: Path) -> Clustered:
+    """The files of a folder; their ends are read, not their rows."""
+    files = []
+    for path in sorted(folder.glob("*.parquet")):
+        with pq.ParquetFile(path) as file:
+            bounds = list(_bounds(file))
+        if bounds:
+            files.append((str(path), min(b[0] for b in bounds), max(b[1] for b in bounds)))
+    return Clustered(tuple(files))
+
+
+def _bounds(file: pq.ParquetFile) -> Iterator[tuple[int, int]]:
+    """The least and the greatest list of each row group."""
+    column = file.schema_arrow.names.index("list")
+    for number in range(file.num_row_groups):
+        statistics = file.metadata.row_group(number).column(column).statistics
+        yield (
+            (statistics.min, statistics.max)
+            if statistics is not None and statistics.has_min_max
+            else (0, 2**31)
+        )

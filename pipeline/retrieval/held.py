@@ -1,0 +1,147 @@
+"""A group of lists as a task holds it: its items, and what its lists are called."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.retrieval.groups import Plan
+from pipeline.retrieval.queries import Candidates, Queries
+from pipeline.retrieval.ranking import Int64
+from pipeline.retrieval.search import Group, classes, query_block
+from pipeline.retrieval.vectors import from_bytes, halves
+
+# Odd numbers to hash float16 values with, as many as a vector may have.
+_FACTORS = np.random.default_rng(0).integers(1, 1 << 62, size=4096, dtype=np.int64) | 1
+
+NOTHING = Candidates(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
+_ROWS = pa.schema(
+    [
+        ("item_id", pa.string()),
+        ("vector", pa.binary()),
+        ("same", pa.string()),
+        ("unit", pa.int32()),
+    ]
+)
+
+
+def of_group(
+    items: Iterator[pa.RecordBatch], plan: Plan, group: int, k: int
+) -> Iterator[pa.RecordBatch]:
+    """The items that a group has, with their units; none that could be no query's neighbour.
+
+    Args:
+        items: rows of the group's lists: item_id string, list int, vector binary (float16), and
+            where there are such rules eligible boolean and same string.
+        plan: the groups.
+        group: which one.
+        k: how many candidates a query will be given.
+    """
+    for batch in items:
+        names = batch.schema.names
+        rows = batch.filter(batch["eligible"]) if "eligible" in names else batch
+        if not rows.num_rows:
+            continue
+        same = rows["same"] if "same" in names else pa.nulls(rows.num_rows, pa.string())
+        lists = rows["list"].to_numpy().astype(np.int64)
+        units = plan.first[lists]
+        if plan.parts[lists].max() > 1:
+            units = plan.units(lists, hashes(rows["vector"]))
+        columns = [rows["item_id"], rows["vector"].cast(pa.binary()), same]
+        found = pa.RecordBatch.from_arrays(
+            [*columns, pa.array(units.astype(np.int32))], schema=_ROWS
+        )
+        mine = plan.group[units] == group
+        if not mine.all():
+            found = found.filter(pa.array(mine))
+        if found.num_rows:
+            yield _lowest(found, k + 1)
+
+
+def hashes(vectors: pa.Array) -> Int64:
+    """A hash of each vector's bytes: int64[n]."""
+    values = halves(vectors).view(np.uint16).astype(np.int64)
+    factors = np.resize(_FACTORS, values.shape[1])
+    mixed: Int64 = (values @ factors) >> 17
+    return mixed
+
+
+def _lowest(items: pa.RecordBatch, most: int) -> pa.RecordBatch:
+    """Items without those that so many others with their vector and lower ids go before.
+
+    Those can't be among the k best of any query: what is held of equal items does not grow with
+    their number.
+
+    Args:
+        items: rows in which equal vectors stand together.
+        most: how many with one vector are kept.
+    """
+    values = halves(items["vector"]).view(np.uint16)
+    new = np.ones(len(values), dtype=bool)
+    new[1:] = (values[1:] != values[:-1]).any(axis=1)
+    run = np.cumsum(new) - 1
+    many = np.bincount(run)[run] > most
+    if not many.any():
+        return items
+    crowded = np.flatnonzero(many)
+    some = items.take(pa.array(crowded))
+    same = some["same"].dictionary_encode(null_encoding="encode")
+    lists = some["unit"].to_numpy() * np.int64(len(same.dictionary)) + np.asarray(same.indices)
+    by_id = np.asarray(pc.sort_indices(some["item_id"]))
+    members, _ = classes(lists, some["vector"], by_id, most)
+    kept = np.concatenate([np.flatnonzero(~many), crowded[by_id[members]]])
+    return items.take(pa.array(np.sort(kept)))
+
+
+class Held:
+    """A group that is searched: a unit's items with one value of `same` make one list.
+
+    Attributes:
+        block: how many queries are best searched for at a time.
+    """
+
+    def __init__(self, items: Iterator[pa.RecordBatch], k: int) -> None:
+        """Take a group's items, as `of_group` gives them."""
+        self._group: Group | None = None
+        self._values = pa.array([], pa.string())
+        self.block = 1
+        batches = list(items)
+        if not batches:
+            return
+        rows = pa.concat_batches(batches)
+        batches.clear()
+        same = rows["same"].dictionary_encode(null_encoding="encode")
+        self._values = same.dictionary
+        lists = self._lists(rows["unit"].to_numpy(), np.asarray(same.indices))
+        self._group = Group(lists, rows["item_id"], rows["vector"], k)
+        self.block = query_block(len(rows["vector"][0].as_buffer()) // 2)
+
+    @property
+    def distances(self) -> int:
+        """Pairs scored so far."""
+        return self._group.distances if self._group else 0
+
+    @property
+    def ids(self) -> pa.Array:
+        """What the items of candidates are positions in: string[n]."""
+        return self._group.ids if self._group else pa.array([], pa.string())
+
+    def _lists(self, units: "np.ndarray", values: "np.ndarray") -> Int64:
+        # A value that no item has belongs to no list.
+        lists = units.astype(np.int64) * len(self._values) + values
+        return np.where(values < 0, -1, lists)
+
+    def search(self, asked: pa.RecordBatch) -> Candidates:
+        """The k best of each query in the units that it probes.
+
+        Args:
+            asked: rows of QUERIES.
+        """
+        if self._group is None:
+            return NOTHING
+        ids, units = asked["item_id"], asked["units"]
+        rows = np.repeat(np.arange(len(ids)), np.diff(units.offsets.to_numpy()))
+        known = pc.fill_null(pc.index_in(asked["same"], self._values), -1)
+        lists = self._lists(units.flatten().to_numpy(), np.asarray(known)[rows])
+        return self._group.search(Queries(ids, from_bytes(asked["vector"]), rows, lists))
