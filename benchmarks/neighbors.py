@@ -129,7 +129,8 @@ def _as_rows(table: pa.Table, n: int, k: int) -> "np.ndarray":
     places = np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     found = np.full((n, k), -1, dtype=np.int64)
     similar = lists.flatten().field("similar_id").to_numpy(zero_copy_only=False)
-    found[rows, places] = similar.astype(np.int64)
+    kept = places < k
+    found[rows[kept], places[kept]] = similar[kept].astype(np.int64)
     return found
 
 

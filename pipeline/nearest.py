@@ -130,12 +130,12 @@ class Search:
 
         hashes = {"hash": F.xxhash64("vector"), "id_hash": F.xxhash64("item_id")}
         columns = with_same(queries).withColumns(hashes)
-        return (
-            columns.mapInArrow(_route(self.plan, probes, self.parts, self.counts), parcels.DDL)
-            .repartitionById(self.partitions, F.col("key").cast("int"))
-            .sortWithinPartitions("key")
-            .mapInArrow(_join(self, self.counts), parcels.DDL)
-        )
+        routed = columns.mapInArrow(
+            _route(self.plan, probes, self.parts, self.counts), parcels.DDL
+        ).repartitionById(self.partitions, F.col("key").cast("int"))
+        if self.partitions < self.plan.groups:
+            routed = routed.sortWithinPartitions("key")
+        return routed.mapInArrow(_join(self, self.counts), parcels.DDL)
 
     def merged(self, found: "DataFrame") -> "DataFrame":
         """The neighbors table of what was found: the k best of each query."""

@@ -127,7 +127,7 @@ class NeighborsSection(Section):
 
     k: int = Field(10, ge=1, le=1000, description="neighbours an item")
     reserve: int = Field(
-        4, ge=0, le=1000, description="neighbours kept beyond k, for nights when some leave"
+        2, ge=0, le=1000, description="neighbours kept beyond k, for nights when some leave"
     )
     target_recall: float = Field(0.97, gt=0, le=1, description="share of true neighbours wanted")
     nprobe: int = Field(0, ge=0, description="lists searched for an item; 0: by target_recall")

@@ -17,7 +17,7 @@ _BASE_MB = 400
 # A group that is being loaded: the rows as they came and in one piece, the vectors and their
 # directions in float32, in bytes a dimension; and ids, positions and a dictionary, an item.
 _BYTES_A_VALUE, _BYTES_AN_ITEM = 16, 400
-_GROUPS_A_CORE = 8
+_GROUPS_A_CORE = 6
 _LEAST_ITEMS = 4_000
 
 

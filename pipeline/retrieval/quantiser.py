@@ -12,7 +12,7 @@ from pipeline.retrieval.vectors import Float32, squares, unit
 # The mean size of a list that the number of lists aims at: assigning an item costs as many
 # products as there are lists, so that large catalogues have longer ones.
 _MEAN_LIST = (1_000, 4_000)
-_POINTS_A_CENTROID = 100
+_POINTS_A_CENTROID = 50
 _LEAST_POINTS_A_CENTROID = 16
 # More change no recall that can be measured (benchmarks/README.md).
 _ITERATIONS = 6

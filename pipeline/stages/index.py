@@ -12,10 +12,11 @@ from models import Handle, shipping
 from pipeline import lasting
 from pipeline.job import Job, Made
 from pipeline.nearest import load_centroids
-from pipeline.retrieval import groups, quantiser
-from pipeline.retrieval.vectors import from_bytes, to_binary
+from pipeline.retrieval import groups, listed, parcels, quantiser
+from pipeline.retrieval.listed import Locate
+from pipeline.retrieval.ranking import Int64
+from pipeline.retrieval.vectors import from_bytes
 from pipeline.sampling import collected_sample
-from pipeline.tables import LISTS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,6 +27,8 @@ CODE = (
     "pipeline.lasting",
     "pipeline.retrieval.groups",
     "pipeline.retrieval.line",
+    "pipeline.retrieval.listed",
+    "pipeline.retrieval.parcels",
     "pipeline.retrieval.quantiser",
     "pipeline.retrieval.ranking",
     "pipeline.retrieval.vectors",
@@ -33,9 +36,8 @@ CODE = (
     "pipeline.tables",
 )
 
-_SCHEMA = "item_id string, list int, probes binary, vector binary, hash bigint, file int"
 # How many of its nearest lists an item is given.
-PROBES = 16
+PROBES = 8
 _FILE_BYTES, _BYTES_AN_ITEM = 128 << 20, 100
 
 
@@ -59,8 +61,7 @@ def execute(job: Job, version: str) -> Made:
     vectors = embeddings.select("item_id", F.col("half").alias("vector"))
     nlist = section.nlist or quantiser.list_count(count, section.sample_items)
     if count < section.exact_below or nlist == 1:
-        files = min(_files(job), nlist)
-        rows = _write(job, hashed_lists(vectors, nlist, files), files, version)
+        rows = _write(job, vectors, hashed_lists(nlist), np.ones(nlist, np.int64), version)
         return _made(job, rows, nlist, _imbalance(job, version, nlist), None)
     used, earlier = lasting.version(job), lasting.find(job)
     if used is not None and earlier is not None:
@@ -103,24 +104,34 @@ def _assign(job: Job, vectors: "DataFrame", used: str, version: str) -> int:
     spread = job.spread(vectors, job.record("embed").outputs["vectors"])
     # How large the lists are, about, in relation to each other.
     sizes = np.load(job.store.quantiser_sizes_path(used))
-    files = groups.pieces(np.maximum(sizes, 1), _files(job))
-    return _write(job, assigned_lists(spread, handle, files), files.groups, version)
+    return _write(job, spread, near_lists(handle, PROBES), sizes, version)
 
 
-def _files(job: Job) -> int:
-    """In how many files the lists table is written, about."""
+def _write(job: Job, vectors: "DataFrame", locate: Locate, sizes: Int64, version: str) -> int:
     about = job.record("embed").outputs
-    size: int = about["vectors"] * (2 * about["dim"] + _BYTES_AN_ITEM)
-    return max(job.spark.sparkContext.defaultParallelism, -(-size // _FILE_BYTES))
+    size = about["vectors"] * (2 * about["dim"] + _BYTES_AN_ITEM)
+    files = max(job.spark.sparkContext.defaultParallelism, -(-size // _FILE_BYTES))
+    places = groups.pieces(np.maximum(sizes, 1), files)
+    return job.store.write(in_order(vectors, locate, places), "lists", version)
 
 
-def _write(job: Job, lists: "DataFrame", files: int, version: str) -> int:
-    """Write the lists table in the order of the lists, equal vectors together."""
+def in_order(vectors: "DataFrame", locate: Locate, files: groups.Plan) -> "DataFrame":
+    """The lists table, one partition a file, each in the order of the lists.
+
+    Args:
+        vectors: item_id string, vector binary.
+        locate: gives the nearest lists of vectors, on an executor.
+        files: which lists come into one file.
+    """
     from pyspark.sql import functions as F
 
-    placed = lists.repartitionById(files, F.col("file"))
-    rows = placed.sortWithinPartitions("list", "hash", "item_id").select(*LISTS)
-    return job.store.write(rows, "lists", version)
+    def send(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
+        return listed.send(batches, locate, files)
+
+    hashed = vectors.withColumn("hash", F.xxhash64("vector"))
+    sent = hashed.mapInArrow(send, parcels.DDL)
+    by_file = sent.repartitionById(files.groups, F.col("key").cast("int"))
+    return by_file.mapInArrow(listed.receive, listed.DDL)
 
 
 def _imbalance(job: Job, version: str, nlist: int) -> float:
@@ -133,72 +144,24 @@ def _imbalance(job: Job, version: str, nlist: int) -> float:
     return round(found[0] * nlist / found[1], 2) if found[1] else 0.0
 
 
-def hashed_lists(vectors: "DataFrame", nlist: int, files: int) -> "DataFrame":
-    """The lists table of an exact search: lists by a hash of the vector.
-
-    Args:
-        vectors: item_id string, vector binary.
-        nlist: number of lists.
-        files: how many files the table is written in.
-
-    Returns:
-        the table, and hash bigint of the vector, file int.
-    """
-    from pyspark.sql import functions as F
-
-    number = F.pmod("hash", F.lit(nlist)).cast("int")
-    return (
-        _hashed(vectors)
-        .withColumns({"list": number, "probes": F.lit(None).cast("binary")})
-        .withColumn("file", F.floor(F.col("list") * files / nlist).cast("int"))
-    )
+def hashed_lists(nlist: int) -> Locate:
+    """Lists by a hash of the vector, for an exact search."""
+    return lambda rows: (rows["hash"].to_numpy() % nlist).astype(np.int32)[:, None]
 
 
-def assigned_lists(vectors: "DataFrame", centroids: Handle, files: groups.Plan) -> "DataFrame":
-    """The lists table by a quantiser shipped as a file, and which file each row belongs to.
+def near_lists(centroids: Handle, most: int) -> Locate:
+    """The nearest lists by a quantiser shipped as a file, at most so many."""
 
-    Args:
-        vectors: item_id string, vector binary.
-        centroids: the quantiser.
-        files: which lists come into one file.
+    def locate(rows: "pa.RecordBatch") -> "np.ndarray":
+        return quantiser.probe(from_bytes(rows["vector"]), load_centroids(centroids), most)
 
-    Returns:
-        the table, and hash bigint of the vector, file int.
-    """
-    names = [*LISTS, "hash", "file"]
-
-    def assign(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-        import pyarrow as pa
-
-        loaded = load_centroids(centroids)
-        for batch in batches:
-            if batch.num_rows:
-                nearest = quantiser.probe(from_bytes(batch["vector"]), loaded, PROBES)
-                lists, hashes = nearest[:, 0], batch["hash"].to_numpy()
-                file = files.group[files.units(lists.astype(np.int64), hashes)]
-                columns = [batch["item_id"], pa.array(lists), probes_bytes(nearest)]
-                columns += [batch["vector"], batch["hash"], pa.array(file.astype(np.int32))]
-                yield pa.RecordBatch.from_arrays(columns, names)
-
-    return _hashed(vectors).mapInArrow(assign, _SCHEMA)
-
-
-def _hashed(vectors: "DataFrame") -> "DataFrame":
-    from pyspark.sql import functions as F
-
-    return vectors.withColumn("hash", F.xxhash64("vector"))
+    return locate
 
 
 def sample(vectors: "DataFrame", total: int, most: int, seed: int) -> np.ndarray:
     """At most `most` vectors, chosen and ordered by a hash of the id: float32[n, dim]."""
     # Collected, but bounded by the setting whatever the catalogue's size.
     return from_bytes(collected_sample(vectors, total, most, seed, "quantiser")["vector"])
-
-
-def probes_bytes(probes: "np.ndarray") -> "pa.Array":
-    """int[n, m] as a binary column, each row in little-endian int32."""
-    rows = np.ascontiguousarray(probes, dtype="<i4")
-    return to_binary(rows.reshape(-1).view(np.uint8), np.full(len(rows), 4 * rows.shape[1]))
 
 
 def _save(path: Path, values: np.ndarray) -> Path:
