@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pyspark import SparkContext
     from pyspark.sql import DataFrame
 
-# What the join reads of an item; the last two are there where rules are.
-ITEM_COLUMNS = ("item_id", "list", "vector", "same", "eligible")
+# What the join reads of an item; the last two are there where such rules are.
+ITEM_COLUMNS = ("item_id", "list", "probes", "vector", "same", "eligible")
 # Candidates that a task of the merge holds for each group that a query came to.
 _MERGED_CANDIDATES = 1_000_000
 
@@ -109,6 +109,7 @@ class Search:
         parts: the groups that candidates are merged in, by a query's own list.
         k: neighbours an item.
         partitions: tasks of the join.
+        everyone: whether every item asks.
         counts: of what is done.
     """
 
@@ -117,6 +118,7 @@ class Search:
     parts: Plan
     k: int
     partitions: int
+    everyone: bool
     counts: Counts
 
     def found(self, queries: "DataFrame", probes: Probes) -> "DataFrame":
@@ -128,14 +130,21 @@ class Search:
         """
         from pyspark.sql import functions as F
 
-        hashes = {"hash": F.xxhash64("vector"), "id_hash": F.xxhash64("item_id")}
-        columns = with_same(queries).withColumns(hashes)
-        routed = columns.mapInArrow(
-            _route(self.plan, probes, self.parts, self.counts), parcels.DDL
-        ).repartitionById(self.partitions, F.col("key").cast("int"))
+        columns = with_same(queries).withColumn("hash", F.xxhash64("vector"))
+        routed = columns.mapInArrow(_route(self, probes), parcels.DDL)
+        # A group is searched whether anybody comes to it or not.
+        every = queries.sparkSession.range(self.plan.groups, numPartitions=1)
+        empty = every.select(F.col("id").alias("key"), F.lit(b"").alias("parcel"))
+        by_group = routed.unionByName(empty)
+        by_group = by_group.repartitionById(self.partitions, F.col("key").cast("int"))
         if self.partitions < self.plan.groups:
-            routed = routed.sortWithinPartitions("key")
-        return routed.mapInArrow(_join(self, self.counts), parcels.DDL)
+            by_group = by_group.sortWithinPartitions("key")
+        return by_group.mapInArrow(_join(self, probes), parcels.DDL)
+
+    def routes(self, probes: Probes) -> route.Routes:
+        """Where queries go, on an executor."""
+        width = probes.last - probes.first
+        return route.Routes(self.plan, probes.load(), width, self.parts, self.everyone)
 
     def merged(self, found: "DataFrame") -> "DataFrame":
         """The neighbors table of what was found: the k best of each query."""
@@ -151,8 +160,6 @@ class Search:
 
     def as_found(self, neighbors: "DataFrame") -> "DataFrame":
         """A neighbors table as parcels, to be merged with what more probes find."""
-        from pyspark.sql import functions as F
-
         parts = self.parts
         columns = ("item_id", "list", "neighbors.similar_id as similar_ids")
         found = neighbors.selectExpr(*columns, "neighbors.score as scores")
@@ -160,7 +167,7 @@ class Search:
         def run(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
             return join.as_parcels(route.with_part(batch, parts) for batch in batches)
 
-        return found.withColumn("id_hash", F.xxhash64("item_id")).mapInArrow(run, parcels.DDL)
+        return found.mapInArrow(run, parcels.DDL)
 
 
 def with_same(rows: "DataFrame") -> "DataFrame":
@@ -181,8 +188,8 @@ def merge_parts(sizes: Int64, k: int, cores: int) -> Plan:
     return pieces(sizes, max(cores, -(-int(sizes.sum()) * k // _MERGED_CANDIDATES)))
 
 
-def _route(plan: Plan, probes: Probes, parts: Plan, counts: Counts) -> Any:  # noqa: ANN401 - for mapInArrow
-    queries, travels, total = counts.queries, counts.travels, counts.bytes
+def _route(search: Search, probes: Probes) -> Any:  # noqa: ANN401 - for mapInArrow
+    queries, travels, total = search.counts.queries, search.counts.travels, search.counts.bytes
 
     def count(asked: int, sent: int, size: int) -> None:
         queries.add(asked)
@@ -190,27 +197,37 @@ def _route(plan: Plan, probes: Probes, parts: Plan, counts: Counts) -> Any:  # n
         total.add(size)
 
     def run(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-        width = probes.last - probes.first
-        return route.route(batches, plan, probes.load(), width, parts, count)
+        return search.routes(probes).send(batches, count)
 
     return run
 
 
-def _join(search: "Search", counts: Counts) -> Any:  # noqa: ANN401 - for mapInArrow
-    groups, distances, total = counts.groups, counts.distances, counts.bytes
-    files, plan, k = search.items, search.plan, search.k
+def _join(search: Search, probes: Probes) -> Any:  # noqa: ANN401 - for mapInArrow
+    counts, plan, k = search.counts, search.plan, search.k
 
-    def done(scored: int) -> None:
-        groups.add(1)
-        distances.add(scored)
+    def rows(group: int) -> "Iterator[pa.RecordBatch]":
+        return search.items.rows(*plan.lists(group), ITEM_COLUMNS)
 
     def items(group: int) -> "Iterator[pa.RecordBatch]":
-        rows = files.rows(*plan.lists(group), ITEM_COLUMNS)
-        return held.of_group(rows, plan, group, k)
+        return held.of_group(rows(group), plan, group, k)
+
+    def count(_asked: int, stayed: int, _size: int) -> None:
+        counts.travels.add(stayed)
+
+    def done(scored: int) -> None:
+        counts.groups.add(1)
+        counts.distances.add(scored)
 
     def run(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-        for batch in join.join(batches, items, k, done):
-            total.add(batch.nbytes)
+        routes = search.routes(probes)
+
+        def at_home(group: int) -> "Iterator[pa.RecordBatch]":
+            if search.everyone:
+                mine = (held.with_same(batch) for batch in rows(group))
+                yield from routes.of_group(mine, group, count)
+
+        for batch in join.join(batches, items, at_home, k, done):
+            counts.bytes.add(batch.nbytes)
             yield batch
 
     return run

@@ -39,16 +39,12 @@ def of_group(
         k: how many candidates a query will be given.
     """
     for batch in items:
-        names = batch.schema.names
-        rows = batch.filter(batch["eligible"]) if "eligible" in names else batch
-        if not rows.num_rows:
+        some = batch.filter(batch["eligible"]) if "eligible" in batch.schema.names else batch
+        if not some.num_rows:
             continue
-        same = rows["same"] if "same" in names else pa.nulls(rows.num_rows, pa.string())
-        lists = rows["list"].to_numpy().astype(np.int64)
-        units = plan.first[lists]
-        if plan.parts[lists].max() > 1:
-            units = plan.units(lists, hashes(rows["vector"]))
-        columns = [rows["item_id"], rows["vector"].cast(pa.binary()), same]
+        rows = with_same(some)
+        units = units_of(rows, plan)
+        columns = [rows["item_id"], rows["vector"], rows["same"]]
         found = pa.RecordBatch.from_arrays(
             [*columns, pa.array(units.astype(np.int32))], schema=_ROWS
         )
@@ -59,7 +55,29 @@ def of_group(
             yield _lowest(found, k + 1)
 
 
-def hashes(vectors: pa.Array) -> Int64:
+def with_same(rows: pa.RecordBatch) -> pa.RecordBatch:
+    """The rows with a column same: null where there is none."""
+    if "same" in rows.schema.names:
+        return rows
+    return rows.append_column("same", pa.nulls(rows.num_rows, pa.string()))
+
+
+def units_of(rows: pa.RecordBatch, plan: Plan) -> Int64:
+    """The unit that each item is in: int64[n].
+
+    Args:
+        rows: columns list int, vector binary (float16).
+        plan: the groups.
+    """
+    lists = rows["list"].to_numpy().astype(np.int64)
+    units: Int64 = plan.first[lists]
+    split = np.flatnonzero(plan.parts[lists] > 1)
+    if len(split):
+        units[split] = plan.units(lists[split], _hashes(rows["vector"].take(pa.array(split))))
+    return units
+
+
+def _hashes(vectors: pa.Array) -> Int64:
     """A hash of each vector's bytes: int64[n]."""
     values = halves(vectors).view(np.uint16).astype(np.int64)
     factors = np.resize(_FACTORS, values.shape[1])

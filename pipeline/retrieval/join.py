@@ -23,29 +23,30 @@ FOUND = pa.schema(
     ]
 )
 
-# The items of a group, as held.of_group gives them.
-Items = Callable[[int], Iterator[pa.RecordBatch]]
+# Reads the items of a group, as held.of_group gives them; or its queries, as Routes does.
+Read = Callable[[int], Iterator[pa.RecordBatch]]
 # Called with a group's distances when the group is done.
 Done = Callable[[int], None]
 
 
 def join(
-    batches: Iterator[pa.RecordBatch], items: Items, k: int, done: Done
+    batches: Iterator[pa.RecordBatch], items: Read, at_home: Read, k: int, done: Done
 ) -> Iterator[pa.RecordBatch]:
-    """Search each group for the queries that came to it.
+    """Search each group for its own queries and those that came to it.
 
     One group is held at a time; queries pass by in blocks.
 
     Args:
-        batches: of route's parcels, sorted by key.
+        batches: of route's parcels, sorted by key; an empty parcel for every group.
         items: reads the items of a group.
+        at_home: reads the queries that are found in the group itself.
         k: candidates of each query and group, at most.
         done: is told of every group's end.
 
     Yields:
         batches of parcels of FOUND, under the part that they are merged in.
     """
-    return as_parcels(_found(batches, items, k, done))
+    return as_parcels(_found(batches, items, at_home, k, done))
 
 
 def as_parcels(found: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -62,13 +63,14 @@ def as_parcels(found: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 
 def _found(
-    batches: Iterator[pa.RecordBatch], items: Items, k: int, done: Done
+    batches: Iterator[pa.RecordBatch], items: Read, at_home: Read, k: int, done: Done
 ) -> Iterator[pa.RecordBatch]:
-    for group, queries in itertools.groupby(parcels.cells(batches), key=lambda cell: cell[0]):
+    for group, cells in itertools.groupby(parcels.cells(batches), key=lambda cell: cell[0]):
         held = Held(items(group), k)
+        came = (parcels.unpack(cell, QUERIES) for _, cell in cells if len(cell))
         waiting: list[pa.RecordBatch] = []
-        for _, cell in queries:
-            waiting.append(parcels.unpack(cell, QUERIES))
+        for queries in itertools.chain(at_home(group), came):
+            waiting.append(queries)
             if sum(rows.num_rows for rows in waiting) >= held.block:
                 yield _search(held, waiting)
                 waiting = []

@@ -17,7 +17,7 @@ from pipeline.retrieval.vectors import Float32
 # Items that the queries are compared with at a time.
 _BLOCK_ROWS = 4_096
 # Standard errors, for a one-sided 95%.
-_CONFIDENCE = 1.645
+CONFIDENCE = 1.645
 
 # A true neighbour of a query (its number), and the list that it is in.
 TRUTH = pa.schema(
@@ -143,25 +143,25 @@ def wilson(share: float, trials: int, z: float = 1.959964) -> tuple[float, float
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def probes_for(depths: list[Int64], nlist: int, target: float, measured: int) -> int:
-    """How many lists a query has to probe for a recall, by a pilot sample.
+def probes_for(depths: list[Int64], nlist: int, target: float, errors: float = CONFIDENCE) -> int:
+    """How many lists a query has to probe for a recall, by a sample of the queries.
 
-    The recall that is aimed at is higher than the target by what the samples cannot tell: with a
-    confidence of 95%, another sample does not show less than the target.
+    The recall that is aimed at is higher than the target by so many standard errors of the sample's
+    mean: as it is, that of all queries is not below the target with a confidence of 95%.
 
     Args:
         depths: for each query of the sample, which of its nearest lists (0 is the nearest) each
             of its true neighbours is in.
         nlist: number of lists.
         target: share of the true neighbours wanted.
-        measured: queries of the other sample.
+        errors: standard errors; none for the recall of the sample itself.
     """
     some = [depth for depth in depths if len(depth)]
     if not some:
         return 1
     sizes = np.array([len(depth) for depth in some])
     owner, flat = np.repeat(np.arange(len(some)), sizes), np.concatenate(some)
-    margin = _CONFIDENCE * math.sqrt(1 / len(some) + 1 / max(measured, 1))
+    margin = errors / math.sqrt(len(some))
     for nprobe in range(1, nlist):
         shares = np.bincount(owner[flat < nprobe], minlength=len(some)) / sizes
         if shares.mean() - margin * shares.std() >= target:

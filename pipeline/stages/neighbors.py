@@ -1,5 +1,6 @@
 """neighbors: lists -> neighbors and short_lists, and their recall."""
 
+import math
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -42,7 +43,8 @@ CODE = (
     "pipeline.truth",
 )
 
-# Where the finished table misses the target, more lists are probed, so often.
+# Where the finished table misses the target all the same, so many more lists are probed, so often.
+MORE_PROBES = 1.5
 ATTEMPTS = 3
 
 
@@ -88,8 +90,8 @@ class Night:
 def execute(job: Job, version: str) -> Made:
     """Find the neighbours, list the items that are short of them, and measure recall."""
     night = _night(job)
-    nprobe, samples = _probes(night)
-    rows, measured, nprobe = _find(night, nprobe, samples, version)
+    nprobe, sample = _probes(night)
+    rows, measured, nprobe = _find(night, nprobe, sample, version)
     if night.centroids is not None and not job.config.neighbors.nprobe:
         lasting.note_probes(job, job.record("index").outputs["quantiser"], nprobe)
     counts = {"probes": nprobe, "groups": night.search.plan.groups}
@@ -115,6 +117,7 @@ def _night(job: Job) -> Night:
         parts=merge_parts(queries, kept, cores),
         k=kept,
         partitions=section.partitions or plan.groups,
+        everyone=asked is None,
         counts=Counts(context),
     )
     return Night(job, lists, asked, asks, int(queries.sum()), centroids, search)
@@ -139,16 +142,11 @@ def _sizes(job: Job, lists: "DataFrame") -> Int64:
     return sizes
 
 
-@dataclass(frozen=True)
-class Samples:
-    """The sample that recall is measured on, and that together with the pilot's."""
+def _probes(night: Night) -> tuple[int, truth.Sample]:
+    """How many lists are searched for a query, and the sample that recall is measured on.
 
-    measured: truth.Sample
-    both: truth.Sample
-
-
-def _probes(night: Night) -> tuple[int, Samples]:
-    """How many lists are searched for a query, as set or as a pilot sample needs."""
+    The number is as set, or as a pilot sample needs, which is another than the one returned.
+    """
     job, section = night.job, night.job.config.neighbors
     piloted = night.centroids is not None and not section.nprobe
     most = section.recall_sample * (2 if piloted else 1)
@@ -156,20 +154,19 @@ def _probes(night: Night) -> tuple[int, Samples]:
     sample = truth.take(night.lists, night.queries, night.count, most, section.k, section.seed)
     job.line.note = ""
     if not piloted:
-        return min(section.nprobe or night.nlist, night.nlist), Samples(sample, sample)
+        return min(section.nprobe or night.nlist, night.nlist), sample
     # Of a small catalogue nothing may be left for a second sample.
     measured, pilot = sample[: section.recall_sample], sample[section.recall_sample :]
-    return _enough(night, pilot if pilot.ids else sample), Samples(measured, sample)
-
-
-def _enough(night: Night, pilot: truth.Sample) -> int:
-    section = night.job.config.neighbors
-    depths = pilot.depths(centroids_of(night.job))
-    return recall.probes_for(depths, night.nlist, section.target_recall, section.recall_sample)
+    centroids, target = centroids_of(job), section.target_recall
+    depths = (pilot if pilot.ids else sample).depths(centroids)
+    enough = recall.probes_for(depths, night.nlist, target)
+    # What the finished table will show is known: it holds the best of the lists probed.
+    shown = recall.probes_for(measured.depths(centroids), night.nlist, target, 0)
+    return max(enough, shown), measured
 
 
 def _find(
-    night: Night, nprobe: int, samples: Samples, version: str
+    night: Night, nprobe: int, sample: truth.Sample, version: str
 ) -> tuple[int, recall.Recall, int]:
     """Write the neighbors table, and again with more probes where its recall is too low."""
     job, section, search = night.job, night.job.config.neighbors, night.search
@@ -191,15 +188,13 @@ def _find(
         if earlier:
             job.store.discard("neighbors", earlier)
         job.line.note = "measuring recall"
-        measured = samples.measured.recall_of(
-            job.store.read(job.spark, "neighbors", trial), section.k
-        )
+        measured = sample.recall_of(job.store.read(job.spark, "neighbors", trial), section.k)
         job.line.note = ""
         met = measured.value >= section.target_recall or not measured.queries
         if met or section.nprobe or nprobe == night.nlist or attempt == ATTEMPTS:
             break
         first, earlier = nprobe, trial
-        nprobe = min(max(nprobe + 1, _enough(night, samples.both)), night.nlist)
+        nprobe = min(math.ceil(nprobe * MORE_PROBES), night.nlist)
     job.store.rename("neighbors", trial, version)
     return rows, measured, nprobe
 

@@ -9,9 +9,9 @@ from pipeline.retrieval import parcels
 from pipeline.retrieval import route as route_module
 from pipeline.retrieval.groups import Plan, pieces, plan
 from pipeline.retrieval.held import of_group
-from pipeline.retrieval.join import Items, join
+from pipeline.retrieval.join import Read, join
 from pipeline.retrieval.merge import merge
-from pipeline.retrieval.route import QUERIES, Probe, route
+from pipeline.retrieval.route import QUERIES, Probe, Routes
 from pipeline.retrieval.vectors import from_bytes, from_lists, to_bytes
 from tests.pipeline.retrieval import oracle
 
@@ -46,22 +46,31 @@ class Shop:
                 "list": pa.array(self.lists, pa.int32()),
                 "vector": to_bytes(self.vectors),
                 "hash": pa.array(self.hashes.ravel().astype(np.int64) * 0x9E3779B97F4A7C),
-                "id_hash": pa.array([hash(item) for item in self.ids], pa.int64()),
                 "eligible": self.eligible,
                 "same": pa.array(self.same, pa.string()),
             }
         )
 
-    def items(self, groups: Plan, k: int, rows: int = 10_000) -> Items:
-        """Reads the items of a group as the lists table has them: by list, equal ones together."""
+    def reading(self, groups: Plan, rows: int) -> Read:
+        """Reads the rows of a group as the lists table has them: by list, equal ones together."""
         table = self.rows().sort_by([(name, "ascending") for name in ("list", "hash", "item_id")])
 
         def read(group: int) -> Iterator[pa.RecordBatch]:
             first, last = groups.lists(group)
             mine = table.filter((pc.field("list") >= first) & (pc.field("list") < last))
-            return of_group(iter(mine.to_batches(max_chunksize=rows)), groups, group, k)
+            return iter(mine.to_batches(max_chunksize=rows))
 
         return read
+
+    def items(self, groups: Plan, k: int, rows: int = 10_000) -> Read:
+        """Reads the items of a group."""
+        read = self.reading(groups, rows)
+        return lambda group: of_group(read(group), groups, group, k)
+
+    def routes(self, groups: Plan) -> Routes:
+        """Where the queries go."""
+        everyone = bool(self.query.all())
+        return Routes(groups, self._given(), self.probes.shape[1], self.parts, everyone)
 
     def routed(self, groups: Plan, rows: int = 10_000) -> tuple[pa.Table, list[int]]:
         """What comes out of routing, sorted as Spark would, and the queries and travels."""
@@ -74,8 +83,7 @@ class Shop:
         for start in range(0, len(self.ids), rows):
             some = self.rows().slice(start, rows).filter(pa.array(self.query[start : start + rows]))
             part = some.combine_chunks().to_batches()
-            width = self.probes.shape[1]
-            sent += list(route(iter(part), groups, self._given(), width, self.parts, count))
+            sent += list(self.routes(groups).send(iter(part), count))
         table = pa.Table.from_batches(sent, schema=parcels.SCHEMA)
         assert counts[2] == sum(batch.nbytes for batch in sent)
         return table.sort_by("key"), counts
@@ -83,10 +91,18 @@ class Shop:
     def join(self, groups: Plan, k: int, rows: int) -> Table:
         """Routed, joined and merged."""
         table, _ = self.routed(groups, rows)
+        every = {"key": np.arange(groups.groups), "parcel": [b""] * groups.groups}
+        table = pa.concat_tables([table, pa.table(every, schema=parcels.SCHEMA)]).sort_by("key")
         done: list[int] = []
         sent = iter(table.to_batches(max_chunksize=rows))
-        found = list(join(sent, self.items(groups, k, rows), k, done.append))
-        assert len(done) <= groups.groups
+        read, routes = self.reading(groups, rows), self.routes(groups)
+
+        def at_home(group: int) -> Iterator[pa.RecordBatch]:
+            if self.query.all():
+                yield from routes.of_group(read(group), group, lambda *_: None)
+
+        found = list(join(sent, self.items(groups, k, rows), at_home, k, done.append))
+        assert len(done) == groups.groups
         joined = pa.Table.from_batches(found, schema=parcels.SCHEMA)
         merged: Table = {}
         for part in range(self.parts.groups):
@@ -146,7 +162,11 @@ def test_a_query_travels_once_to_each_group_with_a_list_that_it_probes() -> None
     shop = Shop(200, nlist=8, nprobe=4, seed=5)
     groups = Plan(np.arange(8), np.ones(8, dtype=np.int64), np.arange(8) // 4)
     table, (queries, travels, _) = shop.routed(groups)
-    expected = sum(len(set((probes // 4).tolist())) for probes in shop.probes)
+    # It needs not travel to its own.
+    expected = sum(
+        len({*(probes // 4).tolist()} - {mine // 4})
+        for probes, mine in zip(shop.probes, shop.lists, strict=True)
+    )
     assert (queries, travels) == (200, expected)
     sent = [parcels.unpack(cell, QUERIES) for _, cell in parcels.cells(iter(table.to_batches()))]
     assert sum(rows.num_rows for rows in sent) == expected

@@ -61,12 +61,14 @@ def test_probes_are_chosen_so_that_the_pilot_sample_reaches_the_target_with_a_ma
     rng = np.random.default_rng(1)
     depths = [rng.geometric(0.3, size=10) - 1 for _ in range(2000)]
     for target in (0.5, 0.9, 0.99):
-        nprobe = recall.probes_for(depths, 100, target, 500)
+        nprobe = recall.probes_for(depths, 100, target)
         shares = [np.array([np.mean(d < p) for d in depths]) for p in (nprobe, nprobe - 1)]
-        # The variance of the difference of two means; one-sided 95%.
-        low = [s.mean() - 1.645 * s.std() * np.sqrt(1 / 2000 + 1 / 500) for s in shares]
+        low = [s.mean() - 1.645 * s.std() / np.sqrt(2000) for s in shares]
         assert low[0] >= target > low[1]
         # A geometric law: the share within p lists is 1 - 0.7 ** p.
         assert abs(nprobe - np.log(1 - target) / np.log(0.7)) <= 1.5
-    assert recall.probes_for(depths, 7, 1.0, 500) == 7
-    assert recall.probes_for([np.array([], dtype=np.int64)], 7, 0.9, 500) == 1
+    alone = recall.probes_for(depths, 100, 0.9, 0)
+    within = [np.mean([np.mean(d < p) for d in depths]) for p in (alone - 1, alone)]
+    assert within[0] < 0.9 <= within[1]
+    assert recall.probes_for(depths, 7, 1.0) == 7
+    assert recall.probes_for([np.array([], dtype=np.int64)], 7, 0.9) == 1

@@ -25,8 +25,8 @@ def killing(folder: Path) -> Any:
     """The join, whose first task kills its executor before it gives anything."""
     marker = str(folder / "killed")
 
-    def make(search: nearest.Search, counts: nearest.Counts) -> Any:
-        run = _join(search, counts)
+    def make(search: nearest.Search, probes: nearest.Probes) -> Any:
+        run = _join(search, probes)
 
         def killed_once(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             for batch in run(batches):

@@ -58,7 +58,7 @@ def test_the_search_has_one_a_task(spark: SparkSession, tmp_path: Path) -> None:
     lists = spark.read.parquet(str(tmp_path))
     one = np.ones(1, dtype=np.int64)
     plan = Plan(np.zeros(1, np.int64), one, np.zeros(1, np.int64))
-    search = Search(clustered(tmp_path), plan, plan, 3, 2, Counts(spark.sparkContext))
+    search = Search(clustered(tmp_path), plan, plan, 3, 2, True, Counts(spark.sparkContext))
     found = search.merged(search.found(lists, Probes(None, 1, 0, 1)))
     # Route, join and merge, with a shuffle between each and the next.
     assert python_steps(found) == 3
