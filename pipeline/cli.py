@@ -1,4 +1,4 @@
-"""The command `nitamono`: `run`, and one verb a stage."""
+"""The command `nitamono`: `run`, one verb a stage, and those of pipeline.verbs."""
 
 import argparse
 import io
@@ -6,16 +6,19 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import NoReturn
 
 from pipeline import __version__, config, summary
 from pipeline.errors import NitamonoError, StageError, UsageError
+from pipeline.output import say
 from pipeline.progress import Progress
 from pipeline.runner import Runner, check_run_id, new_run_id
+from pipeline.sections import Config
 from pipeline.stages import CHAIN, NAMES
 from pipeline.store import Store
+from pipeline.verbs import VERBS
 
 _STAGE_HELP = {
     "ingest": "read the catalogue; good rows become items, bad ones go to quarantine",
@@ -56,23 +59,36 @@ def parser() -> argparse.ArgumentParser:
                      help="train a new model instead of using the store's current one")  # fmt: skip
     for stage in CHAIN:
         _verb(verbs, stage.NAME, _STAGE_HELP[stage.NAME])
+    for verb in VERBS:
+        other = _add(verbs, verb.name, verb.text, verb.example)
+        other.add_argument("--json", action="store_true", help="print JSON, for programs")
+        verb.arguments(other)
+        other.set_defaults(do=verb.do)
     return top
 
 
 def _verb(
     verbs: "argparse._SubParsersAction[_Parser]", name: str, text: str
 ) -> argparse.ArgumentParser:
+    verb = _add(verbs, name, text, "--set neighbors.k=20")
+    verb.add_argument("--run-id", metavar="NAME", help="the run's name; else the time of its start")
+    verb.set_defaults(do=_run)
+    return verb
+
+
+def _add(
+    verbs: "argparse._SubParsersAction[_Parser]", name: str, text: str, example: str
+) -> argparse.ArgumentParser:
     verb = verbs.add_parser(
         name,
         help=text,
         description=text[0].upper() + text[1:] + ".",
-        epilog=f"example: nitamono {name} --config nitamono.toml --set neighbors.k=20",
+        epilog=f"example: nitamono {name} --config nitamono.toml {example}".rstrip(),
     )
     verb.add_argument("--config", required=True, metavar="FILE", help="the config, a TOML file")
     verb.add_argument("--set", dest="assignments", action="append", default=[],
                       metavar="SECTION.KEY=VALUE",
                       help="change a setting; may be repeated")  # fmt: skip
-    verb.add_argument("--run-id", metavar="NAME", help="the run's name; else the time of its start")
     return verb
 
 
@@ -83,7 +99,10 @@ def execute(arguments: Sequence[str] | None = None) -> None:
         NitamonoError: what went wrong.
     """
     given = parser().parse_args(arguments)
-    settings = config.load(given.config, given.assignments)
+    given.do(given, config.load(given.config, given.assignments))
+
+
+def _run(given: argparse.Namespace, settings: Config) -> None:
     progress = Progress()
     runner = Runner(settings, check_run_id(given.run_id or new_run_id()), progress)
     first = last = given.verb
@@ -93,24 +112,18 @@ def execute(arguments: Sequence[str] | None = None) -> None:
             raise UsageError(f"--from {first} comes after --to {last}")
         if given.dry_run:
             plan = runner.plan(first, last, retrain=given.retrain)
-            _print(f"{name:<10}  {what}" for name, what in plan)
+            say(f"{name:<10}  {what}" for name, what in plan)
             return
     outcome = runner.run(first, last, retrain=given.verb == "run" and given.retrain)
     if last == NAMES[-1]:
-        _print(summary.lines(Store(settings.store.path), outcome))
+        say(summary.lines(Store(settings.store.path), outcome))
     else:
-        _print(
+        say(
             f"{table}  {rows:,} rows  {Store(settings.store.path).table_path(table, r.fingerprint)}"
             for name, _, r in outcome.stages
             if name == last
             for table, rows in r.tables.items()
         )
-
-
-def _print(lines: Iterable[str]) -> None:
-    for line in lines:
-        sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
 
 
 def main() -> None:

@@ -1,5 +1,9 @@
 """What can go wrong, each with the exit code that the command ends with."""
 
+import re
+
+_LAST_ERROR = re.compile(r"^([\w.]+(?:Error|Exception|Interrupt)): (.+)$", re.M)
+
 
 class NitamonoError(Exception):
     """A failure with a message for the user: what is wrong, and what to do about it."""
@@ -29,3 +33,16 @@ class StageError(NitamonoError):
     """A stage failed for a reason that lies outside the input."""
 
     exit_code = 5
+
+
+def cause(error: Exception) -> str:
+    """The innermost message that a chain of Java and Python exceptions tells of."""
+    text = str(error)
+    if "No space left on device" in text:
+        return "the disk is full (No space left on device); free some, or move store.path"
+    found = _LAST_ERROR.findall(text)
+    if found:
+        name, message = found[-1]
+        return f"{name.rsplit('.', 1)[-1]}: {message[:500]}"
+    lines = [line for line in text.splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0][:500]}" if lines else type(error).__name__

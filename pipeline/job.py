@@ -82,6 +82,11 @@ class Job:
         """From now on this record stands for its stage."""
         self._records[record.stage] = record
 
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """Those of the stages that are done."""
+        return {name: record.fingerprint for name, record in self._records.items()}
+
     def record(self, stage: str) -> Record:
         """The record of an earlier stage.
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from models import ModelError
-from pipeline import __version__
-from pipeline.errors import GateError, NitamonoError, StageError, UsageError
+from pipeline import __version__, gate, runs
+from pipeline.errors import GateError, NitamonoError, StageError, UsageError, cause
 from pipeline.files import write_json
 from pipeline.job import Job, Made, Stage
 from pipeline.progress import Progress
@@ -21,7 +21,6 @@ from pipeline.store import Record, Store
 
 DONE, REUSED = "done", "reused"
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_LAST_ERROR = re.compile(r"^([\w.]+(?:Error|Exception|Interrupt)): (.+)$", re.M)
 
 
 @dataclass
@@ -31,11 +30,13 @@ class Outcome:
     Attributes:
         run_id: its name.
         stages: name, status and record of each stage, in order.
+        gate: what was measured before publishing, if the run came to it.
         version: the published version of the similar-item table, if it was published.
     """
 
     run_id: str
     stages: list[tuple[str, str, Record]] = field(default_factory=list)
+    gate: dict[str, Any] = field(default_factory=dict)
     version: str | None = None
 
     def record(self, stage: str) -> Record | None:
@@ -105,13 +106,31 @@ class Runner:
         """
         with self._written_down():
             self._resolve_before(first)
+            self._write("running")
             for stage in CHAIN[NAMES.index(first) : NAMES.index(last) + 1]:
                 fresh = stage.NAME == "train" and (retrain or first == last == "train")
                 self._run_stage(stage, fresh=fresh)
                 self._write("running")
             if last == publish.NAME:
-                self.outcome.version = publish.finish(self._job)
+                retrained = retrain and NAMES.index(first) <= NAMES.index(train.NAME)
+                self.outcome.version = self._publish(retrained=retrained)
         return self.outcome
+
+    def _publish(self, *, retrained: bool) -> str:
+        measured = self._measure()
+        self.outcome.gate = measured.counts()
+        return publish.finish(self._job, measured, retrained=retrained)
+
+    def _measure(self) -> gate.Measured:
+        if not gate.needs_spark(self._job):
+            return gate.measure(self._job)
+        with self._progress.stage("      the gate") as line:
+            self._job.line = line
+            with _explained("publish", self._job):
+                measured = gate.measure(self._job)
+            if measured.change:
+                line.note = f"{measured.change.churn:.1%} of the neighbours replaced"
+        return measured
 
     def _resolve_before(self, first: str) -> None:
         for stage in CHAIN[: NAMES.index(first)]:
@@ -176,7 +195,7 @@ class Runner:
             self._write_failure(str(error) or type(error).__name__)
             raise
         except Exception as error:
-            message = f"{_cause(error)}; more is in {_keep_traceback(self._job)}"
+            message = f"{cause(error)}; more is in {_keep_traceback(self._job)}"
             self._write_failure(message)
             raise StageError(message) from error
         finally:
@@ -193,6 +212,8 @@ class Runner:
         counts: dict[str, Any] = {}
         for _, _, record in self.outcome.stages:
             counts |= record.counts
+        if self.outcome.gate:
+            counts["gate"] = self.outcome.gate
         write_json(
             self._store.run_path(self._job.run_id) / "run.json",
             {
@@ -200,6 +221,7 @@ class Runner:
                 "status": status,
                 "message": message,
                 "nitamono": __version__,
+                **runs.process(),
                 "started": self._started.isoformat(),
                 "seconds": round((datetime.now(UTC) - self._started).total_seconds(), 3),
                 "settings": self._config.model_dump(),
@@ -232,7 +254,7 @@ def _explained(stage: str, job: Job) -> Iterator[None]:
         raise StageError(f"{stage}: {error}") from error
     except Exception as error:
         folder = _keep_traceback(job).parent
-        raise StageError(f"{stage} failed: {_cause(error)}. More is in {folder}") from error
+        raise StageError(f"{stage} failed: {cause(error)}. More is in {folder}") from error
 
 
 def _keep_traceback(job: Job) -> Path:
@@ -242,16 +264,3 @@ def _keep_traceback(job: Job) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(traceback.format_exc(), encoding="utf-8")
     return file
-
-
-def _cause(error: Exception) -> str:
-    """The innermost message that a chain of Java and Python exceptions tells of."""
-    text = str(error)
-    if "No space left on device" in text:
-        return "the disk is full (No space left on device); free some, or move store.path"
-    found = _LAST_ERROR.findall(text)
-    if found:
-        name, message = found[-1]
-        return f"{name.rsplit('.', 1)[-1]}: {message[:500]}"
-    lines = [line for line in text.splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0][:500]}" if lines else type(error).__name__

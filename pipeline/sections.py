@@ -151,6 +151,24 @@ class PublishSection(Section):
     min_recall: float = Field(
         -1.0, ge=-1, le=1, description="held back below it; -1: neighbors.target_recall"
     )
+    max_without: float = Field(
+        0.5, ge=0, le=1, description="held back if a larger share of items has no neighbour"
+    )
+    min_rows: float = Field(
+        0.9,
+        ge=0,
+        le=1,
+        description="held back with fewer rows than this share of the published table's",
+    )
+    min_coverage: float = Field(
+        0.9, ge=0, le=1, description="the same of the items that have neighbours"
+    )
+    max_churn: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="held back if a larger share of neighbours was replaced; 1: never",
+    )
 
 
 class Config(Section):

@@ -50,15 +50,27 @@ class Record:
 class Store:
     """A folder with tables/, models/, stages/ and runs/."""
 
-    def __init__(self, path: str) -> None:
-        """Open a store, making its folder.
+    def __init__(self, path: str, *, make: bool = True) -> None:
+        """Open a store.
+
+        Args:
+            path: its folder.
+            make: make the folder where it is missing, and see that it can be written.
 
         Raises:
-            UsageError: the path is on a file system that is not supported, or can't be written.
+            UsageError: the path is on a file system that is not supported, or can't be written; or
+                it is missing and not to be made.
         """
         if "://" in path:
             raise UsageError(f"store.path {path}: only folders of a file system are supported")
         self.root = Path(path)
+        if not make:
+            if not self.root.is_dir():
+                raise UsageError(
+                    f"store.path {path}: no such folder; correct it, or run: "
+                    "nitamono run --config FILE"
+                )
+            return
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             probe = self.root / f".probe-{uuid.uuid4().hex}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from pipeline.output import short
 from pipeline.runner import Outcome
 from pipeline.store import Store
 
@@ -41,6 +42,12 @@ def lines(store: Store, outcome: Outcome) -> Iterator[str]:
             f"Recall@{recall['k']:<4} {recall['value']:.4f} ({recall['low']:.4f} to "
             f"{recall['high']:.4f}), of {recall['queries']} items against exact search"
         )
+    if outcome.gate.get("against"):
+        now = outcome.gate
+        yield (
+            f"Changed     {now['churn']:.1%} of the neighbours of {now['common']:,} items since "
+            f"version {now['against']}"
+        )
     if ingest.tables["items"] <= _EXAMPLES_UP_TO:
         yield from _examples(store, outcome.version, ingest.fingerprint)
 
@@ -69,13 +76,8 @@ def _examples(store: Store, version: str, items_version: str) -> Iterator[str]:
     titles = dict(zip(found["item_id"].to_pylist(), found["title"].to_pylist(), strict=True))
     for item in chosen:
         yield ""
-        yield f"{item}  {_short(titles[item])}"
+        yield f"{item}  {short(titles[item])}"
         for row in sorted((r for r in rows if r["item_id"] == item), key=lambda r: r["rank"]):
             if row["rank"] <= _SHOWN:
-                title = _short(titles[row["similar_id"]])
+                title = short(titles[row["similar_id"]])
                 yield f"  {row['rank']:>2}  {row['score']:.3f}  {row['similar_id']}  {title}"
-
-
-def _short(title: str | None) -> str:
-    text = " ".join((title or "").split())
-    return text if len(text) <= 60 else f"{text[:59]}…"

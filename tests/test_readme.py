@@ -6,6 +6,7 @@ from pydantic import BaseModel
 from pipeline.sections import Config
 from pipeline.stages import NAMES
 from pipeline.tables import ITEMS
+from pipeline.verbs import VERBS
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -25,5 +26,6 @@ def test_the_settings_table_is_that_of_the_config() -> None:
 
 
 def test_every_verb_and_column_is_named() -> None:
-    assert all(f"`{name}`" in README for name in NAMES)
+    verbs = (*NAMES, *(verb.name for verb in VERBS))
+    assert all(f"`{name}`" in README or f"nitamono {name} " in README for name in verbs)
     assert all(re.search(rf"\b{name}\b", README) for name in ITEMS)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from pipeline import asking
+from pipeline import asking, gate, history
 from pipeline.errors import GateError, StageError
 from pipeline.job import Job, Made
 from pipeline.tables import digest
@@ -82,8 +82,13 @@ def carried(job: Job) -> "DataFrame | None":
     return kept.select("item_id", rank.alias("rank"), "similar_id", "score")
 
 
-def finish(job: Job) -> str:
+def finish(job: Job, measured: gate.Measured, *, retrained: bool = False) -> str:
     """Pass the gate, then move the pointers: the similar-item table's last.
+
+    Args:
+        job: whose stages are all done.
+        measured: what the gate found out about the table.
+        retrained: whether this run was told to train a new model.
 
     Returns:
         the published version.
@@ -92,38 +97,9 @@ def finish(job: Job) -> str:
         GateError: saying all that speaks against the table, and where it is.
     """
     record = job.record(NAME)
-    problems = gate(job)
+    problems = gate.problems(job, measured, retrained=retrained)
     if problems:
         path = job.store.table_path("similar_items", record.fingerprint)
         raise GateError(f"the table is held back: {'; '.join(problems)}. It is in {path}")
-    for table, stage in (
-        ("items", "ingest"),
-        ("quarantine", "ingest"),
-        ("embeddings", "embed"),
-        ("short_lists", "neighbors"),
-        ("similar_items", NAME),
-    ):
-        version = job.record(stage).fingerprint
-        published = job.store.latest(table)
-        if published is None or published["version"] != version:
-            job.store.point(table, version, job.run_id)
+    history.publish(job.store, job.run_id, job.fingerprints)
     return record.fingerprint
-
-
-def gate(job: Job) -> list[str]:
-    """What speaks against publishing."""
-    record, found = job.record(NAME), job.record("neighbors")
-    wanted = found.outputs["pairs"] + record.counts["carried_rows"]
-    problems = []
-    if record.tables["similar_items"] != wanted:
-        problems.append(f"{record.tables['similar_items']} rows, not {wanted}")
-    least = job.config.publish.min_recall
-    if least < 0:
-        least = job.config.neighbors.target_recall
-    measured = found.outputs["recall"]
-    if measured["queries"] and measured["value"] < least:
-        problems.append(
-            f"recall is {measured['value']:.4f}, at least {least} is wanted: "
-            "raise neighbors.nprobe if it is set, or index.nlist, or lower neighbors.target_recall"
-        )
-    return problems

@@ -1,5 +1,6 @@
 """The command as users run it: in a process of its own, by its exit code and its last line."""
 
+import json
 import os
 import subprocess
 import sys
@@ -53,6 +54,11 @@ def write_config(folder: Path, catalogue: Path | str, more: str = "", store: str
         (("run", "--config", "CONFIG", "--set", "catalogue.path=none.csv"), 3, "no such file"),
         (("run", "--config", "CONFIG", "--set", "store.path=/dev/null/x"), 2, "can't be written"),
         (("embed", "--config", "CONFIG"), 2, "run: nitamono ingest"),
+        (("runs", "--config", "CONFIG"), 2, "no such folder; correct it, or run: nitamono run"),
+        (("diff", "a", "--config", "CONFIG"), 2, "required: B; see nitamono diff --help"),
+        (("rollback", "v1", "--config", "CONFIG"), 2, "no such folder"),
+        (("gc", "--config", "CONFIG"), 2, "--keep"),
+        (("gc", "--config", "CONFIG", "--keep", "0"), 2, "0 is no number from 1 on"),
     ],
 )
 def test_wrong_usage_ends_with_its_code_and_one_clear_line(
@@ -102,11 +108,61 @@ def test_verbs_one_by_one_in_processes_of_their_own_equal_one_run(
     assert tables[0].equals(tables[1])
 
 
+def test_a_store_is_looked_through_rolled_back_and_cleaned(
+    tmp_path: Path, write_csv: WriteCsv
+) -> None:
+    rows = [(f"{n:03d}", f"商品 {n % 9} 番 KH-{n % 5}00{'ABC'[n % 3]}", "説明") for n in range(60)]
+    file = write_config(tmp_path, write_csv(rows), "[neighbors]\nk = 4\n")
+    store = Store(str(tmp_path / "store"))
+
+    def done(*arguments: str) -> str:
+        ended = nitamono(*arguments, "--config", file)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
+
+    def version() -> str:
+        latest = store.latest()
+        assert latest is not None
+        return latest["version"]
+
+    done("run", "--run-id", "first")
+    first = version()
+    done("run", "--run-id", "second", "--set", "neighbors.k=3")
+    second = version()
+    listed = json.loads(done("runs", "--json"))
+    assert [(run["run_id"], run["version"], run["latest"]) for run in listed] == [
+        ("second", second, True),
+        ("first", first, False),
+    ]
+    assert done("runs").splitlines()[1].startswith("second ")
+    found = json.loads(done("diff", "first", "LATEST", "--json"))
+    assert (found["changed"], found["common"]) == (60, 60)
+    assert found["mean_overlap"] == 0.75
+    assert found["settings"] == [{"setting": "neighbors.k", "before": 4, "after": 3}]
+    assert "neighbors.k: 4 -> 3" in done("diff", first, second, "--k", "3")
+    assert first in done("rollback").splitlines()[2]
+    assert version() == first
+    planned = json.loads(done("gc", "--keep", "1", "--dry-run", "--json"))
+    assert planned["deleted"] == []
+    assert json.loads(done("rollback", second, "--json"))["now"]["version"] == second
+    planned = json.loads(done("gc", "--keep", "1", "--dry-run", "--json"))
+    assert f"tables/similar_items/version={first}" in {one["path"] for one in planned["deleted"]}
+    assert store.table_path("similar_items", first).is_dir()
+    assert f"freed {planned['freed_bytes']:,} bytes" in done("gc", "--keep", "1")
+    assert not store.table_path("similar_items", first).exists()
+    ended = nitamono("rollback", "--config", file)
+    assert ended.returncode == 2
+    assert "are not in the store any more; no other version could be" in last_line(ended)
+    # The night after finds what it needs.
+    assert "reuse" in done("run", "--dry-run", "--set", "neighbors.k=3").splitlines()[-1]
+
+
 def test_help_documents_every_verb() -> None:
+    verbs = ("run", *NAMES, "runs", "diff", "rollback", "gc")
     done = nitamono("--help")
     assert done.returncode == 0
-    assert all(name in done.stdout for name in ("run", *NAMES))
-    for name in ("run", *NAMES):
+    assert all(name in done.stdout for name in verbs)
+    for name in verbs:
         shown = nitamono(name, "--help")
         assert shown.returncode == 0
         assert f"example: nitamono {name} --config" in shown.stdout

@@ -53,7 +53,7 @@ class Shop:
         file = self.folder / "nitamono.toml"
         file.write_text(
             f'[store]\npath = "store"\n[catalogue]\npath = "{self.catalogue}"\n'
-            "[model]\nepoch = 2\ndim = 20\n"
+            "[model]\nepoch = 2\ndim = 20\n[publish]\nmax_churn = 1.0\n"
         )
         return Runner(config.load(file, sets, {}), new_run_id(), Progress(io.StringIO()))
 

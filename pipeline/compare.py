@@ -1,0 +1,88 @@
+"""Two versions of the similar-item table, joined item by item."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+
+
+@dataclass(frozen=True)
+class Change:
+    """How much of the top k changed from one version to the next.
+
+    Attributes:
+        items_before: items with a neighbour in the earlier version.
+        items: in the later one.
+        rows_before: neighbours of the earlier version, up to the k-th of an item.
+        rows: of the later one.
+        common: items with a neighbour in both.
+        entries: the earlier version's neighbours of the common items.
+        replaced: how many of those entries the later version lacks.
+    """
+
+    items_before: int
+    items: int
+    rows_before: int
+    rows: int
+    common: int
+    entries: int
+    replaced: int
+
+    @property
+    def churn(self) -> float:
+        """Share of the common items' entries that were replaced, 0 to 1."""
+        return self.replaced / self.entries if self.entries else 0.0
+
+
+def by_item(before: "DataFrame", after: "DataFrame", k: int) -> "DataFrame":
+    """One row an item: item_id, and its top k `before` and `after`, null where it has none.
+
+    Args:
+        before: the earlier version of similar_items.
+        after: the later one.
+        k: ranks beyond it are passed over.
+
+    Returns:
+        item_id string, before and after array<struct<rank, similar_id, score>>.
+    """
+    return _lists(before, k, "before").join(_lists(after, k, "after"), "item_id", how="full")
+
+
+def _lists(pairs: "DataFrame", k: int, name: str) -> "DataFrame":
+    from pyspark.sql import functions as F
+
+    entries = F.collect_list(F.struct("rank", "similar_id", "score"))
+    top = pairs.where(F.col("rank") <= k)
+    return top.groupBy("item_id").agg(F.array_sort(entries).alias(name))
+
+
+def common() -> "Column":
+    """Whether an item of `by_item` has neighbours in both versions."""
+    from pyspark.sql import functions as F
+
+    return F.col("before").isNotNull() & F.col("after").isNotNull()
+
+
+def shared() -> "Column":
+    """How many neighbours both lists of an item of `by_item` have."""
+    from pyspark.sql import functions as F
+
+    return F.size(F.array_intersect("before.similar_id", "after.similar_id"))
+
+
+def change(items: "DataFrame") -> Change:
+    """The sums over what `by_item` gives."""
+    from pyspark.sql import functions as F
+
+    sums = items.agg(
+        F.count("before").alias("items_before"),
+        F.count("after").alias("items"),
+        F.sum(F.when(F.col("before").isNotNull(), F.size("before"))).alias("rows_before"),
+        F.sum(F.when(F.col("after").isNotNull(), F.size("after"))).alias("rows"),
+        F.count_if(common()).alias("common"),
+        F.sum(F.when(common(), F.size("before"))).alias("entries"),
+        F.sum(F.when(common(), F.size("before") - shared())).alias("replaced"),
+    ).first()
+    assert sums is not None  # noqa: S101 - an aggregate has one row
+    return Change(**{name: int(value or 0) for name, value in sums.asDict().items()})

@@ -1,0 +1,143 @@
+"""The verbs that look at a store and keep it in order: runs, diff, rollback, gc."""
+
+import argparse
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from shutil import rmtree
+from typing import TYPE_CHECKING
+
+from pipeline import describe, garbage, history, runs, session
+from pipeline.diff import diff, side
+from pipeline.errors import NitamonoError, StageError, cause
+from pipeline.output import say, say_json
+from pipeline.progress import Progress
+from pipeline.sections import Config
+from pipeline.store import Store
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A verb of the command line.
+
+    Attributes:
+        name: how it is called.
+        text: what it does, in one line.
+        example: of its arguments.
+        arguments: adds those that it has of its own.
+        do: does what the arguments say.
+    """
+
+    name: str
+    text: str
+    example: str
+    arguments: Callable[[argparse.ArgumentParser], None]
+    do: Callable[[argparse.Namespace, Config], None]
+
+
+def _runs(given: argparse.Namespace, settings: Config) -> None:
+    found = runs.listed(Store(settings.store.path, make=False))
+    if given.json:
+        say_json([run.shown() for run in found])
+    else:
+        say(describe.runs(found))
+
+
+def _diff_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("before", metavar="A", help="a run, a version, or LATEST")
+    parser.add_argument("after", metavar="B", help="the one to compare it with")
+    parser.add_argument("--k", type=_positive, metavar="K",
+                        help="compare the first K neighbours; else neighbors.k")  # fmt: skip
+
+
+def _diff(given: argparse.Namespace, settings: Config) -> None:
+    store = Store(settings.store.path, make=False)
+    one, two = side(store, given.before), side(store, given.after)
+    with _spark(settings, f"diff {given.before} {given.after}") as spark:
+        found = diff(spark, store, one, two, given.k or settings.neighbors.k)
+    if given.json:
+        say_json(found)
+    else:
+        say(describe.diff(found))
+
+
+def _rollback_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("version", nargs="?", metavar="VERSION",
+                        help="a version that was published, or its run; "
+                        "else what was published before the present one")  # fmt: skip
+
+
+def _rollback(given: argparse.Namespace, settings: Config) -> None:
+    was, now = history.rollback(Store(settings.store.path, make=False), given.version)
+    if given.json:
+        say_json({"was": asdict(was), "now": asdict(now)})
+    else:
+        say(describe.rollback(was, now))
+
+
+def _gc_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--keep", type=_positive, required=True, metavar="N",
+                        help="keep the N versions published last, and LATEST")  # fmt: skip
+    parser.add_argument("--dry-run", action="store_true", help="say what would be deleted")
+
+
+def _gc(given: argparse.Namespace, settings: Config) -> None:
+    store = Store(settings.store.path, make=False)
+    found = garbage.find(store, given.keep)
+    if not given.dry_run:
+        garbage.delete(found)
+    if given.json:
+        say_json(describe.garbage_json(found, store, dry_run=given.dry_run))
+    else:
+        say(describe.garbage(found, store, dry_run=given.dry_run))
+
+
+VERBS = (
+    Verb("runs", "list the runs, the newest first", "", lambda _: None, _runs),
+    Verb("diff", "compare the similar-item tables of two runs or versions", "RUN LATEST --k 5",
+         _diff_arguments, _diff),
+    Verb("rollback", "publish again what was published before, or the version named", "",
+         _rollback_arguments, _rollback),
+    Verb("gc", "delete what no published version and no run under way needs", "--keep 3 --dry-run",
+         _gc_arguments, _gc),
+)  # fmt: skip
+
+
+def _positive(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no number from 1 on")
+    return number
+
+
+@contextmanager
+def _spark(settings: Config, title: str) -> "Iterator[SparkSession]":
+    """A session for reading, with its progress on stderr.
+
+    Raises:
+        StageError: Spark fails.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="nitamono-"))
+    with Progress().stage(title) as line:
+        line.note = "starting Spark"
+        spark, own = session.start(settings.spark, folder / "spark.log")
+        line.note = ""
+        line.follow(spark.sparkContext, f"{title}-{folder.name}")
+        try:
+            yield spark
+        except NitamonoError:
+            raise
+        except Exception as error:
+            raise StageError(f"{title} failed: {cause(error)}. More is in {folder}") from error
+        finally:
+            if own:
+                spark.stop()
+    rmtree(folder, ignore_errors=True)

@@ -1,0 +1,172 @@
+"""gc deletes what nothing needs, and nothing else."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline import garbage, history, runs
+from pipeline.store import Store
+from tests.pipeline import kept
+
+LONG_AGO = time.time() - 10 * 24 * 3600
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Five nights; the third trained a new model and quantiser."""
+    store = Store(str(tmp_path / "store"))
+    for night in range(1, 6):
+        of = 1 if night < 3 else 3
+        kept.publish(store, night, model=of, quantiser=of)
+    return store
+
+
+def collect(store: Store, keep: int) -> garbage.Garbage:
+    found = garbage.find(store, keep)
+    garbage.delete(found)
+    return found
+
+
+def nights(store: Store) -> set[int]:
+    """The nights of which every table, every record and what they need are there."""
+    whole = set()
+    for night in range(1, 6):
+        tables = [(s, t) for s, of_stage in kept.TABLES.items() for t in of_stage]
+        there = [store.table_path(t, kept.name(night, s)).is_dir() for s, t in tables]
+        index = store.find("index", kept.name(night, "index"))
+        records = [store.find(s, kept.name(night, s)) for s in kept.TABLES if s != "train"]
+        assert len({*there, *(r is not None for r in records)}) == 1, f"half of night {night}"
+        if all(there):
+            assert index is not None
+            assert store.quantiser_path(index.outputs["quantiser"]).exists()
+            assert store.quantiser_sizes_path(index.outputs["quantiser"]).exists()
+            whole.add(night)
+    return whole
+
+
+@pytest.mark.parametrize(("keep", "left"), [(1, {5}), (2, {4, 5}), (4, {2, 3, 4, 5}), (9, set())])
+def test_the_versions_published_last_stay_with_all_that_made_them(
+    store: Store, keep: int, left: set[int]
+) -> None:
+    collect(store, keep)
+    assert nights(store) == (left or {1, 2, 3, 4, 5})
+    old = left and min(left) > 2
+    assert (store.find("train", kept.name(1, "train")) is None) == bool(old)
+    assert store.model_path(kept.name(1, "train")).exists() == (not old)
+    assert store.quantiser_path(kept.name(1, "index")).exists() == (not old)
+    assert store.find("train", kept.name(3, "train")) is not None
+    again = garbage.find(store, keep)
+    assert (again.records, again.data) == ([], {})
+    assert list(store.root.rglob("_deleting-*")) == []
+
+
+def test_what_is_published_stays_when_it_is_an_old_version(store: Store) -> None:
+    history.rollback(store, kept.version(1))
+    collect(store, 1)
+    assert nights(store) == {1, 5}
+    assert store.find("train", kept.name(1, "train")) is not None
+
+
+def test_bytes_freed_are_those_of_the_files(store: Store) -> None:
+    before = sum(p.stat().st_size for p in store.root.rglob("*") if p.is_file())
+    records = sum(p.stat().st_size for p in (store.root / "stages").rglob("*.json"))
+    found = collect(store, 1)
+    after = sum(p.stat().st_size for p in store.root.rglob("*") if p.is_file())
+    after_records = sum(p.stat().st_size for p in (store.root / "stages").rglob("*.json"))
+    assert before - after - (records - after_records) == found.size > 0
+
+
+def test_the_current_model_and_quantiser_stay_though_no_version_needs_them(store: Store) -> None:
+    store.set_current_model("other settings", kept.name(1, "train"))
+    about = {"version": kept.name(1, "index"), "before": kept.name(2, "index")}
+    store.set_current_quantiser("other settings", about)
+    kept.write(store.quantiser_path(kept.name(2, "index")))
+    collect(store, 1)
+    assert nights(store) == {5}
+    assert store.current_model("other settings") is not None
+    assert store.quantiser_path(kept.name(1, "index")).exists()
+    assert store.quantiser_sizes_path(kept.name(1, "index")).exists()
+    assert store.quantiser_path(kept.name(2, "index")).exists()
+
+
+def age(store: Store) -> None:
+    for path in store.root.rglob("*"):
+        os.utime(path, (LONG_AGO, LONG_AGO))
+
+
+def test_what_a_run_under_way_uses_and_makes_stays(store: Store) -> None:
+    age(store)
+    used = {stage: kept.name(2, stage) for stage in kept.TABLES if stage != "train"}
+    started = history.entries(store)[-1].time
+    about = {"status": "running", "fingerprints": used, "started": started}
+    kept.run_json(store, "under way", **about, **runs.process())
+    # What it is making has no record yet.
+    making = store.table_path("neighbors", f"{kept.name(9, 'neighbors')}-12")
+    kept.write(making / "part.parquet")
+    collect(store, 1)
+    assert nights(store) == {2, 5}
+    assert making.exists()
+    kept.run_json(store, "under way", **about | {"status": "failed"})
+    collect(store, 1)
+    assert nights(store) == {5}
+    assert not making.exists()
+
+
+def test_a_table_held_back_since_stays_for_inspection(store: Store) -> None:
+    stages = kept.make(store, 9, model=3, quantiser=3)
+    about = {"status": "held_back", "fingerprints": stages}
+    kept.run_json(store, "held", started="9999-01-01T00:00:00+00:00", **about)
+    collect(store, 1)
+    assert store.find("publish", kept.version(9)) is not None
+    kept.run_json(store, "held", started="2020-01-01T00:00:00+00:00", **about)
+    collect(store, 1)
+    assert store.find("publish", kept.version(9)) is None
+    assert not store.table_path("similar_items", kept.version(9)).exists()
+
+
+def test_leftovers_go_when_they_are_a_day_old(store: Store) -> None:
+    trial = store.table_path("neighbors", f"{kept.name(5, 'neighbors')}-12")
+    kept.write(trial / "part.parquet")
+    folders = [store.root / "tables" / "lists", store.root / "models"]
+    for folder in folders:
+        for name in ("_writing-old", "_writing-new", "_deleting-new"):
+            kept.write(folder / name / "deep" / "part")
+        # Spark writes below: that the folder itself is old says nothing.
+        os.utime(folder / "_writing-new", (LONG_AGO, LONG_AGO))
+        for path in (folder / "_writing-old", *(folder / "_writing-old").rglob("*")):
+            os.utime(path, (LONG_AGO, LONG_AGO))
+    collect(store, 9)
+    assert nights(store) == {1, 2, 3, 4, 5}
+    assert not trial.exists()
+    for folder in folders:
+        assert [path.name for path in folder.glob("_*")] == ["_writing-new"]
+
+
+def test_what_a_version_was_built_on_stays(store: Store) -> None:
+    record = store.find("publish", kept.version(5))
+    assert record is not None
+    built_on = {"items": kept.name(4, "ingest"), "similar_items": kept.version(4)}
+    record.inputs["baseline"] = built_on
+    store.keep(record)
+    collect(store, 1)
+    assert store.table_path("items", built_on["items"]).is_dir()
+    assert store.table_path("similar_items", built_on["similar_items"]).is_dir()
+    assert not store.table_path("embeddings", kept.name(4, "embed")).exists()
+
+
+def test_records_go_before_the_data_that_they_tell_of(store: Store) -> None:
+    found = garbage.find(store, 1)
+
+    class Watching(dict[Path, int]):
+        def __iter__(self) -> Iterator[Path]:
+            assert not any(record.exists() for record in found.records)
+            assert all(path.exists() for path in self.keys())
+            return super().__iter__()
+
+    watching = Watching(found.data)
+    assert found.records
+    garbage.delete(garbage.Garbage(found.records, watching, found.needs))
+    assert nights(store) == {5}
