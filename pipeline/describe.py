@@ -1,7 +1,7 @@
 """How the store's verbs tell a person what they found."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from pipeline.garbage import Garbage
@@ -60,15 +60,20 @@ def diff(found: dict[str, Any]) -> Iterator[str]:
         yield (
             f"lists       {found['changed']:,} of {found['common']:,} changed; "
             f"mean overlap of the top {found['k']} {found['mean_overlap']:.4f}; "
-            f"mean score {found['score_shift']:+.4f}"
+            f"mean score {_signed(found['score_shift'])}"
         )
     for setting in found["settings"]:
         yield f"setting     {setting['setting']}: {setting['before']!r} -> {setting['after']!r}"
     for item in found["most_changed"]:
         yield ""
         yield f"{item['item_id']}  {short(item['title'])}"
-        yield f"  overlap {item['overlap']:.2f}, mean score {item['score_shift']:+.4f}"
+        yield f"  overlap {item['overlap']:.2f}, mean score {_signed(item['score_shift'])}"
         yield from _lists(item)
+
+
+def _signed(value: float) -> str:
+    """With its sign; what rounds to nothing has a plus."""
+    return f"{round(value, 4) + 0.0:+.4f}"
 
 
 def _lists(item: dict[str, Any]) -> Iterator[str]:
@@ -94,14 +99,21 @@ def garbage(found: Garbage, store: Store, *, dry_run: bool) -> Iterator[str]:
     if found.records:
         yield f"{'stages (records)':<24} {len(found.records):>4}"
     yield f"{'would free' if dry_run else 'freed'} {found.size:,} bytes ({size(found.size)})"
-    for why, count in _reasons(found).items():
-        yield f"kept {count} for: {why}"
+    yield from (f"kept  {why}: {what}" for why, what in _reasons(found).items())
 
 
-def _reasons(found: Garbage) -> Counter[str]:
+def _reasons(found: Garbage) -> dict[str, str]:
+    """What is kept for each reason, counted."""
     needs = found.needs
-    every: Iterable[dict[str, str]] = (needs.versions, needs.models, needs.quantisers)
-    return Counter(why for kind in every for why in kind.values())
+    counts: dict[str, list[str]] = {}
+    for kind, kept in (
+        ("stage output", needs.versions),
+        ("model", needs.models),
+        ("quantiser", needs.quantisers),
+    ):
+        for why, count in Counter(kept.values()).items():
+            counts.setdefault(why, []).append(f"{count} {kind}{'s' * (count > 1)}")
+    return {why: ", ".join(what) for why, what in counts.items()}
 
 
 def garbage_json(found: Garbage, store: Store, *, dry_run: bool) -> dict[str, Any]:

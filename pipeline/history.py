@@ -133,7 +133,7 @@ def rollback(store: Store, name: str | None = None) -> tuple[Publication, Public
     goal = _goal(store, now, name)
     if missing := goal.missing(store):
         raise UsageError(
-            f"version {goal.version} can't be published again: its {' and '.join(missing)} "
+            f"version {goal.version} can't be published again: of its tables {', '.join(missing)} "
             f"are not in the store any more; {_could_be_named(store, now)}"
         )
     return now, _enter(

@@ -91,7 +91,9 @@ def test_a_version_whose_tables_are_gone_is_refused_with_those_that_are_there(
     store: Store,
 ) -> None:
     store.discard("embeddings", kept.name(2, "embed"))
-    with pytest.raises(UsageError, match=r"its embeddings are not in the store") as raised:
+    with pytest.raises(
+        UsageError, match=r"of its tables embeddings are not in the store"
+    ) as raised:
         history.rollback(store)
     assert f"{kept.version(1)} (run run1)" in str(raised.value)
     assert kept.version(2) not in str(raised.value).partition("name one of these")[2]
