@@ -1,6 +1,5 @@
 """embed: tokens, or text, and a model -> embeddings."""
 
-import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -61,9 +60,8 @@ def execute(job: Job, version: str) -> Made:
 
     outputs, tokens = job.record("train").outputs, job.record("tokenize")
     mine = inputs(job)
-    base = incremental.of_stage(
-        job, sys.modules[__name__], "tokenize", mine | {"tokens": tokens.outputs["base"]}
-    )
+    before = mine | {"tokens": tokens.outputs["base"]}
+    base = incremental.of_stage(job, (NAME, CODE), "tokenize", before)
     handle = ship(job)
     counter = LoadCounter(job.spark.sparkContext)
     if outputs["kind"] == "onnx":
@@ -77,13 +75,11 @@ def execute(job: Job, version: str) -> Made:
     else:
         changes = job.read("changes", "tokenize")
         texts = texts.join(incremental.new(changes), "item_id", how="left_semi")
-        rows = (
-            tokens.counts["changes"][incremental.ADDED]
-            + tokens.counts["changes"][incremental.CHANGED]
-        )
+        changed = tokens.counts["changes"]
+        rows = changed[incremental.ADDED] + changed[incremental.CHANGED]
         fresh = embed(job.spread(texts, rows), handle, counter)
-        before = job.store.read(job.spark, "embeddings", base.record.fingerprint)
-        vectors = incremental.carried(before, changes, fresh)
+        table = job.store.read(job.spark, "embeddings", base.record.fingerprint)
+        vectors = incremental.carried(table, changes, fresh)
     written = job.store.write(vectors, "embeddings", version)
     table = job.store.read(job.spark, "embeddings", version)
     with_vector = table.where(F.col("half").isNotNull()).count()

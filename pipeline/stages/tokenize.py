@@ -1,7 +1,6 @@
 """tokenize: items -> tokens."""
 
 import hashlib
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -77,7 +76,7 @@ def execute(job: Job, version: str) -> Made:
         shipping.ship(job.spark.sparkContext, path, kind="dictionary")
         for path in text.user_dictionaries
     ]
-    base = incremental.of_tokens(job, sys.modules[__name__], inputs(job))
+    base = incremental.of_tokens(job, (NAME, CODE), inputs(job))
     if base.record is None:
         items = job.spread(job.read("items", "ingest"), job.record("ingest").tables["items"])
         rows = job.store.write(tokenize(items, text, dictionaries), "tokens", version)
@@ -91,7 +90,7 @@ def execute(job: Job, version: str) -> Made:
         .first()
     )
     assert first is not None  # noqa: S101 - an aggregate has one row
-    counts = {"tokens": int(first["all"]), "items_without_tokens": int(first[2])}
+    counts: dict[str, Any] = {"tokens": int(first["all"]), "items_without_tokens": int(first[2])}
     tables = {"tokens": rows}
     if changed is not None:
         counts["changes"] = changed
