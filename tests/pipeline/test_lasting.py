@@ -83,7 +83,7 @@ def test_probes_that_double_are_drift_from_the_next_night_on(
     assert night.index != first
     found = lasting.find(night.job(*sets))
     assert found is not None
-    assert (found.probes, found.drifted) == ((7, 0.5, 10), None)
+    assert (found.probes["0.5 of 10"]["now"], found.drifted) == (7, None)
 
 
 def test_a_quantiser_that_is_gone_is_not_used(spark: SparkSession, tmp_path: Path) -> None:
