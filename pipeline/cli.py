@@ -54,6 +54,8 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--dry-run", action="store_true", help="say what would run, and why")
     run.add_argument("--retrain", action="store_true",
                      help="train a new model instead of using the store's current one")  # fmt: skip
+    run.add_argument("--full", action="store_true",
+                     help="build on no earlier night; model and quantiser stay")  # fmt: skip
     for stage in CHAIN:
         _verb(verbs, stage.NAME, _STAGE_HELP[stage.NAME])
     return top
@@ -85,7 +87,8 @@ def execute(arguments: Sequence[str] | None = None) -> None:
     given = parser().parse_args(arguments)
     settings = config.load(given.config, given.assignments)
     progress = Progress()
-    runner = Runner(settings, check_run_id(given.run_id or new_run_id()), progress)
+    full = given.verb == "run" and given.full
+    runner = Runner(settings, check_run_id(given.run_id or new_run_id()), progress, full=full)
     first = last = given.verb
     if given.verb == "run":
         first, last = given.first, given.last

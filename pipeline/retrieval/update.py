@@ -19,7 +19,7 @@ from pipeline.retrieval.held import lowest, units_of
 from pipeline.retrieval.join import Done, Read
 from pipeline.retrieval.listed import stored_probes
 from pipeline.retrieval.merge import NEIGHBOR, NEIGHBORS
-from pipeline.retrieval.ranking import Int64, by_rank, ranges, ranks
+from pipeline.retrieval.ranking import Int64, by_list, by_rank, ranges, ranks
 from pipeline.retrieval.vectors import Float32, cosines, from_bytes, hashes, squares, unit
 
 # An item that came into a list; without a vector: that left it.
@@ -257,20 +257,14 @@ def _meeting(
     items: pa.RecordBatch, came: pa.RecordBatch, settings: Settings
 ) -> Iterator[tuple[Int64, Int64]]:
     """For each list: the items that probe it, and those that came to it, few of equal ones."""
-    order = np.argsort(came["list"].to_numpy(), kind="stable")
-    lists, starts = np.unique(came["list"].to_numpy()[order], return_index=True)
-    arrived = dict(zip(lists.tolist(), np.split(order, starts[1:]), strict=True))
-    everyone = np.arange(items.num_rows)
+    lists = came["list"].to_numpy()
+    arrived = dict(by_list(lists, np.arange(came.num_rows)))
     if settings.width:
         probes = stored_probes(items["probes"])[:, : settings.width]
-        wanted = np.isin(probes, lists)
-        rows, column = np.nonzero(wanted)
-        probed = probes[rows, column]
-        order = np.argsort(probed, kind="stable")
-        numbers, starts = np.unique(probed[order], return_index=True)
-        probing = dict(zip(numbers.tolist(), np.split(rows[order], starts[1:]), strict=True))
+        rows, column = np.nonzero(np.isin(probes, lists))
+        probing = dict(by_list(probes[rows, column], rows))
     else:
-        probing = dict.fromkeys(lists.tolist(), everyone)
+        probing = dict.fromkeys(arrived, np.arange(items.num_rows))
     for number, mine in probing.items():
         new = arrived[number]
         yield mine, new[_few(came.take(pa.array(new)), settings.kept)]
