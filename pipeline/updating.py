@@ -9,10 +9,12 @@ import numpy as np
 from pipeline import lists
 from pipeline.nearest import Counts, Probes, by_group, with_same
 from pipeline.night import Night
-from pipeline.retrieval import merge, parcels
+from pipeline.retrieval import listed, merge, parcels
 from pipeline.retrieval import update as updates
 from pipeline.retrieval.clustered import Clustered
 from pipeline.retrieval.groups import Plan
+from pipeline.retrieval.join import Read
+from pipeline.retrieval.listed import LISTED
 from pipeline.retrieval.update import MOVES, Reach, Settings
 from pipeline.store import Record
 
@@ -48,25 +50,32 @@ class Update:
     counts: Counts
 
     def short(self, moves: "DataFrame") -> "DataFrame":
-        """The items that stay and have to ask again: item_id.
+        """The rows of the items that stay and have to ask again.
 
         Args:
             moves: of `moves_of`.
         """
-        kept, plan, k = self.kept, self.plan, self.settings.k
-
-        def read(group: int) -> "Iterator[pa.RecordBatch]":
-            return kept.rows(*plan.lists(group), _KEPT_COLUMNS)
+        plan, k, read_items, read_kept = self.plan, self.settings.k, *self._reads()
 
         def run(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-            return updates.short(batches, read, k)
+            for rows in updates.short(batches, plan, read_items, read_kept, k):
+                yield rows.select(LISTED.names)
 
-        return self._sent(moves).mapInArrow(run, "item_id string").distinct()
+        return self._sent(moves).mapInArrow(run, listed.DDL)
 
     def neighbors(self, moves: "DataFrame") -> "DataFrame":
         """The neighbors table of the items that stay and need not ask again."""
-        kept, items, plan, settings = self.kept, self.items, self.plan, self.settings
-        distances = self.counts.distances
+        plan, settings, distances = self.plan, self.settings, self.counts.distances
+        read_items, read_kept = self._reads()
+
+        def run(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
+            return updates.update(batches, plan, read_items, read_kept, settings, distances.add)
+
+        return self._sent(moves).mapInArrow(run, merge.NEIGHBORS_DDL)
+
+    def _reads(self) -> tuple[Read, Read]:
+        """What reads a group's items, and the neighbours kept for them."""
+        plan, items, kept = self.plan, self.items, self.kept
 
         def read_items(group: int) -> "Iterator[pa.RecordBatch]":
             return items.rows(*plan.lists(group), _ITEM_COLUMNS)
@@ -74,10 +83,7 @@ class Update:
         def read_kept(group: int) -> "Iterator[pa.RecordBatch]":
             return kept.rows(*plan.lists(group), _KEPT_COLUMNS)
 
-        def run(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-            return updates.update(batches, plan, read_items, read_kept, settings, distances.add)
-
-        return self._sent(moves).mapInArrow(run, merge.NEIGHBORS_DDL)
+        return read_items, read_kept
 
     def _sent(self, moves: "DataFrame") -> "DataFrame":
         plan, reach, counts = self.plan, self.reach, self.counts
@@ -151,8 +157,7 @@ def update(night: Night, base: Record, version: str) -> int:
         counts=search.counts,
     )
     moves = moves_of(arrivals, departures)
-    again = changes.short(moves).localCheckpoint()
-    asks = arrivals.unionByName(night.lists.join(again, "item_id", how="left_semi"))
+    asks = arrivals.unionByName(changes.short(moves))
     probes = Probes(night.centroids, night.nlist, 0, width or night.nlist)
     found = search.merged(replace(search, everyone=False).found(asks, probes))
     return store.write(changes.neighbors(moves).unionByName(found), "neighbors", version)

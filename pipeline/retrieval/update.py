@@ -101,22 +101,31 @@ def _by_group(
         yield group, moves.filter(there), moves.filter(pc.invert(there))["item_id"]
 
 
-def short(batches: Iterator[pa.RecordBatch], kept: Read, k: int) -> Iterator[pa.RecordBatch]:
+def short(
+    batches: Iterator[pa.RecordBatch], plan: Plan, items: Read, kept: Read, k: int
+) -> Iterator[pa.RecordBatch]:
     """The items that stay and have to ask again.
 
     Args:
         batches: of send's parcels, sorted by key; an empty parcel for every group.
+        plan: the groups.
+        items: reads a group's rows of the lists table as it is now.
         kept: reads rows of NEIGHBORS of an earlier night by group.
         k: neighbours that an item has to have.
 
     Yields:
-        batches of item_id string; an item of a split list may come more than once.
+        their rows of the lists table.
     """
     for group, _, left in _by_group(batches):
+        asking = [pa.array([], pa.string())]
         for rows in kept(group):
             stays = rows.filter(pc.invert(pc.is_in(rows["item_id"], left)))
-            ids = stays["item_id"].filter(pa.array(_must_ask(stays, left, k)))
-            yield pa.RecordBatch.from_arrays([ids], ["item_id"])
+            asking.append(stays["item_id"].filter(pa.array(_must_ask(stays, left, k))))
+        ids = pa.concat_arrays(asking)
+        for rows in items(group) if len(ids) else ():
+            found = rows.filter(pc.is_in(rows["item_id"], ids))
+            # Of a split list every group has read all rows.
+            yield found.filter(pa.array(plan.group[units_of(found, plan)] == group))
 
 
 def _must_ask(rows: pa.RecordBatch, left: pa.Array, k: int) -> "np.ndarray":

@@ -35,8 +35,8 @@ class Shop:
 
     def run(self, rows: Rows | None = None, *sets: str, **kwargs: Any) -> Outcome:
         if rows is not None:
-            with (self.folder / "items.csv").open("w", encoding="utf-8", newline="") as file:
-                writer = csv.DictWriter(file, rows[0].keys())
+            with (self.folder / "items.csv").open("w", encoding="utf-8", newline="") as out:
+                writer = csv.DictWriter(out, rows[0].keys())
                 writer.writeheader()
                 writer.writerows(rows)
         file = self.folder / "nitamono.toml"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -41,7 +42,7 @@ class Shop:
     nprobe: int
     most: int
     catalogue: Catalogue = field(default_factory=dict)
-    kept: list[dict[str, object]] = field(default_factory=list)
+    kept: list[dict[str, Any]] = field(default_factory=list)
     pairs: set[tuple[int, int]] = field(default_factory=set)
     asked_again: int = 0
 
@@ -93,7 +94,7 @@ class Shop:
         wanted = Settings(self.k, self.k + self.reserve, self.nprobe)
         again = {
             item
-            for batch in update.short(iter(sent), kept, self.k)
+            for batch in update.short(iter(sent), plan, items, kept, self.k)
             for item in batch["item_id"].to_pylist()
         }
         assert not again & set(new)
@@ -110,7 +111,9 @@ class Shop:
         self.kept.sort(key=lambda row: row["list"])
         return {row["item_id"]: _pairs(row["neighbors"])[: self.k] for row in self.kept}
 
-    def _sent(self, came: pa.RecordBatch, left: pa.RecordBatch, plan: groups.Plan) -> pa.Table:
+    def _sent(
+        self, came: pa.RecordBatch, left: pa.RecordBatch, plan: groups.Plan
+    ) -> list[pa.RecordBatch]:
         home, probed = (np.array([p[n] for p in sorted(self.pairs)], np.int64) for n in (0, 1))
         reach = Reach.of(home, probed, NLIST) if self.nprobe else Reach.everywhere(NLIST)
         rows = [
@@ -127,7 +130,7 @@ class Shop:
         batches: list[pa.RecordBatch] = table.sort_by("key").to_batches(max_chunksize=3)
         return batches
 
-    def _asked(self, items: set[str], lists: dict[str, int]) -> list[dict[str, object]]:
+    def _asked(self, items: set[str], lists: dict[str, int]) -> list[dict[str, Any]]:
         most = self.k + self.reserve
         found = self.defined(self.catalogue, most)
         return [
@@ -149,8 +152,8 @@ def _lists(rows: pa.RecordBatch, first: int, last: int) -> Iterator[pa.RecordBat
     yield rows.filter(pa.array((lists >= first) & (lists < last)))
 
 
-def _pairs(neighbors: list[dict[str, object]]) -> list[tuple[str, float]]:
-    return [(str(n["similar_id"]), float(str(n["score"]))) for n in neighbors]
+def _pairs(neighbors: list[dict[str, Any]]) -> list[tuple[str, float]]:
+    return [(n["similar_id"], n["score"]) for n in neighbors]
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
