@@ -87,13 +87,13 @@ def execute(job: Job, version: str) -> Made:
 
 def _made(job: Job, rows: int, nlist: int, imbalance: float, used: str | None) -> Made:
     counts = {"lists": nlist, "exact": used is None, "imbalance": imbalance, "quantiser": used}
-    outputs: dict[str, Any] = {
+    outputs = {
         "vectors": rows,
+        "dim": job.record("embed").outputs["dim"],
         "lists": nlist,
         "exact": used is None,
         "quantiser": used,
     }
-    outputs["dim"] = job.record("embed").outputs["dim"]
     return Made(tables={"lists": rows}, counts=counts, outputs=outputs)
 
 
@@ -164,10 +164,10 @@ def sample(vectors: "DataFrame", total: int, most: int, seed: int) -> np.ndarray
     return from_bytes(collected_sample(vectors, total, most, seed, "quantiser")["vector"])
 
 
-def _save(path: Path, values: np.ndarray) -> Path:
+def _save(path: Path, values: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     np.save(buffer, values)
     beside = path.with_name(f"_writing-{uuid.uuid4().hex}")
     beside.write_bytes(buffer.getvalue())
-    return beside.replace(path)
+    beside.replace(path)
