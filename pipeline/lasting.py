@@ -67,7 +67,8 @@ def version(job: Job) -> str | None:
     count = job.record("embed").outputs["vectors"]
     wanted = section.nlist or quantiser.list_count(count, section.sample_items)
     fits = lasting.lists / DRIFT <= wanted <= lasting.lists * DRIFT
-    there = job.store.quantiser_path(lasting.version).exists()
+    files = (job.store.quantiser_path, job.store.quantiser_sizes_path)
+    there = all(path(lasting.version).exists() for path in files)
     return lasting.version if fits and there and lasting.drifted in (None, mine) else None
 
 

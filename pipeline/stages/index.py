@@ -199,10 +199,10 @@ def sample(vectors: "DataFrame", total: int, most: int, seed: int) -> np.ndarray
     return from_bytes(collected_sample(vectors, total, most, seed, "quantiser")["vector"])
 
 
-def _save(path: Path, values: np.ndarray) -> Path:
+def _save(path: Path, values: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     np.save(buffer, values)
     beside = path.with_name(f"_writing-{uuid.uuid4().hex}")
     beside.write_bytes(buffer.getvalue())
-    return beside.replace(path)
+    beside.replace(path)
