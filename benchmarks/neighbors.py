@@ -84,6 +84,7 @@ def spark(path: str, k: int, target: float) -> dict[str, Any]:
         master = f"spark.master=local[{THREADS}]"
         job = Job(config.load(file, (*sets, master), {}), store, "benchmark")
         count = {"vectors": len(vectors), "dim": vectors.shape[1], "space": "benchmark"}
+        count |= {"base": None, "why": "a benchmark"}
         rows = {"embeddings": len(vectors)}
         job.resolve(Record("embed", "e", "benchmark", {}, rows, {}, count))
         _ = job.spark

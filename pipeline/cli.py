@@ -57,6 +57,8 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--dry-run", action="store_true", help="say what would run, and why")
     run.add_argument("--retrain", action="store_true",
                      help="train a new model instead of using the store's current one")  # fmt: skip
+    run.add_argument("--full", action="store_true",
+                     help="build on no earlier night; model and quantiser stay")  # fmt: skip
     for stage in CHAIN:
         _verb(verbs, stage.NAME, _STAGE_HELP[stage.NAME])
     for verb in VERBS:
@@ -104,7 +106,8 @@ def execute(arguments: Sequence[str] | None = None) -> None:
 
 def _run(given: argparse.Namespace, settings: Config) -> None:
     progress = Progress()
-    runner = Runner(settings, check_run_id(given.run_id or new_run_id()), progress)
+    full = given.verb == "run" and given.full
+    runner = Runner(settings, check_run_id(given.run_id or new_run_id()), progress, full=full)
     first = last = given.verb
     if given.verb == "run":
         first, last = given.first, given.last

@@ -13,6 +13,8 @@ from pipeline.store import Record, Store
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
+_NEVER_BUILT_ON_ANOTHER = {"ingest", "train"}
+
 
 @dataclass
 class Made:
@@ -36,6 +38,12 @@ class Stage(Protocol):
         """Make the stage's tables under this version."""
 
 
+def output_name(stage: str, code: tuple[str, ...], inputs: dict[str, Any]) -> str:
+    """The name of what today's code of a stage makes of these inputs."""
+    version = code_version([f"pipeline.stages.{stage}", *code])
+    return fingerprint({"stage": stage, "code": version, "inputs": inputs})
+
+
 class Job:
     """What stages work with.
 
@@ -43,13 +51,15 @@ class Job:
         config: the whole config.
         store: where everything is read from and written to.
         run_id: the run's name.
+        full: whether nothing may build on an earlier night.
         line: the progress line of the stage under way.
     """
 
-    def __init__(self, config: Config, store: Store, run_id: str) -> None:
+    def __init__(self, config: Config, store: Store, run_id: str, *, full: bool = False) -> None:
         self.config = config
         self.store = store
         self.run_id = run_id
+        self.full = full
         self.line = StageLine("")
         self._spark: SparkSession | None = None
         self._own_spark = False
@@ -75,8 +85,9 @@ class Job:
     def fingerprint(self, stage: Stage) -> tuple[str, dict[str, Any]]:
         """The name of a stage's output, and the inputs that it was made of."""
         inputs = stage.inputs(self)
-        code = code_version([f"pipeline.stages.{stage.NAME}", *stage.CODE])
-        return fingerprint({"stage": stage.NAME, "code": code, "inputs": inputs}), inputs
+        if self.full and stage.NAME not in _NEVER_BUILT_ON_ANOTHER:
+            inputs = inputs | {"full": True}
+        return output_name(stage.NAME, stage.CODE, inputs), inputs
 
     def resolve(self, record: Record) -> None:
         """From now on this record stands for its stage."""

@@ -4,13 +4,14 @@ Its record in the store holds
     version     of the index that it was trained for, which names its file
     embeddings  the fingerprint of the embeddings that it was trained on
     before      the version of the quantiser in use when that index was asked for, or null
-    lists, imbalance, probes
-                what it was at its training: number of lists; longest list over the mean; the probes
-                that a target recall took, with the target and k (null until they were chosen)
+    lists, imbalance
+                what it was at its training: number of lists; longest list over the mean
+    probes      for each target recall and k that was asked for, the probes that it took: `first`,
+                `now`, the `embeddings` that `now` was chosen for, and what was `before` (or null)
     drifted     the fingerprint of the embeddings that it was found unfit for, or null
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from pipeline.fingerprint import fingerprint
@@ -23,6 +24,8 @@ from pipeline.retrieval import quantiser
 DRIFT = 2.0
 # Below it lists are not called out of balance, whatever they were.
 BALANCED = 4.0
+# How many of its nearest lists an item is given where it is not known how many will be probed.
+PROBES = 8
 
 
 @dataclass(frozen=True)
@@ -34,17 +37,14 @@ class Lasting:
     before: str | None
     lists: int
     imbalance: float
-    probes: tuple[int, float, int] | None = None
+    probes: dict[str, dict[str, Any]] = field(default_factory=dict)
     drifted: str | None = None
 
 
 def find(job: Job) -> Lasting | None:
     """The store's quantiser for this model and these settings."""
     raw = job.store.current_quantiser(_key(job))
-    if raw is None:
-        return None
-    probes = raw.pop("probes")
-    return Lasting(**raw, probes=tuple(probes) if probes else None)
+    return None if raw is None else Lasting(**raw)
 
 
 def keep(job: Job, lasting: Lasting) -> None:
@@ -67,7 +67,8 @@ def version(job: Job) -> str | None:
     count = job.record("embed").outputs["vectors"]
     wanted = section.nlist or quantiser.list_count(count, section.sample_items)
     fits = lasting.lists / DRIFT <= wanted <= lasting.lists * DRIFT
-    there = job.store.quantiser_path(lasting.version).exists()
+    files = (job.store.quantiser_path, job.store.quantiser_sizes_path)
+    there = all(path(lasting.version).exists() for path in files)
     return lasting.version if fits and there and lasting.drifted in (None, mine) else None
 
 
@@ -84,14 +85,51 @@ def note_probes(job: Job, used: str, probes: int) -> None:
         used: the version of the quantiser that was probed.
         probes: how many lists.
     """
-    lasting, section = find(job), job.config.neighbors
+    lasting = find(job)
     if lasting is None or lasting.version != used:
         return
-    target = (section.target_recall, section.k)
-    if lasting.probes is None:
-        keep(job, replace(lasting, probes=(probes, *target)))
-    elif lasting.probes[1:] == target and probes > DRIFT * lasting.probes[0]:
-        keep(job, replace(lasting, drifted=job.record("embed").fingerprint))
+    mine, known = job.record("embed").fingerprint, lasting.probes.get(_target(job), {})
+    if known.get("now") == probes:
+        return
+    first = known.get("first", probes)
+    noted = {"first": first, "now": probes, "before": known.get("now"), "embeddings": mine}
+    drifted = mine if probes > DRIFT * first else lasting.drifted
+    probed = lasting.probes | {_target(job): noted}
+    keep(job, replace(lasting, probes=probed, drifted=drifted))
+
+
+def probes(job: Job) -> int | None:
+    """How many lists this night probes, as the night before it; None where it has to find out.
+
+    Where that was found out for these very embeddings, what was known then.
+    """
+    lasting = find(job)
+    known = lasting.probes.get(_target(job)) if lasting else None
+    if lasting is None or known is None or version(job) != lasting.version:
+        return None
+    mine = job.record("embed").fingerprint
+    found: int | None = known["before" if known["embeddings"] == mine else "now"]
+    return found
+
+
+def known_probes(job: Job) -> list[int | None]:
+    """All that `probes` may have said on nights of this quantiser."""
+    lasting = find(job)
+    of = lasting.probes.get(_target(job)) if lasting else None
+    return [of["first"], of["before"], of["now"]] if of else []
+
+
+def width(job: Job) -> int:
+    """How many of its nearest lists each item is given: at least as many as will be probed."""
+    lasting, mine = find(job), job.record("embed").fingerprint
+    known = lasting.probes.values() if lasting else ()
+    now = [of["before" if of["embeddings"] == mine else "now"] or 0 for of in known]
+    return max([PROBES, *now])
+
+
+def _target(job: Job) -> str:
+    section = job.config.neighbors
+    return f"{section.target_recall} of {section.k}"
 
 
 def _key(job: Job) -> str:

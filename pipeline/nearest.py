@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models import Handle, resident, shipping
-from pipeline.retrieval import held, join, merge, parcels, quantiser, route
+from pipeline.retrieval import held, join, listed, merge, parcels, quantiser, route
 from pipeline.retrieval.clustered import Clustered
 from pipeline.retrieval.groups import Plan, pieces
 from pipeline.retrieval.ranking import Int64
-from pipeline.retrieval.vectors import Float32, binary_values, from_bytes
+from pipeline.retrieval.vectors import Float32, from_bytes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -80,17 +80,12 @@ class Probes:
             return lambda rows: np.tile(every[first:last], (rows.num_rows, 1))
 
         def probe(rows: "pa.RecordBatch") -> "np.ndarray":
-            known = stored_probes(rows["probes"])
+            known = listed.stored_probes(rows["probes"])
             if known.shape[1] < last:
                 known = quantiser.probe(from_bytes(rows["vector"]), load_centroids(handle), last)
             return known[:, first:last]
 
         return probe
-
-
-def stored_probes(column: "pa.Array") -> "np.ndarray":
-    """The nearest lists of items as the lists table has them: int32[n, any], nearest first."""
-    return binary_values(column).view("<i4").reshape(len(column), -1)
 
 
 def load_centroids(handle: Handle) -> Float32:
@@ -132,14 +127,8 @@ class Search:
 
         columns = with_same(queries).withColumn("hash", F.xxhash64("vector"))
         routed = columns.mapInArrow(_route(self, probes), parcels.DDL)
-        # A group is searched whether anybody comes to it or not.
-        every = queries.sparkSession.range(self.plan.groups, numPartitions=1)
-        empty = every.select(F.col("id").alias("key"), F.lit(b"").alias("parcel"))
-        by_group = routed.unionByName(empty)
-        by_group = by_group.repartitionById(self.partitions, F.col("key").cast("int"))
-        if self.partitions < self.plan.groups:
-            by_group = by_group.sortWithinPartitions("key")
-        return by_group.mapInArrow(_join(self, probes), parcels.DDL)
+        sent = by_group(routed, self.plan.groups, self.partitions)
+        return sent.mapInArrow(_join(self, probes), parcels.DDL)
 
     def routes(self, probes: Probes) -> route.Routes:
         """Where queries go, on an executor."""
@@ -168,6 +157,22 @@ class Search:
             return join.as_parcels(route.with_part(batch, parts) for batch in batches)
 
         return found.mapInArrow(run, parcels.DDL)
+
+
+def by_group(sent: "DataFrame", groups: int, partitions: int) -> "DataFrame":
+    """Parcels, each group's together; also an empty one for every group, that none is left out.
+
+    Args:
+        sent: parcels whose key is a group.
+        groups: how many there are.
+        partitions: how many Spark makes of them.
+    """
+    from pyspark.sql import functions as F
+
+    every = sent.sparkSession.range(groups, numPartitions=1)
+    empty = every.select(F.col("id").alias("key"), F.lit(b"").alias("parcel"))
+    together = sent.unionByName(empty).repartitionById(partitions, F.col("key").cast("int"))
+    return together.sortWithinPartitions("key") if partitions < groups else together
 
 
 def with_same(rows: "DataFrame") -> "DataFrame":

@@ -64,15 +64,23 @@ def check_run_id(run_id: str) -> str:
 class Runner:
     """Runs stages of one job."""
 
-    def __init__(self, config: Config, run_id: str, progress: Progress) -> None:
+    def __init__(
+        self, config: Config, run_id: str, progress: Progress, *, full: bool = False
+    ) -> None:
         """Open the store.
+
+        Args:
+            config: the whole config.
+            run_id: the run's name.
+            progress: where is said what happens.
+            full: whether no stage may build on an earlier night.
 
         Raises:
             UsageError: the store can't be used.
         """
         self._config = config
         self._store = Store(config.store.path)
-        self._job = Job(config, self._store, run_id)
+        self._job = Job(config, self._store, run_id, full=full)
         self._progress = progress
         self._started = datetime.now(UTC)
         self.outcome = Outcome(run_id)
@@ -229,7 +237,14 @@ class Runner:
                 "recall": found.outputs["recall"] if found else None,
                 "fingerprints": {name: r.fingerprint for name, _, r in self.outcome.stages},
                 "stages": [
-                    {"stage": name, "status": state, "seconds": r.seconds, "made_by": r.run_id}
+                    {
+                        "stage": name,
+                        "status": state,
+                        "seconds": r.seconds,
+                        "made_by": r.run_id,
+                        "built_on": r.outputs.get("base"),
+                        "why_full": r.outputs.get("why") or None,
+                    }
                     for name, state, r in self.outcome.stages
                 ],
                 "published": self._store.latest() if self.outcome.version else None,
@@ -239,7 +254,9 @@ class Runner:
 
 def _summary(made: Made) -> str:
     if made.tables:
-        return ", ".join(f"{table} {rows:,} rows" for table, rows in made.tables.items())
+        rows = ", ".join(f"{table} {count:,} rows" for table, count in made.tables.items())
+        why = made.outputs.get("why")
+        return f"{rows} (all of them: {why})" if why else rows
     return f"model of {made.outputs['dim']} dimensions, {made.counts['model_bytes']:,} bytes"
 
 

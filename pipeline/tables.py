@@ -23,11 +23,15 @@ ITEMS: Schema = {
 }
 # `row` is the row as it was read, in JSON.
 QUARANTINE: Schema = {"item_id": "string", "reasons": "array<string>", "row": "string"}
+# `text` is a hash of the cleaned title and description.
 TOKENS: Schema = {
     "item_id": "string",
     "title_tokens": "array<string>",
     "description_tokens": "array<string>",
+    "text": "binary",
 }
+# What has changed since the night that the tokens are built on: added, changed, removed.
+CHANGES: Schema = {"item_id": "string", "change": "string"}
 # Vectors are rounded to float16 here, once; null where no token has a vector.
 # `half` is the same vector in little-endian float16: Spark reads a binary value many times faster
 # than a list of floats.
@@ -43,6 +47,11 @@ EMBEDDINGS: Schema = {
 LISTS: Schema = {"item_id": "string", "list": "int", "probes": "binary", "vector": "binary"}
 # `list` is the item's; `neighbors` are some more than k, best first; `floor` is the last that there
 # was room for, null where all that there are have found room. In the order of the lists.
+# The rows of the lists table that came, and those that left, since the night it is built on.
+ARRIVALS: Schema = LISTS
+DEPARTURES: Schema = {"item_id": "string", "list": "int"}
+# Items of the list `home` probe the list `probed`.
+REACH: Schema = {"home": "int", "probed": "int"}
 NEIGHBORS: Schema = {
     "item_id": "string",
     "list": "int",
@@ -64,9 +73,13 @@ SCHEMAS: dict[str, Schema] = {
     "items": ITEMS,
     "quarantine": QUARANTINE,
     "tokens": TOKENS,
+    "changes": CHANGES,
     "embeddings": EMBEDDINGS,
     "lists": LISTS,
+    "arrivals": ARRIVALS,
+    "departures": DEPARTURES,
     "neighbors": NEIGHBORS,
+    "reach": REACH,
     "similar_items": SIMILAR_ITEMS,
     "short_lists": SHORT_LISTS,
 }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.retrieval.ranking import Int64
+from pipeline.retrieval.ranking import Int64, ranges
 
 # A list of more than this many times the mean is split.
 SPLIT_ABOVE = 4
@@ -54,6 +54,20 @@ class Plan:
             hashes: int64[n].
         """
         return self.first[lists] + hashes % self.parts[lists]
+
+    def everywhere(self, lists: Int64) -> tuple[Int64, Int64]:
+        """Every group that has a unit of a list, for each list.
+
+        Args:
+            lists: int64[n].
+
+        Returns:
+            int64[m] and int64[m]: positions in `lists`, and a group of each.
+        """
+        sizes = self.parts[lists]
+        units = ranges(self.first[lists], sizes)
+        pairs = np.repeat(np.arange(len(lists)), sizes) * self.groups + self.group[units]
+        return np.divmod(np.unique(pairs), self.groups)
 
 
 def most_items(worker_mb: int, dim: int) -> int:

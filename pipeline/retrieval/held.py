@@ -10,10 +10,7 @@ from pipeline.retrieval.groups import Plan
 from pipeline.retrieval.queries import Candidates, Queries
 from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.search import Group, classes, query_block
-from pipeline.retrieval.vectors import from_bytes, halves
-
-# Odd numbers to hash float16 values with, as many as a vector may have.
-_FACTORS = np.random.default_rng(0).integers(1, 1 << 62, size=4096, dtype=np.int64) | 1
+from pipeline.retrieval.vectors import from_bytes, halves, hashes
 
 NOTHING = Candidates(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
 _ROWS = pa.schema(
@@ -52,7 +49,7 @@ def of_group(
         if not mine.all():
             found = found.filter(pa.array(mine))
         if found.num_rows:
-            yield _lowest(found, k + 1)
+            yield found.take(pa.array(lowest(found, found["unit"].to_numpy(), k + 1)))
 
 
 def with_same(rows: pa.RecordBatch) -> pa.RecordBatch:
@@ -73,43 +70,35 @@ def units_of(rows: pa.RecordBatch, plan: Plan) -> Int64:
     units: Int64 = plan.first[lists]
     split = np.flatnonzero(plan.parts[lists] > 1)
     if len(split):
-        units[split] = plan.units(lists[split], _hashes(rows["vector"].take(pa.array(split))))
+        units[split] = plan.units(lists[split], hashes(rows["vector"].take(pa.array(split))))
     return units
 
 
-def _hashes(vectors: pa.Array) -> Int64:
-    """A hash of each vector's bytes: int64[n]."""
-    values = halves(vectors).view(np.uint16).astype(np.int64)
-    factors = np.resize(_FACTORS, values.shape[1])
-    mixed: Int64 = (values @ factors) >> 17
-    return mixed
+def lowest(rows: pa.RecordBatch, lists: Int64, most: int) -> Int64:
+    """Positions of the rows, but of many with one list, vector and `same` of the lowest ids only.
 
-
-def _lowest(items: pa.RecordBatch, most: int) -> pa.RecordBatch:
-    """Items without those that so many others with their vector and lower ids go before.
-
-    Those can't be among the k best of any query: what is held of equal items does not grow with
+    The others can't be among the best of any query: what is held of equal items does not grow with
     their number.
 
     Args:
-        items: rows in which equal vectors stand together.
-        most: how many with one vector are kept.
+        rows: columns item_id, vector and same; equal vectors stand together.
+        lists: int64[n], the list of each.
+        most: how many of equal ones are kept.
     """
-    values = halves(items["vector"]).view(np.uint16)
+    values = halves(rows["vector"]).view(np.uint16)
     new = np.ones(len(values), dtype=bool)
     new[1:] = (values[1:] != values[:-1]).any(axis=1)
     run = np.cumsum(new) - 1
     many = np.bincount(run)[run] > most
     if not many.any():
-        return items
+        return np.arange(len(values))
     crowded = np.flatnonzero(many)
-    some = items.take(pa.array(crowded))
+    some = rows.take(pa.array(crowded))
     same = some["same"].dictionary_encode(null_encoding="encode")
-    lists = some["unit"].to_numpy() * np.int64(len(same.dictionary)) + np.asarray(same.indices)
+    of = lists[crowded] * np.int64(len(same.dictionary)) + np.asarray(same.indices)
     by_id = np.asarray(pc.sort_indices(some["item_id"]))
-    members, _ = classes(lists, some["vector"], by_id, most)
-    kept = np.concatenate([np.flatnonzero(~many), crowded[by_id[members]]])
-    return items.take(pa.array(np.sort(kept)))
+    members, _ = classes(of, some["vector"], by_id, most)
+    return np.sort(np.concatenate([np.flatnonzero(~many), crowded[by_id[members]]]))
 
 
 class Held:

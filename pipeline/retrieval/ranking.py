@@ -1,6 +1,6 @@
 """Sorting candidates by query, score and place, with integers as keys."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +58,15 @@ def lower_bound(scores: Float32, place: int) -> Float32:
     # The maxima of disjoint stripes are scores of the row: their place-th is no higher than its.
     stripes = scores[:, : columns * _STRIPE].reshape(len(scores), _STRIPE, columns).max(axis=1)
     return np.partition(stripes, columns - place, axis=1)[:, columns - place]
+
+
+def by_list(lists: npt.NDArray[np.integer], rows: Int64) -> Iterator[tuple[int, Int64]]:
+    """Each list and the rows that are given for it: int64[n] and int64[n], in the lists' order."""
+    order = np.argsort(lists, kind="stable")
+    numbers, starts = np.unique(lists[order], return_index=True)
+    yield from zip(
+        numbers.tolist(), np.split(rows[order], starts[1:]) if len(numbers) else [], strict=True
+    )
 
 
 def ranks(rows: npt.NDArray[np.integer]) -> Int64:

@@ -1,13 +1,11 @@
 """Exact search in the lists of a group: the kernel of the join, and the oracle of its recall."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.retrieval.queries import Candidates, Queries
-from pipeline.retrieval.ranking import Int64, by_rank, lower_bound, ranges, ranks
+from pipeline.retrieval.ranking import Int64, by_list, by_rank, lower_bound, ranges, ranks
 from pipeline.retrieval.vectors import Float32, Float64, cosines, halves, squares, unit
 
 # Scores that are computed at a time, in memory that is used again and again: 8 MB.
@@ -130,7 +128,7 @@ class Group:
         nearest = np.diff(queries.rows, prepend=-1) != 0
         # The nearest list of each query says how near a candidate has to be in the others.
         for of_round in (nearest, ~nearest):
-            for number, asking in _by_list(queries.lists[of_round], queries.rows[of_round]):
+            for number, asking in by_list(queries.lists[of_round], queries.rows[of_round]):
                 place = self._lists.get(number)
                 if place is None:
                     continue
@@ -203,14 +201,6 @@ def classes(lists: Int64, vectors: pa.Array, by_id: Int64, most: int) -> tuple[I
     new[1:] = (mine[1:] != mine[:-1]) | (codes[1:] != codes[:-1])
     kept = ranks(np.cumsum(new)) < most
     return members[kept], np.flatnonzero(new[kept])
-
-
-def _by_list(lists: Int64, rows: Int64) -> Iterator[tuple[int, Int64]]:
-    order = np.argsort(lists, kind="stable")
-    numbers, starts = np.unique(lists[order], return_index=True)
-    yield from zip(
-        numbers.tolist(), np.split(rows[order], starts[1:]) if len(numbers) else [], strict=True
-    )
 
 
 def _repeated(rows: Int64, of_query: Int64) -> tuple[Int64, Int64]:

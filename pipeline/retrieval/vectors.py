@@ -56,6 +56,18 @@ def to_binary(values: npt.NDArray[np.uint8], sizes: npt.NDArray[np.integer]) -> 
     return pa.Array.from_buffers(pa.binary(), len(sizes), buffers)
 
 
+# Odd numbers to hash float16 values with, as many as a vector may have.
+_FACTORS = np.random.default_rng(0).integers(1, 1 << 62, size=4096, dtype=np.int64) | 1
+
+
+def hashes(column: pa.Array) -> npt.NDArray[np.int64]:
+    """A hash of each vector's bytes: int64[n], not negative."""
+    values = halves(column).view(np.uint16).astype(np.int64)
+    factors = np.resize(_FACTORS, values.shape[1])
+    mixed: npt.NDArray[np.int64] = ((values @ factors) >> 17) & (2**46 - 1)
+    return mixed
+
+
 def from_lists(column: pa.Array | pa.ChunkedArray) -> Float32:
     """Vectors out of a list column: float32[n, dim]; float32[0, 0] where n is 0."""
     if isinstance(column, pa.ChunkedArray):

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from models import Handle, embedder, shipping
 from models.resident import LoadCounter
+from pipeline import incremental
 from pipeline.errors import StageError
 from pipeline.fingerprint import fingerprint
 from pipeline.job import Job, Made
@@ -24,6 +25,7 @@ CODE = (
     "models.embedder",
     "models.fasttext",
     "models.onnx",
+    "pipeline.incremental",
     "pipeline.retrieval.vectors",
     "pipeline.tables",
     "pipeline.text.clean",
@@ -56,31 +58,43 @@ def execute(job: Job, version: str) -> Made:
     """Embed every item; an item none of whose tokens has a vector gets null."""
     from pyspark.sql import functions as F
 
-    outputs = job.record("train").outputs
+    outputs, tokens = job.record("train").outputs, job.record("tokenize")
+    mine = inputs(job)
+    before = mine | {"tokens": tokens.outputs["base"]}
+    base = incremental.of_stage(job, (NAME, CODE), "tokenize", before)
     handle = ship(job)
     counter = LoadCounter(job.spark.sparkContext)
-    rows = job.record("tokenize").tables["tokens"]
     if outputs["kind"] == "onnx":
         texts = job.read("items", "ingest").select("item_id", F.array("title", "description"))
     else:
         both = F.concat("title_tokens", "description_tokens")
         texts = job.read("tokens", "tokenize").select("item_id", both)
-    written = job.store.write(
-        embed(job.spread(texts.toDF("item_id", "texts"), rows), handle, counter),
-        "embeddings",
-        version,
-    )
-    vectors = job.store.read(job.spark, "embeddings", version).where(F.col("half").isNotNull())
-    embedded = vectors.count()
+    texts, rows = texts.toDF("item_id", "texts"), tokens.tables["tokens"]
+    if base.record is None:
+        vectors = embed(job.spread(texts, rows), handle, counter)
+    else:
+        changes = job.read("changes", "tokenize")
+        texts = texts.join(incremental.new(changes), "item_id", how="left_semi")
+        changed = tokens.counts["changes"]
+        rows = changed[incremental.ADDED] + changed[incremental.CHANGED]
+        fresh = embed(job.spread(texts, rows), handle, counter)
+        table = job.store.read(job.spark, "embeddings", base.record.fingerprint)
+        vectors = incremental.carried(table, changes, fresh)
+    written = job.store.write(vectors, "embeddings", version)
+    table = job.store.read(job.spark, "embeddings", version)
+    with_vector = table.where(F.col("half").isNotNull()).count()
     return Made(
         tables={"embeddings": written},
         counts={
-            "embedded": embedded,
-            "items_without_vector": written - embedded,
+            "embedded": rows,
+            "vectors": with_vector,
+            "items_without_vector": written - with_vector,
             "model_loads": counter.summary(),
         },
         outputs={
-            "vectors": embedded,
+            "vectors": with_vector,
+            "base": base.record and base.record.fingerprint,
+            "why": base.why,
             "dim": outputs["dim"],
             "text_fingerprint": outputs["text_fingerprint"],
             # Vectors of one space can be compared.

@@ -2,29 +2,32 @@
 
 import io
 import uuid
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models import Handle, shipping
-from pipeline import lasting
+from models import shipping
+from pipeline import incremental, lasting, lists
+from pipeline.incremental import Base
 from pipeline.job import Job, Made
-from pipeline.nearest import load_centroids
-from pipeline.retrieval import groups, listed, parcels, quantiser
+from pipeline.retrieval import groups, quantiser
 from pipeline.retrieval.listed import Locate
 from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.vectors import from_bytes
 from pipeline.sampling import collected_sample
+from pipeline.store import Record
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from pyspark.sql import DataFrame
 
 NAME = "index"
 CODE = (
+    "pipeline.incremental",
     "pipeline.lasting",
+    "pipeline.lists",
+    "pipeline.retrieval.clustered",
     "pipeline.retrieval.groups",
     "pipeline.retrieval.line",
     "pipeline.retrieval.listed",
@@ -36,8 +39,6 @@ CODE = (
     "pipeline.tables",
 )
 
-# How many of its nearest lists an item is given.
-PROBES = 8
 _FILE_BYTES, _BYTES_AN_ITEM = 128 << 20, 100
 
 
@@ -48,90 +49,138 @@ def inputs(job: Job) -> dict[str, Any]:
         "embeddings": job.record("embed").fingerprint,
         "index": job.config.index.model_dump(),
         "quantiser": None if exact else lasting.version(job),
+        "probes": None if exact else lasting.width(job),
     }
+
+
+@dataclass
+class Cut:
+    """How the vectors are put into lists.
+
+    Attributes:
+        vectors: item_id, vector.
+        nlist: number of lists.
+        used: the version of the quantiser; None where every list is searched.
+        locate: gives the nearest lists of vectors, on an executor.
+        sizes: int64[nlist], how large the lists are, about, in relation to each other.
+        base: the earlier lists that can be built on.
+    """
+
+    vectors: "DataFrame"
+    nlist: int
+    used: str | None
+    locate: Locate
+    sizes: Int64
+    base: Base
 
 
 def execute(job: Job, version: str) -> Made:
     """Put every vector into a list: the nearest; or where all are searched, any."""
-    from pyspark.sql import functions as F
-
     section = job.config.index
     count = job.record("embed").outputs["vectors"]
-    embeddings = job.read("embeddings", "embed").where("half is not null")
-    vectors = embeddings.select("item_id", F.col("half").alias("vector"))
     nlist = section.nlist or quantiser.list_count(count, section.sample_items)
     if count < section.exact_below or nlist == 1:
-        rows = _write(job, vectors, hashed_lists(nlist), np.ones(nlist, np.int64), version)
-        return _made(job, rows, nlist, _imbalance(job, version, nlist), None)
+        return _make(job, _exact(job, nlist), version)
     used, earlier = lasting.version(job), lasting.find(job)
     if used is not None and earlier is not None:
-        rows = _assign(job, vectors, used, version)
-        imbalance = _imbalance(job, version, earlier.lists)
-        if not lasting.unbalanced(earlier, imbalance):
-            return _made(job, rows, earlier.lists, imbalance, used)
-        job.store.discard("lists", version)
+        made = _make(job, _by_quantiser(job, used, _base(job, used)), version)
+        if not lasting.unbalanced(earlier, made.counts["imbalance"]):
+            return made
+        for table in made.tables:
+            job.store.discard(table, version)
     job.line.note = "training the quantiser"
     size = quantiser.sample_size(nlist, section.sample_items)
-    points = sample(vectors, count, size, section.seed)
+    points = sample(_vectors(job), count, size, section.seed)
     centroids = quantiser.train(points, nlist, section.seed)
     job.line.note = ""
     _save(job.store.quantiser_path(version), centroids)
     _save(job.store.quantiser_sizes_path(version), quantiser.sizes(points, centroids))
-    nlist = len(centroids)
-    rows = _assign(job, vectors, version, version)
-    imbalance = _imbalance(job, version, nlist)
-    mine = job.record("embed").fingerprint
-    lasting.keep(job, lasting.Lasting(version, mine, used, nlist, imbalance))
-    return _made(job, rows, nlist, imbalance, version)
+    new = incremental.nothing("the quantiser is new")
+    made = _make(job, _by_quantiser(job, version, new), version)
+    mine, imbalance = job.record("embed").fingerprint, made.counts["imbalance"]
+    lasting.keep(job, lasting.Lasting(version, mine, used, len(centroids), imbalance))
+    return made
 
 
-def _made(job: Job, rows: int, nlist: int, imbalance: float, used: str | None) -> Made:
-    counts = {"lists": nlist, "exact": used is None, "imbalance": imbalance, "quantiser": used}
-    outputs: dict[str, Any] = {
-        "vectors": rows,
-        "lists": nlist,
-        "exact": used is None,
-        "quantiser": used,
-    }
-    outputs["dim"] = job.record("embed").outputs["dim"]
-    return Made(tables={"lists": rows}, counts=counts, outputs=outputs)
-
-
-def _assign(job: Job, vectors: "DataFrame", used: str, version: str) -> int:
-    """Write the lists table by the quantiser of this version."""
-    path = job.store.quantiser_path(used)
-    handle = shipping.ship(job.spark.sparkContext, path, kind="quantiser")
-    spread = job.spread(vectors, job.record("embed").outputs["vectors"])
-    # How large the lists are, about, in relation to each other.
-    sizes = np.load(job.store.quantiser_sizes_path(used))
-    return _write(job, spread, near_lists(handle, PROBES), sizes, version)
-
-
-def _write(job: Job, vectors: "DataFrame", locate: Locate, sizes: Int64, version: str) -> int:
-    about = job.record("embed").outputs
-    size = about["vectors"] * (2 * about["dim"] + _BYTES_AN_ITEM)
-    files = max(job.spark.sparkContext.defaultParallelism, -(-size // _FILE_BYTES))
-    places = groups.pieces(np.maximum(sizes, 1), files)
-    return job.store.write(in_order(vectors, locate, places), "lists", version)
-
-
-def in_order(vectors: "DataFrame", locate: Locate, files: groups.Plan) -> "DataFrame":
-    """The lists table, one partition a file, each in the order of the lists.
-
-    Args:
-        vectors: item_id string, vector binary.
-        locate: gives the nearest lists of vectors, on an executor.
-        files: which lists come into one file.
-    """
+def _vectors(job: Job) -> "DataFrame":
     from pyspark.sql import functions as F
 
-    def send(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-        return listed.send(batches, locate, files)
+    embeddings = job.read("embeddings", "embed").where("half is not null")
+    return embeddings.select("item_id", F.col("half").alias("vector"))
 
-    hashed = vectors.withColumn("hash", F.xxhash64("vector"))
-    sent = hashed.mapInArrow(send, parcels.DDL)
-    by_file = sent.repartitionById(files.groups, F.col("key").cast("int"))
-    return by_file.mapInArrow(listed.receive, listed.DDL)
+
+def _exact(job: Job, nlist: int) -> Cut:
+    base = _base(job, None)
+    if base.record is not None:
+        kept = base.record.outputs["lists"]
+        if base.record.outputs["exact"] and kept / lasting.DRIFT <= nlist <= kept * lasting.DRIFT:
+            nlist = kept
+        else:
+            base = incremental.nothing("the number of lists has changed")
+    even = np.ones(nlist, dtype=np.int64)
+    return Cut(_vectors(job), nlist, None, lists.hashed_lists(nlist), even, base)
+
+
+def _by_quantiser(job: Job, used: str, base: Base) -> Cut:
+    path = job.store.quantiser_path(used)
+    handle = shipping.ship(job.spark.sparkContext, path, kind="quantiser")
+    sizes = np.load(job.store.quantiser_sizes_path(used))
+    locate = lists.near_lists(handle, lasting.width(job))
+    return Cut(_vectors(job), len(sizes), used, locate, np.maximum(sizes, 1), base)
+
+
+def _base(job: Job, used: str | None) -> Base:
+    """The earlier lists that were cut by the same quantiser."""
+    mine, kept = inputs(job), lasting.find(job)
+    mine["embeddings"] = job.record("embed").outputs["base"]
+    quantisers = {used, kept.before if kept else None, None}
+    widths = {mine["probes"], None if used is None else lasting.PROBES}
+    variants = [mine | {"quantiser": q, "probes": w} for q in quantisers for w in widths]
+    base = incremental.of_stage(job, (NAME, CODE), "embed", *variants)
+    if base.record is not None and base.record.outputs["quantiser"] != used:
+        return incremental.nothing("the quantiser is another")
+    return base
+
+
+def _make(job: Job, cut: Cut, version: str) -> Made:
+    base = cut.base.record
+    tables = {} if base is None else _moves(job, cut, base, version)
+    size = job.record("embed").outputs["vectors"] * (
+        2 * job.record("embed").outputs["dim"] + _BYTES_AN_ITEM
+    )
+    wanted = max(job.spark.sparkContext.defaultParallelism, -(-size // _FILE_BYTES))
+    files = groups.pieces(cut.sizes, wanted)
+    width = None if cut.used is None else lasting.width(job)
+    if base is None or base.outputs["probes"] != width:
+        spread = job.spread(cut.vectors, job.record("embed").outputs["vectors"])
+        rows = lists.in_order(spread, cut.locate, files)
+    else:
+        came, left = (
+            job.store.read(job.spark, name, version) for name in ("arrivals", "departures")
+        )
+        rows = lists.moved(job.store.clustered("lists", base.fingerprint), came, left, files)
+    tables["lists"] = job.store.write(rows, "lists", version)
+    imbalance = _imbalance(job, version, cut.nlist)
+    known = {"lists": cut.nlist, "exact": cut.used is None, "quantiser": cut.used}
+    return Made(
+        tables=tables,
+        counts=known | {"imbalance": imbalance},
+        outputs=known
+        | {"vectors": tables["lists"], "dim": job.record("embed").outputs["dim"], "probes": width}
+        | {"base": base and base.fingerprint, "why": cut.base.why},
+    )
+
+
+def _moves(job: Job, cut: Cut, base: Record, version: str) -> dict[str, int]:
+    """Write which rows came and which left since an earlier night."""
+    changes = job.read("changes", "tokenize")
+    vectors = cut.vectors.join(incremental.new(changes), "item_id", how="left_semi")
+    before = job.store.read(job.spark, "lists", base.fingerprint).select("item_id", "list")
+    left = before.join(incremental.gone(changes), "item_id", how="left_semi")
+    return {
+        "arrivals": job.store.write(lists.located(vectors, cut.locate), "arrivals", version),
+        "departures": job.store.write(left, "departures", version),
+    }
 
 
 def _imbalance(job: Job, version: str, nlist: int) -> float:
@@ -144,30 +193,16 @@ def _imbalance(job: Job, version: str, nlist: int) -> float:
     return round(found[0] * nlist / found[1], 2) if found[1] else 0.0
 
 
-def hashed_lists(nlist: int) -> Locate:
-    """Lists by a hash of the vector, for an exact search."""
-    return lambda rows: (rows["hash"].to_numpy() % nlist).astype(np.int32)[:, None]
-
-
-def near_lists(centroids: Handle, most: int) -> Locate:
-    """The nearest lists by a quantiser shipped as a file, at most so many."""
-
-    def locate(rows: "pa.RecordBatch") -> "np.ndarray":
-        return quantiser.probe(from_bytes(rows["vector"]), load_centroids(centroids), most)
-
-    return locate
-
-
 def sample(vectors: "DataFrame", total: int, most: int, seed: int) -> np.ndarray:
     """At most `most` vectors, chosen and ordered by a hash of the id: float32[n, dim]."""
     # Collected, but bounded by the setting whatever the catalogue's size.
     return from_bytes(collected_sample(vectors, total, most, seed, "quantiser")["vector"])
 
 
-def _save(path: Path, values: np.ndarray) -> Path:
+def _save(path: Path, values: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     np.save(buffer, values)
     beside = path.with_name(f"_writing-{uuid.uuid4().hex}")
     beside.write_bytes(buffer.getvalue())
-    return beside.replace(path)
+    beside.replace(path)

@@ -2,32 +2,33 @@
 
 import math
 import time
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from models import Handle, shipping
-from pipeline import asking, lasting, short_lists, truth
+from pipeline import asking, incremental, lasting, lists, short_lists, truth, updating
+from pipeline.incremental import Base
 from pipeline.job import Job, Made
-from pipeline.nearest import Counts, Probes, Search, merge_parts
+from pipeline.nearest import Probes
+from pipeline.night import Night, centroids_of, tonight
 from pipeline.progress import watched
-from pipeline.retrieval import groups, recall
-from pipeline.retrieval.ranking import Int64
-from pipeline.retrieval.vectors import Float32
+from pipeline.retrieval import recall
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    pass
 
 NAME = "neighbors"
 CODE = (
     "pipeline.asking",
+    "pipeline.incremental",
+    "pipeline.lasting",
+    "pipeline.lists",
     "pipeline.nearest",
+    "pipeline.night",
     "pipeline.retrieval.clustered",
     "pipeline.retrieval.groups",
     "pipeline.retrieval.held",
     "pipeline.retrieval.join",
+    "pipeline.retrieval.listed",
     "pipeline.retrieval.merge",
     "pipeline.retrieval.parcels",
     "pipeline.retrieval.quantiser",
@@ -36,11 +37,13 @@ CODE = (
     "pipeline.retrieval.recall",
     "pipeline.retrieval.route",
     "pipeline.retrieval.search",
+    "pipeline.retrieval.update",
     "pipeline.retrieval.vectors",
     "pipeline.sampling",
     "pipeline.short_lists",
     "pipeline.tables",
     "pipeline.truth",
+    "pipeline.updating",
 )
 
 # Where the finished table misses the target all the same, so many more lists are probed, so often.
@@ -52,114 +55,55 @@ def inputs(job: Job) -> dict[str, Any]:
     """The lists and the settings that change neighbours or their recall."""
     section = job.config.neighbors
     built_on = asking.baseline(job) if section.mode == "new" and not section.where else None
+    index = job.record("index")
     return {
-        "lists": job.record("index").fingerprint,
+        "lists": index.fingerprint,
         "items": job.record("ingest").outputs["content"] if section.where else None,
         "settings": section.model_dump(exclude={"worker_mb", "partitions"}),
         "known": built_on and built_on.items,
+        "probes": None if section.nprobe or index.outputs["exact"] else lasting.probes(job),
     }
-
-
-@dataclass
-class Night:
-    """What the stage works with.
-
-    Attributes:
-        lists: the lists table.
-        asked: the items that want neighbours; None for all.
-        queries: the rows of the lists table that do.
-        count: how many those are.
-        centroids: the quantiser's file; None where every list is searched.
-        search: the groups and tasks.
-    """
-
-    job: Job
-    lists: "DataFrame"
-    asked: "DataFrame | None"
-    queries: "DataFrame"
-    count: int
-    centroids: Handle | None
-    search: Search
-
-    @property
-    def nlist(self) -> int:
-        """How many lists there are."""
-        return int(self.job.record("index").outputs["lists"])
 
 
 def execute(job: Job, version: str) -> Made:
     """Find the neighbours, list the items that are short of them, and measure recall."""
-    night = _night(job)
+    night = tonight(job)
     nprobe, sample = _probes(night)
+    base = _base(night, nprobe)
+    if base.record is not None:
+        rows = updating.update(night, base.record, version)
+        measured = _measured(night, sample, version)
+        if night.met(measured) or night.job.config.neighbors.nprobe:
+            return _made(night, version, rows, measured, nprobe, base)
+        job.store.discard("neighbors", version)
+        base = incremental.nothing("the earlier number of probes gave too low a recall")
     rows, measured, nprobe = _find(night, nprobe, sample, version)
     if night.centroids is not None and not job.config.neighbors.nprobe:
         lasting.note_probes(job, job.record("index").outputs["quantiser"], nprobe)
-    counts = {"probes": nprobe, "groups": night.search.plan.groups}
-    return _made(night, version, rows, measured, counts)
-
-
-def _night(job: Job) -> Night:
-    index, section = job.record("index"), job.config.neighbors
-    lists, asked = job.read("lists", "index"), asking.asked(job)
-    asks = lists
-    if asked is not None:
-        asks = lists.join(asked.select("item_id"), "item_id", how="left_semi")
-    centroids, context = None, job.spark.sparkContext
-    if not index.outputs["exact"]:
-        centroids = shipping.ship(context, _quantiser(job), kind="quantiser")
-    cores, kept = context.defaultParallelism, section.k + section.reserve
-    sizes = _sizes(job, lists)
-    queries = sizes if asked is None else _sizes(job, asks)
-    plan = groups.plan(sizes, cores, groups.most_items(section.worker_mb, index.outputs["dim"]))
-    search = Search(
-        items=job.store.clustered("lists", index.fingerprint),
-        plan=plan,
-        parts=merge_parts(queries, kept, cores),
-        k=kept,
-        partitions=section.partitions or plan.groups,
-        everyone=asked is None,
-        counts=Counts(context),
-    )
-    return Night(job, lists, asked, asks, int(queries.sum()), centroids, search)
-
-
-def _quantiser(job: Job) -> Path:
-    return job.store.quantiser_path(job.record("index").outputs["quantiser"])
-
-
-def centroids_of(job: Job) -> Float32:
-    """The quantiser's centroids: float32[nlist, dim]."""
-    centroids: Float32 = np.load(_quantiser(job))
-    return centroids
-
-
-def _sizes(job: Job, lists: "DataFrame") -> Int64:
-    """How many of these rows each list has: int64[nlist]."""
-    sizes = np.zeros(job.record("index").outputs["lists"], dtype=np.int64)
-    # One row a list: a thousandth of the items or less.
-    for row in lists.groupBy("list").count().collect():
-        sizes[row["list"]] = row["count"]
-    return sizes
+    return _made(night, version, rows, measured, nprobe, base)
 
 
 def _probes(night: Night) -> tuple[int, truth.Sample]:
     """How many lists are searched for a query, and the sample that recall is measured on.
 
-    The number is as set, or as a pilot sample needs, which is another than the one returned.
+    The number is as set, or as it was the night before, or as a pilot sample needs, which is
+    another than the one returned.
     """
     job, section = night.job, night.job.config.neighbors
-    piloted = night.centroids is not None and not section.nprobe
+    known = lasting.probes(job)
+    chosen = night.centroids is not None and not section.nprobe
+    piloted = chosen and known is None
     most = section.recall_sample * (2 if piloted else 1)
     job.line.note = "exact search for a sample"
     sample = truth.take(night.lists, night.queries, night.count, most, section.k, section.seed)
     job.line.note = ""
-    if not piloted:
+    if not chosen:
         return min(section.nprobe or night.nlist, night.nlist), sample
     # Of a small catalogue nothing may be left for a second sample.
     measured, pilot = sample[: section.recall_sample], sample[section.recall_sample :]
     centroids, target = centroids_of(job), section.target_recall
     depths = (pilot if pilot.ids else sample).depths(centroids)
-    enough = recall.probes_for(depths, night.nlist, target)
+    enough = known or recall.probes_for(depths, night.nlist, target)
     # What the finished table will show is known: it holds the best of the lists probed.
     shown = recall.probes_for(measured.depths(centroids), night.nlist, target, 0)
     return max(enough, shown), measured
@@ -187,11 +131,8 @@ def _find(
             rows = job.store.write(search.merged(found), "neighbors", trial)
         if earlier:
             job.store.discard("neighbors", earlier)
-        job.line.note = "measuring recall"
-        measured = sample.recall_of(job.store.read(job.spark, "neighbors", trial), section.k)
-        job.line.note = ""
-        met = measured.value >= section.target_recall or not measured.queries
-        if met or section.nprobe or nprobe == night.nlist or attempt == ATTEMPTS:
+        measured = _measured(night, sample, trial)
+        if night.met(measured) or section.nprobe or nprobe == night.nlist or attempt == ATTEMPTS:
             break
         first, earlier = nprobe, trial
         nprobe = min(math.ceil(nprobe * MORE_PROBES), night.nlist)
@@ -199,8 +140,43 @@ def _find(
     return rows, measured, nprobe
 
 
+def _measured(night: Night, sample: truth.Sample, version: str) -> recall.Recall:
+    job = night.job
+    job.line.note = "measuring recall"
+    found = job.store.read(job.spark, "neighbors", version)
+    measured = sample.recall_of(found, job.config.neighbors.k)
+    job.line.note = ""
+    return measured
+
+
+def _base(night: Night, nprobe: int) -> Base:
+    """The earlier neighbours that can be built on."""
+    job = night.job
+    if night.asked is not None or job.config.neighbors.mode != "all":
+        return incremental.nothing("not every item asks")
+    index = job.record("index")
+    mine = inputs(job) | {"lists": index.outputs["base"]}
+    variants = [mine | {"probes": n} for n in (mine["probes"], None, *lasting.known_probes(job))]
+    base = incremental.of_stage(job, (NAME, CODE), "index", *variants)
+    if base.record is None:
+        return base
+    exact = night.centroids is None
+    if not exact and "reach" not in base.record.tables:
+        return incremental.nothing("the earlier lists did not hold enough probes")
+    if not exact and nprobe != base.record.counts["probes"]:
+        return incremental.nothing(f"{nprobe} lists are probed now")
+    if not exact and index.outputs["probes"] < nprobe:
+        return incremental.nothing("the lists do not hold enough probes")
+    if exact and night.nlist != base.record.outputs["lists"]:
+        return incremental.nothing("the number of lists has changed")
+    moved = index.tables["arrivals"] + index.tables["departures"]
+    if moved > updating.MOST_MOVED * index.outputs["vectors"]:
+        return incremental.nothing(f"{moved:,} of {index.outputs['vectors']:,} items have moved")
+    return base
+
+
 def _made(
-    night: Night, version: str, rows: int, measured: recall.Recall, counts: dict[str, Any]
+    night: Night, version: str, rows: int, measured: recall.Recall, nprobe: int, base: Base
 ) -> Made:
     from pyspark.sql import functions as F
 
@@ -215,15 +191,36 @@ def _made(
     with_none = written.where("neighbors = 0").count()
     # Every other item has k.
     pairs = (rows - short_rows + with_none) * section.k + sum(had for _, had in few.values())
+    tables = {"neighbors": rows, "short_lists": short_rows}
+    reach = _reach(night, nprobe, base, version)
     return Made(
-        tables={"neighbors": rows, "short_lists": short_rows},
+        tables=tables | reach,
         counts={
             "items_with_neighbors": rows,
             "pairs": pairs,
             "short_lists": short_rows,
             "short_list_reasons": {reason: count for reason, (count, _) in few.items()},
-            **counts,
+            "probes": nprobe,
+            "groups": night.search.plan.groups,
             **night.search.counts.of_run(night.count, vectors),
         },
-        outputs={"recall": asdict(measured), "pairs": pairs},
+        outputs={
+            "recall": asdict(measured),
+            "pairs": pairs,
+            "lists": night.nlist,
+            "base": base.record and base.record.fingerprint,
+            "why": base.why,
+        },
     )
+
+
+def _reach(night: Night, nprobe: int, base: Base, version: str) -> dict[str, int]:
+    """Write from which lists each is probed, for the nights to come."""
+    job, index = night.job, night.job.record("index")
+    if night.centroids is None or index.outputs["probes"] < nprobe:
+        return {}
+    if base.record is not None:
+        return {"reach": job.store.read(job.spark, "reach", version).count()}
+    return {
+        "reach": job.store.write(lists.reach(night.lists, night.nlist, nprobe), "reach", version)
+    }

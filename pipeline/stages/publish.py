@@ -23,19 +23,15 @@ def execute(job: Job, version: str) -> Made:
     """Write the similar-item table, one row a pair, sorted by item and rank."""
     from pyspark.sql import functions as F
 
-    searched = job.read("neighbors", "neighbors")
-    best = F.slice("neighbors", 1, job.config.neighbors.k)
-    pairs = searched.select("item_id", F.posexplode(best))
-    table = pairs.select(
-        "item_id",
-        (F.col("pos") + 1).alias("rank"),
-        F.col("col.similar_id").alias("similar_id"),
-        F.col("col.score").alias("score"),
-    )
-    kept = carried(job)
-    if kept is not None:
+    found = job.read("neighbors", "neighbors")
+    table, kept = _pairs(found, job.config.neighbors.k), carried(job)
+    if kept is None:
+        # Items are fewer than pairs: they are sorted.
+        ordered = _pairs(found.orderBy("item_id"), job.config.neighbors.k)
+    else:
         table = table.unionByName(kept)
-    rows = job.store.write(table.orderBy("item_id", "rank"), "similar_items", version)
+        ordered = table.orderBy("item_id", "rank")
+    rows = job.store.write(ordered, "similar_items", version)
     written = job.store.read(job.spark, "similar_items", version)
     checks = written.agg(
         F.count_if(F.col("similar_id") == F.col("item_id")).alias("own"),
@@ -55,12 +51,25 @@ def execute(job: Job, version: str) -> Made:
     if problems:
         job.store.discard("similar_items", version)
         raise StageError(f"publish: {'; '.join(problems)}; run it again")
-    found = job.record("neighbors").outputs["pairs"]
+    wanted = job.record("neighbors").outputs["pairs"]
     counts = {"rows": rows, "carried_rows": kept.count() if kept is not None else 0}
-    if rows != found + counts["carried_rows"]:
+    if rows != wanted + counts["carried_rows"]:
         job.store.discard("similar_items", version)
-        raise StageError(f"publish: {rows} rows, not {found} found and {counts}; run it again")
+        raise StageError(f"publish: {rows} rows, not {wanted} found and {counts}; run it again")
     return Made(tables={"similar_items": rows}, counts=counts)
+
+
+def _pairs(neighbors: "DataFrame", k: int) -> "DataFrame":
+    """The similar-item table's rows, each item's by rank, in the order of the items."""
+    from pyspark.sql import functions as F
+
+    best = F.posexplode(F.slice("neighbors", 1, k))
+    return neighbors.select("item_id", best).select(
+        "item_id",
+        (F.col("pos") + 1).alias("rank"),
+        F.col("col.similar_id").alias("similar_id"),
+        F.col("col.score").alias("score"),
+    )
 
 
 def carried(job: Job) -> "DataFrame | None":

@@ -1,5 +1,6 @@
 """tokenize: items -> tokens."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -7,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from models import Handle, resident, shipping
+from pipeline import incremental
 from pipeline.errors import UsageError
 from pipeline.job import Job, Made
+from pipeline.store import Record
+from pipeline.text.clean import clean
 from pipeline.text.tokenize import TextSettings, Tokenizer
 from pipeline.udf import iterator_udf
 
@@ -17,6 +21,7 @@ if TYPE_CHECKING:
 
 NAME = "tokenize"
 CODE = (
+    "pipeline.incremental",
     "pipeline.tables",
     "pipeline.text.clean",
     "pipeline.text.split",
@@ -71,9 +76,13 @@ def execute(job: Job, version: str) -> Made:
         shipping.ship(job.spark.sparkContext, path, kind="dictionary")
         for path in text.user_dictionaries
     ]
-    items = job.spread(job.read("items", "ingest"), job.record("ingest").tables["items"])
-    tokens = tokenize(items, text, dictionaries)
-    rows = job.store.write(tokens, "tokens", version)
+    base = incremental.of_tokens(job, (NAME, CODE), inputs(job))
+    if base.record is None:
+        items = job.spread(job.read("items", "ingest"), job.record("ingest").tables["items"])
+        rows = job.store.write(tokenize(items, text, dictionaries), "tokens", version)
+        changed = None
+    else:
+        rows, changed = _built_on(job, base.record, text, dictionaries, version)
     first = (
         job.store.read(job.spark, "tokens", version)
         .select((F.size("title_tokens") + F.size("description_tokens")).alias("n"))
@@ -81,12 +90,63 @@ def execute(job: Job, version: str) -> Made:
         .first()
     )
     assert first is not None  # noqa: S101 - an aggregate has one row
-    counts = {"tokens": int(first["all"]), "items_without_tokens": int(first[2])}
+    counts: dict[str, Any] = {"tokens": int(first["all"]), "items_without_tokens": int(first[2])}
+    tables = {"tokens": rows}
+    if changed is not None:
+        counts["changes"] = changed
+        tables["changes"] = sum(changed.values())
     return Made(
-        tables={"tokens": rows},
+        tables=tables,
         counts=counts,
-        outputs={"text_fingerprint": text_fingerprint(job)},
+        outputs={
+            "text_fingerprint": text_fingerprint(job),
+            "items": job.record("ingest").fingerprint,
+            "base": base.record and base.record.fingerprint,
+            "why": base.why,
+        },
     )
+
+
+def _built_on(
+    job: Job,
+    base: Record,
+    text: TextSettings,
+    dictionaries: "Sequence[Handle]",
+    version: str,
+) -> tuple[int, dict[str, int]]:
+    """Write tokens and changes: only items with another text are tokenised.
+
+    Returns:
+        rows of the tokens table, and how many items were added, changed and removed.
+    """
+    from pyspark import StorageLevel
+    from pyspark.sql import functions as F
+
+    job.line.note = "looking for changes"
+    items = job.read("items", "ingest")
+    before = job.store.read(job.spark, "items", base.outputs["items"])
+    tokens = job.store.read(job.spark, "tokens", base.fingerprint)
+    differing = incremental.differences(items, before).persist(StorageLevel.DISK_ONLY)
+    candidates = items.join(incremental.new(differing), "item_id", how="left_semi")
+    rows = job.spread(candidates, differing.count())
+    fresh = tokenize(rows, text, dictionaries).persist(StorageLevel.DISK_ONLY)
+    try:
+        # Cleaned, two texts may be one.
+        known = tokens.select("item_id", F.col("text").alias("known"))
+        same = fresh.select("item_id", "text").join(known, "item_id", how="inner")
+        same = same.where("text = known").select("item_id")
+        changes = differing.join(same, "item_id", how="left_anti")
+        job.store.write(changes, "changes", version)
+        changes = job.store.read(job.spark, "changes", version)
+        changed = fresh.join(incremental.new(changes), "item_id", how="left_semi")
+        job.line.note = ""
+        count = job.store.write(incremental.carried(tokens, changes, changed), "tokens", version)
+        found = {row["change"]: row["count"] for row in changes.groupBy("change").count().collect()}
+    finally:
+        fresh.unpersist()
+        differing.unpersist()
+    kinds = (incremental.ADDED, incremental.CHANGED, incremental.REMOVED)
+    return count, {kind: found.get(kind, 0) for kind in kinds}
 
 
 def _try(text: TextSettings) -> None:
@@ -114,7 +174,7 @@ def tokenize(
         paths = tuple(str(shipping.local_path(handle)) for handle in dictionaries)
         return Tokenizer(replace(text, user_dictionaries=paths))
 
-    schema = "struct<title_tokens:array<string>,description_tokens:array<string>>"
+    schema = "struct<title_tokens:array<string>,description_tokens:array<string>,text:binary>"
 
     @iterator_udf(schema)
     def token_columns(
@@ -122,18 +182,26 @@ def tokenize(
     ) -> Iterator[pd.DataFrame]:
         tokenizer = resident.get(("tokenizer", text, *dictionaries), make)
 
-        def tokens(text: object) -> list[str]:
+        for batch in batches:
             # pandas turns a null into None or NaN.
-            return tokenizer.tokens(text if isinstance(text, str) else None)
-
-        for titles, descriptions in batches:
+            titles, descriptions = (
+                [clean(text if isinstance(text, str) else None) for text in column]
+                for column in batch
+            )
             yield pd.DataFrame(
                 {
-                    "title_tokens": [tokens(text) for text in titles],
-                    "description_tokens": [tokens(text) for text in descriptions],
+                    "title_tokens": [tokenizer.of_clean(text) for text in titles],
+                    "description_tokens": [tokenizer.of_clean(text) for text in descriptions],
+                    "text": [_hash(*both) for both in zip(titles, descriptions, strict=True)],
                 }
             )
 
     return items.select("item_id", token_columns("title", "description").alias("t")).select(
-        "item_id", "t.title_tokens", "t.description_tokens"
+        "item_id", "t.title_tokens", "t.description_tokens", "t.text"
     )
+
+
+def _hash(title: str, description: str) -> bytes:
+    # Cleaned text has no line breaks.
+    both = f"{title}\n{description}".encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(both, digest_size=16).digest()

@@ -58,14 +58,18 @@ class Tokenizer:
         self._sudachi = Dictionary(config=config).tokenizer(mode=settings.split_mode)
 
     def tokens(self, text: str | None) -> list[str]:
-        """The tokens of one text, in its order, after cleaning. None and '' give [].
+        """The tokens of one text, in its order, after cleaning. None and '' give []."""
+        return self.of_clean(clean(text))
+
+    def of_clean(self, text: str) -> list[str]:
+        """The tokens of a text that `clean` gave.
 
         Particles, auxiliaries, punctuation and white space are dropped, unless that would leave
         nothing. No token holds white space.
         """
         kept: list[str] = []
         everything: list[str] = []
-        for piece in pieces(clean(text)):
+        for piece in pieces(text):
             self._add_tokens(piece, kept, everything)
         return kept or everything
 

@@ -83,12 +83,19 @@ def test_probes_that_double_are_drift_from_the_next_night_on(
     assert night.index != first
     found = lasting.find(night.job(*sets))
     assert found is not None
-    assert (found.probes, found.drifted) == ((7, 0.5, 10), None)
+    assert (found.probes["0.5 of 10"]["now"], found.drifted) == (7, None)
 
 
-def test_a_quantiser_that_is_gone_is_not_used(spark: SparkSession, tmp_path: Path) -> None:
+def test_a_quantiser_that_is_gone_or_not_whole_is_not_used(
+    spark: SparkSession, tmp_path: Path
+) -> None:
     night = Night(tmp_path, vectors(300))
     night.run(*SETS)
-    night.store.quantiser_path(night.index).unlink()
     night.tomorrow(vectors(310))
-    assert index.inputs(night.job(*SETS))["quantiser"] is None
+    for path in (night.store.quantiser_path, night.store.quantiser_sizes_path):
+        file = path(night.index)
+        kept = file.read_bytes()
+        assert index.inputs(night.job(*SETS))["quantiser"] == night.index
+        file.unlink()
+        assert index.inputs(night.job(*SETS))["quantiser"] is None
+        file.write_bytes(kept)

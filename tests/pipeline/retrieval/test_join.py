@@ -200,13 +200,13 @@ def test_queries_of_an_empty_list_find_nothing() -> None:
 
 
 def test_what_is_held_of_equal_items_does_not_grow_with_their_number() -> None:
-    shop = Shop(3000, nlist=1, nprobe=1, seed=9)
+    shop = Shop(5000, nlist=1, nprobe=1, seed=9)
     shop.vectors[:] = shop.vectors[0]
     shop.hashes[:] = 0
     groups = plan(shop.sizes, cores=1, most=10_000)
-    assert sum(rows.num_rows for rows in shop.items(groups, 3, 500)(0)) <= 4 * 3000 / 500
+    assert sum(rows.num_rows for rows in shop.items(groups, 3, 500)(0)) <= 4 * 5000 / 500
     table = shop.join(groups, 3, 500)
-    assert table["2999"] == [(other, table["2999"][0][1]) for other in ("0000", "0001", "0002")]
+    assert table["4999"] == [(other, table["4999"][0][1]) for other in ("0000", "0001", "0002")]
     assert [other for other, _ in table["0001"]] == ["0000", "0002", "0003"]
 
 

@@ -62,8 +62,9 @@ class Night:
         file.write_text('[store]\npath = "store"\n[catalogue]\npath = "x.csv"\n')
         job = Job(config.load(file, sets, {}), self.store, "r")
         job.resolve(Record("ingest", "i", "r", {}, {}, {}, {"content": "c"}))
-        rows, outputs = {"embeddings": len(self.ids)}, {"vectors": len(self.ids), "space": "s"}
-        outputs["dim"] = self.vectors.shape[1]
+        rows = {"embeddings": len(self.ids)}
+        outputs = {"vectors": len(self.ids), "dim": self.vectors.shape[1], "space": "s"}
+        outputs |= {"base": None, "why": "the first night"}
         job.resolve(Record("embed", self.embed, "r", {}, rows, {}, outputs))
         return job
 

@@ -1,0 +1,99 @@
+"""The lists table as Spark writes it: each item in its list, the rows in the order of the lists."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from models import Handle
+from pipeline.nearest import by_group, load_centroids
+from pipeline.retrieval import listed, parcels, quantiser
+from pipeline.retrieval.clustered import Clustered
+from pipeline.retrieval.groups import Plan
+from pipeline.retrieval.listed import Locate
+from pipeline.retrieval.vectors import from_bytes, hashes
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from pyspark.sql import DataFrame
+
+
+def hashed_lists(nlist: int) -> Locate:
+    """Lists by a hash of the vector, for an exact search."""
+    return lambda rows: (hashes(rows["vector"]) % nlist).astype("int32")[:, None]
+
+
+def near_lists(centroids: Handle, most: int) -> Locate:
+    """The nearest lists by a quantiser shipped as a file, at most so many."""
+
+    def locate(rows: "pa.RecordBatch") -> "np.ndarray":
+        return quantiser.probe(from_bytes(rows["vector"]), load_centroids(centroids), most)
+
+    return locate
+
+
+def located(vectors: "DataFrame", locate: Locate) -> "DataFrame":
+    """Rows of the lists table, in any order.
+
+    Args:
+        vectors: item_id string, vector binary.
+        locate: gives the nearest lists of vectors, on an executor.
+    """
+
+    def run(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
+        return listed.located(batches, locate)
+
+    return vectors.mapInArrow(run, listed.DDL)
+
+
+def in_order(vectors: "DataFrame", locate: Locate, files: Plan) -> "DataFrame":
+    """The lists table, one partition a file; arguments as for `located`, and the files."""
+
+    def send(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
+        return listed.send(listed.located(batches, locate), files)
+
+    return _received(vectors.mapInArrow(send, parcels.DDL), files, Clustered(()))
+
+
+def moved(before: Clustered, arrivals: "DataFrame", left: "DataFrame", files: Plan) -> "DataFrame":
+    """An earlier night's lists table, brought up to date, one partition a file.
+
+    Args:
+        before: the earlier table's files.
+        arrivals: rows of the lists table that came.
+        left: item_id and list of those that left.
+        files: which lists come into one file.
+    """
+
+    def send(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
+        return listed.send(batches, files)
+
+    none = "cast(null as binary)"
+    leaves = left.selectExpr("item_id", "list", f"{none} as probes", f"{none} as vector")
+    moves = arrivals.unionByName(leaves)
+    return _received(moves.mapInArrow(send, parcels.DDL), files, before)
+
+
+def _received(sent: "DataFrame", files: Plan, before: Clustered) -> "DataFrame":
+    def read(first: int, last: int) -> "Iterator[pa.RecordBatch]":
+        return before.rows(first, last, listed.LISTED.names)
+
+    def receive(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
+        return listed.receive(batches, files, read)
+
+    return by_group(sent, files.groups, files.groups).mapInArrow(receive, listed.DDL)
+
+
+def reach(lists: "DataFrame", nlist: int, width: int) -> "DataFrame":
+    """From which lists' items which lists are probed: home int, probed int.
+
+    Args:
+        lists: rows of the lists table.
+        nlist: number of lists.
+        width: how many of its nearest lists an item probes.
+    """
+
+    def run(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
+        return listed.reached(batches, nlist, width)
+
+    pairs = lists.select("list", "probes").mapInArrow(run, "home int, probed int")
+    return pairs.distinct()

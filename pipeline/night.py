@@ -1,0 +1,95 @@
+"""What a search for neighbours works with: the lists, who asks, and the groups."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from models import Handle, shipping
+from pipeline import asking
+from pipeline.job import Job
+from pipeline.nearest import Counts, Search, merge_parts
+from pipeline.retrieval import groups, recall
+from pipeline.retrieval.ranking import Int64
+from pipeline.retrieval.vectors import Float32
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+
+@dataclass
+class Night:
+    """What the stage works with.
+
+    Attributes:
+        lists: the lists table.
+        asked: the items that want neighbours; None for all.
+        queries: the rows of the lists table that do.
+        count: how many those are.
+        centroids: the quantiser's file; None where every list is searched.
+        search: the groups and tasks.
+    """
+
+    job: Job
+    lists: "DataFrame"
+    asked: "DataFrame | None"
+    queries: "DataFrame"
+    count: int
+    centroids: Handle | None
+    search: Search
+
+    @property
+    def nlist(self) -> int:
+        """How many lists there are."""
+        return int(self.job.record("index").outputs["lists"])
+
+    def met(self, measured: recall.Recall) -> bool:
+        """Whether a recall is the one that is wanted."""
+        wanted = self.job.config.neighbors.target_recall
+        return measured.value >= wanted or not measured.queries
+
+
+def tonight(job: Job) -> Night:
+    """What tonight's search works with."""
+    index, section = job.record("index"), job.config.neighbors
+    everything, asked = job.read("lists", "index"), asking.asked(job)
+    asks = everything
+    if asked is not None:
+        asks = everything.join(asked.select("item_id"), "item_id", how="left_semi")
+    centroids, context = None, job.spark.sparkContext
+    if not index.outputs["exact"]:
+        centroids = shipping.ship(context, _quantiser(job), kind="quantiser")
+    cores, kept = context.defaultParallelism, section.k + section.reserve
+    sizes = _sizes(job, everything)
+    queries = sizes if asked is None else _sizes(job, asks)
+    plan = groups.plan(sizes, cores, groups.most_items(section.worker_mb, index.outputs["dim"]))
+    search = Search(
+        items=job.store.clustered("lists", index.fingerprint),
+        plan=plan,
+        parts=merge_parts(queries, kept, cores),
+        k=kept,
+        partitions=section.partitions or plan.groups,
+        everyone=asked is None,
+        counts=Counts(context),
+    )
+    return Night(job, everything, asked, asks, int(queries.sum()), centroids, search)
+
+
+def _quantiser(job: Job) -> Path:
+    return job.store.quantiser_path(job.record("index").outputs["quantiser"])
+
+
+def centroids_of(job: Job) -> Float32:
+    """The quantiser's centroids: float32[nlist, dim]."""
+    centroids: Float32 = np.load(_quantiser(job))
+    return centroids
+
+
+def _sizes(job: Job, rows: "DataFrame") -> Int64:
+    """How many of these rows each list has: int64[nlist]."""
+    sizes = np.zeros(job.record("index").outputs["lists"], dtype=np.int64)
+    # One row a list: a thousandth of the items or less.
+    for row in rows.groupBy("list").count().collect():
+        sizes[row["list"]] = row["count"]
+    return sizes

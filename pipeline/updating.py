@@ -1,0 +1,163 @@
+"""Neighbours of a night that builds on an earlier one, as Spark finds them: only changes travel."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline import lists
+from pipeline.nearest import Counts, Probes, by_group, with_same
+from pipeline.night import Night
+from pipeline.retrieval import listed, merge, parcels
+from pipeline.retrieval import update as updates
+from pipeline.retrieval.clustered import Clustered
+from pipeline.retrieval.groups import Plan
+from pipeline.retrieval.join import Read
+from pipeline.retrieval.listed import LISTED
+from pipeline.retrieval.update import MOVES, Reach, Settings
+from pipeline.store import Record
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import DataFrame
+
+# Where more of the catalogue has moved, to search it all costs less.
+MOST_MOVED = 0.2
+
+_ITEM_COLUMNS = ("item_id", "list", "probes", "vector", "same")
+_KEPT_COLUMNS = tuple(merge.NEIGHBORS.names)
+
+
+@dataclass(frozen=True)
+class Update:
+    """One night's changes.
+
+    Attributes:
+        plan: the groups of the lists.
+        items: the files of the lists table as it is now.
+        kept: the files of the earlier neighbors table.
+        reach: from which lists each is probed.
+        settings: what neighbours are.
+        counts: of what is done.
+    """
+
+    plan: Plan
+    items: Clustered
+    kept: Clustered
+    reach: Reach
+    settings: Settings
+    counts: Counts
+
+    def short(self, moves: "DataFrame") -> "DataFrame":
+        """The rows of the items that stay and have to ask again.
+
+        Args:
+            moves: of `moves_of`.
+        """
+        plan, k, read_items, read_kept = self.plan, self.settings.k, *self._reads()
+
+        def run(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
+            for rows in updates.short(batches, plan, read_items, read_kept, k):
+                yield rows.select(LISTED.names)
+
+        return self._sent(moves).mapInArrow(run, listed.DDL)
+
+    def neighbors(self, moves: "DataFrame") -> "DataFrame":
+        """The neighbors table of the items that stay and need not ask again."""
+        plan, settings, distances = self.plan, self.settings, self.counts.distances
+        read_items, read_kept = self._reads()
+
+        def run(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
+            return updates.update(batches, plan, read_items, read_kept, settings, distances.add)
+
+        return self._sent(moves).mapInArrow(run, merge.NEIGHBORS_DDL)
+
+    def _reads(self) -> tuple[Read, Read]:
+        """What reads a group's items, and the neighbours kept for them."""
+        plan, items, kept = self.plan, self.items, self.kept
+
+        def read_items(group: int) -> "Iterator[pa.RecordBatch]":
+            return items.rows(*plan.lists(group), _ITEM_COLUMNS)
+
+        def read_kept(group: int) -> "Iterator[pa.RecordBatch]":
+            return kept.rows(*plan.lists(group), _KEPT_COLUMNS)
+
+        return read_items, read_kept
+
+    def _sent(self, moves: "DataFrame") -> "DataFrame":
+        plan, reach, counts = self.plan, self.reach, self.counts
+
+        def run(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
+            for batch in updates.send(batches, reach, plan):
+                counts.bytes.add(batch.nbytes)
+                yield batch
+
+        sent = moves.mapInArrow(run, parcels.DDL)
+        return by_group(sent, plan.groups, plan.groups)
+
+
+def moves_of(arrivals: "DataFrame", departures: "DataFrame") -> "DataFrame":
+    """What came and what left, as one frame.
+
+    Args:
+        arrivals: rows of the lists table.
+        departures: item_id, list.
+    """
+    none = departures.selectExpr(
+        "item_id", "list", "cast(null as binary) as vector", "cast(null as string) as same"
+    )
+    return with_same(arrivals).select(*MOVES.names).unionByName(none)
+
+
+def reach_of(pairs: "DataFrame | None", nlist: int) -> Reach:
+    """From which lists each is probed.
+
+    Args:
+        pairs: home and probed; None where every list is probed from every list. Their number grows
+            with that of the lists, as the quantiser does, not with that of the items.
+        nlist: number of lists.
+    """
+    if pairs is None:
+        return Reach.everywhere(nlist)
+    found = pairs.toArrow()
+    home, probed = (np.asarray(found[name]).astype(np.int64) for name in ("home", "probed"))
+    return Reach.of(home, probed, nlist)
+
+
+def update(night: Night, base: Record, version: str) -> int:
+    """Write the neighbors table by what has changed since an earlier night.
+
+    Args:
+        night: what the search works with.
+        base: the earlier neighbours' record.
+        version: of the table.
+
+    Returns:
+        its rows.
+    """
+    job, search = night.job, night.search
+    exact, store = night.centroids is None, job.store
+    width = 0 if exact else int(base.counts["probes"])
+    arrivals, departures = job.read("arrivals", "index"), job.read("departures", "index")
+    pairs = None
+    if not exact:
+        pairs = store.read(job.spark, "reach", base.fingerprint).unionByName(
+            lists.reach(arrivals, night.nlist, width)
+        )
+        store.write(pairs.distinct(), "reach", version)
+        pairs = store.read(job.spark, "reach", version)
+    section = job.config.neighbors
+    changes = Update(
+        plan=search.plan,
+        items=search.items,
+        kept=store.clustered("neighbors", base.fingerprint),
+        reach=reach_of(pairs, night.nlist),
+        settings=Settings(section.k, section.k + section.reserve, width),
+        counts=search.counts,
+    )
+    moves = moves_of(arrivals, departures)
+    asks = arrivals.unionByName(changes.short(moves))
+    probes = Probes(night.centroids, night.nlist, 0, width or night.nlist)
+    found = search.merged(replace(search, everyone=False).found(asks, probes))
+    return store.write(changes.neighbors(moves).unionByName(found), "neighbors", version)

@@ -1,0 +1,209 @@
+"""Night after night, neighbours brought up to date are those of a search from the ground."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.retrieval import groups, parcels, quantiser, update
+from pipeline.retrieval.listed import LISTED, located, reached
+from pipeline.retrieval.merge import NEIGHBORS
+from pipeline.retrieval.update import MOVES, Reach, Settings
+from pipeline.retrieval.vectors import to_bytes, unit
+from tests.pipeline.retrieval import oracle
+
+Catalogue = dict[str, tuple[float, ...]]
+Table = dict[str, list[tuple[str, float]]]
+NLIST, DIM = 5, 3
+# Few values, so that vectors are equal and scores tie.
+VALUES = st.sampled_from([-1.0, -0.5, 0.0, 0.25, 1.0])
+VECTORS = st.tuples(*[VALUES] * DIM)
+IDS = st.sampled_from([f"{n:02d}" for n in range(30)])
+CATALOGUES = st.dictionaries(IDS, VECTORS, max_size=25)
+
+
+@dataclass
+class Shop:
+    """A catalogue, night after night.
+
+    Attributes:
+        k, reserve: neighbours wanted, and kept beyond.
+        nprobe: lists that an item probes; 0 for all.
+        most: items that a group may have.
+    """
+
+    k: int
+    reserve: int
+    nprobe: int
+    most: int
+    catalogue: Catalogue = field(default_factory=dict)
+    kept: list[dict[str, Any]] = field(default_factory=list)
+    pairs: set[tuple[int, int]] = field(default_factory=set)
+    asked_again: int = 0
+
+    def __post_init__(self) -> None:
+        drawn = np.random.default_rng(5).standard_normal((NLIST, DIM)).astype(np.float32)
+        self.centroids = unit(drawn)
+
+    def listed(self, catalogue: Catalogue) -> pa.RecordBatch:
+        """The lists table of a catalogue."""
+        ids = sorted(catalogue)
+        if not ids:
+            return pa.RecordBatch.from_pylist([], schema=LISTED)
+        vectors = np.array([catalogue[item] for item in ids], dtype=np.float32)
+        rows = pa.record_batch({"item_id": ids, "vector": to_bytes(vectors)})
+        (found,) = located(
+            iter([rows]), lambda _: quantiser.probe(vectors, self.centroids, max(self.nprobe, 2))
+        )
+        return found.take(pa.array(np.argsort(found["list"].to_numpy(), kind="stable")))
+
+    def defined(self, catalogue: Catalogue, most: int) -> Table:
+        """The best of the lists probed, by brute force."""
+        ids = sorted(catalogue)
+        vectors = np.array([catalogue[item] for item in ids]).reshape(-1, DIM).astype(np.float32)
+        probes = quantiser.probe(vectors, self.centroids, self.nprobe or NLIST)
+        allowed = (probes[:, 0][None, None, :] == probes[:, :, None]).any(axis=1)
+        return oracle.neighbors(ids, vectors, most, allowed)
+
+    def night(self, catalogue: Catalogue) -> Table:
+        """Another night: the neighbours that are shown."""
+        before, self.catalogue = self.catalogue, catalogue
+        new = {item: v for item, v in catalogue.items() if before.get(item) != v}
+        gone = {item: v for item, v in before.items() if catalogue.get(item) != v}
+        now, came, left = (self.listed(some) for some in (catalogue, new, gone))
+        width = self.nprobe or NLIST
+        for batch in reached(iter([came]), NLIST, width):
+            pairs = zip(batch["home"].to_pylist(), batch["probed"].to_pylist(), strict=True)
+            self.pairs |= set(pairs)
+        sizes = np.bincount(now["list"].to_numpy(), minlength=NLIST)
+        plan = groups.plan(sizes, 1, self.most)
+        sent = self._sent(came, left, plan)
+
+        def items(group: int) -> Iterator[pa.RecordBatch]:
+            return _lists(now, *plan.lists(group))
+
+        def kept(group: int) -> Iterator[pa.RecordBatch]:
+            rows = pa.RecordBatch.from_pylist(self.kept, schema=NEIGHBORS)
+            return _lists(rows, *plan.lists(group))
+
+        wanted = Settings(self.k, self.k + self.reserve, self.nprobe)
+        again = {
+            item
+            for batch in update.short(iter(sent), plan, items, kept, self.k)
+            for item in batch["item_id"].to_pylist()
+        }
+        assert not again & set(new)
+        self.asked_again += len(again)
+        stay = [
+            row
+            for batch in update.update(iter(sent), plan, items, kept, wanted, lambda _: None)
+            for row in batch.to_pylist()
+        ]
+        assert len({row["item_id"] for row in stay}) == len(stay)
+        assert not {row["item_id"] for row in stay} & (again | set(new))
+        lists = dict(zip(now["item_id"].to_pylist(), now["list"].to_pylist(), strict=True))
+        self.kept = stay + self._asked(set(new) | again, lists)
+        self.kept.sort(key=lambda row: row["list"])
+        return {row["item_id"]: _pairs(row["neighbors"])[: self.k] for row in self.kept}
+
+    def _sent(
+        self, came: pa.RecordBatch, left: pa.RecordBatch, plan: groups.Plan
+    ) -> list[pa.RecordBatch]:
+        home, probed = (np.array([p[n] for p in sorted(self.pairs)], np.int64) for n in (0, 1))
+        reach = Reach.of(home, probed, NLIST) if self.nprobe else Reach.everywhere(NLIST)
+        rows = [
+            {"item_id": r["item_id"], "list": r["list"], "vector": vector, "same": None}
+            for batch, leaves in ((came, False), (left, True))
+            for r in batch.to_pylist()
+            for vector in [None if leaves else r["vector"]]
+        ]
+        moves = pa.RecordBatch.from_pylist(rows, schema=MOVES)
+        sent = list(update.send(iter([moves]), reach, plan))
+        every = {"key": np.arange(plan.groups), "parcel": [b""] * plan.groups}
+        table = pa.Table.from_batches(sent, parcels.SCHEMA)
+        table = pa.concat_tables([table, pa.table(every, schema=parcels.SCHEMA)])
+        batches: list[pa.RecordBatch] = table.sort_by("key").to_batches(max_chunksize=3)
+        return batches
+
+    def _asked(self, items: set[str], lists: dict[str, int]) -> list[dict[str, Any]]:
+        most = self.k + self.reserve
+        found = self.defined(self.catalogue, most)
+        return [
+            {
+                "item_id": item,
+                "list": lists[item],
+                "neighbors": [{"similar_id": o, "score": s} for o, s in best],
+                "floor": {"similar_id": best[-1][0], "score": best[-1][1]}
+                if len(best) == most
+                else None,
+            }
+            for item, best in found.items()
+            if item in items
+        ]
+
+
+def _lists(rows: pa.RecordBatch, first: int, last: int) -> Iterator[pa.RecordBatch]:
+    lists = rows["list"].to_numpy()
+    yield rows.filter(pa.array((lists >= first) & (lists < last)))
+
+
+def _pairs(neighbors: list[dict[str, Any]]) -> list[tuple[str, float]]:
+    return [(n["similar_id"], n["score"]) for n in neighbors]
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    nights=st.lists(CATALOGUES, min_size=2, max_size=4),
+    k=st.integers(1, 5),
+    reserve=st.integers(0, 3),
+    nprobe=st.integers(0, NLIST),
+    most=st.sampled_from([2, 7, 100]),
+)
+def test_any_nights_give_the_table_that_is_defined(
+    nights: list[Catalogue], k: int, reserve: int, nprobe: int, most: int
+) -> None:
+    shop = Shop(k, reserve, nprobe, most)
+    for catalogue in nights:
+        assert shop.night(catalogue) == shop.defined(catalogue, k)
+
+
+def churn(rng: np.random.Generator, catalogue: Catalogue, vector: Callable[[], tuple[float, ...]],
+          share: float) -> Catalogue:  # fmt: skip
+    """Some items leave, as many come, some change."""
+    ids = sorted(catalogue)
+    count = int(share * len(ids))
+    left, changed = np.split(rng.permutation(ids)[: 2 * count], 2)
+    after = {item: v for item, v in catalogue.items() if item not in left}
+    after |= {str(item): vector() for item in changed}
+    return after | {f"{rng.integers(10**9):09d}": vector() for _ in range(count)}
+
+
+@pytest.mark.parametrize(("nprobe", "most"), [(2, 1000), (3, 40), (0, 90)])
+def test_a_few_changes_a_night_leave_most_lists_alone(nprobe: int, most: int) -> None:
+    rng = np.random.default_rng(nprobe)
+
+    def vector() -> tuple[float, ...]:
+        return tuple(rng.standard_normal(DIM).astype(np.float16).tolist())
+
+    shop = Shop(4, 2, nprobe, most)
+    catalogue = {f"{n:03d}": vector() for n in range(300)}
+    for _ in range(5):
+        assert shop.night(catalogue) == shop.defined(catalogue, 4)
+        catalogue = churn(rng, catalogue, vector, 0.03)
+    assert 0 < shop.asked_again < 150
+
+
+def test_thousands_of_equal_items_that_come_crowd_no_memory() -> None:
+    shop = Shop(3, 1, 2, 1000)
+    shop.night({f"{n:03d}": (1.0, 0.25, 0.0) for n in range(50)})
+    catalogue = shop.catalogue | {f"a{n:05d}": (1.0, 0.25, 0.0) for n in range(3000)}
+    catalogue |= {"!first": (1.0, 0.25, 0.0)}
+    shown = shop.night(catalogue)
+    one = shown["005"][0][1]
+    assert shown["005"] == [("!first", one), ("000", one), ("001", one)]
+    assert shown["000"] == [("!first", one), ("001", one), ("002", one)]

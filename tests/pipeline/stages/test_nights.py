@@ -1,0 +1,177 @@
+"""index and neighbors, night after night: built on the one before they give what --full gives."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import SparkSession
+
+from pipeline import config, updating
+from pipeline.job import Job
+from pipeline.retrieval.vectors import to_bytes
+from pipeline.stages import index, neighbors
+from pipeline.store import Record, Store
+from tests.pipeline.retrieval import oracle
+
+Catalogue = dict[str, np.ndarray]
+Table = dict[str, list[tuple[str, float]]]
+DIM = 8
+
+
+class Nights:
+    """A store in which night follows night."""
+
+    def __init__(self, folder: Path, *sets: str) -> None:
+        file = folder / "nitamono.toml"
+        file.write_text('[store]\npath = "store"\n[catalogue]\npath = "x.csv"\n')
+        self._file, self._sets = file, sets
+        self.store = Store(str(folder / "store"))
+        self._catalogues: list[Catalogue] = []
+
+    def night(self, catalogue: Catalogue) -> tuple[Table, dict[str, Record]]:
+        """Another night, built on the one before."""
+        before = self._catalogues[-1] if self._catalogues else {}
+        self._catalogues.append(catalogue)
+        changes = {item: "removed" for item in before if item not in catalogue}
+        for item, vector in catalogue.items():
+            if item not in before:
+                changes[item] = "added"
+            elif not np.array_equal(before[item], vector):
+                changes[item] = "changed"
+        number = len(self._catalogues)
+        ids = list(catalogue)
+        self._write("embeddings", f"e{number}", item_id=ids, tokens=[1] * len(ids),
+                    half=to_bytes(np.array([catalogue[item] for item in ids])))  # fmt: skip
+        self._write("changes", f"t{number}", item_id=list(changes), change=list(changes.values()))
+        return self.run()
+
+    def _write(self, table: str, version: str, **columns: Any) -> None:
+        path = self.store.table_path(table, version)
+        path.mkdir(parents=True)
+        types = {"tokens": pa.int32(), "half": pa.binary()}
+        arrays = {n: pa.array(v, types.get(n, pa.string())) for n, v in columns.items()}
+        pq.write_table(pa.table(arrays), path / "part.parquet")
+
+    def run(self, *sets: str, full: bool = False) -> tuple[Table, dict[str, Record]]:
+        """The last night, under these settings too."""
+        number = len(self._catalogues)
+        count = len(self._catalogues[-1])
+        settings = config.load(self._file, (*self._sets, *sets), {})
+        job = Job(settings, self.store, "r", full=full)
+        base = f"e{number - 1}" if number > 1 else None
+        job.resolve(Record("ingest", "i", "r", {}, {}, {}, {"content": "c"}))
+        job.resolve(Record("tokenize", f"t{number}", "r", {}, {"changes": 1}))
+        outputs = {"vectors": count, "dim": DIM, "space": "s", "base": base, "why": "first"}
+        if full:
+            outputs |= {"base": None, "why": "--full"}
+        job.resolve(Record("embed", f"e{number}", "r", {}, {"embeddings": count}, {}, outputs))
+        records = {}
+        for stage in (index, neighbors):
+            version, inputs = job.fingerprint(stage)
+            made = stage.execute(job, version)
+            record = Record(
+                stage.NAME, version, "r", inputs, made.tables, made.counts, made.outputs
+            )
+            self.store.keep(record)
+            job.resolve(record)
+            records[stage.NAME] = record
+        found = self.store.dataset("neighbors", version).to_table().to_pylist()
+        k = settings.neighbors.k
+        table = {
+            row["item_id"]: [(n["similar_id"], n["score"]) for n in row["neighbors"][:k]]
+            for row in found
+        }
+        assert len(table) == len(found)
+        return table, records
+
+
+def catalogue(rng: np.random.Generator, items: int) -> Catalogue:
+    drawn = oracle.vectors(items, DIM, seed=int(rng.integers(1000)), duplicates=items // 10)
+    return {f"{n:05d}": vector for n, vector in enumerate(drawn)}
+
+
+def churned(rng: np.random.Generator, before: Catalogue) -> Catalogue:
+    """3% leave, come and change each."""
+    ids = sorted(before)
+    count = len(ids) * 3 // 100
+    some = rng.permutation(ids)[: 2 * count]
+    new = oracle.vectors(2 * count, DIM, seed=int(rng.integers(1000)))
+    after = {item: v for item, v in before.items() if item not in some[:count]}
+    after |= dict(zip(some[count:].tolist(), new[:count], strict=True))
+    names = (f"n{rng.integers(10**6):06d}" for _ in range(count))
+    return after | dict(zip(names, new[count:], strict=True))
+
+
+@pytest.mark.parametrize(
+    "sets",
+    [
+        ("index.exact_below=0", "index.nlist=9", "neighbors.target_recall=0.8"),
+        ("index.exact_below=0", "index.nlist=9", "neighbors.nprobe=3", "neighbors.reserve=0"),
+        ("index.nlist=4",),
+    ],
+)
+def test_three_nights_give_what_full_runs_give(
+    spark: SparkSession, tmp_path: Path, sets: tuple[str, ...]
+) -> None:
+    rng = np.random.default_rng(len(sets))
+    nights = Nights(tmp_path, "neighbors.k=4", *sets)
+    today = catalogue(rng, 500)
+    nights.night(today)
+    for _ in range(2):
+        today = churned(rng, today)
+        table, records = nights.night(today)
+        assert records["index"].outputs["base"]
+        assert records["neighbors"].outputs["base"], records["neighbors"].outputs["why"]
+        full, from_the_ground = nights.run(full=True)
+        assert from_the_ground["neighbors"].outputs["base"] is None
+        assert table == full
+        assert records["neighbors"].counts["distances"] < (
+            0.6 * from_the_ground["neighbors"].counts["distances"]
+        )
+
+
+def test_a_night_that_does_not_fit_searches_everything_and_says_why(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(7)
+    nights = Nights(tmp_path, "neighbors.k=4", "index.exact_below=0", "index.nlist=6",
+                    "neighbors.nprobe=2")  # fmt: skip
+    today = catalogue(rng, 300)
+    table, records = nights.night(today)
+    assert records["neighbors"].outputs["why"] == "the quantiser is new"
+    today = churned(rng, today)
+    nights.night(today)
+    for setting, why in (
+        ("neighbors.k=5", "no earlier neighbors was made in the same way"),
+        ("neighbors.where=item_id < '00100'", "not every item asks"),
+    ):
+        if "where" in setting:
+            nights._write("items", "i", item_id=list(today))
+        _, records = nights.run(setting)
+        assert records["neighbors"].outputs["base"] is None
+        assert records["neighbors"].outputs["why"] == why
+    monkeypatch.setattr(updating, "MOST_MOVED", 0.01)
+    today = churned(rng, today)
+    table, records = nights.night(today)
+    assert records["index"].outputs["base"]
+    assert "items have moved" in records["neighbors"].outputs["why"]
+    assert table == nights.run(full=True)[0]
+
+
+def test_items_that_come_into_an_empty_list_and_lists_that_empty(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(3)
+    nights = Nights(tmp_path, "neighbors.k=3", "index.exact_below=0", "index.nlist=6",
+                    "neighbors.nprobe=1")  # fmt: skip
+    today = catalogue(rng, 120)
+    _, records = nights.night(today)
+    lists = nights.store.dataset("lists", records["index"].fingerprint).to_table().to_pylist()
+    gone = [row["item_id"] for row in lists if row["list"] == 2]
+    without = {item: v for item, v in today.items() if item not in gone}
+    for now in (without, today, without):
+        table, records = nights.night(now)
+        assert table == nights.run(full=True)[0]
