@@ -8,12 +8,13 @@ import signal
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from pipeline import __version__, config, summary
+from pipeline import __version__, config, model_verbs, publication, summary
 from pipeline.errors import NitamonoError, StageError, UsageError
 from pipeline.progress import Progress
 from pipeline.runner import Runner, check_run_id, new_run_id
+from pipeline.sections import Config
 from pipeline.stages import CHAIN, NAMES
 from pipeline.store import Store
 
@@ -54,9 +55,25 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--dry-run", action="store_true", help="say what would run, and why")
     run.add_argument("--retrain", action="store_true",
                      help="train a new model instead of using the store's current one")  # fmt: skip
-    for stage in CHAIN:
-        _verb(verbs, stage.NAME, _STAGE_HELP[stage.NAME])
+    run.add_argument("--publish", action="store_true",
+                     help="move LATEST to this run's table, where that is left open: after --set, "
+                     "--as-of or publish.publish = false")  # fmt: skip
+    run.add_argument("--as-of", default="", metavar="RUN",
+                     help="use the catalogue and the model of that run")  # fmt: skip
+    made = {stage.NAME: _verb(verbs, stage.NAME, _STAGE_HELP[stage.NAME]) for stage in CHAIN}
+    for verb in (run, made["publish"]):
+        verb.add_argument("--wait", type=_seconds, default=0.0, metavar="SECONDS",
+                          help="for another run that publishes; else stop at once")  # fmt: skip
+    model_verbs.add(verbs)
     return top
+
+
+def _seconds(text: str) -> float:
+    with suppress(ValueError):
+        seconds = float(text)
+        if 0 <= seconds < float("inf"):
+            return seconds
+    raise argparse.ArgumentTypeError(f"{text}: write a number of seconds, 60 for instance")
 
 
 def _verb(
@@ -83,18 +100,23 @@ def execute(arguments: Sequence[str] | None = None) -> None:
         NitamonoError: what went wrong.
     """
     given = parser().parse_args(arguments)
+    if given.verb == "model":
+        _print(model_verbs.execute(given))
+        return
     settings = config.load(given.config, given.assignments)
-    progress = Progress()
-    runner = Runner(settings, check_run_id(given.run_id or new_run_id()), progress)
+    run_id = check_run_id(given.run_id or new_run_id())
     first = last = given.verb
+    publishing = given.verb == NAMES[-1]
+    more: dict[str, Any] = {"wait": vars(given).get("wait", 0.0)}
     if given.verb == "run":
-        first, last = given.first, given.last
-        if NAMES.index(first) > NAMES.index(last):
-            raise UsageError(f"--from {first} comes after --to {last}")
-        if given.dry_run:
-            plan = runner.plan(first, last, retrain=given.retrain)
-            _print(f"{name:<10}  {what}" for name, what in plan)
-            return
+        first, last, more["as_of_run"] = given.first, given.last, given.as_of
+        publishing = _publishes(given, settings)
+    runner = Runner(settings, run_id, Progress(), publishing=publishing, **more)
+    if given.verb == "run" and given.dry_run:
+        plan = runner.plan(first, last, retrain=given.retrain)
+        _print(f"{name:<10}  {what}" for name, what in plan)
+        _print([f"{'LATEST':<10}  {'would move, if the gate agrees' if publishing else 'stays'}"])
+        return
     outcome = runner.run(first, last, retrain=given.verb == "run" and given.retrain)
     if last == NAMES[-1]:
         _print(summary.lines(Store(settings.store.path), outcome))
@@ -105,6 +127,26 @@ def execute(arguments: Sequence[str] | None = None) -> None:
             if name == last
             for table, rows in r.tables.items()
         )
+
+
+def _publishes(given: argparse.Namespace, settings: Config) -> bool:
+    """Whether `run` is to publish.
+
+    Raises:
+        UsageError: its options don't go together.
+    """
+    first, last = given.first, given.last
+    if NAMES.index(first) > NAMES.index(last):
+        raise UsageError(f"--from {first} comes after --to {last}")
+    if given.as_of and given.retrain:
+        raise UsageError("--as-of uses that run's model, --retrain makes a new one; give one")
+    if last != NAMES[-1]:
+        if given.publish:
+            raise UsageError(f"--to {last} ends before there is a table that --publish could take")
+        return False
+    if given.publish or given.as_of:
+        return bool(given.publish)
+    return publication.wanted(settings, given.assignments, Store(settings.store.path))
 
 
 def _print(lines: Iterable[str]) -> None:

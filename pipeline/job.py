@@ -43,13 +43,18 @@ class Job:
         config: the whole config.
         store: where everything is read from and written to.
         run_id: the run's name.
+        publishing: whether the run publishes its table. One that does not leaves alone what later
+            runs will use: the pointers, the current model, the lasting quantiser.
         line: the progress line of the stage under way.
     """
 
-    def __init__(self, config: Config, store: Store, run_id: str) -> None:
+    def __init__(
+        self, config: Config, store: Store, run_id: str, *, publishing: bool = True
+    ) -> None:
         self.config = config
         self.store = store
         self.run_id = run_id
+        self.publishing = publishing
         self.line = StageLine("")
         self._spark: SparkSession | None = None
         self._own_spark = False

@@ -16,6 +16,7 @@ from typing import Any
 from pipeline.fingerprint import fingerprint
 from pipeline.job import Job
 from pipeline.retrieval import quantiser
+from pipeline.store import Record
 
 # A new one is trained where the longest list over the mean, the probes that the target recall
 # takes, or the number of lists that the catalogue should have is more than so many times what it
@@ -48,8 +49,24 @@ def find(job: Job) -> Lasting | None:
 
 
 def keep(job: Job, lasting: Lasting) -> None:
-    """Let the nights to come use this quantiser."""
-    job.store.set_current_quantiser(_key(job), asdict(lasting))
+    """Let the nights to come use this quantiser; a run that does not publish changes nothing."""
+    if job.publishing:
+        job.store.set_current_quantiser(_key(job), asdict(lasting))
+
+
+def adopt(job: Job, record: Record) -> None:
+    """Let the nights to come use the quantiser that an index was trained, if it was.
+
+    Args:
+        job: the run that uses the index.
+        record: of the index, made by this run or an earlier one.
+    """
+    made, earlier = record.fingerprint, find(job)
+    if record.outputs["quantiser"] != made or (earlier and earlier.version == made):
+        return
+    asked, lists = record.inputs, record.outputs["lists"]
+    imbalance = record.counts["imbalance"]
+    keep(job, Lasting(made, asked["embeddings"], asked["quantiser"], lists, imbalance))
 
 
 def version(job: Job) -> str | None:

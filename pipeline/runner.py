@@ -3,20 +3,20 @@
 import re
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from models import ModelError
-from pipeline import __version__
+from pipeline import __version__, as_of, lasting, lock, processes, publication
 from pipeline.errors import GateError, NitamonoError, StageError, UsageError
 from pipeline.files import write_json
 from pipeline.job import Job, Made, Stage
 from pipeline.progress import Progress
 from pipeline.sections import Config
-from pipeline.stages import CHAIN, NAMES, publish, train
+from pipeline.stages import CHAIN, NAMES, index, publish, train
 from pipeline.store import Record, Store
 
 DONE, REUSED = "done", "reused"
@@ -63,17 +63,37 @@ def check_run_id(run_id: str) -> str:
 class Runner:
     """Runs stages of one job."""
 
-    def __init__(self, config: Config, run_id: str, progress: Progress) -> None:
+    def __init__(
+        self,
+        config: Config,
+        run_id: str,
+        progress: Progress,
+        *,
+        publishing: bool = True,
+        wait: float = 0.0,
+        as_of_run: str = "",
+    ) -> None:
         """Open the store.
 
+        Args:
+            config: the settings.
+            run_id: the run's name.
+            progress: is told what happens.
+            publishing: whether the pointers may move, and what later runs will use.
+            wait: for another run that publishes, in seconds.
+            as_of_run: an earlier run, whose catalogue and model are used.
+
         Raises:
-            UsageError: the store can't be used.
+            UsageError: the store can't be used, or the earlier run.
         """
         self._config = config
         self._store = Store(config.store.path)
-        self._job = Job(config, self._store, run_id)
+        self._job = Job(config, self._store, run_id, publishing=publishing)
+        self._wait = wait
+        self._earlier = as_of.records(self._store, as_of_run) if as_of_run else {}
         self._progress = progress
         self._started = datetime.now(UTC)
+        self._only_trains = False
         self.outcome = Outcome(run_id)
 
     def plan(self, first: str, last: str, *, retrain: bool = False) -> list[tuple[str, str]]:
@@ -101,17 +121,29 @@ class Runner:
         """Run the stages from first to last; those before first must be in the store.
 
         Raises:
-            NitamonoError: whatever ends the run; run.json says so too.
+            NitamonoError: whatever ends the run; run.json says so too, but where another run holds
+                the store's lock.
         """
-        with self._written_down():
+        self._only_trains = first == last == train.NAME
+        with self._locked() as held, self._written_down():
             self._resolve_before(first)
+            for _, _, record in self.outcome.stages:
+                self._hand_on(record)
             for stage in CHAIN[NAMES.index(first) : NAMES.index(last) + 1]:
-                fresh = stage.NAME == "train" and (retrain or first == last == "train")
+                fresh = stage.NAME == train.NAME and (retrain or self._only_trains)
                 self._run_stage(stage, fresh=fresh)
                 self._write("running")
-            if last == publish.NAME:
-                self.outcome.version = publish.finish(self._job)
+            if last == publish.NAME and held is not None:
+                held.check()
+                with publication.undone_unless_finished(self._store):
+                    self.outcome.version = publish.finish(self._job)
         return self.outcome
+
+    def _locked(self) -> AbstractContextManager[lock.Lock | None]:
+        if not self._job.publishing:
+            return nullcontext()
+        run_id, say = self._job.run_id, self._progress.say
+        return lock.held(self._store, run_id, wait=self._wait, say=say)
 
     def _resolve_before(self, first: str) -> None:
         for stage in CHAIN[: NAMES.index(first)]:
@@ -124,8 +156,7 @@ class Runner:
         if record is not None:
             self._progress.say(f"{number} {stage.NAME:<10}  already done by run {record.run_id}")
             self._resolve(stage.NAME, REUSED, record)
-            if fresh:
-                self._make_current(record)
+            self._hand_on(record)
             return
         version, inputs = self._job.fingerprint(stage)
         with self._progress.stage(f"{number} {stage.NAME}") as line:
@@ -145,18 +176,26 @@ class Runner:
         )
         self._store.keep(record)
         self._resolve(stage.NAME, DONE, record)
-        if stage.NAME == train.NAME:
-            self._make_current(record)
+        self._hand_on(record)
 
-    def _make_current(self, record: Record) -> None:
-        if "training" in record.inputs:
-            self._store.set_current_model(train.settings_key(self._job), record.fingerprint)
+    def _hand_on(self, record: Record) -> None:
+        """Let later runs use the model or the quantiser, if this run publishes or only trains."""
+        if record.stage in self._earlier or not (self._job.publishing or self._only_trains):
+            return
+        if record.stage == train.NAME and "training" in record.inputs:
+            key = train.settings_key(self._job)
+            if self._store.current_model(key) != record:
+                self._store.set_current_model(key, record.fingerprint)
+        elif record.stage == index.NAME:
+            lasting.adopt(self._job, record)
 
     def _resolve(self, name: str, status: str, record: Record) -> None:
         self._job.resolve(record)
         self.outcome.stages.append((name, status, record))
 
     def _existing(self, stage: Stage, *, fresh: bool) -> Record | None:
+        if stage.NAME in self._earlier:
+            return self._earlier[stage.NAME]
         if stage.NAME == train.NAME and not fresh:
             current = train.reusable(self._job)
             if current is not None:
@@ -201,6 +240,7 @@ class Runner:
                 "message": message,
                 "nitamono": __version__,
                 "started": self._started.isoformat(),
+                "process": asdict(processes.me()),
                 "seconds": round((datetime.now(UTC) - self._started).total_seconds(), 3),
                 "settings": self._config.model_dump(),
                 "counts": counts,

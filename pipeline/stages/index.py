@@ -1,8 +1,9 @@
 """index: embeddings -> quantiser and lists."""
 
 import io
-import uuid
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from models import Handle, shipping
 from pipeline import lasting
 from pipeline.job import Job, Made
 from pipeline.nearest import load_centroids
+from pipeline.processes import mark
 from pipeline.retrieval import groups, listed, parcels, quantiser
 from pipeline.retrieval.listed import Locate
 from pipeline.retrieval.ranking import Int64
@@ -64,25 +66,37 @@ def execute(job: Job, version: str) -> Made:
         rows = _write(job, vectors, hashed_lists(nlist), np.ones(nlist, np.int64), version)
         return _made(job, rows, nlist, _imbalance(job, version, nlist), None)
     used, earlier = lasting.version(job), lasting.find(job)
-    if used is not None and earlier is not None:
-        rows = _assign(job, vectors, used, version)
-        imbalance = _imbalance(job, version, earlier.lists)
+    if earlier is not None and used == earlier.version:
+        trial = job.store.trial(version)
+        rows = _assign(job, vectors, used, trial)
+        imbalance = _imbalance(job, trial, earlier.lists)
         if not lasting.unbalanced(earlier, imbalance):
+            job.store.rename("lists", trial, version)
             return _made(job, rows, earlier.lists, imbalance, used)
-        job.store.discard("lists", version)
-    job.line.note = "training the quantiser"
-    size = quantiser.sample_size(nlist, section.sample_items)
-    points = sample(vectors, count, size, section.seed)
-    centroids = quantiser.train(points, nlist, section.seed)
-    job.line.note = ""
-    _save(job.store.quantiser_path(version), centroids)
-    _save(job.store.quantiser_sizes_path(version), quantiser.sizes(points, centroids))
-    nlist = len(centroids)
+        job.store.discard("lists", trial)
+    nlist = _train(job, vectors, nlist, version)
     rows = _assign(job, vectors, version, version)
     imbalance = _imbalance(job, version, nlist)
-    mine = job.record("embed").fingerprint
-    lasting.keep(job, lasting.Lasting(version, mine, used, nlist, imbalance))
     return _made(job, rows, nlist, imbalance, version)
+
+
+def _train(job: Job, vectors: "DataFrame", nlist: int, version: str) -> int:
+    """Train the quantiser of this version, unless a run that was broken off has done so.
+
+    Returns:
+        how many lists it has.
+    """
+    section, count = job.config.index, job.record("embed").outputs["vectors"]
+    path, sizes = job.store.quantiser_path(version), job.store.quantiser_sizes_path(version)
+    if not (path.exists() and sizes.exists()):
+        job.line.note = "training the quantiser"
+        size = quantiser.sample_size(nlist, section.sample_items)
+        points = sample(vectors, count, size, section.seed)
+        centroids = quantiser.train(points, nlist, section.seed)
+        job.line.note = ""
+        _save(path, centroids)
+        _save(sizes, quantiser.sizes(points, centroids))
+    return len(np.load(path))
 
 
 def _made(job: Job, rows: int, nlist: int, imbalance: float, used: str | None) -> Made:
@@ -164,10 +178,15 @@ def sample(vectors: "DataFrame", total: int, most: int, seed: int) -> np.ndarray
     return from_bytes(collected_sample(vectors, total, most, seed, "quantiser")["vector"])
 
 
-def _save(path: Path, values: np.ndarray) -> Path:
+def _save(path: Path, values: np.ndarray) -> None:
+    """Write a file whole or not at all; where another run was first, what it wrote stays."""
     path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     np.save(buffer, values)
-    beside = path.with_name(f"_writing-{uuid.uuid4().hex}")
-    beside.write_bytes(buffer.getvalue())
-    return beside.replace(path)
+    beside = path.with_name(f"_writing-{mark()}")
+    try:
+        beside.write_bytes(buffer.getvalue())
+        with suppress(FileExistsError):
+            os.link(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)

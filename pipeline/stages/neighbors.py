@@ -177,7 +177,7 @@ def _find(
         if earlier:
             before = job.store.read(job.spark, "neighbors", earlier)
             found = found.unionByName(search.as_found(before))
-        trial = f"{version}-{nprobe}"
+        trial = job.store.trial(version)
         started, total = time.monotonic(), search.plan.groups * attempt
 
         def note(started: float = started, total: int = total) -> str:

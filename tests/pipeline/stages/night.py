@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import config
+from pipeline import config, lasting
 from pipeline.job import Job, Made
 from pipeline.retrieval import quantiser
 from pipeline.retrieval.vectors import to_bytes
@@ -72,9 +72,12 @@ class Night:
         job = self.job(*sets)
         self._runs += 1
         version = f"index{self._runs}"
+        asked = index.inputs(job)
         made = index.execute(job, version)
         self.index = made.outputs["quantiser"]
-        job.resolve(Record("index", version, "r", {}, made.tables, {}, made.outputs))
+        record = Record("index", version, "r", asked, made.tables, made.counts, made.outputs)
+        job.resolve(record)
+        lasting.adopt(job, record)
         made = neighbors.execute(job, f"neighbors{self._runs}")
         k = job.config.neighbors.k
         found = self.store.dataset("neighbors", f"neighbors{self._runs}").to_table().to_pylist()
