@@ -38,7 +38,11 @@ from pipeline.store import Store
 SETS = ("index.exact_below=0", "index.nlist=3", "neighbors.k=3", "model.dim=8", "model.epoch=2")
 WORDS = ("赤い 靴", "青い 靴", "赤い 帽子", "革 の 鞄", "布 の 鞄", "白い 皿", "青い 皿")
 CATALOGUE = "items.csv"
-AFTER = re.compile(r"LATEST|locks|stages/(train|index)|current")
+# Of the removal of what dead runs left, once is enough of each kind.
+CLEANING = r"unlink (stages|tables|runs|quantisers|models/c)|unlink locks/\.(\.|p.*json)"
+CLEANING += r"|rmtree tables/(?!items)"
+# What follows most changes is what precedes the next.
+AFTER = re.compile(r"similar_items/LATEST|locks/publishing-")
 Table = list[dict[str, Any]]
 
 
@@ -89,7 +93,7 @@ class Killer:
         return re.sub(r"publishing-\d+", "publishing-N", text)
 
     def _perhaps(self, site: str, halved: Path | None) -> None:
-        if site in self.seen or re.search(self.skip, site):
+        if site in self.seen or re.search(f"{self.skip}|{CLEANING}", site):
             return
         if halved is not None:
             _halve(halved)

@@ -44,7 +44,8 @@ def test_runs_are_killed_at_every_kind_of_change(found: dict[str, Any]) -> None:
         "replace models/current/HASH.json",
         "link quantisers/HASH.npy",
         "replace quantisers/current/HASH.json",
-        *(f"replace tables/{t}/LATEST, done" for t in ("items", "similar_items")),
+        *(f"replace tables/{table}/LATEST" for table in ("items", "embeddings", "similar_items")),
+        "replace tables/similar_items/LATEST, done",
         "replace locks/pointers-before.json",
         "unlink locks/pointers-before.json",
     ]

@@ -35,9 +35,11 @@ def holder(folder: Path, name: str) -> Iterator[subprocess.Popen[str]]:
     process = start(folder, name, "hold")
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
-    yield process
-    process.kill()
-    process.communicate()
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture
