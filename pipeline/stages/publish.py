@@ -23,9 +23,9 @@ def execute(job: Job, version: str) -> Made:
     """Write the similar-item table, one row a pair, sorted by item and rank."""
     from pyspark.sql import functions as F
 
-    neighbors = job.read("neighbors", "neighbors")  # before any function: it starts Spark
+    searched = job.read("neighbors", "neighbors")
     best = F.slice("neighbors", 1, job.config.neighbors.k)
-    pairs = neighbors.select("item_id", F.posexplode(best))
+    pairs = searched.select("item_id", F.posexplode(best))
     table = pairs.select(
         "item_id",
         (F.col("pos") + 1).alias("rank"),
