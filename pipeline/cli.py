@@ -8,9 +8,9 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from pipeline import __version__, config, summary
+from pipeline import __version__, config, model_verbs, publication, summary
 from pipeline.errors import NitamonoError, StageError, UsageError
 from pipeline.output import say
 from pipeline.progress import Progress
@@ -18,7 +18,7 @@ from pipeline.runner import Runner, check_run_id, new_run_id
 from pipeline.sections import Config
 from pipeline.stages import CHAIN, NAMES
 from pipeline.store import Store
-from pipeline.verbs import VERBS
+from pipeline.verbs import VERBS, add_wait
 
 _STAGE_HELP = {
     "ingest": "read the catalogue; good rows become items, bad ones go to quarantine",
@@ -59,13 +59,20 @@ def parser() -> argparse.ArgumentParser:
                      help="train a new model instead of using the store's current one")  # fmt: skip
     run.add_argument("--full", action="store_true",
                      help="build on no earlier night; model and quantiser stay")  # fmt: skip
-    for stage in CHAIN:
-        _verb(verbs, stage.NAME, _STAGE_HELP[stage.NAME])
-    for verb in VERBS:
-        other = _add(verbs, verb.name, verb.text, verb.example)
+    run.add_argument("--publish", action="store_true",
+                     help="move LATEST to this run's table, where that is left open: after --set, "
+                     "--as-of or publish.publish = false")  # fmt: skip
+    run.add_argument("--as-of", default="", metavar="RUN",
+                     help="use the catalogue and the model of that run")  # fmt: skip
+    made = {stage.NAME: _verb(verbs, stage.NAME, _STAGE_HELP[stage.NAME]) for stage in CHAIN}
+    for verb in (run, made["publish"]):
+        add_wait(verb)
+    for stage_verb in VERBS:
+        other = _add(verbs, stage_verb.name, stage_verb.text, stage_verb.example)
         other.add_argument("--json", action="store_true", help="print JSON, for programs")
-        verb.arguments(other)
-        other.set_defaults(do=verb.do)
+        stage_verb.arguments(other)
+        other.set_defaults(do=stage_verb.do)
+    model_verbs.add(verbs)
     return top
 
 
@@ -101,22 +108,27 @@ def execute(arguments: Sequence[str] | None = None) -> None:
         NitamonoError: what went wrong.
     """
     given = parser().parse_args(arguments)
+    if given.verb == "model":
+        say(model_verbs.execute(given))
+        return
     given.do(given, config.load(given.config, given.assignments))
 
 
 def _run(given: argparse.Namespace, settings: Config) -> None:
-    progress = Progress()
-    full = given.verb == "run" and given.full
-    runner = Runner(settings, check_run_id(given.run_id or new_run_id()), progress, full=full)
+    run_id = check_run_id(given.run_id or new_run_id())
     first = last = given.verb
+    publishing = given.verb == NAMES[-1]
+    more: dict[str, Any] = {"wait": vars(given).get("wait", 0.0)}
     if given.verb == "run":
         first, last = given.first, given.last
-        if NAMES.index(first) > NAMES.index(last):
-            raise UsageError(f"--from {first} comes after --to {last}")
-        if given.dry_run:
-            plan = runner.plan(first, last, retrain=given.retrain)
-            say(f"{name:<10}  {what}" for name, what in plan)
-            return
+        more |= {"as_of_run": given.as_of, "full": given.full}
+        publishing = _publishes(given, settings)
+    runner = Runner(settings, run_id, Progress(), publishing=publishing, **more)
+    if given.verb == "run" and given.dry_run:
+        plan = runner.plan(first, last, retrain=given.retrain)
+        say(f"{name:<10}  {what}" for name, what in plan)
+        say([f"{'LATEST':<10}  {'would move, if the gate agrees' if publishing else 'stays'}"])
+        return
     outcome = runner.run(first, last, retrain=given.verb == "run" and given.retrain)
     if last == NAMES[-1]:
         say(summary.lines(Store(settings.store.path), outcome))
@@ -127,6 +139,26 @@ def _run(given: argparse.Namespace, settings: Config) -> None:
             if name == last
             for table, rows in r.tables.items()
         )
+
+
+def _publishes(given: argparse.Namespace, settings: Config) -> bool:
+    """Whether `run` is to publish.
+
+    Raises:
+        UsageError: its options don't go together.
+    """
+    first, last = given.first, given.last
+    if NAMES.index(first) > NAMES.index(last):
+        raise UsageError(f"--from {first} comes after --to {last}")
+    if given.as_of and given.retrain:
+        raise UsageError("--as-of uses that run's model, --retrain makes a new one; give one")
+    if last != NAMES[-1]:
+        if given.publish:
+            raise UsageError(f"--to {last} ends before there is a table that --publish could take")
+        return False
+    if given.publish or given.as_of:
+        return bool(given.publish)
+    return publication.wanted(settings, given.assignments, Store(settings.store.path))
 
 
 def main() -> None:

@@ -29,6 +29,12 @@ class GateError(NitamonoError):
     exit_code = 4
 
 
+class LockedError(NitamonoError):
+    """Another run holds the store's lock."""
+
+    exit_code = 5
+
+
 class StageError(NitamonoError):
     """A stage failed for a reason that lies outside the input."""
 

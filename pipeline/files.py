@@ -2,16 +2,17 @@
 
 import json
 import os
-import uuid
 from pathlib import Path
 from typing import Any
+
+from pipeline.processes import mark
 
 
 def write_json(path: Path, value: object, *, indent: int | None = 2) -> None:
     """Write JSON so that a reader sees the old file or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(value, ensure_ascii=False, indent=indent) + "\n"
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    beside = path.with_name(f".{path.name}.{mark()}")
     try:
         with beside.open("w", encoding="utf-8") as file:
             file.write(text)

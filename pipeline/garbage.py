@@ -3,18 +3,16 @@
 import re
 import shutil
 import time
-import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline import needs
 from pipeline.needs import Needs
+from pipeline.processes import mark, owner
 from pipeline.store import Store
 
-_DAY = 24 * 3600
-_WRITING, _DELETING = "_writing-", "_deleting-"
 _QUANTISER = re.compile(r"([0-9a-f]{16})(\.sizes)?\.npy")
 _MODEL = re.compile(r"[0-9a-f]{16}")
 
@@ -50,30 +48,44 @@ def find(store: Store, keep: int) -> Garbage:
     data = [*_tables(store, needed), *_models(store, needed), *_quantisers(store, needed)]
     # What a run under way has made but not yet recorded is newer than its start.
     old = [path for path in data if _newest(path) < needed.before]
-    left = [path for path in _leftovers(store) if _newest(path) < needed.before]
     records = [
         path
         for path in sorted((store.root / "stages").glob("*/*.json"))
         if path.stem not in needed.versions and _newest(path) < needed.before
     ]
-    return Garbage(records, {path: _size(path) for path in [*old, *left]}, needed)
+    return Garbage(records, {path: _size(path) for path in old}, needed)
 
 
-def delete(garbage: Garbage) -> None:
+def collect(store: Store, keep: int) -> Garbage:
     """Delete it: the records first, so that no record is ever without what it tells of.
 
-    What is deleted loses its name before its content goes: half of a table is never seen.
+    Args:
+        store: its lock is held.
+        keep: so many of the versions published last are needed.
+
+    Returns:
+        what was deleted.
     """
-    for record in garbage.records:
-        record.unlink(missing_ok=True)
+    records = {path: path.read_bytes() for path in find(store, keep).records}
+    for path in records:
+        path.unlink()
+    # A run that took one of them up before it went has said so by now: it keeps it. One that takes
+    # it up only now looks once more, and does not find it.
+    needed = needs.of(store, keep).versions
+    for path in [path for path in records if path.stem in needed]:
+        path.write_bytes(records.pop(path))
+    found = find(store, keep)
+    _remove(found.data)
+    return Garbage(list(records), found.data, found.needs)
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    """What is deleted loses its name before its content goes: half of a table is never seen."""
     renamed = []
-    for path in garbage.data:
-        target = path
-        if not path.name.startswith(_DELETING):
-            target = path.with_name(f"{_DELETING}{uuid.uuid4().hex}")
-            with suppress(FileNotFoundError):
-                path.rename(target)
-        renamed.append(target)
+    for path in paths:
+        target = path.with_name(f"_deleting-{mark()}")
+        with suppress(FileNotFoundError):
+            renamed.append(path.rename(target))
     for path in renamed:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -82,9 +94,9 @@ def delete(garbage: Garbage) -> None:
 
 
 def _tables(store: Store, needed: Needs) -> Iterator[Path]:
-    # A trial of neighbors is called as its version with a number: no fingerprint, so not needed.
     for path in sorted((store.root / "tables").glob("*/version=*")):
-        if path.name.removeprefix("version=") not in needed.versions:
+        # What carries a process's mark is unfinished: see leftovers.
+        if path.name.removeprefix("version=") not in needed.versions and not owner(path.name):
             yield path
 
 
@@ -99,16 +111,6 @@ def _quantisers(store: Store, needed: Needs) -> Iterator[Path]:
         found = _QUANTISER.fullmatch(path.name)
         if found and found[1] not in needed.quantisers:
             yield path
-
-
-def _leftovers(store: Store) -> Iterator[Path]:
-    """What was being written, or deleted, by a process that has been killed."""
-    long_ago = time.time() - _DAY
-    for folder in ("tables/*", "models", "quantisers"):
-        yield from sorted(store.root.glob(f"{folder}/{_DELETING}*"))
-        for path in sorted(store.root.glob(f"{folder}/{_WRITING}*")):
-            if _newest(path) < long_ago:
-                yield path
 
 
 def _newest(path: Path) -> float:

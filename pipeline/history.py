@@ -184,11 +184,27 @@ def _enter(
     number = max((entry.number for entry in entries(store)), default=0) + 1
     entry = Publication(number, action, _now(), version, run_id, tables, stages, before)
     _write(store, entry)
+    try:
+        _point(store, tables)
+    except BaseException:
+        recover(store)
+        raise
+    return entry
+
+
+def recover(store: Store) -> None:
+    """Bring the pointers in line with LATEST, where a run was broken off while it moved them."""
+    now = present(store)
+    _point(store, now.tables if now else {})
+
+
+def _point(store: Store, tables: dict[str, dict[str, str]]) -> None:
     for table in POINTERS:
         about, pointer = tables.get(table), store.latest(table)
-        if about and (pointer is None or pointer["version"] != about["version"]):
+        if about is None:
+            store.unpoint(table)
+        elif pointer is None or pointer["version"] != about["version"]:
             store.point(table, about["version"], about["run_id"])
-    return entry
 
 
 def _write(store: Store, entry: Publication) -> None:

@@ -44,6 +44,14 @@ def output_name(stage: str, code: tuple[str, ...], inputs: dict[str, Any]) -> st
     return fingerprint({"stage": stage, "code": version, "inputs": inputs})
 
 
+def missing(stage: str) -> UsageError:
+    """That a stage's output is needed and has not been made."""
+    return UsageError(
+        f"the output of {stage} is not in the store under these settings; "
+        f"run: nitamono {stage} --config FILE"
+    )
+
+
 class Job:
     """What stages work with.
 
@@ -51,14 +59,25 @@ class Job:
         config: the whole config.
         store: where everything is read from and written to.
         run_id: the run's name.
+        publishing: whether the run publishes its table. One that does not leaves alone what later
+            runs will use: the pointers, the current model, the lasting quantiser.
         full: whether nothing may build on an earlier night.
         line: the progress line of the stage under way.
     """
 
-    def __init__(self, config: Config, store: Store, run_id: str, *, full: bool = False) -> None:
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        run_id: str,
+        *,
+        publishing: bool = True,
+        full: bool = False,
+    ) -> None:
         self.config = config
         self.store = store
         self.run_id = run_id
+        self.publishing = publishing
         self.full = full
         self.line = StageLine("")
         self._spark: SparkSession | None = None
@@ -105,10 +124,7 @@ class Job:
             UsageError: it has not been made with these settings.
         """
         if stage not in self._records:
-            raise UsageError(
-                f"the output of {stage} is not in the store under these settings; "
-                f"run: nitamono {stage} --config FILE"
-            )
+            raise missing(stage)
         return self._records[stage]
 
     def read(self, table: str, stage: str) -> "DataFrame":

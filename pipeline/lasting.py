@@ -17,6 +17,7 @@ from typing import Any
 from pipeline.fingerprint import fingerprint
 from pipeline.job import Job
 from pipeline.retrieval import quantiser
+from pipeline.store import Record
 
 # A new one is trained where the longest list over the mean, the probes that the target recall
 # takes, or the number of lists that the catalogue should have is more than so many times what it
@@ -48,8 +49,24 @@ def find(job: Job) -> Lasting | None:
 
 
 def keep(job: Job, lasting: Lasting) -> None:
-    """Let the nights to come use this quantiser."""
-    job.store.set_current_quantiser(_key(job), asdict(lasting))
+    """Let the nights to come use this quantiser; a run that does not publish changes nothing."""
+    if job.publishing:
+        job.store.set_current_quantiser(_key(job), asdict(lasting))
+
+
+def adopt(job: Job, record: Record) -> None:
+    """Let the nights to come use the quantiser that an index was trained, if it was.
+
+    Args:
+        job: the run that uses the index.
+        record: of the index, made by this run or an earlier one.
+    """
+    made, earlier = record.fingerprint, find(job)
+    if record.outputs["quantiser"] != made or (earlier and earlier.version == made):
+        return
+    asked, lists = record.inputs, record.outputs["lists"]
+    imbalance = record.counts["imbalance"]
+    keep(job, Lasting(made, asked["embeddings"], asked["quantiser"], lists, imbalance))
 
 
 def version(job: Job) -> str | None:
@@ -77,23 +94,26 @@ def unbalanced(lasting: Lasting, imbalance: float) -> bool:
     return imbalance > max(DRIFT * lasting.imbalance, BALANCED)
 
 
-def note_probes(job: Job, used: str, probes: int) -> None:
+def note_probes(job: Job, record: Record) -> None:
     """Remember how many probes the target recall took; too many more than at first is drift.
 
     Args:
-        job: whose settings name the target.
-        used: the version of the quantiser that was probed.
-        probes: how many lists.
+        job: the run that uses the neighbours, and whose settings name the target.
+        record: of the neighbours, made by this run or an earlier one.
     """
-    lasting = find(job)
-    if lasting is None or lasting.version != used:
+    lasting, now = find(job), record.outputs["chosen_probes"]
+    if lasting is None or now is None:
         return
-    mine, known = job.record("embed").fingerprint, lasting.probes.get(_target(job), {})
-    if known.get("now") == probes:
+    known = lasting.probes.get(_target(job), {})
+    # Of neighbours that are used again the nights since may have said more.
+    again = known and record.run_id != job.run_id
+    if job.record("index").outputs["quantiser"] != lasting.version or again:
         return
-    first = known.get("first", probes)
-    noted = {"first": first, "now": probes, "before": known.get("now"), "embeddings": mine}
-    drifted = mine if probes > DRIFT * first else lasting.drifted
+    if known.get("now") == now:
+        return
+    mine, first = job.record("embed").fingerprint, known.get("first", now)
+    noted = {"first": first, "now": now, "before": known.get("now"), "embeddings": mine}
+    drifted = mine if now > DRIFT * first else lasting.drifted
     probed = lasting.probes | {_target(job): noted}
     keep(job, replace(lasting, probes=probed, drifted=drifted))
 

@@ -80,9 +80,18 @@ def _runs(store: Store, needs: Needs) -> None:
             needs.add(run.fingerprints.values(), f"run {run.run_id} is running")
             started = datetime.fromisoformat(run.started).timestamp() - _CLOCKS
             needs.before = min(needs.before, started)
+            for entry in _since(store, run.started):
+                needs.add(_versions(entry), f"run {run.run_id} may build on it")
         elif run.status == runs.HELD_BACK and run.started > since:
             # Somebody is to look at it, and may publish it yet.
             needs.add(run.fingerprints.values(), f"run {run.run_id} was held back since")
+
+
+def _since(store: Store, moment: str) -> list[Publication]:
+    """What was published at a moment, and all that was since."""
+    known = history.entries(store)
+    earlier = [n for n, entry in enumerate(known) if entry.time <= moment]
+    return known[max(earlier, default=0) :]
 
 
 def _next_night(store: Store, needs: Needs) -> None:

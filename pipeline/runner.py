@@ -3,21 +3,22 @@
 import re
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from models import ModelError
-from pipeline import __version__, gate, runs
+from pipeline import __version__, as_of, gate, lasting, lock, processes
 from pipeline.errors import GateError, NitamonoError, StageError, UsageError, cause
 from pipeline.files import write_json
-from pipeline.job import Job, Made, Stage
+from pipeline.job import Job, Made, Stage, missing
 from pipeline.progress import Progress
 from pipeline.sections import Config
-from pipeline.stages import CHAIN, NAMES, publish, train
+from pipeline.stages import CHAIN, NAMES, index, neighbors, publish, train
 from pipeline.store import Record, Store
+from pipeline.why import not_there
 
 DONE, REUSED = "done", "reused"
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -65,7 +66,15 @@ class Runner:
     """Runs stages of one job."""
 
     def __init__(
-        self, config: Config, run_id: str, progress: Progress, *, full: bool = False
+        self,
+        config: Config,
+        run_id: str,
+        progress: Progress,
+        *,
+        publishing: bool = True,
+        wait: float = 0.0,
+        as_of_run: str = "",
+        full: bool = False,
     ) -> None:
         """Open the store.
 
@@ -73,16 +82,22 @@ class Runner:
             config: the whole config.
             run_id: the run's name.
             progress: where is said what happens.
+            publishing: whether the pointers may move, and what later runs will use.
+            wait: for another run that publishes, in seconds.
+            as_of_run: an earlier run, whose catalogue and model are used.
             full: whether no stage may build on an earlier night.
 
         Raises:
-            UsageError: the store can't be used.
+            UsageError: the store can't be used, or the earlier run.
         """
         self._config = config
         self._store = Store(config.store.path)
-        self._job = Job(config, self._store, run_id, full=full)
+        self._job = Job(config, self._store, run_id, publishing=publishing, full=full)
+        self._wait = wait
+        self._earlier = as_of.records(self._store, as_of_run) if as_of_run else {}
         self._progress = progress
         self._started = datetime.now(UTC)
+        self._only_trains = False
         self.outcome = Outcome(run_id)
 
     def plan(self, first: str, last: str, *, retrain: bool = False) -> list[tuple[str, str]]:
@@ -92,17 +107,23 @@ class Runner:
             UsageError: what comes before `first` is not in the store.
         """
         plan: list[tuple[str, str]] = []
-        missing: str | None = None
-        self._resolve_before(first)
+        needed: str | None = None
+        for stage in CHAIN[: NAMES.index(first)]:
+            record = self._existing(stage, fresh=False)
+            if record is None:
+                raise missing(stage.NAME)
+            self._job.resolve(record)
         for stage in CHAIN[NAMES.index(first) : NAMES.index(last) + 1]:
             fresh = retrain and stage.NAME == train.NAME
-            record = None if missing else self._existing(stage, fresh=fresh)
+            record = None if needed else self._existing(stage, fresh=fresh)
             if record is not None:
                 self._job.resolve(record)
                 plan.append((stage.NAME, f"reuse {record.fingerprint}, made by {record.run_id}"))
             else:
-                why = f"{missing} comes first" if missing else "not in the store"
-                missing = missing or stage.NAME
+                why = f"after {needed}"
+                if needed is None:
+                    why = "--retrain" if fresh else not_there(self._job, stage)
+                needed = needed or stage.NAME
                 plan.append((stage.NAME, f"run: {why}"))
         return plan
 
@@ -110,23 +131,25 @@ class Runner:
         """Run the stages from first to last; those before first must be in the store.
 
         Raises:
-            NitamonoError: whatever ends the run; run.json says so too.
+            NitamonoError: whatever ends the run; run.json says so too, but where another run holds
+                the store's lock.
         """
-        with self._written_down():
+        self._only_trains = first == last == train.NAME
+        with self._locked() as held, self._written_down():
             self._resolve_before(first)
-            self._write("running")
             for stage in CHAIN[NAMES.index(first) : NAMES.index(last) + 1]:
-                fresh = stage.NAME == "train" and (retrain or first == last == "train")
+                fresh = stage.NAME == train.NAME and (retrain or self._only_trains)
                 self._run_stage(stage, fresh=fresh)
                 self._write("running")
-            if last == publish.NAME:
+            if last == publish.NAME and held is not None:
                 retrained = retrain and NAMES.index(first) <= NAMES.index(train.NAME)
-                self.outcome.version = self._publish(retrained=retrained)
+                self.outcome.version = self._publish(held, retrained=retrained)
         return self.outcome
 
-    def _publish(self, *, retrained: bool) -> str:
+    def _publish(self, held: lock.Lock, *, retrained: bool) -> str:
         measured = self._measure()
         self.outcome.gate = measured.counts()
+        held.check()
         return publish.finish(self._job, measured, retrained=retrained)
 
     def _measure(self) -> gate.Measured:
@@ -140,19 +163,23 @@ class Runner:
                 line.note = f"{measured.change.churn:.1%} of the neighbours replaced"
         return measured
 
+    def _locked(self) -> AbstractContextManager[lock.Lock | None]:
+        if not self._job.publishing:
+            return nullcontext()
+        run_id, say = self._job.run_id, self._progress.say
+        return lock.held(self._store, f"run {run_id}", wait=self._wait, say=say)
+
     def _resolve_before(self, first: str) -> None:
         for stage in CHAIN[: NAMES.index(first)]:
             record = self._existing(stage, fresh=False)
-            self._resolve(stage.NAME, REUSED, record or self._job.record(stage.NAME))
+            if record is None or not self._reuse(stage.NAME, record):
+                raise missing(stage.NAME)
 
     def _run_stage(self, stage: Stage, *, fresh: bool) -> None:
         number = f"[{NAMES.index(stage.NAME) + 1}/{len(NAMES)}]"
         record = self._existing(stage, fresh=fresh)
-        if record is not None:
+        if record is not None and self._reuse(stage.NAME, record):
             self._progress.say(f"{number} {stage.NAME:<10}  already done by run {record.run_id}")
-            self._resolve(stage.NAME, REUSED, record)
-            if fresh:
-                self._make_current(record)
             return
         version, inputs = self._job.fingerprint(stage)
         with self._progress.stage(f"{number} {stage.NAME}") as line:
@@ -172,18 +199,44 @@ class Runner:
         )
         self._store.keep(record)
         self._resolve(stage.NAME, DONE, record)
-        if stage.NAME == train.NAME:
-            self._make_current(record)
+        self._hand_on(record)
 
-    def _make_current(self, record: Record) -> None:
-        if "training" in record.inputs:
-            self._store.set_current_model(train.settings_key(self._job), record.fingerprint)
+    def _reuse(self, name: str, record: Record) -> bool:
+        """Take up an earlier output; False where it has just been collected.
+
+        gc removes a record first, then looks what runs under way have said that they use. So it is
+        said first, and then looked whether the record is still there.
+        """
+        self._resolve(name, REUSED, record)
+        self._write("running")
+        if self._store.find(name, record.fingerprint) is None:
+            if name in self._earlier:
+                raise StageError(f"{name}: what --as-of names is being collected by nitamono gc")
+            self.outcome.stages.pop()
+            return False
+        self._hand_on(record)
+        return True
+
+    def _hand_on(self, record: Record) -> None:
+        """Let later runs use the model or the quantiser, if this run publishes or only trains."""
+        if record.stage in self._earlier or not (self._job.publishing or self._only_trains):
+            return
+        if record.stage == train.NAME and "training" in record.inputs:
+            key = train.settings_key(self._job)
+            if self._store.current_model(key) != record:
+                self._store.set_current_model(key, record.fingerprint)
+        elif record.stage == index.NAME:
+            lasting.adopt(self._job, record)
+        elif record.stage == neighbors.NAME:
+            lasting.note_probes(self._job, record)
 
     def _resolve(self, name: str, status: str, record: Record) -> None:
         self._job.resolve(record)
         self.outcome.stages.append((name, status, record))
 
     def _existing(self, stage: Stage, *, fresh: bool) -> Record | None:
+        if stage.NAME in self._earlier:
+            return self._earlier[stage.NAME]
         if stage.NAME == train.NAME and not fresh:
             current = train.reusable(self._job)
             if current is not None:
@@ -229,8 +282,8 @@ class Runner:
                 "status": status,
                 "message": message,
                 "nitamono": __version__,
-                **runs.process(),
                 "started": self._started.isoformat(),
+                "process": asdict(processes.me()),
                 "seconds": round((datetime.now(UTC) - self._started).total_seconds(), 3),
                 "settings": self._config.model_dump(),
                 "counts": counts,

@@ -1,12 +1,11 @@
 """The runs of a store, as their run.json files tell of them."""
 
-import os
-import socket
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.files import read_json
+from pipeline.processes import Process
 from pipeline.store import Store
 
 RUNNING, DIED, HELD_BACK = "running", "died", "held_back"
@@ -50,11 +49,6 @@ class Run:
         return about
 
 
-def process() -> dict[str, Any]:
-    """What run.json says of the process that runs: `pid` and `host`."""
-    return {"pid": os.getpid(), "host": socket.gethostname()}
-
-
 def listed(store: Store) -> list[Run]:
     """All runs, the newest first."""
     latest = store.latest()
@@ -95,13 +89,6 @@ def _run(about: dict[str, Any], latest: str | None) -> Run:
 
 
 def _gone(about: dict[str, Any]) -> bool:
-    """Whether the process is known to be gone: only on its own host that can be told."""
-    if about.get("host") != socket.gethostname():
-        return False
-    try:
-        os.kill(about["pid"], 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:  # it is another user's
-        return False
-    return False
+    """Whether the process is known to be gone: only on its own machine that can be told."""
+    process = about.get("process")  # earlier releases wrote none
+    return process is not None and Process(**process).alive() is False

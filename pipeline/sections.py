@@ -146,8 +146,9 @@ class NeighborsSection(Section):
 
 
 class PublishSection(Section):
-    """The gate before publishing."""
+    """Whether runs publish, and the gate before it."""
 
+    publish: bool = Field(True, description="false: runs publish only when told to with --publish")
     min_recall: float = Field(
         -1.0, ge=-1, le=1, description="held back below it; -1: neighbors.target_recall"
     )

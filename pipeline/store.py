@@ -1,7 +1,6 @@
 """Where tables, models and runs live: immutable versions, stage records, the pointer."""
 
 import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -13,6 +12,7 @@ from models.content import measure
 from pipeline import tables
 from pipeline.errors import UsageError
 from pipeline.files import read_json, write_json
+from pipeline.processes import mark
 from pipeline.retrieval.clustered import Clustered, clustered
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Store:
             return
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            probe = self.root / f".probe-{uuid.uuid4().hex}"
+            probe = self.root / f".probe-{mark()}"
             probe.touch()
             probe.unlink()
         except (OSError, ValueError) as error:
@@ -140,7 +140,7 @@ class Store:
     def _new_folder(self, final: Path) -> Iterator[Path]:
         """A folder to fill that takes its name when it is full; an earlier one is not replaced."""
         final.parent.mkdir(parents=True, exist_ok=True)
-        folder = final.with_name(f"_writing-{uuid.uuid4().hex}")
+        folder = final.with_name(f"_writing-{mark()}")
         try:
             yield folder
             _rename_unless_there(folder, final)
@@ -163,6 +163,14 @@ class Store:
             indent=None,
         )
 
+    def unpoint(self, table: str) -> None:
+        """Publish no version of a table."""
+        (self.root / "tables" / table / "LATEST").unlink(missing_ok=True)
+
+    def trial(self, version: str) -> str:
+        """A version of this process's own, to be looked at before it is renamed or discarded."""
+        return f"{version}-{mark()}"
+
     def rename(self, table: str, version: str, final: str) -> None:
         """Give a finished version of a table another name; where that is there already it stays."""
         _rename_unless_there(self.table_path(table, version), self.table_path(table, final))
@@ -177,7 +185,7 @@ class Store:
     @contextmanager
     def new_model(self) -> Iterator[Path]:
         """A folder to make a model in; it is gone afterwards: see `keep_model`."""
-        folder = self.root / "models" / f"_writing-{uuid.uuid4().hex}"
+        folder = self.root / "models" / f"_writing-{mark()}"
         folder.mkdir(parents=True)
         try:
             yield folder

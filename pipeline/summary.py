@@ -13,11 +13,14 @@ _EXAMPLES_UP_TO = 20_000_000
 
 
 def lines(store: Store, outcome: Outcome) -> Iterator[str]:
-    """The summary of a run that published."""
+    """The summary of a run that came to its table."""
     ingest, neighbors = outcome.record("ingest"), outcome.record("neighbors")
-    if outcome.version is None or ingest is None or neighbors is None:
+    table = outcome.record("publish")
+    if table is None or ingest is None or neighbors is None:
         return
-    yield f"Table       {store.table_path('similar_items', outcome.version)}"
+    yield f"Table       {store.table_path('similar_items', table.fingerprint)}"
+    if outcome.version is None:
+        yield f"            not published: {_what_is(store)}; --publish publishes this one"
     counts = ingest.counts
     yield (
         f"Items       {counts['rows_read']:,} rows read, {counts['items']:,} items, "
@@ -49,7 +52,14 @@ def lines(store: Store, outcome: Outcome) -> Iterator[str]:
             f"version {now['against']}"
         )
     if ingest.tables["items"] <= _EXAMPLES_UP_TO:
-        yield from _examples(store, outcome.version, ingest.fingerprint)
+        yield from _examples(store, table.fingerprint, ingest.fingerprint)
+
+
+def _what_is(store: Store) -> str:
+    latest = store.latest()
+    if latest is None:
+        return "nothing is yet"
+    return f"LATEST stays at version {latest['version']} of run {latest['run_id']}"
 
 
 def _in_brackets(reasons: dict[str, int]) -> str:

@@ -125,27 +125,27 @@ def reach_of(pairs: "DataFrame | None", nlist: int) -> Reach:
     return Reach.of(home, probed, nlist)
 
 
-def update(night: Night, base: Record, version: str) -> int:
-    """Write the neighbors table by what has changed since an earlier night.
+def update(night: Night, base: Record, version: str) -> dict[str, int]:
+    """Write the neighbors table by what has changed since an earlier night, and `reach`.
 
     Args:
         night: what the search works with.
         base: the earlier neighbours' record.
-        version: of the table.
+        version: of the tables.
 
     Returns:
-        its rows.
+        the tables' rows.
     """
     job, search = night.job, night.search
     exact, store = night.centroids is None, job.store
     width = 0 if exact else int(base.counts["probes"])
     arrivals, departures = job.read("arrivals", "index"), job.read("departures", "index")
-    pairs = None
+    pairs, tables = None, {}
     if not exact:
         pairs = store.read(job.spark, "reach", base.fingerprint).unionByName(
             lists.reach(arrivals, night.nlist, width)
         )
-        store.write(pairs.distinct(), "reach", version)
+        tables["reach"] = store.write(pairs.distinct(), "reach", version)
         pairs = store.read(job.spark, "reach", version)
     section = job.config.neighbors
     changes = Update(
@@ -160,4 +160,5 @@ def update(night: Night, base: Record, version: str) -> int:
     asks = arrivals.unionByName(changes.short(moves))
     probes = Probes(night.centroids, night.nlist, 0, width or night.nlist)
     found = search.merged(replace(search, everyone=False).found(asks, probes))
-    return store.write(changes.neighbors(moves).unionByName(found), "neighbors", version)
+    updated = changes.neighbors(moves).unionByName(found)
+    return {"neighbors": store.write(updated, "neighbors", version), **tables}

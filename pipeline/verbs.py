@@ -3,13 +3,13 @@
 import argparse
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from shutil import rmtree
 from typing import TYPE_CHECKING
 
-from pipeline import describe, garbage, history, runs, session
+from pipeline import describe, garbage, history, lock, runs, session
 from pipeline.diff import diff, side
 from pipeline.errors import NitamonoError, StageError, cause
 from pipeline.output import say, say_json
@@ -66,14 +66,23 @@ def _diff(given: argparse.Namespace, settings: Config) -> None:
         say(describe.diff(found))
 
 
+def add_wait(parser: argparse.ArgumentParser) -> None:
+    """Add what is said of a store that is in use."""
+    parser.add_argument("--wait", type=_seconds, default=0.0, metavar="SECONDS",
+                        help="for another that publishes; else stop at once")  # fmt: skip
+
+
 def _rollback_arguments(parser: argparse.ArgumentParser) -> None:
+    add_wait(parser)
     parser.add_argument("version", nargs="?", metavar="VERSION",
                         help="a version that was published, or its run; "
                         "else what was published before the present one")  # fmt: skip
 
 
 def _rollback(given: argparse.Namespace, settings: Config) -> None:
-    was, now = history.rollback(Store(settings.store.path, make=False), given.version)
+    store = Store(settings.store.path, make=False)
+    with lock.held(store, "nitamono rollback", wait=given.wait):
+        was, now = history.rollback(store, given.version)
     if given.json:
         say_json({"was": asdict(was), "now": asdict(now)})
     else:
@@ -81,6 +90,7 @@ def _rollback(given: argparse.Namespace, settings: Config) -> None:
 
 
 def _gc_arguments(parser: argparse.ArgumentParser) -> None:
+    add_wait(parser)
     parser.add_argument("--keep", type=_positive, required=True, metavar="N",
                         help="keep the N versions published last, and LATEST")  # fmt: skip
     parser.add_argument("--dry-run", action="store_true", help="say what would be deleted")
@@ -88,9 +98,11 @@ def _gc_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _gc(given: argparse.Namespace, settings: Config) -> None:
     store = Store(settings.store.path, make=False)
-    found = garbage.find(store, given.keep)
-    if not given.dry_run:
-        garbage.delete(found)
+    if given.dry_run:
+        found = garbage.find(store, given.keep)
+    else:
+        with lock.held(store, "nitamono gc", wait=given.wait):
+            found = garbage.collect(store, given.keep)
     if given.json:
         say_json(describe.garbage_json(found, store, dry_run=given.dry_run))
     else:
@@ -106,6 +118,14 @@ VERBS = (
     Verb("gc", "delete what no published version and no run under way needs", "--keep 3 --dry-run",
          _gc_arguments, _gc),
 )  # fmt: skip
+
+
+def _seconds(text: str) -> float:
+    with suppress(ValueError):
+        seconds = float(text)
+        if 0 <= seconds < float("inf"):
+            return seconds
+    raise argparse.ArgumentTypeError(f"{text}: write a number of seconds, 60 for instance")
 
 
 def _positive(text: str) -> int:

@@ -1,7 +1,8 @@
 """index: embeddings -> quantiser and lists."""
 
 import io
-import uuid
+import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from models import shipping
 from pipeline import incremental, lasting, lists
 from pipeline.incremental import Base
 from pipeline.job import Job, Made
+from pipeline.processes import mark
 from pipeline.retrieval import groups, quantiser
 from pipeline.retrieval.listed import Locate
 from pipeline.retrieval.ranking import Int64
@@ -83,23 +85,34 @@ def execute(job: Job, version: str) -> Made:
         return _make(job, _exact(job, nlist), version)
     used, earlier = lasting.version(job), lasting.find(job)
     if used is not None and earlier is not None:
-        made = _make(job, _by_quantiser(job, used, _base(job, used)), version)
-        if not lasting.unbalanced(earlier, made.counts["imbalance"]):
-            return made
+        trial = job.store.trial(version)
+        made = _make(job, _by_quantiser(job, used, _base(job, used)), trial)
+        fits = not lasting.unbalanced(earlier, made.counts["imbalance"])
         for table in made.tables:
-            job.store.discard(table, version)
+            if fits:
+                job.store.rename(table, trial, version)
+            else:
+                job.store.discard(table, trial)
+        if fits:
+            return made
+    _train(job, nlist, version)
+    new = incremental.nothing("the quantiser is new")
+    return _make(job, _by_quantiser(job, version, new), version)
+
+
+def _train(job: Job, nlist: int, version: str) -> None:
+    """Train the quantiser of this version, unless a run that was broken off has done so."""
+    section, count = job.config.index, job.record("embed").outputs["vectors"]
+    path, sizes = job.store.quantiser_path(version), job.store.quantiser_sizes_path(version)
+    if path.exists() and sizes.exists():
+        return
     job.line.note = "training the quantiser"
     size = quantiser.sample_size(nlist, section.sample_items)
     points = sample(_vectors(job), count, size, section.seed)
     centroids = quantiser.train(points, nlist, section.seed)
     job.line.note = ""
-    _save(job.store.quantiser_path(version), centroids)
-    _save(job.store.quantiser_sizes_path(version), quantiser.sizes(points, centroids))
-    new = incremental.nothing("the quantiser is new")
-    made = _make(job, _by_quantiser(job, version, new), version)
-    mine, imbalance = job.record("embed").fingerprint, made.counts["imbalance"]
-    lasting.keep(job, lasting.Lasting(version, mine, used, len(centroids), imbalance))
-    return made
+    _save(path, centroids)
+    _save(sizes, quantiser.sizes(points, centroids))
 
 
 def _vectors(job: Job) -> "DataFrame":
@@ -200,9 +213,14 @@ def sample(vectors: "DataFrame", total: int, most: int, seed: int) -> np.ndarray
 
 
 def _save(path: Path, values: np.ndarray) -> None:
+    """Write a file whole or not at all; where another run was first, what it wrote stays."""
     path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     np.save(buffer, values)
-    beside = path.with_name(f"_writing-{uuid.uuid4().hex}")
-    beside.write_bytes(buffer.getvalue())
-    beside.replace(path)
+    beside = path.with_name(f"_writing-{mark()}")
+    try:
+        beside.write_bytes(buffer.getvalue())
+        with suppress(FileExistsError):
+            os.link(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -71,16 +71,19 @@ def execute(job: Job, version: str) -> Made:
     nprobe, sample = _probes(night)
     base = _base(night, nprobe)
     if base.record is not None:
-        rows = updating.update(night, base.record, version)
-        measured = _measured(night, sample, version)
+        trial = job.store.trial(version)
+        tables = updating.update(night, base.record, trial)
+        measured = _measured(night, sample, trial)
         if night.met(measured) or night.job.config.neighbors.nprobe:
-            return _made(night, version, rows, measured, nprobe, base)
-        job.store.discard("neighbors", version)
+            for table in tables:
+                job.store.rename(table, trial, version)
+            return _made(night, version, tables, measured, nprobe, base)
+        for table in tables:
+            job.store.discard(table, trial)
         base = incremental.nothing("the earlier number of probes gave too low a recall")
     rows, measured, nprobe = _find(night, nprobe, sample, version)
-    if night.centroids is not None and not job.config.neighbors.nprobe:
-        lasting.note_probes(job, job.record("index").outputs["quantiser"], nprobe)
-    return _made(night, version, rows, measured, nprobe, base)
+    tables = {"neighbors": rows, **_reach(night, nprobe, version)}
+    return _made(night, version, tables, measured, nprobe, base)
 
 
 def _probes(night: Night) -> tuple[int, truth.Sample]:
@@ -121,7 +124,7 @@ def _find(
         if earlier:
             before = job.store.read(job.spark, "neighbors", earlier)
             found = found.unionByName(search.as_found(before))
-        trial = f"{version}-{nprobe}"
+        trial = job.store.trial(version)
         started, total = time.monotonic(), search.plan.groups * attempt
 
         def note(started: float = started, total: int = total) -> str:
@@ -176,13 +179,18 @@ def _base(night: Night, nprobe: int) -> Base:
 
 
 def _made(
-    night: Night, version: str, rows: int, measured: recall.Recall, nprobe: int, base: Base
+    night: Night,
+    version: str,
+    tables: dict[str, int],
+    measured: recall.Recall,
+    nprobe: int,
+    base: Base,
 ) -> Made:
     from pyspark.sql import functions as F
 
     job, section = night.job, night.job.config.neighbors
     vectors = job.record("index").outputs["vectors"]
-    found = job.store.read(job.spark, "neighbors", version)
+    found, rows = job.store.read(job.spark, "neighbors", version), tables["neighbors"]
     short = short_lists.of(job, night.lists, night.asked, found, rows)
     short_rows = job.store.write(short, "short_lists", version)
     written = job.store.read(job.spark, "short_lists", version)
@@ -191,10 +199,9 @@ def _made(
     with_none = written.where("neighbors = 0").count()
     # Every other item has k.
     pairs = (rows - short_rows + with_none) * section.k + sum(had for _, had in few.values())
-    tables = {"neighbors": rows, "short_lists": short_rows}
-    reach = _reach(night, nprobe, base, version)
+    chosen = night.centroids is not None and not section.nprobe
     return Made(
-        tables=tables | reach,
+        tables=tables | {"short_lists": short_rows},
         counts={
             "items_with_neighbors": rows,
             "pairs": pairs,
@@ -208,19 +215,16 @@ def _made(
             "recall": asdict(measured),
             "pairs": pairs,
             "lists": night.nlist,
+            "chosen_probes": nprobe if chosen else None,
             "base": base.record and base.record.fingerprint,
             "why": base.why,
         },
     )
 
 
-def _reach(night: Night, nprobe: int, base: Base, version: str) -> dict[str, int]:
+def _reach(night: Night, nprobe: int, version: str) -> dict[str, int]:
     """Write from which lists each is probed, for the nights to come."""
-    job, index = night.job, night.job.record("index")
-    if night.centroids is None or index.outputs["probes"] < nprobe:
+    if night.centroids is None or night.job.record("index").outputs["probes"] < nprobe:
         return {}
-    if base.record is not None:
-        return {"reach": job.store.read(job.spark, "reach", version).count()}
-    return {
-        "reach": job.store.write(lists.reach(night.lists, night.nlist, nprobe), "reach", version)
-    }
+    reach = lists.reach(night.lists, night.nlist, nprobe)
+    return {"reach": night.job.store.write(reach, "reach", version)}

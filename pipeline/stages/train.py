@@ -44,7 +44,7 @@ def inputs(job: Job) -> dict[str, Any]:
     """The settings that make the model, and what it is made of: tokens, or a given model."""
     section = job.config.model
     tokens = job.record("tokenize")
-    settings = _settings(section)
+    settings = settings_of(section)
     if not section.path:
         return {"training": settings, "tokens": tokens.fingerprint}
     try:
@@ -77,11 +77,16 @@ def reusable(job: Job) -> Record | None:
 
 def settings_key(job: Job) -> str:
     """Names the kind of model that the config asks for: its settings and the tokens' rules."""
-    text = job.record("tokenize").outputs["text_fingerprint"]
-    return fingerprint({"settings": _settings(job.config.model), "text": text})
+    return key_of(settings_of(job.config.model), job.record("tokenize").outputs["text_fingerprint"])
 
 
-def _settings(section: ModelSection) -> dict[str, Any]:
+def key_of(settings: dict[str, Any], text_fingerprint: str) -> str:
+    """Names a kind of model: the settings, and the rules of the tokens that it is trained on."""
+    return fingerprint({"settings": settings, "text": text_fingerprint})
+
+
+def settings_of(section: ModelSection) -> dict[str, Any]:
+    """The settings that make a trained model what it is."""
     settings: dict[str, Any] = section.model_dump(exclude=_NOT_OF_THE_MODEL)
     return settings
 

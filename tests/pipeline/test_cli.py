@@ -59,6 +59,13 @@ def write_config(folder: Path, catalogue: Path | str, more: str = "", store: str
         (("rollback", "v1", "--config", "CONFIG"), 2, "no such folder"),
         (("gc", "--config", "CONFIG"), 2, "--keep"),
         (("gc", "--config", "CONFIG", "--keep", "0"), 2, "0 is no number from 1 on"),
+        (("run", "--config", "CONFIG", "--publish", "--to", "embed"), 2, "before there is a table"),
+        (("run", "--config", "CONFIG", "--as-of", "nobody"), 2, "--as-of nobody: no such run"),
+        (("run", "--config", "CONFIG", "--as-of", "x", "--retrain"), 2, "give one"),
+        (("run", "--config", "CONFIG", "--wait", "soon"), 2, "soon: write a number of seconds"),
+        (("model",), 2, "ACTION"),
+        (("model", "list"), 2, "--config; see nitamono model list --help"),
+        (("model", "info", "none.bin"), 3, "none.bin"),
     ],
 )
 def test_wrong_usage_ends_with_its_code_and_one_clear_line(
@@ -166,3 +173,33 @@ def test_help_documents_every_verb() -> None:
         shown = nitamono(name, "--help")
         assert shown.returncode == 0
         assert f"example: nitamono {name} --config" in shown.stdout
+    for name in ("pack", "info", "list", "push", "pull"):
+        assert f"example: nitamono model {name}" in nitamono("model", name, "--help").stdout
+
+
+def test_an_experiment_says_that_it_does_not_publish_and_where_its_table_is(
+    tmp_path: Path, write_csv: WriteCsv
+) -> None:
+    rows = [(f"{n:03d}", f"商品 {n % 9} 番 {n % 5}", "") for n in range(40)]
+    file = write_config(tmp_path, write_csv(rows), "[publish]\npublish = true\n")
+    store = Store(str(tmp_path / "store"))
+    assert nitamono("run", "--config", file, "--run-id", "night1").returncode == 0
+    before = store.latest()
+    assert before is not None
+    assert before["run_id"] == "night1"
+    experiment = ("run", "--config", file, "--set", "neighbors.k=3", "--run-id", "test1")
+    planned = nitamono(*experiment, "--dry-run").stdout.splitlines()
+    assert planned[-1] == "LATEST      stays"
+    assert sum("reuse" in line for line in planned) == 5
+    done = nitamono(*experiment)
+    assert done.returncode == 0, done.stderr
+    assert "not published: LATEST stays at version " in done.stdout
+    table = done.stdout.splitlines()[0].removeprefix("Table").strip()
+    assert max(pq.read_table(table)["rank"].to_pylist()) == 3
+    assert store.latest() == before
+    done = nitamono(*experiment, "--publish")
+    assert done.returncode == 0, done.stderr
+    assert "not published" not in done.stdout
+    now = store.latest()
+    assert now is not None
+    assert now["path"] == table

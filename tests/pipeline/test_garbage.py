@@ -2,12 +2,14 @@
 
 import os
 import time
-from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pipeline import garbage, history, runs
+from pipeline import garbage, history, needs, processes
+from pipeline.needs import Needs
 from pipeline.store import Store
 from tests.pipeline import kept
 
@@ -22,12 +24,6 @@ def store(tmp_path: Path) -> Store:
         of = 1 if night < 3 else 3
         kept.publish(store, night, model=of, quantiser=of)
     return store
-
-
-def collect(store: Store, keep: int) -> garbage.Garbage:
-    found = garbage.find(store, keep)
-    garbage.delete(found)
-    return found
 
 
 def nights(store: Store) -> set[int]:
@@ -51,7 +47,7 @@ def nights(store: Store) -> set[int]:
 def test_the_versions_published_last_stay_with_all_that_made_them(
     store: Store, keep: int, left: set[int]
 ) -> None:
-    collect(store, keep)
+    garbage.collect(store, keep)
     assert nights(store) == (left or {1, 2, 3, 4, 5})
     old = left and min(left) > 2
     assert (store.find("train", kept.name(1, "train")) is None) == bool(old)
@@ -65,7 +61,7 @@ def test_the_versions_published_last_stay_with_all_that_made_them(
 
 def test_what_is_published_stays_when_it_is_an_old_version(store: Store) -> None:
     history.rollback(store, kept.version(1))
-    collect(store, 1)
+    garbage.collect(store, 1)
     assert nights(store) == {1, 5}
     assert store.find("train", kept.name(1, "train")) is not None
 
@@ -73,7 +69,7 @@ def test_what_is_published_stays_when_it_is_an_old_version(store: Store) -> None
 def test_bytes_freed_are_those_of_the_files(store: Store) -> None:
     before = sum(p.stat().st_size for p in store.root.rglob("*") if p.is_file())
     records = sum(p.stat().st_size for p in (store.root / "stages").rglob("*.json"))
-    found = collect(store, 1)
+    found = garbage.collect(store, 1)
     after = sum(p.stat().st_size for p in store.root.rglob("*") if p.is_file())
     after_records = sum(p.stat().st_size for p in (store.root / "stages").rglob("*.json"))
     assert before - after - (records - after_records) == found.size > 0
@@ -84,12 +80,16 @@ def test_the_current_model_and_quantiser_stay_though_no_version_needs_them(store
     about = {"version": kept.name(1, "index"), "before": kept.name(2, "index")}
     store.set_current_quantiser("other settings", about)
     kept.write(store.quantiser_path(kept.name(2, "index")))
-    collect(store, 1)
+    garbage.collect(store, 1)
     assert nights(store) == {5}
     assert store.current_model("other settings") is not None
     assert store.quantiser_path(kept.name(1, "index")).exists()
     assert store.quantiser_sizes_path(kept.name(1, "index")).exists()
     assert store.quantiser_path(kept.name(2, "index")).exists()
+
+
+def me() -> dict[str, Any]:
+    return asdict(processes.me())
 
 
 def age(store: Store) -> None:
@@ -102,15 +102,15 @@ def test_what_a_run_under_way_uses_and_makes_stays(store: Store) -> None:
     used = {stage: kept.name(2, stage) for stage in kept.TABLES if stage != "train"}
     started = history.entries(store)[-1].time
     about = {"status": "running", "fingerprints": used, "started": started}
-    kept.run_json(store, "under way", **about, **runs.process())
+    kept.run_json(store, "under way", **about, process=me())
     # What it is making has no record yet.
-    making = store.table_path("neighbors", f"{kept.name(9, 'neighbors')}-12")
+    making = store.table_path("neighbors", kept.name(9, "neighbors"))
     kept.write(making / "part.parquet")
-    collect(store, 1)
+    garbage.collect(store, 1)
     assert nights(store) == {2, 5}
     assert making.exists()
     kept.run_json(store, "under way", **about | {"status": "failed"})
-    collect(store, 1)
+    garbage.collect(store, 1)
     assert nights(store) == {5}
     assert not making.exists()
 
@@ -119,30 +119,12 @@ def test_a_table_held_back_since_stays_for_inspection(store: Store) -> None:
     stages = kept.make(store, 9, model=3, quantiser=3)
     about = {"status": "held_back", "fingerprints": stages}
     kept.run_json(store, "held", started="9999-01-01T00:00:00+00:00", **about)
-    collect(store, 1)
+    garbage.collect(store, 1)
     assert store.find("publish", kept.version(9)) is not None
     kept.run_json(store, "held", started="2020-01-01T00:00:00+00:00", **about)
-    collect(store, 1)
+    garbage.collect(store, 1)
     assert store.find("publish", kept.version(9)) is None
     assert not store.table_path("similar_items", kept.version(9)).exists()
-
-
-def test_leftovers_go_when_they_are_a_day_old(store: Store) -> None:
-    trial = store.table_path("neighbors", f"{kept.name(5, 'neighbors')}-12")
-    kept.write(trial / "part.parquet")
-    folders = [store.root / "tables" / "lists", store.root / "models"]
-    for folder in folders:
-        for name in ("_writing-old", "_writing-new", "_deleting-new"):
-            kept.write(folder / name / "deep" / "part")
-        # Spark writes below: that the folder itself is old says nothing.
-        os.utime(folder / "_writing-new", (LONG_AGO, LONG_AGO))
-        for path in (folder / "_writing-old", *(folder / "_writing-old").rglob("*")):
-            os.utime(path, (LONG_AGO, LONG_AGO))
-    collect(store, 9)
-    assert nights(store) == {1, 2, 3, 4, 5}
-    assert not trial.exists()
-    for folder in folders:
-        assert [path.name for path in folder.glob("_*")] == ["_writing-new"]
 
 
 def test_what_a_version_was_built_on_stays(store: Store) -> None:
@@ -151,22 +133,60 @@ def test_what_a_version_was_built_on_stays(store: Store) -> None:
     built_on = {"items": kept.name(4, "ingest"), "similar_items": kept.version(4)}
     record.inputs["baseline"] = built_on
     store.keep(record)
-    collect(store, 1)
+    garbage.collect(store, 1)
     assert store.table_path("items", built_on["items"]).is_dir()
     assert store.table_path("similar_items", built_on["similar_items"]).is_dir()
     assert not store.table_path("embeddings", kept.name(4, "embed")).exists()
 
 
-def test_records_go_before_the_data_that_they_tell_of(store: Store) -> None:
-    found = garbage.find(store, 1)
+def test_what_carries_a_living_process_mark_stays(store: Store) -> None:
+    trial = store.table_path("neighbors", store.trial(kept.name(9, "neighbors")))
+    kept.write(trial / "part.parquet")
+    age(store)
+    garbage.collect(store, 1)
+    assert trial.exists()
 
-    class Watching(dict[Path, int]):
-        def __iter__(self) -> Iterator[Path]:
-            assert not any(record.exists() for record in found.records)
-            assert all(path.exists() for path in self.keys())
-            return super().__iter__()
 
-    watching = Watching(found.data)
+def test_the_published_versions_that_a_run_under_way_may_build_on_stay(store: Store) -> None:
+    age(store)
+    third = history.entries(store)[2]
+    kept.run_json(store, "x", status="running", started=third.time, process=me())
+    moved = [replace(entry, time=f"999{entry.number}") for entry in history.entries(store)[3:]]
+    for entry in moved:
+        history._write(store, entry)
+    garbage.collect(store, 1)
+    assert nights(store) == {3, 4, 5}
+
+
+def test_a_run_that_takes_a_record_up_meanwhile_keeps_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    age(store)
+    of = needs.of
+    calls: list[int] = []
+
+    def then_a_run_starts(store: Store, keep: int) -> Needs:
+        found = of(store, keep)
+        if not calls:
+            used = {stage: kept.name(2, stage) for stage in kept.TABLES if stage != "train"}
+            about = {"started": "9999-01-01T00:00:00+00:00", "process": me()}
+            kept.run_json(store, "late", status="running", fingerprints=used, **about)
+        calls.append(keep)
+        return found
+
+    monkeypatch.setattr(needs, "of", then_a_run_starts)
+    found = garbage.collect(store, 1)
+    assert nights(store) == {2, 5}
+    assert not [path for path in found.records if path.exists()]
+
+
+def test_records_go_before_the_data_that_they_tell_of(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone: list[Path] = []
+    monkeypatch.setattr(garbage, "_remove", gone.extend)
+    found = garbage.collect(store, 1)
     assert found.records
-    garbage.delete(garbage.Garbage(found.records, watching, found.needs))
-    assert nights(store) == {5}
+    assert not any(record.exists() for record in found.records)
+    assert gone
+    assert all(path.exists() for path in gone)

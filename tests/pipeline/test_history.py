@@ -1,5 +1,7 @@
 """What is published moves forward and back together."""
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -129,4 +131,61 @@ def test_a_publication_that_was_killed_before_its_last_pointer_never_was(store: 
     store.point("similar_items", kept.version(3), "run3")
     kept.publish(store, 5)
     history.rollback(store)
+    assert published(store) == of_night(3)
+
+
+def publish_and_die(store: Store, after: int) -> None:
+    """Publish a fourth night in a process that is killed once so many pointers have moved."""
+    pid = os.fork()
+    if not pid:
+        point = store.point
+
+        def then_die(table: str, version: str, run_id: str) -> None:
+            point(table, version, run_id)
+            if list(history.POINTERS).index(table) == after - 1:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        store.point = then_die  # type: ignore[method-assign]
+        kept.publish(store, 4)
+    assert os.waitpid(pid, 0)[1] == signal.SIGKILL
+
+
+@pytest.mark.parametrize("after", range(1, len(history.POINTERS)))
+def test_pointers_of_a_killed_run_are_put_back(store: Store, after: int) -> None:
+    publish_and_die(store, after)
+    assert published(store)["items"] == of_night(4)["items"]
+    for _ in range(2):
+        history.recover(store)
+        assert published(store) == of_night(3)
+
+
+def test_once_the_last_pointer_has_moved_the_run_has_published(store: Store) -> None:
+    publish_and_die(store, len(history.POINTERS))
+    history.recover(store)
+    assert published(store) == of_night(4)
+
+
+def test_a_first_publication_that_is_killed_leaves_nothing_published(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "empty"))
+    publish_and_die(store, 2)
+    assert set(published(store)) == {"items", "quarantine"}
+    history.recover(store)
+    assert published(store) == {}
+
+
+def test_a_failure_among_the_pointers_is_undone_at_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    point = store.point
+    failed: list[str] = []
+
+    def full(table: str, version: str, run_id: str) -> None:
+        if table == "embeddings" and not failed:
+            failed.append(table)
+            raise OSError(28, "No space left on device")
+        point(table, version, run_id)
+
+    monkeypatch.setattr(store, "point", full)
+    with pytest.raises(OSError, match="No space left"):
+        kept.publish(store, 4)
     assert published(store) == of_night(3)

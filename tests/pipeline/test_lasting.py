@@ -9,6 +9,7 @@ from pyspark.sql import SparkSession
 from pipeline import lasting
 from pipeline.retrieval import quantiser, recall
 from pipeline.stages import index
+from pipeline.store import Record
 from tests.pipeline.retrieval import oracle
 from tests.pipeline.stages.night import QUANTISED, Night
 
@@ -99,3 +100,22 @@ def test_a_quantiser_that_is_gone_or_not_whole_is_not_used(
         file.unlink()
         assert index.inputs(night.job(*SETS))["quantiser"] is None
         file.write_bytes(kept)
+
+
+def test_a_run_that_does_not_publish_leaves_the_nights_quantiser(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    night = Night(tmp_path, vectors(300))
+    job = night.job(*SETS)
+    job.publishing = False
+    asked = index.inputs(job)
+    made = index.execute(job, "quiet")
+    record = Record("index", "quiet", "r", asked, made.tables, made.counts, made.outputs)
+    lasting.adopt(job, record)
+    assert lasting.find(job) is None
+    # A night that publishes finds the same index, and takes its quantiser over.
+    job.publishing = True
+    lasting.adopt(job, record)
+    found = lasting.find(job)
+    assert found is not None
+    assert (found.version, found.lists, found.probes) == ("quiet", 12, {})

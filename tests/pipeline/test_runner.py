@@ -226,7 +226,7 @@ def test_a_dry_run_says_what_would_run_and_does_nothing(shop: Shop) -> None:
     plan = dict(shop.runner("neighbors.k=3").plan("ingest", "publish"))
     assert plan["index"].startswith("reuse ")
     assert plan["neighbors"] == "run: not in the store"
-    assert plan["publish"] == "run: neighbors comes first"
+    assert plan["publish"] == "run: after neighbors"
 
 
 def test_from_needs_what_comes_before_and_to_stops(shop: Shop) -> None:

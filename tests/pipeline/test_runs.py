@@ -3,11 +3,12 @@
 import io
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from pipeline import config, describe, history, runs
+from pipeline import config, describe, history, processes, runs
 from pipeline.errors import InputError
 from pipeline.files import read_json
 from pipeline.progress import Progress
@@ -54,10 +55,12 @@ def test_the_newest_is_first_and_the_published_one_is_marked(store: Store) -> No
 
 
 def test_a_run_whose_process_is_gone_has_died(store: Store) -> None:
-    mine = runs.process()
-    kept.run_json(store, "mine", status="running", **mine)
-    kept.run_json(store, "gone", status="running", **(mine | {"pid": ended_process()}))
-    kept.run_json(store, "elsewhere", status="running", pid=ended_process(), host="another host")
+    mine = asdict(processes.me())
+    gone = mine | {"pid": ended_process()}
+    kept.run_json(store, "mine", status="running", process=mine)
+    kept.run_json(store, "gone", status="running", process=gone)
+    elsewhere = gone | {"machine": "00000000"}
+    kept.run_json(store, "elsewhere", status="running", process=elsewhere)
     kept.run_json(store, "of an earlier release", status="running")
     assert {run.run_id: run.status for run in runs.listed(store)} == {
         "mine": "running",
@@ -81,7 +84,7 @@ def test_a_run_that_failed_is_listed_with_why(tmp_path: Path) -> None:
     assert (run.status, run.items, run.recall, run.version) == ("failed", None, None, None)
     assert "no such file" in run.message
     written = read_json(store.run_path("first") / "run.json")
-    assert {name: written[name] for name in ("pid", "host")} == runs.process()
+    assert written["process"] == asdict(processes.me())
     assert describe.runs([run])[-1] == f"first: {run.message}"
 
 

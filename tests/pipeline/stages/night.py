@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import config
+from pipeline import config, lasting
 from pipeline.job import Job, Made
 from pipeline.retrieval import quantiser
 from pipeline.retrieval.vectors import to_bytes
@@ -73,12 +73,18 @@ class Night:
         job = self.job(*sets)
         self._runs += 1
         version = f"index{self._runs}"
+        asked = index.inputs(job)
         made = index.execute(job, version)
         self.index = made.outputs["quantiser"]
-        job.resolve(Record("index", version, "r", {}, made.tables, {}, made.outputs))
-        made = neighbors.execute(job, f"neighbors{self._runs}")
+        record = Record("index", version, "r", asked, made.tables, made.counts, made.outputs)
+        job.resolve(record)
+        lasting.adopt(job, record)
+        version = f"neighbors{self._runs}"
+        made = neighbors.execute(job, version)
+        outputs = made.outputs
+        lasting.note_probes(job, Record("neighbors", version, "r", {}, {}, made.counts, outputs))
         k = job.config.neighbors.k
-        found = self.store.dataset("neighbors", f"neighbors{self._runs}").to_table().to_pylist()
+        found = self.store.dataset("neighbors", version).to_table().to_pylist()
         table = {
             row["item_id"]: [(n["similar_id"], n["score"]) for n in row["neighbors"][:k]]
             for row in found

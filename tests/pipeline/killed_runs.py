@@ -1,0 +1,269 @@
+"""A driver: whole runs in processes that are killed wherever they change the store.
+
+Its argument is a folder to work in; it prints one JSON object. The runs' processes are forked from
+one that has loaded everything and share its JVM, so that none has to start Spark: but for that each
+is a run like any other, and SIGKILL takes it as it would take any.
+
+A run is killed at the first change of a kind that no run before it was killed at: before it, with
+what was being written cut in half, or right after it. The next run goes on in the same store.
+"""
+
+import csv
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from pyspark import SparkConf, SparkContext
+from pyspark.java_gateway import launch_gateway
+
+from models import fasttext as _fasttext  # noqa: F401 - loaded once for all
+from pipeline import config, leftovers
+from pipeline.errors import NitamonoError
+from pipeline.files import read_json
+from pipeline.progress import Progress
+from pipeline.runner import Runner
+from pipeline.session import settings
+from pipeline.store import Store
+
+SETS = ("index.exact_below=0", "index.nlist=3", "neighbors.k=3", "model.dim=8", "model.epoch=2")
+WORDS = ("赤い 靴", "青い 靴", "赤い 帽子", "革 の 鞄", "布 の 鞄", "白い 皿", "青い 皿")
+CATALOGUE = "items.csv"
+# Of the removal of what dead runs left, once is enough of each kind.
+CLEANING = r"unlink (stages|tables|runs|quantisers|models/c)|unlink locks/\.(\.|p.*json)"
+CLEANING += r"|rmtree tables/(?!items)"
+# What follows most changes is what precedes the next.
+AFTER = re.compile(r"similar_items/LATEST|locks/publishing-")
+Table = list[dict[str, Any]]
+
+
+class Killer:
+    """Kills its process at a change of the store.
+
+    Attributes:
+        root: the store.
+        seen: the changes that runs were killed at before.
+        skip: those that are left alone.
+        note: the file that gets this one.
+    """
+
+    def __init__(self, root: Path, seen: set[str], skip: str, note: Path) -> None:
+        self.root, self.seen, self.skip, self.note = root, seen, skip, note
+
+    def arm(self) -> None:
+        """From now on every change may be the last."""
+        for module, name, moves in (
+            (os, "rename", True),
+            (os, "replace", True),
+            (os, "link", True),
+            (os, "unlink", False),
+            (shutil, "rmtree", False),
+        ):
+            setattr(module, name, self._deadly(name, getattr(module, name), moves=moves))
+
+    def _deadly(self, name: str, change: Callable[..., Any], *, moves: bool) -> Callable[..., Any]:
+        def changed(*paths: Any, **options: Any) -> Any:
+            place = self._place(Path(paths[-1 if moves else 0]))
+            if place is None or not (moves or Path(paths[0]).exists()):
+                return change(*paths, **options)
+            self._perhaps(f"{name} {place}", Path(paths[0]) if moves else None)
+            done = change(*paths, **options)
+            if AFTER.search(place):
+                self._perhaps(f"{name} {place}, done", None)
+            return done
+
+        return changed
+
+    def _place(self, path: Path) -> str | None:
+        """What is changed, without what differs from run to run; None outside the store."""
+        if not path.is_relative_to(self.root):
+            return None
+        text = path.relative_to(self.root).as_posix()
+        text = re.sub(r"[0-9a-f]{8}-\d+-\d+-[0-9a-f]{8}", "MARK", text)
+        text = re.sub(r"[0-9a-f]{16}", "HASH", re.sub(r"^runs/[^/]+", "runs/RUN", text))
+        return re.sub(r"publishing-\d+", "publishing-N", text)
+
+    def _perhaps(self, site: str, halved: Path | None) -> None:
+        if site in self.seen or re.search(f"{self.skip}|{CLEANING}", site):
+            return
+        if halved is not None:
+            _halve(halved)
+        self.note.write_text(site)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _halve(path: Path) -> None:
+    """Leave of a file or a folder what a write that was broken off leaves."""
+    if path.is_dir():
+        for file in sorted(file for file in path.rglob("*") if file.is_file())[::2]:
+            os.truncate(file, file.stat().st_size // 2)
+    else:
+        os.truncate(path, path.stat().st_size // 2)
+
+
+class Shop:
+    """A store and its catalogue."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self.folder, self.root = folder, folder / "store"
+        self.runs = 0
+        (folder / "nitamono.toml").write_text(
+            f'[store]\npath = "store"\n[catalogue]\npath = "../{CATALOGUE}"\n'
+            "[model]\nmin_count = 1\n"
+        )
+
+    def start(self, *sets: str, killer: Killer | None = None, **options: Any) -> int:
+        """Start a run in a process of its own; returns its pid."""
+        self.runs += 1
+        name = f"run{self.runs}"
+        pid = os.fork()
+        if pid:
+            return pid
+        code = 99
+        try:
+            connect()
+            if killer:
+                killer.arm()
+            settings = config.load(self.folder / "nitamono.toml", (*SETS, *sets), {})
+            Runner(settings, name, Progress(io.StringIO()), **options).run("ingest", "publish")
+            code = 0
+        except NitamonoError as error:
+            (self.folder / f"{name}.error").write_text(str(error))
+            code = error.exit_code
+        finally:
+            if code == 99:
+                import traceback
+
+                traceback.print_exc()
+            os._exit(code)
+
+    def table(self) -> Table | None:
+        """What a reader of LATEST sees."""
+        latest = Store(str(self.root)).latest()
+        return None if latest is None else pq.read_table(latest["path"]).to_pylist()
+
+    def kill_on(self, seen: set[str], skip: str = "^$") -> list[Table | None]:
+        """Runs, each killed at another change, until one comes through.
+
+        Returns:
+            what a reader saw after each.
+        """
+        note, tables = self.folder / "killed", []
+        while True:
+            status = wait(self.start(killer=Killer(self.root, seen, skip, note)))
+            tables.append(self.table())
+            if status != -signal.SIGKILL:
+                if status:
+                    raise RuntimeError(f"a run ended with {status}")
+                return tables
+            seen.add(note.read_text())
+
+
+def catalogue(folder: Path, items: range) -> None:
+    """Write tonight's catalogue."""
+    with (folder / CATALOGUE).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("item_id", "title"))
+        writer.writerows((f"i{n:02d}", f"{WORDS[n % 7]} {n % 5}") for n in items)
+
+
+def wait(pid: int) -> int:
+    """The exit code of a process; of a killed one the signal, negative."""
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def connect() -> None:
+    """Make the driver's JVM this process's own."""
+    SparkContext._gateway = SparkContext._jvm = None
+    gateway = launch_gateway()  # type: ignore[no-untyped-call]
+    SparkContext._ensure_initialized(gateway=gateway)
+    conf = spark_conf()
+    jvm = gateway.jvm
+    context = jvm.org.apache.spark.SparkContext.getOrCreate(conf._jconf)
+    SparkContext(conf=conf, gateway=gateway, jsc=jvm.JavaSparkContext(context))
+
+
+def spark_conf() -> SparkConf:
+    """The settings of the one session."""
+    chosen = settings({"spark.master": "local[2]"}) | {
+        "spark.sql.shuffle.partitions": "2",
+        "spark.driver.memory": "1g",
+        "spark.log.level": "OFF",
+    }
+    return SparkConf().setAll(list(chosen.items()))
+
+
+def together(shop: Shop) -> dict[str, Any]:
+    """Runs on one store at once: one that publishes, and others while it does."""
+    before = shop.table()
+    first = shop.start()
+    name = f"run{shop.runs}"
+    lock = shop.root / "locks"
+    while not any(name in (read_json(path) or {}).values() for path in lock.glob("publishing-*")):
+        time.sleep(0.01)
+    # Of the same settings, so of the same outputs.
+    quiet = shop.start(publishing=False)
+    refused = shop.start()
+    said = shop.folder / f"run{shop.runs}.error"
+    waits = shop.start(wait=100)
+    codes = {"refused": wait(refused), "quiet": wait(quiet)}
+    return {
+        "codes": codes | {"first": wait(first), "waits": wait(waits)},
+        "said": said.read_text(),
+        "holder": name,
+        "moved": shop.table() != before,
+        "unfinished": [str(path) for path in leftovers.unfinished(shop.root)],
+        "table": shop.table(),
+    }
+
+
+def versions(root: Path) -> list[str]:
+    """The versions of all tables of a store."""
+    return sorted(path.relative_to(root).as_posix() for path in root.glob("tables/*/*"))
+
+
+def main() -> None:
+    """Two nights with kills, the second once more without, and several runs at once."""
+    folder = Path(sys.argv[1])
+    # Standard output is for the result.
+    quiet = {"stdout": subprocess.DEVNULL}
+    gateway = launch_gateway(spark_conf(), quiet)  # type: ignore[no-untyped-call]
+    os.environ["PYSPARK_GATEWAY_PORT"] = str(gateway.java_parameters.port)
+    os.environ["PYSPARK_GATEWAY_SECRET"] = gateway.gateway_parameters.auth_token
+    shop, copy = Shop(folder / "killed"), Shop(folder / "undisturbed")
+    seen: set[str] = set()
+    found: dict[str, Any] = {}
+    started = time.monotonic()
+    for night, items, skip in (
+        # Each kind of change once: those of tables and pointers in the night that finds some.
+        ("first", range(30), r" tables|stages/(?!train|index)|pointers"),
+        ("second", range(4, 36), "^$"),
+    ):
+        catalogue(folder, items)
+        tables = shop.kill_on(seen, skip)
+        found[night] = {"code": wait(copy.start()), "seen": tables, "expected": copy.table()}
+    found |= {
+        "sites": sorted(seen),
+        "unfinished": [str(path) for path in leftovers.unfinished(shop.root)],
+        "versions": {each.folder.name: versions(each.root) for each in (shop, copy)},
+        "seconds": time.monotonic() - started,
+    }
+    catalogue(folder, range(8, 40))
+    found["together"] = together(shop)
+    found["alone"] = {"code": wait(copy.start()), "table": copy.table()}
+    sys.stdout.write(json.dumps(found))
+    gateway.shutdown()
+
+
+if __name__ == "__main__":
+    main()
