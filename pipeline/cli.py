@@ -195,7 +195,9 @@ def _terminate(_number: int, _frame: object) -> NoReturn:
 def _exit(code: int, message: str) -> NoReturn:
     with suppress(OSError):
         sys.stdout.flush()
-    sys.stderr.write(f"nitamono: {' '.join(message.split())}\n")
+    with suppress(OSError):
+        sys.stderr.write(f"nitamono: {' '.join(message.split())}\n")
+        sys.stderr.flush()
     sys.exit(code)
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 ADDED, CHANGED, REMOVED = "added", "changed", "removed"
+FIRST = "nothing is published yet"
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def of_tokens(job: Job, stage: Stage, inputs: dict[str, Any]) -> Base:
         return nothing("--full")
     published = job.store.latest("items")
     if published is None:
-        return nothing("nothing is published yet")
+        return nothing(FIRST)
     items = job.store.find("ingest", published["version"])
     if items is None:
         return nothing("the published items are gone")
@@ -74,9 +75,11 @@ def of_stage(job: Job, stage: Stage, after: str, *inputs: dict[str, Any]) -> Bas
         after: the stage before it.
         inputs: what that output may have been made of.
     """
-    outputs = job.record(after).outputs
-    if outputs["base"] is None:
-        return nothing(outputs["why"])
+    before = job.record(after)
+    if before.outputs["base"] is None:
+        if before.run_id == job.run_id:
+            return nothing(before.outputs["why"])
+        return nothing(f"{after} of run {before.run_id} was made from the ground")
     record = earlier(job, stage, *inputs)
     return Base(record) if record else nothing(f"no earlier {stage[0]} was made in the same way")
 

@@ -50,8 +50,10 @@ class Progress:
             self._write(f"\r\x1b[2K{line.text()}" if self._live else f"{line.text()}\n")
 
     def _write(self, text: str) -> None:
-        self._stream.write(text)
-        self._stream.flush()
+        # Nor must a terminal or a log that has gone away end a night.
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+            self._stream.flush()
 
 
 class StageLine:

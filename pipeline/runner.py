@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from models import ModelError
-from pipeline import __version__, as_of, gate, lasting, lock, processes
+from pipeline import __version__, as_of, gate, incremental, lasting, lock, processes
 from pipeline.errors import GateError, NitamonoError, StageError, UsageError, cause
 from pipeline.files import write_json
 from pipeline.job import Job, Made, Stage, missing
@@ -186,7 +186,7 @@ class Runner:
             self._job.line = line
             with _explained(stage.NAME, self._job):
                 made = stage.execute(self._job, version)
-            line.note = _summary(made)
+            line.note = self._summary(made)
         record = Record(
             stage=stage.NAME,
             fingerprint=version,
@@ -200,6 +200,21 @@ class Runner:
         self._store.keep(record)
         self._resolve(stage.NAME, DONE, record)
         self._hand_on(record)
+
+    def _summary(self, made: Made) -> str:
+        if not made.tables:
+            return (
+                f"model of {made.outputs['dim']} dimensions, {made.counts['model_bytes']:,} bytes"
+            )
+        rows = ", ".join(f"{table} {count:,} rows" for table, count in made.tables.items())
+        why, said = (
+            made.outputs.get("why"),
+            [r.outputs.get("why") for _, _, r in self.outcome.stages],
+        )
+        # Of the first night, and of what was said before, nothing is to be said.
+        if not why or why in said or why == incremental.FIRST:
+            return rows
+        return f"{rows} (all of them: {why})"
 
     def _reuse(self, name: str, record: Record) -> bool:
         """Take up an earlier output; False where it has just been collected.
@@ -303,14 +318,6 @@ class Runner:
                 "published": self._store.latest() if self.outcome.version else None,
             },
         )
-
-
-def _summary(made: Made) -> str:
-    if made.tables:
-        rows = ", ".join(f"{table} {count:,} rows" for table, count in made.tables.items())
-        why = made.outputs.get("why")
-        return f"{rows} (all of them: {why})" if why else rows
-    return f"model of {made.outputs['dim']} dimensions, {made.counts['model_bytes']:,} bytes"
 
 
 @contextmanager

@@ -90,7 +90,7 @@ class Killer:
         text = path.relative_to(self.root).as_posix()
         text = re.sub(r"[0-9a-f]{8}-\d+-\d+-[0-9a-f]{8}", "MARK", text)
         text = re.sub(r"[0-9a-f]{16}", "HASH", re.sub(r"^runs/[^/]+", "runs/RUN", text))
-        return re.sub(r"publishing-\d+", "publishing-N", text)
+        return re.sub(r"(publishing-|publications/)\d+", r"\1N", text)
 
     def _perhaps(self, site: str, halved: Path | None) -> None:
         if site in self.seen or re.search(f"{self.skip}|{CLEANING}", site):
@@ -209,7 +209,8 @@ def together(shop: Shop) -> dict[str, Any]:
     first = shop.start()
     name = f"run{shop.runs}"
     lock = shop.root / "locks"
-    while not any(name in (read_json(path) or {}).values() for path in lock.glob("publishing-*")):
+    holder = f"run {name}"
+    while not any(holder in (read_json(path) or {}).values() for path in lock.glob("publishing-*")):
         time.sleep(0.01)
     # Of the same settings, so of the same outputs.
     quiet = shop.start(publishing=False)

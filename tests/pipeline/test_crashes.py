@@ -11,7 +11,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 STAGES = ("ingest", "tokenize", "train", "embed", "index", "neighbors", "publish")
-TABLES = ("items", "quarantine", "tokens", "embeddings", "lists", "short_lists", "similar_items")
+TABLES = (
+    *("items", "quarantine", "tokens", "changes", "embeddings", "lists", "arrivals", "departures"),
+    *("neighbors", "reach", "short_lists", "similar_items"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -39,15 +42,13 @@ def test_runs_are_killed_at_every_kind_of_change(found: dict[str, Any]) -> None:
         "replace runs/RUN/run.json",
         *(f"replace stages/{stage}/HASH.json" for stage in STAGES),
         *(f"rename tables/{table}/version=HASH" for table in TABLES),
-        "rename tables/neighbors/version=HASH",
         "rename models/HASH",
         "replace models/current/HASH.json",
         "link quantisers/HASH.npy",
         "replace quantisers/current/HASH.json",
         *(f"replace tables/{table}/LATEST" for table in ("items", "embeddings", "similar_items")),
         "replace tables/similar_items/LATEST, done",
-        "replace locks/pointers-before.json",
-        "unlink locks/pointers-before.json",
+        "replace publications/N.json",
     ]
     assert [site for site in expected if site not in found["sites"]] == []
 

@@ -1,4 +1,6 @@
 import io
+import os
+from contextlib import suppress
 
 from pyspark.sql import SparkSession
 
@@ -20,6 +22,18 @@ def test_in_a_file_a_stage_is_plain_lines() -> None:
     assert first == "[1/7] ingest ..."
     assert last.startswith("[1/7] ingest      12 items  ")
     assert "\r" not in stream.getvalue()
+
+
+def test_a_stream_that_has_gone_away_ends_nothing() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w", encoding="utf-8") as stream:  # noqa: PTH123 - of a descriptor
+        progress = Progress(stream)
+        with progress.stage("[1/7] ingest") as line:
+            line.note = "12 items"
+        progress.say("more")
+        with suppress(BrokenPipeError):
+            stream.close()
 
 
 def test_on_a_terminal_the_line_lives_and_counts_tasks(spark: SparkSession) -> None:
