@@ -45,13 +45,13 @@ EMBEDDINGS: Schema = {
 # lists, nearest first, in little-endian int32; null where every list is searched. In the order of
 # the lists, equal vectors together.
 LISTS: Schema = {"item_id": "string", "list": "int", "probes": "binary", "vector": "binary"}
-# `list` is the item's; `neighbors` are some more than k, best first; `floor` is the last that there
-# was room for, null where all that there are have found room. In the order of the lists.
 # The rows of the lists table that came, and those that left, since the night it is built on.
 ARRIVALS: Schema = LISTS
 DEPARTURES: Schema = {"item_id": "string", "list": "int"}
 # Items of the list `home` probe the list `probed`.
 REACH: Schema = {"home": "int", "probed": "int"}
+# `list` is the item's; `neighbors` are some more than k, best first; `floor` is the last that there
+# was room for, null where all that there are have found room. In the order of the lists.
 NEIGHBORS: Schema = {
     "item_id": "string",
     "list": "int",

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
-from pipeline import config, updating
+from pipeline import config, lasting, updating
 from pipeline.job import Job
 from pipeline.retrieval.vectors import to_bytes
 from pipeline.stages import index, neighbors
@@ -78,6 +78,8 @@ class Nights:
             self.store.keep(record)
             job.resolve(record)
             records[stage.NAME] = record
+            note = lasting.adopt if stage is index else lasting.note_probes
+            note(job, record)
         found = self.store.dataset("neighbors", version).to_table().to_pylist()
         k = settings.neighbors.k
         table = {
