@@ -133,6 +133,9 @@ class Store:
             if table in tables.CLUSTERED:
                 # Row groups are what can be read alone.
                 writer = writer.option("parquet.block.size", _ROW_GROUP_BYTES)
+            if table in tables.VECTORS:
+                # Vectors hardly shrink: a higher level takes time and saves nothing.
+                writer = writer.option("parquet.compression.codec.zstd.level", 1)
             writer.parquet(spark_path(folder, literal=True), compression="zstd")
         return int(self.dataset(table, version).count_rows())
 

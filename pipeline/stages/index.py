@@ -161,8 +161,9 @@ def _make(job: Job, cut: Cut, version: str) -> Made:
     size = job.record("embed").outputs["vectors"] * (
         2 * job.record("embed").outputs["dim"] + _BYTES_AN_ITEM
     )
-    wanted = max(job.spark.sparkContext.defaultParallelism, -(-size // _FILE_BYTES))
-    files = groups.pieces(cut.sizes, wanted)
+    cores = job.spark.sparkContext.defaultParallelism
+    # As many files a core: none waits for the last.
+    files = groups.pieces(cut.sizes, cores * max(1, -(-size // (_FILE_BYTES * cores))))
     width = None if cut.used is None else lasting.width(job)
     if base is None or base.outputs["probes"] != width:
         spread = job.spread(cut.vectors, job.record("embed").outputs["vectors"])

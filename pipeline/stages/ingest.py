@@ -39,29 +39,40 @@ def execute(job: Job, version: str) -> Made:
 
 def _ingest(job: Job, raw: "DataFrame", version: str) -> Made:
     from pyspark import StorageLevel
+    from pyspark.sql import Observation
     from pyspark.sql import functions as F
 
-    flagged = flag(raw, catalogue.columns(raw, job.config.catalogue)).persist(
-        StorageLevel.DISK_ONLY
-    )
+    flagged = flag(raw, catalogue.columns(raw, job.config.catalogue))
+    cores = job.spark.sparkContext.defaultParallelism
+    if flagged.rdd.getNumPartitions() < cores:
+        # A file that can't be split, compressed CSV for instance, must not stay one task's.
+        flagged = flagged.repartition(cores)
+    flagged = flagged.persist(StorageLevel.DISK_ONLY)
+    good = F.size("reasons") == 0
+    # Which ids are shared is known before any row travels: they are few, as a rule none.
+    shared = shared_ids(flagged).persist(StorageLevel.DISK_ONLY)
     try:
-        good = F.size("reasons") == 0
-        items = job.store.write(flagged.where(good).select(*ITEMS), "items", version)
-        bad = flagged.where(~good).select("item_id", "reasons", "row")
-        quarantined = job.store.write(bad, "quarantine", version)
-        summary = flagged.agg(
+        every = without_duplicates(flagged, shared) if shared.count() else flagged
+        checked = Observation("ingest")
+        rows = every.observe(
+            checked,
             F.count("*").alias("read"),
             F.count_if(good & _garbled()).alias("garbled"),
             F.count_if(good & F.col(catalogue.NUMBERS_LOST)).alias("lost"),
-            F.max(F.when(F.col("unreadable"), _lines(F.col("row")))).alias("unreadable_lines"),
+            F.max(F.when(F.col("unreadable"), _lines(as_read()))).alias("unreadable_lines"),
             F.max(F.when(good, _lines(F.col("title")))).alias("title_lines"),
-        ).first()
+        )
+        items = job.store.write(rows.where(good).select(*ITEMS), "items", version)
+        bad = every.where(~good).select("item_id", "reasons", as_read().alias("row"))
+        quarantined = job.store.write(bad, "quarantine", version)
+        summary = checked.get
     finally:
+        shared.unpersist()
         flagged.unpersist()
-    if summary is None or summary["read"] != items + quarantined:
+    if summary["read"] != items + quarantined:
         raise StageError(f"ingest lost rows: {summary} read, {items} kept, {quarantined} set aside")
     reasons = _reasons(job, version)
-    _check_usable(job, summary.asDict(), items, reasons)
+    _check_usable(job, summary, items, reasons)
     return Made(
         tables={"items": items, "quarantine": quarantined},
         counts={
@@ -77,23 +88,25 @@ def _ingest(job: Job, raw: "DataFrame", version: str) -> Made:
 
 
 def flag(raw: "DataFrame", columns: "list[Column]") -> "DataFrame":
-    """The rows as items, with `reasons` that speak against them and the `row` as it was read.
+    """The rows as items, with `reasons` that speak against each row for itself.
 
-    Of good rows that share an item_id, the one with the longest text is kept; among equals the
-    one whose JSON sorts first.
+    Beside them `raw`, the row as it was read, `corrupt`, its text where it can't be parsed, and
+    `unreadable`.
     """
-    from pyspark.sql import Window
     from pyspark.sql import functions as F
 
     read = [name for name in raw.columns if name != catalogue.CORRUPT]
     corrupt = F.col(catalogue.CORRUPT) if catalogue.CORRUPT in raw.columns else F.lit(None)
-    row = F.coalesce(
-        corrupt, F.to_json(F.struct(*[raw[f"`{n.replace('`', '``')}`"] for n in read]))
+    whole = F.struct(*[raw[f"`{n.replace('`', '``')}`"] for n in read])
+    frame = raw.select(
+        *columns,
+        whole.alias("raw"),
+        corrupt.cast("string").alias("corrupt"),
+        corrupt.isNotNull().alias("unreadable"),
     )
-    frame = raw.select(*columns, row.alias("row"), corrupt.isNotNull().alias("unreadable"))
     no_id = catalogue.blank(F.col("item_id"))
     no_text = catalogue.blank(F.col("title")) & catalogue.blank(F.col("description"))
-    frame = frame.withColumn(
+    return frame.withColumn(
         "reasons",
         F.array_compact(
             F.array(
@@ -103,14 +116,42 @@ def flag(raw: "DataFrame", columns: "list[Column]") -> "DataFrame":
             )
         ),
     )
+
+
+def shared_ids(flagged: "DataFrame") -> "DataFrame":
+    """The ids that more than one good row has: item_id."""
+    from pyspark.sql import functions as F
+
+    ids = flagged.where(F.size("reasons") == 0).groupBy("item_id").count()
+    return ids.where(F.col("count") > 1).select("item_id")
+
+
+def without_duplicates(flagged: "DataFrame", shared: "DataFrame") -> "DataFrame":
+    """Of good rows that share an item_id, all but one get a reason.
+
+    That with the longest text is kept; among equals the one whose JSON sorts first.
+
+    Args:
+        flagged: rows of `flag`.
+        shared: the ids of `shared_ids`.
+    """
+    from pyspark.sql import Window
+    from pyspark.sql import functions as F
+
+    marked = flagged.join(shared.withColumn("shared", F.lit(True)), "item_id", how="left")
+    several = (F.size("reasons") == 0) & F.col("shared").isNotNull()
     length = F.length(F.concat_ws("", "title", "description"))
-    good = F.size("reasons") == 0
-    # Rows that are out already stand alone: a million without an id are not one window.
-    window = Window.partitionBy(good, F.when(good, F.col("item_id")).otherwise(F.col("row")))
-    again = good & (F.row_number().over(window.orderBy(length.desc(), "row")) > 1)
-    return frame.withColumn(
-        "reasons", F.when(again, F.array(F.lit(DUPLICATE))).otherwise(F.col("reasons"))
-    )
+    place = F.row_number().over(Window.partitionBy("item_id").orderBy(length.desc(), as_read()))
+    reasons = F.when(place > 1, F.array(F.lit(DUPLICATE))).otherwise(F.col("reasons"))
+    again = marked.where(several).withColumn("reasons", reasons)
+    return marked.where(~several).unionByName(again).drop("shared")
+
+
+def as_read() -> "Column":
+    """A row as it was read, in JSON, or as text where it can't be parsed."""
+    from pyspark.sql import functions as F
+
+    return F.coalesce("corrupt", F.to_json("raw"))
 
 
 def _lines(text: "Column") -> "Column":

@@ -25,8 +25,10 @@ Flagged = dict[str | None, dict[str, Any]]
 def flagged(spark: SparkSession, path: Path, **settings: Any) -> list[dict[str, Any]]:
     section = CatalogueSection(path=str(path), **settings)
     raw = catalogue.read(spark, section)
-    rows = ingest.flag(raw, catalogue.columns(raw, section)).collect()
-    return sorted((row.asDict() for row in rows), key=lambda row: str(row["item_id"]))
+    frame = ingest.flag(raw, catalogue.columns(raw, section))
+    rows = ingest.without_duplicates(frame, ingest.shared_ids(frame))
+    found = rows.withColumn("row", ingest.as_read()).collect()
+    return sorted((row.asDict() for row in found), key=lambda row: str(row["item_id"]))
 
 
 TITLES = {"a": '赤い "靴", 大\n二行目', "b/%20 あ": "青い靴", "007": "白い靴"}
