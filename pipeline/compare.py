@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
+# Of more items a sample says what is to be known.
+MOST_COMPARED = 100_000
+
 
 @dataclass(frozen=True)
 class Change:
@@ -16,7 +19,8 @@ class Change:
         items: in the later one.
         rows_before: neighbours of the earlier version, up to the k-th of an item.
         rows: of the later one.
-        common: items with a neighbour in both.
+        one_in: of so many items, chosen by a hash of the id, one is compared.
+        common: of those that are, the items with a neighbour in both.
         entries: the earlier version's neighbours of the common items.
         replaced: how many of those entries the later version lacks.
     """
@@ -25,6 +29,7 @@ class Change:
     items: int
     rows_before: int
     rows: int
+    one_in: int
     common: int
     entries: int
     replaced: int
@@ -71,18 +76,39 @@ def shared() -> "Column":
     return F.size(F.array_intersect("before.similar_id", "after.similar_id"))
 
 
-def change(items: "DataFrame") -> Change:
-    """The sums over what `by_item` gives."""
+def change(before: "DataFrame", after: "DataFrame", k: int, most: int = MOST_COMPARED) -> Change:
+    """How much of the top k changed.
+
+    Args:
+        before: the earlier version of similar_items.
+        after: the later one.
+        k: ranks beyond it are passed over.
+        most: about so many items are compared.
+    """
     from pyspark.sql import functions as F
 
-    sums = items.agg(
-        F.count("before").alias("items_before"),
-        F.count("after").alias("items"),
-        F.sum(F.when(F.col("before").isNotNull(), F.size("before"))).alias("rows_before"),
-        F.sum(F.when(F.col("after").isNotNull(), F.size("after"))).alias("rows"),
-        F.count_if(common()).alias("common"),
-        F.sum(F.when(common(), F.size("before"))).alias("entries"),
-        F.sum(F.when(common(), F.size("before") - shared())).alias("replaced"),
-    ).first()
+    (items_before, rows_before), (items, rows) = _sizes(before, k), _sizes(after, k)
+    one_in = max(1, -(-max(items_before, items) // most))
+    chosen = F.pmod(F.xxhash64("item_id"), F.lit(one_in)) == 0
+    sums = (
+        by_item(before.where(chosen), after.where(chosen), k)
+        .where(common())
+        .agg(
+            F.count("*").alias("common"),
+            F.sum(F.size("before")).alias("entries"),
+            F.sum(F.size("before") - shared()).alias("replaced"),
+        )
+        .first()
+    )
     assert sums is not None  # noqa: S101 - an aggregate has one row
-    return Change(**{name: int(value or 0) for name, value in sums.asDict().items()})
+    compared = {name: int(value or 0) for name, value in sums.asDict().items()}
+    return Change(items_before, items, rows_before, rows, one_in, **compared)
+
+
+def _sizes(pairs: "DataFrame", k: int) -> tuple[int, int]:
+    """Items and rows; each item with a neighbour has one of rank 1."""
+    from pyspark.sql import functions as F
+
+    sums = pairs.agg(F.count_if(F.col("rank") == 1), F.count_if(F.col("rank") <= k)).first()
+    assert sums is not None  # noqa: S101 - an aggregate has one row
+    return int(sums[0]), int(sums[1])

@@ -69,7 +69,7 @@ def measure(job: Job) -> Measured:
     return replace(
         measured,
         against=against.version,
-        change=compare.change(compare.by_item(before, after, job.config.neighbors.k)),
+        change=compare.change(before, after, job.config.neighbors.k),
         new_model=_model(job, against) not in (None, job.record("embed").inputs["model"]),
     )
 
@@ -147,9 +147,10 @@ def _against_last(job: Job, measured: Measured, retrained: bool) -> Iterator[str
                 f"if the catalogue is meant to be so much smaller, --set publish.{name}=0"
             )
     if not retrained and change.churn > limits.max_churn:
+        sample = f" (one in {change.one_in})" if change.one_in > 1 else ""
         why = ", which was made with another model" if measured.new_model else ""
         yield (
-            f"{change.churn:.0%} of the neighbours of {change.common:,} items were replaced since "
-            f"{last}{why}, at most {limits.max_churn:.0%} may be: look at it with nitamono diff; "
+            f"{change.churn:.0%} of the neighbours of {change.common:,} items{sample} were replaced "
+            f"since {last}{why}, at most {limits.max_churn:.0%} may be: look at it with nitamono diff; "
             "if that is meant, --set publish.max_churn=1"
         )

@@ -1,11 +1,11 @@
 """Every table's schema, as data, and its check."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import StageError
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
 
 Schema = dict[str, str]
 
@@ -106,6 +106,11 @@ def check(frame: "DataFrame", table: str) -> "DataFrame":
 
 def digest(frame: "DataFrame") -> str:
     """A digest of a frame's rows, whatever their order and files: 128 bits of summed hashes."""
+    return digest_with(frame)[0]
+
+
+def digest_with(frame: "DataFrame", **sums: "Column") -> tuple[str, dict[str, Any]]:
+    """A frame's digest, and aggregates of it that are to be had by the way."""
     from pyspark.sql import functions as F
 
     # Spark's hash passes over nulls: where they are is hashed too.
@@ -115,6 +120,7 @@ def digest(frame: "DataFrame") -> str:
         F.coalesce(F.sum(F.xxhash64(F.lit(salt), *parts).cast("decimal(20,0)")), F.lit(0))
         for salt in (1, 2)
     ]
-    first = frame.agg(*halves).first()
+    first = frame.agg(*halves, *(value.alias(name) for name, value in sums.items())).first()
     assert first is not None  # noqa: S101 - an aggregate has one row
-    return "".join(f"{int(half) % 2**64:016x}" for half in first)
+    text = "".join(f"{int(half) % 2**64:016x}" for half in first[:2])
+    return text, dict(zip(sums, first[2:], strict=True))

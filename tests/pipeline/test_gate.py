@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from pipeline import config, gate, history
+from pipeline import compare, config, gate, history
 from pipeline.errors import GateError
 from pipeline.files import read_json
 from pipeline.job import Job
@@ -97,12 +97,30 @@ def test_the_comparison_is_counted(shop: Shop) -> None:
         "items": 12,
         "rows_before": 40,
         "rows": 45,
+        "one_in": 1,
         "common": 10,
         "entries": 40,
         "replaced": 9 + 3,
         "churn": 0.3,
         "new_model": False,
     }
+
+
+def test_of_many_items_a_sample_is_compared_and_all_are_counted(shop: Shop) -> None:
+    shop.publish(lists(900))
+    job = shop.night(lists(1000, shift=1))
+    tables = [shop.store.read(job.spark, "similar_items", version) for version in ("v1", "v2")]
+    found = compare.change(tables[0], tables[1], 10, most=300)
+    assert (found.items_before, found.items, found.rows_before, found.rows) == (
+        900,
+        1000,
+        3600,
+        4000,
+    )
+    assert found.one_in == 4
+    assert 180 < found.common < 270
+    assert found.entries == 4 * found.common
+    assert found.churn == 0.25
 
 
 def test_a_table_with_far_fewer_rows_or_items_is_held_back(shop: Shop) -> None:
