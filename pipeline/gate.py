@@ -150,7 +150,7 @@ def _against_last(job: Job, measured: Measured, retrained: bool) -> Iterator[str
         sample = f" (one in {change.one_in})" if change.one_in > 1 else ""
         why = ", which was made with another model" if measured.new_model else ""
         yield (
-            f"{change.churn:.0%} of the neighbours of {change.common:,} items{sample} were replaced "
-            f"since {last}{why}, at most {limits.max_churn:.0%} may be: look at it with nitamono diff; "
-            "if that is meant, --set publish.max_churn=1"
+            f"{change.churn:.0%} of the neighbours of {change.common:,} items{sample} were "
+            f"replaced since {last}{why}, at most {limits.max_churn:.0%} may be: "
+            "look at it with nitamono diff; if that is meant, --set publish.max_churn=1"
         )

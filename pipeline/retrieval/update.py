@@ -194,7 +194,7 @@ def update(
         whole, before = whole.filter(pa.array(~asks)), before.filter(pa.array(~asks))
         new, scored = _taken_in(whole, before, came, settings)
         done(scored)
-        found = _merged(before, left, came["item_id"], new, settings.kept)
+        found = _updated(before, left, came["item_id"], new, settings.kept)
         yield found.filter(pc.greater(pc.list_value_length(found["neighbors"]), 0))
 
 
@@ -286,6 +286,23 @@ def _few(rows: pa.RecordBatch, most: int) -> Int64:
         pc.sort_indices(keyed, sort_keys=[("hash", "ascending"), ("item_id", "ascending")])
     )
     return order[lowest(rows.take(pa.array(order)), np.zeros(len(order), np.int64), most)]
+
+
+def _updated(
+    before: pa.RecordBatch, left: pa.Array, came: pa.Array, new: Pairs, most: int
+) -> pa.RecordBatch:
+    """Rows of NEIGHBORS brought up to date; those that nobody left or joined stay as they are."""
+    owner, flat = _flat(before["neighbors"])
+    moved = np.zeros(before.num_rows, dtype=bool)
+    moved[owner[np.asarray(pc.is_in(flat.field("similar_id"), left))]] = True
+    moved[new[0]] = True
+    rows = np.flatnonzero(moved)
+    place = np.cumsum(moved) - 1
+    some = before.take(pa.array(rows))
+    merged = _merged(some, left, came, (place[new[0]], new[1], new[2]), most)
+    both = pa.concat_batches([before.filter(pa.array(~moved)), merged])
+    order = np.argsort(np.concatenate([np.flatnonzero(~moved), rows]))
+    return both.take(pa.array(order))
 
 
 def _merged(
