@@ -1,6 +1,8 @@
 """The corpus that a model is trained on: a sample of token lists, its vocabulary, its settings."""
 
+import operator
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,19 +10,37 @@ from models.fasttext.train import Training
 from pipeline.sections import ModelSection
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
 
 # A vocabulary below this is not worth leaving words out of.
 _SMALL_VOCABULARY = 1_000
 _TOKEN_PASSES = 20_000_000
 
 
+def together() -> "Column":
+    """All tokens of a row of the tokens table, separated by single spaces."""
+    from pyspark.sql import functions as F
+
+    return F.trim(F.concat_ws(" ", "title_tokens", "description_tokens"))
+
+
+def count(*names: str) -> "Column":
+    """How many tokens the columns of these names hold together."""
+    from pyspark.sql import functions as F
+
+    counts = [
+        F.when(F.col(name) == "", 0).otherwise(F.regexp_count(name, F.lit(" ")) + 1)
+        for name in names
+    ]
+    return reduce(operator.add, counts)
+
+
 def texts(tokens: "DataFrame") -> "DataFrame":
     """Each item's tokens in one list; items without any are left out."""
     from pyspark.sql import functions as F
 
-    both = F.concat("title_tokens", "description_tokens")
-    return tokens.select("item_id", both.alias("tokens")).where(F.size("tokens") > 0)
+    every = tokens.select("item_id", together().alias("tokens")).where(F.col("tokens") != "")
+    return every.withColumn("tokens", F.split("tokens", " "))
 
 
 def count_vocabulary(texts: "DataFrame", min_count: int) -> tuple[int, list[int]]:

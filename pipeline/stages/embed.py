@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from models import Handle, embedder, shipping
 from models.resident import LoadCounter
-from pipeline import incremental
+from pipeline import corpus, incremental
 from pipeline.errors import StageError
 from pipeline.fingerprint import fingerprint
 from pipeline.job import Job, Made
@@ -25,6 +25,7 @@ CODE = (
     "models.embedder",
     "models.fasttext",
     "models.onnx",
+    "pipeline.corpus",
     "pipeline.incremental",
     "pipeline.retrieval.vectors",
     "pipeline.tables",
@@ -67,8 +68,7 @@ def execute(job: Job, version: str) -> Made:
     if outputs["kind"] == "onnx":
         texts = job.read("items", "ingest").select("item_id", F.array("title", "description"))
     else:
-        both = F.concat("title_tokens", "description_tokens")
-        texts = job.read("tokens", "tokenize").select("item_id", both)
+        texts = job.read("tokens", "tokenize").select("item_id", corpus.together())
     texts, rows = texts.toDF("item_id", "texts"), tokens.tables["tokens"]
     if base.record is None:
         vectors = embed(job.spread(texts, rows), handle, counter)
@@ -132,8 +132,8 @@ def embed(texts: "DataFrame", handle: Handle, counter: LoadCounter) -> "DataFram
     """The embeddings table of the lists in `texts`; the model is loaded once a Python process.
 
     Args:
-        texts: item_id, texts array<string>: tokens, or for a model that reads text an item's
-            fields, which are cleaned here.
+        texts: item_id, and texts: the tokens as the tokens table has them, string; or for a model
+            that reads text an item's fields, array<string>, which are cleaned here.
         handle: the model, as shipped.
         counter: is told of every load.
     """
@@ -153,6 +153,8 @@ def embed_batch(model: embedder.Embedder, batch: pa.RecordBatch) -> pa.RecordBat
         cleaned = [[clean(field) for field in fields] for fields in texts.to_pylist()]
         texts = pa.array([[field for field in fields if field] for fields in cleaned])
         texts = texts.cast(pa.list_(pa.string()))
+    else:
+        texts = _tokens(texts)
     in_arrow = getattr(model, "embed_arrow", None)
     vectors = round_vectors(in_arrow(texts) if in_arrow else model.embed(texts.to_pylist()))
     offsets = pa.array(np.arange(len(vectors) + 1, dtype=np.int32) * model.dim)
@@ -166,6 +168,19 @@ def embed_batch(model: embedder.Embedder, batch: pa.RecordBatch) -> pa.RecordBat
         ],
         ["item_id", "vector", "tokens", "half"],
     )
+
+
+def _tokens(texts: pa.Array) -> pa.Array:
+    """Tokens separated by spaces, as lists."""
+    parts = pc.split_pattern(texts, " ")
+    none = np.asarray(pc.equal(texts, ""))
+    counts = np.where(none, 0, np.asarray(pc.list_value_length(parts)))
+    tokens = parts.flatten()
+    if none.any():
+        # Of no text a part is split off that is empty.
+        tokens = tokens.filter(pc.not_equal(tokens, ""))
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), tokens)
 
 
 def round_vectors(vectors: np.ndarray) -> np.ndarray:

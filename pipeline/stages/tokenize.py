@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from models import Handle, resident, shipping
-from pipeline import incremental
+from pipeline import corpus, incremental
 from pipeline.errors import UsageError
 from pipeline.job import Job, Made
 from pipeline.store import Record
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 NAME = "tokenize"
 CODE = (
+    "pipeline.corpus",
     "pipeline.incremental",
     "pipeline.tables",
     "pipeline.text.clean",
@@ -85,7 +86,7 @@ def execute(job: Job, version: str) -> Made:
         rows, changed = _built_on(job, base.record, text, dictionaries, version)
     first = (
         job.store.read(job.spark, "tokens", version)
-        .select((F.size("title_tokens") + F.size("description_tokens")).alias("n"))
+        .select(corpus.count("title_tokens", "description_tokens").alias("n"))
         .agg(F.count("*").alias("items"), F.sum("n").alias("all"), F.count_if(F.col("n") == 0))
         .first()
     )
@@ -174,7 +175,7 @@ def tokenize(
         paths = tuple(str(shipping.local_path(handle)) for handle in dictionaries)
         return Tokenizer(replace(text, user_dictionaries=paths))
 
-    schema = "struct<title_tokens:array<string>,description_tokens:array<string>,text:binary>"
+    schema = "struct<title_tokens:string,description_tokens:string,text:binary>"
 
     @iterator_udf(schema)
     def token_columns(
@@ -190,8 +191,10 @@ def tokenize(
             )
             yield pd.DataFrame(
                 {
-                    "title_tokens": [tokenizer.of_clean(text) for text in titles],
-                    "description_tokens": [tokenizer.of_clean(text) for text in descriptions],
+                    "title_tokens": [" ".join(tokenizer.of_clean(text)) for text in titles],
+                    "description_tokens": [
+                        " ".join(tokenizer.of_clean(text)) for text in descriptions
+                    ],
                     "text": [_hash(*both) for both in zip(titles, descriptions, strict=True)],
                 }
             )

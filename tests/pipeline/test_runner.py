@@ -267,10 +267,10 @@ def test_embeddings_do_not_depend_on_partitions(shop: Shop, spark: SparkSession)
     tokenizer = Tokenizer(TextSettings())
     items = shop.published("items")
     rows = [
-        (item, tokenizer.tokens(title))
+        (item, " ".join(tokenizer.tokens(title)))
         for item, title in zip(items["item_id"], items["title"], strict=True)
     ]
-    frame = spark.createDataFrame(rows, "item_id string, texts array<string>")
+    frame = spark.createDataFrame(rows, "item_id string, texts string")
     counter = LoadCounter(spark.sparkContext)
     found = [
         sorted(embed.embed(frame.repartition(n), handle, counter).collect()) for n in (1, 5, 50)
