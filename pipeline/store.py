@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from models import ModelError
 from models.content import measure
-from pipeline import tables
+from pipeline import arrow_files, tables
 from pipeline.errors import UsageError
 from pipeline.files import read_json, write_json
 from pipeline.processes import mark
@@ -137,6 +137,37 @@ class Store:
                 # Vectors hardly shrink: a higher level takes time and saves nothing.
                 writer = writer.option("parquet.compression.codec.zstd.level", 1)
             writer.parquet(spark_path(folder, literal=True), compression="zstd")
+        return int(self.dataset(table, version).count_rows())
+
+    def write_arrow(
+        self, frame: "DataFrame", run: arrow_files.Run, table: str, version: str
+    ) -> int:
+        """Write one version of a table that Python workers make; it appears whole or not at all.
+
+        Args:
+            frame: what the workers read.
+            run: from its batches to batches of the table.
+            table: which.
+            version: of it.
+
+        Returns:
+            the number of rows.
+        """
+        from pyspark.sql.pandas.types import to_arrow_schema
+        from pyspark.sql.types import StructType
+
+        size = _ROW_GROUP_BYTES if table in tables.CLUSTERED else 16 * _ROW_GROUP_BYTES
+        ddl = ", ".join(f"{name} {kind}" for name, kind in tables.SCHEMAS[table].items())
+        schema = to_arrow_schema(cast("StructType", StructType.fromDDL(ddl)))
+        with self._new_folder(self.table_path(table, version)) as folder:
+            arrow_files.write(
+                frame,
+                run,
+                folder,
+                schema,
+                row_group_bytes=size,
+                plain=tables.VECTORS.get(table, ()),
+            )
         return int(self.dataset(table, version).count_rows())
 
     @contextmanager

@@ -69,8 +69,8 @@ SHORT_LISTS: Schema = {"item_id": "string", "neighbors": "int", "reason": "strin
 
 # Those that are read list by list.
 CLUSTERED = {"lists", "neighbors"}
-# Those that are vectors, by their size.
-VECTORS = {"embeddings", "lists"}
+# Columns that hold vectors.
+VECTORS = {"embeddings": ("vector", "half"), "lists": ("vector",), "arrivals": ("vector",)}
 
 SCHEMAS: dict[str, Schema] = {
     "items": ITEMS,

@@ -10,10 +10,11 @@ import pyarrow.compute as pc
 from models import Handle, embedder, shipping
 from models.resident import LoadCounter
 from pipeline import corpus, incremental
+from pipeline.arrow_files import Run
 from pipeline.errors import StageError
 from pipeline.fingerprint import fingerprint
 from pipeline.job import Job, Made
-from pipeline.retrieval.vectors import to_bytes
+from pipeline.retrieval.vectors import from_bytes, to_bytes
 from pipeline.stages.train import s3_options
 from pipeline.text.clean import clean
 
@@ -25,6 +26,7 @@ CODE = (
     "models.embedder",
     "models.fasttext",
     "models.onnx",
+    "pipeline.arrow_files",
     "pipeline.corpus",
     "pipeline.incremental",
     "pipeline.retrieval.vectors",
@@ -71,16 +73,17 @@ def execute(job: Job, version: str) -> Made:
         texts = job.read("tokens", "tokenize").select("item_id", corpus.together())
     texts, rows = texts.toDF("item_id", "texts"), tokens.tables["tokens"]
     if base.record is None:
-        vectors = embed(job.spread(texts, rows), handle, counter)
+        asked = _asked(job.spread(texts, rows))
     else:
         changes = job.read("changes", "tokenize")
-        texts = texts.join(incremental.new(changes), "item_id", how="left_semi")
         changed = tokens.counts["changes"]
         rows = changed[incremental.ADDED] + changed[incremental.CHANGED]
-        fresh = embed(job.spread(texts, rows), handle, counter)
+        texts = job.spread(texts.join(incremental.new(changes), "item_id", how="left_semi"), rows)
         table = job.store.read(job.spark, "embeddings", base.record.fingerprint)
-        vectors = incremental.carried(table, changes, fresh)
-    written = job.store.write(vectors, "embeddings", version)
+        known = table.select("item_id", F.lit(None).cast(texts.dtypes[1][1]), "tokens", "half")
+        known = known.toDF("item_id", "texts", "tokens", "half")
+        asked = incremental.carried(known, changes, _asked(texts))
+    written = job.store.write_arrow(asked, _run(handle, counter), "embeddings", version)
     table = job.store.read(job.spark, "embeddings", version)
     with_vector = table.where(F.col("half").isNotNull()).count()
     return Made(
@@ -137,13 +140,29 @@ def embed(texts: "DataFrame", handle: Handle, counter: LoadCounter) -> "DataFram
         handle: the model, as shipped.
         counter: is told of every load.
     """
+    return _asked(texts).mapInArrow(_run(handle, counter), _SCHEMA)
 
+
+def _asked(texts: "DataFrame") -> "DataFrame":
+    """Rows that are to be embedded: beside those the embeddings of an earlier night may stand."""
+    from pyspark.sql import functions as F
+
+    return texts.withColumns(
+        {"tokens": F.lit(None).cast("int"), "half": F.lit(None).cast("binary")}
+    )
+
+
+def _run(handle: Handle, counter: LoadCounter) -> Run:
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        model = embedder.use(handle, counter)
         for batch in batches:
-            yield embed_batch(model, batch)
+            new = batch["texts"].is_valid()
+            if pc.any(new).as_py():
+                yield embed_batch(embedder.use(handle, counter), batch.filter(new))
+            known = batch.filter(pc.invert(new))
+            if known.num_rows:
+                yield _embeddings(known["item_id"], known["tokens"], known["half"])
 
-    return texts.mapInArrow(run, _SCHEMA)
+    return run
 
 
 def embed_batch(model: embedder.Embedder, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -157,16 +176,19 @@ def embed_batch(model: embedder.Embedder, batch: pa.RecordBatch) -> pa.RecordBat
         texts = _tokens(texts)
     in_arrow = getattr(model, "embed_arrow", None)
     vectors = round_vectors(in_arrow(texts) if in_arrow else model.embed(texts.to_pylist()))
-    offsets = pa.array(np.arange(len(vectors) + 1, dtype=np.int32) * model.dim)
-    without = pa.array(~vectors.any(axis=1))
+    halves = to_bytes(vectors)
+    halves = pc.if_else(pa.array(vectors.any(axis=1)), halves, None)
+    return _embeddings(batch["item_id"], pc.list_value_length(texts).cast(pa.int32()), halves)
+
+
+def _embeddings(ids: pa.Array, tokens: pa.Array, halves: pa.Array) -> pa.RecordBatch:
+    """Rows of the embeddings table."""
+    vectors = from_bytes(halves.drop_null())
+    sizes = np.asarray(halves.is_valid()) * (vectors.shape[1] if len(vectors) else 0)
+    offsets = pa.array(np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32))
+    lists = pa.ListArray.from_arrays(offsets, pa.array(vectors.ravel()), mask=halves.is_null())
     return pa.RecordBatch.from_arrays(
-        [
-            batch["item_id"],
-            pa.ListArray.from_arrays(offsets, pa.array(vectors.ravel()), mask=without),
-            pc.list_value_length(texts).cast(pa.int32()),
-            pc.if_else(without, None, to_bytes(vectors)),
-        ],
-        ["item_id", "vector", "tokens", "half"],
+        [ids, lists, tokens, halves], ["item_id", "vector", "tokens", "half"]
     )
 
 

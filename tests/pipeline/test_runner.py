@@ -225,7 +225,7 @@ def test_a_dry_run_says_what_would_run_and_does_nothing(shop: Shop) -> None:
     shop.run()
     plan = dict(shop.runner("neighbors.k=3").plan("ingest", "publish"))
     assert plan["index"].startswith("reuse ")
-    assert plan["neighbors"] == "run: neighbors.k is 3, was 5"
+    assert plan["neighbors"] == "run: neighbors.k is 3, was 10"
     assert plan["publish"] == "run: after neighbors"
 
 

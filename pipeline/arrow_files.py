@@ -1,0 +1,96 @@
+"""Parquet files that Python workers write themselves, with pyarrow.
+
+Where rows come out of a Python worker as Arrow batches, Spark would take each apart and put it
+together again: for vectors that takes longer than everything else. A task writes its rows to one
+file under a name of its own and tells it; only files that were told of stay, so tasks may be
+repeated.
+"""
+
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+Run = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
+
+_TOLD = pa.schema([("file", pa.string()), ("rows", pa.int64())])
+
+
+def write(
+    frame: "DataFrame",
+    run: Run,
+    folder: Path,
+    schema: pa.Schema,
+    *,
+    row_group_bytes: int,
+    plain: Sequence[str] = (),
+) -> int:
+    """Write what `run` makes of a frame's batches, a file a task.
+
+    Args:
+        frame: what the tasks read.
+        run: from batches to batches of the schema.
+        folder: where the files come; it is made.
+        schema: of the files.
+        row_group_bytes: of rows as they lie in memory, about.
+        plain: columns of vectors: their values hardly repeat, and nobody asks for the least.
+
+    Returns:
+        the number of rows.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    others = [name for name in schema.names if name not in plain]
+
+    def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        from pyspark import TaskContext
+
+        context = TaskContext.get()
+        number = context.partitionId() if context else 0
+        name = f"part-{number:05d}-{uuid.uuid4().hex}.parquet"
+        rows = 0
+        for group in _grouped(run(batches), schema, row_group_bytes):
+            if not rows:
+                writer = pq.ParquetWriter(
+                    folder / name,
+                    schema,
+                    compression="zstd",
+                    compression_level=1,
+                    use_dictionary=others,
+                    write_statistics=others,
+                )
+            writer.write_table(group, row_group_size=max(1, group.num_rows))
+            rows += group.num_rows
+        if rows:
+            writer.close()
+            yield pa.RecordBatch.from_arrays([pa.array([name]), pa.array([rows])], schema=_TOLD)
+
+    told = frame.mapInArrow(task, "file string, rows bigint").collect()
+    kept = {row["file"] for row in told}
+    for path in folder.iterdir():
+        if path.name not in kept:
+            path.unlink()
+    if not kept:
+        pq.write_table(schema.empty_table(), folder / "part-00000.parquet")
+    return sum(row["rows"] for row in told)
+
+
+def _grouped(batches: Iterator[pa.RecordBatch], schema: pa.Schema, most: int) -> Iterator[pa.Table]:
+    """Batches put together to row groups."""
+    held: list[pa.RecordBatch] = []
+    size = 0
+    for batch in batches:
+        if not batch.num_rows:
+            continue
+        held.append(batch.select(schema.names).cast(schema))
+        size += batch.nbytes
+        if size >= most:
+            yield pa.Table.from_batches(held)
+            held, size = [], 0
+    if held:
+        yield pa.Table.from_batches(held)
