@@ -8,6 +8,8 @@ repeated.
 
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,65 +21,80 @@ if TYPE_CHECKING:
 
 Run = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
-_TOLD = pa.schema([("file", pa.string()), ("rows", pa.int64())])
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows that Python workers make.
+
+    Attributes:
+        frame: what they read.
+        run: what they make of its batches.
+    """
+
+    frame: "DataFrame"
+    run: Run
 
 
 def write(
-    frame: "DataFrame",
-    run: Run,
+    parts: Sequence[Rows],
     folder: Path,
     schema: pa.Schema,
     *,
     row_group_bytes: int,
     plain: Sequence[str] = (),
-) -> int:
-    """Write what `run` makes of a frame's batches, a file a task.
+) -> None:
+    """Write rows, a file a task.
 
     Args:
-        frame: what the tasks read.
-        run: from batches to batches of the schema.
+        parts: the rows, of the schema.
         folder: where the files come; it is made.
         schema: of the files.
         row_group_bytes: of rows as they lie in memory, about.
         plain: columns of vectors: their values hardly repeat, and nobody asks for the least.
-
-    Returns:
-        the number of rows.
     """
     folder.mkdir(parents=True, exist_ok=True)
     others = [name for name in schema.names if name not in plain]
+    kept: set[str] = set()
+    for part in parts:
+        task = _task(part.run, folder, schema, row_group_bytes, others)
+        # One row a task.
+        told = part.frame.mapInArrow(task, "file string").collect()
+        kept |= {row["file"] for row in told}
+    for path in folder.iterdir():
+        if path.name not in kept:
+            path.unlink()
+    if not kept:
+        pq.write_table(schema.empty_table(), folder / "part-00000.parquet")
 
+
+def _task(
+    run: Run, folder: Path, schema: pa.Schema, row_group_bytes: int, encoded: Sequence[str]
+) -> Run:
     def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         from pyspark import TaskContext
 
         context = TaskContext.get()
         number = context.partitionId() if context else 0
         name = f"part-{number:05d}-{uuid.uuid4().hex}.parquet"
-        rows = 0
-        for group in _grouped(run(batches), schema, row_group_bytes):
-            if not rows:
-                writer = pq.ParquetWriter(
-                    folder / name,
-                    schema,
-                    compression="zstd",
-                    compression_level=1,
-                    use_dictionary=others,
-                    write_statistics=others,
-                )
-            writer.write_table(group, row_group_size=max(1, group.num_rows))
-            rows += group.num_rows
-        if rows:
-            writer.close()
-            yield pa.RecordBatch.from_arrays([pa.array([name]), pa.array([rows])], schema=_TOLD)
+        with ExitStack() as stack:
+            writer = None
+            for group in _grouped(run(batches), schema, row_group_bytes):
+                if writer is None:
+                    writer = stack.enter_context(
+                        pq.ParquetWriter(
+                            folder / name,
+                            schema,
+                            compression="zstd",
+                            compression_level=1,
+                            use_dictionary=list(encoded),
+                            write_statistics=list(encoded),
+                        )
+                    )
+                writer.write_table(group, row_group_size=group.num_rows)
+        if writer is not None:
+            yield pa.RecordBatch.from_pydict({"file": [name]})
 
-    told = frame.mapInArrow(task, "file string, rows bigint").collect()
-    kept = {row["file"] for row in told}
-    for path in folder.iterdir():
-        if path.name not in kept:
-            path.unlink()
-    if not kept:
-        pq.write_table(schema.empty_table(), folder / "part-00000.parquet")
-    return sum(row["rows"] for row in told)
+    return task
 
 
 def _grouped(batches: Iterator[pa.RecordBatch], schema: pa.Schema, most: int) -> Iterator[pa.Table]:

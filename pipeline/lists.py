@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from models import Handle
+from pipeline.arrow_files import Rows
 from pipeline.nearest import by_group, load_centroids
 from pipeline.retrieval import listed, parcels, quantiser
 from pipeline.retrieval.clustered import Clustered
@@ -45,7 +46,7 @@ def located(vectors: "DataFrame", locate: Locate) -> "DataFrame":
     return vectors.mapInArrow(run, listed.DDL)
 
 
-def in_order(vectors: "DataFrame", locate: Locate, files: Plan) -> "DataFrame":
+def in_order(vectors: "DataFrame", locate: Locate, files: Plan) -> Rows:
     """The lists table, one partition a file; arguments as for `located`, and the files."""
 
     def send(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
@@ -54,7 +55,7 @@ def in_order(vectors: "DataFrame", locate: Locate, files: Plan) -> "DataFrame":
     return _received(vectors.mapInArrow(send, parcels.DDL), files, Clustered(()))
 
 
-def moved(before: Clustered, arrivals: "DataFrame", left: "DataFrame", files: Plan) -> "DataFrame":
+def moved(before: Clustered, arrivals: "DataFrame", left: "DataFrame", files: Plan) -> Rows:
     """An earlier night's lists table, brought up to date, one partition a file.
 
     Args:
@@ -73,14 +74,14 @@ def moved(before: Clustered, arrivals: "DataFrame", left: "DataFrame", files: Pl
     return _received(moves.mapInArrow(send, parcels.DDL), files, before)
 
 
-def _received(sent: "DataFrame", files: Plan, before: Clustered) -> "DataFrame":
+def _received(sent: "DataFrame", files: Plan, before: Clustered) -> Rows:
     def read(first: int, last: int) -> "Iterator[pa.RecordBatch]":
         return before.rows(first, last, listed.LISTED.names)
 
     def receive(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
         return listed.receive(batches, files, read)
 
-    return by_group(sent, files.groups, files.groups).mapInArrow(receive, listed.DDL)
+    return Rows(by_group(sent, files.groups, files.groups), receive)
 
 
 def reach(lists: "DataFrame", nlist: int, width: int) -> "DataFrame":

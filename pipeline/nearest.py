@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models import Handle, resident, shipping
+from pipeline.arrow_files import Rows
 from pipeline.retrieval import held, join, listed, merge, parcels, quantiser, route
 from pipeline.retrieval.clustered import Clustered
 from pipeline.retrieval.groups import Plan, pieces
@@ -135,7 +136,7 @@ class Search:
         width = probes.last - probes.first
         return route.Routes(self.plan, probes.load(), width, self.parts, self.everyone)
 
-    def merged(self, found: "DataFrame") -> "DataFrame":
+    def merged(self, found: "DataFrame") -> Rows:
         """The neighbors table of what was found: the k best of each query."""
         from pyspark.sql import functions as F
 
@@ -145,7 +146,7 @@ class Search:
             return merge.merge(batches, k)
 
         by_part = found.repartitionById(self.parts.groups, F.col("key").cast("int"))
-        return by_part.mapInArrow(run, merge.NEIGHBORS_DDL)
+        return Rows(by_part, run)
 
     def as_found(self, neighbors: "DataFrame") -> "DataFrame":
         """A neighbors table as parcels, to be merged with what more probes find."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from models import ModelError
 from models.content import measure
 from pipeline import arrow_files, tables
+from pipeline.arrow_files import Rows
 from pipeline.errors import UsageError
 from pipeline.files import read_json, write_json
 from pipeline.processes import mark
@@ -129,26 +130,12 @@ class Store:
             StageError: the frame does not fit the table's schema.
         """
         with self._new_folder(self.table_path(table, version)) as folder:
-            writer = tables.check(frame, table).write
-            if table in tables.CLUSTERED:
-                # Row groups are what can be read alone.
-                writer = writer.option("parquet.block.size", _ROW_GROUP_BYTES)
-            if table in tables.VECTORS:
-                # Vectors hardly shrink: a higher level takes time and saves nothing.
-                writer = writer.option("parquet.compression.codec.zstd.level", 1)
-            writer.parquet(spark_path(folder, literal=True), compression="zstd")
+            checked = tables.check(frame, table)
+            checked.write.parquet(spark_path(folder, literal=True), compression="zstd")
         return int(self.dataset(table, version).count_rows())
 
-    def write_arrow(
-        self, frame: "DataFrame", run: arrow_files.Run, table: str, version: str
-    ) -> int:
+    def write_arrow(self, table: str, version: str, *parts: Rows) -> int:
         """Write one version of a table that Python workers make; it appears whole or not at all.
-
-        Args:
-            frame: what the workers read.
-            run: from its batches to batches of the table.
-            table: which.
-            version: of it.
 
         Returns:
             the number of rows.
@@ -156,13 +143,13 @@ class Store:
         from pyspark.sql.pandas.types import to_arrow_schema
         from pyspark.sql.types import StructType
 
+        # Of tables that are read list by list, row groups are what can be read alone.
         size = _ROW_GROUP_BYTES if table in tables.CLUSTERED else 16 * _ROW_GROUP_BYTES
         ddl = ", ".join(f"{name} {kind}" for name, kind in tables.SCHEMAS[table].items())
         schema = to_arrow_schema(cast("StructType", StructType.fromDDL(ddl)))
         with self._new_folder(self.table_path(table, version)) as folder:
             arrow_files.write(
-                frame,
-                run,
+                parts,
                 folder,
                 schema,
                 row_group_bytes=size,

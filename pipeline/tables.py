@@ -70,7 +70,7 @@ SHORT_LISTS: Schema = {"item_id": "string", "neighbors": "int", "reason": "strin
 # Those that are read list by list.
 CLUSTERED = {"lists", "neighbors"}
 # Columns that hold vectors.
-VECTORS = {"embeddings": ("vector", "half"), "lists": ("vector",), "arrivals": ("vector",)}
+VECTORS = {"embeddings": ("vector", "half"), "lists": ("vector",)}
 
 SCHEMAS: dict[str, Schema] = {
     "items": ITEMS,

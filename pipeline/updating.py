@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline import lists
+from pipeline.arrow_files import Rows
 from pipeline.nearest import Counts, Probes, by_group, with_same
 from pipeline.night import Night
 from pipeline.retrieval import listed, merge, parcels
@@ -63,7 +64,7 @@ class Update:
 
         return self._sent(moves).mapInArrow(run, listed.DDL)
 
-    def neighbors(self, moves: "DataFrame") -> "DataFrame":
+    def neighbors(self, moves: "DataFrame") -> Rows:
         """The neighbors table of the items that stay and need not ask again."""
         plan, settings, distances = self.plan, self.settings, self.counts.distances
         read_items, read_kept = self._reads()
@@ -71,7 +72,7 @@ class Update:
         def run(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
             return updates.update(batches, plan, read_items, read_kept, settings, distances.add)
 
-        return self._sent(moves).mapInArrow(run, merge.NEIGHBORS_DDL)
+        return Rows(self._sent(moves), run)
 
     def _reads(self) -> tuple[Read, Read]:
         """What reads a group's items, and the neighbours kept for them."""
@@ -160,5 +161,5 @@ def update(night: Night, base: Record, version: str) -> dict[str, int]:
     asks = arrivals.unionByName(changes.short(moves))
     probes = Probes(night.centroids, night.nlist, 0, width or night.nlist)
     found = search.merged(replace(search, everyone=False).found(asks, probes))
-    updated = changes.neighbors(moves).unionByName(found)
-    return {"neighbors": store.write(updated, "neighbors", version), **tables}
+    tables["neighbors"] = store.write_arrow("neighbors", version, changes.neighbors(moves), found)
+    return tables

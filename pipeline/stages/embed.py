@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from models import Handle, embedder, shipping
 from models.resident import LoadCounter
 from pipeline import corpus, incremental
-from pipeline.arrow_files import Run
+from pipeline.arrow_files import Rows, Run
 from pipeline.errors import StageError
 from pipeline.fingerprint import fingerprint
 from pipeline.job import Job, Made
@@ -83,7 +83,7 @@ def execute(job: Job, version: str) -> Made:
         known = table.select("item_id", F.lit(None).cast(texts.dtypes[1][1]), "tokens", "half")
         known = known.toDF("item_id", "texts", "tokens", "half")
         asked = incremental.carried(known, changes, _asked(texts))
-    written = job.store.write_arrow(asked, _run(handle, counter), "embeddings", version)
+    written = job.store.write_arrow("embeddings", version, Rows(asked, _run(handle, counter)))
     table = job.store.read(job.spark, "embeddings", version)
     with_vector = table.where(F.col("half").isNotNull()).count()
     return Made(

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 NAME = "index"
 CODE = (
+    "pipeline.arrow_files",
     "pipeline.incremental",
     "pipeline.lasting",
     "pipeline.lists",
@@ -173,7 +174,7 @@ def _make(job: Job, cut: Cut, version: str) -> Made:
             job.store.read(job.spark, name, version) for name in ("arrivals", "departures")
         )
         rows = lists.moved(job.store.clustered("lists", base.fingerprint), came, left, files)
-    tables["lists"] = job.store.write(rows, "lists", version)
+    tables["lists"] = job.store.write_arrow("lists", version, rows)
     imbalance = _imbalance(job, version, cut.nlist)
     known = {"lists": cut.nlist, "exact": cut.used is None, "quantiser": cut.used}
     return Made(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 NAME = "neighbors"
 CODE = (
+    "pipeline.arrow_files",
     "pipeline.asking",
     "pipeline.incremental",
     "pipeline.lasting",
@@ -131,7 +132,7 @@ def _find(
             return search.counts.progress(total, time.monotonic() - started)
 
         with watched(job.line, note):
-            rows = job.store.write(search.merged(found), "neighbors", trial)
+            rows = job.store.write_arrow("neighbors", trial, search.merged(found))
         if earlier:
             job.store.discard("neighbors", earlier)
         measured = _measured(night, sample, trial)
