@@ -43,6 +43,8 @@ class Shop:
         file.write_text(
             '[store]\npath = "store"\n[catalogue]\npath = "items.csv"\n'
             "[model]\nepoch = 2\ndim = 20\n"
+            # Some of these nights turn a catalogue over that the gate would hold back.
+            "[publish]\nmin_rows = 0\nmin_coverage = 0\nmax_churn = 1\n"
         )
         settings = config.load(file, sets, {})
         runner = Runner(settings, new_run_id(), Progress(io.StringIO()), **kwargs)
