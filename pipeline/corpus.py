@@ -29,7 +29,9 @@ def count(*names: str) -> "Column":
     from pyspark.sql import functions as F
 
     counts = [
-        F.when(F.col(name) == "", 0).otherwise(F.regexp_count(name, F.lit(" ")) + 1)
+        F.when(F.col(name) == "", 0).otherwise(
+            F.length(name) - F.length(F.replace(name, F.lit(" "))) + 1
+        )
         for name in names
     ]
     return reduce(operator.add, counts)
