@@ -27,7 +27,7 @@ def runs(found: list[Run]) -> list[str]:
             _NONE if run.items is None else f"{run.items:,}",
             _NONE if run.recall is None else f"{run.recall:.4f}",
             run.version or _NONE,
-            "LATEST" if run.latest else "",
+            "LATEST" if run.latest else "deleted" if run.version and not run.kept else "",
         )
         for run in found
     ]

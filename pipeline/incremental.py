@@ -24,10 +24,12 @@ class Base:
     Attributes:
         record: the earlier night's record of the same stage; None where there is none.
         why: why there is none.
+        items: of tokens: the version of the items table that they are of.
     """
 
     record: Record | None
     why: str = ""
+    items: str = ""
 
 
 def nothing(why: str) -> Base:
@@ -63,7 +65,8 @@ def of_tokens(job: Job, stage: Stage, inputs: dict[str, Any]) -> Base:
     record = earlier(job, stage, inputs | {"items": items.outputs["content"]})
     if record is None:
         return nothing("the published tokens were made by other rules or another release")
-    return Base(record)
+    # Not the items that they were made of: others of the same content may stand for those.
+    return Base(record, items=published["version"])
 
 
 def of_stage(job: Job, stage: Stage, after: str, *inputs: dict[str, Any]) -> Base:

@@ -25,6 +25,7 @@ class Run:
         recall: as measured; None as well.
         version: what it published; None if it did not.
         latest: whether that is published now.
+        kept: whether it is still in the store.
         message: what ended it, if that was no success.
         fingerprints: of each stage that it came to.
         settings: its config.
@@ -38,6 +39,7 @@ class Run:
     recall: float | None
     version: str | None
     latest: bool
+    kept: bool
     message: str
     fingerprints: dict[str, str] = field(repr=False)
     settings: dict[str, Any] = field(repr=False)
@@ -54,7 +56,7 @@ def listed(store: Store) -> list[Run]:
     latest = store.latest()
     published = latest["version"] if latest else None
     raw = (read_json(path) for path in (store.root / "runs").glob("*/run.json"))
-    found = [_run(about, published) for about in raw if about]
+    found = [_run(store, about, published) for about in raw if about]
     return sorted(found, key=lambda run: (run.started, run.run_id), reverse=True)
 
 
@@ -63,7 +65,7 @@ def find(store: Store, run_id: str) -> Run | None:
     return next((run for run in listed(store) if run.run_id == run_id), None)
 
 
-def _run(about: dict[str, Any], latest: str | None) -> Run:
+def _run(store: Store, about: dict[str, Any], latest: str | None) -> Run:
     status, seconds = about["status"], about["seconds"]
     if status == RUNNING:
         if _gone(about):
@@ -82,6 +84,7 @@ def _run(about: dict[str, Any], latest: str | None) -> Run:
         recall=recall["value"] if recall and recall["queries"] else None,
         version=version,
         latest=version is not None and version == latest,
+        kept=version is not None and store.table_path("similar_items", version).is_dir(),
         message=about["message"],
         fingerprints=about["fingerprints"],
         settings=about["settings"],

@@ -83,7 +83,7 @@ def execute(job: Job, version: str) -> Made:
         rows = job.store.write(tokenize(items, text, dictionaries), "tokens", version)
         changed = None
     else:
-        rows, changed = _built_on(job, base.record, text, dictionaries, version)
+        rows, changed = _built_on(job, base.record, base.items, text, dictionaries, version)
     first = (
         job.store.read(job.spark, "tokens", version)
         .select(corpus.count("title_tokens", "description_tokens").alias("n"))
@@ -101,7 +101,6 @@ def execute(job: Job, version: str) -> Made:
         counts=counts,
         outputs={
             "text_fingerprint": text_fingerprint(job),
-            "items": job.record("ingest").fingerprint,
             "base": base.record and base.record.fingerprint,
             "why": base.why,
         },
@@ -111,11 +110,20 @@ def execute(job: Job, version: str) -> Made:
 def _built_on(
     job: Job,
     base: Record,
+    of: str,
     text: TextSettings,
     dictionaries: "Sequence[Handle]",
     version: str,
 ) -> tuple[int, dict[str, int]]:
     """Write tokens and changes: only items with another text are tokenised.
+
+    Args:
+        job: tonight's.
+        base: the tokens to build on.
+        of: the version of the items table that those are of.
+        text: the settings.
+        dictionaries: as shipped.
+        version: of the tables.
 
     Returns:
         rows of the tokens table, and how many items were added, changed and removed.
@@ -125,7 +133,7 @@ def _built_on(
 
     job.line.note = "looking for changes"
     items = job.read("items", "ingest")
-    before = job.store.read(job.spark, "items", base.outputs["items"])
+    before = job.store.read(job.spark, "items", of)
     tokens = job.store.read(job.spark, "tokens", base.fingerprint)
     differing = incremental.differences(items, before).persist(StorageLevel.DISK_ONLY)
     candidates = items.join(incremental.new(differing), "item_id", how="left_semi")

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
-from pipeline import config
+from pipeline import config, garbage
 from pipeline.progress import Progress
 from pipeline.runner import Outcome, Runner, new_run_id
 from pipeline.store import Store
@@ -131,3 +132,16 @@ def test_no_item_that_stays_and_none_that_is_left(shop: Shop) -> None:
     shop.run(others[:1])
     assert [row["item_id"] for row in shop.table("embeddings")] == [others[0]["item_id"]]
     assert shop.table() == []
+
+
+def test_after_a_catalogue_that_was_only_touched_and_gc_a_night_still_builds_on_it(
+    shop: Shop,
+) -> None:
+    before = {path.name for path in (shop.store.root / "stages" / "ingest").iterdir()}
+    os.utime(shop.folder / "items.csv", (0, 0))
+    assert [status for _, status, _ in shop.run().stages][:3] == ["done", "reused", "reused"]
+    garbage.collect(shop.store, 1)
+    assert not before & {path.name for path in (shop.store.root / "stages" / "ingest").iterdir()}
+    embedded = shop.run(samples(2)).record("embed")
+    assert embedded is not None
+    assert 0 < embedded.counts["embedded"] < 100

@@ -47,6 +47,9 @@ def test_the_newest_is_first_and_the_published_one_is_marked(store: Store) -> No
     ]
     history.rollback(store)
     assert [run.latest for run in runs.listed(store)] == [False, True]
+    store.discard("similar_items", kept.version(2))
+    assert [run.kept for run in runs.listed(store)] == [False, True]
+    assert describe.runs(runs.listed(store))[1].endswith(f"{kept.version(2)}  deleted")
     lines = describe.runs(found)
     assert lines[1].split() == [
         *("run2", "2026-11-02", "00:00:00", "2", "published", "2,000", "0.9800"),
