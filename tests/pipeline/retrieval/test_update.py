@@ -25,6 +25,11 @@ VALUES = st.sampled_from([-1.0, -0.5, 0.0, 0.25, 1.0])
 VECTORS = st.tuples(*[VALUES] * DIM)
 IDS = st.sampled_from([f"{n:02d}" for n in range(30)])
 CATALOGUES = st.dictionaries(IDS, VECTORS, max_size=25)
+# k, reserve, nprobe, sames.
+Rules = tuple[int, int, int, int]
+RULES = st.tuples(
+    st.integers(1, 5), st.integers(0, 3), st.integers(0, NLIST), st.sampled_from([1, 1, 2, 3])
+)
 
 
 @dataclass
@@ -35,12 +40,16 @@ class Shop:
         k, reserve: neighbours wanted, and kept beyond.
         nprobe: lists that an item probes; 0 for all.
         most: items that a group may have.
+        sames: items are neighbours only if their numbers leave the same rest by it.
+        full: whether the next night builds on nothing.
     """
 
     k: int
     reserve: int
     nprobe: int
     most: int
+    sames: int = 1
+    full: bool = False
     catalogue: Catalogue = field(default_factory=dict)
     kept: list[dict[str, Any]] = field(default_factory=list)
     pairs: set[tuple[int, int]] = field(default_factory=set)
@@ -60,7 +69,17 @@ class Shop:
         (found,) = located(
             iter([rows]), lambda _: quantiser.probe(vectors, self.centroids, max(self.nprobe, 2))
         )
-        return found.take(pa.array(np.argsort(found["list"].to_numpy(), kind="stable")))
+        found = found.take(pa.array(np.argsort(found["list"].to_numpy(), kind="stable")))
+        return found.append_column("same", pa.array(self.same(found["item_id"].to_pylist())))
+
+    def same(self, ids: list[str]) -> list[str | None]:
+        """What has to be equal."""
+        return [str(int(item) % self.sames) if self.sames > 1 else None for item in ids]
+
+    def change(self, rules: "Rules") -> None:
+        """Other rules from the next night on, which then builds on nothing."""
+        self.k, self.reserve, self.nprobe, self.sames = rules
+        self.full = True
 
     def defined(self, catalogue: Catalogue, most: int) -> Table:
         """The best of the lists probed, by brute force."""
@@ -68,11 +87,15 @@ class Shop:
         vectors = np.array([catalogue[item] for item in ids]).reshape(-1, DIM).astype(np.float32)
         probes = quantiser.probe(vectors, self.centroids, self.nprobe or NLIST)
         allowed = (probes[:, 0][None, None, :] == probes[:, :, None]).any(axis=1)
+        same = np.array(self.same(ids), dtype=object)
+        allowed &= same[:, None] == same[None, :]
         return oracle.neighbors(ids, vectors, most, allowed)
 
     def night(self, catalogue: Catalogue) -> Table:
         """Another night: the neighbours that are shown."""
         before, self.catalogue = self.catalogue, catalogue
+        if self.full:
+            before, self.kept, self.pairs, self.full = {}, [], set(), False
         new = {item: v for item, v in catalogue.items() if before.get(item) != v}
         gone = {item: v for item, v in before.items() if catalogue.get(item) != v}
         now, came, left = (self.listed(some) for some in (catalogue, new, gone))
@@ -117,7 +140,11 @@ class Shop:
         home, probed = (np.array([p[n] for p in sorted(self.pairs)], np.int64) for n in (0, 1))
         reach = Reach.of(home, probed, NLIST) if self.nprobe else Reach.everywhere(NLIST)
         rows = [
-            {"item_id": r["item_id"], "list": r["list"], "vector": vector, "same": None}
+            {
+                **{name: r[name] for name in ("item_id", "list")},
+                "vector": vector,
+                "same": None if leaves else r["same"],
+            }
             for batch, leaves in ((came, False), (left, True))
             for r in batch.to_pylist()
             for vector in [None if leaves else r["vector"]]
@@ -158,18 +185,19 @@ def _pairs(neighbors: list[dict[str, Any]]) -> list[tuple[str, float]]:
 
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(
-    nights=st.lists(CATALOGUES, min_size=2, max_size=4),
-    k=st.integers(1, 5),
-    reserve=st.integers(0, 3),
-    nprobe=st.integers(0, NLIST),
+    rules=RULES,
+    nights=st.lists(st.tuples(CATALOGUES, st.none() | RULES), min_size=2, max_size=4),
     most=st.sampled_from([2, 7, 100]),
 )
-def test_any_nights_give_the_table_that_is_defined(
-    nights: list[Catalogue], k: int, reserve: int, nprobe: int, most: int
+def test_any_nights_under_any_rules_give_the_table_that_is_defined(
+    rules: Rules, nights: list[tuple[Catalogue, Rules | None]], most: int
 ) -> None:
-    shop = Shop(k, reserve, nprobe, most)
-    for catalogue in nights:
-        assert shop.night(catalogue) == shop.defined(catalogue, k)
+    shop = Shop(1, 1, 1, most)
+    shop.change(rules)
+    for catalogue, changed in nights:
+        if changed is not None:
+            shop.change(changed)
+        assert shop.night(catalogue) == shop.defined(catalogue, shop.k)
 
 
 def churn(rng: np.random.Generator, catalogue: Catalogue, vector: Callable[[], tuple[float, ...]],
