@@ -32,9 +32,19 @@ def inputs(job: Job) -> dict[str, Any]:
 
 def execute(job: Job, version: str) -> Made:
     """Read the catalogue; keep one good row an item, quarantine the others with their reasons."""
-    raw = catalogue.read(job.spark, job.config.catalogue)
-    with catalogue.readable(job.config.catalogue):
-        return _ingest(job, raw, version)
+    section = job.config.catalogue
+    state = catalogue.identity(section)
+    raw = catalogue.read(job.spark, section)
+    with catalogue.readable(section):
+        made = _ingest(job, raw, version)
+    if catalogue.identity(section) != state:
+        for table in made.tables:
+            job.store.discard(table, version)
+        raise InputError(
+            f"catalogue.path {section.path}: changed while it was read; "
+            "run again when it is written to its end"
+        )
+    return made
 
 
 def _ingest(job: Job, raw: "DataFrame", version: str) -> Made:
@@ -47,7 +57,9 @@ def _ingest(job: Job, raw: "DataFrame", version: str) -> Made:
     if flagged.rdd.getNumPartitions() < cores:
         # A file that can't be split, compressed CSV for instance, must not stay one task's.
         flagged = flagged.repartition(cores)
-    flagged = flagged.persist(StorageLevel.DISK_ONLY)
+    if catalogue.format_of(job.config.catalogue) != "parquet":
+        # Text is parsed once; Parquet is read again faster than a copy.
+        flagged = flagged.persist(StorageLevel.DISK_ONLY)
     good = F.size("reasons") == 0
     # Which ids are shared is known before any row travels: they are few, as a rule none.
     shared = shared_ids(flagged).persist(StorageLevel.DISK_ONLY)

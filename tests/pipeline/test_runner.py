@@ -17,7 +17,7 @@ from pyspark.sql import SparkSession
 from models import fasttext as models_fasttext
 from models import ship
 from models.resident import LoadCounter
-from pipeline import config
+from pipeline import catalogue, config
 from pipeline.errors import GateError, InputError, StageError, UsageError
 from pipeline.progress import Progress
 from pipeline.retrieval import quantiser
@@ -380,3 +380,22 @@ def test_a_catalogue_without_a_token_publishes_nothing(
     with pytest.raises(InputError, match="no item's text leaves a token"):
         shop.run()
     assert shop.store.latest() is None
+
+
+def test_a_catalogue_that_changes_while_it_is_read_is_refused(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = Shop(tmp_path, head(SAMPLES / "night1.csv", tmp_path / "night1.csv", 20))
+    read = catalogue.read
+
+    def then_it_grows(*arguments: Any) -> Any:
+        found = read(*arguments)
+        with shop.catalogue.open("ab") as file:
+            file.write(b"\n")
+        return found
+
+    monkeypatch.setattr(catalogue, "read", then_it_grows)
+    with pytest.raises(InputError, match="changed while it was read; run again"):
+        shop.run()
+    assert list((shop.store.root / "tables" / "items").iterdir()) == []
+    assert list((shop.store.root / "stages").rglob("*.json")) == []
