@@ -8,8 +8,7 @@ import pytest
 
 from pipeline import leftovers, processes
 
-DEAD = "DEAD"
-LIVING = processes.mark()
+DEAD, LIVING = "DEAD", "LIVING"
 OTHER = "00000000-17-4711-0123abcd"
 DAYS = 24 * 3600.0
 
@@ -37,6 +36,8 @@ def dead() -> str:
         ("tables/similar_items", ".LATEST.{}", DEAD, 0, True),
         ("stages/embed", ".0123456789abcdef.json.{}", DEAD, 0, True),
         ("models", "_writing-{}", DEAD, 0, True),
+        ("tables/items", "_deleting-{}", DEAD, 0, True),
+        ("tables/items", "_deleting-{}", LIVING, 9, False),
         ("models/current", ".0123456789abcdef.json.{}", DEAD, 0, True),
         ("quantisers", "_writing-{}", DEAD, 0, True),
         ("quantisers/current", ".0123456789abcdef.json.{}", DEAD, 0, True),
@@ -50,7 +51,8 @@ def dead() -> str:
 def test_what_no_living_process_can_own_goes(
     tmp_path: Path, dead: str, place: str, name: str, mark: str, days: float, goes: bool
 ) -> None:
-    path = tmp_path / place / name.format(dead if mark == DEAD else mark)
+    marks = {DEAD: dead, LIVING: processes.mark()}
+    path = tmp_path / place / name.format(marks.get(mark, mark))
     inside = path / "_temporary" / "0" / "part.parquet" if path.name[0] in "_v" else path
     inside.parent.mkdir(parents=True, exist_ok=True)
     inside.write_text("x")
