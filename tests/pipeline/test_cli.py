@@ -4,11 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from pyspark.sql import SparkSession
 
+from pipeline.cli import execute
 from pipeline.stages import NAMES
 from pipeline.store import Store
 from tests.conftest import WriteCsv
@@ -25,6 +28,18 @@ def nitamono(*arguments: str, **environment: str) -> subprocess.CompletedProcess
         env=os.environ | environment,
         timeout=300,
     )
+
+
+@pytest.fixture
+def in_process(spark: SparkSession, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run a command line in this process, on the shared session: what it prints on stdout."""
+
+    def run(*arguments: str) -> str:
+        capsys.readouterr()
+        execute(arguments)
+        return capsys.readouterr().out
+
+    return run
 
 
 def last_line(done: subprocess.CompletedProcess[str]) -> str:
@@ -97,15 +112,14 @@ def test_the_gate_has_its_own_code(tmp_path: Path, write_csv: WriteCsv) -> None:
     assert Store(str(tmp_path / "store")).latest() is None
 
 
-def test_verbs_one_by_one_in_processes_of_their_own_equal_one_run(
-    tmp_path: Path, write_csv: WriteCsv
+def test_verbs_one_by_one_equal_one_run_in_a_process_of_its_own(
+    in_process: Callable[..., str], tmp_path: Path, write_csv: WriteCsv
 ) -> None:
     rows = [(f"{n:03d}", f"商品 {n % 9} 番 KH-{n % 5}00{'ABC'[n % 3]}", "説明") for n in range(60)]
     catalogue = write_csv(rows)
     chain, whole = (write_config(tmp_path, catalogue, store=name) for name in ("chain", "whole"))
     for verb in NAMES:
-        done = nitamono(verb, "--config", chain)
-        assert done.returncode == 0, done.stderr
+        in_process(verb, "--config", chain)
     done = nitamono("run", "--config", whole)
     assert done.returncode == 0, done.stderr
     assert "Recall@10" in done.stdout
@@ -116,7 +130,7 @@ def test_verbs_one_by_one_in_processes_of_their_own_equal_one_run(
 
 
 def test_a_store_is_looked_through_rolled_back_and_cleaned(
-    tmp_path: Path, write_csv: WriteCsv
+    in_process: Callable[..., str], tmp_path: Path, write_csv: WriteCsv
 ) -> None:
     rows = [(f"{n:03d}", f"商品 {n % 9} 番 KH-{n % 5}00{'ABC'[n % 3]}", "説明") for n in range(60)]
     file = write_config(
@@ -125,9 +139,7 @@ def test_a_store_is_looked_through_rolled_back_and_cleaned(
     store = Store(str(tmp_path / "store"))
 
     def done(*arguments: str) -> str:
-        ended = nitamono(*arguments, "--config", file)
-        assert ended.returncode == 0, ended.stderr
-        return ended.stdout
+        return in_process(*arguments, "--config", file)
 
     def version() -> str:
         latest = store.latest()
@@ -180,14 +192,18 @@ def test_a_store_is_looked_through_rolled_back_and_cleaned(
     assert "reuse" in done("run", "--dry-run", "--set", "neighbors.k=3").splitlines()[-2]
 
 
-def test_help_documents_every_verb() -> None:
+def test_help_documents_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    def shown(*arguments: str) -> str:
+        with pytest.raises(SystemExit) as ended:
+            execute([*arguments, "--help"])
+        assert ended.value.code == 0
+        return capsys.readouterr().out
+
     verbs = ("run", *NAMES, "runs", "diff", "rollback", "gc")
     done = nitamono("--help")
     assert done.returncode == 0
     assert all(name in done.stdout for name in verbs)
     for name in verbs:
-        shown = nitamono(name, "--help")
-        assert shown.returncode == 0
-        assert f"example: nitamono {name} --config" in shown.stdout
+        assert f"example: nitamono {name} --config" in shown(name)
     for name in ("pack", "info", "list", "push", "pull"):
-        assert f"example: nitamono model {name}" in nitamono("model", name, "--help").stdout
+        assert f"example: nitamono model {name}" in shown("model", name)
