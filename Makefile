@@ -15,7 +15,7 @@ run: setup ## run the whole pipeline on data_samples/ into store/
 	@$(BIN)/nitamono run --config data_samples/nitamono.toml
 
 test: setup ## run the tests
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: setup ## lint, formatting and types
 	@$(BIN)/ruff check .
