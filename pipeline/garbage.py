@@ -37,14 +37,15 @@ class Garbage:
         return sum(self.data.values())
 
 
-def find(store: Store, keep: int) -> Garbage:
+def find(store: Store, keep: int, also: Iterable[str] = ()) -> Garbage:
     """What a store holds that is not needed.
 
     Args:
         store: to look through.
         keep: so many of the versions published last are needed.
+        also: outputs that are needed too.
     """
-    needed = needs.of(store, keep)
+    needed = needs.of(store, keep, also)
     data = [*_tables(store, needed), *_models(store, needed), *_quantisers(store, needed)]
     # What a run under way has made but not yet recorded is newer than its start.
     old = [path for path in data if _newest(path) < needed.before]
@@ -74,7 +75,8 @@ def collect(store: Store, keep: int) -> Garbage:
     needed = needs.of(store, keep).versions
     for path in [path for path in records if path.stem in needed]:
         path.write_bytes(records.pop(path))
-    found = find(store, keep)
+    # A record that was needed a moment ago keeps its data until the next time.
+    found = find(store, keep, [path.stem for path in (store.root / "stages").glob("*/*.json")])
     _remove(found.data)
     return Garbage(list(records), found.data, found.needs)
 

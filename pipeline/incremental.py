@@ -7,6 +7,7 @@ it is the same table; `--full` makes it from the ground.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pipeline.fingerprint import fingerprint
 from pipeline.job import Job, output_name
 from pipeline.store import Record
 
@@ -46,7 +47,13 @@ def earlier(job: Job, stage: Stage, *inputs: dict[str, Any]) -> Record | None:
     name, code = stage
     for some in inputs:
         for variant in (some, some | {"full": True}):
-            record = job.store.find(name, output_name(name, code, variant))
+            version = output_name(name, code, variant)
+            if job.store.find(name, version) is None:
+                continue
+            # Said first, then looked for again: see `Runner._reuse`.
+            job.used.add(version)
+            job.announce()
+            record = job.store.find(name, version)
             if record is not None:
                 return record
     return None
@@ -85,6 +92,15 @@ def of_stage(job: Job, stage: Stage, after: str, *inputs: dict[str, Any]) -> Bas
         return nothing(f"{after} of run {before.run_id} was made from the ground")
     record = earlier(job, stage, *inputs)
     return Base(record) if record else nothing(f"no earlier {stage[0]} was made in the same way")
+
+
+def moves(version: str, base: Record) -> str:
+    """The version of tables that tell what has changed since a night: of both nights.
+
+    Under tonight's alone another run, that was broken off, may have left what had changed since
+    another night.
+    """
+    return fingerprint({"version": version, "base": base.fingerprint})
 
 
 def differences(today: "DataFrame", before: "DataFrame") -> "DataFrame":

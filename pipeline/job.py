@@ -1,5 +1,6 @@
 """A job: one run of some stages on one store, with one Spark session at most."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -63,6 +64,8 @@ class Job:
             runs will use: the pointers, the current model, the lasting quantiser.
         full: whether nothing may build on an earlier night.
         line: the progress line of the stage under way.
+        used: fingerprints of what it builds on.
+        announce: lets others know of what is used, so that it is not collected.
     """
 
     def __init__(
@@ -80,6 +83,8 @@ class Job:
         self.publishing = publishing
         self.full = full
         self.line = StageLine("")
+        self.used: set[str] = set()
+        self.announce: Callable[[], None] = lambda: None
         self._spark: SparkSession | None = None
         self._own_spark = False
         self._records: dict[str, Record] = {}
@@ -129,7 +134,7 @@ class Job:
 
     def read(self, table: str, stage: str) -> "DataFrame":
         """A table that an earlier stage made."""
-        return self.store.read(self.spark, table, self.record(stage).fingerprint)
+        return self.store.read(self.spark, table, self.record(stage).version(table))
 
     def spread(self, frame: "DataFrame", rows: int) -> "DataFrame":
         """The frame in enough partitions to occupy every core; small files come in too few."""

@@ -184,6 +184,20 @@ def _pushed_record(folder: Path, source: str) -> Record:
     return record
 
 
+def restore(store: Store, fingerprint: str) -> Record | None:
+    """Make a model current again, after a rollback to a version that was made with it.
+
+    Returns:
+        its record; None if it was not trained, or is not in the store any more.
+    """
+    record = store.find(train.NAME, fingerprint)
+    if record is None or "training" not in record.inputs:
+        return None
+    key = train.key_of(record.inputs["training"], record.outputs["text_fingerprint"])
+    store.set_current_model(key, fingerprint)
+    return record
+
+
 def use(config: Config, store: Store, record: Record) -> None:
     """Make a model the current one.
 

@@ -4,6 +4,8 @@ Its record in the store holds
     version     of the index that it was trained for, which names its file
     embeddings  the fingerprint of the embeddings that it was trained on
     before      the version of the quantiser in use when that index was asked for, or null
+    width_before
+                how many lists items were given when that index was asked for
     lists, imbalance
                 what it was at its training: number of lists; longest list over the mean
     probes      for each target recall and k that was asked for, the probes that it took: `first`,
@@ -40,6 +42,7 @@ class Lasting:
     imbalance: float
     probes: dict[str, dict[str, Any]] = field(default_factory=dict)
     drifted: str | None = None
+    width_before: int = PROBES
 
 
 def find(job: Job) -> Lasting | None:
@@ -66,7 +69,8 @@ def adopt(job: Job, record: Record) -> None:
         return
     asked, lists = record.inputs, record.outputs["lists"]
     imbalance = record.counts["imbalance"]
-    keep(job, Lasting(made, asked["embeddings"], asked["quantiser"], lists, imbalance))
+    new = Lasting(made, asked["embeddings"], asked["quantiser"], lists, imbalance)
+    keep(job, replace(new, width_before=asked["probes"]))
 
 
 def version(job: Job) -> str | None:
@@ -142,9 +146,20 @@ def known_probes(job: Job) -> list[int | None]:
 def width(job: Job) -> int:
     """How many of its nearest lists each item is given: at least as many as will be probed."""
     lasting, mine = find(job), job.record("embed").fingerprint
+    if lasting is not None and lasting.embeddings == mine:
+        return lasting.width_before
     known = lasting.probes.values() if lasting else ()
     now = [of["before" if of["embeddings"] == mine else "now"] or 0 for of in known]
     return max([PROBES, *now])
+
+
+def known_widths(job: Job) -> set[int]:
+    """All that `width` may have said on nights of this quantiser."""
+    lasting = find(job)
+    if lasting is None:
+        return {PROBES}
+    probes = (of[n] or 0 for of in lasting.probes.values() for n in ("first", "before", "now"))
+    return {PROBES, lasting.width_before, *(n for n in probes if n > PROBES)}
 
 
 def _target(job: Job) -> str:

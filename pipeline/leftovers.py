@@ -49,7 +49,16 @@ def _is_unfinished(name: str) -> bool:
 
 def _abandoned(path: Path) -> bool:
     owner = processes.owner(path.name)
-    alive = owner.alive() if owner else None
+    return abandoned(path, alive=owner.alive() if owner else None)
+
+
+def abandoned(path: Path, *, alive: bool | None) -> bool:
+    """Whether nobody is at work on a file or folder any more.
+
+    Args:
+        path: of it.
+        alive: whether its process lives; None where that can't be known.
+    """
     if alive is not None:
         return not alive
     return time.time() - _last_written(path) > _ABANDONED_SECONDS

@@ -39,12 +39,13 @@ class Needs:
             self.versions.setdefault(version, why)
 
 
-def of(store: Store, keep: int) -> Needs:
-    """What is needed, if so many of the versions published last are kept."""
+def of(store: Store, keep: int, also: Iterable[str] = ()) -> Needs:
+    """What is needed, if so many of the versions published last are kept, and these outputs too."""
     needs = Needs()
     _published(store, keep, needs)
     _runs(store, needs)
     _next_night(store, needs)
+    needs.add(also, "its record is there")
     _from_records(store, needs)
     return needs
 
@@ -55,7 +56,7 @@ def _published(store: Store, keep: int, needs: Needs) -> None:
     now = history.present(store)
     if now is not None:
         needs.add(_versions(now), "LATEST")
-    for entry in _last(store, keep):
+    for entry in [*_last(store, keep), *_back(store, now, keep)]:
         needs.add(_versions(entry), f"version {entry.version}, published by run {entry.run_id}")
 
 
@@ -72,26 +73,41 @@ def _last(store: Store, keep: int) -> list[Publication]:
     return list(found.values())[:keep]
 
 
+def _back(store: Store, now: Publication | None, keep: int) -> list[Publication]:
+    """What so many rollbacks less one would come to: it need not be what was published last."""
+    by_number = {entry.number: entry for entry in history.entries(store)}
+    found: list[Publication] = []
+    while now is not None and len(found) < keep:
+        found.append(now)
+        now = by_number.get(now.before) if now.before is not None else None
+    return found
+
+
 def _runs(store: Store, needs: Needs) -> None:
     now = history.present(store)
-    since = now.time if now is not None and now.number else ""
+    since = _seconds(now.time) - _CLOCKS if now is not None and now.number else 0.0
     for run in runs.listed(store):
         if run.status == runs.RUNNING:
-            needs.add(run.fingerprints.values(), f"run {run.run_id} is running")
-            started = datetime.fromisoformat(run.started).timestamp() - _CLOCKS
+            needs.add([*run.fingerprints.values(), *run.uses], f"run {run.run_id} is running")
+            started = _seconds(run.started) - _CLOCKS
             needs.before = min(needs.before, started)
-            for entry in _since(store, run.started):
+            for entry in _since(store, started):
                 needs.add(_versions(entry), f"run {run.run_id} may build on it")
-        elif run.status == runs.HELD_BACK and run.started > since:
+        elif run.status == runs.HELD_BACK and _seconds(run.started) + run.seconds > since:
             # Somebody is to look at it, and may publish it yet.
             needs.add(run.fingerprints.values(), f"run {run.run_id} was held back since")
 
 
-def _since(store: Store, moment: str) -> list[Publication]:
+def _since(store: Store, moment: float) -> list[Publication]:
     """What was published at a moment, and all that was since."""
     known = history.entries(store)
-    earlier = [n for n, entry in enumerate(known) if entry.time <= moment]
+    earlier = [n for n, entry in enumerate(known) if _seconds(entry.time) <= moment]
     return known[max(earlier, default=0) :]
+
+
+def _seconds(time: str) -> float:
+    """Of a time in ISO 8601: seconds since the epoch."""
+    return datetime.fromisoformat(time).timestamp()
 
 
 def _next_night(store: Store, needs: Needs) -> None:
@@ -112,6 +128,9 @@ def _from_records(store: Store, needs: Needs) -> None:
             needs.add(built_on.values(), f"version {version} was built on it")
         if model := _of(store, "train", version, "outputs").get("sha256"):
             needs.models.setdefault(model[:16], why)
+        for stage in ("tokenize", "index"):
+            if moves := _of(store, stage, version, "outputs").get("moves"):
+                needs.add([moves], why)
         if quantiser := _of(store, "index", version, "outputs").get("quantiser"):
             needs.quantisers.setdefault(quantiser, why)
 

@@ -93,6 +93,7 @@ class Runner:
         self._config = config
         self._store = Store(config.store.path)
         self._job = Job(config, self._store, run_id, publishing=publishing, full=full)
+        self._job.announce = lambda: self._write("running")
         self._wait = wait
         self._earlier = as_of.records(self._store, as_of_run) if as_of_run else {}
         self._progress = progress
@@ -276,7 +277,13 @@ class Runner:
             raise StageError(message) from error
         finally:
             self._job.stop()
-        self._write("published" if self.outcome.version else "done")
+        try:
+            self._write("published" if self.outcome.version else "done")
+        except OSError as error:
+            if not self.outcome.version:
+                raise
+            # What is published is published.
+            self._progress.say(f"published, but run.json can't be written: {cause(error)}")
 
     def _write_failure(self, message: str) -> None:
         # Where the disk is full the cause still has to be told.
@@ -303,6 +310,7 @@ class Runner:
                 "settings": self._config.model_dump(),
                 "counts": counts,
                 "recall": found.outputs["recall"] if found else None,
+                "uses": sorted(self._job.used),
                 "fingerprints": {name: r.fingerprint for name, _, r in self.outcome.stages},
                 "stages": [
                     {

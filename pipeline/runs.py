@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from pipeline import leftovers
 from pipeline.files import read_json
 from pipeline.processes import Process
 from pipeline.store import Store
@@ -28,6 +29,7 @@ class Run:
         kept: whether it is still in the store.
         message: what ended it, if that was no success.
         fingerprints: of each stage that it came to.
+        uses: of what it builds on.
         settings: its config.
     """
 
@@ -42,12 +44,13 @@ class Run:
     kept: bool
     message: str
     fingerprints: dict[str, str] = field(repr=False)
+    uses: list[str] = field(repr=False)
     settings: dict[str, Any] = field(repr=False)
 
     def shown(self) -> dict[str, Any]:
         """What the list of runs says of it."""
         about = asdict(self)
-        del about["fingerprints"], about["settings"]
+        del about["fingerprints"], about["settings"], about["uses"]
         return about
 
 
@@ -68,7 +71,7 @@ def find(store: Store, run_id: str) -> Run | None:
 def _run(store: Store, about: dict[str, Any], latest: str | None) -> Run:
     status, seconds = about["status"], about["seconds"]
     if status == RUNNING:
-        if _gone(about):
+        if _gone(store, about):
             status = DIED
         else:
             passed = datetime.now(UTC) - datetime.fromisoformat(about["started"])
@@ -87,11 +90,17 @@ def _run(store: Store, about: dict[str, Any], latest: str | None) -> Run:
         kept=version is not None and store.table_path("similar_items", version).is_dir(),
         message=about["message"],
         fingerprints=about["fingerprints"],
+        uses=about.get("uses", []),
         settings=about["settings"],
     )
 
 
-def _gone(about: dict[str, Any]) -> bool:
-    """Whether the process is known to be gone: only on its own machine that can be told."""
+def _gone(store: Store, about: dict[str, Any]) -> bool:
+    """Whether the process is gone, as far as can be known.
+
+    On another machine, or before this one was started again, that it is is taken from its having
+    written nothing for days.
+    """
     process = about.get("process")  # earlier releases wrote none
-    return process is not None and Process(**process).alive() is False
+    alive = Process(**process).alive() if process is not None else None
+    return leftovers.abandoned(store.run_path(about["run_id"]), alive=alive)

@@ -47,6 +47,11 @@ class Record:
     outputs: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
 
+    def version(self, table: str) -> str:
+        """Under which version a table of this record is."""
+        named: str = self.outputs["moves"] if table in tables.MOVES else self.fingerprint
+        return named
+
 
 class Store:
     """A folder with tables/, models/, stages/ and runs/."""
@@ -92,7 +97,7 @@ class Store:
             record = Record(**raw)
         except TypeError:  # none, or of another release
             return None
-        whole = all(self.table_path(table, fingerprint).is_dir() for table in record.tables)
+        whole = all(self.table_path(t, record.version(t)).is_dir() for t in record.tables)
         if stage == "train":
             whole = self.model_file(record).exists()
         return record if whole else None

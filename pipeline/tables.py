@@ -69,6 +69,8 @@ SHORT_LISTS: Schema = {"item_id": "string", "neighbors": "int", "reason": "strin
 
 # Those that are read list by list.
 CLUSTERED = {"lists", "neighbors"}
+# Those that tell from what to what: they depend on the night that is built on too.
+MOVES = {"changes", "arrivals", "departures"}
 # Columns that hold vectors.
 VECTORS = {"embeddings": ("vector", "half"), "lists": ("vector",)}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from shutil import rmtree
 from typing import TYPE_CHECKING
 
-from pipeline import describe, garbage, history, lock, runs, session
+from pipeline import describe, garbage, history, kept_models, lock, runs, session
 from pipeline.diff import diff, side
 from pipeline.errors import NitamonoError, StageError, cause
 from pipeline.output import say, say_json
@@ -83,6 +83,7 @@ def _rollback(given: argparse.Namespace, settings: Config) -> None:
     store = Store(settings.store.path, make=False)
     with lock.held(store, "nitamono rollback", wait=given.wait):
         was, now = history.rollback(store, given.version)
+        kept_models.restore(store, now.stages.get("train", ""))
     if given.json:
         say_json({"was": asdict(was), "now": asdict(now)})
     else:

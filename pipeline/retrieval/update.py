@@ -33,6 +33,8 @@ MOVES = pa.schema(
 )
 # Scores that are computed at a time: 8 MB.
 _PRODUCT = 1 << 21
+# Lists whose groups are found at a time.
+_LISTS = 4096
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,24 @@ class Reach:
         Returns:
             int64[m] and int64[m]: positions in `lists`, and a group of each.
         """
+        # Once for each list, few at a time: there are many more rows than lists.
+        some, place = np.unique(lists, return_inverse=True)
+        blocks = [self._groups(some[n : n + _LISTS], plan) for n in range(0, len(some), _LISTS)]
+        none = np.empty(0, np.int64)
+        counts = np.concatenate([none, *(counts for counts, _ in blocks)])
+        found = np.concatenate([none, *(groups for _, groups in blocks)])
+        starts = np.cumsum(counts) - counts
+        rows = np.repeat(np.arange(len(lists)), counts[place])
+        return rows, found[ranges(starts[place], counts[place])]
+
+    def _groups(self, lists: Int64, plan: Plan) -> tuple[Int64, Int64]:
+        """How many groups have an item that probes each list, and which, list by list."""
         sizes = np.diff(self.starts)[lists]
         homes = self.homes[ranges(self.starts[lists], sizes)].astype(np.int64)
         owner = np.repeat(np.arange(len(lists)), sizes)
         source, group = plan.everywhere(homes)
-        return np.divmod(np.unique(owner[source] * plan.groups + group), plan.groups)
+        owner, groups = np.divmod(np.unique(owner[source] * plan.groups + group), plan.groups)
+        return np.bincount(owner, minlength=len(lists)), groups
 
 
 def send(batches: Iterator[pa.RecordBatch], reach: Reach, plan: Plan) -> Iterator[pa.RecordBatch]:
@@ -276,7 +291,8 @@ def _meeting(
         probing = dict.fromkeys(arrived, np.arange(items.num_rows))
     for number, mine in probing.items():
         new = arrived[number]
-        yield mine, new[_few(came.take(pa.array(new)), settings.kept)]
+        # One more than is kept: so it is known that there were others.
+        yield mine, new[_few(came.take(pa.array(new)), settings.kept + 1)]
 
 
 def _few(rows: pa.RecordBatch, most: int) -> Int64:

@@ -87,15 +87,11 @@ def execute(job: Job, version: str) -> Made:
     used, earlier = lasting.version(job), lasting.find(job)
     if used is not None and earlier is not None:
         trial = job.store.trial(version)
-        made = _make(job, _by_quantiser(job, used, _base(job, used)), trial)
-        fits = not lasting.unbalanced(earlier, made.counts["imbalance"])
-        for table in made.tables:
-            if fits:
-                job.store.rename(table, trial, version)
-            else:
-                job.store.discard(table, trial)
-        if fits:
+        made = _make(job, _by_quantiser(job, used, _base(job, used)), trial, version)
+        if not lasting.unbalanced(earlier, made.counts["imbalance"]):
+            job.store.rename("lists", trial, version)
             return made
+        job.store.discard("lists", trial)
     _train(job, nlist, version)
     new = incremental.nothing("the quantiser is new")
     return _make(job, _by_quantiser(job, version, new), version)
@@ -148,7 +144,7 @@ def _base(job: Job, used: str | None) -> Base:
     mine, kept = inputs(job), lasting.find(job)
     mine["embeddings"] = job.record("embed").outputs["base"]
     quantisers = {used, kept.before if kept else None, None}
-    widths = {mine["probes"], None if used is None else lasting.PROBES}
+    widths = {mine["probes"], *({None} if used is None else lasting.known_widths(job))}
     variants = [mine | {"quantiser": q, "probes": w} for q in quantisers for w in widths]
     base = incremental.of_stage(job, (NAME, CODE), "embed", *variants)
     if base.record is not None and base.record.outputs["quantiser"] != used:
@@ -156,9 +152,12 @@ def _base(job: Job, used: str | None) -> Base:
     return base
 
 
-def _make(job: Job, cut: Cut, version: str) -> Made:
+def _make(job: Job, cut: Cut, version: str, final: str = "") -> Made:
+    """Write the tables: the lists under this version, which may be a trial of the final one."""
+    final = final or version
     base = cut.base.record
-    tables = {} if base is None else _moves(job, cut, base, version)
+    moves = None if base is None else incremental.moves(final, base)
+    tables = {} if base is None or moves is None else _moves(job, cut, base, moves)
     size = job.record("embed").outputs["vectors"] * (
         2 * job.record("embed").outputs["dim"] + _BYTES_AN_ITEM
     )
@@ -171,7 +170,7 @@ def _make(job: Job, cut: Cut, version: str) -> Made:
         rows = lists.in_order(spread, cut.locate, files)
     else:
         came, left = (
-            job.store.read(job.spark, name, version) for name in ("arrivals", "departures")
+            job.store.read(job.spark, name, str(moves)) for name in ("arrivals", "departures")
         )
         rows = lists.moved(job.store.clustered("lists", base.fingerprint), came, left, files)
     tables["lists"] = job.store.write_arrow("lists", version, rows)
@@ -182,7 +181,7 @@ def _make(job: Job, cut: Cut, version: str) -> Made:
         counts=known | {"imbalance": imbalance},
         outputs=known
         | {"vectors": tables["lists"], "dim": job.record("embed").outputs["dim"], "probes": width}
-        | {"base": base and base.fingerprint, "why": cut.base.why},
+        | {"base": base and base.fingerprint, "why": cut.base.why, "moves": moves},
     )
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import catalogue
 from pipeline.errors import InputError, StageError
 from pipeline.job import Job, Made
+from pipeline.sections import CatalogueSection
 from pipeline.tables import ITEMS, digest
 
 if TYPE_CHECKING:
@@ -35,16 +36,27 @@ def execute(job: Job, version: str) -> Made:
     section = job.config.catalogue
     state = catalogue.identity(section)
     raw = catalogue.read(job.spark, section)
-    with catalogue.readable(section):
-        made = _ingest(job, raw, version)
+    try:
+        with catalogue.readable(section):
+            made = _ingest(job, raw, version)
+        _still(section, state)
+    except Exception:
+        if catalogue.identity(section) != state:
+            for table in ("items", "quarantine"):
+                job.store.discard(table, version)
+            # That is what has to be said, whatever came of it.
+            _still(section, state)
+        raise
+    return made
+
+
+def _still(section: CatalogueSection, state: list[list[object]]) -> None:
+    """See that the catalogue's files are what they were."""
     if catalogue.identity(section) != state:
-        for table in made.tables:
-            job.store.discard(table, version)
         raise InputError(
             f"catalogue.path {section.path}: changed while it was read; "
             "run again when it is written to its end"
         )
-    return made
 
 
 def _ingest(job: Job, raw: "DataFrame", version: str) -> Made:

@@ -102,7 +102,8 @@ def _probes(night: Night) -> tuple[int, truth.Sample]:
     sample = truth.take(night.lists, night.queries, night.count, most, section.k, section.seed)
     job.line.note = ""
     if not chosen:
-        return min(section.nprobe or night.nlist, night.nlist), sample
+        exact = night.centroids is None
+        return night.nlist if exact else min(section.nprobe, night.nlist), sample
     # Of a small catalogue nothing may be left for a second sample.
     measured, pilot = sample[: section.recall_sample], sample[section.recall_sample :]
     centroids, target = centroids_of(job), section.target_recall

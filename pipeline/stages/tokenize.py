@@ -9,7 +9,7 @@ import pandas as pd
 
 from models import Handle, resident, shipping
 from pipeline import corpus, incremental
-from pipeline.errors import UsageError
+from pipeline.errors import StageError, UsageError
 from pipeline.job import Job, Made
 from pipeline.store import Record
 from pipeline.text.clean import clean
@@ -91,6 +91,11 @@ def execute(job: Job, version: str) -> Made:
         .first()
     )
     assert first is not None  # noqa: S101 - an aggregate has one row
+    if rows != job.record("ingest").tables["items"]:
+        job.store.discard("tokens", version)
+        raise StageError(
+            f"tokenize: {rows} rows of {job.record('ingest').tables['items']} items; run it again"
+        )
     counts: dict[str, Any] = {"tokens": int(first["all"]), "items_without_tokens": int(first[2])}
     tables = {"tokens": rows}
     if changed is not None:
@@ -102,6 +107,7 @@ def execute(job: Job, version: str) -> Made:
         outputs={
             "text_fingerprint": text_fingerprint(job),
             "base": base.record and base.record.fingerprint,
+            "moves": base.record and incremental.moves(version, base.record),
             "why": base.why,
         },
     )
@@ -145,8 +151,9 @@ def _built_on(
         same = fresh.select("item_id", "text").join(known, "item_id", how="inner")
         same = same.where("text = known").select("item_id")
         changes = differing.join(same, "item_id", how="left_anti")
-        job.store.write(changes, "changes", version)
-        changes = job.store.read(job.spark, "changes", version)
+        moves = incremental.moves(version, base)
+        job.store.write(changes, "changes", moves)
+        changes = job.store.read(job.spark, "changes", moves)
         changed = fresh.join(incremental.new(changes), "item_id", how="left_semi")
         job.line.note = ""
         count = job.store.write(incremental.carried(tokens, changes, changed), "tokens", version)

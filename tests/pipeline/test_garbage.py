@@ -23,6 +23,8 @@ def store(tmp_path: Path) -> Store:
     for night in range(1, 6):
         of = 1 if night < 3 else 3
         kept.publish(store, night, model=of, quantiser=of)
+    for entry in history.entries(store):
+        history._write(store, replace(entry, time=f"2026-11-{entry.number:02}T01:00:00+00:00"))
     return store
 
 
@@ -57,6 +59,22 @@ def test_the_versions_published_last_stay_with_all_that_made_them(
     again = garbage.find(store, keep)
     assert (again.records, again.data) == ([], {})
     assert list(store.root.rglob("_deleting-*")) == []
+
+
+def test_what_a_rollback_would_come_to_stays_though_others_were_published_since(
+    store: Store,
+) -> None:
+    history.rollback(store, kept.version(1))
+    stages = {stage: kept.name(4, stage) for stage in kept.TABLES} | {
+        "train": kept.name(3, "train")
+    }
+    history.publish(store, "again", stages)
+    garbage.collect(store, 2)
+    assert nights(store) == {1, 4, 5}
+    history.rollback(store)
+    latest = store.latest()
+    assert latest is not None
+    assert latest["version"] == kept.version(1)
 
 
 def test_what_is_published_stays_when_it_is_an_old_version(store: Store) -> None:
@@ -100,7 +118,7 @@ def age(store: Store) -> None:
 def test_what_a_run_under_way_uses_and_makes_stays(store: Store) -> None:
     age(store)
     used = {stage: kept.name(2, stage) for stage in kept.TABLES if stage != "train"}
-    started = history.entries(store)[-1].time
+    started = "2026-11-06T00:00:00+00:00"
     about = {"status": "running", "fingerprints": used, "started": started}
     kept.run_json(store, "under way", **about, process=me())
     # What it is making has no record yet.
@@ -149,11 +167,7 @@ def test_what_carries_a_living_process_mark_stays(store: Store) -> None:
 
 def test_the_published_versions_that_a_run_under_way_may_build_on_stay(store: Store) -> None:
     age(store)
-    third = history.entries(store)[2]
-    kept.run_json(store, "x", status="running", started=third.time, process=me())
-    moved = [replace(entry, time=f"999{entry.number}") for entry in history.entries(store)[3:]]
-    for entry in moved:
-        history._write(store, entry)
+    kept.run_json(store, "x", status="running", started="2026-11-03T05:00:00+00:00", process=me())
     garbage.collect(store, 1)
     assert nights(store) == {3, 4, 5}
 

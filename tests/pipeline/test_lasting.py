@@ -69,12 +69,12 @@ def test_a_catalogue_that_wants_twice_the_lists_gets_a_new_quantiser(
 def test_probes_that_double_are_drift_from_the_next_night_on(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recall, "probes_for", lambda *_: 3)
+    monkeypatch.setattr(recall, "probes_for", lambda *_: 5)
     sets = (QUANTISED, "index.nlist=12", "neighbors.target_recall=0.5")
     night = Night(tmp_path, vectors(300))
     night.run(*sets)
     first = night.index
-    for probes, used in ((6, first), (7, first), (7, None)):
+    for probes, used in ((10, first), (11, first), (11, None)):
         monkeypatch.setattr(recall, "probes_for", lambda *_, probes=probes: probes)
         night.tomorrow(vectors(300, seed=probes))
         asked = index.inputs(night.job(*sets))
@@ -84,7 +84,7 @@ def test_probes_that_double_are_drift_from_the_next_night_on(
     assert night.index != first
     found = lasting.find(night.job(*sets))
     assert found is not None
-    assert (found.probes["0.5 of 10"]["now"], found.drifted) == (7, None)
+    assert (found.probes["0.5 of 10"]["now"], found.drifted) == (11, None)
 
 
 def test_a_quantiser_that_is_gone_or_not_whole_is_not_used(

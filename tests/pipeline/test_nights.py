@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
-from pipeline import config, garbage
+from pipeline import config, garbage, history
 from pipeline.progress import Progress
 from pipeline.runner import Outcome, Runner, new_run_id
 from pipeline.store import Store
@@ -34,7 +34,9 @@ class Shop:
         self.folder = folder
         self.store = Store(str(folder / "store"))
 
-    def run(self, rows: Rows | None = None, *sets: str, **kwargs: Any) -> Outcome:
+    def run(
+        self, rows: Rows | None = None, *sets: str, last: str = "publish", **kwargs: Any
+    ) -> Outcome:
         if rows is not None:
             with (self.folder / "items.csv").open("w", encoding="utf-8", newline="") as out:
                 writer = csv.DictWriter(out, rows[0].keys())
@@ -49,7 +51,7 @@ class Shop:
         )
         settings = config.load(file, sets, {})
         runner = Runner(settings, new_run_id(), Progress(io.StringIO()), **kwargs)
-        return runner.run("ingest", "publish")
+        return runner.run("ingest", last)
 
     def table(self, name: str = "similar_items") -> list[dict[str, Any]]:
         latest = self.store.latest(name)
@@ -145,3 +147,29 @@ def test_after_a_catalogue_that_was_only_touched_and_gc_a_night_still_builds_on_
     embedded = shop.run(samples(2)).record("embed")
     assert embedded is not None
     assert 0 < embedded.counts["embedded"] < 100
+
+
+def test_what_a_killed_run_left_of_another_base_is_not_taken_up(shop: Shop) -> None:
+    first, second = samples(1), samples(2)
+    third = [*second[5:], {**first[0], "item_id": "new", "title": "まったく新しい商品"}]
+    shop.run(second)
+    # Built on the second night; killed after its tables were there, before its record was.
+    tokens = shop.run(third, last="index").record("tokenize")
+    assert tokens is not None
+    for stage in ("tokenize", "embed", "index"):
+        for path in (shop.store.root / "stages" / stage).iterdir():
+            if stage != "tokenize" or path.stem == tokens.fingerprint:
+                path.unlink()
+    for table in ("tokens", "embeddings", "lists"):
+        versions = (shop.store.root / "tables" / table).iterdir()
+        shutil.rmtree(max(versions, key=lambda path: path.stat().st_mtime_ns))
+    history.rollback(shop.store)
+    outcome = shop.run(third)
+    built = outcome.record("tokenize")
+    assert built is not None
+    assert built.fingerprint == tokens.fingerprint
+    assert built.outputs["base"] not in (None, tokens.outputs["base"])
+    found = shop.table()
+    shop.run(full=True)
+    assert shop.table() == found
+    assert {row["item_id"] for row in found} == {row["item_id"] for row in shop.table("items")}

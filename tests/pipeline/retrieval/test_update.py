@@ -235,3 +235,11 @@ def test_of_hundreds_of_equal_items_that_come_the_first_by_id_are_taken_in() -> 
     one = shown["005"][0][1]
     assert shown["005"] == [("!first", one), ("000", one), ("001", one)]
     assert shown["000"] == [("!first", one), ("001", one), ("002", one)]
+
+
+def test_equal_items_that_found_no_room_come_in_when_others_leave() -> None:
+    shop = Shop(2, 0, 1, 100)
+    one = (1.0, 0.25, 0.0)
+    for ids in (("00", "01"), ("00", *(f"1{n}" for n in range(5))), ("00", "12", "13", "14")):
+        catalogue = dict.fromkeys(ids, one)
+        assert shop.night(catalogue) == shop.defined(catalogue, 2)

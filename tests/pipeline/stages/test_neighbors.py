@@ -124,3 +124,12 @@ def test_an_executor_killed_in_the_join_costs_no_row(tmp_path: Path) -> None:
     assert {item: [tuple(n) for n in best] for item, best in found["table"].items()} == (
         night.expected(6, 3)
     )
+
+
+def test_an_exact_search_searches_everything_whatever_nprobe_says(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    night = Night(tmp_path, oracle.vectors(120, 8, seed=3))
+    table, made = night.run("index.nlist=5", "neighbors.nprobe=1", "neighbors.k=4")
+    assert table == night.exact(4)
+    assert made.outputs["recall"]["value"] == 1.0
