@@ -1,8 +1,9 @@
 """gc deletes what nothing needs, and nothing else."""
 
 import os
-import time
+from collections.abc import Iterable
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from pipeline.needs import Needs
 from pipeline.store import Store
 from tests.pipeline import kept
 
-LONG_AGO = time.time() - 10 * 24 * 3600
+LONG_AGO = datetime(2025, 1, 1, tzinfo=UTC).timestamp()
 
 
 @pytest.fixture
@@ -179,8 +180,8 @@ def test_a_run_that_takes_a_record_up_meanwhile_keeps_it(
     of = needs.of
     calls: list[int] = []
 
-    def then_a_run_starts(store: Store, keep: int) -> Needs:
-        found = of(store, keep)
+    def then_a_run_starts(store: Store, keep: int, also: Iterable[str] = ()) -> Needs:
+        found = of(store, keep, also)
         if not calls:
             used = {stage: kept.name(2, stage) for stage in kept.TABLES if stage != "train"}
             about = {"started": "9999-01-01T00:00:00+00:00", "process": me()}

@@ -241,5 +241,5 @@ def test_equal_items_that_found_no_room_come_in_when_others_leave() -> None:
     shop = Shop(2, 0, 1, 100)
     one = (1.0, 0.25, 0.0)
     for ids in (("00", "01"), ("00", *(f"1{n}" for n in range(5))), ("00", "12", "13", "14")):
-        catalogue = dict.fromkeys(ids, one)
+        catalogue: Catalogue = dict.fromkeys(ids, one)
         assert shop.night(catalogue) == shop.defined(catalogue, 2)

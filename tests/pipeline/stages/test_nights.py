@@ -63,7 +63,8 @@ class Nights:
         job = Job(settings, self.store, "r", full=full)
         base = f"e{number - 1}" if number > 1 else None
         job.resolve(Record("ingest", "i", "r", {}, {}, {}, {"content": "c"}))
-        job.resolve(Record("tokenize", f"t{number}", "r", {}, {"changes": 1}))
+        moves = {"moves": f"t{number}"}
+        job.resolve(Record("tokenize", f"t{number}", "r", {}, {"changes": 1}, {}, moves))
         outputs = {"vectors": count, "dim": DIM, "space": "s", "base": base, "why": "first"}
         if full:
             outputs |= {"base": None, "why": "--full"}
