@@ -67,11 +67,11 @@ def parser() -> argparse.ArgumentParser:
     made = {stage.NAME: _verb(verbs, stage.NAME, _STAGE_HELP[stage.NAME]) for stage in CHAIN}
     for verb in (run, made["publish"]):
         add_wait(verb)
-    for stage_verb in VERBS:
-        other = _add(verbs, stage_verb.name, stage_verb.text, stage_verb.example)
+    for reading in VERBS:
+        other = _add(verbs, reading.name, reading.text, reading.example)
         other.add_argument("--json", action="store_true", help="print JSON, for programs")
-        stage_verb.arguments(other)
-        other.set_defaults(do=stage_verb.do)
+        reading.arguments(other)
+        other.set_defaults(do=reading.do)
     model_verbs.add(verbs)
     return top
 

@@ -110,10 +110,7 @@ class Runner:
         plan: list[tuple[str, str]] = []
         needed: str | None = None
         for stage in CHAIN[: NAMES.index(first)]:
-            record = self._existing(stage, fresh=False)
-            if record is None:
-                raise missing(stage.NAME)
-            self._job.resolve(record)
+            self._job.resolve(self._needed(stage))
         for stage in CHAIN[NAMES.index(first) : NAMES.index(last) + 1]:
             fresh = retrain and stage.NAME == train.NAME
             record = None if needed else self._existing(stage, fresh=fresh)
@@ -172,9 +169,14 @@ class Runner:
 
     def _resolve_before(self, first: str) -> None:
         for stage in CHAIN[: NAMES.index(first)]:
-            record = self._existing(stage, fresh=False)
-            if record is None or not self._reuse(stage.NAME, record):
+            if not self._reuse(stage.NAME, self._needed(stage)):
                 raise missing(stage.NAME)
+
+    def _needed(self, stage: Stage) -> Record:
+        record = self._existing(stage, fresh=False)
+        if record is None:
+            raise missing(stage.NAME)
+        return record
 
     def _run_stage(self, stage: Stage, *, fresh: bool) -> None:
         number = f"[{NAMES.index(stage.NAME) + 1}/{len(NAMES)}]"
@@ -208,10 +210,8 @@ class Runner:
                 f"model of {made.outputs['dim']} dimensions, {made.counts['model_bytes']:,} bytes"
             )
         rows = ", ".join(f"{table} {count:,} rows" for table, count in made.tables.items())
-        why, said = (
-            made.outputs.get("why"),
-            [r.outputs.get("why") for _, _, r in self.outcome.stages],
-        )
+        why = made.outputs.get("why")
+        said = [record.outputs.get("why") for _, _, record in self.outcome.stages]
         # Of the first night, and of what was said before, nothing is to be said.
         if not why or why in said or why == incremental.FIRST:
             return rows

@@ -143,8 +143,10 @@ def _base(job: Job, used: str | None) -> Base:
     """The earlier lists that were cut by the same quantiser."""
     mine, kept = inputs(job), lasting.find(job)
     mine["embeddings"] = job.record("embed").outputs["base"]
-    quantisers = {used, kept.before if kept else None, None}
-    widths = {mine["probes"], *({None} if used is None else lasting.known_widths(job))}
+    # In this order: of several, the first that is there is taken.
+    quantisers = dict.fromkeys([used, kept.before if kept else None, None])
+    known = [None] if used is None else sorted(lasting.known_widths(job))
+    widths = dict.fromkeys([mine["probes"], *known])
     variants = [mine | {"quantiser": q, "probes": w} for q in quantisers for w in widths]
     base = incremental.of_stage(job, (NAME, CODE), "embed", *variants)
     if base.record is not None and base.record.outputs["quantiser"] != used:

@@ -3,7 +3,7 @@
 import math
 import time
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline import asking, incremental, lasting, lists, short_lists, truth, updating
 from pipeline.incremental import Base
@@ -12,9 +12,6 @@ from pipeline.nearest import Probes
 from pipeline.night import Night, centroids_of, tonight
 from pipeline.progress import watched
 from pipeline.retrieval import recall
-
-if TYPE_CHECKING:
-    pass
 
 NAME = "neighbors"
 CODE = (

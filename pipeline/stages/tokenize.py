@@ -78,25 +78,27 @@ def execute(job: Job, version: str) -> Made:
         for path in text.user_dictionaries
     ]
     base = incremental.of_tokens(job, (NAME, CODE), inputs(job))
+    wanted = job.record("ingest").tables["items"]
     if base.record is None:
-        items = job.spread(job.read("items", "ingest"), job.record("ingest").tables["items"])
+        items = job.spread(job.read("items", "ingest"), wanted)
         rows = job.store.write(tokenize(items, text, dictionaries), "tokens", version)
         changed = None
     else:
         rows, changed = _built_on(job, base.record, base.items, text, dictionaries, version)
+    if rows != wanted:
+        job.store.discard("tokens", version)
+        raise StageError(f"tokenize: {rows} rows of {wanted} items; run it again")
     first = (
         job.store.read(job.spark, "tokens", version)
         .select(corpus.count("title_tokens", "description_tokens").alias("n"))
-        .agg(F.count("*").alias("items"), F.sum("n").alias("all"), F.count_if(F.col("n") == 0))
+        .agg(F.sum("n").alias("all"), F.count_if(F.col("n") == 0).alias("none"))
         .first()
     )
     assert first is not None  # noqa: S101 - an aggregate has one row
-    if rows != job.record("ingest").tables["items"]:
-        job.store.discard("tokens", version)
-        raise StageError(
-            f"tokenize: {rows} rows of {job.record('ingest').tables['items']} items; run it again"
-        )
-    counts: dict[str, Any] = {"tokens": int(first["all"]), "items_without_tokens": int(first[2])}
+    counts: dict[str, Any] = {
+        "tokens": int(first["all"]),
+        "items_without_tokens": int(first["none"]),
+    }
     tables = {"tokens": rows}
     if changed is not None:
         counts["changes"] = changed

@@ -10,7 +10,7 @@ import pytest
 
 from models import fasttext
 from models.content import file_sha256
-from pipeline import cli, config
+from pipeline import cli, config, kept_models
 from pipeline.errors import InputError, UsageError
 from pipeline.job import Job
 from pipeline.stages import tokenize, train
@@ -205,3 +205,13 @@ def test_wrong_use_is_told(vec: Path, tmp_path: Path, say: Say) -> None:
     other = Shop(tmp_path / "other", "epoch = 7\n")
     with pytest.raises(UsageError, match=r"set model\.epoch = 0, or use it with model\.path"):
         say("pull", tmp_path / "spring", "--use", "--config", other.file)
+
+
+def test_a_rollback_makes_the_models_training_current_again(vec: Path, tmp_path: Path) -> None:
+    shop = Shop(tmp_path / "shop")
+    record = shop.train(vec)
+    shop.store.set_current_model(shop.key(record), "f" * 16)
+    assert shop.current(record) is None
+    assert kept_models.restore(shop.store, record.fingerprint) == record
+    assert shop.current(record) == record
+    assert kept_models.restore(shop.store, "0" * 16) is None
