@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import UsageError
+from pipeline import rules
 from pipeline.job import Job
 
 if TYPE_CHECKING:
@@ -56,22 +56,10 @@ def asked(job: Job) -> "DataFrame | None":
     """
     section = job.config.neighbors
     if section.where:
-        return _matching(job.read("items", "ingest"), section.where)
+        return rules.matching(job.read("items", "ingest"), "neighbors.where", section.where)
     built_on = baseline(job) if section.mode == "new" else None
     if built_on is None:
         return None
     items = job.read("items", "ingest")
     known = job.store.read(job.spark, "items", built_on.items).select("item_id")
     return items.join(known, "item_id", how="left_anti")
-
-
-def _matching(items: "DataFrame", where: str) -> "DataFrame":
-    from pyspark.errors import AnalysisException, ParseException
-
-    try:
-        return items.where(where)
-    except (AnalysisException, ParseException) as error:
-        first = str(error).strip().splitlines()[0]
-        raise UsageError(
-            f"neighbors.where: no condition on the columns {', '.join(items.columns)}: {first}"
-        ) from error

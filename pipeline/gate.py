@@ -56,7 +56,7 @@ def measure(job: Job) -> Measured:
     measured = Measured(
         rows=record.tables["similar_items"],
         rows_wanted=found.outputs["pairs"] + record.counts["carried_rows"],
-        asked=found.tables["neighbors"] + without,
+        asked=found.outputs["asked"],
         without=without,
     )
     against = _against(job)

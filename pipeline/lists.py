@@ -7,6 +7,7 @@ from models import Handle
 from pipeline.arrow_files import Rows
 from pipeline.nearest import by_group, load_centroids
 from pipeline.retrieval import listed, parcels, quantiser
+from pipeline.retrieval import ruled as with_rules
 from pipeline.retrieval.clustered import Clustered
 from pipeline.retrieval.groups import Plan
 from pipeline.retrieval.listed import Locate
@@ -72,6 +73,28 @@ def moved(before: Clustered, arrivals: "DataFrame", left: "DataFrame", files: Pl
     leaves = left.selectExpr("item_id", "list", f"{none} as probes", f"{none} as vector")
     moves = arrivals.unionByName(leaves)
     return _received(moves.mapInArrow(send, parcels.DDL), files, before)
+
+
+def ruled(lists: Clustered, traits: "DataFrame", files: Plan) -> Rows:
+    """The candidates table, one partition a file.
+
+    Args:
+        lists: the lists table's files.
+        traits: item_id, list and retrieval.rules.TRAITS of every row.
+        files: which lists come into one file.
+    """
+
+    def read(first: int, last: int) -> "Iterator[pa.RecordBatch]":
+        return lists.rows(first, last, listed.LISTED.names)
+
+    def send(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
+        return with_rules.send(batches, files)
+
+    def receive(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
+        return with_rules.receive(batches, files, read)
+
+    sent = traits.mapInArrow(send, parcels.DDL)
+    return Rows(by_group(sent, files.groups, files.groups), receive)
 
 
 def _received(sent: "DataFrame", files: Plan, before: Clustered) -> Rows:

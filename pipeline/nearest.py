@@ -12,6 +12,7 @@ from pipeline.retrieval import held, join, listed, merge, parcels, quantiser, ro
 from pipeline.retrieval.clustered import Clustered
 from pipeline.retrieval.groups import Plan, pieces
 from pipeline.retrieval.ranking import Int64
+from pipeline.retrieval.rules import TRAITS, Rules
 from pipeline.retrieval.vectors import Float32, from_bytes
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from pyspark import SparkContext
     from pyspark.sql import DataFrame
 
-# What the join reads of an item; the last two are there where such rules are.
-ITEM_COLUMNS = ("item_id", "list", "probes", "vector", "same", "eligible")
+# What the join reads of an item; the last are there where there are rules.
+ITEM_COLUMNS = ("item_id", "list", "probes", "vector", *TRAITS.names)
 # Candidates that a task of the merge holds for each group that a query came to.
 _MERGED_CANDIDATES = 1_000_000
 
@@ -104,6 +105,8 @@ class Search:
         plan: the groups of the lists.
         parts: the groups that candidates are merged in, by a query's own list.
         k: neighbours an item.
+        depth: candidates of a query that a group looks at; as many as k where there are no caps.
+        rules: what holds for pairs.
         partitions: tasks of the join.
         everyone: whether every item asks.
         counts: of what is done.
@@ -113,6 +116,8 @@ class Search:
     plan: Plan
     parts: Plan
     k: int
+    depth: int
+    rules: Rules
     partitions: int
     everyone: bool
     counts: Counts
@@ -121,13 +126,13 @@ class Search:
         """What the groups found for each query: parcels of join.FOUND by part.
 
         Args:
-            queries: rows of the lists table, and if there is such a rule a column same string.
+            queries: rows of the lists table, and if there are rules the columns of TRAITS.
             probes: which lists are searched for a query.
         """
         from pyspark.sql import functions as F
 
-        columns = with_same(queries).withColumn("hash", F.xxhash64("vector"))
-        routed = columns.mapInArrow(_route(self, probes), parcels.DDL)
+        routed = queries.withColumn("hash", F.xxhash64("vector"))
+        routed = routed.mapInArrow(_route(self, probes), parcels.DDL)
         sent = by_group(routed, self.plan.groups, self.partitions)
         return sent.mapInArrow(_join(self, probes), parcels.DDL)
 
@@ -136,14 +141,14 @@ class Search:
         width = probes.last - probes.first
         return route.Routes(self.plan, probes.load(), width, self.parts, self.everyone)
 
-    def merged(self, found: "DataFrame") -> Rows:
+    def merged(self, found: "DataFrame", probes: Probes) -> Rows:
         """The neighbors table of what was found: the k best of each query."""
         from pyspark.sql import functions as F
 
-        k = self.k
+        wanted = merge.Wanted(self.k, probes.last, self.rules)
 
         def run(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-            return merge.merge(batches, k)
+            return merge.merge(batches, wanted)
 
         by_part = found.repartitionById(self.parts.groups, F.col("key").cast("int"))
         return Rows(by_part, run)
@@ -152,7 +157,13 @@ class Search:
         """A neighbors table as parcels, to be merged with what more probes find."""
         parts = self.parts
         columns = ("item_id", "list", "neighbors.similar_id as similar_ids")
-        found = neighbors.selectExpr(*columns, "neighbors.score as scores")
+        found = neighbors.selectExpr(
+            *columns,
+            "neighbors.score as scores",
+            "cast(null as array<bigint>) as values",
+            "cast(null as float) as cut_score",
+            "cast(null as string) as cut_id",
+        )
 
         def run(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
             return join.as_parcels(route.with_part(batch, parts) for batch in batches)
@@ -174,13 +185,6 @@ def by_group(sent: "DataFrame", groups: int, partitions: int) -> "DataFrame":
     empty = every.select(F.col("id").alias("key"), F.lit(b"").alias("parcel"))
     together = sent.unionByName(empty).repartitionById(partitions, F.col("key").cast("int"))
     return together.sortWithinPartitions("key") if partitions < groups else together
-
-
-def with_same(rows: "DataFrame") -> "DataFrame":
-    """The rows with a column same: null where there is none."""
-    from pyspark.sql import functions as F
-
-    return rows if "same" in rows.columns else rows.withColumn("same", F.lit(None).cast("string"))
 
 
 def merge_parts(sizes: Int64, k: int, cores: int) -> Plan:
@@ -209,7 +213,7 @@ def _route(search: Search, probes: Probes) -> Any:  # noqa: ANN401 - for mapInAr
 
 
 def _join(search: Search, probes: Probes) -> Any:  # noqa: ANN401 - for mapInArrow
-    counts, plan, k = search.counts, search.plan, search.k
+    counts, plan, k, rules = search.counts, search.plan, search.depth, search.rules
 
     def rows(group: int) -> "Iterator[pa.RecordBatch]":
         return search.items.rows(*plan.lists(group), ITEM_COLUMNS)
@@ -229,10 +233,9 @@ def _join(search: Search, probes: Probes) -> Any:  # noqa: ANN401 - for mapInArr
 
         def at_home(group: int) -> "Iterator[pa.RecordBatch]":
             if search.everyone:
-                mine = (held.with_same(batch) for batch in rows(group))
-                yield from routes.of_group(mine, group, count)
+                yield from routes.of_group(rows(group), group, count)
 
-        for batch in join.join(batches, items, at_home, k, done):
+        for batch in join.join(batches, items, at_home, k, rules, done):
             counts.bytes.add(batch.nbytes)
             yield batch
 

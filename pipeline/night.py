@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from models import Handle, shipping
-from pipeline import asking
+from pipeline import asking, lists, rules
 from pipeline.job import Job
 from pipeline.nearest import Counts, Search, merge_parts
 from pipeline.retrieval import groups, recall
+from pipeline.retrieval.clustered import Clustered
 from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.vectors import Float32
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
+
+# Candidates of a query that a group looks at, for each that is kept, where there are caps.
+_DEPTH = 4
 
 
 @dataclass
@@ -23,7 +27,7 @@ class Night:
     """What the stage works with.
 
     Attributes:
-        lists: the lists table.
+        lists: the lists table; where there are rules the candidates table.
         asked: the items that want neighbours; None for all.
         queries: the rows of the lists table that do.
         count: how many those are.
@@ -50,30 +54,55 @@ class Night:
         return measured.value >= wanted or not measured.queries
 
 
-def tonight(job: Job) -> Night:
-    """What tonight's search works with."""
+def tonight(job: Job, version: str) -> Night:
+    """What tonight's search works with.
+
+    Args:
+        job: the run.
+        version: of the candidates table, which is written where there are rules.
+    """
     index, section = job.record("index"), job.config.neighbors
-    everything, asked = job.read("lists", "index"), asking.asked(job)
-    asks = everything
+    everything, items = _candidates(job, version)
+    asked = asking.asked(job)
+    asks = everything.where("asks is null or asks") if job.config.rules.query else everything
     if asked is not None:
-        asks = everything.join(asked.select("item_id"), "item_id", how="left_semi")
+        asks = asks.join(asked.select("item_id"), "item_id", how="left_semi")
     centroids, context = None, job.spark.sparkContext
     if not index.outputs["exact"]:
         centroids = shipping.ship(context, _quantiser(job), kind="quantiser")
     cores, kept = context.defaultParallelism, section.k + section.reserve
     sizes = _sizes(job, everything)
-    queries = sizes if asked is None else _sizes(job, asks)
+    queries = sizes if asks is everything else _sizes(job, asks)
+    pairs = rules.of(job.config.rules)
     plan = groups.plan(sizes, cores, groups.most_items(section.worker_mb, index.outputs["dim"]))
     search = Search(
-        items=job.store.clustered("lists", index.fingerprint),
+        items=items,
         plan=plan,
         parts=merge_parts(queries, kept, cores),
         k=kept,
+        depth=kept * _DEPTH if pairs.caps else kept,
+        rules=pairs,
         partitions=section.partitions or plan.groups,
         everyone=asked is None,
         counts=Counts(context),
     )
     return Night(job, everything, asked, asks, int(queries.sum()), centroids, search)
+
+
+def _candidates(job: Job, version: str) -> tuple["DataFrame", Clustered]:
+    """The rows to search, and the files that they are in."""
+    index, store = job.record("index"), job.store
+    everything = job.read("lists", "index")
+    listed = store.clustered("lists", index.fingerprint)
+    if not rules.given(job.config.rules):
+        return everything, listed
+    job.line.note = "reading what the rules ask for"
+    traits = rules.traits(job).join(everything.select("item_id", "list"), "item_id", how="inner")
+    # As large as those of the lists table.
+    files = groups.pieces(np.maximum(_sizes(job, everything), 1), max(1, len(listed.files)))
+    store.write_arrow("candidates", version, lists.ruled(listed, traits, files))
+    job.line.note = ""
+    return store.read(job.spark, "candidates", version), store.clustered("candidates", version)
 
 
 def _quantiser(job: Job) -> Path:

@@ -1,6 +1,6 @@
 """The config's sections: immutable, strictly typed, with their defaults and what they mean."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -131,6 +131,9 @@ class NeighborsSection(Section):
     )
     target_recall: float = Field(0.97, gt=0, le=1, description="share of true neighbours wanted")
     nprobe: int = Field(0, ge=0, description="lists searched for an item; 0: by target_recall")
+    max_probes: int = Field(
+        0, ge=0, description="lists searched at most for an item short of k; 0: 16 times the others"
+    )
     recall_sample: int = Field(
         1000, ge=1, le=10_000, description="items that recall is measured on"
     )
@@ -143,6 +146,64 @@ class NeighborsSection(Section):
     worker_mb: int = Field(1500, ge=500, description="memory that a Python worker may use, in MB")
     partitions: int = Field(0, ge=0, description="Spark tasks of the join; 0: one a group of lists")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="of the choice of those items")
+
+
+# Columns of an item that rules compare.
+ItemColumn = Literal[
+    "title", "category", "group_id", "brand", "locale", "image_url", "price", "stock"
+]
+
+
+class RulesSection(Section):
+    """What an item's list may hold; rules act before the best are chosen."""
+
+    eligible: str = Field(
+        "", description="only items that match, in SQL, are shown: stock > 0 for instance"
+    )
+    query: str = Field("", description="only items that match, in SQL, get a list")
+    same: list[ItemColumn] = Field(
+        default_factory=list, description="columns that an item and its neighbours share"
+    )
+    collapse: Literal["", "group_id", "brand", "category", "title"] = Field(
+        "", description="column of variants: one of a group in a list, none of the item's own"
+    )
+    max_per: dict[ItemColumn, Annotated[int, Field(ge=1)]] = Field(
+        default_factory=dict, description="column = how many of one value a list may hold"
+    )
+    price_ratio: list[float] = Field(
+        default_factory=list,
+        description="least and greatest price of a neighbour, in prices of the item: [0.5, 2.0]",
+    )
+    min_score: float = Field(-1.0, ge=-1, le=1, description="least score of a neighbour")
+    max_score: float = Field(
+        1.0, ge=-1, le=1, description="greatest score: what is nearer is left out"
+    )
+    deny: str = Field(
+        "",
+        description="file with item_id, and similar_id for pairs: what is never shown",
+    )
+
+    @field_validator("price_ratio")
+    @classmethod
+    def _two(cls, value: list[float]) -> list[float]:
+        if value and (len(value) != 2 or not 0 <= value[0] <= value[1]):
+            raise ValueError("must be two numbers, the least and the greatest: [0.5, 2.0]")
+        return value
+
+    @model_validator(mode="after")
+    def _scores(self) -> Self:
+        if self.min_score > self.max_score:
+            raise ValueError(f"min_score is {self.min_score}, above max_score, {self.max_score}")
+        return self
+
+    def columns(self) -> dict[str, list[str]]:
+        """The columns that each rule compares."""
+        return {
+            "same": list(self.same),
+            "collapse": [self.collapse] if self.collapse else [],
+            "max_per": list(self.max_per),
+            "price_ratio": ["price"] if self.price_ratio else [],
+        }
 
 
 class PublishSection(Section):
@@ -182,5 +243,6 @@ class Config(Section):
     embed: EmbedSection = EmbedSection()
     index: IndexSection = IndexSection()
     neighbors: NeighborsSection = NeighborsSection()
+    rules: RulesSection = RulesSection()
     publish: PublishSection = PublishSection()
     spark: dict[str, str] = Field(default_factory=dict)

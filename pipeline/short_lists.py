@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from pipeline.job import Job
+from pipeline import rules
+from pipeline.night import Night
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -11,44 +12,47 @@ if TYPE_CHECKING:
 NO_TOKENS = "no_tokens"
 NO_VECTOR = "no_vector"
 FEW_ITEMS = "few_items"
+FEW_ELIGIBLE = "few_eligible"
+RULES = "rules"
 FEW_IN_LISTS = "few_in_lists"
 
+WITHOUT_VECTOR = (NO_TOKENS, NO_VECTOR)
 
-def of(
-    job: Job, lists: "DataFrame", asked: "DataFrame | None", neighbors: "DataFrame", rows: int
-) -> "DataFrame":
+
+def of(night: Night, neighbors: "DataFrame") -> "DataFrame":
     """Every item with fewer than k neighbours, how many it has, and why.
 
     Args:
-        job: what the night works with; its stage index is done.
-        lists: the items with a vector.
-        asked: item_id of the items that want neighbours; None for all.
-        neighbors: what was found.
-        rows: its rows.
+        night: what the night works with.
+        neighbors: what was found, a row for every item with a vector that asks.
     """
     from pyspark.sql import functions as F
 
-    k = job.config.neighbors.k
-    vectors = job.record("index").outputs["vectors"]
-    had = F.least(F.size("neighbors"), F.lit(k))
-    reason = F.when(had == F.lit(vectors - 1), F.lit(FEW_ITEMS)).otherwise(F.lit(FEW_IN_LISTS))
-    few = neighbors.where(had < k).select("item_id", had.alias("neighbors"), reason.alias("reason"))
-    items = job.read("embeddings", "embed").select("item_id", "tokens")
-    if asked is None and job.record("embed").tables["embeddings"] == rows:
-        return few
-    if asked is not None:
-        items = items.join(asked.select("item_id"), "item_id", how="left_semi")
-    none = items.join(neighbors.select("item_id"), "item_id", how="left_anti")
-    with_vector = lists.select("item_id").join(none, "item_id", how="left_semi")
-    flagged = none.join(
-        with_vector.select("item_id", F.lit(True).alias("with")), "item_id", how="left"
+    job = night.job
+    k, vectors = job.config.neighbors.k, job.record("index").outputs["vectors"]
+    short = neighbors.where(F.size("neighbors") < k).select(
+        "item_id", F.size("neighbors").alias("neighbors")
     )
-    reason = (
-        F.when(F.col("tokens") == 0, F.lit(NO_TOKENS))
-        .when(F.col("with").isNull(), F.lit(NO_VECTOR))
-        .when(F.lit(vectors == 1), F.lit(FEW_ITEMS))
-        .otherwise(F.lit(FEW_IN_LISTS))
-    )
-    return few.unionByName(
-        flagged.select("item_id", F.lit(0).alias("neighbors"), reason.alias("reason"))
-    )
+    reason = F.when(F.col("neighbors") == F.lit(vectors - 1), F.lit(FEW_ITEMS))
+    if rules.given(job.config.rules):
+        possible = rules.possible(night.lists, short.select("item_id"))
+        short = short.join(possible, "item_id", how="left")
+        reason = reason.when(F.col("neighbors") >= F.col("possible"), F.lit(FEW_ELIGIBLE))
+    last = RULES if night.search.rules.any else FEW_IN_LISTS
+    few = short.select("item_id", "neighbors", reason.otherwise(F.lit(last)).alias("reason"))
+    return few.unionByName(_without_vector(night))
+
+
+def _without_vector(night: Night) -> "DataFrame":
+    """Items that ask and have no vector."""
+    from pyspark.sql import functions as F
+
+    job, query = night.job, night.job.config.rules.query
+    items = job.read("embeddings", "embed").where("half is null")
+    if night.asked is not None:
+        items = items.join(night.asked.select("item_id"), "item_id", how="left_semi")
+    if query:
+        asks = rules.matching(job.read("items", "ingest"), "rules.query", query)
+        items = items.join(asks.select("item_id"), "item_id", how="left_semi")
+    reason = F.when(F.col("tokens") == 0, F.lit(NO_TOKENS)).otherwise(F.lit(NO_VECTOR))
+    return items.select("item_id", F.lit(0).alias("neighbors"), reason.alias("reason"))

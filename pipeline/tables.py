@@ -46,18 +46,32 @@ EMBEDDINGS: Schema = {
 # lists, nearest first, in little-endian int32; null where every list is searched. In the order of
 # the lists, equal vectors together.
 LISTS: Schema = {"item_id": "string", "list": "int", "probes": "binary", "vector": "binary"}
+# The lists table with what rules read of each item: see pipeline.retrieval.rules.TRAITS.
+CANDIDATES: Schema = {
+    **LISTS,
+    "same": "string",
+    "kind": "bigint",
+    "eligible": "boolean",
+    "asks": "boolean",
+    "price": "double",
+    "variant": "bigint",
+    "capped": "array<bigint>",
+    "denied": "array<string>",
+}
 # The rows of the lists table that came, and those that left, since the night it is built on.
 ARRIVALS: Schema = LISTS
 DEPARTURES: Schema = {"item_id": "string", "list": "int"}
 # Items of the list `home` probe the list `probed`.
 REACH: Schema = {"home": "int", "probed": "int"}
 # `list` is the item's; `neighbors` are some more than k, best first; `floor` is the last that there
-# was room for, null where all that there are have found room. In the order of the lists.
+# was room for, null where all that there are have found room; `probes` is how many lists were
+# searched. One row for every item with a vector that asks, in the order of the lists.
 NEIGHBORS: Schema = {
     "item_id": "string",
     "list": "int",
     "neighbors": "array<struct<similar_id:string,score:float>>",
     "floor": "struct<similar_id:string,score:float>",
+    "probes": "int",
 }
 SIMILAR_ITEMS: Schema = {
     "item_id": "string",
@@ -68,11 +82,11 @@ SIMILAR_ITEMS: Schema = {
 SHORT_LISTS: Schema = {"item_id": "string", "neighbors": "int", "reason": "string"}
 
 # Those that are read list by list.
-CLUSTERED = {"lists", "neighbors"}
+CLUSTERED = {"lists", "candidates", "neighbors"}
 # Those that tell from what to what: they depend on the night that is built on too.
 MOVES = {"changes", "arrivals", "departures"}
 # Columns that hold vectors.
-VECTORS = {"embeddings": ("vector", "half"), "lists": ("vector",)}
+VECTORS = {"embeddings": ("vector", "half"), "lists": ("vector",), "candidates": ("vector",)}
 
 SCHEMAS: dict[str, Schema] = {
     "items": ITEMS,
@@ -81,6 +95,7 @@ SCHEMAS: dict[str, Schema] = {
     "changes": CHANGES,
     "embeddings": EMBEDDINGS,
     "lists": LISTS,
+    "candidates": CANDIDATES,
     "arrivals": ARRIVALS,
     "departures": DEPARTURES,
     "neighbors": NEIGHBORS,

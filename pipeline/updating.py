@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 
-from pipeline import lists
+from pipeline import lists, rules
 from pipeline.arrow_files import Rows
-from pipeline.nearest import Counts, Probes, by_group, with_same
+from pipeline.nearest import ITEM_COLUMNS, Counts, Probes, by_group
 from pipeline.night import Night
 from pipeline.retrieval import listed, merge, parcels
 from pipeline.retrieval import update as updates
@@ -16,18 +17,18 @@ from pipeline.retrieval.clustered import Clustered
 from pipeline.retrieval.groups import Plan
 from pipeline.retrieval.join import Read
 from pipeline.retrieval.listed import LISTED
+from pipeline.retrieval.rules import TRAITS, TRAITS_DDL, with_traits
 from pipeline.retrieval.update import MOVES, Reach, Settings
 from pipeline.store import Record
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from pyspark.sql import DataFrame
 
 # Where more of the catalogue has moved, to search it all costs less.
 MOST_MOVED = 0.2
 
-_ITEM_COLUMNS = ("item_id", "list", "probes", "vector", "same")
 _KEPT_COLUMNS = tuple(merge.NEIGHBORS.names)
+_ASKING = pa.schema([*LISTED, *TRAITS])
 
 
 @dataclass(frozen=True)
@@ -56,13 +57,13 @@ class Update:
         Args:
             moves: of `moves_of`.
         """
-        plan, k, read_items, read_kept = self.plan, self.settings.k, *self._reads()
+        plan, settings, (read_items, read_kept) = self.plan, self.settings, self._reads()
 
         def run(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-            for rows in updates.short(batches, plan, read_items, read_kept, k):
-                yield rows.select(LISTED.names)
+            for rows in updates.short(batches, plan, read_items, read_kept, settings):
+                yield with_traits(rows).select(_ASKING.names).cast(_ASKING)
 
-        return self._sent(moves).mapInArrow(run, listed.DDL)
+        return self._sent(moves).mapInArrow(run, f"{listed.DDL}, {TRAITS_DDL}")
 
     def neighbors(self, moves: "DataFrame") -> Rows:
         """The neighbors table of the items that stay and need not ask again."""
@@ -79,7 +80,7 @@ class Update:
         plan, items, kept = self.plan, self.items, self.kept
 
         def read_items(group: int) -> "Iterator[pa.RecordBatch]":
-            return items.rows(*plan.lists(group), _ITEM_COLUMNS)
+            return items.rows(*plan.lists(group), ITEM_COLUMNS)
 
         def read_kept(group: int) -> "Iterator[pa.RecordBatch]":
             return kept.rows(*plan.lists(group), _KEPT_COLUMNS)
@@ -102,13 +103,28 @@ def moves_of(arrivals: "DataFrame", departures: "DataFrame") -> "DataFrame":
     """What came and what left, as one frame.
 
     Args:
-        arrivals: rows of the lists table.
+        arrivals: rows of the lists table, or of the candidates table.
         departures: item_id, list.
     """
-    none = departures.selectExpr(
-        "item_id", "list", "cast(null as binary) as vector", "cast(null as string) as same"
-    )
-    return with_same(arrivals).select(*MOVES.names).unionByName(none)
+    came = arrivals.select(*[name for name in MOVES.names if name in arrivals.columns])
+    return came.unionByName(departures, allowMissingColumns=True)
+
+
+def _moves(night: Night, base: Record) -> tuple["DataFrame", "DataFrame"]:
+    """What came, as rows of the lists table or the candidates table, and what left.
+
+    An item that rules see otherwise than before has left, and come again.
+    """
+    job, store = night.job, night.job.store
+    arrivals, departures = job.read("arrivals", "index"), job.read("departures", "index")
+    if not rules.given(job.config.rules):
+        return arrivals, departures
+    before = store.read(job.spark, "candidates", base.fingerprint)
+    changed = rules.changed(night.lists, before).join(arrivals, "item_id", how="left_anti")
+    ids = arrivals.select("item_id").unionByName(changed)
+    came = night.lists.join(ids, "item_id", how="left_semi")
+    again = night.lists.select("item_id", "list").join(changed, "item_id", how="left_semi")
+    return came, departures.unionByName(again)
 
 
 def reach_of(pairs: "DataFrame | None", nlist: int) -> Reach:
@@ -140,7 +156,7 @@ def update(night: Night, base: Record, version: str) -> dict[str, int]:
     job, search = night.job, night.search
     exact, store = night.centroids is None, job.store
     width = 0 if exact else int(base.counts["probes"])
-    arrivals, departures = job.read("arrivals", "index"), job.read("departures", "index")
+    arrivals, departures = _moves(night, base)
     pairs, tables = None, {}
     if not exact:
         pairs = store.read(job.spark, "reach", base.fingerprint).unionByName(
@@ -154,12 +170,15 @@ def update(night: Night, base: Record, version: str) -> dict[str, int]:
         items=search.items,
         kept=store.clustered("neighbors", base.fingerprint),
         reach=reach_of(pairs, night.nlist),
-        settings=Settings(section.k, section.k + section.reserve, width),
+        settings=Settings(
+            section.k, section.k + section.reserve, width, search.rules, widens=not exact
+        ),
         counts=search.counts,
     )
     moves = moves_of(arrivals, departures)
-    asks = arrivals.unionByName(changes.short(moves))
+    asking = arrivals.where("asks is null or asks") if "asks" in arrivals.columns else arrivals
+    asks = asking.unionByName(changes.short(moves), allowMissingColumns=True)
     probes = Probes(night.centroids, night.nlist, 0, width or night.nlist)
-    found = search.merged(replace(search, everyone=False).found(asks, probes))
+    found = search.merged(replace(search, everyone=False).found(asks, probes), probes)
     tables["neighbors"] = store.write_arrow("neighbors", version, changes.neighbors(moves), found)
     return tables

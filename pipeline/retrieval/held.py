@@ -9,15 +9,17 @@ import pyarrow.compute as pc
 from pipeline.retrieval.groups import Plan
 from pipeline.retrieval.queries import Candidates, Queries
 from pipeline.retrieval.ranking import Int64
+from pipeline.retrieval.rules import TRAITS, Rules, Traits, eligible, with_traits
 from pipeline.retrieval.search import Group, classes, query_block
 from pipeline.retrieval.vectors import from_bytes, halves, hashes
 
 NOTHING = Candidates(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
+_TRAITS = ("same", "kind", "price", "variant", "capped")
 _ROWS = pa.schema(
     [
         ("item_id", pa.string()),
         ("vector", pa.binary()),
-        ("same", pa.string()),
+        *[TRAITS.field(name) for name in _TRAITS],
         ("unit", pa.int32()),
     ]
 )
@@ -30,18 +32,18 @@ def of_group(
 
     Args:
         items: rows of the group's lists: item_id string, list int, vector binary (float16), and
-            where there are such rules eligible boolean and same string.
+            columns of TRAITS where there are such rules.
         plan: the groups.
         group: which one.
         k: how many candidates a query will be given.
     """
     for batch in items:
-        some = batch.filter(batch["eligible"]) if "eligible" in batch.schema.names else batch
+        some = eligible(batch)
         if not some.num_rows:
             continue
-        rows = with_same(some)
+        rows = with_traits(some)
         units = units_of(rows, plan)
-        columns = [rows["item_id"], rows["vector"], rows["same"]]
+        columns = [rows[name] for name in ("item_id", "vector", *_TRAITS)]
         found = pa.RecordBatch.from_arrays(
             [*columns, pa.array(units.astype(np.int32))], schema=_ROWS
         )
@@ -50,13 +52,6 @@ def of_group(
             found = found.filter(pa.array(mine))
         if found.num_rows:
             yield found.take(pa.array(lowest(found, found["unit"].to_numpy(), k + 1)))
-
-
-def with_same(rows: pa.RecordBatch) -> pa.RecordBatch:
-    """The rows with a column same: null where there is none."""
-    if "same" in rows.schema.names:
-        return rows
-    return rows.append_column("same", pa.nulls(rows.num_rows, pa.string()))
 
 
 def units_of(rows: pa.RecordBatch, plan: Plan) -> Int64:
@@ -75,15 +70,15 @@ def units_of(rows: pa.RecordBatch, plan: Plan) -> Int64:
 
 
 def lowest(rows: pa.RecordBatch, lists: Int64, most: int) -> Int64:
-    """Positions of the rows, but of many with one list, vector and `same` of the lowest ids only.
+    """Positions of the rows, but of many that are equal to rules of the lowest ids only.
 
     The others can't be among the best of any query: what is held of equal items does not grow with
     their number.
 
     Args:
-        rows: columns item_id, vector and same; equal vectors stand together.
+        rows: columns item_id, vector, same and kind; equal vectors stand together.
         lists: int64[n], the list of each.
-        most: how many of equal ones are kept.
+        most: how many of one list, vector, `same` and kind are kept.
     """
     values = halves(rows["vector"]).view(np.uint16)
     new = np.ones(len(values), dtype=bool)
@@ -97,7 +92,8 @@ def lowest(rows: pa.RecordBatch, lists: Int64, most: int) -> Int64:
     same = some["same"].dictionary_encode(null_encoding="encode")
     of = lists[crowded] * np.int64(len(same.dictionary)) + np.asarray(same.indices)
     by_id = np.asarray(pc.sort_indices(some["item_id"]))
-    members, _ = classes(of, some["vector"], by_id, most)
+    kinds = np.asarray(pc.fill_null(some["kind"], 0)).astype(np.int64)
+    members, _ = classes(of, some["vector"], by_id, most, kinds)
     return np.sort(np.concatenate([np.flatnonzero(~many), crowded[by_id[members]]]))
 
 
@@ -105,12 +101,18 @@ class Held:
     """A group that is searched: a unit's items with one value of `same` make one list.
 
     Attributes:
+        rules: what holds for pairs.
         block: how many queries are best searched for at a time.
+        depth: how many candidates a query is given, at most.
+        capped: int64[n, caps], the values that caps count, in the order of `ids`.
     """
 
-    def __init__(self, items: Iterator[pa.RecordBatch], k: int) -> None:
+    def __init__(self, items: Iterator[pa.RecordBatch], k: int, rules: Rules) -> None:
         """Take a group's items, as `of_group` gives them."""
         self._group: Group | None = None
+        self.rules = rules
+        self.depth = k
+        self.capped = np.empty((0, len(rules.caps)), dtype=np.int64)
         self._values = pa.array([], pa.string())
         self.block = 1
         batches = list(items)
@@ -121,7 +123,11 @@ class Held:
         same = rows["same"].dictionary_encode(null_encoding="encode")
         self._values = same.dictionary
         lists = self._lists(rows["unit"].to_numpy(), np.asarray(same.indices))
-        self._group = Group(lists, rows["item_id"], rows["vector"], k)
+        traits = Traits.of(rows) if rules.of_traits or rules.caps else None
+        self._group = Group(lists, rows["item_id"], rows["vector"], k, rules, traits)
+        if rules.caps:
+            capped = rows["capped"].take(pc.index_in(self.ids, rows["item_id"]))
+            self.capped = np.asarray(capped.flatten()).reshape(len(capped), -1)
         self.block = query_block(len(rows["vector"][0].as_buffer()) // 2)
 
     @property
@@ -146,9 +152,11 @@ class Held:
             asked: rows of QUERIES.
         """
         if self._group is None:
-            return NOTHING
+            return Candidates(np.zeros(len(asked), np.int64), NOTHING.items, NOTHING.scores)
         ids, units = asked["item_id"], asked["units"]
         rows = np.repeat(np.arange(len(ids)), np.diff(units.offsets.to_numpy()))
         known = pc.fill_null(pc.index_in(asked["same"], self._values), -1)
         lists = self._lists(units.flatten().to_numpy(), np.asarray(known)[rows])
-        return self._group.search(Queries(ids, from_bytes(asked["vector"]), rows, lists))
+        traits = Traits.of(asked) if self.rules.of_traits else None
+        queries = Queries(ids, from_bytes(asked["vector"]), rows, lists, traits)
+        return self._group.search(queries)

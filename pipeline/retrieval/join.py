@@ -6,18 +6,24 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pyarrow as pa
 
-from pipeline.retrieval import parcels
+from pipeline.retrieval import caps, parcels
 from pipeline.retrieval.held import Held
 from pipeline.retrieval.queries import Candidates
 from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.route import QUERIES
+from pipeline.retrieval.rules import Rules
 
-# What a group found for a query: its best candidates, best first, ties by id.
+# What a group found for a query: its best candidates, best first, ties by id. Where there are caps,
+# `values` are those of each candidate that they count, one after the other, and the cut is the
+# last candidate that there was room for: what ranks after it may be missing.
 FOUND = pa.schema(
     [
         ("item_id", pa.string()),
         ("similar_ids", pa.list_(pa.string())),
         ("scores", pa.list_(pa.float32())),
+        ("values", pa.list_(pa.int64())),
+        ("cut_score", pa.float32()),
+        ("cut_id", pa.string()),
         ("list", pa.int32()),
         ("part", pa.int32()),
     ]
@@ -30,7 +36,7 @@ Done = Callable[[int], None]
 
 
 def join(
-    batches: Iterator[pa.RecordBatch], items: Read, at_home: Read, k: int, done: Done
+    batches: Iterator[pa.RecordBatch], items: Read, at_home: Read, k: int, rules: Rules, done: Done
 ) -> Iterator[pa.RecordBatch]:
     """Search each group for its own queries and those that came to it.
 
@@ -41,12 +47,13 @@ def join(
         items: reads the items of a group.
         at_home: reads the queries that are found in the group itself.
         k: candidates of each query and group, at most.
+        rules: what holds for pairs.
         done: is told of every group's end.
 
     Yields:
         batches of parcels of FOUND, under the part that they are merged in.
     """
-    return as_parcels(_found(batches, items, at_home, k, done))
+    return as_parcels(_found(batches, items, at_home, k, rules, done))
 
 
 def as_parcels(found: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -63,10 +70,10 @@ def as_parcels(found: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 
 def _found(
-    batches: Iterator[pa.RecordBatch], items: Read, at_home: Read, k: int, done: Done
+    batches: Iterator[pa.RecordBatch], items: Read, at_home: Read, k: int, rules: Rules, done: Done
 ) -> Iterator[pa.RecordBatch]:
     for group, cells in itertools.groupby(parcels.cells(batches), key=lambda cell: cell[0]):
-        held = Held(items(group), k)
+        held = Held(items(group), k, rules)
         came = (parcels.unpack(cell, QUERIES) for _, cell in cells if len(cell))
         waiting: list[pa.RecordBatch] = []
         for queries in itertools.chain(at_home(group), came):
@@ -81,25 +88,44 @@ def _found(
 
 def _search(held: Held, waiting: list[pa.RecordBatch]) -> pa.RecordBatch:
     asked = pa.concat_batches(waiting)
-    return found_batch(asked, held.ids, held.search(asked))
+    found = held.search(asked)
+    none = pa.nulls(len(asked), pa.string())
+    if not held.rules.caps:
+        values = pa.nulls(len(asked), pa.list_(pa.int64()))
+        return _batch(asked, held, found, values, none.cast(pa.float32()), none)
+    whole = found.counts < held.depth
+    last = np.where(whole, 0, np.cumsum(found.counts) - 1)
+    cut = pa.array(last, mask=whole)
+    scores = pa.array(found.scores, pa.float32()).take(cut)
+    ids = held.ids.take(pa.array(found.items).take(cut))
+    rows = np.repeat(np.arange(len(asked)), found.counts)
+    kept = caps.needed(rows, held.capped[found.items], held.rules.caps)
+    counts = np.bincount(rows[kept], minlength=len(asked))
+    found = Candidates(counts, found.items[kept], found.scores[kept])
+    ends = np.concatenate([[0], np.cumsum(counts)]) * len(held.rules.caps)
+    flat = pa.array(held.capped[found.items].ravel())
+    values = pa.ListArray.from_arrays(pa.array(ends.astype(np.int32)), flat)
+    return _batch(asked, held, found, values, scores, ids)
 
 
-def found_batch(asked: pa.RecordBatch, ids: pa.Array, found: Candidates) -> pa.RecordBatch:
-    """Candidates as a batch of FOUND; queries that found nothing are left out.
-
-    Args:
-        asked: the queries, with columns item_id, list and part.
-        ids: what the candidates' items are positions in.
-        found: of those queries.
-    """
-    similar, scores = ids.take(pa.array(found.items)), pa.array(found.scores, pa.float32())
-    some = found.counts > 0
-    offsets = pa.array(np.concatenate([[0], np.cumsum(found.counts[some])]).astype(np.int32))
-    asked = asked.filter(pa.array(some)) if len(some) else asked.slice(0, 0)
+def _batch(
+    asked: pa.RecordBatch,
+    held: Held,
+    found: Candidates,
+    values: pa.Array,
+    cut_score: pa.Array,
+    cut_id: pa.Array,
+) -> pa.RecordBatch:
+    """Candidates of queries as a batch of FOUND."""
+    offsets = pa.array(np.concatenate([[0], np.cumsum(found.counts)]).astype(np.int32))
+    similar = held.ids.take(pa.array(found.items))
     columns = [
         asked["item_id"],
         pa.ListArray.from_arrays(offsets, similar),
-        pa.ListArray.from_arrays(offsets, scores),
+        pa.ListArray.from_arrays(offsets, pa.array(found.scores, pa.float32())),
+        values,
+        cut_score,
+        cut_id,
         asked["list"],
         asked["part"],
     ]

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.retrieval.ranking import Int64, ranges
+from pipeline.retrieval.rules import Traits
 from pipeline.retrieval.vectors import Float32
 
 
@@ -33,12 +34,14 @@ class Queries:
         vectors: float32[n, dim], values that float16 holds.
         rows: int64[pairs], the query of each pair of a query and a list, ascending.
         lists: int64[pairs], the list, nearest first.
+        traits: what the rules on pairs read; None where there are no such rules.
     """
 
     ids: pa.Array
     vectors: Float32
     rows: Int64
     lists: Int64
+    traits: Traits | None = None
 
     def block(self, start: int, end: int) -> "Queries":
         """The queries from start up to end."""
@@ -48,6 +51,7 @@ class Queries:
             self.vectors[start:end],
             self.rows[first:last] - start,
             self.lists[first:last],
+            self.traits and self.traits.take(np.arange(start, min(end, len(self.ids)))),
         )
 
     def distinct(self) -> "tuple[Queries, Int64]":
@@ -60,10 +64,13 @@ class Queries:
         mine, before = (ranges(starts[q], sizes[alike]) for q in (alike, alike - 1))
         differs = self.lists[mine] != self.lists[before]
         new[np.repeat(alike, sizes[alike])[differs]] = True
+        if self.traits is not None:
+            new |= self.traits.differ()
         of_query = np.cumsum(new) - 1
         if new.all():
             return self, of_query
         kept = new[self.rows]
         rows = of_query[self.rows[kept]]
         ids = self.ids.filter(pa.array(new))
-        return Queries(ids, self.vectors[new], rows, self.lists[kept]), of_query
+        traits = self.traits and self.traits.take(np.flatnonzero(new))
+        return Queries(ids, self.vectors[new], rows, self.lists[kept], traits), of_query

@@ -1,34 +1,44 @@
 """Recall: the share of the true neighbours that a table holds, with its interval."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.retrieval import parcels
+from pipeline.retrieval import caps, parcels
 from pipeline.retrieval.queries import Queries
 from pipeline.retrieval.ranking import Int64, by_rank, ranks
+from pipeline.retrieval.rules import Rules, Traits, with_traits
 from pipeline.retrieval.search import Group
 from pipeline.retrieval.vectors import Float32
+
+# Ids and scores of an item's neighbours, best first.
+Neighbors = Sequence[tuple[str, float]]
 
 # Items that the queries are compared with at a time.
 _BLOCK_ROWS = 4_096
 # Standard errors, for a one-sided 95%.
 CONFIDENCE = 1.645
 
-# A true neighbour of a query (its number), and the list that it is in.
+# Candidates of a query that are kept for each neighbour, where caps leave some out.
+_DEPTH = 16
+
+# A true neighbour of a query (its number), and the list that it is in; where there are caps, the
+# values that they count, and a score up to which no candidate is missing.
 TRUTH = pa.schema(
     [
         ("query", pa.int32()),
         ("similar_id", pa.string()),
         ("score", pa.float32()),
         ("list", pa.int32()),
+        ("values", pa.list_(pa.int64())),
+        ("cut", pa.float32()),
     ]
 )
-TRUTH_DDL = "query int, similar_id string, score float, list int"
+TRUTH_DDL = "query int, similar_id string, score float, list int, values array<bigint>, cut float"
 
 
 @dataclass(frozen=True)
@@ -39,11 +49,13 @@ class Asked:
         ids: string[n].
         vectors: float32[n, dim].
         same: string[n], what `same` of a neighbour has to be.
+        traits: what the rules on pairs read.
     """
 
     ids: pa.Array
     vectors: Float32
     same: pa.Array
+    traits: Traits
 
 
 @dataclass(frozen=True)
@@ -65,48 +77,100 @@ class Recall:
 
 
 def exact_search(
-    batches: Iterator[pa.RecordBatch], asked: Asked, k: int
+    batches: Iterator[pa.RecordBatch], asked: Asked, k: int, rules: Rules
 ) -> Iterator[pa.RecordBatch]:
     """The nearest items of a few queries in a stream of items, by comparing them with each.
 
     Args:
-        batches: columns item_id string, list int, vector binary (float16), same string.
+        batches: columns item_id string, list int, vector binary (float16), and of TRAITS.
         asked: the queries.
         k: neighbours a query, at most.
+        rules: what holds for pairs.
 
     Yields:
-        one batch of TRUTH, ordered by query and rank.
+        one batch of TRUTH, ordered by query and rank: where there are caps, more than k, from
+        which `best_truth` takes those that they let in.
     """
+    depth = k * _DEPTH if rules.caps else k
     values = asked.same.dictionary_encode(null_encoding="encode")
     wanted = np.asarray(values.indices).astype(np.int64)
-    queries = Queries(asked.ids, asked.vectors, np.arange(len(asked.ids)), wanted)
+    traits = asked.traits if rules.of_traits else None
+    queries = Queries(asked.ids, asked.vectors, np.arange(len(asked.ids)), wanted, traits)
     floor = np.full(len(asked.ids), -np.inf, dtype=np.float32)
+    cut = floor.copy()
     nearest = pa.RecordBatch.from_pylist([], schema=TRUTH)
-    for block in _blocks(batches):
+    for rows in _blocks(batches):
+        block = with_traits(rows)
         same = pc.fill_null(pc.index_in(block["same"], values.dictionary), -1)
-        group = Group(np.asarray(same).astype(np.int64), block["item_id"], block["vector"], k)
+        of = np.asarray(same).astype(np.int64)
+        group = Group(of, block["item_id"], block["vector"], depth, rules, Traits.of(block))
         found = group.search(queries, floor)
-        lists = block["list"].take(pc.index_in(group.ids, block["item_id"]))
-        items = pa.array(found.items)
-        rows = np.repeat(np.arange(len(found.counts), dtype=np.int32), found.counts)
-        columns = [pa.array(rows), group.ids.take(items), pa.array(found.scores), lists.take(items)]
+        items = pc.index_in(group.ids, block["item_id"]).take(pa.array(found.items))
+        numbers = np.repeat(np.arange(len(found.counts)), found.counts)
+        if rules.caps:
+            full = np.flatnonzero(found.counts == depth)
+            last = np.cumsum(found.counts)[full] - 1
+            cut[full] = np.maximum(cut[full], found.scores[last])
+        columns = [
+            pa.array(numbers.astype(np.int32)),
+            block["item_id"].take(items),
+            pa.array(found.scores),
+            block["list"].take(items),
+            block["capped"].take(items),
+            pa.array(cut[numbers]),
+        ]
         added = pa.RecordBatch.from_arrays(columns, schema=TRUTH)
-        nearest = best_truth(pa.concat_batches([nearest, added]), k)
-        numbers = nearest["query"].to_numpy()
-        last = ranks(numbers) == k - 1
-        floor[numbers[last]] = nearest["score"].to_numpy()[last]
+        nearest = _nearest(pa.concat_batches([nearest, added]), depth, rules)
+        numbers, scores = nearest["query"].to_numpy(), nearest["score"].to_numpy()
+        last = ranks(numbers) == depth - 1
+        floor[numbers[last]] = scores[last]
+        cut[numbers[last]] = np.maximum(cut[numbers[last]], scores[last])
+    if rules.caps:
+        cuts = pa.array(cut[nearest["query"].to_numpy()])
+        nearest = nearest.set_column(nearest.schema.get_field_index("cut"), "cut", cuts)
     yield nearest
 
 
-def best_truth(found: pa.RecordBatch, k: int) -> pa.RecordBatch:
-    """The k best rows of TRUTH of each query, in order."""
+def _nearest(found: pa.RecordBatch, most: int, rules: Rules) -> pa.RecordBatch:
+    """So many of the best rows of TRUTH of each query, in order; none that can't be taken."""
+    found = found.take(pa.array(_in_order(found)))
+    rows = found["query"].to_numpy().astype(np.int64)
+    if rules.caps:
+        needed = caps.needed(rows, _values(found, rules), rules.caps)
+        found, rows = found.filter(pa.array(needed)), rows[needed]
+    return found.filter(pa.array(ranks(rows) < most))
+
+
+def best_truth(found: pa.RecordBatch, k: int, rules: Rules) -> pa.RecordBatch:
+    """The k true neighbours of each query, in order, of what several searches found.
+
+    Where caps leave out more than was looked at, those up to there: they are the first of the
+    true ones.
+    """
+    found = found.take(pa.array(_in_order(found)))
+    rows = found["query"].to_numpy().astype(np.int64)
+    if not rules.caps:
+        return found.filter(pa.array(ranks(rows) < k))
+    cut = np.full(rows.max(initial=-1) + 1, -np.inf, dtype=np.float32)
+    np.maximum.at(cut, rows, found["cut"].to_numpy())
+    known = found["score"].to_numpy() > cut[rows]
+    found, rows = found.filter(pa.array(known)), rows[known]
+    taken = caps.chosen(rows, _values(found, rules), rules.caps, k)
+    return found.filter(pa.array(taken))
+
+
+def _values(found: pa.RecordBatch, rules: Rules) -> Int64:
+    return np.asarray(found["values"].flatten()).reshape(-1, len(rules.caps))
+
+
+def _in_order(found: pa.RecordBatch) -> Int64:
+    """The order of rows of TRUTH by query and rank."""
     rows, ids = found["query"].to_numpy().astype(np.int64), found["similar_id"]
 
     def by_id(some: Int64) -> Int64:
         return np.asarray(pc.rank(ids.take(pa.array(some)), tiebreaker="dense"))
 
-    order = by_rank(rows, found["score"].to_numpy(), by_id)
-    return found.take(pa.array(order[ranks(rows[order]) < k]))
+    return by_rank(rows, found["score"].to_numpy(), by_id)
 
 
 def _blocks(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -115,24 +179,28 @@ def _blocks(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             yield whole.slice(start, _BLOCK_ROWS)
 
 
-def measure(found: list[list[float]], exact: list[list[float]], k: int) -> Recall:
-    """Recall by scores, so that an item that ties with the k-th neighbour counts as one.
+def measure(found: Sequence[Neighbors], exact: Sequence[Neighbors], k: int) -> Recall:
+    """Recall; an item that ties with the last true neighbour counts as one.
 
     Args:
-        found: the scores of each measured item's neighbours in the table, best first.
+        found: id and score of each measured item's neighbours in the table, best first.
         exact: the same by exact search.
         k: neighbours an item.
     """
     shares = [
-        sum(score >= true[-1] for score in mine) / len(true)
-        for mine, true in zip(found, exact, strict=True)
-        if true
+        _hits(mine, true) / len(true) for mine, true in zip(found, exact, strict=True) if true
     ]
     if not shares:
         return Recall(1.0, 0.0, 1.0, 0, k)
     value = float(np.mean(shares))
     low, high = wilson(value, len(shares))
     return Recall(value, low, high, len(shares), k)
+
+
+def _hits(mine: Neighbors, true: Neighbors) -> int:
+    ids, last = {item for item, _ in true}, true[-1][1]
+    hits = sum(item in ids or score == last for item, score in mine)
+    return min(hits, len(true))
 
 
 def wilson(share: float, trials: int, z: float = 1.959964) -> tuple[float, float]:

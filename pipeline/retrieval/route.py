@@ -13,17 +13,19 @@ from pipeline.retrieval import parcels
 from pipeline.retrieval.groups import Plan
 from pipeline.retrieval.held import units_of
 from pipeline.retrieval.ranking import Int64, ranges
+from pipeline.retrieval.rules import TRAITS, asking, with_traits
 
 # Units of queries that are worked on at a time.
 _MOST_UNITS = 1 << 21
 
-# A query probes several units (a list, or a part of one). `same` is null where no rule asks for it;
-# `list` is the query's own; `part` is the task of the merge that its candidates come together in.
+# A query probes several units (a list, or a part of one). What rules read of it is null where there
+# is no such rule; `list` is the query's own; `part` is the task of the merge that its candidates
+# come together in.
 QUERIES = pa.schema(
     [
         ("item_id", pa.string()),
         ("vector", pa.binary()),
-        ("same", pa.string()),
+        *[TRAITS.field(name) for name in ("same", "price", "variant", "denied")],
         ("units", pa.list_(pa.int32())),
         ("list", pa.int32()),
         ("part", pa.int32()),
@@ -61,7 +63,7 @@ class Routes:
 
         Args:
             batches: columns item_id string, list int, vector binary (float16), hash bigint (of the
-                vector), same string, and what `probe` reads.
+                vector), those of TRAITS that there are, and what `probe` reads.
             count: is told of each slice of queries and each parcel.
 
         Yields:
@@ -71,8 +73,8 @@ class Routes:
             size = chunk.nbytes // chunk.num_rows
             # Equal vectors lie together: they are searched for as one.
             order = np.argsort(chunk["hash"].to_numpy(), kind="stable")
-            asking = with_part(chunk.take(pa.array(order)), self.parts)
-            for some, probes in self._probing(asking):
+            queries = with_part(with_traits(chunk.take(pa.array(order))), self.parts)
+            for some, probes in self._probing(queries):
                 home = units_of(some, self.plan) if self.at_home else None
                 rows, groups = self._queries(some, probes, home)
                 count(some.num_rows, len(groups), 0)
@@ -94,19 +96,19 @@ class Routes:
             batches of QUERIES.
         """
         for batch in batches:
-            mine = self.plan.group[units_of(batch, self.plan)] == group
-            asking = with_part(batch.filter(pa.array(mine)), self.parts)
-            for some, probes in self._probing(asking):
+            mine = pa.array(self.plan.group[units_of(batch, self.plan)] == group)
+            queries = with_part(asking(with_traits(batch.filter(mine))), self.parts)
+            for some, probes in self._probing(queries):
                 rows, groups = self._queries(some, probes, None)
                 staying = np.flatnonzero(groups == group)
                 count(0, len(staying), 0)
                 yield rows(staying)
 
-    def _probing(self, asking: pa.RecordBatch) -> Iterator[tuple[pa.RecordBatch, Int64]]:
+    def _probing(self, queries: pa.RecordBatch) -> Iterator[tuple[pa.RecordBatch, Int64]]:
         """Those that ask and the lists that they probe, in slices of not too many units."""
         step = max(1, _MOST_UNITS // self.width)
-        for start in range(0, asking.num_rows, step):
-            some = asking.slice(start, step)
+        for start in range(0, queries.num_rows, step):
+            some = queries.slice(start, step)
             probes = self.probe(some).astype(np.int64)
             # A list in many parts is as many units.
             units = np.cumsum(self.plan.parts[probes].sum(axis=1)) // _MOST_UNITS

@@ -6,12 +6,16 @@ import pyarrow.compute as pc
 
 from pipeline.retrieval.queries import Candidates, Queries
 from pipeline.retrieval.ranking import Int64, by_list, by_rank, lower_bound, ranges, ranks
+from pipeline.retrieval.rules import NO_RULES, Bars, Rules, Traits
 from pipeline.retrieval.vectors import Float32, Float64, cosines, halves, squares, unit
 
 # Scores that are computed at a time, in memory that is used again and again: 8 MB.
 _PRODUCT = 1 << 21
 # Vectors of queries that are searched for at a time, in float32: 32 MB.
 _QUERY_VALUES = 1 << 23
+
+# Candidates that may be held at a time: 64 MB.
+_CANDIDATES = 1 << 22
 
 # Where so many times more candidates than are wanted score nearly the same, they are cut at once.
 _CROWDED = 8
@@ -36,7 +40,15 @@ class Group:
         distances: how many pairs of a query and a class have been scored.
     """
 
-    def __init__(self, lists: Int64, ids: pa.Array, vectors: pa.Array, k: int) -> None:
+    def __init__(
+        self,
+        lists: Int64,
+        ids: pa.Array,
+        vectors: pa.Array,
+        k: int,
+        rules: Rules = NO_RULES,
+        traits: Traits | None = None,
+    ) -> None:
         """Take a group's items.
 
         Args:
@@ -44,15 +56,22 @@ class Group:
             ids: string[n], distinct.
             vectors: binary[n], float16.
             k: how many candidates a query will be given.
+            rules: what holds for pairs.
+            traits: what the rules read of the items; None if they read nothing.
         """
+        self._rules = rules
         # A query may find itself: one more is kept until it is taken out.
         self._wanted = k + 1
         by_id = np.asarray(pc.sort_indices(ids))
         self.ids = ids.take(pa.array(by_id))
-        self._members, self._starts = classes(lists, vectors, by_id, self._wanted)
+        kinds = None if traits is None else traits.kind
+        self._members, self._starts = classes(lists, vectors, by_id, self._wanted, kinds)
         self._sizes = np.diff(self._starts, append=len(self._members))
         self._first = self._members[self._starts]
         stand_ins = by_id[self._first]
+        self._traits = traits and traits.take(stand_ins)
+        self._class_of = np.full(len(by_id), -1, dtype=np.int64)
+        self._class_of[self._first] = np.arange(len(self._first))
         self._vectors = halves(vectors)[stand_ins].astype(np.float32)
         self._squares = squares(self._vectors)
         self._unit = unit(self._vectors)
@@ -68,6 +87,10 @@ class Group:
         self._product = np.empty(max(_PRODUCT, longest), dtype=np.float32)
         self._reached = np.empty(self._product.size, dtype=bool)
         self._margin = np.float32((self._vectors.shape[1] + 8) * 2.0**-22)
+        self._least = np.float32(max(-2.0, rules.min_score - float(self._margin)))
+        # Above the first a candidate may be one too many, above the second it is.
+        self._doubtful = np.float32(rules.max_score - self._margin if rules.max_score < 1 else 2)
+        self._most = np.float32(rules.max_score + self._margin)
         self.distances = 0
 
     def search(self, queries: Queries, floor: Float32 | None = None) -> Candidates:
@@ -81,7 +104,7 @@ class Group:
         total = len(queries.ids)
         if floor is None:
             floor = np.full(total, -np.inf, dtype=np.float32)
-        size = query_block(queries.vectors.shape[1])
+        size = min(query_block(queries.vectors.shape[1]), max(64, _CANDIDATES // self._wanted))
         size = -(-total // max(-(-total // size), 1))  # blocks of about one size
         blocks = [
             self._search_block(queries.block(i, min(i + size, total)), floor[i : i + size])
@@ -97,7 +120,7 @@ class Group:
         distinct, of_query = queries.distinct()
         floor = np.minimum.reduceat(floor, np.flatnonzero(np.diff(of_query, prepend=-1)))
         mine = (distinct.vectors, squares(distinct.vectors))
-        rows, found = self._near(distinct, mine, floor - self._margin)
+        rows, found = self._near(distinct, mine, floor - self._margin, self._bars(distinct))
         best, scores = self._best_of(mine, rows, found)
         rows, items, scores = self._with_members(rows[best], found[best], scores)
         if len(distinct.ids) < len(queries.ids):
@@ -114,10 +137,21 @@ class Group:
         """Which pairs of a query and a class are its best, in order, and their cosines."""
         scores = cosines(queries, (self._vectors, self._squares), rows, found)
         order = by_rank(rows, scores, lambda some: self._first[found[some]])
+        order = order[self._rules.scores(scores[order])]
         order = order[ranks(rows[order]) < self._wanted]
         return order, scores[order]
 
-    def _near(self, queries: Queries, mine: Scored, least: Float32) -> tuple[Int64, Int64]:
+    def _bars(self, queries: Queries) -> Bars | None:
+        if self._traits is None or queries.traits is None:
+            return None
+        mine, items = queries.traits.denied_pairs(self.ids)
+        # What somebody denies is in a class of its own.
+        denied = (mine, self._class_of[items])
+        return Bars(self._rules, queries.traits, self._traits, denied)
+
+    def _near(
+        self, queries: Queries, mine: Scored, least: Float32, bars: Bars | None
+    ) -> tuple[Int64, Int64]:
         """Rows and classes of every score that could be among the best of its row.
 
         A float32 dot product of unit vectors is off by at most about dim * 2**-24, and so is the
@@ -135,7 +169,7 @@ class Group:
                 rows_at_once = max(1, self._product.size // (place.stop - place.start))
                 for i in range(0, len(asking), rows_at_once):
                     some = asking[i : i + rows_at_once]
-                    above = self._above(directions[some], some, place, least)
+                    above = self._above(directions[some], some, place, least, bars)
                     if len(above[0]) > _CROWDED * self._wanted * len(some):
                         best, _ = self._best_of(mine, above[0], above[1])
                         above = (above[0][best], above[1][best], above[2][best])
@@ -145,25 +179,32 @@ class Group:
         rows, items, scores = (np.concatenate(parts) for parts in zip(*found, strict=True))
         order = by_rank(rows, scores, items.__getitem__)
         rows, items, scores = rows[order], items[order], scores[order]
-        last = ranks(rows) == self._wanted - 1
+        sure = np.flatnonzero(scores <= self._doubtful)
+        last = sure[ranks(rows[sure]) == self._wanted - 1]
         least[rows[last]] = scores[last] - self._margin
         kept = scores >= least[rows]
         return rows[kept], items[kept]
 
     def _above(
-        self, directions: Float32, rows: Int64, place: slice, least: Float32
+        self, directions: Float32, rows: Int64, place: slice, least: Float32, bars: Bars | None
     ) -> tuple[Int64, Int64, Float32]:
         """Rows, classes and scores of one list that reach `least`, which is raised where unset."""
         count = place.stop - place.start
         product = self._product[: len(rows) * count].reshape(len(rows), count)
         np.matmul(directions, self._unit[place].T, out=product)
         self.distances += product.size
+        if bars is not None:
+            bars.apply(product, rows, place)
+        if self._rules.max_score < 1:
+            product[product > self._most] = -np.inf
         unknown = least[rows] == -np.inf
         if count > self._wanted and unknown.any():
             some = product if unknown.all() else product[unknown]
+            if self._rules.max_score < 1:
+                some = np.where(some > self._doubtful, np.float32(-np.inf), some)
             least[rows[unknown]] = lower_bound(some, self._wanted) - self._margin
         reached = self._reached[: product.size].reshape(product.shape)
-        np.greater_equal(product, least[rows][:, None], out=reached)
+        np.greater_equal(product, np.maximum(least[rows], self._least)[:, None], out=reached)
         flat = np.flatnonzero(reached)
         near, column = np.divmod(flat, count)
         return rows[near], column + place.start, product.ravel()[flat]
@@ -182,7 +223,9 @@ class Group:
         return rows[order], items[order], scores[order]
 
 
-def classes(lists: Int64, vectors: pa.Array, by_id: Int64, most: int) -> tuple[Int64, Int64]:
+def classes(
+    lists: Int64, vectors: pa.Array, by_id: Int64, most: int, kinds: Int64 | None = None
+) -> tuple[Int64, Int64]:
     """Items of one list with one vector, list by list.
 
     Args:
@@ -190,15 +233,18 @@ def classes(lists: Int64, vectors: pa.Array, by_id: Int64, most: int) -> tuple[I
         vectors: binary[n].
         by_id: int64[n], the items in the order of their ids.
         most: how many of a class are kept, the lowest ids.
+        kinds: int64[n], has to be one in a class too.
 
     Returns:
         positions in `by_id`, class by class, ascending in each; and where each class starts.
     """
     codes = np.asarray(vectors.dictionary_encode().indices)[by_id]
-    members = np.lexsort((codes, lists[by_id]))
-    new = np.ones(len(members), dtype=bool)
-    mine, codes = lists[by_id][members], codes[members]
-    new[1:] = (mine[1:] != mine[:-1]) | (codes[1:] != codes[:-1])
+    keys = [codes, lists[by_id]] if kinds is None else [kinds[by_id], codes, lists[by_id]]
+    members = np.lexsort(keys)
+    new = np.zeros(len(members), dtype=bool)
+    new[:1] = True
+    for key in keys:
+        new[1:] |= np.diff(key[members]) != 0
     kept = ranks(np.cumsum(new)) < most
     return members[kept], np.flatnonzero(new[kept])
 

@@ -2,7 +2,8 @@
 
 An item's neighbours are kept beyond the k that are shown, down to a floor: no candidate that ranks
 before the floor is missing. One that comes is taken in if it ranks before the floor; where one that
-leaves makes the list shorter than k, the item has to ask again.
+leaves makes the list shorter than k, the item has to ask again. So has every item whose list was
+touched where there are caps: what those had kept out may come in.
 """
 
 import itertools
@@ -20,15 +21,16 @@ from pipeline.retrieval.join import Done, Read
 from pipeline.retrieval.listed import stored_probes
 from pipeline.retrieval.merge import NEIGHBOR, NEIGHBORS
 from pipeline.retrieval.ranking import Int64, by_list, by_rank, ranges, ranks
+from pipeline.retrieval.rules import TRAITS, Rules, Traits, asking, eligible, passing, with_traits
 from pipeline.retrieval.vectors import Float32, cosines, from_bytes, hashes, squares, unit
 
-# An item that came into a list; without a vector: that left it.
+# An item that came into a list, and what rules read of a candidate; without a vector: that left it.
 MOVES = pa.schema(
     [
         ("item_id", pa.string()),
         ("list", pa.int32()),
         ("vector", pa.binary()),
-        ("same", pa.string()),
+        *[TRAITS.field(name) for name in ("same", "kind", "eligible", "price", "variant")],
     ]
 )
 # Scores that are computed at a time: 8 MB.
@@ -95,7 +97,7 @@ def send(batches: Iterator[pa.RecordBatch], reach: Reach, plan: Plan) -> Iterato
         batches of parcels of MOVES under the group.
     """
     for batch in parcels.gathered(batches):
-        rows = batch.select(MOVES.names).cast(MOVES)
+        rows = with_traits(batch).select(MOVES.names).cast(MOVES)
         sources, groups = reach.groups(rows["list"].to_numpy().astype(np.int64), plan)
 
         def some(taken: Int64, rows: pa.RecordBatch = rows, of: Int64 = sources) -> pa.RecordBatch:
@@ -116,8 +118,27 @@ def _by_group(
         yield group, moves.filter(there), moves.filter(pc.invert(there))["item_id"]
 
 
+@dataclass(frozen=True)
+class Settings:
+    """What neighbours are.
+
+    Attributes:
+        k: how many an item has to have.
+        kept: how many are kept.
+        width: how many of its nearest lists an item probes; 0 for all.
+        rules: what holds for pairs.
+        widens: whether an item that is short of k probes more lists.
+    """
+
+    k: int
+    kept: int
+    width: int
+    rules: Rules
+    widens: bool = False
+
+
 def short(
-    batches: Iterator[pa.RecordBatch], plan: Plan, items: Read, kept: Read, k: int
+    batches: Iterator[pa.RecordBatch], plan: Plan, items: Read, kept: Read, settings: Settings
 ) -> Iterator[pa.RecordBatch]:
     """The items that stay and have to ask again.
 
@@ -126,30 +147,40 @@ def short(
         plan: the groups.
         items: reads a group's rows of the lists table as it is now.
         kept: reads rows of NEIGHBORS of an earlier night by group.
-        k: neighbours that an item has to have.
+        settings: what neighbours are.
 
     Yields:
         their rows of the lists table.
     """
-    for group, _, left in _by_group(batches):
-        asking = [pa.array([], pa.string())]
+    for group, came, left in _by_group(batches):
+        if settings.rules.caps:
+            for state in _states(group, came, left, plan, items, kept, settings):
+                yield state.items.filter(pa.array(state.asks))
+            continue
+        ids = [pa.array([], pa.string())]
         for rows in kept(group):
             stays = rows.filter(pc.invert(pc.is_in(rows["item_id"], left)))
-            asking.append(stays["item_id"].filter(pa.array(_must_ask(stays, left, k))))
-        ids = pa.concat_arrays(asking)
-        for rows in items(group) if len(ids) else ():
-            found = rows.filter(pc.is_in(rows["item_id"], ids))
+            ids.append(stays["item_id"].filter(pa.array(_must_ask(stays, left, settings))))
+        wanted = pa.concat_arrays(ids)
+        for rows in items(group) if len(wanted) else ():
+            found = rows.filter(pc.is_in(rows["item_id"], wanted))
             # Of a split list every group has read all rows.
             yield found.filter(pa.array(plan.group[units_of(found, plan)] == group))
 
 
-def _must_ask(rows: pa.RecordBatch, left: pa.Array, k: int) -> "np.ndarray":
-    """Which rows of NEIGHBORS are left with fewer than k, though there may be more: bool[n]."""
+def _must_ask(rows: pa.RecordBatch, left: pa.Array, settings: Settings) -> "np.ndarray":
+    """Which rows of NEIGHBORS may lack a neighbour after some have left: bool[n]."""
     owner, flat = _flat(rows["neighbors"])
     stays = ~np.asarray(pc.is_in(flat.field("similar_id"), left))
     counts = np.bincount(owner[stays], minlength=rows.num_rows)
-    must: np.ndarray = (counts < k) & np.asarray(rows["floor"].is_valid())
-    return must
+    short: np.ndarray = counts < settings.k
+    if not settings.widens:
+        short &= np.asarray(rows["floor"].is_valid())
+    else:
+        short |= rows["probes"].to_numpy() != settings.width
+    if settings.rules.caps:
+        short[owner[~stays]] = True
+    return short
 
 
 def _flat(lists: pa.Array) -> tuple[Int64, pa.StructArray]:
@@ -159,18 +190,52 @@ def _flat(lists: pa.Array) -> tuple[Int64, pa.StructArray]:
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What neighbours are.
+class _State:
+    """What has become of a group's items that stay.
 
     Attributes:
-        k: how many an item has to have.
-        kept: how many are kept.
-        width: how many of its nearest lists an item probes; 0 for all.
+        items: their rows of the lists table.
+        before: their rows of NEIGHBORS of an earlier night.
+        asks: bool[n], which have to ask again.
+        new: pairs of an item and one that came and ranks before its floor.
+        scored: how many pairs were scored.
     """
 
-    k: int
-    kept: int
-    width: int
+    items: pa.RecordBatch
+    before: pa.RecordBatch
+    asks: "np.ndarray"
+    new: "Pairs"
+    scored: int
+
+
+def _states(
+    group: int,
+    came: pa.RecordBatch,
+    left: pa.Array,
+    plan: Plan,
+    items: Read,
+    kept: Read,
+    settings: Settings,
+) -> Iterator[_State]:
+    """The state of a group; nothing of one that has no items."""
+    rows = [batch for batch in items(group) if batch.num_rows]
+    if not rows:
+        return
+    whole = pa.concat_batches(rows)
+    rows.clear()
+    mine = pa.array(plan.group[units_of(whole, plan)] == group)
+    stays = pc.and_(mine, pc.invert(pc.is_in(whole["item_id"], came["item_id"])))
+    whole = asking(whole.filter(stays))
+    before = _aligned(whole, kept(group))
+    asks = _must_ask(before, left, settings)
+    if not settings.rules.caps:
+        # Those need not be compared with what came.
+        whole, before = whole.filter(pa.array(~asks)), before.filter(pa.array(~asks))
+        asks = asks[~asks]
+    new, scored = _taken_in(whole, before, eligible(came), settings)
+    if settings.rules.caps:
+        asks[new[0]] = True
+    yield _State(whole, before, asks, new, scored)
 
 
 def update(
@@ -195,32 +260,25 @@ def update(
         batches of NEIGHBORS, in the order of the lists.
     """
     for group, came, left in _by_group(batches):
-        rows = [batch for batch in items(group) if batch.num_rows]
-        if not rows:
-            done(0)
-            continue
-        whole = pa.concat_batches(rows)
-        rows.clear()
-        mine = pa.array(plan.group[units_of(whole, plan)] == group)
-        stays = pc.and_(mine, pc.invert(pc.is_in(whole["item_id"], came["item_id"])))
-        whole = whole.filter(stays)
-        before = _aligned(whole, kept(group))
-        asks = _must_ask(before, left, settings.k)
-        whole, before = whole.filter(pa.array(~asks)), before.filter(pa.array(~asks))
-        new, scored = _taken_in(whole, before, came, settings)
+        scored = 0
+        for state in _states(group, came, left, plan, items, kept, settings):
+            scored = state.scored
+            if settings.rules.caps:
+                yield state.before.filter(pa.array(~state.asks))
+            else:
+                ids = eligible(came)["item_id"]
+                yield _updated(state.before, left, ids, state.new, settings.kept)
         done(scored)
-        found = _updated(before, left, came["item_id"], new, settings.kept)
-        yield found.filter(pc.greater(pc.list_value_length(found["neighbors"]), 0))
 
 
 def _aligned(items: pa.RecordBatch, kept: Iterator[pa.RecordBatch]) -> pa.RecordBatch:
-    """The kept row of each item; without neighbours and without a floor where there is none."""
+    """The kept row of each item."""
     nothing = pa.RecordBatch.from_pylist([], schema=NEIGHBORS)
     rows = [batch.select(NEIGHBORS.names).cast(NEIGHBORS) for batch in kept]
     before = pa.concat_batches([nothing, *rows])
     place = pc.index_in(items["item_id"], before["item_id"])
     found = before.take(place)
-    columns = [items["item_id"], items["list"], found["neighbors"], found["floor"]]
+    columns = [items["item_id"], items["list"], *(found[n] for n in NEIGHBORS.names[2:])]
     return pa.RecordBatch.from_arrays(columns, schema=NEIGHBORS)
 
 
@@ -243,6 +301,8 @@ def _taken_in(
     directions, others = unit(mine), unit(theirs)
     margin = np.float32((mine.shape[1] + 8) * 2.0**-22)
     same = _same(items, came)
+    traits = Traits.of(items), Traits.of(came)
+    denied = traits[0].denied_pairs(came["item_id"])
     found, scored = [nothing], 0
     for probing, arrived in _meeting(items, came, settings):
         step = max(1, _PRODUCT // len(arrived))
@@ -256,6 +316,8 @@ def _taken_in(
             rows, new = rows[alike], new[alike]
             scores = cosines(left, right, rows, new)
             kept = scores >= least[rows]
+            if settings.rules.any:
+                kept &= passing(settings.rules, *traits, denied, (rows, new, scores))
             found.append((rows[kept], new[kept], scores[kept]))
     rows, new, scores = (np.concatenate(parts) for parts in zip(*found, strict=True))
     ties = np.flatnonzero(scores == least[rows])
@@ -296,7 +358,7 @@ def _meeting(
 
 
 def _few(rows: pa.RecordBatch, most: int) -> Int64:
-    """Positions of the lowest ids of rows that share a vector and `same`, at most so many each."""
+    """Positions of the lowest ids of rows that are equal to rules, at most so many each."""
     keyed = pa.table({"hash": pa.array(hashes(rows["vector"])), "item_id": rows["item_id"]})
     order = np.asarray(
         pc.sort_indices(keyed, sort_keys=[("hash", "ascending"), ("item_id", "ascending")])
@@ -352,5 +414,6 @@ def _merged(
         before["list"],
         pa.ListArray.from_arrays(offsets, structs),
         pc.if_else(pa.array(cut), last, before["floor"]),
+        before["probes"],
     ]
     return pa.RecordBatch.from_arrays(columns, schema=NEIGHBORS)

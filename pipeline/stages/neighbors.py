@@ -5,7 +5,18 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from pipeline import asking, incremental, lasting, lists, short_lists, truth, updating
+from pipeline import (
+    asking,
+    history,
+    incremental,
+    lasting,
+    lists,
+    rules,
+    settling,
+    short_lists,
+    truth,
+    updating,
+)
 from pipeline.incremental import Base
 from pipeline.job import Job, Made
 from pipeline.nearest import Probes
@@ -22,6 +33,7 @@ CODE = (
     "pipeline.lists",
     "pipeline.nearest",
     "pipeline.night",
+    "pipeline.retrieval.caps",
     "pipeline.retrieval.clustered",
     "pipeline.retrieval.groups",
     "pipeline.retrieval.held",
@@ -34,10 +46,14 @@ CODE = (
     "pipeline.retrieval.ranking",
     "pipeline.retrieval.recall",
     "pipeline.retrieval.route",
+    "pipeline.retrieval.ruled",
+    "pipeline.retrieval.rules",
     "pipeline.retrieval.search",
     "pipeline.retrieval.update",
     "pipeline.retrieval.vectors",
+    "pipeline.rules",
     "pipeline.sampling",
+    "pipeline.settling",
     "pipeline.short_lists",
     "pipeline.tables",
     "pipeline.truth",
@@ -59,18 +75,22 @@ def inputs(job: Job) -> dict[str, Any]:
         "items": job.record("ingest").outputs["content"] if section.where else None,
         "settings": section.model_dump(exclude={"worker_mb", "partitions"}),
         "known": built_on and built_on.items,
+        "rules": rules.as_input(job),
         "probes": None if section.nprobe or index.outputs["exact"] else lasting.probes(job),
     }
 
 
 def execute(job: Job, version: str) -> Made:
     """Find the neighbours, list the items that are short of them, and measure recall."""
-    night = tonight(job)
+    night = tonight(job, version)
     nprobe, sample = _probes(night)
     base = _base(night, nprobe)
     if base.record is not None:
         trial = job.store.trial(version)
         tables = updating.update(night, base.record, trial)
+        settled = settling.settle(night, trial, nprobe)
+        if settled != trial:
+            job.store.rename("neighbors", settled, trial)
         measured = _measured(night, sample, trial)
         if night.met(measured) or night.job.config.neighbors.nprobe:
             for table in tables:
@@ -96,7 +116,8 @@ def _probes(night: Night) -> tuple[int, truth.Sample]:
     piloted = chosen and known is None
     most = section.recall_sample * (2 if piloted else 1)
     job.line.note = "exact search for a sample"
-    sample = truth.take(night.lists, night.queries, night.count, most, section.k, section.seed)
+    wanted = truth.Truth(section.k, night.search.rules)
+    sample = truth.take(night.lists, night.queries, night.count, most, wanted, section.seed)
     job.line.note = ""
     if not chosen:
         exact = night.centroids is None
@@ -130,13 +151,15 @@ def _find(
             return search.counts.progress(total, time.monotonic() - started)
 
         with watched(job.line, note):
-            rows = job.store.write_arrow("neighbors", trial, search.merged(found))
+            rows = job.store.write_arrow("neighbors", trial, search.merged(found, probes))
         if earlier:
             job.store.discard("neighbors", earlier)
+        trial = settling.settle(night, trial, nprobe)
         measured = _measured(night, sample, trial)
         if night.met(measured) or section.nprobe or nprobe == night.nlist or attempt == ATTEMPTS:
             break
-        first, earlier = nprobe, trial
+        # Of what has been searched already only the best are kept: caps may want others.
+        first, earlier = (0, "") if search.rules.caps else (nprobe, trial)
         nprobe = min(math.ceil(nprobe * MORE_PROBES), night.nlist)
     job.store.rename("neighbors", trial, version)
     return rows, measured, nprobe
@@ -159,6 +182,8 @@ def _base(night: Night, nprobe: int) -> Base:
     index = job.record("index")
     mine = inputs(job) | {"lists": index.outputs["base"]}
     variants = [mine | {"probes": n} for n in (mine["probes"], None, *lasting.known_probes(job))]
+    if mine["rules"] is not None:
+        variants = _under_the_same_rules(job, mine)
     base = incremental.of_stage(job, (NAME, CODE), "index", *variants)
     if base.record is None:
         return base
@@ -177,6 +202,18 @@ def _base(night: Night, nprobe: int) -> Base:
     return base
 
 
+def _under_the_same_rules(job: Job, mine: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the published neighbours were made of, if of other items by the same rules."""
+    published = history.present(job.store)
+    record = job.store.find(NAME, published.stages.get(NAME, "")) if published else None
+    if record is None or record.inputs.get("rules") is None:
+        return []
+    theirs = record.inputs
+    same = [n for n in mine if n not in ("rules", "probes")]
+    alike = theirs["rules"]["rules"] == mine["rules"]["rules"]
+    return [theirs] if alike and all(theirs.get(n) == mine[n] for n in same) else []
+
+
 def _made(
     night: Night,
     version: str,
@@ -190,19 +227,21 @@ def _made(
     job, section = night.job, night.job.config.neighbors
     vectors = job.record("index").outputs["vectors"]
     found, rows = job.store.read(job.spark, "neighbors", version), tables["neighbors"]
-    short = short_lists.of(job, night.lists, night.asked, found, rows)
-    short_rows = job.store.write(short, "short_lists", version)
+    short_rows = job.store.write(short_lists.of(night, found), "short_lists", version)
     written = job.store.read(job.spark, "short_lists", version)
     reasons = written.groupBy("reason").agg(F.count("*"), F.sum("neighbors")).collect()
     few = {row[0]: (row[1], row[2]) for row in sorted(reasons)}
     with_none = written.where("neighbors = 0").count()
+    asked = rows + sum(few.get(reason, (0, 0))[0] for reason in short_lists.WITHOUT_VECTOR)
     # Every other item has k.
-    pairs = (rows - short_rows + with_none) * section.k + sum(had for _, had in few.values())
+    pairs = (asked - short_rows) * section.k + sum(had for _, had in few.values())
     chosen = night.centroids is not None and not section.nprobe
+    if rules.given(job.config.rules):
+        tables = tables | {"candidates": vectors}
     return Made(
         tables=tables | {"short_lists": short_rows},
         counts={
-            "items_with_neighbors": rows,
+            "items_with_neighbors": asked - with_none,
             "pairs": pairs,
             "short_lists": short_rows,
             "short_list_reasons": {reason: count for reason, (count, _) in few.items()},
@@ -212,6 +251,7 @@ def _made(
         },
         outputs={
             "recall": asdict(measured),
+            "asked": asked,
             "pairs": pairs,
             "lists": night.nlist,
             "chosen_probes": nprobe if chosen else None,

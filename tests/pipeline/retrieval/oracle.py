@@ -1,11 +1,70 @@
 """Brute force over all pairs in float64: what the search has to give, by its definition."""
 
+from collections import Counter
+from dataclasses import dataclass, field
+
 import numpy as np
 import numpy.typing as npt
 
 
+@dataclass
+class Rules:
+    """Rules on pairs, and what they read of each item.
+
+    Attributes:
+        ratio: least and greatest price of a candidate, in prices of the item.
+        price: of each item.
+        low, high: bounds of the score.
+        group: variants, of which one is in a list, and none of the item's own.
+        caps: values of each item, and how many of one a list may hold.
+        denied: pairs of an item and one that may not be in its list.
+    """
+
+    ratio: tuple[float, float] | None = None
+    price: list[float | None] = field(default_factory=list)
+    low: float = -1.0
+    high: float = 1.0
+    group: list[str | None] = field(default_factory=list)
+    caps: list[tuple[list[str | None], int]] = field(default_factory=list)
+    denied: set[tuple[str, str]] = field(default_factory=set)
+
+    def passes(self, row: int, column: int, score: float) -> bool:
+        """Whether a row's item may have a column's, by these two alone."""
+        if self.group and self.group[row] is not None and self.group[row] == self.group[column]:
+            return False
+        if self.ratio:
+            mine, other = self.price[row], self.price[column]
+            if mine and other and not self.ratio[0] <= other / mine <= self.ratio[1]:
+                return False
+        return self.low <= score <= self.high
+
+    def walk(self, columns: list[int], k: int) -> list[int]:
+        """The first k of the candidates, best first, that no cap keeps out."""
+        counted = [(self.group, 1)] if self.group else []
+        counted += self.caps
+        held = [Counter[str]() for _ in counted]
+        taken: list[int] = []
+        for column in columns:
+            mine = [values[column] for values, _ in counted]
+            full = any(
+                value is not None and count[value] >= most
+                for value, count, (_, most) in zip(mine, held, counted, strict=True)
+            )
+            if full or len(taken) == k:
+                continue
+            taken.append(column)
+            for value, count in zip(mine, held, strict=True):
+                if value is not None:
+                    count[value] += 1
+        return taken
+
+
 def neighbors(
-    ids: list[str], vectors: npt.NDArray[np.floating], k: int, allowed: npt.NDArray[np.bool_]
+    ids: list[str],
+    vectors: npt.NDArray[np.floating],
+    k: int,
+    allowed: npt.NDArray[np.bool_],
+    rules: Rules | None = None,
 ) -> dict[str, list[tuple[str, float]]]:
     """The k best allowed others of each item by cosine rounded to float32, ties by id.
 
@@ -14,7 +73,9 @@ def neighbors(
         vectors: float[n, dim].
         k: neighbours an item.
         allowed: bool[n, n], whether a row's item may have a column's as a neighbour.
+        rules: what holds beside that.
     """
+    rules = rules or Rules()
     wide = vectors.astype(np.float64)
     found = {}
     for row, item in enumerate(ids):
@@ -25,8 +86,10 @@ def neighbors(
             a, b = wide[row], wide[column]
             norms = np.sqrt(np.sum(a * a) * np.sum(b * b))
             cosine = np.float32(np.clip(np.sum(a * b) / norms, -1, 1)) if norms else np.float32(0)
-            scored.append((-cosine, other))
-        found[item] = [(other, float(-key)) for key, other in sorted(scored)[:k]]
+            if (item, other) not in rules.denied and rules.passes(row, column, float(cosine)):
+                scored.append((-cosine, other, column))
+        best = {column: (other, float(-key)) for key, other, column in sorted(scored)}
+        found[item] = [best[column] for column in rules.walk(list(best), k)]
     return {item: best for item, best in found.items() if best}
 
 

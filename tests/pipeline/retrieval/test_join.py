@@ -1,3 +1,4 @@
+import dataclasses
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -10,16 +11,22 @@ from pipeline.retrieval import route as route_module
 from pipeline.retrieval.groups import Plan, pieces, plan
 from pipeline.retrieval.held import of_group
 from pipeline.retrieval.join import Read, join
-from pipeline.retrieval.merge import merge
+from pipeline.retrieval.merge import Wanted, merge
 from pipeline.retrieval.route import QUERIES, Probe, Routes
 from pipeline.retrieval.vectors import from_bytes, from_lists, to_bytes
-from tests.pipeline.retrieval import oracle
+from tests.pipeline.retrieval import oracle, traits
 
 Table = dict[str, list[tuple[str, float]]]
 
 
 class Shop:
-    """Items in random lists, and the lists that each probes."""
+    """Items in random lists, and the lists that each probes.
+
+    Attributes:
+        depth: candidates that a group looks at where there are caps.
+    """
+
+    depth = 10_000
 
     def __init__(self, n: int, nlist: int, nprobe: int, seed: int, duplicates: int = 0) -> None:
         rng = np.random.default_rng(seed)
@@ -33,6 +40,7 @@ class Shop:
         self.eligible = np.ones(n, dtype=bool)
         self.query = np.ones(n, dtype=bool)
         self.same: list[str | None] = [None] * n
+        self.rules = oracle.Rules()
         self.nlist = nlist
         self.sizes = np.bincount(self.lists, minlength=nlist)
         self.parts = pieces(self.sizes, 3)
@@ -48,6 +56,7 @@ class Shop:
                 "hash": pa.array(self.hashes.ravel().astype(np.int64) * 0x9E3779B97F4A7C),
                 "eligible": self.eligible,
                 "same": pa.array(self.same, pa.string()),
+                **traits.columns(self.ids, self.rules),
             }
         )
 
@@ -89,7 +98,7 @@ class Shop:
         return table.sort_by("key"), counts
 
     def join(self, groups: Plan, k: int, rows: int) -> Table:
-        """Routed, joined and merged."""
+        """Routed, joined and merged: the lists that are known to be right."""
         table, _ = self.routed(groups, rows)
         every = {"key": np.arange(groups.groups), "parcel": [b""] * groups.groups}
         table = pa.concat_tables([table, pa.table(every, schema=parcels.SCHEMA)]).sort_by("key")
@@ -101,13 +110,17 @@ class Shop:
             if self.query.all():
                 yield from routes.of_group(read(group), group, lambda *_: None)
 
-        found = list(join(sent, self.items(groups, k, rows), at_home, k, done.append))
+        wanted = traits.rules(self.rules)
+        depth = k if not wanted.caps else self.depth
+        found = list(
+            join(sent, self.items(groups, depth, rows), at_home, depth, wanted, done.append)
+        )
         assert len(done) == groups.groups
         joined = pa.Table.from_batches(found, schema=parcels.SCHEMA)
         merged: Table = {}
         for part in range(self.parts.groups):
             mine = joined.filter(pc.field("key") == part).to_batches()
-            merged |= as_table(merge(iter(mine), k))
+            merged |= as_table(merge(iter(mine), Wanted(k, 3, wanted)))
         return merged
 
     def _given(self) -> Probe:
@@ -124,7 +137,7 @@ class Shop:
         same = np.array([str(value) for value in self.same])
         allowed = (self.lists[None, None, :] == self.probes[:, :, None]).any(axis=1)
         allowed &= self.eligible[None, :] & (same[None, :] == same[:, None])
-        found = oracle.neighbors(self.ids, self.vectors, k, allowed)
+        found = oracle.neighbors(self.ids, self.vectors, k, allowed, self.rules)
         asking = {item for item, wants in zip(self.ids, self.query, strict=True) if wants}
         return {item: best for item, best in found.items() if item in asking}
 
@@ -134,6 +147,7 @@ def as_table(batches: Iterable[pa.RecordBatch]) -> Table:
         row["item_id"]: [(n["similar_id"], n["score"]) for n in row["neighbors"]]
         for batch in batches
         for row in batch.to_pylist()
+        if row["neighbors"] and row["probes"] is not None
     }
 
 
@@ -220,3 +234,68 @@ def test_vectors_survive_the_way_through_bytes_and_lists() -> None:
     lists = pa.array(vectors.tolist(), pa.list_(pa.float32()))
     assert np.array_equal(from_lists(lists[7:9]), vectors[7:9])
     assert from_bytes(pa.array([], pa.binary())).shape == (0, 0)
+
+
+def random_rules(shop: Shop, rng: np.random.Generator, which: set[str]) -> oracle.Rules:
+    """Rules of these kinds, with values that many items share, or that are missing."""
+    n = len(shop.ids)
+
+    def drawn(values: list[str | None]) -> list[str | None]:
+        return [values[i] for i in rng.integers(len(values), size=n)]
+
+    groups: list[str | None] = [None, *(f"g{i}" for i in range(n // 8))]
+    brands: list[str | None] = [None, "茶", "b", "c", "d"]
+    made = oracle.Rules()
+    if "price" in which:
+        made.ratio = (0.5, 2.0)
+        made.price = [[None, 0.0, 100.0, 190.0, 200.0, 410.0][i] for i in rng.integers(6, size=n)]
+    if "scores" in which:
+        made.low, made.high = 0.1, 0.93
+    if "collapse" in which:
+        made.group = drawn(groups)
+    if "brand" in which:
+        made.caps.append((drawn(brands), 2))
+    if "category" in which:
+        made.caps.append((drawn(["x", "y", None]), 3))
+    if "deny" in which:
+        pairs = rng.integers(n, size=(6 * n, 2))
+        made.denied = {(shop.ids[a], shop.ids[b]) for a, b in pairs}
+    return made
+
+
+KINDS = ["price", "scores", "collapse", "brand", "category", "deny"]
+
+
+@pytest.mark.parametrize(
+    "which",
+    [*([kind] for kind in KINDS), ["collapse", "brand"], ["price", "deny", "scores"],
+     ["collapse", "brand", "category"], KINDS],
+    ids="+".join,
+)  # fmt: skip
+@pytest.mark.parametrize("most", [30, 1000])
+def test_rules_act_before_the_k_best_are_cut(which: list[str], most: int) -> None:
+    shop = Shop(240, nlist=5, nprobe=3, seed=len(which), duplicates=70)
+    rng = np.random.default_rng(17)
+    shop.rules = random_rules(shop, rng, set(which))
+    shop.eligible = rng.random(240) < 0.8
+    shop.same = [[None, "ja"][i] for i in rng.integers(2, size=240)]
+    groups = plan(shop.sizes, cores=1, most=most)
+    expected = shop.expected(6)
+    assert shop.join(groups, 6, 50) == expected
+    without = dataclasses.replace(shop.rules, **vars(oracle.Rules()))
+    shop.rules = without
+    assert shop.expected(6) != expected
+
+
+def test_lists_that_caps_leave_open_are_told_from_those_that_are_right() -> None:
+    shop = Shop(240, nlist=5, nprobe=3, seed=2, duplicates=70)
+    shop.rules = random_rules(shop, np.random.default_rng(2), {"collapse"})
+    shop.rules.caps = [([["a", "b", "c"][n % 3] for n in range(240)], 1)]
+    groups, expected = plan(shop.sizes, cores=1, most=60), shop.expected(3)
+    known = []
+    for shop.depth in (3, 5, 40, 240):
+        right = shop.join(groups, 3, 50)
+        assert right == {item: expected[item] for item in right}
+        known.append(len(right))
+    assert known == sorted(known)
+    assert 0 < known[0] < known[-1] == len(expected)

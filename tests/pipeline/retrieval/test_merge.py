@@ -3,7 +3,8 @@ import pyarrow as pa
 
 from pipeline.retrieval import parcels
 from pipeline.retrieval.join import FOUND, as_parcels
-from pipeline.retrieval.merge import merge
+from pipeline.retrieval.merge import Wanted, merge
+from pipeline.retrieval.rules import NO_RULES
 
 
 def test_the_merge_keeps_the_best_of_all_rows_of_a_query_ties_by_id() -> None:
@@ -35,7 +36,7 @@ def test_the_merge_keeps_the_best_of_all_rows_of_a_query_ties_by_id() -> None:
     ]
     merged = {
         row["item_id"]: [(n["similar_id"], n["score"]) for n in row["neighbors"]]
-        for batch in merge(iter(sent), 5)
+        for batch in merge(iter(sent), Wanted(5, 3, NO_RULES))
         for row in batch.to_pylist()
     }
     assert merged == {
@@ -45,4 +46,5 @@ def test_the_merge_keeps_the_best_of_all_rows_of_a_query_ties_by_id() -> None:
 
 
 def test_nothing_merged_is_nothing() -> None:
-    assert list(merge(iter(parcels.SCHEMA.empty_table().to_batches()), 5)) == []
+    nothing = parcels.SCHEMA.empty_table().to_batches()
+    assert list(merge(iter(nothing), Wanted(5, 3, NO_RULES))) == []

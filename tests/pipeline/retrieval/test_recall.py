@@ -4,13 +4,18 @@ import pytest
 
 from pipeline.retrieval import recall
 from pipeline.retrieval.recall import measure, wilson
+from pipeline.retrieval.rules import NO_RULES, Traits
 from pipeline.retrieval.vectors import to_bytes
 from tests.pipeline.retrieval import oracle
 
 
 def test_recall_counts_the_true_neighbours_that_were_found() -> None:
-    exact = [[0.9, 0.8, 0.7, 0.6], [0.5, 0.5, 0.5, 0.5]]
-    found = [[0.9, 0.7, 0.5, 0.4], [0.5, 0.5]]
+    exact = [
+        [("a", 0.9), ("b", 0.8), ("c", 0.7), ("d", 0.6)],
+        [("a", 0.5), ("b", 0.5), ("c", 0.5), ("d", 0.5)],
+    ]
+    # What ties with the last is as good as it; what is better and not true counts for nothing.
+    found = [[("a", 0.9), ("c", 0.7), ("x", 0.65), ("e", 0.5)], [("e", 0.5), ("b", 0.5)]]
     measured = measure(found, exact, 4)
     assert measured.value == pytest.approx((2 / 4 + 2 / 4) / 2)
     assert measured.low < measured.value < measured.high
@@ -18,7 +23,7 @@ def test_recall_counts_the_true_neighbours_that_were_found() -> None:
 
 
 def test_items_that_can_have_no_neighbour_are_not_measured() -> None:
-    assert measure([[], [0.9]], [[], [0.9]], 1).queries == 1
+    assert measure([[], [("a", 0.9)]], [[], [("a", 0.9)]], 1).queries == 1
     assert measure([[]], [[]], 1).queries == 0
 
 
@@ -46,8 +51,10 @@ def test_exact_search_by_blocks_holds_the_true_neighbours(
             }
         )
         batches = iter(table.to_batches(max_chunksize=50))
-        asked = recall.Asked(pa.array(ids[:9]), vectors[:9], pa.array(same[:9], pa.string()))
-        (found,) = recall.exact_search(batches, asked, 5)
+        traits = Traits.of(table.slice(0, 9).to_batches()[0])
+        wanted = pa.array(same[:9], pa.string())
+        asked = recall.Asked(pa.array(ids[:9]), vectors[:9], wanted, traits)
+        (found,) = recall.exact_search(batches, asked, 5, NO_RULES)
         best: dict[str, list[tuple[str, float]]] = {}
         for row in found.to_pylist():
             best.setdefault(ids[row["query"]], []).append((row["similar_id"], row["score"]))

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from pipeline.retrieval import groups, parcels, quantiser, update
 from pipeline.retrieval.listed import LISTED, located, reached
 from pipeline.retrieval.merge import NEIGHBORS
+from pipeline.retrieval.rules import with_traits
 from pipeline.retrieval.update import MOVES, Reach, Settings
 from pipeline.retrieval.vectors import to_bytes, unit
 from tests.pipeline.retrieval import oracle
+from tests.pipeline.retrieval.traits import columns, rules
 
 Catalogue = dict[str, tuple[float, ...]]
 Table = dict[str, list[tuple[str, float]]]
@@ -25,11 +27,33 @@ VALUES = st.sampled_from([-1.0, -0.5, 0.0, 0.25, 1.0])
 VECTORS = st.tuples(*[VALUES] * DIM)
 IDS = st.sampled_from([f"{n:02d}" for n in range(30)])
 CATALOGUES = st.dictionaries(IDS, VECTORS, max_size=25)
-# k, reserve, nprobe, sames.
-Rules = tuple[int, int, int, int]
-RULES = st.tuples(
-    st.integers(1, 5), st.integers(0, 3), st.integers(0, NLIST), st.sampled_from([1, 1, 2, 3])
+# k, reserve, nprobe, sames, rules on pairs.
+Kinds = frozenset[str]
+Rules = tuple[int, int, int, int, Kinds]
+KINDS = st.frozensets(
+    st.sampled_from(["price", "scores", "collapse", "brand", "shelf", "deny", "eligible", "asks"])
 )
+RULES = st.tuples(
+    st.integers(1, 5),
+    st.integers(0, 3),
+    st.integers(0, NLIST),
+    st.sampled_from([1, 1, 2, 3]),
+    st.just(frozenset[str]()) | KINDS,
+)
+# Of an item, as rules read them: price, group, brand, shelf, eligible, asks, and whom it denies.
+Traits = tuple[float | None, str | None, str | None, str | None, bool, bool, frozenset[str]]
+TRAITS = st.tuples(
+    st.sampled_from([None, 1.0, 1.5, 2.0, 3.0]),
+    st.sampled_from([None, "g", "h", "i"]),
+    st.sampled_from([None, "b", "c"]),
+    st.sampled_from([None, "x", "y"]),
+    st.sampled_from([True, True, False]),
+    st.sampled_from([True, True, False]),
+    st.frozensets(IDS, max_size=2),
+)
+# Of each id on one night; ids that are not in it have PLAIN.
+TRAITED = st.dictionaries(IDS, TRAITS, max_size=15)
+PLAIN: Traits = (None, None, None, None, True, True, frozenset())
 
 
 @dataclass
@@ -41,6 +65,8 @@ class Shop:
         nprobe: lists that an item probes; 0 for all.
         most: items that a group may have.
         sames: items are neighbours only if their numbers leave the same rest by it.
+        kinds: the rules on pairs.
+        traits: what those read of the items.
         full: whether the next night builds on nothing.
     """
 
@@ -49,6 +75,8 @@ class Shop:
     nprobe: int
     most: int
     sames: int = 1
+    kinds: Kinds = frozenset()
+    traits: dict[str, Traits] = field(default_factory=dict)
     full: bool = False
     catalogue: Catalogue = field(default_factory=dict)
     kept: list[dict[str, Any]] = field(default_factory=list)
@@ -63,22 +91,68 @@ class Shop:
         """The lists table of a catalogue."""
         ids = sorted(catalogue)
         if not ids:
-            return pa.RecordBatch.from_pylist([], schema=LISTED)
+            return with_traits(pa.RecordBatch.from_pylist([], schema=LISTED))
         vectors = np.array([catalogue[item] for item in ids], dtype=np.float32)
         rows = pa.record_batch({"item_id": ids, "vector": to_bytes(vectors)})
         (found,) = located(
             iter([rows]), lambda _: quantiser.probe(vectors, self.centroids, max(self.nprobe, 2))
         )
         found = found.take(pa.array(np.argsort(found["list"].to_numpy(), kind="stable")))
-        return found.append_column("same", pa.array(self.same(found["item_id"].to_pylist())))
+        ids = found["item_id"].to_pylist()
+        given = {
+            "same": pa.array(self.same(ids), pa.string()),
+            "eligible": pa.array(self.eligible(ids), pa.bool_()),
+            "asks": pa.array(self.asks(ids), pa.bool_()),
+            **self.of_pairs(ids),
+        }
+        for name, column in given.items():
+            found = found.append_column(name, column)
+        return found
+
+    def of_pairs(self, ids: list[str]) -> dict[str, pa.Array]:
+        """What the rules on pairs read: whom others deny, all items tell."""
+        every = sorted({*self.catalogue, *ids})
+        places = pa.array([every.index(item) for item in ids], pa.int64())
+        return {n: c.take(places) for n, c in columns(every, self.rules(every)).items()}
+
+    def of(self, ids: list[str], kind: str, place: int) -> list[Any]:
+        """One of the traits of some items, if there is such a rule."""
+        traits = self.traits if kind in self.kinds else {}
+        return [traits.get(item, PLAIN)[place] for item in ids]
+
+    def eligible(self, ids: list[str]) -> list[bool]:
+        """Which are candidates."""
+        return self.of(ids, "eligible", 4)
+
+    def asks(self, ids: list[str]) -> list[bool]:
+        """Which get a list."""
+        return self.of(ids, "asks", 5)
+
+    def rules(self, ids: list[str]) -> oracle.Rules:
+        """The rules on pairs of these items."""
+        denied = self.of(ids, "deny", 6)
+        caps = [
+            (self.of(ids, kind, place), most)
+            for kind, place, most in (("brand", 2, 1), ("shelf", 3, 2))
+            if kind in self.kinds
+        ]
+        return oracle.Rules(
+            ratio=(0.6, 1.7) if "price" in self.kinds else None,
+            price=self.of(ids, "price", 0),
+            low=-0.2 if "scores" in self.kinds else -1.0,
+            high=0.95 if "scores" in self.kinds else 1.0,
+            group=self.of(ids, "collapse", 1) if "collapse" in self.kinds else [],
+            caps=caps,
+            denied={(a, b) for a, others in zip(ids, denied, strict=True) for b in others},
+        )
 
     def same(self, ids: list[str]) -> list[str | None]:
         """What has to be equal."""
         return [str(int(item) % self.sames) if self.sames > 1 else None for item in ids]
 
-    def change(self, rules: "Rules") -> None:
+    def change(self, given: "Rules") -> None:
         """Other rules from the next night on, which then builds on nothing."""
-        self.k, self.reserve, self.nprobe, self.sames = rules
+        self.k, self.reserve, self.nprobe, self.sames, self.kinds = given
         self.full = True
 
     def defined(self, catalogue: Catalogue, most: int) -> Table:
@@ -89,15 +163,30 @@ class Shop:
         allowed = (probes[:, 0][None, None, :] == probes[:, :, None]).any(axis=1)
         same = np.array(self.same(ids), dtype=object)
         allowed &= same[:, None] == same[None, :]
-        return oracle.neighbors(ids, vectors, most, allowed)
+        allowed &= np.array(self.eligible(ids), dtype=bool)[None, :]
+        found = oracle.neighbors(ids, vectors, most, allowed, self.rules(ids))
+        asks = dict(zip(ids, self.asks(ids), strict=True))
+        return {item: best for item, best in found.items() if asks[item]}
 
-    def night(self, catalogue: Catalogue) -> Table:
+    def seen(self, catalogue: Catalogue) -> dict[str, Any]:
+        """What tells an item of one night from the same of another."""
+        now = self.listed(catalogue).to_pylist()
+        for row in now:
+            del row["list"], row["probes"], row["kind"]
+        # Somebody else's denial tells it from others too.
+        denied = {other for row in now for other in row["denied"] or ()}
+        return {row["item_id"]: (row, row["item_id"] in denied) for row in now}
+
+    def night(self, catalogue: Catalogue, traits: dict[str, Traits] | None = None) -> Table:
         """Another night: the neighbours that are shown."""
+        seen = self.seen(self.catalogue)
+        self.traits = self.traits if traits is None else traits
         before, self.catalogue = self.catalogue, catalogue
         if self.full:
-            before, self.kept, self.pairs, self.full = {}, [], set(), False
-        new = {item: v for item, v in catalogue.items() if before.get(item) != v}
-        gone = {item: v for item, v in before.items() if catalogue.get(item) != v}
+            before, seen, self.kept, self.pairs, self.full = {}, {}, [], set(), False
+        sees = self.seen(catalogue)
+        new = {item: v for item, v in catalogue.items() if seen.get(item) != sees[item]}
+        gone = {item: v for item, v in before.items() if seen[item] != sees.get(item)}
         now, came, left = (self.listed(some) for some in (catalogue, new, gone))
         width = self.nprobe or NLIST
         for batch in reached(iter([came]), NLIST, width):
@@ -114,10 +203,10 @@ class Shop:
             rows = pa.RecordBatch.from_pylist(self.kept, schema=NEIGHBORS)
             return _lists(rows, *plan.lists(group))
 
-        wanted = Settings(self.k, self.k + self.reserve, self.nprobe)
+        wanted = Settings(self.k, self.k + self.reserve, self.nprobe, rules(self.rules([])))
         again = {
             item
-            for batch in update.short(iter(sent), plan, items, kept, self.k)
+            for batch in update.short(iter(sent), plan, items, kept, wanted)
             for item in batch["item_id"].to_pylist()
         }
         assert not again & set(new)
@@ -132,23 +221,16 @@ class Shop:
         lists = dict(zip(now["item_id"].to_pylist(), now["list"].to_pylist(), strict=True))
         self.kept = stay + self._asked(set(new) | again, lists)
         self.kept.sort(key=lambda row: row["list"])
-        return {row["item_id"]: _pairs(row["neighbors"])[: self.k] for row in self.kept}
+        shown = {row["item_id"]: _pairs(row["neighbors"])[: self.k] for row in self.kept}
+        return {item: best for item, best in shown.items() if best}
 
     def _sent(
         self, came: pa.RecordBatch, left: pa.RecordBatch, plan: groups.Plan
     ) -> list[pa.RecordBatch]:
         home, probed = (np.array([p[n] for p in sorted(self.pairs)], np.int64) for n in (0, 1))
         reach = Reach.of(home, probed, NLIST) if self.nprobe else Reach.everywhere(NLIST)
-        rows = [
-            {
-                **{name: r[name] for name in ("item_id", "list")},
-                "vector": vector,
-                "same": None if leaves else r["same"],
-            }
-            for batch, leaves in ((came, False), (left, True))
-            for r in batch.to_pylist()
-            for vector in [None if leaves else r["vector"]]
-        ]
+        rows = came.select(MOVES.names).to_pylist()
+        rows += left.select(["item_id", "list"]).to_pylist()
         moves = pa.RecordBatch.from_pylist(rows, schema=MOVES)
         sent = list(update.send(iter([moves]), reach, plan))
         every = {"key": np.arange(plan.groups), "parcel": [b""] * plan.groups}
@@ -160,17 +242,18 @@ class Shop:
     def _asked(self, items: set[str], lists: dict[str, int]) -> list[dict[str, Any]]:
         most = self.k + self.reserve
         found = self.defined(self.catalogue, most)
+        asking = [item for item in items if self.asks([item])[0]]
         return [
             {
                 "item_id": item,
                 "list": lists[item],
-                "neighbors": [{"similar_id": o, "score": s} for o, s in best],
-                "floor": {"similar_id": best[-1][0], "score": best[-1][1]}
-                if len(best) == most
+                "neighbors": [{"similar_id": o, "score": s} for o, s in found.get(item, [])],
+                "floor": {"similar_id": found[item][-1][0], "score": found[item][-1][1]}
+                if len(found.get(item, [])) == most
                 else None,
+                "probes": self.nprobe,
             }
-            for item, best in found.items()
-            if item in items
+            for item in sorted(asking)
         ]
 
 
@@ -185,19 +268,19 @@ def _pairs(neighbors: list[dict[str, Any]]) -> list[tuple[str, float]]:
 
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(
-    rules=RULES,
-    nights=st.lists(st.tuples(CATALOGUES, st.none() | RULES), min_size=2, max_size=4),
+    start=RULES,
+    nights=st.lists(st.tuples(CATALOGUES, TRAITED, st.none() | RULES), min_size=2, max_size=4),
     most=st.sampled_from([2, 7, 100]),
 )
 def test_any_nights_under_any_rules_give_the_table_that_is_defined(
-    rules: Rules, nights: list[tuple[Catalogue, Rules | None]], most: int
+    start: Rules, nights: list[tuple[Catalogue, dict[str, Traits], Rules | None]], most: int
 ) -> None:
     shop = Shop(1, 1, 1, most)
-    shop.change(rules)
-    for catalogue, changed in nights:
+    shop.change(start)
+    for catalogue, traits, changed in nights:
         if changed is not None:
             shop.change(changed)
-        assert shop.night(catalogue) == shop.defined(catalogue, shop.k)
+        assert shop.night(catalogue, traits) == shop.defined(catalogue, shop.k)
 
 
 def churn(rng: np.random.Generator, catalogue: Catalogue, vector: Callable[[], tuple[float, ...]],

@@ -14,9 +14,10 @@ from models.resident import LoadCounter
 from pipeline.nearest import Counts, Probes, Search
 from pipeline.retrieval.clustered import clustered
 from pipeline.retrieval.groups import Plan
-from pipeline.retrieval.merge import NEIGHBORS_DDL
+from pipeline.retrieval.rules import NO_RULES
 from pipeline.retrieval.vectors import to_bytes
 from pipeline.stages import embed, tokenize
+from pipeline.tables import NEIGHBORS
 from pipeline.text.tokenize import TextSettings
 from tests.models.fasttext.files import Bin
 
@@ -59,9 +60,11 @@ def test_the_search_has_one_a_task(spark: SparkSession, tmp_path: Path) -> None:
     lists = spark.read.parquet(str(tmp_path))
     one = np.ones(1, dtype=np.int64)
     plan = Plan(np.zeros(1, np.int64), one, np.zeros(1, np.int64))
-    search = Search(clustered(tmp_path), plan, plan, 3, 2, True, Counts(spark.sparkContext))
-    rows = search.merged(search.found(lists, Probes(None, 1, 0, 1)))
-    found = rows.frame.mapInArrow(rows.run, NEIGHBORS_DDL)
+    counts, probes = Counts(spark.sparkContext), Probes(None, 1, 0, 1)
+    search = Search(clustered(tmp_path), plan, plan, 3, 3, NO_RULES, 2, True, counts)
+    rows = search.merged(search.found(lists, probes), probes)
+    ddl = ", ".join(f"{name} {kind}" for name, kind in NEIGHBORS.items())
+    found = rows.frame.mapInArrow(rows.run, ddl)
     # Route, join and merge, with a shuffle between each and the next.
     assert python_steps(found) == 3
     assert {row.item_id: row.neighbors[0].similar_id for row in found.collect()} == {
