@@ -124,6 +124,7 @@ def _anchor_paths(raw: dict[str, Any], folder: Path) -> None:
         ("store", "path"),
         ("catalogue", "path"),
         ("model", "path"),
+        ("rules", "deny"),
         ("text", "user_dictionaries"),
     ):
         values = raw.get(section)

@@ -143,7 +143,7 @@ def _of_deny() -> Iterator[None]:
         yield
     except NitamonoError as error:
         text = str(error).replace("catalogue.path", "rules.deny")
-        raise type(error)(text.replace("[catalogue] path", "it")) from error
+        raise type(error)(text.replace("[catalogue] path", "that setting")) from error
 
 
 def _denied(job: Job) -> "DataFrame":

@@ -110,21 +110,39 @@ def moves_of(arrivals: "DataFrame", departures: "DataFrame") -> "DataFrame":
     return came.unionByName(departures, allowMissingColumns=True)
 
 
-def _moves(night: Night, base: Record) -> tuple["DataFrame", "DataFrame"]:
-    """What came, as rows of the lists table or the candidates table, and what left.
+@dataclass(frozen=True)
+class Moved:
+    """What has changed since an earlier night.
 
-    An item that rules see otherwise than before has left, and come again.
+    Attributes:
+        arrivals: rows of the lists table, or of the candidates table, that came.
+        departures: item_id and list of those that left.
+        count: how many those are.
     """
+
+    arrivals: "DataFrame"
+    departures: "DataFrame"
+    count: int
+
+
+def moved(night: Night, base: Record) -> Moved:
+    """What has changed: an item that rules see otherwise than before has left, and come again."""
+    from pyspark import StorageLevel
+
     job, store = night.job, night.job.store
     arrivals, departures = job.read("arrivals", "index"), job.read("departures", "index")
+    tables = job.record("index").tables
+    count = tables["arrivals"] + tables["departures"]
     if not rules.given(job.config.rules):
-        return arrivals, departures
+        return Moved(arrivals, departures, count)
     before = store.read(job.spark, "candidates", base.fingerprint)
     changed = rules.changed(night.lists, before).join(arrivals, "item_id", how="left_anti")
+    # It is asked for several times, and is let go with the session.
+    changed = changed.persist(StorageLevel.DISK_ONLY)
     ids = arrivals.select("item_id").unionByName(changed)
     came = night.lists.join(ids, "item_id", how="left_semi")
     again = night.lists.select("item_id", "list").join(changed, "item_id", how="left_semi")
-    return came, departures.unionByName(again)
+    return Moved(came, departures.unionByName(again), count + 2 * changed.count())
 
 
 def reach_of(pairs: "DataFrame | None", nlist: int) -> Reach:
@@ -142,12 +160,13 @@ def reach_of(pairs: "DataFrame | None", nlist: int) -> Reach:
     return Reach.of(home, probed, nlist)
 
 
-def update(night: Night, base: Record, version: str) -> dict[str, int]:
+def update(night: Night, base: Record, since: Moved, version: str) -> dict[str, int]:
     """Write the neighbors table by what has changed since an earlier night, and `reach`.
 
     Args:
         night: what the search works with.
         base: the earlier neighbours' record.
+        since: what has changed since then.
         version: of the tables.
 
     Returns:
@@ -156,7 +175,7 @@ def update(night: Night, base: Record, version: str) -> dict[str, int]:
     job, search = night.job, night.search
     exact, store = night.centroids is None, job.store
     width = 0 if exact else int(base.counts["probes"])
-    arrivals, departures = _moves(night, base)
+    arrivals, departures = since.arrivals, since.departures
     pairs, tables = None, {}
     if not exact:
         pairs = store.read(job.spark, "reach", base.fingerprint).unionByName(

@@ -84,10 +84,10 @@ def execute(job: Job, version: str) -> Made:
     """Find the neighbours, list the items that are short of them, and measure recall."""
     night = tonight(job, version)
     nprobe, sample = _probes(night)
-    base = _base(night, nprobe)
-    if base.record is not None:
+    base, since = _base(night, nprobe)
+    if base.record is not None and since is not None:
         trial = job.store.trial(version)
-        tables = updating.update(night, base.record, trial)
+        tables = updating.update(night, base.record, since, trial)
         settled = settling.settle(night, trial, nprobe)
         if settled != trial:
             job.store.rename("neighbors", settled, trial)
@@ -174,8 +174,21 @@ def _measured(night: Night, sample: truth.Sample, version: str) -> recall.Recall
     return measured
 
 
-def _base(night: Night, nprobe: int) -> Base:
-    """The earlier neighbours that can be built on."""
+def _base(night: Night, nprobe: int) -> tuple[Base, updating.Moved | None]:
+    """The earlier neighbours that can be built on, and what has changed since."""
+    base = _fitting(night, nprobe)
+    if base.record is None:
+        return base, None
+    vectors = night.job.record("index").outputs["vectors"]
+    since = updating.moved(night, base.record)
+    if since.count > updating.MOST_MOVED * vectors:
+        why = f"{since.count:,} of {vectors:,} items have moved"
+        return incremental.nothing(why), None
+    return base, since
+
+
+def _fitting(night: Night, nprobe: int) -> Base:
+    """The earlier neighbours that were made in the same way."""
     job = night.job
     if night.asked is not None or job.config.neighbors.mode != "all":
         return incremental.nothing("not every item asks")
@@ -196,9 +209,6 @@ def _base(night: Night, nprobe: int) -> Base:
         return incremental.nothing("the lists do not hold enough probes")
     if exact and night.nlist != base.record.outputs["lists"]:
         return incremental.nothing("the number of lists has changed")
-    moved = index.tables["arrivals"] + index.tables["departures"]
-    if moved > updating.MOST_MOVED * index.outputs["vectors"]:
-        return incremental.nothing(f"{moved:,} of {index.outputs['vectors']:,} items have moved")
     return base
 
 

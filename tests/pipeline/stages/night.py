@@ -90,7 +90,7 @@ class Night:
             for row in found
         }
         assert len(table) == len(found)
-        return table, made
+        return {item: best for item, best in table.items() if best}, made
 
     def expected(self, k: int, nprobe: int) -> Table:
         """The definition: the best of the lists probed."""

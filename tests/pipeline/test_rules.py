@@ -1,0 +1,293 @@
+"""Rules, from the config to the table, against brute force over all pairs by their definition."""
+
+import csv
+import io
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import SparkSession
+
+from pipeline import config
+from pipeline.errors import InputError, UsageError
+from pipeline.progress import Progress
+from pipeline.retrieval import quantiser
+from pipeline.runner import Outcome, Runner, new_run_id
+from pipeline.store import Store
+from tests.pipeline.retrieval import oracle
+
+Rows = list[dict[str, str]]
+K = 5
+QUANTISED = ("index.exact_below=0", "index.nlist=12", "neighbors.nprobe=1")
+
+
+def made_up(n: int) -> Rows:
+    """A catalogue in which brands, variants, prices and stocks are shared or missing."""
+    rng = np.random.default_rng(5)
+    things, colours = ["靴", "帽子", "鞄", "時計", "傘"], ["赤い", "青い", "黒い", "白い"]
+    rows = []
+    for number in range(n):
+        group, thing = rng.integers(n // 4), things[number % 5]
+        rows.append(
+            {
+                "item_id": f"i{number:03d}",
+                "title": f"{colours[group % 4]} {thing} {'軽い ' * (group % 3)}{group % 7}号",
+                "category": thing if number % 17 else "",
+                "group_id": f"g{group}" if group % 5 else "",
+                "brand": ["", "アオキ", "bird", "Cloud"][rng.integers(4)],
+                "price": ["", "0", "900", "1000", "1500", "2100"][rng.integers(6)],
+                "stock": str(rng.integers(3)),
+            }
+        )
+    return rows
+
+
+class Shop:
+    """A catalogue, a table of what is denied, and a store."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.store = Store(str(folder / "store"))
+        self.rows: Rows = []
+
+    def write(self, rows: Rows, denied: list[tuple[str, str]] | None = None) -> None:
+        self.rows = rows
+        if denied is not None:
+            _write(self.folder / "deny.csv",
+                   [{"item_id": a, "similar_id": b} for a, b in denied])  # fmt: skip
+        _write(self.folder / "items.csv", rows)
+
+    def run(self, *sets: str, **kwargs: Any) -> Outcome:
+        file = self.folder / "nitamono.toml"
+        file.write_text(
+            '[store]\npath = "store"\n[catalogue]\npath = "items.csv"\n'
+            f"[model]\nepoch = 1\ndim = 12\n[neighbors]\nk = {K}\n"
+            "[publish]\nmin_rows = 0\nmin_coverage = 0\nmax_churn = 1\nmax_without = 1\n"
+            "min_recall = 0\n"
+        )
+        # What is set on the command line is relative to where that is given.
+        given = [value.replace("deny=", f"deny={self.folder}/") for value in sets]
+        settings = config.load(file, given, {})
+        runner = Runner(settings, new_run_id(), Progress(io.StringIO()), **kwargs)
+        return runner.run("ingest", "publish")
+
+    def table(self) -> dict[str, list[tuple[str, float]]]:
+        """The published table."""
+        found: dict[str, list[tuple[str, float]]] = {}
+        for row in self._published("similar_items"):
+            found.setdefault(row["item_id"], []).append((row["similar_id"], row["score"]))
+        return found
+
+    def short(self) -> dict[str, tuple[int, str]]:
+        return {
+            row["item_id"]: (row["neighbors"], row["reason"])
+            for row in self._published("short_lists")
+        }
+
+    def _published(self, name: str) -> list[dict[str, Any]]:
+        latest = self.store.latest(name)
+        assert latest is not None
+        path = self.store.table_path(name, latest["version"])
+        rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+        return rows
+
+    def vectors(self) -> np.ndarray:
+        """The vectors of the rows, in their order."""
+        found = {row["item_id"]: row["vector"] for row in self._published("embeddings")}
+        return np.array([found[row["item_id"]] for row in self.rows], dtype=np.float32)
+
+    def column(self, name: str) -> list[str | None]:
+        return [row[name] or None for row in self.rows]
+
+    def prices(self) -> list[float | None]:
+        return [float(row["price"]) if row["price"] else None for row in self.rows]
+
+    def expected(
+        self, rules: oracle.Rules, allowed: np.ndarray, asks: np.ndarray | None = None
+    ) -> dict[str, list[tuple[str, float]]]:
+        """The table by its definition."""
+        ids = [row["item_id"] for row in self.rows]
+        found = oracle.neighbors(ids, self.vectors(), K, allowed, rules)
+        asking = set(ids) if asks is None else {ids[n] for n in np.flatnonzero(asks)}
+        return {item: best for item, best in found.items() if item in asking}
+
+
+def _write(path: Path, rows: Rows) -> None:
+    with path.open("w", encoding="utf-8", newline="") as out:
+        writer = csv.DictWriter(out, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+DENIED = [(f"i{n % 150:03d}", f"i{n * 7 % 150:03d}" if n % 9 else "") for n in range(300)]
+
+
+@pytest.fixture(scope="module")
+def first(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    shop = Shop(tmp_path_factory.mktemp("rules"))
+    shop.write(made_up(150), DENIED)
+    shop.run()
+    return shop
+
+
+@pytest.fixture
+def shop(first: Shop, tmp_path: Path) -> Iterator[Shop]:
+    """A copy of it, after a night without rules."""
+    shutil.copytree(first.folder, tmp_path / "shop")
+    copy = Shop(tmp_path / "shop")
+    copy.rows = [dict(row) for row in first.rows]
+    yield copy
+
+
+def everything(shop: Shop) -> np.ndarray:
+    return np.ones((len(shop.rows), len(shop.rows)), dtype=bool)
+
+
+def denied_pairs() -> set[tuple[str, str]]:
+    return {(a, b) for a, b in DENIED if b}
+
+
+def shown(shop: Shop) -> np.ndarray:
+    """Which items no row of the table of what is denied names alone."""
+    alone = {a for a, b in DENIED if not b}
+    return np.array([row["item_id"] not in alone for row in shop.rows])
+
+
+def test_eligible_and_query_and_same(shop: Shop) -> None:
+    shop.run("rules.eligible=stock > 0", "rules.query=brand <> 'bird' or brand is null",
+             'rules.same=["category"]')  # fmt: skip
+    category = np.array([row["category"] for row in shop.rows])
+    stock = np.array([int(row["stock"]) for row in shop.rows])
+    asks = np.array([row["brand"] != "bird" for row in shop.rows])
+    allowed = (category[:, None] == category[None, :]) & (stock > 0)[None, :]
+    expected = shop.expected(oracle.Rules(), allowed, asks)
+    assert shop.table() == expected
+    # Of those without a category there are too few.
+    few = {item: len(best) for item, best in expected.items() if len(best) < K}
+    assert few
+    assert shop.short() == {item: (n, "few_eligible") for item, n in few.items()}
+
+
+def test_prices_scores_and_denied_pairs_and_items(shop: Shop) -> None:
+    outcome = shop.run("rules.price_ratio=[0.5, 2.0]", "rules.min_score=0.2",
+                       "rules.max_score=0.98", "rules.deny=deny.csv")  # fmt: skip
+    rules = oracle.Rules((0.5, 2.0), shop.prices(), low=0.2, high=0.98, denied=denied_pairs())
+    allowed = everything(shop) & shown(shop)[None, :]
+    expected = shop.expected(rules, allowed)
+    assert shop.table() == expected
+    assert expected != shop.expected(oracle.Rules(), allowed)
+    record = outcome.record("neighbors")
+    assert record is not None
+    assert record.outputs["recall"]["value"] == 1.0
+
+
+def test_variants_and_caps(shop: Shop) -> None:
+    outcome = shop.run("rules.collapse=group_id", "rules.max_per={brand = 2, category = 3}")
+    caps = [(shop.column("brand"), 2), (shop.column("category"), 3)]
+    rules = oracle.Rules(group=shop.column("group_id"), caps=caps)
+    assert shop.table() == shop.expected(rules, everything(shop))
+    record = outcome.record("neighbors")
+    assert record is not None
+    assert record.outputs["recall"]["value"] == 1.0
+    assert record.outputs["recall"]["queries"] == 150
+    full = {item for item, best in shop.table().items() if len(best) == K}
+    assert shop.short() == {
+        row["item_id"]: (len(shop.table().get(row["item_id"], [])), "rules")
+        for row in shop.rows
+        if row["item_id"] not in full
+    }
+
+
+def test_a_list_that_is_short_probes_more_lists_up_to_a_limit(shop: Shop) -> None:
+    rules = oracle.Rules((0.7, 1.4), shop.prices(), group=shop.column("group_id"))
+    sets = (*QUANTISED, "rules.price_ratio=[0.7, 1.4]", "rules.collapse=group_id")
+    for most, widths in ((0, [1, 4, 12]), (3, [1, 3]), (1, [1])):
+        outcome = shop.run(*sets, f"neighbors.max_probes={most}")
+        index = outcome.record("index")
+        assert index is not None
+        centroids = np.load(shop.store.quantiser_path(index.outputs["quantiser"]))
+        expected: dict[str, list[tuple[str, float]]] = {}
+        for width in widths:
+            probes = quantiser.probe(shop.vectors(), centroids, width)
+            allowed = (probes[:, 0][None, None, :] == probes[:, :, None]).any(axis=1)
+            for item, best in shop.expected(rules, allowed).items():
+                if len(expected.get(item, [])) < K:
+                    expected[item] = best
+        assert shop.table() == expected
+        assert len(shop.short()) == sum(len(expected.get(r["item_id"], [])) < K for r in shop.rows)
+
+
+RULES = ("rules.eligible=stock > 0", "rules.collapse=group_id", "rules.price_ratio=[0.5, 2]",
+         "rules.deny=deny.csv")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "sets",
+    [
+        (*RULES, "neighbors.reserve=1"),
+        (*RULES[2:], *QUANTISED, "rules.eligible=stock > 0", "rules.min_score=0.1"),
+        (*QUANTISED, "rules.max_per={brand=2}", 'rules.same=["category"]'),
+    ],
+)
+def test_a_night_in_which_prices_and_stocks_change_is_that_of_a_full_run(
+    shop: Shop, tmp_path: Path, sets: tuple[str, ...]
+) -> None:
+    shop.run(*sets)
+    before = shop.table()
+    tonight = [dict(row) for row in shop.rows if row["item_id"] != "i017"]
+    for row in tonight[3:60:9]:
+        row |= {"price": "1500", "stock": str(int(row["stock"]) ^ 1), "brand": "Cloud"}
+    tonight[70]["title"] = "新しい 傘"
+    shop.write([*tonight, tonight[5] | {"item_id": "new"}], [*DENIED[::2], ("i005", "i001")])
+    shutil.copytree(shop.folder, tmp_path / "copy")
+    full = Shop(tmp_path / "copy")
+    outcome = shop.run(*sets)
+    record = outcome.record("neighbors")
+    assert record is not None
+    assert record.outputs["base"], record.outputs["why"]
+    full.run(*sets, full=True)
+    assert shop.table() == full.table()
+    assert shop.short() == full.short()
+    assert shop.table() != before
+
+
+@pytest.mark.parametrize(
+    ("rule", "error", "said"),
+    [
+        ("rules.eligible=stok > 0", UsageError, "rules.eligible: no condition on the columns"),
+        ("rules.query=stock >", UsageError, "rules.query: no condition on the columns"),
+        ('rules.same=["locale"]', InputError, "rules.same: no item of the catalogue has a locale"),
+        ("rules.deny=none.csv", InputError, "rules.deny .*none.csv: no such file"),
+        ("rules.deny=items.csv", InputError, ""),
+    ],
+)
+def test_rules_that_can_not_be_followed_are_refused(
+    shop: Shop, rule: str, error: type[Exception], said: str
+) -> None:
+    if not said:
+        (shop.folder / "bad.csv").write_text("item_id,similar_id\n,i001\ni002,i003\n")
+        rule, said = "rules.deny=bad.csv", "rules.deny .*bad.csv: 1 rows have no item_id"
+    with pytest.raises(error, match=said):
+        shop.run(rule)
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("rules.price_ratio=[2.0]", "two numbers"),
+        ("rules.price_ratio=[2.0, 0.5]", "two numbers"),
+        ("rules.min_score=2", "less than or equal to 1"),
+        ("rules.max_per={brand = 0}", "greater than or equal to 1"),
+        ("rules.max_per={maker = 2}", "maker"),
+        ("rules.collapse=maker", "rules.collapse"),
+    ],
+)
+def test_rules_that_make_no_sense_are_refused(tmp_path: Path, rule: str, said: str) -> None:
+    file = tmp_path / "nitamono.toml"
+    file.write_text('[store]\npath = "store"\n[catalogue]\npath = "items.csv"\n')
+    with pytest.raises(UsageError, match=said):
+        config.load(file, (rule,), {})
