@@ -87,7 +87,7 @@ def take(
         seed: of the choice.
     """
     traits = [name for name in TRAITS.names if name in lists.columns]
-    items = lists.where("eligible") if "eligible" in traits else lists
+    items = lists.where("eligible is null or eligible") if "eligible" in traits else lists
     some = asking.select("item_id", "vector", *traits)
     table = collected_sample(some, queries, most, seed, "recall")
     drawn = _drawn(table)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -17,6 +18,8 @@ from pipeline.retrieval.vectors import Float32
 
 # Ids and scores of an item's neighbours, best first.
 Neighbors = Sequence[tuple[str, float]]
+# Score and id of a candidate.
+Cut = tuple[float, str]
 
 # Items that the queries are compared with at a time.
 _BLOCK_ROWS = 4_096
@@ -27,7 +30,7 @@ CONFIDENCE = 1.645
 _DEPTH = 16
 
 # A true neighbour of a query (its number), and the list that it is in; where there are caps, the
-# values that they count, and a score up to which no candidate is missing.
+# values that they count, and the last candidate up to which none is missing.
 TRUTH = pa.schema(
     [
         ("query", pa.int32()),
@@ -35,10 +38,14 @@ TRUTH = pa.schema(
         ("score", pa.float32()),
         ("list", pa.int32()),
         ("values", pa.list_(pa.int64())),
-        ("cut", pa.float32()),
+        ("cut_score", pa.float32()),
+        ("cut_id", pa.string()),
     ]
 )
-TRUTH_DDL = "query int, similar_id string, score float, list int, values array<bigint>, cut float"
+TRUTH_DDL = (
+    "query int, similar_id string, score float, list int, values array<bigint>, "
+    "cut_score float, cut_id string"
+)
 
 
 @dataclass(frozen=True)
@@ -97,7 +104,7 @@ def exact_search(
     traits = asked.traits if rules.of_traits else None
     queries = Queries(asked.ids, asked.vectors, np.arange(len(asked.ids)), wanted, traits)
     floor = np.full(len(asked.ids), -np.inf, dtype=np.float32)
-    cut = floor.copy()
+    cuts: dict[int, Cut] = {}
     nearest = pa.RecordBatch.from_pylist([], schema=TRUTH)
     for rows in _blocks(batches):
         block = with_traits(rows)
@@ -110,25 +117,40 @@ def exact_search(
         if rules.caps:
             full = np.flatnonzero(found.counts == depth)
             last = np.cumsum(found.counts)[full] - 1
-            cut[full] = np.maximum(cut[full], found.scores[last])
+            _cut(cuts, full, found.scores[last], block["item_id"].take(items.take(pa.array(last))))
+        none = pa.nulls(len(items), pa.string())
         columns = [
             pa.array(numbers.astype(np.int32)),
             block["item_id"].take(items),
             pa.array(found.scores),
             block["list"].take(items),
             block["capped"].take(items),
-            pa.array(cut[numbers]),
+            none.cast(pa.float32()),
+            none,
         ]
         added = pa.RecordBatch.from_arrays(columns, schema=TRUTH)
         nearest = _nearest(pa.concat_batches([nearest, added]), depth, rules)
         numbers, scores = nearest["query"].to_numpy(), nearest["score"].to_numpy()
         last = ranks(numbers) == depth - 1
         floor[numbers[last]] = scores[last]
-        cut[numbers[last]] = np.maximum(cut[numbers[last]], scores[last])
-    if rules.caps:
-        cuts = pa.array(cut[nearest["query"].to_numpy()])
-        nearest = nearest.set_column(nearest.schema.get_field_index("cut"), "cut", cuts)
+        if rules.caps:
+            ids = nearest["similar_id"].filter(pa.array(last))
+            _cut(cuts, numbers[last], scores[last], ids)
+    mine = [cuts.get(query, (None, None)) for query in nearest["query"].to_pylist()]
+    for place, name in enumerate(("cut_score", "cut_id")):
+        column = pa.array([cut[place] for cut in mine], TRUTH.field(name).type)
+        nearest = nearest.set_column(TRUTH.get_field_index(name), TRUTH.field(name), column)
     yield nearest
+
+
+def _cut(
+    cuts: dict[int, Cut], queries: npt.NDArray[np.integer], scores: Float32, ids: pa.Array
+) -> None:
+    """Note where what is known of queries ends, if that is before what was noted."""
+    for query, score, item in zip(queries.tolist(), scores.tolist(), ids.to_pylist(), strict=True):
+        known = cuts.get(query)
+        if known is None or (-score, item) < (-known[0], known[1]):
+            cuts[query] = (score, item)
 
 
 def _nearest(found: pa.RecordBatch, most: int, rules: Rules) -> pa.RecordBatch:
@@ -151,12 +173,19 @@ def best_truth(found: pa.RecordBatch, k: int, rules: Rules) -> pa.RecordBatch:
     rows = found["query"].to_numpy().astype(np.int64)
     if not rules.caps:
         return found.filter(pa.array(ranks(rows) < k))
-    cut = np.full(rows.max(initial=-1) + 1, -np.inf, dtype=np.float32)
-    np.maximum.at(cut, rows, found["cut"].to_numpy())
-    known = found["score"].to_numpy() > cut[rows]
+    cuts: dict[int, Cut] = {}
+    cut = found.filter(found["cut_id"].is_valid())
+    _cut(cuts, cut["query"].to_numpy(), cut["cut_score"].to_numpy(), cut["cut_id"])
+    mine = zip(rows.tolist(), found["score"].to_pylist(), found["similar_id"].to_pylist(),
+               strict=True)  # fmt: skip
+    known = np.array([_before(score, item, cuts.get(query)) for query, score, item in mine], bool)
     found, rows = found.filter(pa.array(known)), rows[known]
     taken = caps.chosen(rows, _values(found, rules), rules.caps, k)
     return found.filter(pa.array(taken))
+
+
+def _before(score: float, item: str, cut: Cut | None) -> bool:
+    return cut is None or (-score, item) <= (-cut[0], cut[1])
 
 
 def _values(found: pa.RecordBatch, rules: Rules) -> Int64:

@@ -6,7 +6,7 @@ from pipeline.retrieval import recall
 from pipeline.retrieval.recall import measure, wilson
 from pipeline.retrieval.rules import NO_RULES, Traits
 from pipeline.retrieval.vectors import to_bytes
-from tests.pipeline.retrieval import oracle
+from tests.pipeline.retrieval import oracle, traits
 
 
 def test_recall_counts_the_true_neighbours_that_were_found() -> None:
@@ -51,9 +51,9 @@ def test_exact_search_by_blocks_holds_the_true_neighbours(
             }
         )
         batches = iter(table.to_batches(max_chunksize=50))
-        traits = Traits.of(table.slice(0, 9).to_batches()[0])
+        of = Traits.of(table.slice(0, 9).to_batches()[0])
         wanted = pa.array(same[:9], pa.string())
-        asked = recall.Asked(pa.array(ids[:9]), vectors[:9], wanted, traits)
+        asked = recall.Asked(pa.array(ids[:9]), vectors[:9], wanted, of)
         (found,) = recall.exact_search(batches, asked, 5, NO_RULES)
         best: dict[str, list[tuple[str, float]]] = {}
         for row in found.to_pylist():
@@ -62,6 +62,47 @@ def test_exact_search_by_blocks_holds_the_true_neighbours(
         allowed = np.array([[mine == other for other in same] for mine in same])
         expected = oracle.neighbors(ids, vectors, 5, allowed)
         assert best == {item: expected[item] for item in ids[:9]}
+
+
+def test_exact_search_under_caps_gives_the_first_of_the_true_neighbours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ids = [f"{n:03d}" for n in range(400)]
+    # Many scores tie; of one brand there are more than are looked at.
+    vectors = oracle.vectors(400, 4, seed=9, duplicates=150)
+    brands: list[str | None] = ["b" if n % 9 else None for n in range(400)]
+    groups: list[str | None] = [f"g{n % 60}" if n % 4 else None for n in range(400)]
+    rules = oracle.Rules(group=groups, caps=[(brands, 2)])
+    nothing = pa.nulls(400, pa.string())
+    table = pa.table(
+        {
+            "item_id": ids,
+            "list": pa.array(range(400), pa.int32()),
+            "vector": to_bytes(vectors),
+            "same": nothing,
+            **traits.columns(ids, rules),
+        }
+    )
+    some = table.slice(0, 20).to_batches()[0]
+    asked = recall.Asked(some["item_id"], vectors[:20], some["same"], Traits.of(some))
+    monkeypatch.setattr(recall, "_BLOCK_ROWS", 70)
+    expected = oracle.neighbors(ids, vectors, 6, np.ones((400, 400), dtype=bool), rules)
+    known = []
+    for depth in (1, 2, 100):
+        monkeypatch.setattr(recall, "_DEPTH", depth)
+        halves = (table.slice(0, 150), table.slice(150))
+        found = [
+            next(recall.exact_search(iter(half.to_batches()), asked, 6, traits.rules(rules)))
+            for half in halves
+        ]
+        best: dict[str, list[tuple[str, float]]] = {item: [] for item in ids[:20]}
+        for row in recall.best_truth(pa.concat_batches(found), 6, traits.rules(rules)).to_pylist():
+            best[ids[row["query"]]].append((row["similar_id"], row["score"]))
+        assert all(mine == expected[item][: len(mine)] for item, mine in best.items())
+        known.append(sum(map(len, best.values())))
+    assert known == sorted(known)
+    assert 0 < known[0] < known[-1]
+    assert best == {item: expected[item] for item in ids[:20]}
 
 
 def test_probes_are_chosen_so_that_the_pilot_sample_reaches_the_target_with_a_margin() -> None:
