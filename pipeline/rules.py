@@ -66,6 +66,22 @@ def matching(items: "DataFrame", setting: str, where: str) -> "DataFrame":
         ) from error
 
 
+def asking(job: Job) -> "DataFrame":
+    """The items that get a list: item_id."""
+    items = job.read("items", "ingest")
+    return matching(items, "rules.query", job.config.rules.query).select("item_id")
+
+
+def shown(job: Job) -> "DataFrame":
+    """The items that may be in lists: item_id."""
+    section, items = job.config.rules, job.read("items", "ingest")
+    eligible = matching(items, "rules.eligible", section.eligible).select("item_id")
+    if not section.deny:
+        return eligible
+    alone = _denied(job).where("similar_id is null").select("item_id")
+    return eligible.join(alone, "item_id", how="left_anti")
+
+
 def traits(job: Job) -> "DataFrame":
     """What rules read of each item: item_id and retrieval.rules.TRAITS.
 

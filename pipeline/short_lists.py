@@ -47,12 +47,11 @@ def _without_vector(night: Night) -> "DataFrame":
     """Items that ask and have no vector."""
     from pyspark.sql import functions as F
 
-    job, query = night.job, night.job.config.rules.query
+    job = night.job
     items = job.read("embeddings", "embed").where("half is null")
     if night.asked is not None:
         items = items.join(night.asked.select("item_id"), "item_id", how="left_semi")
-    if query:
-        asks = rules.matching(job.read("items", "ingest"), "rules.query", query)
-        items = items.join(asks.select("item_id"), "item_id", how="left_semi")
+    if job.config.rules.query:
+        items = items.join(rules.asking(job), "item_id", how="left_semi")
     reason = F.when(F.col("tokens") == 0, F.lit(NO_TOKENS)).otherwise(F.lit(NO_VECTOR))
     return items.select("item_id", F.lit(0).alias("neighbors"), reason.alias("reason"))

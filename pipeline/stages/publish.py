@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from pipeline import asking, gate, history
+from pipeline import asking, gate, history, rules
 from pipeline.errors import GateError, StageError
 from pipeline.job import Job, Made
 from pipeline.tables import digest, digest_with
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 NAME = "publish"
-CODE = ("pipeline.asking", "pipeline.tables")
+CODE = ("pipeline.asking", "pipeline.rules", "pipeline.tables")
 
 
 def inputs(job: Job) -> dict[str, Any]:
@@ -73,7 +73,8 @@ def _pairs(neighbors: "DataFrame", k: int) -> "DataFrame":
 def carried(job: Job) -> "DataFrame | None":
     """Rows of the published version for items that this run did not ask for.
 
-    Items that have left the catalogue leave the lists; the ranks close up.
+    Items that have left the catalogue, or may not be shown any more, leave the lists; the ranks
+    close up.
     """
     from pyspark.sql import Window
     from pyspark.sql import functions as F
@@ -81,9 +82,8 @@ def carried(job: Job) -> "DataFrame | None":
     asked, built_on = asking.asked(job), asking.baseline(job)
     if asked is None or built_on is None:
         return None
-    items = job.read("items", "ingest").select("item_id")
-    others = items.join(asked.select("item_id"), "item_id", how="left_anti")
-    still = items.withColumnRenamed("item_id", "similar_id")
+    others = rules.asking(job).join(asked.select("item_id"), "item_id", how="left_anti")
+    still = rules.shown(job).withColumnRenamed("item_id", "similar_id")
     last = job.store.read(job.spark, "similar_items", built_on.similar_items)
     kept = last.join(others, "item_id", how="left_semi").join(still, "similar_id", how="left_semi")
     rank = F.row_number().over(Window.partitionBy("item_id").orderBy("rank"))
