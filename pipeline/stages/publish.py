@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from pipeline import asking, gate, history, rules
+from pipeline import asking, gate, history, quality, rules
 from pipeline.errors import GateError, StageError
 from pipeline.job import Job, Made
 from pipeline.tables import digest, digest_with
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 NAME = "publish"
-CODE = ("pipeline.asking", "pipeline.rules", "pipeline.tables")
+CODE = ("pipeline.asking", "pipeline.quality", "pipeline.rules", "pipeline.tables")
 
 
 def inputs(job: Job) -> dict[str, Any]:
@@ -50,11 +50,14 @@ def execute(job: Job, version: str) -> Made:
         job.store.discard("similar_items", version)
         raise StageError(f"publish: {'; '.join(problems)}; run it again")
     wanted = job.record("neighbors").outputs["pairs"]
-    counts = {"rows": rows, "carried_rows": kept.count() if kept is not None else 0}
+    counts: dict[str, Any] = {"rows": rows, "carried_rows": kept.count() if kept is not None else 0}
     if rows != wanted + counts["carried_rows"]:
         job.store.discard("similar_items", version)
         raise StageError(f"publish: {rows} rows, not {wanted} found and {counts}; run it again")
-    return Made(tables={"similar_items": rows}, counts=counts)
+    by_list = _pairs(found, job.config.neighbors.k) if kept is None else written
+    about = quality.Table(written, by_list, job.record("ingest").tables["items"])
+    shown = {"quality": quality.of(job, about)}
+    return Made(tables={"similar_items": rows}, counts=counts | shown)
 
 
 def _pairs(neighbors: "DataFrame", k: int) -> "DataFrame":
