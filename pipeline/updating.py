@@ -17,8 +17,9 @@ from pipeline.retrieval.clustered import Clustered
 from pipeline.retrieval.groups import Plan
 from pipeline.retrieval.join import Read
 from pipeline.retrieval.listed import LISTED
+from pipeline.retrieval.newcomers import Settings
+from pipeline.retrieval.reach import MOVES, Reach, send_moves
 from pipeline.retrieval.rules import TRAITS, TRAITS_DDL, with_traits
-from pipeline.retrieval.update import MOVES, Reach, Settings
 from pipeline.store import Record
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class Update:
         plan, reach, counts = self.plan, self.reach, self.counts
 
         def run(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-            for batch in updates.send(batches, reach, plan):
+            for batch in send_moves(batches, reach, plan):
                 counts.bytes.add(batch.nbytes)
                 yield batch
 

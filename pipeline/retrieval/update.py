@@ -16,94 +16,13 @@ import pyarrow.compute as pc
 
 from pipeline.retrieval import parcels
 from pipeline.retrieval.groups import Plan
-from pipeline.retrieval.held import lowest, units_of
+from pipeline.retrieval.held import units_of
 from pipeline.retrieval.join import Done, Read
-from pipeline.retrieval.listed import stored_probes
 from pipeline.retrieval.merge import NEIGHBOR, NEIGHBORS
-from pipeline.retrieval.ranking import Int64, by_list, by_rank, ranges, ranks
-from pipeline.retrieval.rules import TRAITS, Rules, Traits, asking, eligible, passing, with_traits
-from pipeline.retrieval.vectors import Float32, cosines, from_bytes, hashes, squares, unit
-
-# An item that came into a list, and what rules read of a candidate; without a vector: that left it.
-MOVES = pa.schema(
-    [
-        ("item_id", pa.string()),
-        ("list", pa.int32()),
-        ("vector", pa.binary()),
-        *[TRAITS.field(name) for name in ("same", "kind", "eligible", "price", "variant")],
-    ]
-)
-# Scores that are computed at a time: 8 MB.
-_PRODUCT = 1 << 21
-# Lists whose groups are found at a time.
-_LISTS = 4096
-
-
-@dataclass(frozen=True)
-class Reach:
-    """From which lists' items each list is probed.
-
-    Attributes:
-        starts: int64[nlist + 1], where in `homes` those of each list begin.
-        homes: int32[pairs].
-    """
-
-    starts: Int64
-    homes: "np.ndarray"
-
-    @classmethod
-    def of(cls, home: "np.ndarray", probed: "np.ndarray", nlist: int) -> "Reach":
-        """From pairs of a list and one that its items probe; each list reaches itself."""
-        own = np.arange(nlist)
-        pairs = np.concatenate([probed.astype(np.int64) * nlist + home, own * nlist + own])
-        probed, home = np.divmod(np.unique(pairs), nlist)
-        return cls(np.searchsorted(probed, np.arange(nlist + 1)), home.astype(np.int32))
-
-    @classmethod
-    def everywhere(cls, nlist: int) -> "Reach":
-        """Every list is probed from every list."""
-        return cls(np.arange(nlist + 1) * nlist, np.tile(np.arange(nlist, dtype=np.int32), nlist))
-
-    def groups(self, lists: Int64, plan: Plan) -> tuple[Int64, Int64]:
-        """The groups with an item that probes a list, for each list.
-
-        Returns:
-            int64[m] and int64[m]: positions in `lists`, and a group of each.
-        """
-        # Once for each list, few at a time: there are many more rows than lists.
-        some, place = np.unique(lists, return_inverse=True)
-        blocks = [self._groups(some[n : n + _LISTS], plan) for n in range(0, len(some), _LISTS)]
-        none = np.empty(0, np.int64)
-        counts = np.concatenate([none, *(counts for counts, _ in blocks)])
-        found = np.concatenate([none, *(groups for _, groups in blocks)])
-        starts = np.cumsum(counts) - counts
-        rows = np.repeat(np.arange(len(lists)), counts[place])
-        return rows, found[ranges(starts[place], counts[place])]
-
-    def _groups(self, lists: Int64, plan: Plan) -> tuple[Int64, Int64]:
-        """How many groups have an item that probes each list, and which, list by list."""
-        sizes = np.diff(self.starts)[lists]
-        homes = self.homes[ranges(self.starts[lists], sizes)].astype(np.int64)
-        owner = np.repeat(np.arange(len(lists)), sizes)
-        source, group = plan.everywhere(homes)
-        owner, groups = np.divmod(np.unique(owner[source] * plan.groups + group), plan.groups)
-        return np.bincount(owner, minlength=len(lists)), groups
-
-
-def send(batches: Iterator[pa.RecordBatch], reach: Reach, plan: Plan) -> Iterator[pa.RecordBatch]:
-    """Send rows of MOVES to every group with an item that they can matter to.
-
-    Yields:
-        batches of parcels of MOVES under the group.
-    """
-    for batch in parcels.gathered(batches):
-        rows = with_traits(batch).select(MOVES.names).cast(MOVES)
-        sources, groups = reach.groups(rows["list"].to_numpy().astype(np.int64), plan)
-
-        def some(taken: Int64, rows: pa.RecordBatch = rows, of: Int64 = sources) -> pa.RecordBatch:
-            return rows.take(pa.array(of[taken]))
-
-        yield from parcels.pack(some, groups, max(1, rows.nbytes // rows.num_rows))
+from pipeline.retrieval.newcomers import Pairs, Settings, taken_in
+from pipeline.retrieval.ranking import Int64, by_rank, ranks
+from pipeline.retrieval.reach import MOVES
+from pipeline.retrieval.rules import asking, eligible
 
 
 def _by_group(
@@ -116,25 +35,6 @@ def _by_group(
         moves = pa.concat_batches([nothing, *sent])
         there = moves["vector"].is_valid()
         yield group, moves.filter(there), moves.filter(pc.invert(there))["item_id"]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What neighbours are.
-
-    Attributes:
-        k: how many an item has to have.
-        kept: how many are kept.
-        width: how many of its nearest lists an item probes; 0 for all.
-        rules: what holds for pairs.
-        widens: whether an item that is short of k probes more lists.
-    """
-
-    k: int
-    kept: int
-    width: int
-    rules: Rules
-    widens: bool = False
 
 
 def short(
@@ -183,12 +83,6 @@ def _must_ask(rows: pa.RecordBatch, left: pa.Array, settings: Settings) -> "np.n
     return short
 
 
-def _flat(lists: pa.Array) -> tuple[Int64, pa.StructArray]:
-    """The values of a list column without nulls inside, and which row each is of."""
-    sizes = np.asarray(pc.fill_null(pc.list_value_length(lists), 0)).astype(np.int64)
-    return np.repeat(np.arange(len(lists)), sizes), lists.flatten()
-
-
 @dataclass(frozen=True)
 class _State:
     """What has become of a group's items that stay.
@@ -204,7 +98,7 @@ class _State:
     items: pa.RecordBatch
     before: pa.RecordBatch
     asks: "np.ndarray"
-    new: "Pairs"
+    new: Pairs
     scored: int
 
 
@@ -232,7 +126,7 @@ def _states(
         # Those need not be compared with what came.
         whole, before = whole.filter(pa.array(~asks)), before.filter(pa.array(~asks))
         asks = asks[~asks]
-    new, scored = _taken_in(whole, before, eligible(came), settings)
+    new, scored = taken_in(whole, before, eligible(came), settings)
     if settings.rules.caps:
         asks[new[0]] = True
     yield _State(whole, before, asks, new, scored)
@@ -282,88 +176,10 @@ def _aligned(items: pa.RecordBatch, kept: Iterator[pa.RecordBatch]) -> pa.Record
     return pa.RecordBatch.from_arrays(columns, schema=NEIGHBORS)
 
 
-# For each pair: the row of the item, the one that came, and their cosine.
-Pairs = tuple[Int64, Int64, Float32]
-
-
-def _taken_in(
-    items: pa.RecordBatch, before: pa.RecordBatch, came: pa.RecordBatch, settings: Settings
-) -> tuple[Pairs, int]:
-    """Pairs of an item and one that came to a list that it probes and ranks before its floor."""
-    nothing = np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
-    if not items.num_rows or not came.num_rows:
-        return nothing, 0
-    floor = before["floor"]
-    least = np.asarray(pc.fill_null(floor.field("score").cast(pa.float32()), -np.inf))
-    least = np.where(np.asarray(floor.is_valid()), least, np.float32(-np.inf)).astype(np.float32)
-    mine, theirs = (from_bytes(rows["vector"]) for rows in (items, came))
-    left, right = (mine, squares(mine)), (theirs, squares(theirs))
-    directions, others = unit(mine), unit(theirs)
-    margin = np.float32((mine.shape[1] + 8) * 2.0**-22)
-    same = _same(items, came)
-    traits = Traits.of(items), Traits.of(came)
-    denied = traits[0].denied_pairs(came["item_id"])
-    found, scored = [nothing], 0
-    for probing, arrived in _meeting(items, came, settings):
-        step = max(1, _PRODUCT // len(arrived))
-        for start in range(0, len(probing), step):
-            some = probing[start : start + step]
-            product = directions[some] @ others[arrived].T
-            scored += product.size
-            near, column = np.nonzero(product >= (least[some] - margin)[:, None])
-            rows, new = some[near], arrived[column]
-            alike = same[0][rows] == same[1][new]
-            rows, new = rows[alike], new[alike]
-            scores = cosines(left, right, rows, new)
-            kept = scores >= least[rows]
-            if settings.rules.any:
-                kept &= passing(settings.rules, *traits, denied, (rows, new, scores))
-            found.append((rows[kept], new[kept], scores[kept]))
-    rows, new, scores = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    ties = np.flatnonzero(scores == least[rows])
-    after = pc.greater(
-        came["item_id"].take(pa.array(new[ties])),
-        floor.field("similar_id").take(pa.array(rows[ties])),
-    )
-    kept = np.ones(len(rows), dtype=bool)
-    kept[ties[np.asarray(pc.fill_null(after, False))]] = False
-    return (rows[kept], new[kept], scores[kept]), scored
-
-
-def _same(items: pa.RecordBatch, came: pa.RecordBatch) -> tuple["np.ndarray", "np.ndarray"]:
-    """Numbers that are equal where the values of `same` are."""
-    names = items.schema.names
-    mine = items["same"] if "same" in names else pa.nulls(items.num_rows, pa.string())
-    both = pa.concat_arrays([mine.cast(pa.string()), came["same"]])
-    codes = np.asarray(both.dictionary_encode(null_encoding="encode").indices)
-    return codes[: len(mine)], codes[len(mine) :]
-
-
-def _meeting(
-    items: pa.RecordBatch, came: pa.RecordBatch, settings: Settings
-) -> Iterator[tuple[Int64, Int64]]:
-    """For each list: the items that probe it, and those that came to it, few of equal ones."""
-    lists = came["list"].to_numpy()
-    arrived = dict(by_list(lists, np.arange(came.num_rows)))
-    if settings.width:
-        probes = stored_probes(items["probes"])[:, : settings.width]
-        rows, column = np.nonzero(np.isin(probes, lists))
-        probing = dict(by_list(probes[rows, column], rows))
-    else:
-        probing = dict.fromkeys(arrived, np.arange(items.num_rows))
-    for number, mine in probing.items():
-        new = arrived[number]
-        # One more than is kept: so it is known that there were others.
-        yield mine, new[_few(came.take(pa.array(new)), settings.kept + 1)]
-
-
-def _few(rows: pa.RecordBatch, most: int) -> Int64:
-    """Positions of the lowest ids of rows that are equal to rules, at most so many each."""
-    keyed = pa.table({"hash": pa.array(hashes(rows["vector"])), "item_id": rows["item_id"]})
-    order = np.asarray(
-        pc.sort_indices(keyed, sort_keys=[("hash", "ascending"), ("item_id", "ascending")])
-    )
-    return order[lowest(rows.take(pa.array(order)), np.zeros(len(order), np.int64), most)]
+def _flat(lists: pa.Array) -> tuple[Int64, pa.StructArray]:
+    """The values of a list column without nulls inside, and which row each is of."""
+    sizes = np.asarray(pc.fill_null(pc.list_value_length(lists), 0)).astype(np.int64)
+    return np.repeat(np.arange(len(lists)), sizes), lists.flatten()
 
 
 def _updated(

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from pipeline.retrieval import groups, parcels, quantiser, update
 from pipeline.retrieval.listed import LISTED, located, reached
 from pipeline.retrieval.merge import NEIGHBORS
+from pipeline.retrieval.newcomers import Settings
+from pipeline.retrieval.reach import MOVES, Reach, send_moves
 from pipeline.retrieval.rules import with_traits
-from pipeline.retrieval.update import MOVES, Reach, Settings
 from pipeline.retrieval.vectors import to_bytes, unit
 from tests.pipeline.retrieval import oracle
 from tests.pipeline.retrieval.traits import columns, rules
@@ -232,7 +233,7 @@ class Shop:
         rows = came.select(MOVES.names).to_pylist()
         rows += left.select(["item_id", "list"]).to_pylist()
         moves = pa.RecordBatch.from_pylist(rows, schema=MOVES)
-        sent = list(update.send(iter([moves]), reach, plan))
+        sent = list(send_moves(iter([moves]), reach, plan))
         every = {"key": np.arange(plan.groups), "parcel": [b""] * plan.groups}
         table = pa.Table.from_batches(sent, parcels.SCHEMA)
         table = pa.concat_tables([table, pa.table(every, schema=parcels.SCHEMA)])
