@@ -15,7 +15,7 @@ from pipeline.evaluation.pairs_file import Pairs
 from pipeline.evaluation.report import Evaluation
 from pipeline.evaluation.taken import Made, Taken, as_read, take
 from pipeline.progress import Progress, StageLine
-from pipeline.runner import Outcome, Runner, new_run_id
+from pipeline.runner import Runner, new_run_id
 from pipeline.sections import Config
 from pipeline.stages import embed, ingest
 from pipeline.store import Record, Store
@@ -53,20 +53,17 @@ def evaluate(settings: Config, asked: Asked, progress: Progress) -> Evaluation:
     """
     run_id, store = new_run_id(), Store(settings.store.path)
     folder = store.run_path(run_id)
-    with _session(settings, folder) as spark:
+    catalogue = settings.catalogue
+    with _session(settings, progress, folder) as spark:
         with _step(progress, spark, "      catalogue", folder):
-            raw = as_read(spark, settings.catalogue, asked.labels)
+            raw = as_read(spark, catalogue, asked.labels)
         runner = Runner(settings, run_id, progress, publishing=False)
-        made = _made(store, runner.run(ingest.NAME, embed.NAME))
+        stages = runner.run(ingest.NAME, embed.NAME).stages
+        made = Made(store, {name: record for name, _, record in stages})
         with _step(progress, spark, "      evaluate", folder) as line:
             line.note = "collecting items"
-            catalogue = settings.catalogue
             taken = take(raw, catalogue, made, asked.labels, asked.pairs, asked.items)
             return _measured(taken, made, asked, line, run_id)
-
-
-def _made(store: Store, outcome: Outcome) -> Made:
-    return Made(store, {name: record for name, _, record in outcome.stages})
 
 
 def _measured(taken: Taken, made: Made, asked: Asked, line: StageLine, run_id: str) -> Evaluation:
@@ -113,9 +110,10 @@ def _methods(
 
 
 @contextmanager
-def _session(settings: Config, folder: Path) -> "Iterator[SparkSession]":
+def _session(settings: Config, progress: Progress, folder: Path) -> "Iterator[SparkSession]":
     """One session for the stages, which make sisters of it, and for what is read after them."""
-    spark, own = session.start(settings.spark, folder / "spark.log")
+    with progress.stage("      Spark"):
+        spark, own = session.start(settings.spark, folder / "spark.log")
     try:
         yield spark
     finally:

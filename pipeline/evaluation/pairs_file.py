@@ -18,18 +18,20 @@ _COLUMNS = ("a", "b", "match")
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of items.
+    """Pairs of two items.
 
     Attributes:
         path: of the file.
         left, right: string[n], the ids of each pair.
         match: bool[n].
+        itself: pairs of an item with itself, which are left out.
     """
 
     path: str
     left: pa.Array
     right: pa.Array
     match: Flags
+    itself: int
 
     def ids(self) -> pa.Array:
         """The ids of all items, each once, in ascending order."""
@@ -54,7 +56,14 @@ class Pairs:
                 f"{ids[0].as_py()} for instance"
             )
         unknown = pc.sum(pc.invert(pc.is_in(self.ids(), ids))).as_py()
-        return Places(left[known], right[known], self.match[known], int(unknown), len(known))
+        return Places(
+            left=left[known],
+            right=right[known],
+            match=self.match[known],
+            itself=self.itself,
+            unknown=int(unknown),
+            read=len(known) + self.itself,
+        )
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,7 @@ class Places:
     Attributes:
         left, right: int64[n], positions of the items.
         match: bool[n].
+        itself: pairs of an item with itself, left out.
         unknown: ids of the file that the catalogue lacks.
         read: pairs of the file.
     """
@@ -71,6 +81,7 @@ class Places:
     left: Int64
     right: Int64
     match: Flags
+    itself: int
     unknown: int
     read: int
 
@@ -99,17 +110,17 @@ def _read(path: str, rows: "csv.DictReader[str]") -> Pairs:
             f"--pairs {path}: column {', '.join(missing)} is missing; the header must have a, b "
             f"and match, it has: {', '.join(header)}"
         )
-    left, right, match = [], [], []
+    told: list[tuple[str, str, bool]] = []
     for row in rows:
-        a, b, told = (row[name] for name in _COLUMNS)
-        if told not in ("0", "1") or not a or not b or a == b:
+        a, b, match = (row[name] for name in _COLUMNS)
+        if match not in ("0", "1") or not a or not b:
             raise InputError(
-                f"--pairs {path}: line {rows.line_num} has a {a!r}, b {b!r}, match {told!r}; a and "
-                "b are two items' ids, match is 1 or 0"
+                f"--pairs {path}: line {rows.line_num} has a {a!r}, b {b!r}, match {match!r}; a "
+                "and b are items' ids, match is 1 or 0"
             )
-        left.append(a)
-        right.append(b)
-        match.append(told == "1")
-    if not any(match):
-        raise InputError(f"--pairs {path}: no pair has match 1; there is nothing to be found")
-    return Pairs(path, pa.array(left), pa.array(right), np.array(match))
+        told.append((a, b, match == "1"))
+    two = [pair for pair in told if pair[0] != pair[1]]
+    if not any(match for _, _, match in two):
+        raise InputError(f"--pairs {path}: no two items match; there is nothing to be found")
+    left, right, matches = zip(*two, strict=True)
+    return Pairs(path, pa.array(left), pa.array(right), np.array(matches), len(told) - len(two))

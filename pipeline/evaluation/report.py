@@ -81,6 +81,7 @@ def _pairs_json(found: OfPairs) -> dict[str, Any]:
         "pairs_read": found.places.read,
         "pairs_measured": len(found.places.match),
         "matches": int(found.places.match.sum()),
+        "pairs_with_itself": found.places.itself,
         "unknown_ids": found.places.unknown,
         "items_with_partners": found.measured,
     }
@@ -147,12 +148,12 @@ def lines(found: Evaluation) -> Iterator[str]:
 
 def _pairs_lines(found: OfPairs, k: int, head: tuple[str, ...]) -> Iterator[str]:
     places = found.places
-    left_out = places.read - len(places.match)
-    yield f"Pairs       {len(places.match):,}, of which {int(places.match.sum()):,} match" + (
-        f"; {left_out:,} more are left out, as the catalogue lacks {places.unknown:,} of their ids"
-        if left_out
-        else ""
-    )
+    yield f"Pairs       {len(places.match):,}, of which {int(places.match.sum()):,} match"
+    if places.unknown:
+        left_out = places.read - places.itself - len(places.match)
+        yield f"            left out: {left_out:,}, as the catalogue lacks {places.unknown:,} ids"
+    if places.itself:
+        yield f"            left out: {places.itself:,} of an item with itself"
     rows = [(f"recall@{k} of partners ({found.measured:,} items)", *_cells(found.recall))]
     if found.precision is not None:
         rows = [("average precision", *_cells(found.precision)), *rows]

@@ -99,6 +99,7 @@ def take(
     Raises:
         UsageError: the pairs have more items than that.
         InputError: the catalogue is another than the one that the stages have read.
+        StageError: a table lacks items.
     """
     from pyspark.sql import functions as F
 
@@ -110,14 +111,17 @@ def take(
     tokens = F.when(joined == "", F.array().cast("array<string>")).otherwise(F.split(joined, " "))
     text = _collect(made.read(spark, "tokens", "tokenize"), chosen, tokens=tokens)
     vectors = _collect(made.read(spark, "embeddings", "embed"), chosen, half=F.col("half"))
-    codes = dict.fromkeys(labels, np.full(len(ids), -1))
+    tables = [text, vectors]
+    codes = {}
     if labels:
-        rows = _labels(raw, section, made.records["ingest"], chosen, labels)
-        codes = {name: _codes(rows[f"label_{n}"]) for n, name in enumerate(labels)}
-    if not (text["item_id"].equals(vectors["item_id"]) and len(text) == len(ids)):
-        raise StageError("evaluate: the stages' tables are not of the same items; run it again")
+        tables.append(_labels(raw, section, made.records["ingest"], chosen, labels))
+        codes = {name: _codes(tables[-1][f"label_{n}"]) for n, name in enumerate(labels)}
+    wanted = ids.take(pc.sort_indices(ids))
+    for table in tables:
+        if table["item_id"].combine_chunks() != wanted:
+            raise StageError("evaluate: the stages' tables are not of the same items; run it again")
     return Taken(
-        ids=text["item_id"].combine_chunks(),
+        ids=wanted,
         tokens=text["tokens"].combine_chunks(),
         halves=vectors["half"].combine_chunks(),
         labels=codes,
@@ -172,7 +176,7 @@ def _labels(
             f"label_{n}": F.when(~catalogue.blank(text), text) for n, text in enumerate(texts)
         }
         found = _collect(rows.where(F.size("reasons") == 0), chosen, **columns)
-    if catalogue.identity(section) != ingested.inputs["files"] or len(found) != chosen.count():
+    if catalogue.identity(section) != ingested.inputs["files"]:
         raise InputError(
             f"catalogue.path {section.path}: changed while it was read; "
             "run again when it is written to its end"
