@@ -97,12 +97,12 @@ def _methods(
     taken: Taken, store: Store, model: Record, line: StageLine
 ) -> tuple[dict[str, Method], dict[str, str]]:
     """The methods that there are, and why one is not."""
-    found: dict[str, Method] = {"current": methods.Dense(taken.ids, taken.halves)}
+    found: dict[str, Method] = {"current": methods.Dense(taken.halves)}
     missing = {}
     if model.outputs["kind"] == "fasttext":
         line.note = "embedding by mean"
         loaded = fasttext.load(store.model_file(model))
-        found["mean"] = methods.mean(loaded, taken.ids, taken.tokens)
+        found["mean"] = methods.mean(loaded, taken.tokens)
     else:
         missing["mean"] = _NO_WORDS
     found["tfidf"] = methods.Tfidf(taken.tokens)

@@ -9,16 +9,14 @@ import pyarrow.compute as pc
 from scipy import sparse
 
 from models.embedder import Embedder
-from pipeline.retrieval.queries import Queries
-from pipeline.retrieval.ranking import Int64, ranks
-from pipeline.retrieval.search import Group
-from pipeline.retrieval.vectors import Float64, cosines, from_bytes, squares, to_bytes
+from pipeline.retrieval.ranking import Int64
+from pipeline.retrieval.vectors import Float32, Float64, cosines, from_bytes, squares, to_bytes
 from pipeline.stages.embed import round_vectors
 
-# Items that are compared with each other at a time, and items that are embedded at a time.
+# Items that are embedded at a time.
 _ITEMS_AT_ONCE = 4_096
 # Scores that are held at a time.
-_SCORES_AT_ONCE = 1 << 22
+_SCORES_AT_ONCE = 1 << 23
 # The cosine of a pair of which an item has no vector: as far apart as can be.
 _APART = -1.0
 
@@ -38,35 +36,26 @@ class Method(Protocol):
 
 
 class Dense:
-    """Vectors as the embeddings table has them.
+    """Vectors as the embeddings table has them."""
 
-    Attributes:
-        ids: string[n], ascending.
-        halves: binary[n], float16; null where there is no vector.
-    """
-
-    def __init__(self, ids: pa.Array, halves: pa.Array) -> None:
-        self._total = len(ids)
+    def __init__(self, halves: pa.Array) -> None:
+        """Take the items' vectors: binary[n], float16; null where there is none."""
+        self._total = len(halves)
         self._with = np.flatnonzero(np.asarray(halves.is_valid()))
-        self._ids, self._halves = ids.take(pa.array(self._with)), halves.drop_null()
+        self._halves = halves.drop_null()
 
     def nearest(self, k: int) -> Int64:
         """See Method."""
         found = np.full((self._total, k), -1, dtype=np.int64)
-        count = len(self._with)
-        if not count:
-            return found
-        # Lists of a size that a core's cache holds; each is searched for each query.
-        lists = np.arange(count) // _ITEMS_AT_ONCE
-        group = Group(lists, self._ids, self._halves, k)
-        for start in range(0, count, _ITEMS_AT_ONCE):
-            some = slice(start, start + _ITEMS_AT_ONCE)
-            ids, vectors = self._ids[some], from_bytes(self._halves[some])
-            every = np.arange(lists[-1] + 1)
-            rows = np.repeat(np.arange(len(ids)), len(every))
-            best = group.search(Queries(ids, vectors, rows, np.tile(every, len(ids))))
-            query = np.repeat(self._with[some], best.counts)
-            found[query, ranks(query)] = self._with[best.items]
+        # Products of float16 values, and their sums as long as these are below 32, are exact in
+        # float64: the cosines are those of `vectors.cosines`, whatever the order of summation.
+        wide = from_bytes(self._halves).astype(np.float64)
+        lengths = np.einsum("ij,ij->i", wide, wide)
+        for rows in _blocks(len(wide)):
+            scores = wide[rows] @ wide.T
+            scores /= np.sqrt(lengths[rows, None] * lengths)
+            best = _best(scores.astype(np.float32), rows, k)
+            found[self._with[rows], : best.shape[1]] = np.where(best < 0, -1, self._with[best])
         return found
 
     def cosines(self, left: Int64, right: Int64) -> Float64:
@@ -82,23 +71,32 @@ class Dense:
         return scores
 
 
-def mean(model: Embedder, ids: pa.Array, tokens: pa.ListArray) -> Dense:
-    """The plain mean of the tokens' unit vectors, rounded as the embeddings table is."""
+def mean(model: Embedder, tokens: pa.ListArray) -> Dense:
+    """The plain mean of the tokens' unit vectors, rounded as the embeddings table is.
+
+    Args:
+        model: whose vectors they are.
+        tokens: list<string>[n].
+    """
     parts = [
         round_vectors(model.embed(tokens[start : start + _ITEMS_AT_ONCE].to_pylist()))
         for start in range(0, len(tokens), _ITEMS_AT_ONCE)
     ]
     vectors = np.concatenate(parts)
-    return Dense(ids, pc.if_else(pa.array(vectors.any(axis=1)), to_bytes(vectors), None))
+    return Dense(pc.if_else(pa.array(vectors.any(axis=1)), to_bytes(vectors), None))
 
 
 class Tfidf:
     """Word TF-IDF: 1 + log tf, log((1 + n) / (1 + df)) + 1, rows of length 1.
 
     As scikit-learn's TfidfVectorizer(sublinear_tf=True) has it; the n items are the documents.
+
+    Attributes:
+        matrix: float64[n, words], sparse; a row of zeros where there is no token.
     """
 
     def __init__(self, tokens: pa.ListArray) -> None:
+        """Weigh the items' tokens: list<string>[n], none null."""
         counts = np.asarray(pc.list_value_length(tokens))
         words = tokens.flatten().dictionary_encode()
         shape = (len(tokens), max(len(words.dictionary), 1))
@@ -117,21 +115,14 @@ class Tfidf:
         empty = np.diff(self.matrix.indptr) == 0
         found = np.full((len(empty), k), -1, dtype=np.int64)
         others = self.matrix.T.tocsr()
-        for rows in self._blocks():
+        for rows in _blocks(len(empty)):
             # Each sum is of its own two rows in one order: the blocks do not change it.
             scores = (self.matrix[rows] @ others).toarray().astype(np.float32)
-            scores[:, empty] = _APART
-            scores[np.arange(len(rows)), rows] = _APART
-            best = _best(scores, k)
+            scores[:, empty] = -np.inf
+            best = _best(scores, rows, k)
             found[rows, : best.shape[1]] = best
         found[empty] = -1
         return found
-
-    def _blocks(self) -> Iterator[Int64]:
-        total = self.matrix.shape[0]
-        size = max(1, _SCORES_AT_ONCE // max(total, 1))
-        for start in range(0, total, size):
-            yield np.arange(start, min(start + size, total))
 
     def cosines(self, left: Int64, right: Int64) -> Float64:
         """See Method."""
@@ -143,21 +134,31 @@ class Tfidf:
         return scores
 
 
-def _best(scores: np.ndarray, k: int) -> Int64:
-    """The k best columns of each row, ties to the lower: int64[n, min(k, columns)], best first.
+def _blocks(total: int) -> Iterator[Int64]:
+    """The items, some at a time, so that their scores with all others fit into memory."""
+    size = max(1, _SCORES_AT_ONCE // max(total, 1))
+    for start in range(0, total, size):
+        yield np.arange(start, min(start + size, total))
+
+
+def _best(scores: Float32, rows: Int64, k: int) -> Int64:
+    """The k best columns of each row, best first, ties to the lower: int64[n, min(k, m)].
 
     Args:
-        scores: float32[n, m]; what is negative is not to be found: -1 stands for it.
-        k: at most so many.
+        scores: float32[n, m], none NaN; -inf for what is not to be found. It is written to.
+        rows: int64[n], which columns the rows are: they don't find themselves.
+        k: at most so many; -1 where there are fewer.
     """
     columns = scores.shape[1]
     k = min(k, columns)
-    # The bits of floats that are not negative ascend with them; negative ones' are negative.
-    keys = scores.view(np.int32).astype(np.int64)
+    scores[np.arange(len(rows)), rows] = -np.inf
+    scores += np.float32(0)  # -0.0 becomes 0.0
+    bits = scores.view(np.int32)
+    # As integers negative floats descend where they should ascend.
+    keys = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).astype(np.int64)
     keys <<= 32
     keys += np.arange(columns)[::-1]
     keys.partition(columns - k, axis=1)
-    best = keys[:, columns - k :]
-    best.sort(axis=1)
-    best = best[:, ::-1]
-    return np.where(best < 0, -1, columns - 1 - (best & 0xFFFFFFFF))
+    best = np.sort(keys[:, columns - k :], axis=1)[:, ::-1]
+    places = columns - 1 - (best & 0xFFFFFFFF)
+    return np.where(np.take_along_axis(scores, places, axis=1) == -np.inf, -1, places)

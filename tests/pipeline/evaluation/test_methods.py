@@ -15,7 +15,6 @@ WORDS = ["赤い", "青い", "靴", "鞄", "the", "red", "shoe", "500ml", "1", "
 @pytest.fixture(params=["one block", "blocks of a few"], autouse=True)
 def _blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param != "one block":
-        monkeypatch.setattr(methods, "_ITEMS_AT_ONCE", 7)
         monkeypatch.setattr(methods, "_SCORES_AT_ONCE", 300)
 
 
@@ -49,7 +48,7 @@ def test_dense_finds_what_brute_force_does_and_nothing_for_an_item_without_a_vec
     there = np.ones(60, dtype=bool)
     there[[3, 17, 59]] = False
     halves = [half if known else None for half, known in zip(to_bytes(vectors), there, strict=True)]
-    found = methods.Dense(pa.array(ids), pa.array(halves, pa.binary())).nearest(5)
+    found = methods.Dense(pa.array(halves, pa.binary())).nearest(5)
     expected = oracle.neighbors(ids, vectors, 5, there[:, None] & there)
     for row, item in enumerate(ids):
         mine = [ids[place] for place in found[row] if place >= 0]
@@ -57,15 +56,15 @@ def test_dense_finds_what_brute_force_does_and_nothing_for_an_item_without_a_vec
 
 
 def test_of_fewer_items_than_are_wanted_all_are_found() -> None:
-    ids, tokens = pa.array(["a", "b", "c"]), listed([["x"], ["y"], ["x", "y"]])
+    tokens = listed([["x"], ["y"], ["x", "y"]])
     vectors = np.array([[1, 0], [0, 1], [1, 1]], dtype=np.float32)
     expected = [[2, 1, -1, -1], [2, 0, -1, -1], [0, 1, -1, -1]]
-    assert methods.Dense(ids, to_bytes(vectors)).nearest(4).tolist() == expected
+    assert methods.Dense(to_bytes(vectors)).nearest(4).tolist() == expected
     assert methods.Tfidf(tokens).nearest(4).tolist() == expected
 
 
 def test_where_nothing_has_a_vector_nothing_is_found() -> None:
-    none = methods.Dense(pa.array(["a", "b"]), pa.array([None, None], pa.binary()))
+    none = methods.Dense(pa.array([None, None], pa.binary()))
     assert none.nearest(2).tolist() == [[-1, -1], [-1, -1]]
     assert none.cosines(np.array([0]), np.array([1])).tolist() == [-1]
     assert methods.Tfidf(listed([[], []])).nearest(1).tolist() == [[-1], [-1]]
@@ -89,7 +88,7 @@ def test_tfidf_is_that_of_scikit_learn() -> None:
 def test_dense_cosines_are_those_of_numpy_and_lowest_without_a_vector() -> None:
     vectors = oracle.vectors(4, 5, 3).astype(np.float64)
     halves = [*to_bytes(vectors), None]
-    dense = methods.Dense(pa.array(list("abcde")), pa.array(halves, pa.binary()))
+    dense = methods.Dense(pa.array(halves, pa.binary()))
     left, right = np.array([0, 3, 4, 1]), np.array([1, 2, 0, 1])
     norms = np.linalg.norm(vectors, axis=1)
     expected = [vectors[a] @ vectors[b] / norms[a] / norms[b] for a, b in ((0, 1), (3, 2))]
