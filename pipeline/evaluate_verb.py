@@ -10,8 +10,8 @@ from pipeline.progress import Progress
 from pipeline.sections import Config
 from pipeline.verb import Verb, positive
 
-# So many items of 512 dimensions take about two minutes on two cores.
-_ITEMS = 50_000
+# The search is quadratic: so many items of 512 dimensions are to take about a minute on two cores.
+_ITEMS = 30_000
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
