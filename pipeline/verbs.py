@@ -1,10 +1,10 @@
-"""The verbs that look at a store and keep it in order: runs, diff, rollback, gc."""
+"""The verbs beside the stages': runs, diff, rollback, gc, and those of modules of their own."""
 
 import argparse
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from shutil import rmtree
 from typing import TYPE_CHECKING
@@ -12,32 +12,15 @@ from typing import TYPE_CHECKING
 from pipeline import describe, garbage, history, kept_models, lock, runs, session
 from pipeline.diff import diff, side
 from pipeline.errors import NitamonoError, StageError, cause
+from pipeline.evaluate_verb import EVALUATE
 from pipeline.output import say, say_json
 from pipeline.progress import Progress
 from pipeline.sections import Config
 from pipeline.store import Store
+from pipeline.verb import Verb, positive, seconds
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-
-
-@dataclass(frozen=True)
-class Verb:
-    """A verb of the command line.
-
-    Attributes:
-        name: how it is called.
-        text: what it does, in one line.
-        example: of its arguments.
-        arguments: adds those that it has of its own.
-        do: does what the arguments say.
-    """
-
-    name: str
-    text: str
-    example: str
-    arguments: Callable[[argparse.ArgumentParser], None]
-    do: Callable[[argparse.Namespace, Config], None]
 
 
 def _runs(given: argparse.Namespace, settings: Config) -> None:
@@ -51,7 +34,7 @@ def _runs(given: argparse.Namespace, settings: Config) -> None:
 def _diff_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("before", metavar="A", help="a run, a version, or LATEST")
     parser.add_argument("after", metavar="B", help="the one to compare it with")
-    parser.add_argument("--k", type=_positive, metavar="K",
+    parser.add_argument("--k", type=positive, metavar="K",
                         help="compare the first K neighbours; else neighbors.k")  # fmt: skip
 
 
@@ -68,7 +51,7 @@ def _diff(given: argparse.Namespace, settings: Config) -> None:
 
 def add_wait(parser: argparse.ArgumentParser) -> None:
     """Add what is said of a store that is in use."""
-    parser.add_argument("--wait", type=_seconds, default=0.0, metavar="SECONDS",
+    parser.add_argument("--wait", type=seconds, default=0.0, metavar="SECONDS",
                         help="for another that publishes; else stop at once")  # fmt: skip
 
 
@@ -92,7 +75,7 @@ def _rollback(given: argparse.Namespace, settings: Config) -> None:
 
 def _gc_arguments(parser: argparse.ArgumentParser) -> None:
     add_wait(parser)
-    parser.add_argument("--keep", type=_positive, required=True, metavar="N",
+    parser.add_argument("--keep", type=positive, required=True, metavar="N",
                         help="keep the N versions published last, and LATEST")  # fmt: skip
     parser.add_argument("--dry-run", action="store_true", help="say what would be deleted")
 
@@ -118,25 +101,8 @@ VERBS = (
          _rollback_arguments, _rollback),
     Verb("gc", "delete what no published version and no run under way needs", "--keep 3 --dry-run",
          _gc_arguments, _gc),
+    EVALUATE,
 )  # fmt: skip
-
-
-def _seconds(text: str) -> float:
-    with suppress(ValueError):
-        seconds = float(text)
-        if 0 <= seconds < float("inf"):
-            return seconds
-    raise argparse.ArgumentTypeError(f"{text}: write a number of seconds, 60 for instance")
-
-
-def _positive(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is no number from 1 on")
-    return number
 
 
 @contextmanager

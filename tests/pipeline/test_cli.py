@@ -4,17 +4,16 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from pyspark.sql import SparkSession
 
 from pipeline.cli import execute
 from pipeline.stages import NAMES
 from pipeline.store import Store
 from tests.conftest import WriteCsv
+from tests.pipeline.conftest import InProcess
 
 PROGRAM = Path(sys.executable).with_name("nitamono")
 
@@ -28,18 +27,6 @@ def nitamono(*arguments: str, **environment: str) -> subprocess.CompletedProcess
         env=os.environ | environment,
         timeout=300,
     )
-
-
-@pytest.fixture
-def in_process(spark: SparkSession, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Run a command line in this process, on the shared session: what it prints on stdout."""
-
-    def run(*arguments: str) -> str:
-        capsys.readouterr()
-        execute(arguments)
-        return capsys.readouterr().out
-
-    return run
 
 
 def last_line(done: subprocess.CompletedProcess[str]) -> str:
@@ -73,6 +60,7 @@ def write_config(folder: Path, catalogue: Path | str, more: str = "", store: str
         (("diff", "a", "--config", "CONFIG"), 2, "required: B; see nitamono diff --help"),
         (("rollback", "v1", "--config", "CONFIG"), 2, "no such folder"),
         (("gc", "--config", "CONFIG"), 2, "--keep"),
+        (("evaluate", "--config", "CONFIG"), 2, "give --label COLUMN, --pairs FILE, or both"),
         (("gc", "--config", "CONFIG", "--keep", "0"), 2, "0 is no number from 1 on"),
         (("run", "--config", "CONFIG", "--publish", "--to", "embed"), 2, "before there is a table"),
         (("run", "--config", "CONFIG", "--as-of", "nobody"), 2, "--as-of nobody: no such run"),
@@ -113,7 +101,7 @@ def test_the_gate_has_its_own_code(tmp_path: Path, write_csv: WriteCsv) -> None:
 
 
 def test_verbs_one_by_one_equal_one_run_in_a_process_of_its_own(
-    in_process: Callable[..., str], tmp_path: Path, write_csv: WriteCsv
+    in_process: InProcess, tmp_path: Path, write_csv: WriteCsv
 ) -> None:
     rows = [(f"{n:03d}", f"商品 {n % 9} 番 KH-{n % 5}00{'ABC'[n % 3]}", "説明") for n in range(60)]
     catalogue = write_csv(rows)
@@ -130,7 +118,7 @@ def test_verbs_one_by_one_equal_one_run_in_a_process_of_its_own(
 
 
 def test_a_store_is_looked_through_rolled_back_and_cleaned(
-    in_process: Callable[..., str], tmp_path: Path, write_csv: WriteCsv
+    in_process: InProcess, tmp_path: Path, write_csv: WriteCsv
 ) -> None:
     rows = [(f"{n:03d}", f"商品 {n % 9} 番 KH-{n % 5}00{'ABC'[n % 3]}", "説明") for n in range(60)]
     file = write_config(
@@ -199,7 +187,7 @@ def test_help_documents_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
         assert ended.value.code == 0
         return capsys.readouterr().out
 
-    verbs = ("run", *NAMES, "runs", "diff", "rollback", "gc")
+    verbs = ("run", *NAMES, "runs", "diff", "rollback", "gc", "evaluate")
     done = nitamono("--help")
     assert done.returncode == 0
     assert all(name in done.stdout for name in verbs)

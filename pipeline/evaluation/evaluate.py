@@ -1,0 +1,142 @@
+"""Settings judged: the stages up to embed are made or reused, and what they give is measured."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from models import ModelError, fasttext
+from pipeline import session
+from pipeline.errors import NitamonoError, StageError, cause
+from pipeline.evaluation import compared, methods
+from pipeline.evaluation.methods import Method
+from pipeline.evaluation.pairs_file import Pairs
+from pipeline.evaluation.report import Evaluation
+from pipeline.evaluation.taken import Made, Taken, as_read, take
+from pipeline.progress import Progress, StageLine
+from pipeline.runner import Runner, new_run_id
+from pipeline.sections import Config
+from pipeline.stages import embed, ingest
+from pipeline.store import Record, Store
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+_NO_WORDS = "the model is an encoder, which reads text; it has no vectors of words"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be measured.
+
+    Attributes:
+        labels: columns of the catalogue as read.
+        pairs: pairs that match or don't; None for none.
+        k: neighbours that count.
+        items: items to measure on, at most.
+    """
+
+    labels: tuple[str, ...]
+    pairs: Pairs | None
+    k: int
+    items: int
+
+
+def evaluate(settings: Config, asked: Asked, progress: Progress) -> Evaluation:
+    """Measure how good neighbours are under these settings. Nothing is published or made current.
+
+    Raises:
+        UsageError: the catalogue lacks a label's column, or the pairs have too many items.
+        InputError: the catalogue can't be used, or labels or pairs tell nothing of it.
+        StageError: a stage, Spark or the model fails.
+    """
+    run_id, store = new_run_id(), Store(settings.store.path)
+    folder = store.run_path(run_id)
+    catalogue = settings.catalogue
+    with _session(settings, progress, folder) as spark:
+        with _step(progress, spark, "      catalogue", folder):
+            raw = as_read(spark, catalogue, asked.labels)
+        runner = Runner(settings, run_id, progress, publishing=False)
+        stages = runner.run(ingest.NAME, embed.NAME).stages
+        made = Made(store, {name: record for name, _, record in stages})
+        with _step(progress, spark, "      evaluate", folder) as line:
+            line.note = "collecting items"
+            taken = take(raw, catalogue, made, asked.labels, asked.pairs, asked.items)
+            return _measured(taken, made, asked, line, run_id)
+
+
+def _measured(taken: Taken, made: Made, asked: Asked, line: StageLine, run_id: str) -> Evaluation:
+    # That nothing can be measured is said before the search, not after it.
+    places = asked.pairs.places(taken.ids) if asked.pairs else None
+    compared.check_labels(taken.labels)
+    compare, missing = _methods(taken, made.store, made.records["train"], line)
+    nearest = {}
+    for name, method in compare.items():
+        line.note = f"nearest items by {name}"
+        nearest[name] = method.nearest(asked.k)
+    line.note = "measuring"
+    labels = {
+        name: compared.by_label(codes, nearest, asked.k) for name, codes in taken.labels.items()
+    }
+    pairs = compared.by_pairs(places, compare, nearest, asked.k) if places else None
+    line.note = f"{len(taken.ids):,} items"
+    return Evaluation(
+        k=asked.k,
+        items=len(taken.ids),
+        total=taken.total,
+        run_id=run_id,
+        embeddings=made.records["embed"].fingerprint,
+        labels=labels,
+        pairs=pairs,
+        missing=missing,
+    )
+
+
+def _methods(
+    taken: Taken, store: Store, model: Record, line: StageLine
+) -> tuple[dict[str, Method], dict[str, str]]:
+    """The methods that there are, and why one is not."""
+    found: dict[str, Method] = {"current": methods.Dense(taken.halves)}
+    missing = {}
+    if model.outputs["kind"] == "fasttext":
+        line.note = "embedding by mean"
+        loaded = fasttext.load(store.model_file(model))
+        found["mean"] = methods.mean(loaded, taken.tokens)
+    else:
+        missing["mean"] = _NO_WORDS
+    found["tfidf"] = methods.Tfidf(taken.tokens)
+    return found, missing
+
+
+@contextmanager
+def _session(settings: Config, progress: Progress, folder: Path) -> "Iterator[SparkSession]":
+    """One session for the stages, which make sisters of it, and for what is read after them."""
+    with progress.stage("      Spark"):
+        spark, own = session.start(settings.spark, folder / "spark.log")
+    try:
+        yield spark
+    finally:
+        if own:
+            spark.stop()
+
+
+@contextmanager
+def _step(
+    progress: Progress, spark: "SparkSession", title: str, folder: Path
+) -> Iterator[StageLine]:
+    """A line of progress of a part that is no stage.
+
+    Raises:
+        StageError: Spark or the model fails.
+    """
+    with progress.stage(title) as line:
+        line.follow(spark.sparkContext, f"{folder.name}-{title.strip()}")
+        try:
+            yield line
+        except NitamonoError:
+            raise
+        except ModelError as error:
+            raise StageError(f"evaluate: {error}") from error
+        except Exception as error:
+            raise StageError(f"evaluate failed: {cause(error)}. More is in {folder}") from error
