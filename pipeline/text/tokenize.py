@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Literal
 from models.content import file_sha256
 from pipeline.text.clean import clean
 from pipeline.text.split import pieces
+from pipeline.text.units import abbreviate, close_up, part_measures
 from pipeline.text.words import Word, latin_words
 
 if TYPE_CHECKING:
     from sudachipy import Morpheme
 
 # Raised by whoever changes what any text gives: models and tables of other rules do not fit.
-RULES_VERSION = 1
+RULES_VERSION = 2
 
 _DROPPED = frozenset({"助詞", "助動詞", "補助記号", "空白"})
 _SPACE = re.compile(r"\s+")
@@ -69,6 +70,7 @@ class Tokenizer:
         """
         kept: list[str] = []
         everything: list[str] = []
+        text = part_measures(close_up(abbreviate(text)))
         for piece in pieces(text):
             self._add_tokens(piece, kept, everything)
         return kept or everything
