@@ -31,28 +31,35 @@ _MEASURES = (
     "inch|ct|pack|meq|mbq"
 )
 _NUMBER = r"\d+(?:\.\d+)?"
-_WRITTEN = re.compile(
-    rf"(?<=\d)([ -]?)({'|'.join(sorted(_SPELT, key=len, reverse=True))})(?![A-Za-zァ-ヺー])",
-    re.I,
-)
-_SPACED = re.compile(rf"(?<=\d) (?=(?:{_MEASURES}|w|v)(?![0-9A-Za-z]))", re.I)
+_WRITTEN = re.compile(r"(\d[ -]?)([A-Za-zァ-ヺー]{2,})")
+_SPACED = re.compile(r"(\d) ([A-Za-zμ]{1,4})(?![0-9A-Za-z])")
+_STANDS_AT_NUMBER = frozenset({*_MEASURES.split("|"), "w", "v"})
 _RUN = re.compile(
     rf"(?<![0-9A-Za-z._/-])(?:{_NUMBER}(?:{_MEASURES})x?)+(?=\d)[0-9.]*(?![0-9A-Za-z])",
     re.I | re.ASCII,
 )
-_JOINT = re.compile(rf"(?<=\d)({_MEASURES})x?(?=\d)", re.I | re.ASCII)
+_JOINT = re.compile(rf"(\d(?:{_MEASURES}))x?(?=\d)", re.I | re.ASCII)
+_SUSPECT = re.compile(r"\d[A-Za-zμ]{1,5}\d", re.ASCII)
 
 
 def abbreviate(text: str) -> str:
     """Units that are written out after a number as their signs: `2リットル` gives 2l."""
-    return _WRITTEN.sub(lambda match: match[1] + _SPELT[match[2].lower()], text)
+    return _WRITTEN.sub(lambda match: match[1] + _SPELT.get(match[2].lower(), match[2]), text)
 
 
 def close_up(text: str) -> str:
     """No space between a number and its unit: `500 ml` gives 500ml."""
-    return _SPACED.sub("", text)
+    return _SPACED.sub(
+        lambda match: (
+            match[1] + match[2] if match[2].lower() in _STANDS_AT_NUMBER else match.group()
+        ),
+        text,
+    )
 
 
 def part_measures(text: str) -> str:
     """A space between measures that follow one another: `10mL1管`, `500mlx24` give 10mL 1管, ..."""
+    # Few texts have any, and these are found faster.
+    if not _SUSPECT.search(text):
+        return text
     return _RUN.sub(lambda match: _JOINT.sub(r"\1 ", match[0]), text)
