@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from models.content import file_sha256
 from pipeline.text.clean import clean
 from pipeline.text.split import pieces
-from pipeline.text.units import abbreviate, close_up, part_measures
+from pipeline.text.units import abbreviate, close_up
 from pipeline.text.words import Word, latin_words
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Tokenizer:
         """
         kept: list[str] = []
         everything: list[str] = []
-        text = part_measures(close_up(abbreviate(text)))
+        text = close_up(abbreviate(text))
         for piece in pieces(text):
             self._add_tokens(piece, kept, everything)
         return kept or everything

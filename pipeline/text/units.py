@@ -26,20 +26,31 @@ _SPELT = {
     "count": "ct",
     "pk": "pack",
 }
-_MEASURES = (
-    "ml|cl|dl|l|mg|kg|mcg|μg|g|mm|cm|km|m|kb|mb|gb|tb|khz|mhz|ghz|hz|mah|ah|kw|mv|kv|cc|oz|lb|ft|"
-    "inch|ct|pack|meq|mbq"
-)
-_NUMBER = r"\d+(?:\.\d+)?"
 _WRITTEN = re.compile(r"(\d[ -]?)([A-Za-zァ-ヺー]{2,})")
 _SPACED = re.compile(r"(\d) ([A-Za-zμ]{1,4})(?![0-9A-Za-z])")
-_STANDS_AT_NUMBER = frozenset({*_MEASURES.split("|"), "w", "v"})
-_RUN = re.compile(
-    rf"(?<![0-9A-Za-z._/-])(?:{_NUMBER}(?:{_MEASURES})x?)+(?=\d)[0-9.]*(?![0-9A-Za-z])",
-    re.I | re.ASCII,
+_STANDS_AT_NUMBER = frozenset(
+    (
+        *("ml", "cl", "dl", "l", "cc", "mcg", "μg", "mg", "g", "kg", "mm", "cm", "m", "km"),
+        *(
+            "kb",
+            "mb",
+            "gb",
+            "tb",
+            "hz",
+            "khz",
+            "mhz",
+            "ghz",
+            "mah",
+            "ah",
+            "w",
+            "kw",
+            "v",
+            "mv",
+            "kv",
+        ),
+        *("inch", "ft", "oz", "lb", "ct", "pack", "meq", "mbq"),
+    )
 )
-_JOINT = re.compile(rf"(\d(?:{_MEASURES}))x?(?=\d)", re.I | re.ASCII)
-_SUSPECT = re.compile(r"\d[A-Za-zμ]{1,5}\d", re.ASCII)
 
 
 def abbreviate(text: str) -> str:
@@ -55,11 +66,3 @@ def close_up(text: str) -> str:
         ),
         text,
     )
-
-
-def part_measures(text: str) -> str:
-    """A space between measures that follow one another: `10mL1管`, `500mlx24` give 10mL 1管, ..."""
-    # Few texts have any, and these are found faster.
-    if not _SUSPECT.search(text):
-        return text
-    return _RUN.sub(lambda match: _JOINT.sub(r"\1 ", match[0]), text)
