@@ -2,16 +2,17 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
-from pipeline.cli import execute
+from pipeline.cli import execute, main
 from pipeline.stages import NAMES
 from pipeline.store import Store
 from tests.conftest import WriteCsv
@@ -40,6 +41,25 @@ def in_process(spark: SparkSession, capsys: pytest.CaptureFixture[str]) -> Calla
         return capsys.readouterr().out
 
     return run
+
+
+@pytest.fixture
+def ended(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+    """Run a command line that fails before it starts anything, to its end, in this process."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        monkeypatch.setattr(sys, "argv", [str(PROGRAM), *arguments])
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        code = exit_.value.code
+        assert isinstance(code, int)
+        return subprocess.CompletedProcess(arguments, code, *capsys.readouterr())
+
+    before = signal.getsignal(signal.SIGTERM)
+    yield run
+    signal.signal(signal.SIGTERM, before)
 
 
 def last_line(done: subprocess.CompletedProcess[str]) -> str:
@@ -84,14 +104,25 @@ def write_config(folder: Path, catalogue: Path | str, more: str = "", store: str
     ],
 )
 def test_wrong_usage_ends_with_its_code_and_one_clear_line(
-    tmp_path: Path, write_csv: WriteCsv, arguments: tuple[str, ...], code: int, said: str
+    ended: Callable[..., subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+    write_csv: WriteCsv,
+    arguments: tuple[str, ...],
+    code: int,
+    said: str,
 ) -> None:
     file = write_config(tmp_path, write_csv([("a", "靴", "")]))
-    done = nitamono(*(file if argument == "CONFIG" else argument for argument in arguments))
+    done = ended(*(file if argument == "CONFIG" else argument for argument in arguments))
     assert (done.returncode, done.stdout) == (code, "")
     assert said in last_line(done)
     assert last_line(done).startswith("nitamono: ")
     assert not list(tmp_path.glob("*/tables/similar_items/LATEST"))
+
+
+def test_a_process_ends_with_the_code_too(tmp_path: Path) -> None:
+    done = nitamono("run", "--config", str(tmp_path / "none.toml"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "none.toml: no such file" in last_line(done)
 
 
 def test_without_java_the_line_says_what_to_install(tmp_path: Path, write_csv: WriteCsv) -> None:
