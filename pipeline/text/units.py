@@ -51,6 +51,9 @@ _STANDS_AT_NUMBER = frozenset(
         *("inch", "ft", "oz", "lb", "ct", "pack", "meq", "mbq"),
     )
 )
+_NUMBER = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
+# What these count says when, how dear or which, not how much of a thing there is.
+_NO_MEASURE = frozenset("年月日時分秒号話巻回期章版人歳円%")
 
 
 def abbreviate(text: str) -> str:
@@ -66,3 +69,13 @@ def close_up(text: str) -> str:
         ),
         text,
     )
+
+
+def counted(number: str, counter: str) -> str:
+    """The token of a Japanese counter that stands at its number: 合 after 5.5 gives 5.5合.
+
+    Years, episodes, prices and the like stay as they are.
+    """
+    if counter in _NO_MEASURE or not _NUMBER.fullmatch(number):
+        return counter
+    return number + counter

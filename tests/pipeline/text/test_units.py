@@ -4,7 +4,7 @@ from collections.abc import Callable
 import pytest
 
 from pipeline.text.tokenize import TextSettings, Tokenizer
-from pipeline.text.units import abbreviate, close_up
+from pipeline.text.units import abbreviate, close_up, counted
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,14 @@ def test_a_unit_stands_at_its_number(text: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("number", "counter", "token"),
+    [("5.5", "合", "5.5合"), ("24", "本", "24本"), ("2017", "年", "年"), ("xz", "本", "本")],
+)
+def test_a_counter_has_its_number(number: str, counter: str, token: str) -> None:
+    assert counted(number, counter) == token
+
+
+@pytest.mark.parametrize(
     "spellings",
     [
         ("500ml", "500 ml", "500 mL", "500ミリリットル", "５００㎖", "500　ミリリットル"),
@@ -48,6 +56,7 @@ def test_a_unit_stands_at_its_number(text: str, expected: str) -> None:
         ("12 oz", "12oz", "12 ounces"),
         ("1,000円", "1000円", "千円"),
         ("5.5合", "５．５合"),
+        ("3枚組", "三枚組"),
         ("10個入り", "１０個入り", "10個入"),
     ],
 )
