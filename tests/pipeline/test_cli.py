@@ -47,7 +47,7 @@ def in_process(spark: SparkSession, capsys: pytest.CaptureFixture[str]) -> Calla
 def ended(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
-    """Run a command line that fails before it starts anything, to its end, in this process."""
+    """Run a command line that fails, to its end, in this process."""
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         monkeypatch.setattr(sys, "argv", [str(PROGRAM), *arguments])
@@ -132,12 +132,15 @@ def test_without_java_the_line_says_what_to_install(tmp_path: Path, write_csv: W
     assert "install Java 17 or later" in last_line(done)
 
 
-def test_the_gate_has_its_own_code(tmp_path: Path, write_csv: WriteCsv) -> None:
+@pytest.mark.usefixtures("spark")
+def test_the_gate_has_its_own_code(
+    ended: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, write_csv: WriteCsv
+) -> None:
     rows = [(f"{n:03d}", f"商品 {n % 9} 番 {n * n % 17} 型", "") for n in range(200)]
     settings = (
         "[index]\nexact_below = 0\nnlist = 40\n[neighbors]\nnprobe = 1\ntarget_recall = 1.0\n"
     )
-    done = nitamono("run", "--config", write_config(tmp_path, write_csv(rows), settings))
+    done = ended("run", "--config", write_config(tmp_path, write_csv(rows), settings))
     assert done.returncode == 4
     assert "the table is held back: recall is" in last_line(done)
     assert Store(str(tmp_path / "store")).latest() is None
