@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 Pattern = tuple[str, ...]
 
-_PAIRS = zip("【[≪《『「(<★", "】]≫》』」)>★", strict=True)
+# Not (), <> and 「」: sizes, contents and names stand in those.
+_PAIRS = zip("【[≪《『★", "】]≫》』★", strict=True)
 _BRACKETED = re.compile(
     "|".join(f"\\{left}([^\\{left}\\{right}]{{1,60}})\\{right}" for left, right in _PAIRS)
 )
