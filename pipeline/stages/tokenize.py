@@ -27,6 +27,7 @@ CODE = (
     "pipeline.text.clean",
     "pipeline.text.split",
     "pipeline.text.tokenize",
+    "pipeline.text.units",
     "pipeline.text.words",
 )
 

@@ -12,6 +12,8 @@ _SPAN = re.compile(
 )
 _DECIMAL = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 _PART = re.compile(rf"\d+(?:\.\d+)?|[{_LATIN}]+(?:['\u2019][{_LATIN}]+)*", re.ASCII)
+# A mark between two digits tells 24-70mm from 2470mm.
+_MARK = re.compile(r"[-_./&](?!\d)|(?<!\d)[-_./&]", re.ASCII)
 _LONGEST = 64
 
 
@@ -32,13 +34,22 @@ def latin_words(text: str) -> Iterator[Word]:
 def word_tokens(word: str) -> list[str]:
     """A word whole, and then its parts if it has more than one, all in lower case.
 
-    `XZ-1000B` gives xz-1000b, xz, 1000, b; `2.5mg` gives 2.5mg, 2.5, mg; `1,000` gives 1000. What
-    is longer than 64 characters (an address, an encoded picture) gives parts only.
+    `XZ-1000B` and `XZ1000B` give xz1000b, xz, 1000, b; `2.5mg` gives 2.5mg, 2.5, mg; `1,000` gives
+    1000. What is longer than 64 characters (an address, an encoded picture) gives parts only.
     """
-    whole = word.lower().replace(",", "").replace("\u2019", "'")
-    if _DECIMAL.fullmatch(whole):
-        return [whole]
-    parts = [part[:_LONGEST] for part in _PART.findall(whole)]
-    if parts == [whole]:
+    word = word.lower().replace(",", "").replace("\u2019", "'")
+    if _DECIMAL.fullmatch(word):
+        return [word]
+    parts = [part[:_LONGEST] for part in _PART.findall(word)]
+    if parts == [word]:
         return parts
+    whole = without_marks(word)
     return [whole, *parts] if len(whole) <= _LONGEST else parts
+
+
+def without_marks(word: str) -> str:
+    """A word in one piece, as others write it: xz-1000b, xz1000b; blu-ray, bluray.
+
+    A mark between two digits stays.
+    """
+    return _MARK.sub("", word)

@@ -41,6 +41,9 @@ CATALOGUE = "items.csv"
 # Of the removal of what dead runs left, once is enough of each kind.
 CLEANING = r"unlink (stages|tables|runs|quantisers|models/c)|unlink locks/\.(\.|p.*json)"
 CLEANING += r"|rmtree tables/(?!items)"
+# Of a stage that writes several tables the last is enough: those before it are whole then, and the
+# stage is not recorded. tokenize is killed at each of its tables, as the example of the others.
+FORMER = r"rename tables/(items|arrivals|departures|neighbors|reach)/version=HASH$"
 # What follows most changes is what precedes the next.
 AFTER = re.compile(r"similar_items/LATEST|locks/publishing-")
 Table = list[dict[str, Any]]
@@ -93,7 +96,7 @@ class Killer:
         return re.sub(r"(publishing-|publications/)\d+", r"\1N", text)
 
     def _perhaps(self, site: str, halved: Path | None) -> None:
-        if site in self.seen or re.search(f"{self.skip}|{CLEANING}", site):
+        if site in self.seen or re.search(f"{self.skip}|{CLEANING}|{FORMER}", site):
             return
         if halved is not None:
             _halve(halved)

@@ -2,14 +2,16 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.cli import execute
+from pipeline.cli import main
 from pipeline.stages import NAMES
 from pipeline.store import Store
 from tests.conftest import WriteCsv
@@ -27,6 +29,25 @@ def nitamono(*arguments: str, **environment: str) -> subprocess.CompletedProcess
         env=os.environ | environment,
         timeout=300,
     )
+
+
+@pytest.fixture
+def ended(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+    """Run a command line that fails, to its end, in this process."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        monkeypatch.setattr(sys, "argv", [str(PROGRAM), *arguments])
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        code = exit_.value.code
+        assert isinstance(code, int)
+        return subprocess.CompletedProcess(arguments, code, *capsys.readouterr())
+
+    before = signal.getsignal(signal.SIGTERM)
+    yield run
+    signal.signal(signal.SIGTERM, before)
 
 
 def last_line(done: subprocess.CompletedProcess[str]) -> str:
@@ -72,14 +93,25 @@ def write_config(folder: Path, catalogue: Path | str, more: str = "", store: str
     ],
 )
 def test_wrong_usage_ends_with_its_code_and_one_clear_line(
-    tmp_path: Path, write_csv: WriteCsv, arguments: tuple[str, ...], code: int, said: str
+    ended: Callable[..., subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+    write_csv: WriteCsv,
+    arguments: tuple[str, ...],
+    code: int,
+    said: str,
 ) -> None:
     file = write_config(tmp_path, write_csv([("a", "靴", "")]))
-    done = nitamono(*(file if argument == "CONFIG" else argument for argument in arguments))
+    done = ended(*(file if argument == "CONFIG" else argument for argument in arguments))
     assert (done.returncode, done.stdout) == (code, "")
     assert said in last_line(done)
     assert last_line(done).startswith("nitamono: ")
     assert not list(tmp_path.glob("*/tables/similar_items/LATEST"))
+
+
+def test_a_process_ends_with_the_code_too(tmp_path: Path) -> None:
+    done = nitamono("run", "--config", str(tmp_path / "none.toml"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "none.toml: no such file" in last_line(done)
 
 
 def test_without_java_the_line_says_what_to_install(tmp_path: Path, write_csv: WriteCsv) -> None:
@@ -89,12 +121,15 @@ def test_without_java_the_line_says_what_to_install(tmp_path: Path, write_csv: W
     assert "install Java 17 or later" in last_line(done)
 
 
-def test_the_gate_has_its_own_code(tmp_path: Path, write_csv: WriteCsv) -> None:
+@pytest.mark.usefixtures("spark")
+def test_the_gate_has_its_own_code(
+    ended: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, write_csv: WriteCsv
+) -> None:
     rows = [(f"{n:03d}", f"商品 {n % 9} 番 {n * n % 17} 型", "") for n in range(200)]
     settings = (
         "[index]\nexact_below = 0\nnlist = 40\n[neighbors]\nnprobe = 1\ntarget_recall = 1.0\n"
     )
-    done = nitamono("run", "--config", write_config(tmp_path, write_csv(rows), settings))
+    done = ended("run", "--config", write_config(tmp_path, write_csv(rows), settings))
     assert done.returncode == 4
     assert "the table is held back: recall is" in last_line(done)
     assert Store(str(tmp_path / "store")).latest() is None
