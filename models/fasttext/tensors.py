@@ -106,6 +106,29 @@ class Writer:
         os.fsync(self._file.fileno())
 
 
+class Appender(Writer):
+    """Writes tensors behind those of a whole file; until `finish` the file is too long: no model.
+
+    Attributes:
+        metadata: of the file as it was.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open a file.
+
+        Raises:
+            ModelError: it is damaged, or was not written here.
+        """
+        read(path)
+        data = map_file(path)
+        self.metadata, self._entries, start = _header(data, path)
+        if start != _DATA_START:
+            raise ModelError(f"{path}: nothing can be added to it; pack it again")
+        self._end = len(data) - start
+        self._file = path.open("r+b")
+        self._file.seek(0, os.SEEK_END)
+
+
 def read(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
     """Map a safetensors file: its metadata, and its tensors as read-only views.
 
