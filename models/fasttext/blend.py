@@ -189,7 +189,7 @@ def _cut(lists: Flat, start: int, stop: int) -> Flat:
 
 
 def _norms(rows: Floats) -> Floats:
-    return np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    return np.asarray(np.sqrt(np.einsum("ij,ij->i", rows, rows)))
 
 
 def _damped(counts: Floats) -> Floats:

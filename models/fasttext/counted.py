@@ -68,13 +68,15 @@ def read(
             f"{path}: its statistics were made by another release ({found}, here "
             f"{definition()}); train or pack it again"
         )
-    tables = [arrays.get(name) for name in (_WORDS, _NGRAMS)]
-    axes = arrays.get(_AXES)
-    sound = axes is not None and (axes.shape, axes.dtype.str) == ((dim, dim), "<f4")
-    for table in tables:
-        size = 0 if table is None or table.dtype.str != "<i4" or table.ndim != 1 else len(table)
-        # Places are taken by the last bits of a hash.
-        sound = sound and size > 0 and size & (size - 1) == 0
-    if not sound or documents < 0:
+    missing = np.zeros(0, dtype=np.int32)
+    words, ngrams, axes = (arrays.get(name, missing) for name in (_WORDS, _NGRAMS, _AXES))
+    sound = documents >= 0 and (axes.shape, axes.dtype.str) == ((dim, dim), "<f4")
+    if not (sound and _is_table(words) and _is_table(ngrams)):
         raise ModelError(f"{path}: its statistics do not fit its header; pack it again")
-    return Statistics(documents, *tables, axes)  # type: ignore[arg-type]
+    return Statistics(documents, words, ngrams, axes)
+
+
+def _is_table(array: np.ndarray) -> bool:
+    size = len(array)
+    # Places are taken by the last bits of a hash.
+    return (array.dtype.str, array.ndim) == ("<i4", 1) and size > 0 and size & (size - 1) == 0

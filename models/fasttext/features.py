@@ -65,7 +65,8 @@ def projection(hashes: Hashes, weights: Floats, offsets: npt.NDArray[np.int64], 
     values = signs * np.repeat(weights * np.float32(PLACES**-0.5), PLACES)
     shape = (len(offsets) - 1, dim)
     # Places that fall together are added up in their order.
-    return csr_matrix((values, places.astype(np.int64), offsets * PLACES), shape=shape).toarray()
+    parts = csr_matrix((values, places.astype(np.int64), offsets * PLACES), shape=shape)
+    return np.asarray(parts.toarray(), dtype=np.float32)
 
 
 def _mixed(numbers: Hashes) -> Hashes:

@@ -23,6 +23,9 @@ COUNTERS = 1 << 20
 _COUNTERS_A_FEATURE = 4
 # Documents that a word's count is raised by, so that words of one, two and three are much alike.
 _MORE = 5
+# What a word that is in every document is worth still, so that it is not nothing where there is
+# no other.
+_LEAST = 0.25
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Statistics:
     axes: Floats
 
     def weights_of_words(self, hashes: Hashes) -> Floats:
-        """float32[n]: how much each word tells; nearly 0 of one that is in every document."""
+        """float32[n]: how much each word tells: least if it is in every document."""
         return _weights(self.words, hashes, self.documents)
 
     def weights_of_ngrams(self, hashes: Hashes) -> Floats:
@@ -52,10 +55,11 @@ class Statistics:
 
 
 def _weights(table: Int32s, hashes: Hashes, documents: int) -> Floats:
-    """A smoothed inverse document frequency: log((n + 5) / (documents with it + 4.5))."""
+    """A smoothed inverse document frequency: log((n + 5) / (documents with it + 4.5)) + 0.25."""
     # Counts of words that fall together can be above the number of documents.
     counts = np.minimum(table[_places(hashes, len(table))], documents).astype(np.float64)
-    return np.log((documents + _MORE) / (counts + (_MORE - 0.5))).astype(np.float32)
+    rarity = np.log((documents + _MORE) / (counts + (_MORE - 0.5)))
+    return (rarity + _LEAST).astype(np.float32)
 
 
 def _places(hashes: Hashes, size: int) -> Int64s:
@@ -106,7 +110,7 @@ def _folded(table: Int64s) -> Int32s:
     wanted = _COUNTERS_A_FEATURE * int(np.count_nonzero(table))
     size = min(len(table), 1 << max(wanted - 1, 1).bit_length())
     folded = table.reshape(-1, size).sum(axis=0)
-    return np.minimum(folded, np.iinfo(np.int32).max).astype(np.int32)
+    return np.asarray(np.minimum(folded, np.iinfo(np.int32).max), dtype=np.int32)
 
 
 def axes_of(vectors: Floats) -> Floats:

@@ -14,7 +14,7 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -40,7 +40,7 @@ class Writer:
     """Writes tensors one after another. Until `finish` the file has no header: it is no model."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("wb")
+        self._file: BinaryIO = path.open("wb")
         self._file.write(bytes(_DATA_START))
         self._entries: dict[str, dict[str, Any]] = {}
         self._end = 0

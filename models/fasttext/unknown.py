@@ -35,7 +35,7 @@ class UnknownWords:
             shape = (len(words), self._rows.shape[1])
             return np.zeros(shape, np.float32), np.zeros(len(words), bool)
         vectors = self.kept.rows(words)
-        return vectors, vectors.any(axis=1)
+        return vectors, np.asarray(vectors.any(axis=1))
 
     def _make(self, words: ByteStrings) -> Floats:
         vectors = np.empty((len(words), self._rows.shape[1]), dtype=np.float32)
