@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,9 @@ from models import resident, shipping
 from models.errors import ModelError
 from models.handle import Handle
 from models.resident import LoadCounter
+
+if TYPE_CHECKING:
+    from models.fasttext import Blend
 
 
 class Embedder(Protocol):
@@ -47,13 +50,30 @@ def _onnx(path: Path) -> Embedder:
 _LOADERS: dict[str, Callable[[Path], Embedder]] = {"fasttext": _fasttext, "onnx": _onnx}
 
 
-def use(handle: Handle, counter: LoadCounter | None = None) -> Embedder:
+def use(
+    handle: Handle, counter: LoadCounter | None = None, blend: "Blend | None" = None
+) -> Embedder:
     """The embedder of a shipped model, loaded once in this process.
 
+    Args:
+        handle: the model.
+        counter: is told of a load.
+        blend: for vectors of a fastText model that are not its own means.
+
     Raises:
-        ModelError: the model isn't to be had here, can't be loaded, or is of an unknown kind.
+        ModelError: the model isn't to be had here, can't be loaded, or is of an unknown kind; or
+            it carries no statistics, which a blend needs.
     """
     if handle.kind not in _LOADERS:
         raise ModelError(f"{handle.name}: unknown kind {handle.kind}; known: {', '.join(_LOADERS)}")
     load = _LOADERS[handle.kind]
-    return resident.get(handle.key, lambda: load(shipping.local_path(handle)), counter)
+    model = resident.get(handle.key, lambda: load(shipping.local_path(handle)), counter)
+    return model if blend is None else _blended(handle, model, blend)
+
+
+def _blended(handle: Handle, model: Embedder, blend: "Blend") -> Embedder:
+    from models import fasttext
+
+    if not isinstance(model, fasttext.Embedder):
+        raise ModelError(f"{handle.name}: is used by the library, which gives means only; pack it")
+    return resident.get((handle.key, blend), lambda: fasttext.BlendEmbedder(model, blend))

@@ -170,7 +170,8 @@ def _problem(item: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
         return f"{name}: must be given"
     message = item["msg"].removeprefix("Value error, ")
     shown = "" if isinstance(item["input"], dict) else f" (it is {item['input']!r})"
-    return f"{name}: {message[0].lower()}{message[1:]}{shown}"
+    # What concerns two sections is of neither.
+    return f"{name and f'{name}: '}{message[0].lower()}{message[1:]}{shown}"
 
 
 def _hint(location: list[str]) -> str:

@@ -188,12 +188,12 @@ def restore(store: Store, fingerprint: str) -> Record | None:
     """Make a model current again, after a rollback to a version that was made with it.
 
     Returns:
-        its record; None if it was not trained, or is not in the store any more.
+        its record; None if nothing of it is the catalogue's, or it is not in the store any more.
     """
     record = store.find(train.NAME, fingerprint)
-    if record is None or "training" not in record.inputs:
+    if record is None or "tokens" not in record.inputs:
         return None
-    key = train.key_of(record.inputs["training"], record.outputs["text_fingerprint"])
+    key = train.key_of(train.made_from(record.inputs), record.outputs["text_fingerprint"])
     store.set_current_model(key, fingerprint)
     return record
 

@@ -237,8 +237,9 @@ class Runner:
         """Let later runs use the model or the quantiser, if this run publishes or only trains."""
         if record.stage in self._earlier or not (self._job.publishing or self._only_trains):
             return
-        if record.stage == train.NAME and "training" in record.inputs:
-            key = train.settings_key(self._job)
+        if record.stage == train.NAME and "tokens" in record.inputs:
+            made_from, text = train.made_from(record.inputs), record.outputs["text_fingerprint"]
+            key = train.key_of(made_from, text)
             if self._store.current_model(key) != record:
                 self._store.set_current_model(key, record.fingerprint)
         elif record.stage == index.NAME:

@@ -106,7 +106,29 @@ class ModelSection(Section):
 class EmbedSection(Section):
     """How tokens become vectors."""
 
-    method: Literal["mean"] = Field("mean", description="mean of the tokens' unit vectors")
+    method: Literal["mean", "weighted", "blend"] = Field(
+        "blend",
+        description="mean: of the tokens' vectors, as fastText's; weighted: rare ones count more; "
+        "blend: that and the words' letters",
+    )
+    dim: int = Field(
+        512, ge=16, le=4096, description="length of a blend's vector; at most 100 are the model's"
+    )
+    lexical_weight: float = Field(
+        0.6, ge=0, le=1, description="share of a blend's cosine that is the letters'"
+    )
+    title_weight: float = Field(
+        1.0, ge=0, description="of a title's tokens; weighted and blend only"
+    )
+    description_weight: float = Field(
+        0.8, ge=0, description="of a description's tokens; weighted and blend only"
+    )
+
+    @model_validator(mode="after")
+    def _something_counts(self) -> Self:
+        if self.title_weight == self.description_weight == 0:
+            raise ValueError("title_weight and description_weight are both 0")
+        return self
 
 
 class IndexSection(Section):
@@ -246,3 +268,13 @@ class Config(Section):
     rules: RulesSection = RulesSection()
     publish: PublishSection = PublishSection()
     spark: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _library_gives_means(self) -> Self:
+        library = self.model.kind == "fasttext" and self.model.engine == "library"
+        if library and self.embed.method != "mean":
+            raise ValueError(
+                f'embed.method is {self.embed.method}, and model.engine = "library" gives means '
+                'only; set embed.method = "mean", or leave the engine'
+            )
+        return self

@@ -1,17 +1,31 @@
-"""fastText models: `pack` one, `load` it packed or not, and `embed` token lists."""
+"""fastText models: `pack` one, `load` it packed or not, and `embed` token lists.
+
+A loaded model's `embed` is the library's mean; `BlendEmbedder` makes other vectors of it.
+"""
 
 from pathlib import Path
 
 from models.content import file_sha256
 from models.errors import ModelError
 from models.fasttext import kinds
+from models.fasttext.blend import Blend, BlendEmbedder
 from models.fasttext.embedder import Embedder
 from models.fasttext.format import check_finite, read_layout
 from models.fasttext.library import LibraryEmbedder
 from models.fasttext.model import in_memory, read_header, read_packed
-from models.fasttext.packing import open_source, pack
+from models.fasttext.packing import add_statistics, open_source, pack
 
-__all__ = ["Embedder", "LibraryEmbedder", "is_packed", "load", "pack", "read_header"]
+__all__ = [
+    "Blend",
+    "BlendEmbedder",
+    "Embedder",
+    "LibraryEmbedder",
+    "add_statistics",
+    "is_packed",
+    "load",
+    "pack",
+    "read_header",
+]
 
 
 def is_packed(path: str | Path) -> bool:

@@ -12,16 +12,20 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from models.fasttext.bytestrings import encode, offsets_of
+from models.fasttext.bytestrings import ByteStrings, encode, offsets_of
 from models.fasttext.lines import LineVectors
 from models.fasttext.means import MeanVectors
 from models.fasttext.model import Model
 from models.fasttext.source import Header
+from models.fasttext.statistics import Statistics
 from models.fasttext.sums import Floats
 from models.fasttext.tokens import Batch
 from models.unpicklable import Unpicklable
 
 _BLOCK_TOKENS = 1 << 18
+
+# The tokens of n lists end to end, and int64[n + 1], where each list starts.
+Flat = tuple[pa.Array, npt.NDArray[np.int64]]
 
 
 class Embedder(Unpicklable):
@@ -30,6 +34,7 @@ class Embedder(Unpicklable):
     Attributes:
         dim: length of a vector.
         header: what the model is.
+        statistics: of a catalogue, if the model carries them.
         reads: "tokens".
     """
 
@@ -38,6 +43,7 @@ class Embedder(Unpicklable):
     def __init__(self, model: Model) -> None:
         self.header: Header = model.header
         self.dim = model.header.dim
+        self.statistics: Statistics | None = model.statistics
         self._vectors = LineVectors(model) if model.header.supervised else MeanVectors(model)
 
     def embed(self, token_lists: Sequence[Sequence[str]]) -> Floats:
@@ -54,15 +60,7 @@ class Embedder(Unpicklable):
         Returns:
             float32[n, dim], a zero row for an empty list and where no token has a vector.
         """
-        lengths = np.fromiter(map(len, token_lists), dtype=np.int64, count=len(token_lists))
-        tokens = list(chain.from_iterable(token_lists))
-        try:
-            values = pa.array(tokens, pa.large_string())
-        except UnicodeEncodeError:
-            values = pa.array(
-                [None if token is None else encode(token) for token in tokens], pa.large_binary()
-            )
-        return self._embed(values, offsets_of(lengths))
+        return self._embed(*self.flat(token_lists))
 
     def embed_arrow(self, token_lists: pa.Array) -> Floats:
         """As `embed`, of an Arrow column of lists; a null list gives a zero row.
@@ -76,22 +74,49 @@ class Embedder(Unpicklable):
         Raises:
             TypeError: it is no column of lists of strings.
         """
+        return self._embed(*self.flat_arrow(token_lists))
+
+    @staticmethod
+    def flat(token_lists: Sequence[Sequence[str]]) -> Flat:
+        """Lists of tokens in one array."""
+        lengths = np.fromiter(map(len, token_lists), dtype=np.int64, count=len(token_lists))
+        tokens = list(chain.from_iterable(token_lists))
+        try:
+            values = pa.array(tokens, pa.large_string())
+        except UnicodeEncodeError:
+            values = pa.array(
+                [None if token is None else encode(token) for token in tokens], pa.large_binary()
+            )
+        return values, offsets_of(lengths)
+
+    @staticmethod
+    def flat_arrow(token_lists: pa.Array) -> Flat:
+        """An Arrow column of lists in one array; a null list is an empty one.
+
+        Raises:
+            TypeError: it is no column of lists of strings.
+        """
         kind = token_lists.type
         if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
             raise TypeError(f"lists of strings are embedded, not {kind}")
         lengths = token_lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
-        return self._embed(token_lists.flatten(), offsets_of(lengths))
+        return token_lists.flatten(), offsets_of(lengths)
+
+    def vectors_of(self, words: ByteStrings) -> Floats:
+        """float32[n, dim]: the vector of each word as a list of it alone."""
+        each = np.arange(len(words) + 1)
+        return self._vectors.embed(Batch(words, each[:-1], each))
 
     def _embed(self, tokens: pa.Array, offsets: npt.NDArray[np.int64]) -> Floats:
         out = np.empty((len(offsets) - 1, self.dim), dtype=np.float32)
-        for start, stop in _blocks(offsets):
+        for start, stop in blocks(offsets):
             first, last = int(offsets[start]), int(offsets[stop])
             part = tokens.slice(first, last - first)
             out[start:stop] = self._vectors.embed(Batch.of(part, offsets[start : stop + 1] - first))
         return out
 
 
-def _blocks(offsets: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+def blocks(offsets: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
     """Runs of lists of bounded numbers of tokens together."""
     start, total = 0, len(offsets) - 1
     while start < total:

@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from models.errors import ModelError
-from models.fasttext import tensors
+from models.fasttext import counted, tensors
 from models.fasttext.bytestrings import SPARE, ByteStrings
 from models.fasttext.ngrams import Ngrams
 from models.fasttext.source import Header, Source
+from models.fasttext.statistics import Statistics
 from models.fasttext.vocabulary import Vocabulary
 
 FORMAT = "nitamono.fasttext"
@@ -32,6 +33,7 @@ class Model:
         rows: float32 or float16[rows, dim], see `Source.rows`.
         vocabulary: the words; labels come after header.nwords words.
         ngrams: which n-gram rows a word has.
+        statistics: of a catalogue, if there are any.
     """
 
     header: Header
@@ -40,6 +42,7 @@ class Model:
     rows: np.ndarray
     vocabulary: Vocabulary
     ngrams: Ngrams
+    statistics: Statistics | None = None
 
 
 def in_memory(source: Source) -> Model:
@@ -98,6 +101,7 @@ def read_packed(path: Path) -> Model:
         arrays["rows"],
         Vocabulary(words, arrays["word_hashes"], table),
         _ngrams(header, arrays.get("kept_ngrams")),
+        counted.read(path, metadata, arrays, header.dim),
     )
 
 

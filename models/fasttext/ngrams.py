@@ -44,7 +44,7 @@ class Ngrams:
         """
         if self.maxn <= 0 or self.bucket <= 0 or len(words) == 0:
             return np.zeros(0, np.int64), np.zeros(len(words) + 1, np.int64)
-        hashes, word = _hash_ngrams(_bracket(words), self.minn, self.maxn)
+        hashes, word = hash_ngrams(bracket(words), self.minn, self.maxn)
         own = ~words.equal_to(END_OF_SENTENCE)[word]
         places, exists = self.rows(hashes[own] % np.uint32(self.bucket))
         counts = np.bincount(word[own][exists], minlength=len(words))
@@ -118,7 +118,7 @@ def _signed(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint32]:
     return data.view(np.int8).astype(np.int32).view(np.uint32)
 
 
-def _bracket(words: ByteStrings) -> ByteStrings:
+def bracket(words: ByteStrings) -> ByteStrings:
     """Each word between < and >."""
     offsets = words.offsets + 2 * np.arange(len(words) + 1)
     data = np.zeros(int(offsets[-1]) + SPARE, dtype=np.uint8)
@@ -128,7 +128,7 @@ def _bracket(words: ByteStrings) -> ByteStrings:
     return ByteStrings(data, offsets)
 
 
-def _hash_ngrams(words: ByteStrings, minn: int, maxn: int) -> tuple[npt.NDArray[np.uint32], Int64s]:
+def hash_ngrams(words: ByteStrings, minn: int, maxn: int) -> tuple[npt.NDArray[np.uint32], Int64s]:
     """Hashes of all n-grams of bracketed words by start and length, and each one's word."""
     starts = np.flatnonzero((words.chars & 0xC0) != 0x80)
     sizes = np.diff(starts, append=len(words.chars))

@@ -13,9 +13,10 @@ import numpy.typing as npt
 from models.content import file_sha256
 from models.disk import sync
 from models.errors import ModelError
-from models.fasttext import kinds, tensors
-from models.fasttext.model import FORMAT, VERSION
+from models.fasttext import counted, kinds, tensors
+from models.fasttext.model import FORMAT, VERSION, read_header
 from models.fasttext.source import BinarySource, Header, Source
+from models.fasttext.statistics import Statistics
 from models.fasttext.sums import Floats
 from models.fasttext.text import TextSource
 from models.fasttext.vocabulary import Vocabulary
@@ -67,7 +68,7 @@ def pack(
             opened.header, source_sha256=file_sha256(path), text_fingerprint=text_fingerprint
         )
         _write(opened, header, beside, float16)
-        _describe(header, beside, about_beside, float16)
+        _describe(beside, about_beside)
         # Never the new file under the old one's description.
         (folder / JSON_NAME).unlink(missing_ok=True)
         beside.replace(folder / FILE_NAME)
@@ -79,6 +80,28 @@ def pack(
         beside.unlink(missing_ok=True)
         about_beside.unlink(missing_ok=True)
     return folder / FILE_NAME
+
+
+def add_statistics(packed: Path, statistics: Statistics) -> None:
+    """Put statistics into a packed model that has none, and describe it anew in model.json.
+
+    The file is changed in place: it must not be in use, and it is no model until this is done.
+
+    Raises:
+        ModelError: the file is damaged or can't be written.
+    """
+    about = packed.with_name(JSON_NAME)
+    beside = about.with_name(f".{JSON_NAME}.{uuid.uuid4().hex}")
+    try:
+        about.unlink(missing_ok=True)
+        counted.append(packed, statistics)
+        _describe(packed, beside)
+        beside.replace(about)
+        sync(packed.parent)
+    except OSError as error:
+        raise ModelError(f"{packed}: can't be written: {error.strerror or error}") from error
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def _write(source: Source, header: Header, path: Path, float16: bool) -> None:
@@ -113,15 +136,17 @@ def _narrow(part: Floats, dtype: np.dtype) -> np.ndarray:
     return narrow
 
 
-def _describe(header: Header, packed: Path, out: Path, float16: bool) -> None:
+def _describe(packed: Path, out: Path) -> None:
+    metadata, arrays = tensors.read(packed)
     described = {
         "kind": "fasttext",
         "sha256": file_sha256(packed),
         "bytes": packed.stat().st_size,
         "format": FORMAT,
         "version": VERSION,
-        "float16": float16,
-        **asdict(header),
+        "float16": arrays["rows"].dtype == np.float16,
+        "statistics": counted.about(metadata),
+        **asdict(read_header(packed)),
     }
     with out.open("w", encoding="utf-8") as file:
         file.write(json.dumps(described, ensure_ascii=False, indent=2) + "\n")

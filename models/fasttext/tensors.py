@@ -14,7 +14,7 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -40,7 +40,7 @@ class Writer:
     """Writes tensors one after another. Until `finish` the file has no header: it is no model."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("wb")
+        self._file: BinaryIO = path.open("wb")
         self._file.write(bytes(_DATA_START))
         self._entries: dict[str, dict[str, Any]] = {}
         self._end = 0
@@ -104,6 +104,29 @@ class Writer:
         self._file.write(struct.pack("<Q", room) + encoded.ljust(room))
         self._file.flush()
         os.fsync(self._file.fileno())
+
+
+class Appender(Writer):
+    """Writes tensors behind those of a whole file; until `finish` the file is too long: no model.
+
+    Attributes:
+        metadata: of the file as it was.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open a file.
+
+        Raises:
+            ModelError: it is damaged, or was not written here.
+        """
+        read(path)
+        data = map_file(path)
+        self.metadata, self._entries, start = _header(data, path)
+        if start != _DATA_START:
+            raise ModelError(f"{path}: nothing can be added to it; pack it again")
+        self._end = len(data) - start
+        self._file = path.open("r+b")
+        self._file.seek(0, os.SEEK_END)
 
 
 def read(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from models import Handle, embedder, shipping
+from models.fasttext import Blend, BlendEmbedder
 from models.resident import LoadCounter
 from pipeline import corpus, incremental
 from pipeline.arrow_files import Rows, Run
@@ -15,6 +16,7 @@ from pipeline.errors import StageError
 from pipeline.fingerprint import fingerprint
 from pipeline.job import Job, Made
 from pipeline.retrieval.vectors import from_bytes, to_bytes
+from pipeline.sections import EmbedSection
 from pipeline.stages.train import s3_options
 from pipeline.text.clean import clean
 
@@ -38,7 +40,7 @@ _SCHEMA = "item_id string, vector array<float>, tokens int, half binary"
 
 
 def inputs(job: Job) -> dict[str, Any]:
-    """The tokens, the model's content, the method.
+    """The tokens, the model's content, how vectors are made.
 
     Raises:
         StageError: the model was trained on tokens of other rules.
@@ -53,8 +55,33 @@ def inputs(job: Job) -> dict[str, Any]:
     return {
         "tokens": tokens.fingerprint,
         "model": model.outputs["sha256"],
-        "method": job.config.embed.method,
+    } | method(job)
+
+
+def method(job: Job) -> dict[str, Any]:
+    """The settings that decide how vectors are made, those that make a difference."""
+    section = job.config.embed
+    if job.record("train").outputs["kind"] == "onnx":
+        return {"method": "encoder"}
+    used = {
+        "mean": {"method"},
+        "weighted": {"method", "title_weight", "description_weight"},
+        "blend": set(EmbedSection.model_fields),
     }
+    return section.model_dump(include=used[section.method])
+
+
+def blend(job: Job) -> Blend | None:
+    """How vectors are made of a model's; None: as its own."""
+    section = job.config.embed
+    if section.method == "mean" or job.record("train").outputs["kind"] == "onnx":
+        return None
+    return Blend(
+        dim=section.dim if section.method == "blend" else 0,
+        lexical_weight=section.lexical_weight,
+        title_weight=section.title_weight,
+        description_weight=section.description_weight,
+    )
 
 
 def execute(job: Job, version: str) -> Made:
@@ -67,10 +94,13 @@ def execute(job: Job, version: str) -> Made:
     base = incremental.of_stage(job, (NAME, CODE), "tokenize", before)
     handle = ship(job)
     counter = LoadCounter(job.spark.sparkContext)
+    way = blend(job)
     if outputs["kind"] == "onnx":
         texts = job.read("items", "ingest").select("item_id", F.array("title", "description"))
     else:
-        texts = job.read("tokens", "tokenize").select("item_id", corpus.together())
+        fields = F.array("title_tokens", "description_tokens")
+        column = fields if way else corpus.together()
+        texts = job.read("tokens", "tokenize").select("item_id", column)
     texts, rows = texts.toDF("item_id", "texts"), tokens.tables["tokens"]
     if base.record is None:
         asked = _asked(job.spread(texts, rows))
@@ -83,7 +113,7 @@ def execute(job: Job, version: str) -> Made:
         known = table.select("item_id", F.lit(None).cast(texts.dtypes[1][1]), "tokens", "half")
         known = known.toDF("item_id", "texts", "tokens", "half")
         asked = incremental.carried(known, changes, _asked(texts))
-    written = job.store.write_arrow("embeddings", version, Rows(asked, _run(handle, counter)))
+    written = job.store.write_arrow("embeddings", version, Rows(asked, _run(handle, counter, way)))
     table = job.store.read(job.spark, "embeddings", version)
     with_vector = table.where(F.col("half").isNotNull()).count()
     return Made(
@@ -98,12 +128,11 @@ def execute(job: Job, version: str) -> Made:
             "vectors": with_vector,
             "base": base.record and base.record.fingerprint,
             "why": base.why,
-            "dim": outputs["dim"],
+            "dim": sum(way.parts(outputs["dim"])) if way else outputs["dim"],
             "text_fingerprint": outputs["text_fingerprint"],
             # Vectors of one space can be compared.
             "space": fingerprint(
-                {"model": outputs["sha256"], "method": job.config.embed.method}
-                | {"text": outputs["text_fingerprint"]}
+                {"model": outputs["sha256"], "text": outputs["text_fingerprint"]} | method(job)
             ),
         },
     )
@@ -131,16 +160,20 @@ def ship(job: Job) -> Handle:
     return handle
 
 
-def embed(texts: "DataFrame", handle: Handle, counter: LoadCounter) -> "DataFrame":
+def embed(
+    texts: "DataFrame", handle: Handle, counter: LoadCounter, way: Blend | None = None
+) -> "DataFrame":
     """The embeddings table of the lists in `texts`; the model is loaded once a Python process.
 
     Args:
-        texts: item_id, and texts: the tokens as the tokens table has them, string; or for a model
-            that reads text an item's fields, array<string>, which are cleaned here.
+        texts: item_id, and texts: the tokens as the tokens table has them, string; with a blend
+            those of title and description, array<string>; or for a model that reads text an item's
+            fields, array<string>, which are cleaned here.
         handle: the model, as shipped.
         counter: is told of every load.
+        way: how vectors are made of the model's; None: as its own.
     """
-    return _asked(texts).mapInArrow(_run(handle, counter), _SCHEMA)
+    return _asked(texts).mapInArrow(_run(handle, counter, way), _SCHEMA)
 
 
 def _asked(texts: "DataFrame") -> "DataFrame":
@@ -152,12 +185,12 @@ def _asked(texts: "DataFrame") -> "DataFrame":
     )
 
 
-def _run(handle: Handle, counter: LoadCounter) -> Run:
+def _run(handle: Handle, counter: LoadCounter, way: Blend | None) -> Run:
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             new = batch["texts"].is_valid()
             if pc.any(new).as_py():
-                yield embed_batch(embedder.use(handle, counter), batch.filter(new))
+                yield embed_batch(embedder.use(handle, counter, way), batch.filter(new))
             known = batch.filter(pc.invert(new))
             if known.num_rows:
                 yield _embeddings(known["item_id"], known["tokens"], known["half"])
@@ -168,17 +201,26 @@ def _run(handle: Handle, counter: LoadCounter) -> Run:
 def embed_batch(model: embedder.Embedder, batch: pa.RecordBatch) -> pa.RecordBatch:
     """The embeddings of a batch of item_id, texts. Vectors are rounded to float16 here only."""
     texts = batch["texts"]
-    if model.reads == "text":
-        cleaned = [[clean(field) for field in fields] for fields in texts.to_pylist()]
-        texts = pa.array([[field for field in fields if field] for fields in cleaned])
-        texts = texts.cast(pa.list_(pa.string()))
+    if isinstance(model, BlendEmbedder):
+        # Two strings an item, title and description.
+        titles, descriptions = (_tokens(texts.flatten()[place::2]) for place in (0, 1))
+        vectors = model.embed_fields(titles, descriptions)
+        counts = pc.add(pc.list_value_length(titles), pc.list_value_length(descriptions))
     else:
-        texts = _tokens(texts)
-    in_arrow = getattr(model, "embed_arrow", None)
-    vectors = round_vectors(in_arrow(texts) if in_arrow else model.embed(texts.to_pylist()))
-    halves = to_bytes(vectors)
-    halves = pc.if_else(pa.array(vectors.any(axis=1)), halves, None)
-    return _embeddings(batch["item_id"], pc.list_value_length(texts).cast(pa.int32()), halves)
+        texts = _cleaned(texts) if model.reads == "text" else _tokens(texts)
+        in_arrow = getattr(model, "embed_arrow", None)
+        vectors = in_arrow(texts) if in_arrow else model.embed(texts.to_pylist())
+        counts = pc.list_value_length(texts)
+    vectors = round_vectors(vectors)
+    halves = pc.if_else(pa.array(vectors.any(axis=1)), to_bytes(vectors), None)
+    return _embeddings(batch["item_id"], counts.cast(pa.int32()), halves)
+
+
+def _cleaned(texts: pa.Array) -> pa.Array:
+    """Fields of text as a model reads them, those that hold nothing left out."""
+    cleaned = [[clean(field) for field in fields] for fields in texts.to_pylist()]
+    kept = pa.array([[field for field in fields if field] for fields in cleaned])
+    return kept.cast(pa.list_(pa.string()))
 
 
 def _embeddings(ids: pa.Array, tokens: pa.Array, halves: pa.Array) -> pa.RecordBatch:

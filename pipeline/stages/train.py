@@ -3,14 +3,14 @@
 import shutil
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from models import ModelError, fasttext, onnx
 from models.content import measure
 from models.fasttext.train import train as train_fasttext
 from models.s3 import S3Options, objects
 from models.shipping import local_path, ship
-from pipeline import corpus
+from pipeline import corpus, statistics
 from pipeline.errors import InputError, StageError
 from pipeline.files import read_json, write_json
 from pipeline.fingerprint import fingerprint
@@ -19,8 +19,17 @@ from pipeline.sampling import seeded_sample
 from pipeline.sections import ModelSection
 from pipeline.store import Record
 
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
 NAME = "train"
-CODE = ("models.fasttext", "models.onnx", "pipeline.corpus", "pipeline.sampling")
+CODE = (
+    "models.fasttext",
+    "models.onnx",
+    "pipeline.corpus",
+    "pipeline.sampling",
+    "pipeline.statistics",
+)
 # Within a model's folder: the mapped model, the library's own, the encoder's directory.
 _PACKED, _BINARY, _ENCODER = "model.safetensors", "model.bin", "encoder"
 
@@ -54,35 +63,48 @@ def inputs(job: Job) -> dict[str, Any]:
             given = measure(Path(section.path)).sha256
     except ModelError as error:
         raise InputError(f"model.path {section.path}: {error}; check [model] path") from error
-    return {
+    of_given = {
         "given": given,
         "settings": {name: settings[name] for name in ("kind", "engine", "float16")},
         "text": tokens.outputs["text_fingerprint"],
     }
+    # Statistics are counted on the tokens.
+    return of_given | ({"tokens": tokens.fingerprint} if _counts(section) else {})
+
+
+def _counts(section: ModelSection) -> bool:
+    """Whether the model is one that carries statistics of the catalogue."""
+    return section.kind == "fasttext" and section.engine == "mapped"
 
 
 def reusable(job: Job) -> Record | None:
     """The record of the store's current model, if it fits a new night: training is not nightly.
 
     It does if it was trained with the same settings on the same kind of tokens, and on at least
-    half as many items as could be had now.
+    half as many items as could be had now; or if it was given, and its statistics were counted so.
     """
     section = job.config.model
-    current = None if section.path else job.store.current_model(settings_key(job))
-    if current is None:
+    text = job.record("tokenize").outputs["text_fingerprint"]
+    current = job.store.current_model(key_of(made_from(inputs(job)), text))
+    if current is None or (_counts(section) and not current.outputs.get("statistics")):
         return None
     available = min(job.record("tokenize").tables["tokens"], section.sample_items)
-    return current if available <= 2 * current.counts["sampled_items"] else None
+    # A given model can have come with statistics of its own.
+    sampled = current.counts.get("sampled_items", available)
+    return current if available <= 2 * sampled else None
 
 
-def settings_key(job: Job) -> str:
-    """Names the kind of model that the config asks for: its settings and the tokens' rules."""
-    return key_of(settings_of(job.config.model), job.record("tokenize").outputs["text_fingerprint"])
+def made_from(inputs: dict[str, Any]) -> dict[str, Any]:
+    """What makes a model, but for the catalogue, of the inputs of a training."""
+    if "given" in inputs:
+        return {"given": inputs["given"], **inputs["settings"]}
+    settings: dict[str, Any] = inputs["training"]
+    return settings
 
 
-def key_of(settings: dict[str, Any], text_fingerprint: str) -> str:
-    """Names a kind of model: the settings, and the rules of the tokens that it is trained on."""
-    return fingerprint({"settings": settings, "text": text_fingerprint})
+def key_of(made_from: dict[str, Any], text_fingerprint: str) -> str:
+    """Names a kind of model: what makes it, and the rules of the tokens that it is trained on."""
+    return fingerprint({"settings": made_from, "text": text_fingerprint})
 
 
 def settings_of(section: ModelSection) -> dict[str, Any]:
@@ -104,6 +126,8 @@ def execute(job: Job, version: str) -> Made:
                 source, counts = _train(job, folder)
             make = _encoder if section.kind == "onnx" else _fasttext
             shipped, about = make(section, source, folder, text)
+            if _counts(section):
+                counts |= _with_statistics(job, shipped)
             shutil.rmtree(folder / _WORK, ignore_errors=True)
             job.line.note = ""
         except ModelError as error:
@@ -116,6 +140,7 @@ def execute(job: Job, version: str) -> Made:
             "sha256": content.sha256,
             "dim": about["dim"],
             "text_fingerprint": text,
+            "statistics": _counts(section),
         }
         counts |= {"model_bytes": content.size, **about}
         described = read_json(folder / "model.json") or {"kind": section.kind}
@@ -166,11 +191,30 @@ def _encoder(
     return packed, {"dim": onnx.load(packed).dim}
 
 
-def _train(job: Job, folder: Path) -> tuple[Path, dict[str, Any]]:
-    section = job.config.model
-    total = job.record("tokenize").tables["tokens"]
+def _with_statistics(job: Job, packed: Path) -> dict[str, Any]:
+    """Count the catalogue's statistics for a model that carries none; returns what was counted."""
+    model = fasttext.load(packed)
+    assert isinstance(model, fasttext.Embedder)  # noqa: S101 - it is packed
+    if model.statistics is not None:
+        return {}
+    job.line.note = "counting words"
+    sampled, total = _sample(job)
+    found = statistics.count(sampled, total, model, job.config.model.seed)
+    fasttext.add_statistics(packed, found)
+    return {"sampled_items": found.documents}
+
+
+def _sample(job: Job) -> tuple["DataFrame", int]:
+    """The token lists that the model is made of, and about how many there are."""
+    section, total = job.config.model, job.record("tokenize").tables["tokens"]
     every = corpus.texts(job.read("tokens", "tokenize"))
     sampled = seeded_sample(every, total, section.sample_items, section.seed, "model")
+    return sampled, min(total, section.sample_items)
+
+
+def _train(job: Job, folder: Path) -> tuple[Path, dict[str, Any]]:
+    section = job.config.model
+    sampled, _ = _sample(job)
     occurrences, sizes = corpus.count_vocabulary(sampled, section.min_count)
     if not occurrences:
         raise InputError("train: no item's text leaves a token; there is nothing to train on")

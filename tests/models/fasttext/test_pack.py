@@ -221,13 +221,13 @@ print(open("/proc/self/smaps").read())
 def test_unknown_words_are_kept_up_to_a_bound(model: Path, tmp_path: Path) -> None:
     packed = fasttext.load(fasttext.pack(model, tmp_path))
     assert isinstance(packed, fasttext.Embedder)
-    unknown = packed._vectors.unknown  # type: ignore[union-attr]
-    unknown.room = 100
+    kept = packed._vectors.unknown.kept  # type: ignore[union-attr]
+    kept.room = 100
     lists = [[f"語{n}", f"品{n % 7}"] for n in range(1000)]
     first = packed.embed(lists)
-    assert len(unknown) == 100
+    assert len(kept) == 100
     again = np.concatenate([packed.embed(lists[n : n + 10]) for n in range(0, 1000, 10)])
-    assert len(unknown) == 100
+    assert len(kept) == 100
     assert np.abs(again - first).max() < 1e-6
 
 

@@ -1,0 +1,82 @@
+"""Statistics in a packed model: optional tensors, and one entry of its metadata."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.errors import ModelError
+from models.fasttext import features, tensors
+from models.fasttext.statistics import Statistics
+
+_ENTRY = "statistics"
+_WORDS, _NGRAMS, _AXES = "word_documents", "ngram_documents", "axes"
+
+
+def definition() -> dict[str, int]:
+    """How features are made: statistics made otherwise are of no use."""
+    return {
+        "version": features.VERSION,
+        "minn": features.MINN,
+        "maxn": features.MAXN,
+        "places": features.PLACES,
+    }
+
+
+def append(path: Path, statistics: Statistics) -> None:
+    """Write statistics into a packed model that has none, at its end.
+
+    Raises:
+        ModelError: it is damaged.
+        OSError: it can't be written.
+    """
+    with tensors.Appender(path) as writer:
+        writer.add(_WORDS, "<i4", (), [statistics.words])
+        writer.add(_NGRAMS, "<i4", (), [statistics.ngrams])
+        writer.add(_AXES, "<f4", (statistics.axes.shape[1],), [statistics.axes])
+        about = definition() | {"documents": statistics.documents}
+        writer.finish(writer.metadata | {_ENTRY: json.dumps(about)})
+
+
+def about(metadata: dict[str, str]) -> dict[str, Any] | None:
+    """What the metadata of a packed model say of its statistics; None without any.
+
+    Raises:
+        ValueError: they are damaged.
+    """
+    return json.loads(metadata[_ENTRY]) if _ENTRY in metadata else None
+
+
+def read(
+    path: Path, metadata: dict[str, str], arrays: dict[str, np.ndarray], dim: int
+) -> Statistics | None:
+    """The statistics of a packed model, mapped as the rest of it; None if it has none.
+
+    Raises:
+        ModelError: they are damaged, or made by another release.
+    """
+    try:
+        found = about(metadata)
+        if found is None:
+            return None
+        documents = int(found.pop("documents"))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{path}: its statistics are damaged: {error}; pack it again") from error
+    if found != definition():
+        raise ModelError(
+            f"{path}: its statistics were made by another release ({found}, here "
+            f"{definition()}); train or pack it again"
+        )
+    missing = np.zeros(0, dtype=np.int32)
+    words, ngrams, axes = (arrays.get(name, missing) for name in (_WORDS, _NGRAMS, _AXES))
+    sound = documents >= 0 and (axes.shape, axes.dtype.str) == ((dim, dim), "<f4")
+    if not (sound and _is_table(words) and _is_table(ngrams)):
+        raise ModelError(f"{path}: its statistics do not fit its header; pack it again")
+    return Statistics(documents, words, ngrams, axes)
+
+
+def _is_table(array: np.ndarray) -> bool:
+    size = len(array)
+    # Places are taken by the last bits of a hash.
+    return (array.dtype.str, array.ndim) == ("<i4", 1) and size > 0 and size & (size - 1) == 0

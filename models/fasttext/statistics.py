@@ -1,0 +1,144 @@
+"""What a catalogue's words are worth: in how many documents each occurs, and what is common to all.
+
+Words and n-grams are counted by their hashes in tables of bounded size: no vocabulary is needed,
+and what was never seen is the rarest.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_matrix
+
+from models.fasttext import features
+from models.fasttext.features import Hashes
+from models.fasttext.sums import Floats, sum_rows
+from models.fasttext.tokens import Batch
+
+Int32s = npt.NDArray[np.int32]
+Int64s = npt.NDArray[np.int64]
+
+# Counters of each table while counting; of a small catalogue fewer are kept.
+COUNTERS = 1 << 20
+_COUNTERS_A_FEATURE = 4
+# Documents that a word's count is raised by, so that words of one, two and three are much alike.
+_MORE = 5
+# What a word that is in every document is worth still, so that it is not nothing where there is
+# no other.
+_LEAST = 0.25
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Statistics of a catalogue, for one model.
+
+    Attributes:
+        documents: that were counted.
+        words: int32[2^a]: of how many documents the words that fall on each place are.
+        ngrams: int32[2^b], the same of n-grams.
+        axes: float32[dim, dim]: orthogonal directions of the documents' vectors, those that are
+            most common to them first.
+    """
+
+    documents: int
+    words: Int32s
+    ngrams: Int32s
+    axes: Floats
+
+    def weights_of_words(self, hashes: Hashes) -> Floats:
+        """float32[n]: how much each word tells: least if it is in every document."""
+        return _weights(self.words, hashes, self.documents)
+
+    def weights_of_ngrams(self, hashes: Hashes) -> Floats:
+        """The same of n-grams."""
+        return _weights(self.ngrams, hashes, self.documents)
+
+
+def _weights(table: Int32s, hashes: Hashes, documents: int) -> Floats:
+    """A smoothed inverse document frequency: log((n + 5) / (documents with it + 4.5)) + 0.25."""
+    # Counts of words that fall together can be above the number of documents.
+    counts = np.minimum(table[_places(hashes, len(table))], documents).astype(np.float64)
+    rarity = np.log((documents + _MORE) / (counts + (_MORE - 0.5)))
+    return (rarity + _LEAST).astype(np.float32)
+
+
+def _places(hashes: Hashes, size: int) -> Int64s:
+    return (hashes & np.uint64(size - 1)).astype(np.int64)
+
+
+class DocumentCounts:
+    """Counts documents.
+
+    Attributes:
+        documents: so far.
+        words, ngrams: int64[COUNTERS], see `Statistics`.
+    """
+
+    def __init__(self) -> None:
+        self.documents = 0
+        self.words = np.zeros(COUNTERS, dtype=np.int64)
+        self.ngrams = np.zeros(COUNTERS, dtype=np.int64)
+
+    def add(self, batch: Batch) -> None:
+        """Count a batch of token lists, each a document; empty tokens are nothing."""
+        batch = batch.keep((batch.unique.lengths > 0)[batch.codes])
+        shape = (len(batch.lengths), len(batch.unique))
+        ones = np.ones(len(batch.codes), dtype=np.int32)
+        words = csr_matrix((ones, batch.codes.copy(), batch.offsets), shape=shape)
+        # A document counts once, however often it has the word.
+        words.sum_duplicates()
+        _count(self.words, features.hashes_of_words(batch.unique), words)
+        hashes, offsets = features.hashes_of_ngrams(batch.unique)
+        unique, codes = np.unique(hashes, return_inverse=True)
+        ones = np.ones(len(codes), dtype=np.int32)
+        parts = csr_matrix((ones, codes, offsets), shape=(len(batch.unique), len(unique)))
+        _count(self.ngrams, unique, words @ parts)
+        self.documents += len(batch.lengths)
+
+    def finish(self, axes: Floats) -> Statistics:
+        """The statistics, their tables cut to a size that fits what was counted."""
+        return Statistics(self.documents, _folded(self.words), _folded(self.ngrams), axes)
+
+
+def _count(table: Int64s, hashes: Hashes, documents: csr_matrix) -> None:
+    counts = np.bincount(documents.indices, minlength=len(hashes))
+    np.add.at(table, _places(hashes, len(table)), counts)
+
+
+def _folded(table: Int64s) -> Int32s:
+    """The same counts under as few bits of the hashes as leave most features a place alone."""
+    wanted = _COUNTERS_A_FEATURE * int(np.count_nonzero(table))
+    size = min(len(table), 1 << max(wanted - 1, 1).bit_length())
+    folded = table.reshape(-1, size).sum(axis=0)
+    return np.asarray(np.minimum(folded, np.iinfo(np.int32).max), dtype=np.int32)
+
+
+def axes_of(vectors: Floats) -> Floats:
+    """The principal directions of vectors, not centred: float32[dim, dim], the largest first.
+
+    Args:
+        vectors: float32[n, dim] of documents; those of zeros make no difference.
+    """
+    moments = vectors.T.astype(np.float64) @ vectors.astype(np.float64)
+    _, directions = np.linalg.eigh(moments)
+    axes = directions[:, ::-1].T
+    # A direction and its opposite are the same; which comes is the library's whim.
+    largest = np.abs(axes).argmax(axis=1)
+    signs = np.sign(axes[np.arange(len(axes)), largest])
+    return np.ascontiguousarray(axes * signs[:, None], dtype=np.float32)
+
+
+def turned(vectors: Floats, axes: Floats) -> Floats:
+    """Vectors by their places on axes, added up in one order whatever the other vectors.
+
+    Args:
+        vectors: float32[n, dim].
+        axes: float32[k, dim].
+
+    Returns:
+        float32[n, k].
+    """
+    count, dim = vectors.shape
+    columns = np.tile(np.arange(dim), count)
+    offsets = np.arange(count + 1) * dim
+    return sum_rows(np.ascontiguousarray(axes.T), columns, offsets, vectors.ravel())
