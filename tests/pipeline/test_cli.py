@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.cli import main
+from pipeline.cli import execute, main
 from pipeline.stages import NAMES
 from pipeline.store import Store
 from tests.conftest import WriteCsv
