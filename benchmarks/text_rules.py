@@ -23,6 +23,7 @@ from unittest import mock
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import average_precision_score
@@ -149,8 +150,8 @@ def tokens(tokenizer: tokenize.Tokenizer, texts: list[str], *, bargains: bool) -
         return made
     bracketed = [[tokenizer.of_clean(part) for part in segments(text)] for text in cleaned]
     phrases = learn([Title(*title) for title in zip(made, bracketed, strict=True)])
-    promotions = Promotions(phrases)
-    return [promotions.without(title) for title in made]
+    left = Promotions(phrases).without(pa.array(map(" ".join, made), pa.string()))
+    return [text.split() for text in left.to_pylist()]
 
 
 def tfidf(token_lists: list[list[str]]) -> csr_matrix:

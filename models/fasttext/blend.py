@@ -63,6 +63,7 @@ class BlendEmbedder(Unpicklable):
     Attributes:
         dim: length of a vector.
         reads: "tokens".
+        phrases: what is better left out of titles; see `Statistics`.
     """
 
     reads: Literal["tokens", "text"] = "tokens"
@@ -93,6 +94,7 @@ class BlendEmbedder(Unpicklable):
         self._axes = self._statistics.axes[: self._semantic].copy()
         self._axes[:1] *= np.float32(blend.common)
         self.dim = self._semantic + self._lexical
+        self.phrases = chosen.phrases
         self.kept = KeptRows(self._rows, self.dim)
 
     def embed(self, token_lists: Sequence[Sequence[str]]) -> Floats:

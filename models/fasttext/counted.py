@@ -12,6 +12,7 @@ from models.fasttext.statistics import Statistics
 
 _ENTRY = "statistics"
 _WORDS, _NGRAMS, _AXES = "word_documents", "ngram_documents", "axes"
+_PHRASES = "phrases"
 
 
 def definition() -> dict[str, int]:
@@ -35,6 +36,8 @@ def append(path: Path, statistics: Statistics) -> None:
         writer.add(_WORDS, "<i4", (), [statistics.words])
         writer.add(_NGRAMS, "<i4", (), [statistics.ngrams])
         writer.add(_AXES, "<f4", (statistics.axes.shape[1],), [statistics.axes])
+        phrases = "\n".join(statistics.phrases).encode()
+        writer.add(_PHRASES, "u1", (), [np.frombuffer(phrases, dtype=np.uint8)])
         about = definition() | {"documents": statistics.documents}
         writer.finish(writer.metadata | {_ENTRY: json.dumps(about)})
 
@@ -73,7 +76,11 @@ def read(
     sound = documents >= 0 and (axes.shape, axes.dtype.str) == ((dim, dim), "<f4")
     if not (sound and _is_table(words) and _is_table(ngrams)):
         raise ModelError(f"{path}: its statistics do not fit its header; pack it again")
-    return Statistics(documents, words, ngrams, axes)
+    try:
+        phrases = arrays.get(_PHRASES, np.zeros(0, dtype=np.uint8)).tobytes().decode()
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{path}: its phrases are damaged; pack it again") from error
+    return Statistics(documents, words, ngrams, axes, tuple(phrases.splitlines()))
 
 
 def _is_table(array: np.ndarray) -> bool:

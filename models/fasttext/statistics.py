@@ -38,12 +38,15 @@ class Statistics:
         ngrams: int32[2^b], the same of n-grams.
         axes: float32[dim, dim]: orthogonal directions of the documents' vectors, those that are
             most common to them first.
+        phrases: tokens separated by spaces, 0 for every number: what shops put into titles of all
+            kinds, and whoever makes the tokens leaves out.
     """
 
     documents: int
     words: Int32s
     ngrams: Int32s
     axes: Floats
+    phrases: tuple[str, ...] = ()
 
     def weights_of_words(self, hashes: Hashes) -> Floats:
         """float32[n]: how much each word tells: least if it is in every document."""

@@ -1,6 +1,7 @@
 """embed: tokens, or text, and a model -> embeddings."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from pipeline.retrieval.vectors import from_bytes, to_bytes
 from pipeline.sections import EmbedSection
 from pipeline.stages.train import s3_options
 from pipeline.text.clean import clean
+from pipeline.text.phrases import Promotions
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -34,6 +36,7 @@ CODE = (
     "pipeline.retrieval.vectors",
     "pipeline.tables",
     "pipeline.text.clean",
+    "pipeline.text.phrases",
 )
 
 _SCHEMA = "item_id string, vector array<float>, tokens int, half binary"
@@ -203,7 +206,9 @@ def embed_batch(model: embedder.Embedder, batch: pa.RecordBatch) -> pa.RecordBat
     texts = batch["texts"]
     if isinstance(model, BlendEmbedder):
         # Two strings an item, title and description.
-        titles, descriptions = (_tokens(texts.flatten()[place::2]) for place in (0, 1))
+        titles, descriptions = (texts.flatten()[place::2] for place in (0, 1))
+        titles = _promotions(model.phrases).without(titles)
+        titles, descriptions = _tokens(titles), _tokens(descriptions)
         vectors = model.embed_fields(titles, descriptions)
         counts = pc.add(pc.list_value_length(titles), pc.list_value_length(descriptions))
     else:
@@ -214,6 +219,11 @@ def embed_batch(model: embedder.Embedder, batch: pa.RecordBatch) -> pa.RecordBat
     vectors = round_vectors(vectors)
     halves = pc.if_else(pa.array(vectors.any(axis=1)), to_bytes(vectors), None)
     return _embeddings(batch["item_id"], counts.cast(pa.int32()), halves)
+
+
+@lru_cache
+def _promotions(phrases: tuple[str, ...]) -> Promotions:
+    return Promotions(tuple(phrase.split(" ")) for phrase in phrases)
 
 
 def _cleaned(texts: pa.Array) -> pa.Array:

@@ -1,7 +1,7 @@
 """train: tokens -> a model in the store; or a given model, checked and kept there."""
 
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ from models.content import measure
 from models.fasttext.train import train as train_fasttext
 from models.s3 import S3Options, objects
 from models.shipping import local_path, ship
-from pipeline import corpus, statistics
+from pipeline import corpus, promotions, statistics
 from pipeline.errors import InputError, StageError
 from pipeline.files import read_json, write_json
 from pipeline.fingerprint import fingerprint
@@ -27,8 +27,10 @@ CODE = (
     "models.fasttext",
     "models.onnx",
     "pipeline.corpus",
+    "pipeline.promotions",
     "pipeline.sampling",
     "pipeline.statistics",
+    "pipeline.text.phrases",
 )
 # Within a model's folder: the mapped model, the library's own, the encoder's directory.
 _PACKED, _BINARY, _ENCODER = "model.safetensors", "model.bin", "encoder"
@@ -200,8 +202,10 @@ def _with_statistics(job: Job, packed: Path) -> dict[str, Any]:
     job.line.note = "counting words"
     sampled, total = _sample(job)
     found = statistics.count(sampled, total, model, job.config.model.seed)
+    job.line.note = "learning promotional phrases"
+    found = replace(found, phrases=promotions.learned(job))
     fasttext.add_statistics(packed, found)
-    return {"sampled_items": found.documents}
+    return {"sampled_items": found.documents, "promotional_phrases": list(found.phrases)}
 
 
 def _sample(job: Job) -> tuple["DataFrame", int]:

@@ -9,6 +9,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 Pattern = tuple[str, ...]
 
 # Not (), <> and 「」: sizes, contents and names stand in those.
@@ -23,6 +26,8 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 _TITLES = 10
 _SHARE = 0.002
 _TOKENS = (2, 12)
+# Of more phrases those that most titles have: all are looked for in every title.
+_MOST = 300
 # [雑誌] says what a thing is: its titles have another token so much more often than all titles.
 _LIFT = 0.4
 
@@ -63,17 +68,18 @@ def learn(titles: Sequence[Title]) -> frozenset[Pattern]:
     candidates = frequent(held, len(titles))
     overall: Counter[str] = Counter()
     beside: defaultdict[Pattern, Counter[str]] = defaultdict(Counter)
-    for title, found in zip(titles, patterns, strict=True):
+    for title, mine in zip(titles, patterns, strict=True):
         tokens = set(pattern(title.tokens))
         overall.update(tokens)
-        inside = {token for phrase in found for token in phrase}
-        for phrase in found & candidates:
+        inside = {token for phrase in mine for token in phrase}
+        for phrase in mine & candidates:
             beside[phrase].update(tokens - inside)
-    return frozenset(
+    found = [
         phrase
         for phrase in candidates
         if independent(held[phrase], beside[phrase], overall, len(titles))
-    )
+    ]
+    return frozenset(sorted(found, key=lambda phrase: (-held[phrase], phrase))[:_MOST])
 
 
 def frequent(held: Counter[Pattern], titles: int) -> set[Pattern]:
@@ -102,26 +108,26 @@ class Promotions:
     """Phrases, ready to be left out of titles."""
 
     def __init__(self, phrases: Iterable[Pattern]) -> None:
-        self._by_first: defaultdict[str, list[Pattern]] = defaultdict(list)
-        for phrase in sorted(phrases, key=len, reverse=True):
-            self._by_first[phrase[0]].append(phrase)
+        longest_first = sorted(phrases, key=lambda phrase: (-len(phrase), phrase))
+        # Tokens are two spaces apart, and each has one of its own on both sides.
+        expressions = ("  ".join(map(_expression, phrase)) for phrase in longest_first)
+        self._expression = f" (?:{'|'.join(expressions)}) " if longest_first else ""
 
-    def without(self, tokens: list[str]) -> list[str]:
-        """The tokens that are in no phrase, bracketed or not, the longest first; all if none."""
-        if not self._by_first:
-            return tokens
-        seen = pattern(tokens)
-        kept, place = [], 0
-        while place < len(tokens):
-            length = next(
-                (
-                    len(phrase)
-                    for phrase in self._by_first.get(seen[place], ())
-                    if seen[place : place + len(phrase)] == phrase
-                ),
-                0,
-            )
-            if not length:
-                kept.append(tokens[place])
-            place += length or 1
-        return kept or tokens
+    def without(self, titles: pa.Array) -> pa.Array:
+        """Titles without the phrases, bracketed or not, the longest first; whole if none is left.
+
+        Args:
+            titles: n strings: tokens separated by single spaces.
+        """
+        if not self._expression:
+            return titles
+        spread = pc.replace_substring(titles, " ", "  ")
+        apart = pc.binary_join_element_wise("", spread, "", " ")
+        cut = pc.replace_substring_regex(apart, self._expression, "")
+        kept = pc.utf8_trim(pc.replace_substring_regex(cut, " +", " "), " ")
+        return pc.if_else(pc.equal(kept, ""), titles, kept)
+
+
+def _expression(token: str) -> str:
+    """A regular expression for a token of a pattern."""
+    return "(?:[0-9]+(?:\\.[0-9]+)?)".join(map(re.escape, token.split("0")))

@@ -1,0 +1,30 @@
+"""The catalogue's promotional phrases, learned from a sample of its titles."""
+
+from pipeline.job import Job
+from pipeline.sampling import collected_sample
+from pipeline.stages import tokenize
+from pipeline.text.clean import clean
+from pipeline.text.phrases import Title, learn, segments
+from pipeline.text.tokenize import Tokenizer
+
+# Of so many titles, and of each so many characters: what a sample of two in a thousand is sure of.
+_TITLES, _LENGTH = 50_000, 500
+
+
+def learned(job: Job) -> tuple[str, ...]:
+    """Phrases, tokens separated by spaces, as `Statistics` of a model has them."""
+    from pyspark.sql import functions as F
+
+    items = job.read("items", "ingest")
+    titles = items.select("item_id", F.substring("title", 1, _LENGTH).alias("title"))
+    total, seed = job.record("ingest").tables["items"], job.config.model.seed
+    sampled = collected_sample(titles, total, _TITLES, seed, "phrases")["title"].to_pylist()
+    tokenizer = Tokenizer(tokenize.settings(job))
+    cleaned = [clean(title) for title in sampled if title]
+    found = learn(
+        [
+            Title(tokenizer.of_clean(text), [tokenizer.of_clean(part) for part in segments(text)])
+            for text in cleaned
+        ]
+    )
+    return tuple(" ".join(phrase) for phrase in sorted(found))
