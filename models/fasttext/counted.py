@@ -11,7 +11,7 @@ from models.fasttext import features, tensors
 from models.fasttext.statistics import Statistics
 
 _ENTRY = "statistics"
-_WORDS, _NGRAMS, _AXES = "word_documents", "ngram_documents", "axes"
+_WORDS, _NGRAMS, _COMMON = "word_documents", "ngram_documents", "common_direction"
 
 
 def definition() -> dict[str, int]:
@@ -34,7 +34,7 @@ def append(path: Path, statistics: Statistics) -> None:
     with tensors.Appender(path) as writer:
         writer.add(_WORDS, "<i4", (), [statistics.words])
         writer.add(_NGRAMS, "<i4", (), [statistics.ngrams])
-        writer.add(_AXES, "<f4", (statistics.axes.shape[1],), [statistics.axes])
+        writer.add(_COMMON, "<f4", (), [statistics.common])
         about = definition() | {"documents": statistics.documents}
         writer.finish(writer.metadata | {_ENTRY: json.dumps(about)})
 
@@ -69,11 +69,11 @@ def read(
             f"{definition()}); train or pack it again"
         )
     missing = np.zeros(0, dtype=np.int32)
-    words, ngrams, axes = (arrays.get(name, missing) for name in (_WORDS, _NGRAMS, _AXES))
-    sound = documents >= 0 and (axes.shape, axes.dtype.str) == ((dim, dim), "<f4")
+    words, ngrams, common = (arrays.get(name, missing) for name in (_WORDS, _NGRAMS, _COMMON))
+    sound = documents >= 0 and (common.shape, common.dtype.str) == ((dim,), "<f4")
     if not (sound and _is_table(words) and _is_table(ngrams)):
         raise ModelError(f"{path}: its statistics do not fit its header; pack it again")
-    return Statistics(documents, words, ngrams, axes)
+    return Statistics(documents, words, ngrams, common)
 
 
 def _is_table(array: np.ndarray) -> bool:
