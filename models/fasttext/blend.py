@@ -17,7 +17,7 @@ from scipy.sparse import csr_matrix
 
 from models.errors import ModelError
 from models.fasttext import features
-from models.fasttext.bytestrings import ByteStrings, spread
+from models.fasttext.bytestrings import ByteStrings
 from models.fasttext.embedder import Embedder, Flat, blocks
 from models.fasttext.features import Hashes
 from models.fasttext.statistics import Statistics
@@ -27,9 +27,9 @@ from models.fasttext.words import WordRows
 from models.unpicklable import Unpicklable
 
 # What is left of the direction that is common to all items.
-_COMMON = np.float32(0.3)
+_COMMON = np.float32(0.5)
 # A description counts at most so many times as much as the title, however long it is.
-_LONGEST = 2.0
+_LONGEST = np.float32(2)
 # The lexical part is no shorter, however long the model's vectors are.
 _LEAST_LEXICAL = 64
 
@@ -44,8 +44,8 @@ class Blend:
         title_weight, description_weight: how much a word of each counts.
     """
 
-    dim: int = 512
-    lexical_weight: float = 0.6
+    dim: int = 448
+    lexical_weight: float = 0.55
     title_weight: float = 1.0
     description_weight: float = 0.8
 
@@ -118,8 +118,15 @@ class BlendEmbedder(Unpicklable):
         words, hashes, counts = _counted(batch)
         known = self._words.of(words, hashes)
         places, _ = known.find(hashes)
-        items = self._joined(counts, known.worth[places])
-        sums = sum_rows(known.rows, places[items.indices], items.indptr, items.data)
+        titles, descriptions = counts[: len(out)], counts[len(out) :]
+        weights = titles.data * np.float32(self._blend.title_weight)
+        sums = sum_rows(known.rows, places[titles.indices], titles.indptr, weights)
+        described = np.flatnonzero(np.diff(descriptions.indptr))
+        if len(described):
+            some = descriptions[described]
+            more = sum_rows(known.rows, places[some.indices], some.indptr, some.data)
+            for part in (slice(0, self._embedder.dim), slice(self._embedder.dim, self.dim)):
+                sums[described, part] += self._weighted(more[:, part], sums[described, part])
         split, weight = self._embedder.dim, self._blend.lexical_weight
         semantic, lexical = sums[:, :split], sums[:, split:]
         common = self._statistics.common
@@ -128,29 +135,14 @@ class BlendEmbedder(Unpicklable):
         _scaled(semantic, (1 - weight) ** 0.5 if lexical.size else 1, out[:, :split])
         _scaled(lexical, weight**0.5, out[:, split:])
 
-    def _joined(self, counts: csr_matrix, worth: Floats) -> csr_matrix:
-        """float32[n, words]: how much each word counts in each item, its rarity not in it.
-
-        Args:
-            counts: float32[2 n, words], of titles and then of descriptions.
-            worth: float32[words].
-        """
-        total, lengths = counts.shape[0] // 2, np.diff(counts.indptr)
-        squares = (counts.data * worth[counts.indices]).astype(np.float64) ** 2
-        sizes = csr_matrix((squares, counts.indices, counts.indptr), shape=counts.shape)
-        size = np.sqrt(sizes @ np.ones(counts.shape[1]))
-        title, description = size[:total] * self._blend.title_weight, size[total:]
-        weight = np.full(total, self._blend.description_weight)
-        long = (title > 0) & (weight * description > _LONGEST * title)
-        weight[long] = _LONGEST * title[long] / description[long]
-        factors = np.concatenate((np.full(total, self._blend.title_weight), weight))
-        data = counts.data * np.repeat(factors, lengths).astype(np.float32)
-        # Each item's title and then its description.
-        rows = np.arange(2 * total).reshape(2, total).T.ravel()
-        order = spread(counts.indptr[:-1][rows].astype(np.int64), lengths[rows].astype(np.int64))
-        indptr = np.concatenate(([0], np.cumsum(lengths[rows])))[::2]
-        shape = (total, counts.shape[1])
-        return csr_matrix((data[order], counts.indices[order], indptr), shape=shape)
+    def _weighted(self, descriptions: Floats, titles: Floats) -> Floats:
+        """float32[n, k]: what descriptions add to titles that are weighted already."""
+        weight = np.float32(self._blend.description_weight)
+        title, description = _norms(titles), _norms(descriptions)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            bound = _LONGEST * title / description
+        weights = np.where((title > 0) & (bound < weight), bound, weight)
+        return np.asarray(descriptions * weights[:, None])
 
 
 def _counted(batch: Batch) -> tuple[ByteStrings, Hashes, csr_matrix]:
@@ -177,10 +169,14 @@ def _counted(batch: Batch) -> tuple[ByteStrings, Hashes, csr_matrix]:
 
 def _scaled(part: Floats, length: float, out: Floats) -> None:
     """Fill float32[n, k] with vectors of this length in the directions of others."""
-    norms = np.sqrt(np.einsum("ij,ij->i", part, part))
+    norms = _norms(part)
     with np.errstate(divide="ignore"):
         factors = np.where(norms > 0, np.float32(length) / norms, np.float32(0))
     np.multiply(part, factors[:, None], out=out)
+
+
+def _norms(rows: Floats) -> Floats:
+    return np.asarray(np.sqrt(np.einsum("ij,ij->i", rows, rows)))
 
 
 def _cut(lists: Flat, start: int, stop: int) -> Flat:

@@ -124,4 +124,4 @@ def common_direction(vectors: Floats) -> Floats:
     first = directions[:, -1]
     # A direction and its opposite are the same; which comes is the library's whim.
     first = first * np.sign(first[np.abs(first).argmax()])
-    return (first * (values[-1] > 0)).astype(np.float32)
+    return np.asarray(first * (values[-1] > 0), dtype=np.float32)

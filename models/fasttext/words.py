@@ -13,7 +13,7 @@ from models.fasttext.features import Hashes
 from models.fasttext.statistics import Statistics
 from models.fasttext.sums import Floats, unit
 
-_ROOM_BYTES = 64 << 20
+_ROOM_BYTES = 256 << 20
 _MADE_TOGETHER = 1 << 12
 
 
