@@ -257,6 +257,30 @@ def test_a_given_model_is_checked_and_used(shop: Shop, tmp_path: Path) -> None:
         shop.run(f"model.path={given}")
 
 
+def test_a_given_model_gets_the_catalogues_statistics_and_keeps_them(
+    shop: Shop, tmp_path: Path
+) -> None:
+    given = tmp_path / "given.bin"
+    given.write_bytes(trained_binary(shop).read_bytes())
+    record = shop.run(f"model.path={given}").record("train")
+    assert record is not None
+    packed = shop.store.model_file(record)
+    fewer = head(SAMPLES / "night1.csv", tmp_path / "fewer.csv", ITEMS - 100)
+    other = shop.run(f"model.path={given}", f"catalogue.path={fewer}", last="train")
+    assert other.record("train") == record
+    model = models_fasttext.load(packed)
+    assert isinstance(model, models_fasttext.Embedder)
+    assert model.statistics is not None
+    assert model.statistics.documents == record.counts["sampled_items"]
+    # One that carries them already is taken as it is.
+    copy = tmp_path / "other.safetensors"
+    copy.write_bytes(packed.read_bytes())
+    carried = shop.run(f"model.path={copy}", f"catalogue.path={fewer}", last="train")
+    again = carried.record("train")
+    assert again is not None
+    assert again.outputs["sha256"] == record.outputs["sha256"]
+
+
 def test_the_librarys_engine_gives_the_same_table(shop: Shop) -> None:
     ids, mapped = embeddings(shop, shop.run(MEAN, last="embed"))
     again, vectors = embeddings(shop, shop.run(MEAN, "model.engine=library", last="embed"))

@@ -215,9 +215,9 @@ def test_a_long_description_does_not_drown_the_title(
     names = sorted(set(plain_corpus.read_text(encoding="utf-8").split()))[:400]
     title, description = ["赤い", "靴"], names
     items: list[Fields] = [(title, description), (title, []), ([], description)]
-    vectors = embedded(BlendEmbedder(model, Blend()), items)
+    vectors = embedded(BlendEmbedder(model, Blend(lexical_weight=1.0)), items)
     monkeypatch.setattr("models.fasttext.blend._LONGEST", np.float32(1e9))
-    drowned = embedded(BlendEmbedder(model, Blend()), items)
+    drowned = embedded(BlendEmbedder(model, Blend(lexical_weight=1.0)), items)
     assert vectors[0] @ vectors[1] > 0.3 > drowned[0] @ drowned[1]
     free = embedded(BlendEmbedder(model, Blend(title_weight=0.0)), items)
     assert np.allclose(free[0], free[2], atol=1e-6)
