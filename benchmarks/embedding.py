@@ -4,9 +4,12 @@ In one session, on the same tokens, into no sink:
     article   a Python UDF, a singleton model, one get_sentence_vector and .tolist() a row
     pandas    the same calls in a scalar Pandas UDF
     iterator  the packed model in an Iterator Pandas UDF
-    arrow     the packed model in mapInArrow
+    arrow     the packed model in mapInArrow: the method "mean"
+    weighted  the same with the method "weighted", all tokens as a title
+    blend     the same with the method "blend"
 `ratio_job` compares whole Spark jobs, `ratio_compute` only what a worker spends in the UDF, both
 timed in one worker batch by batch on the same documents, whose vectors are compared too.
+`methods` compares the methods with "mean" in the same two ways.
 """
 
 import argparse
@@ -17,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +31,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from models import fasttext, resident
-from pipeline import session
+from pipeline import session, statistics
 from pipeline.udf import iterator_udf
 
 if TYPE_CHECKING:
@@ -39,6 +42,10 @@ _CHARACTERS = (
     "アイウエオカキクケコサシスセソタチツテトあいうえお水日本電気料理送品無税箱色白黒赤青大小"
 )
 _TOLERANCE = 1e-6
+# The methods beside mean, by the length of their vectors; 0: the model's.
+METHODS = {"weighted": 0, "blend": fasttext.Blend().dim}
+# What is timed inside a worker, in this order.
+TIMED = ("article", "arrow", "iterator", *METHODS)
 
 
 @dataclass(frozen=True)
@@ -143,8 +150,36 @@ def embed_batches(path: str, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.R
         yield pa.RecordBatch.from_arrays([vectors], ["vector"])
 
 
+def blended(path: str, dim: int) -> fasttext.BlendEmbedder:
+    """The packed model of this process under another method; dim 0: weighted."""
+    blend = replace(fasttext.Blend(), dim=dim)
+    return resident.get(
+        ("blend", path, blend), lambda: fasttext.BlendEmbedder(packed_model(path), blend)
+    )
+
+
+def blend_vectors(model: fasttext.BlendEmbedder, tokens: pa.Array) -> np.ndarray:
+    """Vectors of documents that are titles alone."""
+    return model.embed_fields(tokens, pa.nulls(len(tokens), tokens.type))
+
+
+def blend_batches(
+    path: str, dim: int, batches: Iterator[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    """As `embed_batches`, under another method."""
+    model = blended(path, dim)
+    for batch in batches:
+        vectors = as_lists(blend_vectors(model, batch.column("tokens")))
+        yield pa.RecordBatch.from_arrays([vectors], ["vector"])
+
+
+def blend_job(packed: str, dim: int, tokens: "DataFrame") -> "DataFrame":
+    """A column of vectors of another method."""
+    return tokens.mapInArrow(partial(blend_batches, packed, dim), "vector array<float>")
+
+
 def jobs(library: str, packed: str) -> dict[str, Callable[["DataFrame"], "DataFrame"]]:
-    """The four ways to add a column of vectors."""
+    """The ways to add a column of vectors."""
     from pyspark.sql import functions as F
     from pyspark.sql.pandas.functions import pandas_udf
     from pyspark.sql.types import ArrayType, FloatType
@@ -168,6 +203,7 @@ def jobs(library: str, packed: str) -> dict[str, Callable[["DataFrame"], "DataFr
         "arrow": lambda tokens: tokens.mapInArrow(
             partial(embed_batches, packed), "vector array<float>"
         ),
+        **{name: partial(blend_job, packed, dim) for name, dim in METHODS.items()},
     }
 
 
@@ -176,6 +212,7 @@ def time_batches(
 ) -> Iterator[pa.RecordBatch]:
     """Seconds that each way's own code takes for each batch, and how far the vectors differ."""
     model = packed_model(packed)
+    others = [blended(packed, dim) for dim in METHODS.values()]
     library_vector(library, [])
     for batch in batches:
         tokens = batch.column("tokens")
@@ -187,9 +224,12 @@ def time_batches(
         times.append(time.perf_counter())
         vectors = model.embed(rows)
         times.append(time.perf_counter())
+        for other in others:
+            as_lists(blend_vectors(other, tokens))
+            times.append(time.perf_counter())
         apart = float(np.abs(vectors - np.array(theirs, dtype=np.float32)).max())
         seconds = np.diff(times).tolist()
-        names = ["article", "arrow", "iterator", "apart", "documents"]
+        names = [*TIMED, "apart", "documents"]
         values = [[value] for value in (*seconds, apart, float(len(rows)))]
         yield pa.RecordBatch.from_arrays([pa.array(value) for value in values], names)
 
@@ -198,7 +238,7 @@ def measure_compute(
     tokens: "DataFrame", documents: int, library: str, packed: str
 ) -> dict[str, float]:
     """Sums of what `time_batches` says of some documents in one task."""
-    schema = "article double, arrow double, iterator double, apart double, documents double"
+    schema = ", ".join(f"{name} double" for name in (*TIMED, "apart", "documents"))
     timed = (
         tokens.limit(documents)
         .coalesce(1)
@@ -207,6 +247,15 @@ def measure_compute(
     )
     sums = {str(name): float(total) for name, total in timed.sum().items()}
     return sums | {"apart": float(timed["apart"].max())}
+
+
+def add_statistics(packed: Path, tokens: "DataFrame") -> None:
+    """Count the documents, as the stage train does."""
+    from pyspark.sql import functions as F
+
+    texts = tokens.select(F.xxhash64("tokens").cast("string").alias("item_id"), "tokens")
+    model = packed_model(str(packed))
+    fasttext.add_statistics(packed, statistics.count(texts.distinct(), texts.count(), model, 0))
 
 
 def run(spark: "SparkSession", folder: Path, size: Size, seed: int) -> dict[str, Any]:
@@ -222,6 +271,7 @@ def run(spark: "SparkSession", folder: Path, size: Size, seed: int) -> dict[str,
     packed = fasttext.pack(library, folder / "packed")
     pack_seconds = time.perf_counter() - start
     tokens = spark.read.parquet(str(folder / "documents"))
+    add_statistics(packed, tokens)
     seconds: dict[str, float] = {}
     for name, embed in jobs(str(library), str(packed)).items():
         print(f"running {name} ...", file=sys.stderr)
@@ -240,6 +290,13 @@ def run(spark: "SparkSession", folder: Path, size: Size, seed: int) -> dict[str,
         "chosen": best,
         "ratio_compute": compute["article"] / compute[best],
         "ratio_job": seconds["article"] / seconds[best],
+        "methods": {
+            name: {
+                "job": seconds["arrow"] / seconds[name],
+                "compute": compute["arrow"] / compute[name],
+            }
+            for name in METHODS
+        },
         "largest_difference": apart,
         "vectors_same": apart <= _TOLERANCE,
         "pack_seconds": pack_seconds,
@@ -257,6 +314,9 @@ def show(results: dict[str, Any]) -> None:
         f"compute {results['ratio_compute']:.1f} times; "
         f"vectors differ by at most {results['largest_difference']:.1e}"
     )
+    for name, ratios in results["methods"].items():
+        job, compute = ratios["job"], ratios["compute"]
+        print(f"{name} against mean: job {job:.2f} times, compute {compute:.2f} times")
 
 
 def main() -> int:

@@ -112,10 +112,13 @@ class EmbedSection(Section):
         "blend: that and the words' letters",
     )
     dim: int = Field(
-        512, ge=16, le=4096, description="length of a blend's vector; at most 100 are the model's"
+        448,
+        ge=64,
+        le=4096,
+        description="length of a blend's vector, of which the model's is the first part",
     )
     lexical_weight: float = Field(
-        0.6, ge=0, le=1, description="share of a blend's cosine that is the letters'"
+        0.55, ge=0, le=1, description="share of a blend's cosine that is the letters'"
     )
     title_weight: float = Field(
         1.0, ge=0, description="of a title's tokens; weighted and blend only"

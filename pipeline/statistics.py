@@ -1,4 +1,4 @@
-"""Statistics of the catalogue for a model: document frequencies, counted by Spark, and axes."""
+"""Statistics of the catalogue for a model: document frequencies, counted by Spark."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -7,14 +7,14 @@ import numpy as np
 import pyarrow as pa
 
 from models.fasttext import Blend, BlendEmbedder, Embedder
-from models.fasttext.statistics import COUNTERS, DocumentCounts, Statistics, axes_of
+from models.fasttext.statistics import COUNTERS, DocumentCounts, Statistics, common_direction
 from models.fasttext.tokens import Batch
 from pipeline.sampling import collected_sample
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-# Documents whose vectors the axes are made of.
+# Documents whose vectors tell what is common to all.
 _VECTORS = 10_000
 _TOKENS = 200
 _SCHEMA = "place int, documents long"
@@ -26,16 +26,17 @@ def count(texts: "DataFrame", total: int, embedder: Embedder, seed: int) -> Stat
     Args:
         texts: item_id string, tokens array<string>: the documents.
         total: about how many there are.
-        embedder: the model; statistics that it carries make no difference.
-        seed: of the choice of documents that the axes are made of.
+        embedder: the model; what statistics it carries are replaced.
+        seed: of the choice of documents that tell what is common.
     """
     counts = document_counts(texts)
-    few = collected_sample(_begun(texts), total, _VECTORS, seed, "axes")
-    flat = counts.finish(np.eye(embedder.dim, dtype=np.float32))
-    plain = BlendEmbedder(embedder, Blend(dim=0, common=1.0), flat)
+    few = collected_sample(_begun(texts), total, _VECTORS, seed, "common")
+    # As long as nothing is known to be common, vectors are whole.
+    embedder.statistics = counts.finish(np.zeros(embedder.dim, dtype=np.float32))
+    whole = BlendEmbedder(embedder, Blend(dim=0))
     tokens = few["tokens"].combine_chunks()
-    nothing = pa.nulls(len(tokens), tokens.type)
-    return counts.finish(axes_of(plain.embed_fields(tokens, nothing)))
+    vectors = whole.embed_fields(tokens, pa.nulls(len(tokens), tokens.type))
+    return counts.finish(common_direction(vectors))
 
 
 def _begun(texts: "DataFrame") -> "DataFrame":

@@ -1,8 +1,7 @@
 """Vectors of items by what their words are worth: weighted means, blended with the words' letters.
 
-Each token has a row: its unit vector, turned to the catalogue's axes and the first of these, which
-all items share, made small; beside it its hashed features. Both are weighted by how rare they are.
-An item's vector is the sum of its tokens' rows, so a batch is one sparse product.
+The semantic part is the mean of the tokens' unit vectors, weighted by how rare they are, and what
+all items have in common made small. Beside it stand the tokens' hashed letters, weighted so too.
 
 Source: the weights and the common component are those of Arora, Liang and Ma 2017 ("A simple but
 tough-to-beat baseline for sentence embeddings"), softened.
@@ -20,16 +19,19 @@ from models.errors import ModelError
 from models.fasttext import features
 from models.fasttext.bytestrings import ByteStrings
 from models.fasttext.embedder import Embedder, Flat, blocks
-from models.fasttext.kept import KeptRows
-from models.fasttext.statistics import Statistics, turned
-from models.fasttext.sums import Floats, unit
+from models.fasttext.features import Hashes
+from models.fasttext.statistics import Statistics
+from models.fasttext.sums import Floats, sum_rows
 from models.fasttext.tokens import Batch
+from models.fasttext.words import WordRows
 from models.unpicklable import Unpicklable
 
-# Most of the model's part of a blend: directions beyond tell less than letters do.
-_SEMANTIC = 100
+# What is left of the direction that is common to all items.
+_COMMON = np.float32(0.5)
 # A description counts at most so many times as much as the title, however long it is.
 _LONGEST = np.float32(2)
+# The lexical part is no shorter, however long the model's vectors are.
+_LEAST_LEXICAL = 64
 
 
 @dataclass(frozen=True)
@@ -40,21 +42,16 @@ class Blend:
         dim: length of a vector; 0: the model's, without a lexical part.
         lexical_weight: share of the lexical part in a cosine, 0 to 1.
         title_weight, description_weight: how much a word of each counts.
-        common: what is left of the direction that is most common to all items.
     """
 
-    dim: int = 512
-    lexical_weight: float = 0.6
+    dim: int = 448
+    lexical_weight: float = 0.55
     title_weight: float = 1.0
     description_weight: float = 0.8
-    common: float = 0.3
 
-    def parts(self, dim: int) -> tuple[int, int]:
-        """Lengths of the semantic and the lexical part, with a model of `dim` dimensions."""
-        if self.dim == 0:
-            return dim, 0
-        semantic = min(dim, _SEMANTIC, self.dim // 2)
-        return semantic, self.dim - semantic
+    def lexical(self, dim: int) -> int:
+        """Length of the lexical part, with a model of `dim` dimensions."""
+        return max(self.dim - dim, _LEAST_LEXICAL) if self.dim else 0
 
 
 class BlendEmbedder(Unpicklable):
@@ -68,34 +65,24 @@ class BlendEmbedder(Unpicklable):
 
     reads: Literal["tokens", "text"] = "tokens"
 
-    def __init__(
-        self, embedder: Embedder, blend: Blend, statistics: Statistics | None = None
-    ) -> None:
+    def __init__(self, embedder: Embedder, blend: Blend) -> None:
         """Prepare for one way to make vectors.
 
-        Args:
-            embedder: the model.
-            blend: the way.
-            statistics: instead of those that the model carries.
-
         Raises:
-            ModelError: it carries none.
+            ModelError: the model carries no statistics.
         """
-        chosen = statistics or embedder.statistics
-        if chosen is None:
+        if embedder.statistics is None:
             raise ModelError(
                 "the model carries no statistics of a catalogue, which every method but mean "
                 "needs; use it as model.path of a store, which counts them"
             )
         self._embedder = embedder
-        self._statistics: Statistics = chosen
+        self._statistics: Statistics = embedder.statistics
         self._blend = blend
-        self._semantic, self._lexical = blend.parts(embedder.dim)
-        self._axes = self._statistics.axes[: self._semantic].copy()
-        self._axes[:1] *= np.float32(blend.common)
-        self.dim = self._semantic + self._lexical
-        self.phrases = chosen.phrases
-        self.kept = KeptRows(self._rows, self.dim)
+        lexical = blend.lexical(embedder.dim)
+        self._words = WordRows(embedder, self._statistics, lexical)
+        self.dim = embedder.dim + lexical
+        self.phrases = self._statistics.phrases
 
     def embed(self, token_lists: Sequence[Sequence[str]]) -> Floats:
         """As `embed_fields`, of titles alone."""
@@ -124,63 +111,74 @@ class BlendEmbedder(Unpicklable):
             title, ends = _cut(titles, start, stop)
             description, more_ends = _cut(descriptions, start, stop)
             offsets = np.concatenate((ends, ends[-1] + more_ends[1:]))
-            sums = self._sums(Batch.of(pa.concat_arrays([title, description]), offsets))
-            out[start:stop] = self._joined(sums[: stop - start], sums[stop - start :])
+            batch = Batch.of(pa.concat_arrays([title, description]), offsets)
+            self._into(out[start:stop], batch)
         return out
 
-    def _sums(self, batch: Batch) -> Floats:
-        """float32[n, dim]: the weighted sum of each list's tokens' rows."""
-        # In the order of hashes, which is the same in every batch.
-        order = np.argsort(batch.unique.hash64(), kind="stable")
-        rank = np.empty(len(order), dtype=np.int64)
-        rank[order] = np.arange(len(order))
-        batch = batch.keep((batch.unique.lengths > 0)[batch.codes])
-        counts = csr_matrix(
-            (np.ones(len(batch.codes), dtype=np.float32), rank[batch.codes], batch.offsets),
-            shape=(len(batch.lengths), len(order)),
-        )
-        counts.sum_duplicates()
-        counts.data = _damped(counts.data)
-        return np.asarray(counts @ self.kept.rows(batch.unique.take(order)))
+    def _into(self, out: Floats, batch: Batch) -> None:
+        """Fill float32[n, dim] with the vectors of n titles and then n descriptions."""
+        words, hashes, counts = _counted(batch)
+        known = self._words.of(words, hashes)
+        places, _ = known.find(hashes)
+        titles, descriptions = counts[: len(out)], counts[len(out) :]
+        weights = titles.data * np.float32(self._blend.title_weight)
+        sums = sum_rows(known.rows, places[titles.indices], titles.indptr, weights)
+        described = np.flatnonzero(np.diff(descriptions.indptr))
+        if len(described):
+            some = descriptions[described]
+            more = sum_rows(known.rows, places[some.indices], some.indptr, some.data)
+            for part in (slice(0, self._embedder.dim), slice(self._embedder.dim, self.dim)):
+                sums[described, part] += self._weighted(more[:, part], sums[described, part])
+        split, weight = self._embedder.dim, self._blend.lexical_weight
+        semantic, lexical = sums[:, :split], sums[:, split:]
+        common = self._statistics.common
+        shared = np.einsum("ij,j->i", semantic, common) * (1 - _COMMON)
+        semantic -= shared[:, None] * common
+        _scaled(semantic, (1 - weight) ** 0.5 if lexical.size else 1, out[:, :split])
+        _scaled(lexical, weight**0.5, out[:, split:])
 
-    def _joined(self, titles: Floats, descriptions: Floats) -> Floats:
-        shares = (1 - self._blend.lexical_weight, self._blend.lexical_weight)
-        places = (slice(0, self._semantic), slice(self._semantic, self.dim))
-        for share, place in zip(shares, places, strict=True):
-            part = titles[:, place] * np.float32(self._blend.title_weight)
-            part += descriptions[:, place] * self._weights(part, descriptions[:, place])[:, None]
-            unit(part)
-            titles[:, place] = part * np.float32(share**0.5 if self._lexical else 1)
-        return titles
-
-    def _weights(self, titles: Floats, descriptions: Floats) -> Floats:
-        """float32[n]: of the descriptions, bounded where they are much longer than titles."""
-        title, description = _norms(titles), _norms(descriptions)
+    def _weighted(self, descriptions: Floats, titles: Floats) -> Floats:
+        """float32[n, k]: what descriptions add to titles that are weighted already."""
         weight = np.float32(self._blend.description_weight)
+        title, description = _norms(titles), _norms(descriptions)
         with np.errstate(divide="ignore", invalid="ignore"):
             bound = _LONGEST * title / description
-        return np.where((title > 0) & (bound < weight), bound, weight)
+        weights = np.where((title > 0) & (bound < weight), bound, weight)
+        return np.asarray(descriptions * weights[:, None])
 
-    def _rows(self, words: ByteStrings) -> Floats:
-        """float32[n, dim]: the weighted row of each word."""
-        hashes = features.hashes_of_words(words)
-        worth = self._statistics.weights_of_words(hashes)
-        rows = np.empty((len(words), self.dim), dtype=np.float32)
-        vectors = self._embedder.vectors_of(words)
-        unit(vectors)
-        rows[:, : self._semantic] = turned(vectors, self._axes) * worth[:, None]
-        if self._lexical:
-            ngrams, offsets = features.hashes_of_ngrams(words)
-            weights = self._statistics.weights_of_ngrams(ngrams)
-            # The word itself comes first.
-            starts = offsets[:-1]
-            rows[:, self._semantic :] = features.projection(
-                np.insert(ngrams, starts, hashes),
-                np.insert(weights, starts, worth),
-                offsets + np.arange(len(offsets)),
-                self._lexical,
-            )
-        return rows
+
+def _counted(batch: Batch) -> tuple[ByteStrings, Hashes, csr_matrix]:
+    """The unique words, in an order that is the same in every batch, and each list's of them.
+
+    Returns:
+        the words; uint64[words], their hashes, ascending; float32[lists, words]: 1 + log of how
+        often each occurs, since what is said ten times is not ten times as true.
+    """
+    hashes = features.hashes_of_words(batch.unique)
+    order = np.argsort(hashes, kind="stable")
+    order = order[batch.unique.lengths[order] > 0]
+    rank = np.full(len(hashes), -1, dtype=np.int32)
+    rank[order] = np.arange(len(order))
+    batch = batch.keep((rank >= 0)[batch.codes])
+    ones = np.ones(len(batch.codes), dtype=np.float32)
+    shape = (len(batch.lengths), len(order))
+    counts = csr_matrix((ones, rank[batch.codes], batch.offsets), shape=shape)
+    counts.sum_duplicates()
+    many = np.flatnonzero(counts.data > 1)
+    counts.data[many] = 1 + np.log(counts.data[many].astype(np.float64))
+    return batch.unique.take(order), hashes[order], counts
+
+
+def _scaled(part: Floats, length: float, out: Floats) -> None:
+    """Fill float32[n, k] with vectors of this length in the directions of others."""
+    norms = _norms(part)
+    with np.errstate(divide="ignore"):
+        factors = np.where(norms > 0, np.float32(length) / norms, np.float32(0))
+    np.multiply(part, factors[:, None], out=out)
+
+
+def _norms(rows: Floats) -> Floats:
+    return np.asarray(np.sqrt(np.einsum("ij,ij->i", rows, rows)))
 
 
 def _cut(lists: Flat, start: int, stop: int) -> Flat:
@@ -188,12 +186,3 @@ def _cut(lists: Flat, start: int, stop: int) -> Flat:
     tokens, offsets = lists
     first, last = int(offsets[start]), int(offsets[stop])
     return tokens.slice(first, last - first), offsets[start : stop + 1] - first
-
-
-def _norms(rows: Floats) -> Floats:
-    return np.asarray(np.sqrt(np.einsum("ij,ij->i", rows, rows)))
-
-
-def _damped(counts: Floats) -> Floats:
-    """1 + log of how often a word occurs: what is said ten times is not ten times as true."""
-    return (1 + np.log(counts.astype(np.float64))).astype(np.float32)

@@ -11,7 +11,7 @@ from models.fasttext import features, tensors
 from models.fasttext.statistics import Statistics
 
 _ENTRY = "statistics"
-_WORDS, _NGRAMS, _AXES = "word_documents", "ngram_documents", "axes"
+_WORDS, _NGRAMS, _COMMON = "word_documents", "ngram_documents", "common_direction"
 _PHRASES = "phrases"
 
 
@@ -35,7 +35,7 @@ def append(path: Path, statistics: Statistics) -> None:
     with tensors.Appender(path) as writer:
         writer.add(_WORDS, "<i4", (), [statistics.words])
         writer.add(_NGRAMS, "<i4", (), [statistics.ngrams])
-        writer.add(_AXES, "<f4", (statistics.axes.shape[1],), [statistics.axes])
+        writer.add(_COMMON, "<f4", (), [statistics.common])
         phrases = "\n".join(statistics.phrases).encode()
         writer.add(_PHRASES, "u1", (), [np.frombuffer(phrases, dtype=np.uint8)])
         about = definition() | {"documents": statistics.documents}
@@ -72,15 +72,15 @@ def read(
             f"{definition()}); train or pack it again"
         )
     missing = np.zeros(0, dtype=np.int32)
-    words, ngrams, axes = (arrays.get(name, missing) for name in (_WORDS, _NGRAMS, _AXES))
-    sound = documents >= 0 and (axes.shape, axes.dtype.str) == ((dim, dim), "<f4")
+    words, ngrams, common = (arrays.get(name, missing) for name in (_WORDS, _NGRAMS, _COMMON))
+    sound = documents >= 0 and (common.shape, common.dtype.str) == ((dim,), "<f4")
     if not (sound and _is_table(words) and _is_table(ngrams)):
         raise ModelError(f"{path}: its statistics do not fit its header; pack it again")
     try:
         phrases = arrays.get(_PHRASES, np.zeros(0, dtype=np.uint8)).tobytes().decode()
     except UnicodeDecodeError as error:
         raise ModelError(f"{path}: its phrases are damaged; pack it again") from error
-    return Statistics(documents, words, ngrams, axes, tuple(phrases.splitlines()))
+    return Statistics(documents, words, ngrams, common, tuple(phrases.splitlines()))
 
 
 def _is_table(array: np.ndarray) -> bool:

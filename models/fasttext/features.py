@@ -64,8 +64,8 @@ def projection(hashes: Hashes, weights: Floats, offsets: npt.NDArray[np.int64], 
     signs = np.where(drawn & np.uint64(1), np.float32(1), np.float32(-1))
     values = signs * np.repeat(weights * np.float32(PLACES**-0.5), PLACES)
     shape = (len(offsets) - 1, dim)
+    parts = csr_matrix((values, places.astype(np.int32), offsets * PLACES), shape=shape)
     # Places that fall together are added up in their order.
-    parts = csr_matrix((values, places.astype(np.int64), offsets * PLACES), shape=shape)
     return np.asarray(parts.toarray(), dtype=np.float32)
 
 

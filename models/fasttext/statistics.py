@@ -12,7 +12,7 @@ from scipy.sparse import csr_matrix
 
 from models.fasttext import features
 from models.fasttext.features import Hashes
-from models.fasttext.sums import Floats, sum_rows
+from models.fasttext.sums import Floats
 from models.fasttext.tokens import Batch
 
 Int32s = npt.NDArray[np.int32]
@@ -36,8 +36,8 @@ class Statistics:
         documents: that were counted.
         words: int32[2^a]: of how many documents the words that fall on each place are.
         ngrams: int32[2^b], the same of n-grams.
-        axes: float32[dim, dim]: orthogonal directions of the documents' vectors, those that are
-            most common to them first.
+        common: float32[dim], of unit length: the direction that documents' vectors have in common;
+            zeros: none.
         phrases: tokens separated by spaces, 0 for every number: what shops put into titles of all
             kinds, and whoever makes the tokens leaves out.
     """
@@ -45,7 +45,7 @@ class Statistics:
     documents: int
     words: Int32s
     ngrams: Int32s
-    axes: Floats
+    common: Floats
     phrases: tuple[str, ...] = ()
 
     def weights_of_words(self, hashes: Hashes) -> Floats:
@@ -98,9 +98,9 @@ class DocumentCounts:
         _count(self.ngrams, unique, words @ parts)
         self.documents += len(batch.lengths)
 
-    def finish(self, axes: Floats) -> Statistics:
+    def finish(self, common: Floats) -> Statistics:
         """The statistics, their tables cut to a size that fits what was counted."""
-        return Statistics(self.documents, _folded(self.words), _folded(self.ngrams), axes)
+        return Statistics(self.documents, _folded(self.words), _folded(self.ngrams), common)
 
 
 def _count(table: Int64s, hashes: Hashes, documents: csr_matrix) -> None:
@@ -116,32 +116,15 @@ def _folded(table: Int64s) -> Int32s:
     return np.asarray(np.minimum(folded, np.iinfo(np.int32).max), dtype=np.int32)
 
 
-def axes_of(vectors: Floats) -> Floats:
-    """The principal directions of vectors, not centred: float32[dim, dim], the largest first.
+def common_direction(vectors: Floats) -> Floats:
+    """The first principal direction of vectors, not centred: float32[dim].
 
     Args:
         vectors: float32[n, dim] of documents; those of zeros make no difference.
     """
     moments = vectors.T.astype(np.float64) @ vectors.astype(np.float64)
-    _, directions = np.linalg.eigh(moments)
-    axes = directions[:, ::-1].T
+    values, directions = np.linalg.eigh(moments)
+    first = directions[:, -1]
     # A direction and its opposite are the same; which comes is the library's whim.
-    largest = np.abs(axes).argmax(axis=1)
-    signs = np.sign(axes[np.arange(len(axes)), largest])
-    return np.ascontiguousarray(axes * signs[:, None], dtype=np.float32)
-
-
-def turned(vectors: Floats, axes: Floats) -> Floats:
-    """Vectors by their places on axes, added up in one order whatever the other vectors.
-
-    Args:
-        vectors: float32[n, dim].
-        axes: float32[k, dim].
-
-    Returns:
-        float32[n, k].
-    """
-    count, dim = vectors.shape
-    columns = np.tile(np.arange(dim), count)
-    offsets = np.arange(count + 1) * dim
-    return sum_rows(np.ascontiguousarray(axes.T), columns, offsets, vectors.ravel())
+    first = first * np.sign(first[np.abs(first).argmax()])
+    return np.asarray(first * (values[-1] > 0), dtype=np.float32)

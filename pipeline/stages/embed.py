@@ -131,7 +131,7 @@ def execute(job: Job, version: str) -> Made:
             "vectors": with_vector,
             "base": base.record and base.record.fingerprint,
             "why": base.why,
-            "dim": sum(way.parts(outputs["dim"])) if way else outputs["dim"],
+            "dim": outputs["dim"] + (way.lexical(outputs["dim"]) if way else 0),
             "text_fingerprint": outputs["text_fingerprint"],
             # Vectors of one space can be compared.
             "space": fingerprint(

@@ -67,6 +67,11 @@ def test_spark_settings_may_be_nested_dotted_or_full(tmp_path: Path) -> None:
         (TWO_SECTIONS + "[neighbors]\nk = 1.5\n", "neighbors.k"),
         (TWO_SECTIONS + 'format = "xml"\n', "catalogue.format"),
         (TWO_SECTIONS + 'encoding = "utf-99"\n', "catalogue.encoding: unknown encoding 'utf-99'"),
+        (TWO_SECTIONS + '[model]\nengine = "library"\n', "toml: embed.method is blend, and model"),
+        (
+            TWO_SECTIONS + "[embed]\ntitle_weight = 0.0\ndescription_weight = 0.0\n",
+            "embed: title_weight and description_weight are both 0",
+        ),
         (TWO_SECTIONS + "[model]\nminn = 6\n", "model: minn is 6, above maxn, which is 5"),
         ("[store]\n", "store.path: must be given; catalogue: must be given"),
         ("store = 1\n[catalogue]\npath='x'", "store"),

@@ -16,6 +16,7 @@ from pyspark.sql import SparkSession
 
 from models import fasttext as models_fasttext
 from models import ship
+from models.fasttext import Blend
 from models.resident import LoadCounter
 from pipeline import catalogue, config
 from pipeline.errors import GateError, InputError, StageError, UsageError
@@ -30,6 +31,7 @@ from tests.pipeline.retrieval import oracle
 
 SAMPLES = Path(__file__).parents[2] / "data_samples"
 ITEMS = 400
+MEAN = "embed.method=mean"
 Run = Callable[..., Outcome]
 
 
@@ -84,15 +86,20 @@ def shop(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Shop:
     return shop
 
 
-def embeddings(shop: Shop) -> tuple[list[str], np.ndarray]:
+def embeddings(shop: Shop, outcome: Outcome | None = None) -> tuple[list[str], np.ndarray]:
+    """Those of a run, or of the published one."""
     table = shop.published("embeddings")
+    if outcome is not None:
+        record = outcome.record("embed")
+        assert record is not None
+        table = pq.read_table(shop.store.table_path("embeddings", record.fingerprint)).to_pydict()
     some = [(i, v) for i, v in zip(table["item_id"], table["vector"], strict=True) if v is not None]
     return [item for item, _ in some], np.array([v for _, v in some], dtype=np.float32)
 
 
 def trained_binary(shop: Shop) -> Path:
     """The library's own file of the model that the store's packed one was made of."""
-    record = shop.run("model.engine=library", last="train").record("train")
+    record = shop.run("model.engine=library", MEAN, last="train").record("train")
     assert record is not None
     binary = shop.store.model_file(record)
     shop.run(last="train", retrain=True)
@@ -123,7 +130,7 @@ def test_embeddings_are_the_librarys_sentence_vectors_rounded_once(shop: Shop) -
     model = fasttext.load_model(str(trained_binary(shop)))
     tokenizer = Tokenizer(TextSettings())
     items = shop.published("items")
-    ids, vectors = embeddings(shop)
+    ids, vectors = embeddings(shop, shop.run(MEAN, last="embed"))
     found = dict(zip(ids, vectors, strict=True))
     assert len(found) == len(items["item_id"])
     for item, title, description in zip(
@@ -250,30 +257,58 @@ def test_a_given_model_is_checked_and_used(shop: Shop, tmp_path: Path) -> None:
         shop.run(f"model.path={given}")
 
 
+def test_a_given_model_gets_the_catalogues_statistics_and_keeps_them(
+    shop: Shop, tmp_path: Path
+) -> None:
+    given = tmp_path / "given.bin"
+    given.write_bytes(trained_binary(shop).read_bytes())
+    record = shop.run(f"model.path={given}").record("train")
+    assert record is not None
+    packed = shop.store.model_file(record)
+    fewer = head(SAMPLES / "night1.csv", tmp_path / "fewer.csv", ITEMS - 100)
+    other = shop.run(f"model.path={given}", f"catalogue.path={fewer}", last="train")
+    assert other.record("train") == record
+    model = models_fasttext.load(packed)
+    assert isinstance(model, models_fasttext.Embedder)
+    assert model.statistics is not None
+    assert model.statistics.documents == record.counts["sampled_items"]
+    # One that carries them already is taken as it is.
+    copy = tmp_path / "other.safetensors"
+    copy.write_bytes(packed.read_bytes())
+    carried = shop.run(f"model.path={copy}", f"catalogue.path={fewer}", last="train")
+    again = carried.record("train")
+    assert again is not None
+    assert again.outputs["sha256"] == record.outputs["sha256"]
+
+
 def test_the_librarys_engine_gives_the_same_table(shop: Shop) -> None:
-    shop.run()
-    ids, mapped = embeddings(shop)
-    shop.run("model.engine=library")
-    again, vectors = embeddings(shop)
+    ids, mapped = embeddings(shop, shop.run(MEAN, last="embed"))
+    again, vectors = embeddings(shop, shop.run(MEAN, "model.engine=library", last="embed"))
     assert again == ids
     assert np.abs(mapped - vectors).max() <= np.abs(mapped).max() * 2**-10
 
 
-def test_embeddings_do_not_depend_on_partitions(shop: Shop, spark: SparkSession) -> None:
+@pytest.mark.parametrize("way", [None, Blend()])
+def test_embeddings_do_not_depend_on_partitions(
+    shop: Shop, spark: SparkSession, way: Blend | None
+) -> None:
     record = shop.run(last="train").record("train")
     assert record is not None
     path = shop.store.model_file(record)
     handle = ship(spark.sparkContext, path, kind="fasttext")
     tokenizer = Tokenizer(TextSettings())
     items = shop.published("items")
-    rows = [
-        (item, " ".join(tokenizer.tokens(title)))
-        for item, title in zip(items["item_id"], items["title"], strict=True)
+    texts = [
+        [" ".join(tokenizer.tokens(text)) for text in both]
+        for both in zip(items["title"], items["description"], strict=True)
     ]
-    frame = spark.createDataFrame(rows, "item_id string, texts string")
+    kind = "array<string>" if way else "string"
+    rows = list(zip(items["item_id"], texts if way else [text[0] for text in texts], strict=True))
+    frame = spark.createDataFrame(rows, f"item_id string, texts {kind}")
     counter = LoadCounter(spark.sparkContext)
     found = [
-        sorted(embed.embed(frame.repartition(n), handle, counter).collect()) for n in (1, 5, 50)
+        sorted(embed.embed(frame.repartition(n), handle, counter, way).collect())
+        for n in (1, 5, 50)
     ]
     assert found[0] == found[1] == found[2]
     assert counter.summary()["most_in_one_process"] <= 1

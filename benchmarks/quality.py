@@ -1,0 +1,245 @@
+"""Label recall of the methods on catalogues with known answers, beside word TF-IDF.
+
+Label recall@10 of an item whose label another has: how many of its ten nearest, by cosine among all
+items that have text, carry its label, over how many could. For each catalogue a fastText model is
+trained with the pipeline's defaults on it alone; tokens, statistics and vectors are the product's,
+vectors are rounded to float16. `tfidf` is of the same tokens: 1 + log of the count, smoothed
+inverse document frequency, unit length. Nothing differs between the catalogues. Nothing is
+downloaded: --data is a folder that holds them.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from scipy.sparse import csr_matrix, diags
+from scipy.stats import spearmanr
+
+from benchmarks.sets import LABELLED, PAIRED, SENTENCES, Catalogue
+from models import fasttext
+from models.fasttext.statistics import DocumentCounts, common_direction
+from models.fasttext.tokens import Batch
+from models.fasttext.train import train
+from pipeline import corpus
+from pipeline.sections import ModelSection
+
+_NEAREST = 10
+_BLOCK = 512
+_DIMS = (128, 256, 384, 448, 512)
+_BATCH = 10_000
+
+# Dense rows, or sparse ones of word TF-IDF.
+Vectors = np.ndarray | Any
+
+
+def trained(catalogue: Catalogue, folder: Path) -> fasttext.Embedder:
+    """The packed model of a catalogue, with its statistics, as the stage train makes it."""
+    section = ModelSection()
+    documents = catalogue.documents
+    counts = Counter(token for document in documents for token in document)
+    sizes = [
+        sum(count >= least for count in counts.values())
+        for least in range(1, section.min_count + 1)
+    ]
+    folder.mkdir()
+    lines = "".join(" ".join(document) + "\n" for document in documents)
+    (folder / "corpus.txt").write_text(lines, encoding="utf-8")
+    plan = corpus.plan(section, counts.total(), sizes)
+    train(folder / "corpus.txt", folder / "model.bin", plan)
+    model = fasttext.load(fasttext.pack(folder / "model.bin", folder / "packed"))
+    assert isinstance(model, fasttext.Embedder)  # noqa: S101 - it was packed here
+    counted = DocumentCounts()
+    for start in range(0, len(documents), _BATCH):
+        counted.add(Batch.of(*model.flat(documents[start : start + _BATCH])))
+    model.statistics = counted.finish(np.zeros(model.dim, dtype=np.float32))
+    whole = fasttext.BlendEmbedder(model, fasttext.Blend(dim=0)).embed(documents[:_BATCH])
+    model.statistics = counted.finish(common_direction(whole))
+    return model
+
+
+def mean(model: fasttext.Embedder, catalogue: Catalogue) -> np.ndarray:
+    """The library's sentence vectors."""
+    return rounded(model.embed(catalogue.documents))
+
+
+def blended(model: fasttext.Embedder, catalogue: Catalogue, dim: int) -> np.ndarray:
+    """Vectors of the method blend; dim 0: weighted."""
+    kind = pa.list_(pa.string())
+    titles, descriptions = (
+        pa.array(field, kind) for field in (catalogue.titles, catalogue.descriptions)
+    )
+    blend = replace(fasttext.Blend(), dim=dim)
+    return rounded(fasttext.BlendEmbedder(model, blend).embed_fields(titles, descriptions))
+
+
+def rounded(vectors: np.ndarray) -> np.ndarray:
+    """Unit vectors of what the embeddings table holds."""
+    held = vectors.astype(np.float16).astype(np.float32)
+    norms = np.maximum(np.linalg.norm(held, axis=1, keepdims=True), np.float32(1e-12))
+    return np.asarray(held / norms)
+
+
+def tfidf(catalogue: Catalogue) -> csr_matrix:
+    """Word TF-IDF: float64[n, words], sparse, unit rows."""
+    words: dict[str, int] = {}
+    rows = [Counter(document) for document in catalogue.documents]
+    columns = [words.setdefault(word, len(words)) for row in rows for word in row]
+    offsets = np.cumsum([0, *map(len, rows)])
+    data = 1 + np.log([count for row in rows for count in row.values()])
+    counts = csr_matrix((data, columns, offsets), shape=(len(rows), len(words)))
+    documents = np.bincount(columns, minlength=len(words))
+    weighted = counts @ diags(np.log((1 + len(rows)) / (1 + documents)) + 1)
+    norms = np.sqrt(np.asarray(weighted.multiply(weighted).sum(axis=1)).ravel())
+    return csr_matrix(diags(1 / norms) @ weighted)
+
+
+def nearest(vectors: Vectors, items: np.ndarray) -> np.ndarray:
+    """int[n, 10]: the nearest others of these items; ties by place."""
+    found = []
+    for start in range(0, len(items), _BLOCK):
+        some = items[start : start + _BLOCK]
+        product = vectors[some] @ vectors.T
+        scores = np.asarray(product.todense() if isinstance(product, csr_matrix) else product)
+        scores[np.arange(len(some)), some] = -np.inf
+        least = np.partition(scores, -_NEAREST, axis=1)[:, -_NEAREST]
+        rows, places = np.nonzero(scores >= least[:, None])
+        order = np.lexsort((places, -scores[rows, places], rows))
+        starts = np.searchsorted(rows, np.arange(len(some)))
+        found.append(places[order][starts[:, None] + np.arange(_NEAREST)])
+    return np.concatenate(found)
+
+
+def label_recalls(catalogue: Catalogue, vectors: Vectors) -> dict[str, float]:
+    """The recall of each of the catalogue's labels."""
+    neighbors = nearest(vectors, np.arange(len(catalogue.titles)))
+    recalls = {}
+    for name, labels in catalogue.labels.items():
+        _, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+        items = np.flatnonzero((np.array(labels) != "") & (counts[codes] > 1))
+        same = (codes[neighbors[items]] == codes[items, None]).sum(axis=1)
+        possible = np.minimum(_NEAREST, counts[codes[items]] - 1)
+        recalls[name] = float((same / possible).mean())
+    return recalls
+
+
+def pair_scores(catalogue: Catalogue, vectors: Vectors) -> dict[str, float]:
+    """Of labelled pairs: the recall of partners among the nearest, and the average precision."""
+    first, second, match = map(np.array, zip(*catalogue.pairs, strict=True))
+    order = np.argsort(-_cosines(vectors, first, second), kind="stable")
+    hits = match[order] > 0
+    precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
+    partners: dict[int, set[int]] = {}
+    for one, other in zip(first[match > 0].tolist(), second[match > 0].tolist(), strict=True):
+        partners.setdefault(one, set()).add(other)
+    found = nearest(vectors, np.array(list(partners)))
+    recalls = [
+        len(wanted & set(row.tolist())) / min(_NEAREST, len(wanted))
+        for wanted, row in zip(partners.values(), found, strict=True)
+    ]
+    return {"recall": float(np.mean(recalls)), "precision": float(precision[hits].mean())}
+
+
+def rank_correlation(catalogue: Catalogue, vectors: Vectors) -> dict[str, float]:
+    """Spearman's correlation of cosines with what people say."""
+    first, second, said = map(np.array, zip(*catalogue.pairs, strict=True))
+    return {"spearman": float(spearmanr(_cosines(vectors, first, second), said).statistic)}
+
+
+def _cosines(vectors: Vectors, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    if isinstance(vectors, csr_matrix):
+        return np.asarray(vectors[first].multiply(vectors[second]).sum(axis=1)).ravel()
+    return np.asarray((vectors[first] * vectors[second]).sum(axis=1))
+
+
+def measured(
+    catalogue: Catalogue, folder: Path, speeds: dict[str, list[float]]
+) -> Iterator[tuple[str, str, float]]:
+    """Way, line and value of everything about one catalogue; `speeds` gets items a second."""
+    model = trained(catalogue, folder)
+    measure = {"labels": label_recalls, "pairs": pair_scores, "sentences": rank_correlation}
+    ways = {"weighted": 0} | {f"blend {dim}": dim for dim in _DIMS}
+    if catalogue.kind != "labels":
+        ways = {"weighted": 0, f"blend {fasttext.Blend().dim}": fasttext.Blend().dim}
+    every: dict[str, Vectors] = {"tfidf": tfidf(catalogue)}
+    for name in ("mean", *ways):
+        start = time.process_time()
+        dim = ways.get(name)
+        every[name] = mean(model, catalogue) if dim is None else blended(model, catalogue, dim)
+        seconds = time.process_time() - start
+        speeds.setdefault(name, []).append(len(catalogue.titles) / seconds)
+    for name, vectors in every.items():
+        for line, value in measure[catalogue.kind](catalogue, vectors).items():
+            yield name, f"{catalogue.name}, {line}", value
+
+
+def run(data: Path) -> dict[str, Any]:
+    """All lines of all sets."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    speeds: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory(prefix="nitamono-benchmark-") as name:
+        for read in (*LABELLED, *PAIRED, SENTENCES):
+            catalogue = read(data)
+            print(f"measuring {catalogue.name} ...", file=sys.stderr)
+            lines = found.setdefault(catalogue.kind, {})
+            for way, line, value in measured(catalogue, Path(name) / catalogue.name, speeds):
+                lines.setdefault(line, {})[way] = value
+    means = {
+        way: float(np.mean([line[way] for line in found["labels"].values()]))
+        for way in next(iter(found["labels"].values()))
+    }
+    chosen = f"blend {fasttext.Blend().dim}"
+    least = min(
+        line[chosen] - max(line["tfidf"], line["mean"]) for line in found["labels"].values()
+    )
+    return {
+        **found,
+        "mean_label_recall": means,
+        "default": chosen,
+        "default_over_tfidf": means[chosen] - means["tfidf"],
+        "default_over_mean": means[chosen] - means["mean"],
+        "default_over_better_at_least": least,
+        "items_per_second": {way: float(np.median(rates)) for way, rates in speeds.items()},
+    }
+
+
+def show(results: dict[str, Any]) -> None:
+    """Print the results as tables."""
+    for kind in ("labels", "pairs", "sentences"):
+        ways = list(next(iter(results[kind].values())))
+        print(f"{kind:34}" + "".join(f"{way:>11}" for way in ways))
+        for line, values in results[kind].items():
+            print(f"{line:34}" + "".join(f"{values[way]:>11.3f}" for way in ways))
+        if kind == "labels":
+            means = results["mean_label_recall"]
+            print(f"{'mean':34}" + "".join(f"{means[way]:>11.4f}" for way in ways))
+    print("items embedded a second, one core, median over the sets:")
+    for way, rate in results["items_per_second"].items():
+        print(f"  {way:12}{rate:>10,.0f}")
+
+
+def main() -> int:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the sets")
+    parser.add_argument("--json", action="store_true", help="end with one JSON object")
+    given = parser.parse_args()
+    results = run(given.data)
+    show(results)
+    if given.json:
+        print(json.dumps(results, ensure_ascii=False))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""The catalogues with known answers that quality.py measures, read from a folder of them."""
+
+import csv
+import gzip
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache, partial
+from pathlib import Path
+from typing import Literal
+
+from pipeline.text.tokenize import TextSettings, Tokenizer
+
+Rows = list[dict[str, str]]
+
+
+@dataclass
+class Catalogue:
+    """Items with tokens, and what is known of them.
+
+    Attributes:
+        name: of the set.
+        kind: what is known: labels of items, pairs that match, or how alike sentences are.
+        titles, descriptions: tokens of n items; no item is without any.
+        labels: n labels under each name; empty: unknown.
+        pairs: two items by place, and 1 for a match, or how alike they are.
+    """
+
+    name: str
+    kind: Literal["labels", "pairs", "sentences"]
+    titles: list[list[str]]
+    descriptions: list[list[str]]
+    labels: dict[str, list[str]] = field(default_factory=dict)
+    pairs: list[tuple[int, int, float]] = field(default_factory=list)
+
+    @property
+    def documents(self) -> list[list[str]]:
+        """All tokens of each item."""
+        return [
+            title + description
+            for title, description in zip(self.titles, self.descriptions, strict=True)
+        ]
+
+
+@cache
+def _tokenizer() -> Tokenizer:
+    return Tokenizer(TextSettings())
+
+
+def _rows(file: Path) -> Rows:
+    with gzip.open(file, "rt", encoding="utf-8", newline="") as text:
+        return list(csv.DictReader(text))
+
+
+def _tokens(rows: Rows, column: str) -> list[list[str]]:
+    return [_tokenizer().tokens(row.get(column, "")) for row in rows]
+
+
+def _labelled(
+    name: str,
+    file: str,
+    columns: tuple[str, str],
+    labels: tuple[str, ...],
+    where: tuple[str, str],
+    data: Path,
+) -> Catalogue:
+    rows = [row for row in _rows(data / file) if not where[0] or row[where[0]] == where[1]]
+    titles, descriptions = (_tokens(rows, column) for column in columns)
+    kept = [place for place in range(len(rows)) if titles[place] or descriptions[place]]
+    return Catalogue(
+        name,
+        "labels",
+        [titles[place] for place in kept],
+        [descriptions[place] for place in kept],
+        {label: [rows[place][label] for place in kept] for label in labels},
+    )
+
+
+def _paired(name: str, data: Path) -> Catalogue:
+    folder = data / "en_entity_match"
+    rows = _rows(folder / f"{name}_items.csv.gz")
+    places = {row["item_id"]: place for place, row in enumerate(rows)}
+    pairs = [
+        (places[row["a"]], places[row["b"]], float(row["match"]))
+        for row in _rows(folder / f"{name}_pairs.csv.gz")
+    ]
+    titles, descriptions = _tokens(rows, "title"), _tokens(rows, "description")
+    return Catalogue(name, "pairs", titles, descriptions, pairs=pairs)
+
+
+def _sentences(data: Path) -> Catalogue:
+    rows = [
+        row
+        for part in ("train", "valid", "test")
+        for row in _rows(data / "ja_similarity" / f"jsts_{part}.csv.gz")
+    ]
+    every = dict.fromkeys(row[column] for row in rows for column in ("sentence1", "sentence2"))
+    places = {sentence: place for place, sentence in enumerate(every)}
+    pairs = [
+        (places[row["sentence1"]], places[row["sentence2"]], float(row["score_0_5"]))
+        for row in rows
+    ]
+    tokens = [_tokenizer().tokens(sentence) for sentence in every]
+    return Catalogue("jsts", "sentences", tokens, [[] for _ in tokens], pairs=pairs)
+
+
+_ALL = ("", "")
+LABELLED: tuple[Callable[[Path], Catalogue], ...] = (
+    partial(_labelled, "jp_drug_price", "jp_drug_price/price_20250716.csv.gz",
+            ("title", ""), ("class4", "ingredient7", "form_spec9"), _ALL),
+    partial(_labelled, "jp_madb", "jp_madb/anime_video_packages.csv.gz",
+            ("", "description"), ("series_id",), _ALL),
+    partial(_labelled, "jp_jsic", "jp_jsic/jsic.csv.gz",
+            ("title", "description"), ("minor", "middle"), ("level", "4")),
+    partial(_labelled, "ja_en_game_items", "ja_en_game_items/items.csv.gz",
+            ("title_ja", "description_ja"), ("label_ja",), _ALL),
+    partial(_labelled, "en_grocery_titles", "en_grocery_titles/products.csv.gz",
+            ("title", ""), ("aisle",), _ALL),
+)  # fmt: skip
+PAIRED: tuple[Callable[[Path], Catalogue], ...] = tuple(
+    partial(_paired, name) for name in ("abt_buy", "walmart_amazon", "amazon_google", "wdc_offers")
+)
+SENTENCES: Callable[[Path], Catalogue] = _sentences

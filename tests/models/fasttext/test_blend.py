@@ -1,0 +1,280 @@
+"""Weighted and blended vectors against sums written down plainly, in float64."""
+
+import math
+import random
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import fasttext as library
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from models import ModelError, fasttext
+from models.fasttext import Blend, BlendEmbedder, words
+from models.fasttext.bytestrings import ByteStrings
+from models.fasttext.embedder import Embedder
+from models.fasttext.statistics import DocumentCounts, Statistics, common_direction
+from models.fasttext.tokens import Batch
+
+MASK = (1 << 64) - 1
+STEP = 0x9E3779B97F4A7C15
+Fields = tuple[list[str], list[str]]
+
+
+def mixed(number: int) -> int:
+    """splitmix64."""
+    number = (number + STEP) & MASK
+    number = (number ^ (number >> 30)) * 0xBF58476D1CE4E5B9 & MASK
+    number = (number ^ (number >> 27)) * 0x94D049BB133111EB & MASK
+    return number ^ (number >> 31)
+
+
+def fnv(text: str) -> int:
+    """The library's hash: FNV-1a over bytes taken as signed."""
+    value = 2166136261
+    for byte in text.encode():
+        value = ((value ^ (byte | 0xFFFFFF00 if byte > 127 else byte)) * 16777619) & 0xFFFFFFFF
+    return value
+
+
+def word_hash(word: str) -> int:
+    return int(ByteStrings.of([word.encode()]).hash64()[0])
+
+
+def features(word: str) -> list[tuple[str, int]]:
+    """The word and its n-grams: which table each is counted in, and its hash."""
+    marked = f"<{word}>"
+    ngrams = [marked[i : i + n] for i in range(len(marked)) for n in (2, 3) if i + n <= len(marked)]
+    hashes = [mixed((fnv(ngram) + 0xD1B54A32D192ED03) & MASK) for ngram in ngrams]
+    return [("words", word_hash(word)), *(("ngrams", number) for number in hashes)]
+
+
+def worth(statistics: Statistics, table: str, number: int) -> float:
+    counts = getattr(statistics, table)
+    found = min(int(counts[number % len(counts)]), statistics.documents)
+    return math.log((statistics.documents + 5) / (found + 4.5)) + 0.25
+
+
+def letters(statistics: Statistics, word: str, dim: int) -> np.ndarray:
+    row = np.zeros(dim)
+    for table, number in features(word):
+        for place in range(1, 5):
+            drawn = mixed((number + place * STEP) & MASK)
+            sign = 1 if drawn & 1 else -1
+            row[(drawn >> 32) * dim >> 32] += sign * worth(statistics, table, number) / 2
+    return row
+
+
+def unit(vector: np.ndarray) -> np.ndarray:
+    norm = np.linalg.norm(vector)
+    return vector / norm if norm > 0 else vector
+
+
+def oracle(model: Any, statistics: Statistics, blend: Blend, item: Fields) -> np.ndarray:
+    """The vector of an item, token by token; `model` is the library's."""
+    dim = model.get_dimension()
+    lexical = max(blend.dim - dim, 64) if blend.dim else 0
+    title, description = np.zeros(dim + lexical), np.zeros(dim + lexical)
+    for total, tokens in zip((title, description), item, strict=True):
+        for token, times in Counter(filter(None, tokens)).items():
+            rare = worth(statistics, "words", word_hash(token))
+            vector = unit(model.get_sentence_vector(token).astype(np.float64)) * rare
+            row = letters(statistics, token, lexical) if lexical else np.zeros(0)
+            total += (1 + math.log(times)) * np.concatenate((vector, row))
+    title *= blend.title_weight
+    parts = []
+    for part in (slice(0, dim), slice(dim, dim + lexical)):
+        size, other = (float(np.linalg.norm(row[part])) for row in (title, description))
+        weight = blend.description_weight
+        if size > 0 and weight * other > 2 * size:
+            weight = 2 * size / other
+        parts.append(title[part] + weight * description[part])
+    semantic = parts[0]
+    semantic = unit(semantic - 0.5 * (semantic @ statistics.common) * statistics.common)
+    if not lexical:
+        return semantic
+    share = blend.lexical_weight
+    return np.concatenate(((1 - share) ** 0.5 * semantic, share**0.5 * unit(parts[1])))
+
+
+def with_statistics(path: Path, documents: list[list[str]]) -> Embedder:
+    """A packed model that carries the statistics of documents."""
+    model = fasttext.load(path)
+    assert isinstance(model, Embedder)
+    counts = DocumentCounts()
+    counts.add(Batch.of(*Embedder.flat(documents)))
+    statistics = counts.finish(common_direction(model.embed(documents)))
+    fasttext.add_statistics(path, statistics)
+    again = fasttext.load(path)
+    assert isinstance(again, Embedder)
+    return again
+
+
+def some_items(names: list[str], count: int) -> list[Fields]:
+    """Titles and descriptions, among them empty ones, long ones and unknown words."""
+    rng = random.Random(5)  # noqa: S311
+    names = [*names, "はじめて見る語", "XZ-1000B", "", "😀"]
+    sizes = ((3, 5), (0, 4), (6, 0), (2, 60), (0, 0), (1, 1))
+    return [
+        (rng.choices(names, k=title), rng.choices(names, k=description))
+        for title, description in (sizes[place % len(sizes)] for place in range(count))
+    ]
+
+
+def embedded(model: BlendEmbedder, items: list[Fields]) -> np.ndarray:
+    kind = pa.list_(pa.string())
+    titles, descriptions = (pa.array([item[field] for item in items], kind) for field in (0, 1))
+    return model.embed_fields(titles, descriptions)
+
+
+@pytest.mark.parametrize(
+    "blend",
+    [
+        Blend(),
+        Blend(dim=0),
+        Blend(dim=80, lexical_weight=0.3, title_weight=0.5, description_weight=2.0),
+        Blend(dim=0, title_weight=0.0, description_weight=1.0),
+    ],
+)
+def test_vectors_are_sums_of_what_words_are_worth(
+    trained: Path, tmp_path: Path, blend: Blend
+) -> None:
+    model = library.load_model(str(trained))
+    known = [word for word in model.get_words() if not word.startswith("__label__")][:60]
+    items = some_items(known, 60)
+    documents = [title + description for title, description in items]
+    packed = with_statistics(fasttext.pack(trained, tmp_path), documents)
+    statistics = packed.statistics
+    assert statistics is not None
+    found = embedded(BlendEmbedder(packed, blend), items)
+    expected = np.array([oracle(model, statistics, blend, item) for item in items])
+    assert found.shape == expected.shape
+    assert np.abs(found - expected).max() < 2e-5
+    assert np.array_equal(found.any(axis=1), expected.any(axis=1))
+
+
+@pytest.fixture(scope="module")
+def model(plain_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Embedder:
+    trained = library.train_unsupervised(
+        str(plain_corpus), dim=16, epoch=1, minn=2, maxn=3, bucket=500, thread=1, verbose=0
+    )
+    folder = tmp_path_factory.mktemp("model")
+    trained.save_model(str(folder / "model.bin"))
+    documents = [line.split() for line in plain_corpus.read_text("utf-8").splitlines()]
+    return with_statistics(fasttext.pack(folder / "model.bin", folder), documents)
+
+
+def test_an_items_vector_is_the_same_to_the_bit_in_any_company(
+    model: Embedder, plain_corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = plain_corpus.read_text(encoding="utf-8").split()[:3000]
+    items = some_items(names, 600)
+    whole = embedded(BlendEmbedder(model, Blend()), items)
+    # With room for few words, most are made again and again.
+    monkeypatch.setattr(words, "_ROOM_BYTES", 1)
+    alone = BlendEmbedder(model, Blend())
+    assert alone._words.room == 256
+    one = np.concatenate([embedded(alone, [item]) for item in items])
+    shuffled = list(range(len(items)))
+    random.Random(1).shuffle(shuffled)  # noqa: S311
+    other = embedded(alone, [items[place] for place in shuffled])
+    assert np.array_equal(whole, one)
+    assert np.array_equal(whole[shuffled], other)
+
+
+def test_a_new_word_counts_from_the_first_night(model: Embedder) -> None:
+    blend = BlendEmbedder(model, Blend())
+    vectors = blend.embed([["新発売", "ゼロヨン7"], ["別物", "ゼロヨン7"], ["別物", "イチニ"]])
+    alike, unlike = vectors[0] @ vectors[1], vectors[0] @ vectors[2]
+    assert alike > unlike + 0.2
+
+
+def test_what_is_in_every_document_counts_little(
+    plain_corpus: Path, model: Embedder, tmp_path: Path
+) -> None:
+    packed = tmp_path / "model.safetensors"
+    library.train_unsupervised(
+        str(plain_corpus), dim=16, epoch=1, minn=2, maxn=3, bucket=500, thread=1, verbose=0
+    ).save_model(str(tmp_path / "model.bin"))
+    fasttext.pack(tmp_path / "model.bin", tmp_path)
+    lines = plain_corpus.read_text(encoding="utf-8").splitlines()
+    promoted = with_statistics(packed, [[*line.split(), "送料無料"] for line in lines])
+    (plain, with_phrase), (without, counted) = (
+        BlendEmbedder(each, Blend()).embed([["赤い", "靴"], ["赤い", "靴", "送料無料"]])
+        for each in (promoted, model)
+    )
+    assert plain @ with_phrase > 0.98
+    assert without @ counted < 0.9
+
+
+def test_a_long_description_does_not_drown_the_title(
+    model: Embedder, plain_corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = sorted(set(plain_corpus.read_text(encoding="utf-8").split()))[:400]
+    title, description = ["赤い", "靴"], names
+    items: list[Fields] = [(title, description), (title, []), ([], description)]
+    vectors = embedded(BlendEmbedder(model, Blend(lexical_weight=1.0)), items)
+    monkeypatch.setattr("models.fasttext.blend._LONGEST", np.float32(1e9))
+    drowned = embedded(BlendEmbedder(model, Blend(lexical_weight=1.0)), items)
+    assert vectors[0] @ vectors[1] > 0.3 > drowned[0] @ drowned[1]
+    free = embedded(BlendEmbedder(model, Blend(title_weight=0.0)), items)
+    assert np.allclose(free[0], free[2], atol=1e-6)
+
+
+def test_statistics_are_part_of_the_packed_file(model: Embedder, tmp_path: Path) -> None:
+    plain = fasttext.pack(_binary(tmp_path), tmp_path / "packed")
+    before, about = plain.read_bytes(), (plain.parent / "model.json").read_text()
+    loaded = fasttext.load(plain)
+    assert isinstance(loaded, Embedder)
+    with pytest.raises(ModelError, match="carries no statistics"):
+        BlendEmbedder(loaded, Blend())
+    counts = DocumentCounts()
+    counts.add(Batch.of(*Embedder.flat([["箱", "apple"], ["箱"], []])))
+    given = counts.finish(np.array([0, 1, 0, 0], dtype=np.float32))
+    fasttext.add_statistics(plain, given)
+    found = fasttext.load(plain)
+    assert isinstance(found, Embedder)
+    assert found.statistics is not None
+    assert found.statistics.documents == 3
+    for name in ("words", "ngrams", "common"):
+        assert np.array_equal(getattr(found.statistics, name), getattr(given, name))
+    assert np.array_equal(found.embed([["箱", "apple"]]), loaded.embed([["箱", "apple"]]))
+    assert '"documents": 3' in (plain.parent / "model.json").read_text()
+    assert '"documents"' not in about
+    whole = plain.read_bytes()
+    for damaged, message in {
+        whole.replace(b'\\"places\\": 4', b'\\"places\\": 5'): "made by another release",
+        whole.replace(b'"word_documents"', b'"word_documentz"'): "do not fit its header",
+        whole[: len(before)]: "cut short",
+    }.items():
+        plain.write_bytes(damaged)
+        with pytest.raises(ModelError, match=message):
+            fasttext.load(plain)
+
+
+def _binary(folder: Path) -> Path:
+    from tests.models.fasttext.files import Bin
+
+    return Bin().write(folder / "model.bin")
+
+
+def test_documents_are_counted_once_a_word() -> None:
+    rng = random.Random(2)  # noqa: S311
+    names = [f"品{number}" for number in range(300)]
+    documents = [rng.choices(names, k=rng.randint(0, 12)) for _ in range(500)]
+    counts = DocumentCounts()
+    for start in range(0, 500, 70):
+        counts.add(Batch.of(*Embedder.flat(documents[start : start + 70])))
+    statistics = counts.finish(np.zeros(1, dtype=np.float32))
+    expected: dict[str, Counter[int]] = {"words": Counter(), "ngrams": Counter()}
+    for document in documents:
+        every = {feature for word in document for feature in features(word)}
+        for table, number in every:
+            expected[table][number % len(getattr(statistics, table))] += 1
+    assert statistics.documents == 500
+    for table, wanted in expected.items():
+        found = getattr(statistics, table)
+        assert {place: int(found[place]) for place in np.flatnonzero(found)} == dict(wanted)
+        assert len(found) <= 10 * len(wanted)
