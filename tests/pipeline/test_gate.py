@@ -38,13 +38,14 @@ class Shop:
         file.write_text('[store]\npath = "store"\n[catalogue]\npath = "x.csv"\n')
         job = Job(config.load(file, sets, {}), self.store, f"run{self._nights}")
         recall = {"k": 10, "queries": 5, "value": 1.0, "low": 1.0, "high": 1.0}
+        found = {"pairs": rows, "recall": recall, "asked": len(lists) + none}
         made: dict[str, tuple[dict[str, Any], dict[str, int], dict[str, Any]]] = {
             "ingest": ({}, {}, {}),
             "tokenize": ({}, {}, {}),
             "train": ({}, {}, {}),
             "embed": ({"model": model}, {}, {}),
             "index": ({}, {}, {"vectors": vectors}),
-            "neighbors": ({}, {"neighbors": len(lists)}, {"pairs": rows, "recall": recall}),
+            "neighbors": ({}, {"neighbors": len(lists)}, found),
             "publish": ({}, {"similar_items": rows}, {}),
         }
         for stage, (inputs, tables, outputs) in made.items():

@@ -83,7 +83,7 @@ def recall(scores: np.ndarray, labels: list[str], k: int) -> float:
 
 def test_the_sample_catalogue_measured_as_by_hand(tmp_path: Path, in_process: InProcess) -> None:
     samples = Shop(tmp_path, SAMPLES)
-    labels = ("--label", "category", "--label", "brand", "--k", "5")
+    labels = ("--label", "category", "--label", "brand", "--k", "5", "--set", "embed.method=mean")
     found = json.loads(in_process("evaluate", "--config", samples.config, "--json", *labels))
     assert (found["label"], found["k"], found["sample"]) == ("category", 5, False)
     assert found["recall"] == found["labels"]["category"]["recall"]
