@@ -11,6 +11,9 @@ from pyspark.sql import SparkSession
 
 from pipeline.session import settings
 
+# For the processes that tests start too.
+os.environ["SPARK_CONF_DIR"] = str(Path(__file__).with_name("spark"))
+
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:

@@ -51,9 +51,9 @@ def test_with_mode_new_the_lists_of_the_other_items_stay_without_those_that_left
     spark: SparkSession, tmp_path: Path, write_csv: WriteCsv
 ) -> None:
     shop = Shop(tmp_path, write_csv)
-    before, _ = shop.night(range(30), "neighbors.mode=new")
+    before, _ = shop.night(range(30), "neighbors.mode=new", "publish.min_rows=0.8")
     assert len(before) == 30
-    after, outcome = shop.night(range(4, 36), "neighbors.mode=new")
+    after, outcome = shop.night(range(4, 36), "neighbors.mode=new", "publish.min_rows=0.8")
     gone = {f"i{n:02d}" for n in range(4)}
     new = {f"i{n:02d}" for n in range(30, 36)}
     assert set(after) == {f"i{n:02d}" for n in range(4, 36)}
@@ -66,7 +66,7 @@ def test_with_mode_new_the_lists_of_the_other_items_stay_without_those_that_left
     assert record is not None
     assert record.counts["rows"] == record.counts["carried_rows"] + 6 * 5
     # Once more on the same catalogue: the same baseline, so all is done.
-    again, outcome = shop.night(range(4, 36), "neighbors.mode=new")
+    again, outcome = shop.night(range(4, 36), "neighbors.mode=new", "publish.min_rows=0.8")
     assert again == after
     assert [status for name, status, _ in outcome.stages if name != "ingest"] == ["reused"] * 6
     everyone, _ = shop.night(range(4, 36))
