@@ -75,7 +75,7 @@ def blended(model: fasttext.Embedder, catalogue: Catalogue, dim: int) -> np.ndar
     """Vectors of the method blend; dim 0: weighted."""
     kind = pa.list_(pa.string())
     titles, descriptions = (
-        pa.array(field, kind) for field in (catalogue.titles, catalogue.descriptions)
+        pa.array(field, kind) for field in (catalogue.bare_titles, catalogue.descriptions)
     )
     blend = replace(fasttext.Blend(), dim=dim)
     return rounded(fasttext.BlendEmbedder(model, blend).embed_fields(titles, descriptions))

@@ -8,6 +8,10 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Literal
 
+import pyarrow as pa
+
+from pipeline.promotions import of_titles
+from pipeline.text.phrases import Promotions
 from pipeline.text.tokenize import TextSettings, Tokenizer
 
 Rows = list[dict[str, str]]
@@ -21,6 +25,7 @@ class Catalogue:
         name: of the set.
         kind: what is known: labels of items, pairs that match, or how alike sentences are.
         titles, descriptions: tokens of n items; no item is without any.
+        bare_titles: the titles without the promotional phrases that are learned from them.
         labels: n labels under each name; empty: unknown.
         pairs: two items by place, and 1 for a match, or how alike they are.
     """
@@ -31,6 +36,8 @@ class Catalogue:
     descriptions: list[list[str]]
     labels: dict[str, list[str]] = field(default_factory=dict)
     pairs: list[tuple[int, int, float]] = field(default_factory=list)
+
+    bare_titles: list[list[str]] = field(default_factory=list)
 
     @property
     def documents(self) -> list[list[str]]:
@@ -55,6 +62,14 @@ def _tokens(rows: Rows, column: str) -> list[list[str]]:
     return [_tokenizer().tokens(row.get(column, "")) for row in rows]
 
 
+def _bare(rows: Rows, column: str, titles: list[list[str]]) -> list[list[str]]:
+    """Titles without promotional phrases."""
+    phrases = of_titles([row.get(column, "") for row in rows], _tokenizer())
+    promotions = Promotions(tuple(phrase.split(" ")) for phrase in phrases)
+    left = promotions.without(pa.array(map(" ".join, titles), pa.string()))
+    return [text.split() for text in left.to_pylist()]
+
+
 def _labelled(
     name: str,
     file: str,
@@ -65,6 +80,7 @@ def _labelled(
 ) -> Catalogue:
     rows = [row for row in _rows(data / file) if not where[0] or row[where[0]] == where[1]]
     titles, descriptions = (_tokens(rows, column) for column in columns)
+    bare = _bare(rows, columns[0], titles)
     kept = [place for place in range(len(rows)) if titles[place] or descriptions[place]]
     return Catalogue(
         name,
@@ -72,6 +88,7 @@ def _labelled(
         [titles[place] for place in kept],
         [descriptions[place] for place in kept],
         {label: [rows[place][label] for place in kept] for label in labels},
+        bare_titles=[bare[place] for place in kept],
     )
 
 
@@ -84,7 +101,8 @@ def _paired(name: str, data: Path) -> Catalogue:
         for row in _rows(folder / f"{name}_pairs.csv.gz")
     ]
     titles, descriptions = _tokens(rows, "title"), _tokens(rows, "description")
-    return Catalogue(name, "pairs", titles, descriptions, pairs=pairs)
+    bare = _bare(rows, "title", titles)
+    return Catalogue(name, "pairs", titles, descriptions, pairs=pairs, bare_titles=bare)
 
 
 def _sentences(data: Path) -> Catalogue:
@@ -100,7 +118,8 @@ def _sentences(data: Path) -> Catalogue:
         for row in rows
     ]
     tokens = [_tokenizer().tokens(sentence) for sentence in every]
-    return Catalogue("jsts", "sentences", tokens, [[] for _ in tokens], pairs=pairs)
+    nothing: list[list[str]] = [[] for _ in tokens]
+    return Catalogue("jsts", "sentences", tokens, nothing, pairs=pairs, bare_titles=tokens)
 
 
 _ALL = ("", "")

@@ -1,5 +1,7 @@
 """The catalogue's promotional phrases, learned from a sample of its titles."""
 
+from collections.abc import Sequence
+
 from pipeline.job import Job
 from pipeline.sampling import collected_sample
 from pipeline.stages import tokenize
@@ -19,12 +21,15 @@ def learned(job: Job) -> tuple[str, ...]:
     titles = items.select("item_id", F.substring("title", 1, _LENGTH).alias("title"))
     total, seed = job.record("ingest").tables["items"], job.config.model.seed
     sampled = collected_sample(titles, total, _TITLES, seed, "phrases")["title"].to_pylist()
-    tokenizer = Tokenizer(tokenize.settings(job))
-    cleaned = [clean(title) for title in sampled if title]
+    return of_titles([title for title in sampled if title], Tokenizer(tokenize.settings(job)))
+
+
+def of_titles(titles: Sequence[str], tokenizer: Tokenizer) -> tuple[str, ...]:
+    """The phrases of these titles."""
     found = learn(
         [
             Title(tokenizer.of_clean(text), [tokenizer.of_clean(part) for part in segments(text)])
-            for text in cleaned
+            for text in map(clean, titles)
         ]
     )
     return tuple(" ".join(phrase) for phrase in sorted(found))
