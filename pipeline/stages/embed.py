@@ -216,8 +216,8 @@ def embed_batch(model: embedder.Embedder, batch: pa.RecordBatch) -> pa.RecordBat
         in_arrow = getattr(model, "embed_arrow", None)
         vectors = in_arrow(texts) if in_arrow else model.embed(texts.to_pylist())
         counts = pc.list_value_length(texts)
-    vectors = round_vectors(vectors)
-    halves = pc.if_else(pa.array(vectors.any(axis=1)), to_bytes(vectors), None)
+    rounded = round_vectors(vectors)
+    halves = pc.if_else(pa.array(rounded.any(axis=1)), to_bytes(rounded), None)
     return _embeddings(batch["item_id"], counts.cast(pa.int32()), halves)
 
 
@@ -258,13 +258,13 @@ def _tokens(texts: pa.Array) -> pa.Array:
 
 
 def round_vectors(vectors: np.ndarray) -> np.ndarray:
-    """Vectors with values that float16 holds, as float32[n, dim].
+    """Vectors as float16[n, dim].
 
     Raises:
         StageError: a value is too large for float16 or is not finite.
     """
     with np.errstate(over="ignore"):
-        rounded = vectors.astype(np.float16).astype(np.float32)
+        rounded = vectors.astype(np.float16)
     if not np.isfinite(rounded).all():
         raise StageError("embed: the model gives values beyond 65,504 or not finite")
     return rounded
