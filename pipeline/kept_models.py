@@ -207,6 +207,11 @@ def use(config: Config, store: Store, record: Record) -> None:
     path, settings = store.model_file(record), record.inputs.get("training")
     if settings is None:
         raise UsageError(f'it was given, not trained: use it with model.path = "{path}"')
+    if record.outputs["kind"] == "fasttext" and not train.complete(config.model, record):
+        raise UsageError(
+            f'the model carries no statistics of a catalogue: use it with model.path = "{path}", '
+            "which counts them"
+        )
     key = train.key_of(settings, record.outputs["text_fingerprint"])
     if key != _key(config, store):
         mine = train.settings_of(config.model)

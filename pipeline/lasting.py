@@ -19,6 +19,7 @@ from typing import Any
 from pipeline.fingerprint import fingerprint
 from pipeline.job import Job
 from pipeline.retrieval import quantiser
+from pipeline.sections import RulesSection
 from pipeline.store import Record
 
 # A new one is trained where the longest list over the mean, the probes that the target recall
@@ -163,8 +164,10 @@ def known_widths(job: Job) -> set[int]:
 
 
 def _target(job: Job) -> str:
-    section = job.config.neighbors
-    return f"{section.target_recall} of {section.k}"
+    section, mine = job.config.neighbors, job.config.rules
+    # Rules leave neighbours that are farther away.
+    under = f" under {fingerprint(mine.model_dump())}" if mine != RulesSection() else ""
+    return f"{section.target_recall} of {section.k}{under}"
 
 
 def _key(job: Job) -> str:

@@ -62,30 +62,30 @@ class Counts:
 
 @dataclass(frozen=True)
 class Probes:
-    """Which lists a query probes: from the `first` nearest up to `last`, not included.
+    """Which lists a query probes: so many of the nearest.
 
     Attributes:
         centroids: the quantiser's file; None where every list is probed.
         nlist: number of lists.
+        width: how many are probed.
     """
 
     centroids: Handle | None
     nlist: int
-    first: int
-    last: int
+    width: int
 
     def load(self) -> route.Probe:
         """The function that gives the lists of queries, on an executor."""
-        first, last, every = self.first, self.last, np.arange(self.nlist, dtype=np.int32)
+        width, every = self.width, np.arange(self.nlist, dtype=np.int32)
         handle = self.centroids
         if handle is None:
-            return lambda rows: np.tile(every[first:last], (rows.num_rows, 1))
+            return lambda rows: np.tile(every[:width], (rows.num_rows, 1))
 
         def probe(rows: "pa.RecordBatch") -> "np.ndarray":
             known = listed.stored_probes(rows["probes"])
-            if known.shape[1] < last:
-                known = quantiser.probe(from_bytes(rows["vector"]), load_centroids(handle), last)
-            return known[:, first:last]
+            if known.shape[1] < width:
+                known = quantiser.probe(from_bytes(rows["vector"]), load_centroids(handle), width)
+            return known[:, :width]
 
         return probe
 
@@ -138,37 +138,19 @@ class Search:
 
     def routes(self, probes: Probes) -> route.Routes:
         """Where queries go, on an executor."""
-        width = probes.last - probes.first
-        return route.Routes(self.plan, probes.load(), width, self.parts, self.everyone)
+        return route.Routes(self.plan, probes.load(), probes.width, self.parts, self.everyone)
 
     def merged(self, found: "DataFrame", probes: Probes) -> Rows:
         """The neighbors table of what was found: the k best of each query."""
         from pyspark.sql import functions as F
 
-        wanted = merge.Wanted(self.k, probes.last, self.rules)
+        wanted = merge.Wanted(self.k, probes.width, self.rules)
 
         def run(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
             return merge.merge(batches, wanted)
 
         by_part = found.repartitionById(self.parts.groups, F.col("key").cast("int"))
         return Rows(by_part, run)
-
-    def as_found(self, neighbors: "DataFrame") -> "DataFrame":
-        """A neighbors table as parcels, to be merged with what more probes find."""
-        parts = self.parts
-        columns = ("item_id", "list", "neighbors.similar_id as similar_ids")
-        found = neighbors.selectExpr(
-            *columns,
-            "neighbors.score as scores",
-            "cast(null as array<bigint>) as values",
-            "cast(null as float) as cut_score",
-            "cast(null as string) as cut_id",
-        )
-
-        def run(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-            return join.as_parcels(route.with_part(batch, parts) for batch in batches)
-
-        return found.mapInArrow(run, parcels.DDL)
 
 
 def by_group(sent: "DataFrame", groups: int, partitions: int) -> "DataFrame":

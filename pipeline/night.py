@@ -71,16 +71,17 @@ def tonight(job: Job, version: str) -> Night:
     if not index.outputs["exact"]:
         centroids = shipping.ship(context, _quantiser(job), kind="quantiser")
     cores, kept = context.defaultParallelism, section.k + section.reserve
-    sizes = _sizes(job, everything)
-    queries = sizes if asks is everything else _sizes(job, asks)
+    sizes = sizes_of(job, everything)
+    queries = sizes if asks is everything else sizes_of(job, asks)
     pairs = rules.of(job.config.rules)
+    depth = kept * _DEPTH if pairs.caps else kept
     plan = groups.plan(sizes, cores, groups.most_items(section.worker_mb, index.outputs["dim"]))
     search = Search(
         items=items,
         plan=plan,
-        parts=merge_parts(queries, kept, cores),
+        parts=merge_parts(queries, depth, cores),
         k=kept,
-        depth=kept * _DEPTH if pairs.caps else kept,
+        depth=depth,
         rules=pairs,
         partitions=section.partitions or plan.groups,
         everyone=asked is None,
@@ -97,9 +98,12 @@ def _candidates(job: Job, version: str) -> tuple["DataFrame", Clustered]:
     if not rules.given(job.config.rules):
         return everything, listed
     job.line.note = "reading what the rules ask for"
+    # Nobody may collect it while it is read.
+    job.used.add(version)
+    job.announce()
     traits = rules.traits(job).join(everything.select("item_id", "list"), "item_id", how="inner")
     # As large as those of the lists table.
-    files = groups.pieces(np.maximum(_sizes(job, everything), 1), max(1, len(listed.files)))
+    files = groups.pieces(np.maximum(sizes_of(job, everything), 1), max(1, len(listed.files)))
     store.write_arrow("candidates", version, lists.ruled(listed, traits, files))
     job.line.note = ""
     return store.read(job.spark, "candidates", version), store.clustered("candidates", version)
@@ -115,7 +119,7 @@ def centroids_of(job: Job) -> Float32:
     return centroids
 
 
-def _sizes(job: Job, rows: "DataFrame") -> Int64:
+def sizes_of(job: Job, rows: "DataFrame") -> Int64:
     """How many of these rows each list has: int64[nlist]."""
     sizes = np.zeros(job.record("index").outputs["lists"], dtype=np.int64)
     # One row a list: a thousandth of the items or less.

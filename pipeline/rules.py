@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def of(section: RulesSection) -> Rules:
     """What holds for pairs."""
-    caps = (1,) if section.collapse else ()
+    caps = [1] if section.collapse else []
     ratio = section.price_ratio
     return Rules(
         price_ratio=(ratio[0], ratio[1]) if ratio else None,
@@ -24,7 +24,7 @@ def of(section: RulesSection) -> Rules:
         max_score=section.max_score,
         collapse=bool(section.collapse),
         deny=bool(section.deny),
-        caps=(*caps, *section.max_per.values()),
+        caps=(*caps, *(most for _, most in sorted(section.max_per.items()))),
     )
 
 
@@ -82,6 +82,14 @@ def shown(job: Job) -> "DataFrame":
     return eligible.join(alone, "item_id", how="left_anti")
 
 
+def without_denied(job: Job, pairs: "DataFrame") -> "DataFrame":
+    """Pairs of item_id and similar_id, less those that are denied."""
+    if not job.config.rules.deny:
+        return pairs
+    denied = _denied(job).where("similar_id is not null")
+    return pairs.join(denied, ["item_id", "similar_id"], how="left_anti")
+
+
 def traits(job: Job) -> "DataFrame":
     """What rules read of each item: item_id and retrieval.rules.TRAITS.
 
@@ -96,7 +104,7 @@ def traits(job: Job) -> "DataFrame":
     for setting in ("eligible", "query"):
         matching(items, f"rules.{setting}", getattr(section, setting))
     none = F.lit(None)
-    kept = [*([section.collapse] if section.collapse else []), *section.max_per]
+    kept = [*([section.collapse] if section.collapse else []), *sorted(section.max_per)]
     rows = items.select(
         "item_id",
         (F.to_json(F.struct(*section.same)) if section.same else none).cast("string").alias("same"),
@@ -174,6 +182,9 @@ def _denied(job: Job) -> "DataFrame":
     with _of_deny(), catalogue.readable(section):
         raw = catalogue.read(job.spark, section)
         names = [name for name in raw.columns if name != catalogue.CORRUPT]
+        if not raw.columns:
+            # JSON Lines of no line: nothing is denied.
+            return job.spark.createDataFrame([], "item_id string, similar_id string")
         if "item_id" not in names:
             raise InputError(
                 f"rules.deny {section.path}: column item_id is missing; it has: {', '.join(names)}"

@@ -121,10 +121,14 @@ class EmbedSection(Section):
         0.55, ge=0, le=1, description="share of a blend's cosine that is the letters'"
     )
     title_weight: float = Field(
-        1.0, ge=0, description="of a title's tokens; weighted and blend only"
+        1.0, ge=0, le=100, description="of a title's tokens; weighted and blend only"
     )
     description_weight: float = Field(
-        0.8, ge=0, description="of a description's tokens; weighted and blend only"
+        0.8, ge=0, le=100, description="of a description's tokens; weighted and blend only"
+    )
+
+    drop_phrases: bool = Field(
+        True, description="leave promotional phrases, learned from all titles, out of each"
     )
 
     @model_validator(mode="after")

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from pipeline import rules
 from pipeline.arrow_files import Rows
-from pipeline.nearest import Probes
-from pipeline.night import Night
+from pipeline.nearest import Probes, merge_parts
+from pipeline.night import Night, sizes_of
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -34,9 +34,9 @@ def settle(night: Night, version: str, nprobe: int) -> str:
     for width in _widths(night, nprobe):
         if width > nprobe:
             short = f"probes < {width} and size(neighbors) < {k}"
-            version = _again(night, version, short, Probes(night.centroids, night.nlist, 0, width))
+            version = _again(night, version, short, Probes(night.centroids, night.nlist, width))
         if night.search.rules.caps:
-            version = _deeper(night, version, Probes(night.centroids, night.nlist, 0, width))
+            version = _deeper(night, version, Probes(night.centroids, night.nlist, width))
     return version
 
 
@@ -81,6 +81,8 @@ def _again(night: Night, version: str, which: str, probes: Probes) -> str:
             return version
         job.line.note = "searching on for lists that are short"
         queries = night.queries.join(asking, "item_id", how="left_semi")
+        sizes, cores = sizes_of(job, some), job.spark.sparkContext.defaultParallelism
+        search = replace(search, parts=merge_parts(sizes, search.depth, cores))
         found = search.merged(search.found(queries, probes), probes)
         # The others keep their order, and do not travel.
         stays = table.where(f"not ({which})")

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from models.fasttext import Blend, BlendEmbedder, Embedder
+from models.fasttext.embedder import blocks
 from models.fasttext.statistics import COUNTERS, DocumentCounts, Statistics, common_direction
 from models.fasttext.tokens import Batch
 from pipeline.sampling import collected_sample
@@ -68,7 +69,11 @@ def _count_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch
     """All that is not zero of: the words' counters, the n-grams', the number of documents."""
     counts = DocumentCounts()
     for batch in batches:
-        counts.add(Batch.of(*Embedder.flat_arrow(batch["tokens"])))
+        tokens, offsets = Embedder.flat_arrow(batch["tokens"])
+        for start, stop in blocks(offsets):
+            first, last = int(offsets[start]), int(offsets[stop])
+            ends = offsets[start : stop + 1] - first
+            counts.add(Batch.of(tokens.slice(first, last - first), ends))
     every = np.concatenate((counts.words, counts.ngrams, [counts.documents]))
     places = np.flatnonzero(every)
     yield pa.RecordBatch.from_arrays(

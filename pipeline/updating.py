@@ -198,7 +198,7 @@ def update(night: Night, base: Record, since: Moved, version: str) -> dict[str, 
     moves = moves_of(arrivals, departures)
     asking = arrivals.where("asks is null or asks") if "asks" in arrivals.columns else arrivals
     asks = asking.unionByName(changes.short(moves), allowMissingColumns=True)
-    probes = Probes(night.centroids, night.nlist, 0, width or night.nlist)
+    probes = Probes(night.centroids, night.nlist, width or night.nlist)
     found = search.merged(replace(search, everyone=False).found(asks, probes), probes)
     tables["neighbors"] = store.write_arrow("neighbors", version, changes.neighbors(moves), found)
     return tables

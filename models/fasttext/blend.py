@@ -42,12 +42,14 @@ class Blend:
         dim: length of a vector; 0: the model's, without a lexical part.
         lexical_weight: share of the lexical part in a cosine, 0 to 1.
         title_weight, description_weight: how much a word of each counts.
+        drop_phrases: whether promotional phrases are to be left out of titles.
     """
 
     dim: int = 448
     lexical_weight: float = 0.55
     title_weight: float = 1.0
     description_weight: float = 0.8
+    drop_phrases: bool = True
 
     def lexical(self, dim: int) -> int:
         """Length of the lexical part, with a model of `dim` dimensions."""
@@ -82,7 +84,7 @@ class BlendEmbedder(Unpicklable):
         lexical = blend.lexical(embedder.dim)
         self._words = WordRows(embedder, self._statistics, lexical)
         self.dim = embedder.dim + lexical
-        self.phrases = self._statistics.phrases
+        self.phrases = self._statistics.phrases if blend.drop_phrases else ()
 
     def embed(self, token_lists: Sequence[Sequence[str]]) -> Floats:
         """As `embed_fields`, of titles alone."""
@@ -172,7 +174,7 @@ def _counted(batch: Batch) -> tuple[ByteStrings, Hashes, csr_matrix]:
 def _scaled(part: Floats, length: float, out: Floats) -> None:
     """Fill float32[n, k] with vectors of this length in the directions of others."""
     norms = _norms(part)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         factors = np.where(norms > 0, np.float32(length) / norms, np.float32(0))
     np.multiply(part, factors[:, None], out=out)
 

@@ -80,7 +80,9 @@ def read(
         phrases = arrays.get(_PHRASES, np.zeros(0, dtype=np.uint8)).tobytes().decode()
     except UnicodeDecodeError as error:
         raise ModelError(f"{path}: its phrases are damaged; pack it again") from error
-    return Statistics(documents, words, ngrams, common, tuple(phrases.splitlines()))
+    return Statistics(
+        documents, words, ngrams, common, tuple(phrases.split("\n") if phrases else ())
+    )
 
 
 def _is_table(array: np.ndarray) -> bool:

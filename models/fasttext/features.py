@@ -3,6 +3,8 @@
 The definition is part of the packed format: a change needs another VERSION.
 """
 
+from hashlib import blake2b
+
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
@@ -15,6 +17,9 @@ VERSION = 1
 MINN, MAXN = 2, 3
 PLACES = 4
 
+# Of longer words ByteStrings.hash64 leaves bytes out.
+_HASHED_WHOLE = 72
+
 Hashes = npt.NDArray[np.uint64]
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)
@@ -24,8 +29,13 @@ _NGRAM_SEED = np.uint64(0xD1B54A32D192ED03)
 
 
 def hashes_of_words(words: ByteStrings) -> Hashes:
-    """uint64[n]: one feature for each word."""
-    return words.hash64()
+    """uint64[n]: one feature for each word, of all its bytes."""
+    hashes = words.hash64()
+    # That does not look at every byte of long ones.
+    long = np.flatnonzero(words.lengths > _HASHED_WHOLE)
+    for place, word in zip(long.tolist(), words.take(long).to_list(), strict=True):
+        hashes[place] = int.from_bytes(blake2b(word, digest_size=8).digest(), "little")
+    return hashes
 
 
 def hashes_of_ngrams(words: ByteStrings) -> tuple[Hashes, npt.NDArray[np.int64]]:

@@ -14,6 +14,8 @@ from pipeline.retrieval.search import Group, classes, query_block
 from pipeline.retrieval.vectors import from_bytes, halves, hashes
 
 NOTHING = Candidates(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
+# Candidates that queries may be given together.
+_CANDIDATES = 1 << 21
 _TRAITS = ("same", "kind", "price", "variant", "capped")
 _ROWS = pa.schema(
     [
@@ -128,7 +130,8 @@ class Held:
         if rules.caps:
             capped = rows["capped"].take(pc.index_in(self.ids, rows["item_id"]))
             self.capped = np.asarray(capped.flatten()).reshape(len(capped), -1)
-        self.block = query_block(len(rows["vector"][0].as_buffer()) // 2)
+        most = max(64, _CANDIDATES // k)
+        self.block = min(query_block(len(rows["vector"][0].as_buffer()) // 2), most)
 
     @property
     def distances(self) -> int:

@@ -55,6 +55,11 @@ def inputs(job: Job) -> dict[str, Any]:
             f"embed: the model's text fingerprint is {needed}, the tokens' is {made_of}; "
             "train again: nitamono train --config FILE"
         )
+    if blend(job) is not None and not model.outputs.get("statistics"):
+        raise StageError(
+            "embed: the model carries no statistics of a catalogue, which every method but mean "
+            'needs; train again: nitamono train --config FILE, or set embed.method = "mean"'
+        )
     return {
         "tokens": tokens.fingerprint,
         "model": model.outputs["sha256"],
@@ -68,7 +73,7 @@ def method(job: Job) -> dict[str, Any]:
         return {"method": "encoder"}
     used = {
         "mean": {"method"},
-        "weighted": {"method", "title_weight", "description_weight"},
+        "weighted": {"method", "title_weight", "description_weight", "drop_phrases"},
         "blend": set(EmbedSection.model_fields),
     }
     return section.model_dump(include=used[section.method])
@@ -84,6 +89,7 @@ def blend(job: Job) -> Blend | None:
         lexical_weight=section.lexical_weight,
         title_weight=section.title_weight,
         description_weight=section.description_weight,
+        drop_phrases=section.drop_phrases,
     )
 
 

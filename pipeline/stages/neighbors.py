@@ -28,6 +28,7 @@ NAME = "neighbors"
 CODE = (
     "pipeline.arrow_files",
     "pipeline.asking",
+    "pipeline.catalogue",
     "pipeline.incremental",
     "pipeline.lasting",
     "pipeline.lists",
@@ -139,13 +140,9 @@ def _find(
 ) -> tuple[int, recall.Recall, int]:
     """Write the neighbors table, and again with more probes where its recall is too low."""
     job, section, search = night.job, night.job.config.neighbors, night.search
-    first, earlier = 0, ""
     for attempt in range(1, ATTEMPTS + 1):
-        probes = Probes(night.centroids, night.nlist, first, nprobe)
+        probes = Probes(night.centroids, night.nlist, nprobe)
         found = search.found(night.queries, probes)
-        if earlier:
-            before = job.store.read(job.spark, "neighbors", earlier)
-            found = found.unionByName(search.as_found(before))
         trial = job.store.trial(version)
         started, total = time.monotonic(), search.plan.groups * attempt
 
@@ -154,14 +151,12 @@ def _find(
 
         with watched(job.line, note):
             rows = job.store.write_arrow("neighbors", trial, search.merged(found, probes))
-        if earlier:
-            job.store.discard("neighbors", earlier)
         trial = settling.settle(night, trial, nprobe)
         measured = _measured(night, sample, trial)
         if night.met(measured) or section.nprobe or nprobe == night.nlist or attempt == ATTEMPTS:
             break
-        # Of what has been searched already only the best are kept: caps may want others.
-        first, earlier = (0, "") if search.rules.caps else (nprobe, trial)
+        # From the ground: of what has been searched already only the best are kept.
+        job.store.discard("neighbors", trial)
         nprobe = min(math.ceil(nprobe * MORE_PROBES), night.nlist)
     job.store.rename("neighbors", trial, version)
     return rows, measured, nprobe

@@ -11,7 +11,13 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 NAME = "publish"
-CODE = ("pipeline.asking", "pipeline.quality", "pipeline.rules", "pipeline.tables")
+CODE = (
+    "pipeline.asking",
+    "pipeline.catalogue",
+    "pipeline.quality",
+    "pipeline.rules",
+    "pipeline.tables",
+)
 
 
 def inputs(job: Job) -> dict[str, Any]:
@@ -89,6 +95,7 @@ def carried(job: Job) -> "DataFrame | None":
     still = rules.shown(job).withColumnRenamed("item_id", "similar_id")
     last = job.store.read(job.spark, "similar_items", built_on.similar_items)
     kept = last.join(others, "item_id", how="left_semi").join(still, "similar_id", how="left_semi")
+    kept = rules.without_denied(job, kept)
     rank = F.row_number().over(Window.partitionBy("item_id").orderBy("rank"))
     return kept.select("item_id", rank.alias("rank"), "similar_id", "score")
 

@@ -65,9 +65,12 @@ def inputs(job: Job) -> dict[str, Any]:
             given = measure(Path(section.path)).sha256
     except ModelError as error:
         raise InputError(f"model.path {section.path}: {error}; check [model] path") from error
+    used = ["kind", "engine", "float16"]
+    if _counts(section):
+        used += ["sample_items", "seed"]
     of_given = {
         "given": given,
-        "settings": {name: settings[name] for name in ("kind", "engine", "float16")},
+        "settings": {name: settings[name] for name in used},
         "text": tokens.outputs["text_fingerprint"],
     }
     # Statistics are counted on the tokens.
@@ -79,6 +82,11 @@ def _counts(section: ModelSection) -> bool:
     return section.kind == "fasttext" and section.engine == "mapped"
 
 
+def complete(section: ModelSection, record: Record) -> bool:
+    """Whether a model carries statistics, if it should."""
+    return bool(record.outputs.get("statistics")) or not _counts(section)
+
+
 def reusable(job: Job) -> Record | None:
     """The record of the store's current model, if it fits a new night: training is not nightly.
 
@@ -88,9 +96,11 @@ def reusable(job: Job) -> Record | None:
     section = job.config.model
     text = job.record("tokenize").outputs["text_fingerprint"]
     current = job.store.current_model(key_of(made_from(inputs(job)), text))
-    if current is None or (_counts(section) and not current.outputs.get("statistics")):
+    if current is None or not complete(section, current):
         return None
-    available = min(job.record("tokenize").tables["tokens"], section.sample_items)
+    tokens = job.record("tokenize")
+    items = tokens.tables["tokens"] - tokens.counts["items_without_tokens"]
+    available = min(items, section.sample_items)
     # A given model can have come with statistics of its own.
     sampled = current.counts.get("sampled_items", available)
     return current if available <= 2 * sampled else None

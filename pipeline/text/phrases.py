@@ -14,18 +14,22 @@ import pyarrow.compute as pc
 
 Pattern = tuple[str, ...]
 
-# Not (), <> and 「」: sizes, contents and names stand in those.
-_PAIRS = zip("【[≪《『★", "】]≫》』★", strict=True)
+# Not (), <>, 「」 and 『』: sizes, contents and names stand in those.
+_PAIRS = zip("【[≪★", "】]≫★", strict=True)
 _BRACKETED = re.compile(
     "|".join(f"\\{left}([^\\{left}\\{right}]{{1,60}})\\{right}" for left, right in _PAIRS)
 )
+# Kana and kanji.
+_JAPANESE = re.compile(r"[\u3041-\u30ff\u3400-\u9fff]")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 
-# A phrase is in at least so many titles and in such a share of them, and has at least two tokens:
-# a single word that is frequent is what inverse document frequency is for.
+# A phrase is in at least so many titles and in such a share of them: what is rarer may as well be
+# the name of a work. It has at least two Japanese words without a number: a single word that is
+# frequent is what inverse document frequency is for, and [500ml], [5個セット] and [Blu-ray] tell
+# things apart.
 _TITLES = 10
-_SHARE = 0.002
-_TOKENS = (2, 12)
+_SHARE = 0.02
+_WORDS, _TOKENS = 2, 12
 # Of more phrases those that most titles have: all are looked for in every title.
 _MOST = 300
 # [雑誌] says what a thing is: its titles have another token so much more often than all titles.
@@ -84,12 +88,17 @@ def learn(titles: Sequence[Title]) -> frozenset[Pattern]:
 
 def frequent(held: Counter[Pattern], titles: int) -> set[Pattern]:
     """The phrases that are in enough of so many titles, and of a phrase's length."""
-    least, most = _TOKENS
     return {
         phrase
         for phrase, count in held.items()
-        if count >= max(_TITLES, _SHARE * titles) and least <= len(phrase) <= most
+        if count >= max(_TITLES, _SHARE * titles)
+        and len(phrase) <= _TOKENS
+        and sum(map(_is_word, phrase)) >= _WORDS
     }
+
+
+def _is_word(token: str) -> bool:
+    return "0" not in token and _JAPANESE.search(token) is not None
 
 
 def independent(held: int, beside: Counter[str], overall: Counter[str], titles: int) -> bool:

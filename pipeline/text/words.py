@@ -39,7 +39,7 @@ def word_tokens(word: str) -> list[str]:
     """
     word = word.lower().replace(",", "").replace("\u2019", "'")
     if _DECIMAL.fullmatch(word):
-        return [word]
+        return [word[:_LONGEST]]
     parts = [part[:_LONGEST] for part in _PART.findall(word)]
     if parts == [word]:
         return parts

@@ -57,7 +57,7 @@ class Shop:
             tables={},
             counts={"sampled_items": 1234, "words": 2, "model_bytes": 99},
             outputs={"kind": "fasttext", "file": packed.name, "sha256": sha256, "dim": 4}
-            | {"text_fingerprint": text},
+            | {"text_fingerprint": text, "statistics": True},
         )
         self.store.keep(record)
         self.store.set_current_model(self.key(record), fingerprint)

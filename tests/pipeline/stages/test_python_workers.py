@@ -60,7 +60,7 @@ def test_the_search_has_one_a_task(spark: SparkSession, tmp_path: Path) -> None:
     lists = spark.read.parquet(str(tmp_path))
     one = np.ones(1, dtype=np.int64)
     plan = Plan(np.zeros(1, np.int64), one, np.zeros(1, np.int64))
-    counts, probes = Counts(spark.sparkContext), Probes(None, 1, 0, 1)
+    counts, probes = Counts(spark.sparkContext), Probes(None, 1, 1)
     search = Search(clustered(tmp_path), plan, plan, 3, 3, NO_RULES, 2, True, counts)
     rows = search.merged(search.found(lists, probes), probes)
     ddl = ", ".join(f"{name} {kind}" for name, kind in NEIGHBORS.items())

@@ -30,9 +30,9 @@ def test_segments_are_what_stands_in_brackets(text: str, found: list[str]) -> No
 
 
 def test_a_phrase_of_many_titles_of_all_kinds_is_learned_whatever_its_numbers() -> None:
-    titles = [title(n, f"ポイント {n % 7} 倍") for n in range(40)]
+    titles = [title(n, f"全品 ポイント {n % 7} {n % 7}倍") for n in range(40)]
     titles += [title(n) for n in range(40, 400)]
-    assert learn(titles) == {("ポイント", "0", "倍")}
+    assert learn(titles) == {("全品", "ポイント", "0", "0倍")}
 
 
 def test_a_phrase_that_says_what_a_thing_is_stays() -> None:
@@ -46,6 +46,19 @@ def test_what_is_rare_or_a_single_word_stays() -> None:
     titles += [title(n, "数量 限定") for n in range(40, 49)]
     titles += [title(n) for n in range(49, 400)]
     assert learn(titles) == frozenset()
+
+
+@pytest.mark.parametrize(
+    "segment", ["500ml 500 ml", "5 5個 セット", "2023 年", "3 3枚 組", "bluray blu ray", "t シャツ"]
+)
+def test_sizes_counts_years_and_formats_stay_however_many_titles_have_them(segment: str) -> None:
+    titles = [title(n, segment) for n in range(80)]
+    titles += [title(n) for n in range(80, 400)]
+    assert learn(titles) == frozenset()
+
+
+def test_names_of_works_are_not_where_promotions_stand() -> None:
+    assert segments("『鬼滅の刃』マグカップ 「進撃の巨人」 《怪獣》") == []
 
 
 def test_no_titles_have_no_phrases() -> None:
