@@ -221,6 +221,30 @@ def test_a_list_that_is_short_probes_more_lists_up_to_a_limit(shop: Shop) -> Non
         assert len(shop.short()) == sum(len(expected.get(r["item_id"], [])) < K for r in shop.rows)
 
 
+def test_lists_that_are_carried_over_hold_nothing_that_may_not_be_shown(shop: Shop) -> None:
+    before = shop.table()
+    shop.write([*shop.rows, shop.rows[5] | {"item_id": "new"}])
+    shop.run("neighbors.mode=new", "rules.eligible=stock > 0", "rules.query=category <> '傘'",
+             "rules.deny=deny.csv")  # fmt: skip
+    stock = {row["item_id"]: int(row["stock"]) for row in shop.rows}
+    alone = {a for a, b in DENIED if not b}
+    expected = {
+        row["item_id"]: [
+            pair
+            for pair in before[row["item_id"]]
+            if stock[pair[0]] > 0 and pair[0] not in alone
+            and (row["item_id"], pair[0]) not in denied_pairs()
+        ]
+        for row in shop.rows[:-1]
+        if row["category"] and row["category"] != "傘"
+    }  # fmt: skip
+    after = shop.table()
+    found = after.pop("new")
+    assert after == {item: best for item, best in expected.items() if best}
+    assert after != before
+    assert all(stock[other] > 0 for other, _ in found)
+
+
 RULES = ("rules.eligible=stock > 0", "rules.collapse=group_id", "rules.price_ratio=[0.5, 2]",
          "rules.deny=deny.csv")  # fmt: skip
 

@@ -184,6 +184,13 @@ def test_an_items_vector_is_the_same_to_the_bit_in_any_company(
     assert np.array_equal(whole[shuffled], other)
 
 
+def test_long_words_that_begin_and_end_alike_are_two(model: Embedder) -> None:
+    twins = [["あ" * 30 + middle + "ん" * 30] for middle in ("いろは", "にほへ")]
+    alone = [BlendEmbedder(model, Blend()).embed([one]) for one in twins]
+    assert not np.array_equal(alone[0], alone[1])
+    assert np.array_equal(BlendEmbedder(model, Blend()).embed(twins), np.concatenate(alone))
+
+
 def test_a_new_word_counts_from_the_first_night(model: Embedder) -> None:
     blend = BlendEmbedder(model, Blend())
     vectors = blend.embed([["新発売", "ゼロヨン7"], ["別物", "ゼロヨン7"], ["別物", "イチニ"]])
