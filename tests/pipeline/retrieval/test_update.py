@@ -27,7 +27,6 @@ NLIST, DIM = 5, 3
 VALUES = st.sampled_from([-1.0, -0.5, 0.0, 0.25, 1.0])
 VECTORS = st.tuples(*[VALUES] * DIM)
 IDS = st.sampled_from([f"{n:02d}" for n in range(30)])
-CATALOGUES = st.dictionaries(IDS, VECTORS, max_size=25)
 # k, reserve, nprobe, sames, rules on pairs.
 Kinds = frozenset[str]
 Rules = tuple[int, int, int, int, Kinds]
@@ -53,7 +52,7 @@ TRAITS = st.tuples(
     st.frozensets(IDS, max_size=2),
 )
 # Of each id on one night; ids that are not in it have PLAIN.
-TRAITED = st.dictionaries(IDS, TRAITS, max_size=15)
+TRAITED = st.dictionaries(IDS, TRAITS, min_size=5, max_size=30)
 PLAIN: Traits = (None, None, None, None, True, True, frozenset())
 
 
@@ -204,7 +203,7 @@ class Shop:
             rows = pa.RecordBatch.from_pylist(self.kept, schema=NEIGHBORS)
             return _lists(rows, *plan.lists(group))
 
-        wanted = Settings(self.k, self.k + self.reserve, self.nprobe, rules(self.rules([])))
+        wanted = Settings(self.k, self.k + self.reserve, self.nprobe, rules(self.rules(["00"])))
         again = {
             item
             for batch in update.short(iter(sent), plan, items, kept, wanted)
@@ -267,20 +266,34 @@ def _pairs(neighbors: list[dict[str, Any]]) -> list[tuple[str, float]]:
     return [(n["similar_id"], n["score"]) for n in neighbors]
 
 
+# What a night changes: who leaves, vectors, traits, and the rules now and then.
+NIGHT = st.tuples(
+    st.frozensets(IDS, max_size=4),
+    st.dictionaries(IDS, VECTORS, max_size=5),
+    st.dictionaries(IDS, TRAITS, max_size=5),
+    st.one_of(st.none(), st.none(), st.none(), RULES),
+)
+
+
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(
     start=RULES,
-    nights=st.lists(st.tuples(CATALOGUES, TRAITED, st.none() | RULES), min_size=2, max_size=4),
+    catalogue=st.dictionaries(IDS, VECTORS, min_size=8, max_size=30),
+    traits=TRAITED,
+    nights=st.lists(NIGHT, min_size=1, max_size=3),
     most=st.sampled_from([2, 7, 100]),
 )
 def test_any_nights_under_any_rules_give_the_table_that_is_defined(
-    start: Rules, nights: list[tuple[Catalogue, dict[str, Traits], Rules | None]], most: int
+    start: Rules, catalogue: Catalogue, traits: dict[str, Traits], nights: list[Any], most: int
 ) -> None:
     shop = Shop(1, 1, 1, most)
     shop.change(start)
-    for catalogue, traits, changed in nights:
-        if changed is not None:
-            shop.change(changed)
+    assert shop.night(catalogue, traits) == shop.defined(catalogue, shop.k)
+    for gone, vectors, changed, rules_now in nights:
+        if rules_now is not None:
+            shop.change(rules_now)
+        catalogue = {item: v for item, v in catalogue.items() if item not in gone} | vectors
+        traits = traits | changed
         assert shop.night(catalogue, traits) == shop.defined(catalogue, shop.k)
 
 
