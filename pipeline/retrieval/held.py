@@ -14,8 +14,6 @@ from pipeline.retrieval.search import Group, classes, query_block
 from pipeline.retrieval.vectors import from_bytes, halves, hashes
 
 NOTHING = Candidates(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
-# Candidates that queries may be given together.
-_CANDIDATES = 1 << 21
 _TRAITS = ("same", "kind", "price", "variant", "capped")
 _ROWS = pa.schema(
     [
@@ -125,13 +123,12 @@ class Held:
         same = rows["same"].dictionary_encode(null_encoding="encode")
         self._values = same.dictionary
         lists = self._lists(rows["unit"].to_numpy(), np.asarray(same.indices))
-        traits = Traits.of(rows) if rules.of_traits or rules.caps else None
+        traits = Traits.of(rows) if rules.of_kinds else None
         self._group = Group(lists, rows["item_id"], rows["vector"], k, rules, traits)
         if rules.caps:
             capped = rows["capped"].take(pc.index_in(self.ids, rows["item_id"]))
             self.capped = np.asarray(capped.flatten()).reshape(len(capped), -1)
-        most = max(64, _CANDIDATES // k)
-        self.block = min(query_block(len(rows["vector"][0].as_buffer()) // 2), most)
+        self.block = query_block(len(rows["vector"][0].as_buffer()) // 2, k)
 
     @property
     def distances(self) -> int:

@@ -110,7 +110,8 @@ def exact_search(
         block = with_traits(rows)
         same = pc.fill_null(pc.index_in(block["same"], values.dictionary), -1)
         of = np.asarray(same).astype(np.int64)
-        group = Group(of, block["item_id"], block["vector"], depth, rules, Traits.of(block))
+        kinds = Traits.of(block) if rules.of_kinds else None
+        group = Group(of, block["item_id"], block["vector"], depth, rules, kinds)
         found = group.search(queries, floor)
         items = pc.index_in(group.ids, block["item_id"]).take(pa.array(found.items))
         numbers = np.repeat(np.arange(len(found.counts)), found.counts)

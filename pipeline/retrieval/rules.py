@@ -59,10 +59,15 @@ class Rules:
         return self.price_ratio is not None or self.collapse or self.deny
 
     @property
+    def of_kinds(self) -> bool:
+        """Whether items with one vector may have to be told apart."""
+        return self.of_traits or bool(self.caps)
+
+    @property
     def any(self) -> bool:
         """Whether a candidate that is eligible and the same may be left out."""
         scored = self.min_score > -1 or self.max_score < 1
-        return self.of_traits or scored or bool(self.caps)
+        return self.of_kinds or scored
 
     def scores(self, scores: Float32) -> npt.NDArray[np.bool_]:
         """Which scores are within the bounds: bool[n]."""

@@ -14,8 +14,8 @@ _PRODUCT = 1 << 21
 # Vectors of queries that are searched for at a time, in float32: 32 MB.
 _QUERY_VALUES = 1 << 23
 
-# Candidates that may be held at a time: 64 MB.
-_CANDIDATES = 1 << 22
+# Candidates that queries may be given together.
+_CANDIDATES = 1 << 21
 
 # Where so many times more candidates than are wanted score nearly the same, they are cut at once.
 _CROWDED = 8
@@ -24,9 +24,9 @@ _CROWDED = 8
 Scored = tuple[Float32, Float64]
 
 
-def query_block(dim: int) -> int:
-    """How many queries of this dimension are searched for at a time."""
-    return max(256, _QUERY_VALUES // max(dim, 1))
+def query_block(dim: int, k: int) -> int:
+    """How many queries of this dimension are searched for at a time, each for k candidates."""
+    return min(max(256, _QUERY_VALUES // max(dim, 1)), max(64, _CANDIDATES // k))
 
 
 class Group:
@@ -104,7 +104,7 @@ class Group:
         total = len(queries.ids)
         if floor is None:
             floor = np.full(total, -np.inf, dtype=np.float32)
-        size = min(query_block(queries.vectors.shape[1]), max(64, _CANDIDATES // self._wanted))
+        size = query_block(queries.vectors.shape[1], self._wanted)
         size = -(-total // max(-(-total // size), 1))  # blocks of about one size
         blocks = [
             self._search_block(queries.block(i, min(i + size, total)), floor[i : i + size])
