@@ -94,9 +94,11 @@ def start(given: dict[str, str], log: Path) -> "tuple[SparkSession, bool]":
     if SparkContext._active_spark_context is not None:
         return _sister(SparkSession.builder.getOrCreate(), chosen), False
     # spark-submit has a gateway of its own.
-    ours = SparkContext._gateway is None and "PYSPARK_GATEWAY_PORT" not in os.environ
+    submitted = "PYSPARK_GATEWAY_PORT" in os.environ
     try:
-        if ours:
+        if submitted:
+            chosen = _under_submit(given)
+        elif SparkContext._gateway is None:
             _check_java()
             os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
             log.parent.mkdir(parents=True, exist_ok=True)
@@ -113,6 +115,15 @@ def start(given: dict[str, str], log: Path) -> "tuple[SparkSession, bool]":
         if type(error).__module__.startswith("py4j"):
             raise StageError(f"Spark does not start; its log is {log}") from error
         raise
+
+
+def _under_submit(given: dict[str, str]) -> dict[str, str]:
+    """Settings for the session that spark-submit was asked for: what it was told comes first."""
+    from pyspark import SparkConf, SparkContext
+
+    SparkContext._ensure_initialized()
+    told = dict(SparkConf().getAll())
+    return settings(given | told) | told
 
 
 def _sister(session: "SparkSession", chosen: dict[str, str]) -> "SparkSession":
