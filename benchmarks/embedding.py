@@ -23,19 +23,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyspark.sql import DataFrame, SparkSession
 
 from models import fasttext, resident
 from pipeline import session, statistics
-from pipeline.udf import iterator_udf
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
 
 _FILES = 16
 _CHARACTERS = (
@@ -195,7 +192,7 @@ def jobs(library: str, packed: str) -> dict[str, Callable[["DataFrame"], "DataFr
             yield pd.Series(list(model.embed(batch.tolist())), dtype=object)
 
     pandas: Any = pandas_udf(scalar, "array<float>")  # type: ignore[call-overload]
-    ours = iterator_udf("array<float>")(iterator)
+    ours = cast("Any", pandas_udf)("array<float>")(iterator)
     return {
         "article": lambda tokens: tokens.select(article("tokens").alias("vector")),
         "pandas": lambda tokens: tokens.select(pandas("tokens").alias("vector")),

@@ -10,14 +10,18 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline import tables
+from pipeline.storage.place import Place, arrow
+
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
+
+_ENDING = ".parquet"
 
 Run = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
@@ -34,10 +38,14 @@ class Rows:
     frame: "DataFrame"
     run: Run
 
+    def table(self, name: str) -> "DataFrame":
+        """The rows as a frame of a table's schema: what reads it is no Python worker's."""
+        return self.frame.mapInArrow(self.run, tables.ddl(name))
+
 
 def write(
     parts: Sequence[Rows],
-    folder: Path,
+    folder: Place,
     schema: pa.Schema,
     *,
     row_group_bytes: int,
@@ -61,29 +69,32 @@ def write(
         told = part.frame.mapInArrow(task, "file string").collect()
         kept |= {row["file"] for row in told}
     for path in folder.iterdir():
-        if path.name not in kept:
+        if path.name.endswith(_ENDING) and path.name not in kept:
             path.unlink()
     if not kept:
-        pq.write_table(schema.empty_table(), folder / "part-00000.parquet")
+        system, where = arrow(folder / f"part-00000{_ENDING}")
+        pq.write_table(schema.empty_table(), where, filesystem=system)
 
 
 def _task(
-    run: Run, folder: Path, schema: pa.Schema, row_group_bytes: int, encoded: Sequence[str]
+    run: Run, folder: Place, schema: pa.Schema, row_group_bytes: int, encoded: Sequence[str]
 ) -> Run:
     def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         from pyspark import TaskContext
 
         context = TaskContext.get()
         number = context.partitionId() if context else 0
-        name = f"part-{number:05d}-{uuid.uuid4().hex}.parquet"
+        name = f"part-{number:05d}-{uuid.uuid4().hex}{_ENDING}"
         with ExitStack() as stack:
             writer = None
             for group in _grouped(run(batches), schema, row_group_bytes):
                 if writer is None:
+                    system, where = arrow(folder / name)
                     writer = stack.enter_context(
                         pq.ParquetWriter(
-                            folder / name,
+                            where,
                             schema,
+                            filesystem=system,
                             compression="zstd",
                             compression_level=1,
                             use_dictionary=list(encoded),

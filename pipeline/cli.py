@@ -131,10 +131,10 @@ def _run(given: argparse.Namespace, settings: Config) -> None:
         return
     outcome = runner.run(first, last, retrain=given.verb == "run" and given.retrain)
     if last == NAMES[-1]:
-        say(summary.lines(Store(settings.store.path), outcome))
+        say(summary.lines(Store.of(settings), outcome))
     else:
         say(
-            f"{table}  {rows:,} rows  {Store(settings.store.path).table_path(table, r.fingerprint)}"
+            f"{table}  {rows:,} rows  {Store.of(settings).table_path(table, r.fingerprint)}"
             for name, _, r in outcome.stages
             if name == last
             for table, rows in r.tables.items()
@@ -158,7 +158,7 @@ def _publishes(given: argparse.Namespace, settings: Config) -> bool:
         return False
     if given.publish or given.as_of:
         return bool(given.publish)
-    return publication.wanted(settings, given.assignments, Store(settings.store.path))
+    return publication.wanted(settings, given.assignments, Store.of(settings))
 
 
 def main() -> None:

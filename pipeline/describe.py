@@ -8,6 +8,7 @@ from pipeline.garbage import Garbage
 from pipeline.history import Publication
 from pipeline.output import short, size, table
 from pipeline.runs import Run
+from pipeline.storage.place import below
 from pipeline.store import Store
 
 _NONE = "-"
@@ -93,7 +94,7 @@ def garbage(found: Garbage, store: Store, *, dry_run: bool) -> Iterator[str]:
     """What was freed, and what was kept and why."""
     sums: dict[str, list[int]] = {}
     for path, count in found.data.items():
-        sums.setdefault(str(path.parent.relative_to(store.root)), []).append(count)
+        sums.setdefault(str(below(path.parent, store.root)), []).append(count)
     for folder, sizes in sums.items():
         yield f"{folder:<24} {len(sizes):>4}  {size(sum(sizes)):>10}"
     if found.records:
@@ -122,9 +123,9 @@ def garbage_json(found: Garbage, store: Store, *, dry_run: bool) -> dict[str, An
         "dry_run": dry_run,
         "freed_bytes": found.size,
         "deleted": [
-            *({"path": str(path.relative_to(store.root)), "bytes": 0} for path in found.records),
+            *({"path": str(below(path, store.root)), "bytes": 0} for path in found.records),
             *(
-                {"path": str(path.relative_to(store.root)), "bytes": count}
+                {"path": str(below(path, store.root)), "bytes": count}
                 for path, count in found.data.items()
             ),
         ],

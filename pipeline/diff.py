@@ -54,7 +54,7 @@ def side(store: Store, name: str) -> Side:
         version = run.fingerprints["publish"]
     elif "/" in name:
         raise UsageError(f"{name} is no run or version; {_known(store)}")
-    if not store.table_path("similar_items", version).is_dir():
+    if not store.has("similar_items", version):
         if run is not None:
             raise UsageError(f"the table of run {name} has been deleted; {_known(store)}")
         raise UsageError(f"{name} is no run or version in {store.root}; {_known(store)}")
@@ -208,7 +208,7 @@ def _titles(
     titles: dict[str, str] = {}
     for one in sides:
         version = one.run.fingerprints.get("ingest") if one.run else None
-        if version is None or not store.table_path("items", version).is_dir():
+        if version is None or not store.has("items", version):
             continue
         items = store.read(spark, "items", version).where(F.col("item_id").isin(list(wanted)))
         titles |= {row[0]: row[1] for row in items.select("item_id", "title").collect()}

@@ -1,7 +1,6 @@
 """Finding and deleting what neither the published versions nor the runs under way need."""
 
 import re
-import shutil
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -11,6 +10,7 @@ from pathlib import Path
 from pipeline import needs
 from pipeline.needs import Needs
 from pipeline.processes import mark, owner
+from pipeline.storage.place import Place, in_order, remove_tree
 from pipeline.store import Store
 
 _QUANTISER = re.compile(r"([0-9a-f]{16})(\.sizes)?\.npy")
@@ -27,8 +27,8 @@ class Garbage:
         needs: what stays, and why.
     """
 
-    records: list[Path]
-    data: dict[Path, int]
+    records: list[Place]
+    data: dict[Place, int]
     needs: Needs
 
     @property
@@ -51,7 +51,7 @@ def find(store: Store, keep: int, also: Iterable[str] = ()) -> Garbage:
     old = [path for path in data if _newest(path) < needed.before]
     records = [
         path
-        for path in sorted((store.root / "stages").glob("*/*.json"))
+        for path in in_order((store.root / "stages").glob("*/*.json"))
         if path.stem not in needed.versions and _newest(path) < needed.before
     ]
     return Garbage(records, {path: _size(path) for path in old}, needed)
@@ -77,55 +77,56 @@ def collect(store: Store, keep: int) -> Garbage:
         path.write_bytes(records.pop(path))
     # A record that was needed a moment ago keeps its data until the next time.
     found = find(store, keep, [path.stem for path in (store.root / "stages").glob("*/*.json")])
-    _remove(found.data)
+    _remove(store, found.data)
     return Garbage(list(records), found.data, found.needs)
 
 
-def _remove(paths: Iterable[Path]) -> None:
+def _remove(store: Store, places: Iterable[Place]) -> None:
     """What is deleted loses its name before its content goes: half of a table is never seen."""
-    renamed = []
-    for path in paths:
-        target = path.with_name(f"_deleting-{mark()}")
-        with suppress(FileNotFoundError):
-            renamed.append(path.rename(target))
-    for path in renamed:
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
+    going: list[Place] = []
+    for path in places:
+        if isinstance(path, Path):
+            with suppress(FileNotFoundError):
+                going.append(path.rename(path.with_name(f"_deleting-{mark()}")))
         else:
-            path.unlink(missing_ok=True)
+            store.versions.forget(path)
+            going.append(path)
+    for path in going:
+        remove_tree(path)
+        path.unlink(missing_ok=True)
 
 
-def _tables(store: Store, needed: Needs) -> Iterator[Path]:
-    for path in sorted((store.root / "tables").glob("*/version=*")):
+def _tables(store: Store, needed: Needs) -> Iterator[Place]:
+    for version, path in store.versions.every():
         # What carries a process's mark is unfinished: see leftovers.
-        if path.name.removeprefix("version=") not in needed.versions and not owner(path.name):
+        if version not in needed.versions and not owner(version):
             yield path
 
 
-def _models(store: Store, needed: Needs) -> Iterator[Path]:
-    for path in sorted((store.root / "models").glob("*")):
+def _models(store: Store, needed: Needs) -> Iterator[Place]:
+    for path in in_order((store.root / "models").glob("*")):
         if _MODEL.fullmatch(path.name) and path.name not in needed.models:
             yield path
 
 
-def _quantisers(store: Store, needed: Needs) -> Iterator[Path]:
-    for path in sorted((store.root / "quantisers").glob("*.npy")):
+def _quantisers(store: Store, needed: Needs) -> Iterator[Place]:
+    for path in in_order((store.root / "quantisers").glob("*.npy")):
         found = _QUANTISER.fullmatch(path.name)
         if found and found[1] not in needed.quantisers:
             yield path
 
 
-def _newest(path: Path) -> float:
+def _newest(path: Place) -> float:
     """When a file, or the newest in a folder, was changed, in seconds since the epoch."""
     return max((file.stat().st_mtime for file in _walk(path)), default=time.time())
 
 
-def _size(path: Path) -> int:
+def _size(path: Place) -> int:
     """Bytes of a file, or of all in a folder."""
     return sum(file.stat().st_size for file in _walk(path) if file.is_file())
 
 
-def _walk(path: Path) -> list[Path]:
+def _walk(path: Place) -> list[Place]:
     found = [path, *path.rglob("*")] if path.is_dir() else [path]
     # What goes meanwhile is another's to delete.
     return [file for file in found if file.exists()]

@@ -83,7 +83,7 @@ def _against(job: Job) -> history.Publication | None:
     published = history.present(job.store)
     if published is None or published.version == job.record("publish").fingerprint:
         return None
-    there = job.store.table_path("similar_items", published.version).is_dir()
+    there = job.store.has("similar_items", published.version)
     return published if there else None
 
 

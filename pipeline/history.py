@@ -50,9 +50,7 @@ class Publication:
     def missing(self, store: Store) -> list[str]:
         """Which of the tables are not in the store any more."""
         return [
-            table
-            for table, about in self.tables.items()
-            if not store.table_path(table, about["version"]).is_dir()
+            table for table, about in self.tables.items() if not store.has(table, about["version"])
         ]
 
 

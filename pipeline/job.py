@@ -2,13 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from pipeline import session
+from models import Handle, shipping
+from models.handle import Method
+from pipeline import s3a, session
 from pipeline.errors import UsageError
 from pipeline.fingerprint import code_version, fingerprint
 from pipeline.progress import StageLine
 from pipeline.sections import Config
+from pipeline.storage.place import Place
+from pipeline.storage.spark_log import SparkLog
 from pipeline.store import Record, Store
 
 if TYPE_CHECKING:
@@ -87,6 +92,7 @@ class Job:
         self.announce: Callable[[], None] = lambda: None
         self._spark: SparkSession | None = None
         self._own_spark = False
+        self._log: SparkLog | None = None
         self._records: dict[str, Record] = {}
 
     @property
@@ -94,8 +100,9 @@ class Job:
         """The Spark session, started at the first call."""
         if self._spark is None:
             self.line.note = "starting Spark"
-            log = self.store.run_path(self.run_id) / "spark.log"
-            self._spark, self._own_spark = session.start(self.config.spark, log)
+            self._log = SparkLog(self.store.run_path(self.run_id) / "spark.log")
+            given = s3a.spark_settings(self.config)
+            self._spark, self._own_spark = session.start(given, self._log.local)
             self.line.note = ""
         self.line.follow(self._spark.sparkContext, f"{self.run_id}-{id(self.line)}")
         return self._spark
@@ -104,7 +111,9 @@ class Job:
         """Stop the Spark session, if it was started here."""
         if self._spark is not None and self._own_spark:
             self._spark.stop()
-        self._spark = None
+        if self._log is not None:
+            self._log.keep()
+        self._spark = self._log = None
 
     def fingerprint(self, stage: Stage) -> tuple[str, dict[str, Any]]:
         """The name of a stage's output, and the inputs that it was made of."""
@@ -135,6 +144,22 @@ class Job:
     def read(self, table: str, stage: str) -> "DataFrame":
         """A table that an earlier stage made."""
         return self.store.read(self.spark, table, self.record(stage).version(table))
+
+    def ship(
+        self, source: Place | str, kind: str, method: Literal["auto"] | Method = "auto"
+    ) -> Handle:
+        """Make a model or another file available to the executors: see models.shipping.
+
+        Raises:
+            ModelError: it can't be read, or can't travel by this method.
+        """
+        return shipping.ship(
+            self.spark.sparkContext,
+            source if isinstance(source, Path) else str(source),
+            kind=kind,
+            method=method,
+            s3=self.config.s3.options(),
+        )
 
     def spread(self, frame: "DataFrame", rows: int) -> "DataFrame":
         """The frame in enough partitions to occupy every core; small files come in too few."""

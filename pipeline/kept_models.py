@@ -9,13 +9,13 @@ from typing import Any
 
 from models import ModelError, s3
 from models.content import measure, safe_name
-from models.disk import link_or_copy
 from pipeline.errors import UsageError
 from pipeline.files import read_json, write_json
 from pipeline.job import Job
 from pipeline.processes import mark
 from pipeline.sections import Config
 from pipeline.stages import tokenize, train
+from pipeline.storage import model_folders
 from pipeline.store import Record, Store
 
 # Beside a pushed model's files: the record of its training, by which another store knows it.
@@ -102,17 +102,12 @@ def push(config: Config, store: Store, record: Record, target: str) -> None:
         UsageError: the folder holds something else.
     """
     with store.new_model() as folder:
-        source = store.model_path(record.outputs["sha256"])
-        shutil.copytree(source, folder, copy_function=_link, dirs_exist_ok=True)
+        model_folders.copy(store.model_path(record.outputs["sha256"]), folder)
         write_json(folder / _RECORD, asdict(record))
         if "://" in target:
-            s3.push(folder, target, train.s3_options(config.model))
+            s3.push(folder, target, config.s3.options())
         else:
             _put(folder, Path(target))
-
-
-def _link(source: str, target: str) -> None:
-    link_or_copy(Path(source), Path(target))
 
 
 def _put(folder: Path, target: Path) -> None:
@@ -143,7 +138,7 @@ def pull(config: Config, store: Store, source: str) -> Record:
     with store.new_model() as folder:
         found = folder / "pulled"
         if "://" in source:
-            found = s3.pull(source, folder, train.s3_options(config.model))
+            found = s3.pull(source, folder, config.s3.options())
         elif not Path(source).is_dir():
             raise ModelError(f"{source}: no such folder; give one that `model push` has written")
         else:

@@ -1,13 +1,13 @@
 """What dead runs have left unfinished in a store: found by its names, and removed."""
 
 import re
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 from pipeline import processes
+from pipeline.storage.place import Place, remove_tree
+from pipeline.store import Store
 
 # Where it can't be known whether the owner lives, it does not if it wrote nothing for so long.
 _ABANDONED_SECONDS = 3 * 24 * 3600.0
@@ -16,23 +16,28 @@ _UNFINISHED = re.compile(r"_writing-|_deleting-|\.|version=")
 _UNMARKED = re.compile(r"(_writing-|\.probe-|\..+\.)[0-9a-f]{32}")
 
 
-def remove(root: Path) -> list[Path]:
+def remove(store: Store) -> list[Place]:
     """Remove what no living process can be at work on.
 
     Returns:
         what was removed.
     """
-    gone = [path for path in unfinished(root) if _abandoned(path)]
+    gone = [path for path in unfinished(store.root) if _abandoned(path)]
+    gone += [
+        path
+        for path, owner in store.versions.unfinished()
+        if abandoned(path, alive=owner.alive() if owner else None)
+    ]
     for path in gone:
         with suppress(OSError):
             if path.is_dir():
-                shutil.rmtree(path)
+                remove_tree(path)
             else:
                 path.unlink()
     return gone
 
 
-def unfinished(root: Path) -> Iterator[Path]:
+def unfinished(root: Place) -> Iterator[Place]:
     """Everything in a store that carries the name of something unfinished."""
     folders = [root, root / "models" / "current", root / "quantisers" / "current"]
     for pattern in ("*", "tables/*", "stages/*", "runs/*"):
@@ -47,12 +52,12 @@ def _is_unfinished(name: str) -> bool:
     return bool(marked or _UNMARKED.fullmatch(name))
 
 
-def _abandoned(path: Path) -> bool:
+def _abandoned(path: Place) -> bool:
     owner = processes.owner(path.name)
     return abandoned(path, alive=owner.alive() if owner else None)
 
 
-def abandoned(path: Path, *, alive: bool | None) -> bool:
+def abandoned(path: Place, *, alive: bool | None) -> bool:
     """Whether nobody is at work on a file or folder any more.
 
     Args:
@@ -64,7 +69,7 @@ def abandoned(path: Path, *, alive: bool | None) -> bool:
     return time.time() - _last_written(path) > _ABANDONED_SECONDS
 
 
-def _last_written(path: Path) -> float:
+def _last_written(path: Place) -> float:
     latest = 0.0
     for each in (path, *path.rglob("*")):
         with suppress(FileNotFoundError):

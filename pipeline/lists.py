@@ -1,6 +1,7 @@
 """The lists table as Spark writes it: each item in its list, the rows in the order of the lists."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models import Handle
@@ -53,7 +54,7 @@ def in_order(vectors: "DataFrame", locate: Locate, files: Plan) -> Rows:
     def send(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
         return listed.send(listed.located(batches, locate), files)
 
-    return _received(vectors.mapInArrow(send, parcels.DDL), files, Clustered(()))
+    return _received(vectors.mapInArrow(send, parcels.DDL), files, Clustered(Path(), ()))
 
 
 def moved(before: Clustered, arrivals: "DataFrame", left: "DataFrame", files: Plan) -> Rows:

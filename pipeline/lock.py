@@ -5,7 +5,6 @@ once N is given back or its holder is dead; the file with the highest N is never
 is needed of the file system but that a file is made by one only, which object stores offer too.
 """
 
-import os
 import re
 import threading
 import time
@@ -13,13 +12,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from platform import node
 from typing import Any
 
 from pipeline import history, leftovers, processes
 from pipeline.errors import LockedError, StageError
 from pipeline.files import read_json, write_json
+from pipeline.storage.place import Place, link_new, touch
 from pipeline.store import Store
 
 BEAT_SECONDS = 15.0
@@ -33,7 +32,7 @@ _NAME = re.compile(r"publishing-(\d+)\.json")
 class Lock:
     """A lock that is held: its file."""
 
-    path: Path
+    path: Place
 
     def check(self) -> None:
         """See that it has not been taken away: of a process that stood still that may happen.
@@ -73,7 +72,7 @@ def held(
     threading.Thread(target=_beat, args=(lock.path, stop), daemon=True).start()
     try:
         history.recover(store)
-        leftovers.remove(store.root)
+        leftovers.remove(store)
         yield lock
     finally:
         stop.set()
@@ -82,13 +81,14 @@ def held(
             write_json(lock.path, {**read_json(lock.path), "released": _now()})
 
 
-def _acquire(folder: Path, who: str, wait: float, say: Callable[[str], None]) -> Path:
+def _acquire(folder: Place, who: str, wait: float, say: Callable[[str], None]) -> Place:
     folder.mkdir(parents=True, exist_ok=True)
     beside = folder / f".publishing.{processes.mark()}"
     about = {"holder": who, "host": node(), **asdict(processes.me()), "since": _now()}
     deadline, told = time.monotonic() + wait, False
     try:
         write_json(beside, about)
+        _see_that_names_are_kept_apart(beside)
         while True:
             taken, holder = _take(folder, beside)
             if taken is not None:
@@ -105,7 +105,23 @@ def _acquire(folder: Path, who: str, wait: float, say: Callable[[str], None]) ->
         beside.unlink(missing_ok=True)
 
 
-def _take(folder: Path, beside: Path) -> tuple[Path | None, dict[str, Any] | None]:
+def _see_that_names_are_kept_apart(beside: Place) -> None:
+    """See that what the lock is made of holds here.
+
+    Raises:
+        StageError: an object store writes over what is not to be written over.
+    """
+    try:
+        link_new(beside, beside)
+    except FileExistsError:
+        return
+    raise StageError(
+        f"{beside.parent}: this object store does not know conditional writes (If-None-Match), by "
+        "which two runs that publish are kept apart; use one that does"
+    )
+
+
+def _take(folder: Place, beside: Place) -> tuple[Place | None, dict[str, Any] | None]:
     """Try once: the lock's file; or whoever holds it; or neither, where it changed meanwhile."""
     newest, number = _newest(folder), 0
     if newest is not None:
@@ -118,7 +134,7 @@ def _take(folder: Path, beside: Path) -> tuple[Path | None, dict[str, Any] | Non
             return None, holder
     mine = folder / f"publishing-{number + 1}.json"
     try:
-        os.link(beside, mine)
+        link_new(beside, mine)
     except FileExistsError:
         return None, None
     # Who slept since it looked makes one that was here before, or that others have gone beyond.
@@ -131,7 +147,7 @@ def _take(folder: Path, beside: Path) -> tuple[Path | None, dict[str, Any] | Non
     return mine, None
 
 
-def _is_free(path: Path, holder: dict[str, Any], beside: Path) -> bool:
+def _is_free(path: Place, holder: dict[str, Any], beside: Place) -> bool:
     if holder.get("released"):
         return True
     try:
@@ -142,28 +158,28 @@ def _is_free(path: Path, holder: dict[str, Any], beside: Path) -> bool:
     if alive is not None:
         return not alive
     # Both times are the file system's: hosts' clocks differ.
-    os.utime(beside)
+    touch(beside)
     try:
         return beside.stat().st_mtime - path.stat().st_mtime > LIMIT_SECONDS
     except FileNotFoundError:
         return False
 
 
-def _beat(path: Path, stop: threading.Event) -> None:
+def _beat(path: Place, stop: threading.Event) -> None:
     while not stop.wait(BEAT_SECONDS):
         with suppress(OSError):
-            os.utime(path)
+            touch(path)
 
 
-def _files(folder: Path) -> list[Path]:
+def _files(folder: Place) -> list[Place]:
     return [path for path in folder.iterdir() if _NAME.fullmatch(path.name)]
 
 
-def _newest(folder: Path) -> Path | None:
+def _newest(folder: Place) -> Place | None:
     return max(_files(folder), key=_number, default=None)
 
 
-def _number(path: Path) -> int:
+def _number(path: Place) -> int:
     found = _NAME.fullmatch(path.name)
     return int(found[1]) if found else 0
 

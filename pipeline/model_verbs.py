@@ -80,7 +80,7 @@ def execute(given: argparse.Namespace) -> Iterator[str]:
 
 def _opened(given: argparse.Namespace) -> tuple[Config, Store]:
     settings = config.load(given.config, given.assignments)
-    return settings, Store(settings.store.path)
+    return settings, Store.of(settings)
 
 
 def _pack(given: argparse.Namespace) -> Iterator[str]:

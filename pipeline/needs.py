@@ -9,6 +9,7 @@ from typing import Any
 from pipeline import history, runs
 from pipeline.files import read_json
 from pipeline.history import Publication
+from pipeline.storage.place import in_order
 from pipeline.store import Store
 from pipeline.tables import SCHEMAS
 
@@ -111,10 +112,10 @@ def _seconds(time: str) -> float:
 
 
 def _next_night(store: Store, needs: Needs) -> None:
-    for path in sorted((store.root / "models" / "current").glob("*.json")):
+    for path in in_order((store.root / "models" / "current").glob("*.json")):
         if current := read_json(path):
             needs.add([current["fingerprint"]], "current model")
-    for path in sorted((store.root / "quantisers" / "current").glob("*.json")):
+    for path in in_order((store.root / "quantisers" / "current").glob("*.json")):
         if current := read_json(path):
             for version in (current["version"], current["before"]):
                 if version:

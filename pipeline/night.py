@@ -1,12 +1,11 @@
 """What a search for neighbours works with: the lists, who asks, and the groups."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models import Handle, shipping
+from models import Handle
 from pipeline import asking, lists, rules
 from pipeline.job import Job
 from pipeline.nearest import Counts, Search, merge_parts
@@ -14,6 +13,7 @@ from pipeline.retrieval import groups, recall
 from pipeline.retrieval.clustered import Clustered
 from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.vectors import Float32
+from pipeline.storage.place import Place, load_array
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -69,7 +69,7 @@ def tonight(job: Job, version: str) -> Night:
         asks = asks.join(asked.select("item_id"), "item_id", how="left_semi")
     centroids, context = None, job.spark.sparkContext
     if not index.outputs["exact"]:
-        centroids = shipping.ship(context, _quantiser(job), kind="quantiser")
+        centroids = job.ship(_quantiser(job), "quantiser")
     cores, kept = context.defaultParallelism, section.k + section.reserve
     sizes = sizes_of(job, everything)
     queries = sizes if asks is everything else sizes_of(job, asks)
@@ -109,13 +109,13 @@ def _candidates(job: Job, version: str) -> tuple["DataFrame", Clustered]:
     return store.read(job.spark, "candidates", version), store.clustered("candidates", version)
 
 
-def _quantiser(job: Job) -> Path:
+def _quantiser(job: Job) -> Place:
     return job.store.quantiser_path(job.record("index").outputs["quantiser"])
 
 
 def centroids_of(job: Job) -> Float32:
     """The quantiser's centroids: float32[nlist, dim]."""
-    centroids: Float32 = np.load(_quantiser(job))
+    centroids: Float32 = load_array(_quantiser(job))
     return centroids
 
 

@@ -39,7 +39,7 @@ def as_input(job: Job) -> dict[str, Any] | None:
     if not given(section):
         return None
     with _of_deny():
-        deny = catalogue.identity(_denied_file(section)) if section.deny else None
+        deny = catalogue.identity(_denied_file(job)) if section.deny else None
     return {
         "rules": section.model_dump(),
         "items": job.record("ingest").outputs["content"],
@@ -156,8 +156,9 @@ def _check_columns(section: RulesSection, items: "DataFrame") -> None:
             )
 
 
-def _denied_file(section: RulesSection) -> CatalogueSection:
-    return CatalogueSection(path=section.deny)
+def _denied_file(job: Job) -> catalogue.Source:
+    section = CatalogueSection(path=job.config.rules.deny)
+    return catalogue.Source.of(section, job.config.s3.options())
 
 
 @contextmanager
@@ -178,16 +179,16 @@ def _denied(job: Job) -> "DataFrame":
     """
     from pyspark.sql import functions as F
 
-    section = _denied_file(job.config.rules)
-    with _of_deny(), catalogue.readable(section):
-        raw = catalogue.read(job.spark, section)
+    source = _denied_file(job)
+    with _of_deny(), catalogue.readable(source):
+        raw = catalogue.read(job.spark, source)
         names = [name for name in raw.columns if name != catalogue.CORRUPT]
         if not raw.columns:
             # JSON Lines of no line: nothing is denied.
             return job.spark.createDataFrame([], "item_id string, similar_id string")
         if "item_id" not in names:
             raise InputError(
-                f"rules.deny {section.path}: column item_id is missing; it has: {', '.join(names)}"
+                f"rules.deny {source.path}: column item_id is missing; it has: {', '.join(names)}"
             )
         pair = F.col("similar_id") if "similar_id" in names else F.lit(None)
         corrupt = F.col(catalogue.CORRUPT) if catalogue.CORRUPT in raw.columns else F.lit(None)
@@ -199,7 +200,7 @@ def _denied(job: Job) -> "DataFrame":
         bad = rows.where("bad").count()
     if bad:
         raise InputError(
-            f"rules.deny {section.path}: {bad} rows have no item_id or can't be read; "
+            f"rules.deny {source.path}: {bad} rows have no item_id or can't be read; "
             "give item_id, and similar_id where it is a pair"
         )
     return rows.select("item_id", "similar_id").distinct()

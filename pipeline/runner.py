@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from models import ModelError
@@ -17,6 +16,7 @@ from pipeline.job import Job, Made, Stage, missing
 from pipeline.progress import Progress
 from pipeline.sections import Config
 from pipeline.stages import CHAIN, NAMES, index, neighbors, publish, train
+from pipeline.storage.place import Place
 from pipeline.store import Record, Store
 from pipeline.why import not_there
 
@@ -91,7 +91,7 @@ class Runner:
             UsageError: the store can't be used, or the earlier run.
         """
         self._config = config
-        self._store = Store(config.store.path)
+        self._store = Store.of(config)
         self._job = Job(config, self._store, run_id, publishing=publishing, full=full)
         self._job.announce = lambda: self._write("running")
         self._wait = wait
@@ -343,7 +343,7 @@ def _explained(stage: str, job: Job) -> Iterator[None]:
         raise StageError(f"{stage} failed: {cause(error)}. More is in {folder}") from error
 
 
-def _keep_traceback(job: Job) -> Path:
+def _keep_traceback(job: Job) -> Place:
     file = job.store.run_path(job.run_id) / "error.txt"
     # Where the disk is full the cause still has to be told.
     with suppress(OSError):

@@ -87,7 +87,7 @@ def _run(store: Store, about: dict[str, Any], latest: str | None) -> Run:
         recall=recall["value"] if recall and recall["queries"] else None,
         version=version,
         latest=version is not None and version == latest,
-        kept=version is not None and store.table_path("similar_items", version).is_dir(),
+        kept=version is not None and store.has("similar_items", version),
         message=about["message"],
         fingerprints=about["fingerprints"],
         uses=about.get("uses", []),

@@ -4,6 +4,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from models import ModelError
+from models.s3 import S3Options
 from pipeline.encodings import java_encoding
 
 
@@ -16,13 +18,15 @@ class Section(BaseModel):
 class StoreSection(Section):
     """Where the tables, models and runs live."""
 
-    path: str = Field(min_length=1, description="folder of the store")
+    path: str = Field(min_length=1, description="folder of the store, or s3a://BUCKET/KEY")
 
 
 class CatalogueSection(Section):
     """The catalogue to read."""
 
-    path: str = Field(min_length=1, description="file, or folder of files of one format")
+    path: str = Field(
+        min_length=1, description="file, or folder of files of one format, or s3a://BUCKET/KEY"
+    )
     format: Literal["auto", "parquet", "csv", "jsonl"] = Field(
         "auto", description="auto goes by the file's name"
     )
@@ -40,6 +44,43 @@ class CatalogueSection(Section):
     def _known_encoding(cls, value: str) -> str:
         java_encoding(value)
         return value
+
+
+class S3Section(Section):
+    """How to reach the object store of store, catalogue and model; credentials are never here."""
+
+    endpoint: str = Field("", description="URL of an object store that is not AWS's")
+    region: str = Field("", description="of the object store")
+    profile: str = Field("", description="of AWS's shared files; credentials stay in them")
+    path_style: Literal["auto", "on", "off"] = Field(
+        "auto", description="bucket in the URL's path, not the host's name; auto: at an endpoint"
+    )
+    staging: str = Field("", description="s3:// prefix for shipping large models by s3")
+
+    @field_validator("endpoint")
+    @classmethod
+    def _is_url(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError("must be a URL: http://HOST:PORT or https://HOST")
+        return value
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        try:
+            self.options()
+        except ModelError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    def options(self) -> S3Options:
+        """The same for boto3 and Arrow."""
+        return S3Options(
+            endpoint=self.endpoint or None,
+            region=self.region or None,
+            profile=self.profile or None,
+            staging=self.staging or None,
+            path_style={"on": True, "off": False}.get(self.path_style),
+        )
 
 
 class TextSection(Section):
@@ -76,10 +117,6 @@ class ModelSection(Section):
     ship: Literal["auto", "addfile", "archive", "s3", "path"] = Field(
         "auto", description="how the model gets to the executors"
     )
-    s3_endpoint: str = Field("", description="of an object store that is not AWS's")
-    s3_region: str = Field("", description="of the object store")
-    s3_profile: str = Field("", description="of boto3's shared files; credentials stay in them")
-    s3_staging: str = Field("", description="s3:// prefix for shipping large models by s3")
     algorithm: Literal["skipgram", "cbow"] = Field(
         "skipgram", description="how it is trained: skipgram or cbow"
     )
@@ -267,6 +304,7 @@ class Config(Section):
 
     store: StoreSection
     catalogue: CatalogueSection
+    s3: S3Section = S3Section()
     text: TextSection = TextSection()
     model: ModelSection = ModelSection()
     embed: EmbedSection = EmbedSection()

@@ -1,26 +1,31 @@
 """Where tables, models and runs live: immutable versions, stage records, the pointer."""
 
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from models import ModelError
-from models.content import measure
+from models.s3 import S3Options
 from pipeline import arrow_files, tables
 from pipeline.arrow_files import Rows
 from pipeline.errors import UsageError
 from pipeline.files import read_json, write_json
 from pipeline.processes import mark
 from pipeline.retrieval.clustered import Clustered, clustered
+from pipeline.sections import Config
+from pipeline.storage import model_folders
+from pipeline.storage.place import Place, arrow, place, spark_path
+from pipeline.storage.versions import versions
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     import pyarrow.dataset as ds
     from pyspark.sql import DataFrame, SparkSession
 
 _ROW_GROUP_BYTES = 8 << 20
+_PLAIN = S3Options()
 
 
 @dataclass(frozen=True)
@@ -56,37 +61,48 @@ class Record:
 class Store:
     """A folder with tables/, models/, stages/ and runs/."""
 
-    def __init__(self, path: str, *, make: bool = True) -> None:
+    def __init__(self, path: str, s3: S3Options = _PLAIN, *, make: bool = True) -> None:
         """Open a store.
 
         Args:
-            path: its folder.
+            path: its folder, or s3a://BUCKET/KEY.
+            s3: how to reach the object store.
             make: make the folder where it is missing, and see that it can be written.
 
         Raises:
             UsageError: the path is on a file system that is not supported, or can't be written; or
                 it is missing and not to be made.
         """
-        if "://" in path:
-            raise UsageError(f"store.path {path}: only folders of a file system are supported")
-        self.root = Path(path)
-        if not make:
-            if not self.root.is_dir():
-                raise UsageError(
-                    f"store.path {path}: no such folder; correct it, or run: "
-                    "nitamono run --config FILE"
-                )
-            return
         try:
+            self.root = place(path, s3, "store.path")
+            self.versions = versions(self.root)
+            if not make:
+                self._see_that_it_is_there(path)
+                return
             self.root.mkdir(parents=True, exist_ok=True)
             probe = self.root / f".probe-{mark()}"
-            probe.touch()
+            probe.write_bytes(b"")
             probe.unlink()
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, ModelError) as error:
             why = getattr(error, "strerror", None) or error
             raise UsageError(
                 f"store.path {path}: can't be written ({why}); choose another folder"
             ) from error
+
+    @classmethod
+    def of(cls, config: Config, *, make: bool = True) -> "Store":
+        """The store that a config names.
+
+        Raises:
+            UsageError: it can't be used.
+        """
+        return cls(config.store.path, config.s3.options(), make=make)
+
+    def _see_that_it_is_there(self, path: str) -> None:
+        if not self.root.is_dir():
+            raise UsageError(
+                f"store.path {path}: no such folder; correct it, or run: nitamono run --config FILE"
+            )
 
     # Records of stages
 
@@ -97,7 +113,7 @@ class Store:
             record = Record(**raw)
         except TypeError:  # none, or of another release
             return None
-        whole = all(self.table_path(t, record.version(t)).is_dir() for t in record.tables)
+        whole = all(self.has(table, record.version(table)) for table in record.tables)
         if stage == "train":
             whole = self.model_file(record).exists()
         return record if whole else None
@@ -106,14 +122,18 @@ class Store:
         """Write a stage's record: from now on its output counts as made."""
         write_json(self._record_path(record.stage, record.fingerprint), asdict(record))
 
-    def _record_path(self, stage: str, fingerprint: str) -> Path:
+    def _record_path(self, stage: str, fingerprint: str) -> Place:
         return self.root / "stages" / stage / f"{fingerprint}.json"
 
     # Tables
 
-    def table_path(self, table: str, version: str) -> Path:
+    def table_path(self, table: str, version: str) -> Place:
         """The folder of one version of a table."""
-        return self.root / "tables" / table / f"version={version}"
+        return self.versions.path(table, version)
+
+    def has(self, table: str, version: str) -> bool:
+        """Whether a version of a table is there."""
+        return self.versions.there(table, version)
 
     def read(self, spark: "SparkSession", table: str, version: str) -> "DataFrame":
         """One version of a table."""
@@ -123,7 +143,8 @@ class Store:
         """One version of a table, for reading without Spark."""
         import pyarrow.dataset as ds
 
-        return ds.dataset(self.table_path(table, version), format="parquet")
+        system, path = arrow(self.table_path(table, version))
+        return ds.dataset(path, format="parquet", filesystem=system)
 
     def write(self, frame: "DataFrame", table: str, version: str) -> int:
         """Write one version of a table beside the others; it appears whole or not at all.
@@ -134,10 +155,7 @@ class Store:
         Raises:
             StageError: the frame does not fit the table's schema.
         """
-        with self._new_folder(self.table_path(table, version)) as folder:
-            checked = tables.check(frame, table)
-            checked.write.parquet(spark_path(folder, literal=True), compression="zstd")
-        return int(self.dataset(table, version).count_rows())
+        return self.write_arrow(table, version, Rows(tables.check(frame, table), _as_they_are))
 
     def write_arrow(self, table: str, version: str, *parts: Rows) -> int:
         """Write one version of a table that Python workers make; it appears whole or not at all.
@@ -150,9 +168,8 @@ class Store:
 
         # Of tables that are read list by list, row groups are what can be read alone.
         size = _ROW_GROUP_BYTES if table in tables.CLUSTERED else 16 * _ROW_GROUP_BYTES
-        ddl = ", ".join(f"{name} {kind}" for name, kind in tables.SCHEMAS[table].items())
-        schema = to_arrow_schema(cast("StructType", StructType.fromDDL(ddl)))
-        with self._new_folder(self.table_path(table, version)) as folder:
+        schema = to_arrow_schema(cast("StructType", StructType.fromDDL(tables.ddl(table))))
+        with self.versions.new(table, version) as folder:
             arrow_files.write(
                 parts,
                 folder,
@@ -161,17 +178,6 @@ class Store:
                 plain=tables.VECTORS.get(table, ()),
             )
         return int(self.dataset(table, version).count_rows())
-
-    @contextmanager
-    def _new_folder(self, final: Path) -> Iterator[Path]:
-        """A folder to fill that takes its name when it is full; an earlier one is not replaced."""
-        final.parent.mkdir(parents=True, exist_ok=True)
-        folder = final.with_name(f"_writing-{mark()}")
-        try:
-            yield folder
-            _rename_unless_there(folder, final)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
     # The pointer
 
@@ -199,24 +205,17 @@ class Store:
 
     def rename(self, table: str, version: str, final: str) -> None:
         """Give a finished version of a table another name; where that is there already it stays."""
-        _rename_unless_there(self.table_path(table, version), self.table_path(table, final))
-        self.discard(table, version)
+        self.versions.rename(table, version, final)
 
     def discard(self, table: str, version: str) -> None:
         """Remove one version of a table that turned out wrong."""
-        shutil.rmtree(self.table_path(table, version), ignore_errors=True)
+        self.versions.discard(table, version)
 
     # Models, quantisers and runs
 
-    @contextmanager
-    def new_model(self) -> Iterator[Path]:
-        """A folder to make a model in; it is gone afterwards: see `keep_model`."""
-        folder = self.root / "models" / f"_writing-{mark()}"
-        folder.mkdir(parents=True)
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+    def new_model(self) -> AbstractContextManager[Path]:
+        """A folder on the driver's disk to make a model in; it is gone afterwards."""
+        return model_folders.new(self.root / "models")
 
     def keep_model(self, folder: Path, sha256: str, file: str) -> None:
         """Move a finished model folder under its content's name.
@@ -228,16 +227,13 @@ class Store:
             sha256: of the file or directory in it that is shipped.
             file: that one's name.
         """
-        final = self.model_path(sha256)
-        if final.is_dir() and not _holds(final / file, sha256):
-            shutil.rmtree(final)
-        _rename_unless_there(folder, final)
+        model_folders.keep(folder, self.model_path(sha256), sha256, file)
 
-    def model_path(self, sha256: str) -> Path:
+    def model_path(self, sha256: str) -> Place:
         """The folder of a model."""
         return self.root / "models" / sha256[:16]
 
-    def model_file(self, record: Record) -> Path:
+    def model_file(self, record: Record) -> Place:
         """The file or directory that a training's record is of, as it is shipped."""
         return self.model_path(record.outputs["sha256"]) / str(record.outputs["file"])
 
@@ -250,18 +246,18 @@ class Store:
         """Let new runs of these settings use the model of this training."""
         write_json(self._current_path(settings), {"fingerprint": fingerprint}, indent=None)
 
-    def _current_path(self, settings: str) -> Path:
+    def _current_path(self, settings: str) -> Place:
         return self.root / "models" / "current" / f"{settings}.json"
 
     def clustered(self, table: str, version: str) -> Clustered:
         """One version of a table in the order of the lists, for reading list by list."""
         return clustered(self.table_path(table, version))
 
-    def quantiser_path(self, fingerprint: str) -> Path:
+    def quantiser_path(self, fingerprint: str) -> Place:
         """The file of the centroids of the quantiser that was trained for this index."""
         return self.root / "quantisers" / f"{fingerprint}.npy"
 
-    def quantiser_sizes_path(self, fingerprint: str) -> Path:
+    def quantiser_sizes_path(self, fingerprint: str) -> Place:
         """The file of how many of its training's vectors each of its lists has."""
         return self.root / "quantisers" / f"{fingerprint}.sizes.npy"
 
@@ -274,33 +270,13 @@ class Store:
         """Let nights of these settings use this quantiser."""
         write_json(self._current_quantiser_path(key), about)
 
-    def _current_quantiser_path(self, key: str) -> Path:
+    def _current_quantiser_path(self, key: str) -> Place:
         return self.root / "quantisers" / "current" / f"{key}.json"
 
-    def run_path(self, run_id: str) -> Path:
+    def run_path(self, run_id: str) -> Place:
         """The folder of a run."""
         return self.root / "runs" / run_id
 
 
-def _holds(path: Path, sha256: str) -> bool:
-    try:
-        return measure(path).sha256 == sha256
-    except ModelError:
-        return False
-
-
-def _rename_unless_there(folder: Path, final: Path) -> None:
-    """Give a finished folder its name; where another process was first, what it made stays."""
-    try:
-        folder.rename(final)
-    except OSError:
-        if not final.is_dir():
-            raise
-
-
-def spark_path(path: Path, *, literal: bool = False) -> str:
-    """A local path as Spark takes it: with its scheme, and for reading with no glob in it."""
-    text = str(path.absolute())
-    if not literal:
-        text = "".join(f"\\{char}" if char in "\\*?[]{}" else char for char in text)
-    return f"file://{text}"
+def _as_they_are(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
+    return batches

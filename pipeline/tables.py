@@ -105,6 +105,11 @@ SCHEMAS: dict[str, Schema] = {
 }
 
 
+def ddl(table: str) -> str:
+    """The table's schema as Spark takes it."""
+    return ", ".join(f"{name} {kind}" for name, kind in SCHEMAS[table].items())
+
+
 def check(frame: "DataFrame", table: str) -> "DataFrame":
     """The frame with the columns of the table's schema, in its order.
 

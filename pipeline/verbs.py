@@ -9,7 +9,7 @@ from pathlib import Path
 from shutil import rmtree
 from typing import TYPE_CHECKING
 
-from pipeline import describe, garbage, history, kept_models, lock, runs, session
+from pipeline import describe, garbage, history, kept_models, lock, runs, s3a, session
 from pipeline.diff import diff, side
 from pipeline.errors import NitamonoError, StageError, cause
 from pipeline.evaluate_verb import EVALUATE
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def _runs(given: argparse.Namespace, settings: Config) -> None:
-    found = runs.listed(Store(settings.store.path, make=False))
+    found = runs.listed(Store.of(settings, make=False))
     if given.json:
         say_json([run.shown() for run in found])
     else:
@@ -39,7 +39,7 @@ def _diff_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _diff(given: argparse.Namespace, settings: Config) -> None:
-    store = Store(settings.store.path, make=False)
+    store = Store.of(settings, make=False)
     one, two = side(store, given.before), side(store, given.after)
     with _spark(settings, f"diff {given.before} {given.after}") as spark:
         found = diff(spark, store, one, two, given.k or settings.neighbors.k)
@@ -63,7 +63,7 @@ def _rollback_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _rollback(given: argparse.Namespace, settings: Config) -> None:
-    store = Store(settings.store.path, make=False)
+    store = Store.of(settings, make=False)
     with lock.held(store, "nitamono rollback", wait=given.wait):
         was, now = history.rollback(store, given.version)
         kept_models.restore(store, now.stages.get("train", ""))
@@ -81,7 +81,7 @@ def _gc_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _gc(given: argparse.Namespace, settings: Config) -> None:
-    store = Store(settings.store.path, make=False)
+    store = Store.of(settings, make=False)
     if given.dry_run:
         found = garbage.find(store, given.keep)
     else:
@@ -115,7 +115,7 @@ def _spark(settings: Config, title: str) -> "Iterator[SparkSession]":
     folder = Path(tempfile.mkdtemp(prefix="nitamono-"))
     with Progress().stage(title) as line:
         line.note = "starting Spark"
-        spark, own = session.start(settings.spark, folder / "spark.log")
+        spark, own = session.start(s3a.spark_settings(settings), folder / "spark.log")
         line.note = ""
         line.follow(spark.sparkContext, f"{title}-{folder.name}")
         try:

@@ -3,10 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from models.errors import ModelError
+
+if TYPE_CHECKING:
+    from pyarrow.fs import S3FileSystem
 
 # Tries of one request, with growing pauses between them; botocore does both.
 REQUEST_ATTEMPTS = 6
@@ -23,12 +26,20 @@ class S3Options:
         region: if boto3 can't know it.
         profile: of boto3's shared config and credentials files; must exist on every host.
         staging: an s3:// prefix under which `models.shipping.ship` puts local models.
+        path_style: whether the bucket stands in the URL's path, not in the host's name; None: at an
+            endpoint of one's own, as few of these have a name for each bucket.
     """
 
     endpoint: str | None = None
     region: str | None = None
     profile: str | None = None
     staging: str | None = None
+    path_style: bool | None = None
+
+    @property
+    def in_path(self) -> bool:
+        """Whether the bucket stands in the URL's path."""
+        return self.endpoint is not None if self.path_style is None else self.path_style
 
     def __post_init__(self) -> None:
         """Keep credentials out of what is pickled and written down.
@@ -105,12 +116,39 @@ def connect(options: S3Options) -> Any:  # noqa: ANN401 - boto3 makes its classe
                 retries={"mode": "standard", "total_max_attempts": REQUEST_ATTEMPTS},
                 connect_timeout=_CONNECT_SECONDS,
                 read_timeout=_READ_SECONDS,
-                # Many stores of their own have no name for each bucket.
-                s3={"addressing_style": "path" if options.endpoint else "auto"},
-                # Nor the newer checksums; each model's sha256 is checked in any case.
+                s3={"addressing_style": "path" if options.in_path else "auto"},
+                # Many stores do not know the newer checksums; each model's sha256 is checked.
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
             ),
+        )
+
+
+def filesystem(options: S3Options) -> "S3FileSystem":
+    """The store as Arrow reads and writes it, in this process; it is not to be pickled.
+
+    Raises:
+        ModelError: the profile isn't there, or an option is malformed.
+    """
+    import boto3
+    from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
+
+    with explained(options.endpoint or "S3"):
+        session = boto3.Session(profile_name=options.profile, region_name=options.region)
+        found = session.get_credentials()
+        keys = found.get_frozen_credentials() if found else None
+        endpoint = urlsplit(options.endpoint or "")
+        return S3FileSystem(
+            access_key=keys and keys.access_key,
+            secret_key=keys and keys.secret_key,
+            session_token=keys and keys.token,
+            region=options.region or session.region_name,
+            scheme=endpoint.scheme or None,
+            endpoint_override=endpoint.netloc or None,
+            force_virtual_addressing=bool(options.endpoint) and not options.in_path,
+            connect_timeout=_CONNECT_SECONDS,
+            request_timeout=_READ_SECONDS,
+            retry_strategy=AwsStandardS3RetryStrategy(max_attempts=REQUEST_ATTEMPTS),
         )
 
 

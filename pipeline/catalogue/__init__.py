@@ -3,15 +3,13 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.catalogue.csv_files import read_csv
-from pipeline.catalogue.files import format_of, identity, reading_options
+from pipeline.catalogue.files import Source, format_of, identity, reading_options
 from pipeline.encodings import java_encoding
 from pipeline.errors import InputError
-from pipeline.sections import CatalogueSection
-from pipeline.store import spark_path
+from pipeline.storage.place import spark_path
 from pipeline.tables import ITEMS
 
 if TYPE_CHECKING:
@@ -20,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CORRUPT",
     "NUMBERS_LOST",
+    "Source",
     "blank",
     "columns",
     "format_of",
@@ -36,26 +35,26 @@ _DAMAGE = re.compile(
     r"FAILED_READ_FILE|CANNOT_READ_FILE_FOOTER|CANNOT_MERGE_SCHEMA|UNABLE_TO_INFER_SCHEMA|"
     r"is not a Parquet file|EOFException|ZipException|MalformedInputException"
 )
-_DAMAGED_FILE = re.compile(r"reading file file:/*(/[^\n]+?)\. ")
+_DAMAGED_FILE = re.compile(r"reading file (?:file:/*)?((?:/|s3a://)[^\n]+?)\. ")
 _CAUSE = re.compile(r"^Caused by: (?:[\w.$]+: )?(.+)$", re.M)
 _WHOLE_NUMBERS = {"tinyint", "smallint", "int", "bigint"}
 
 
-def read(spark: "SparkSession", section: CatalogueSection) -> "DataFrame":
+def read(spark: "SparkSession", source: Source) -> "DataFrame":
     """The catalogue as its files have it; rows that can't be read fill only CORRUPT.
 
     Raises:
         InputError: the files are not of the format.
     """
-    kind = format_of(section)
-    with readable(section):
+    kind = format_of(source)
+    with readable(source):
         if kind == "csv":
-            return read_csv(spark, section, CORRUPT)
-        return (_read_parquet if kind == "parquet" else _read_jsonl)(spark, section)
+            return read_csv(spark, source, CORRUPT)
+        return (_read_parquet if kind == "parquet" else _read_jsonl)(spark, source)
 
 
 @contextmanager
-def readable(section: CatalogueSection) -> Iterator[None]:
+def readable(source: Source) -> Iterator[None]:
     """Turn what Spark raises over a damaged file into an InputError that names it."""
     from py4j.protocol import Py4JJavaError
     from pyspark.errors import AnalysisException, PySparkException
@@ -66,38 +65,38 @@ def readable(section: CatalogueSection) -> Iterator[None]:
         text = str(error)
         if isinstance(error, AnalysisException):
             first = text.splitlines()[0][:300]
-            raise InputError(f"catalogue.path {section.path}: can't be read: {first}") from error
+            raise InputError(f"catalogue.path {source.path}: can't be read: {first}") from error
         if not _DAMAGE.search(text):
             raise
         file = _DAMAGED_FILE.search(text)
         causes = _CAUSE.findall(text)
         raise InputError(
-            f"catalogue.path {section.path}: {file.group(1) if file else 'a file'} can't be read "
-            f"as {format_of(section)}{f' ({causes[-1][:200]})' if causes else ''}; "
+            f"catalogue.path {source.path}: {file.group(1) if file else 'a file'} can't be read "
+            f"as {format_of(source)}{f' ({causes[-1][:200]})' if causes else ''}; "
             "is it whole, of that format, and with the same columns as the others?"
         ) from error
 
 
-def _read_parquet(spark: "SparkSession", section: CatalogueSection) -> "DataFrame":
-    reader = spark.read.options(mergeSchema="true", **reading_options(section))
-    return reader.parquet(spark_path(Path(section.path)))
+def _read_parquet(spark: "SparkSession", source: Source) -> "DataFrame":
+    reader = spark.read.options(mergeSchema="true", **reading_options(source))
+    return reader.parquet(spark_path(source.root))
 
 
-def _read_jsonl(spark: "SparkSession", section: CatalogueSection) -> "DataFrame":
+def _read_jsonl(spark: "SparkSession", source: Source) -> "DataFrame":
     reader = spark.read.options(
         primitivesAsString="true",
         mode="PERMISSIVE",
         columnNameOfCorruptRecord=CORRUPT,
-        encoding=java_encoding(section.encoding),
+        encoding=java_encoding(source.encoding),
         lineSep="\n",
-        **reading_options(section),
+        **reading_options(source),
     )
-    source = spark_path(Path(section.path))
+    where = spark_path(source.root)
     # Spark refuses queries on the corrupt column alone when the schema was inferred.
-    return reader.schema(reader.json(source).schema).json(source)
+    return reader.schema(reader.json(where).schema).json(where)
 
 
-def columns(frame: "DataFrame", section: CatalogueSection) -> "list[Column]":
+def columns(frame: "DataFrame", source: Source) -> "list[Column]":
     """The columns of the items table, out of the catalogue's, and NUMBERS_LOST.
 
     Raises:
@@ -107,35 +106,35 @@ def columns(frame: "DataFrame", section: CatalogueSection) -> "list[Column]":
 
     if not any(name != CORRUPT for name in frame.columns):
         raise InputError(
-            f"catalogue.path {section.path}: no row can be read as {format_of(section)}; "
+            f"catalogue.path {source.path}: no row can be read as {format_of(source)}; "
             "is it of that format? JSON Lines has one object a line"
         )
     kinds = {name: kind for name, kind in frame.dtypes if name != CORRUPT}
     problems = [
         f"catalogue.columns.{name}: unknown; known are {', '.join(ITEMS)}"
-        for name in section.columns
+        for name in source.columns
         if name not in ITEMS
     ]
     chosen: list[Column] = []
     lost = F.lit(False)
     for name, wanted in ITEMS.items():
-        source = section.columns.get(name, name)
-        if source in kinds:
-            problem = _misfit(name, kinds[source])
+        given = source.columns.get(name, name)
+        if given in kinds:
+            problem = _misfit(name, kinds[given])
             if problem:
-                problems.append(f"column {source} (for {name}): {problem}")
-            column = frame[f"`{source.replace('`', '``')}`"]
+                problems.append(f"column {given} (for {name}): {problem}")
+            column = frame[f"`{given.replace('`', '``')}`"]
             cast = column.try_cast(wanted)
             if wanted == "double":
                 lost = lost | (~blank(column.cast("string")) & cast.isNull())
             chosen.append(cast.alias(name))
-        elif name in section.columns or name in ("item_id", "title"):
-            problems.append(f"column {source} (for {name}) is missing")
+        elif name in source.columns or name in ("item_id", "title"):
+            problems.append(f"column {given} (for {name}) is missing")
         else:
             chosen.append(F.lit(None).cast(wanted).alias(name))
     if problems:
         raise InputError(
-            f"catalogue.path {section.path}: {'; '.join(problems)}. "
+            f"catalogue.path {source.path}: {'; '.join(problems)}. "
             f"It has: {', '.join(kinds)}. Map them with [catalogue] columns"
         )
     return [*chosen, lost.alias(NUMBERS_LOST)]

@@ -1,9 +1,12 @@
 """The catalogue's files: which they are, of what format, and in what state."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
+from models.s3 import S3Options
 from pipeline.errors import InputError, UsageError
 from pipeline.sections import CatalogueSection
+from pipeline.storage.place import Place, below, place
 
 _ENDINGS = {
     ".parquet": "parquet",
@@ -16,63 +19,102 @@ _ENDINGS = {
 _COMPRESSED = {".gz", ".bz2", ".zst", ".snappy", ".lz4"}
 
 
-def files(section: CatalogueSection) -> list[Path]:
+@dataclass(frozen=True)
+class Source:
+    """A catalogue's files and how they are read: its section of the config, and the object store.
+
+    Attributes:
+        path: file, or folder of files.
+        format: parquet, csv or jsonl; auto goes by the files' names.
+        columns: nitamono's columns and what the files call them.
+        encoding: of CSV and JSON Lines.
+        delimiter: of CSV.
+        s3: how to reach the object store.
+    """
+
+    path: str
+    format: str
+    columns: dict[str, str]
+    encoding: str
+    delimiter: str
+    s3: S3Options
+
+    @classmethod
+    def of(cls, section: CatalogueSection, s3: S3Options) -> "Source":
+        """The source that a section names."""
+        return cls(**section.model_dump(), s3=s3)
+
+    @property
+    def root(self) -> Place:
+        """The file or folder."""
+        return place(self.path, self.s3, "catalogue.path")
+
+
+def files(source: Source) -> list[Place]:
     """The catalogue's files, sorted; those that Spark passes over (`_x`, `.x`) are left out.
 
     Raises:
         InputError: there is none.
     """
-    if "://" in section.path:
-        raise UsageError(f"catalogue.path {section.path}: only a file system's paths are supported")
-    path = Path(section.path)
+    path = source.root
     if path.is_file():
         return [path]
     if not path.is_dir():
         raise InputError(f"catalogue.path {path}: no such file; check [catalogue] path")
-    found = sorted(
-        file
-        for file in path.rglob("*")
-        if file.is_file() and not any(p[0] in "_." for p in file.relative_to(path).parts)
+    found: list[Place] = sorted(
+        (
+            file
+            for file in path.rglob("*")
+            if file.is_file() and not any(p[0] in "_." for p in below(file, path).parts)
+        ),
+        key=str,
     )
     if not found:
         raise InputError(f"catalogue.path {path}: the folder holds no file")
     return found
 
 
-def identity(section: CatalogueSection) -> list[list[object]]:
-    """What tells one state of the catalogue's files from another: names, sizes, times.
+def identity(source: Source) -> list[list[object]]:
+    """What tells one state of the catalogue's files from another: names, sizes, times or tags.
 
     Raises:
         InputError: there is no file.
     """
-    stats = [(file, file.stat()) for file in files(section)]
-    return [[str(file), stat.st_size, stat.st_mtime_ns] for file, stat in stats]
+    return [[str(file), *_state(file)] for file in files(source)]
 
 
-def format_of(section: CatalogueSection) -> str:
+def _state(file: Place) -> tuple[int, object]:
+    if isinstance(file, Path):
+        found = file.stat()
+        return found.st_size, found.st_mtime_ns
+    known = file.stat()
+    return known.st_size, known.etag
+
+
+def format_of(source: Source) -> str:
     """The format as set, or as the files' names tell.
 
     Raises:
         UsageError: the names don't tell, or tell of two.
     """
-    if section.format != "auto":
-        return section.format
+    if source.format != "auto":
+        return source.format
     found = set()
-    for file in files(section):
+    for file in files(source):
         endings = [ending for ending in file.suffixes if ending.lower() not in _COMPRESSED]
         found.add(_ENDINGS.get(endings[-1].lower() if endings else "", ""))
     if len(found) != 1 or "" in found:
         raise UsageError(
-            f"catalogue.path {section.path}: the format can't be told from the files' names; "
+            f"catalogue.path {source.path}: the format can't be told from the files' names; "
             "set catalogue.format to parquet, csv or jsonl"
         )
     return found.pop()
 
 
-def reading_options(section: CatalogueSection) -> dict[str, str]:
+def reading_options(source: Source) -> dict[str, str]:
     """Options of every format: which files are read, which are those of `files`."""
-    root = Path(section.path)
-    folders = {file.parent.relative_to(root) for file in files(section)} if root.is_dir() else set()
+    root = source.root
+    folders = {below(file.parent, root) for file in files(source)} if root.is_dir() else set()
     # Folders named key=value are columns to Spark; others it would pass over without a word.
     odd = any("=" not in part for folder in folders for part in folder.parts)
     return {"recursiveFileLookup": "true"} if odd else {}

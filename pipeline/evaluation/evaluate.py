@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models import ModelError, fasttext
-from pipeline import session
+from pipeline import s3a, session
+from pipeline.catalogue import Source
 from pipeline.errors import NitamonoError, StageError, cause
 from pipeline.evaluation import compared, methods
 from pipeline.evaluation.methods import Method
@@ -18,6 +18,9 @@ from pipeline.progress import Progress, StageLine
 from pipeline.runner import Runner, new_run_id
 from pipeline.sections import Config
 from pipeline.stages import embed, ingest
+from pipeline.storage import model_folders
+from pipeline.storage.place import Place
+from pipeline.storage.spark_log import SparkLog
 from pipeline.store import Record, Store
 
 if TYPE_CHECKING:
@@ -51,9 +54,9 @@ def evaluate(settings: Config, asked: Asked, progress: Progress) -> Evaluation:
         InputError: the catalogue can't be used, or labels or pairs tell nothing of it.
         StageError: a stage, Spark or the model fails.
     """
-    run_id, store = new_run_id(), Store(settings.store.path)
+    run_id, store = new_run_id(), Store.of(settings)
     folder = store.run_path(run_id)
-    catalogue = settings.catalogue
+    catalogue = Source.of(settings.catalogue, settings.s3.options())
     with _session(settings, progress, folder) as spark:
         with _step(progress, spark, "      catalogue", folder):
             raw = as_read(spark, catalogue, asked.labels)
@@ -101,7 +104,8 @@ def _methods(
     missing = {}
     if model.outputs["kind"] == "fasttext":
         line.note = "embedding by mean"
-        loaded = fasttext.load(store.model_file(model))
+        file = model_folders.on_this_host(store.model_file(model), "fasttext")
+        loaded = fasttext.load(file)
         found["mean"] = methods.mean(loaded, taken.tokens)
     else:
         missing["mean"] = _NO_WORDS
@@ -110,20 +114,22 @@ def _methods(
 
 
 @contextmanager
-def _session(settings: Config, progress: Progress, folder: Path) -> "Iterator[SparkSession]":
+def _session(settings: Config, progress: Progress, folder: Place) -> "Iterator[SparkSession]":
     """One session for the stages, which make sisters of it, and for what is read after them."""
     with progress.stage("      Spark"):
-        spark, own = session.start(settings.spark, folder / "spark.log")
+        log = SparkLog(folder / "spark.log")
+        spark, own = session.start(s3a.spark_settings(settings), log.local)
     try:
         yield spark
     finally:
         if own:
             spark.stop()
+        log.keep()
 
 
 @contextmanager
 def _step(
-    progress: Progress, spark: "SparkSession", title: str, folder: Path
+    progress: Progress, spark: "SparkSession", title: str, folder: Place
 ) -> Iterator[StageLine]:
     """A line of progress of a part that is no stage.
 

@@ -13,7 +13,6 @@ from pipeline.errors import InputError, StageError, UsageError
 from pipeline.evaluation.pairs_file import Pairs
 from pipeline.retrieval.ranking import Int64
 from pipeline.sampling import collected_sample
-from pipeline.sections import CatalogueSection
 from pipeline.stages import ingest
 from pipeline.store import Record, Store
 
@@ -59,20 +58,20 @@ class Made:
         return self.store.read(spark, table, self.records[stage].version(table))
 
 
-def as_read(spark: "SparkSession", section: CatalogueSection, labels: Sequence[str]) -> "DataFrame":
+def as_read(spark: "SparkSession", source: catalogue.Source, labels: Sequence[str]) -> "DataFrame":
     """The catalogue as its files have it, seen to have the labels' columns.
 
     Raises:
         UsageError: it lacks one.
         InputError: it can't be read.
     """
-    raw = catalogue.read(spark, section)
-    catalogue.columns(raw, section)
+    raw = catalogue.read(spark, source)
+    catalogue.columns(raw, source)
     known = [name for name in raw.columns if name != catalogue.CORRUPT]
     missing = [name for name in labels if name not in known]
     if missing:
         raise UsageError(
-            f"--label {', '.join(missing)}: no such column in catalogue.path {section.path}; "
+            f"--label {', '.join(missing)}: no such column in catalogue.path {source.path}; "
             f"it has: {', '.join(known)}"
         )
     return raw
@@ -80,7 +79,7 @@ def as_read(spark: "SparkSession", section: CatalogueSection, labels: Sequence[s
 
 def take(
     raw: "DataFrame",
-    section: CatalogueSection,
+    source: catalogue.Source,
     made: Made,
     labels: Sequence[str],
     pairs: Pairs | None,
@@ -90,7 +89,7 @@ def take(
 
     Args:
         raw: the catalogue, of `as_read`.
-        section: its settings.
+        source: where it is, and how it is read.
         made: what the stages made of it.
         labels: columns of it.
         pairs: whose items are taken first; None for no pairs.
@@ -114,7 +113,7 @@ def take(
     tables = [text, vectors]
     codes = {}
     if labels:
-        tables.append(_labels(raw, section, made.records["ingest"], chosen, labels))
+        tables.append(_labels(raw, source, made.records["ingest"], chosen, labels))
         codes = {name: _codes(tables[-1][f"label_{n}"]) for n, name in enumerate(labels)}
     wanted = ids.take(pc.sort_indices(ids))
     for table in tables:
@@ -159,7 +158,7 @@ def _collect(frame: "DataFrame", chosen: "DataFrame", **columns: "Column") -> pa
 
 def _labels(
     raw: "DataFrame",
-    section: CatalogueSection,
+    source: catalogue.Source,
     ingested: Record,
     chosen: "DataFrame",
     labels: Sequence[str],
@@ -167,8 +166,8 @@ def _labels(
     """The labels of the chosen items, as label_0, label_1, ..., of the rows that ingest kept."""
     from pyspark.sql import functions as F
 
-    with catalogue.readable(section):
-        rows = _semi(ingest.flag(raw, catalogue.columns(raw, section)), chosen)
+    with catalogue.readable(source):
+        rows = _semi(ingest.flag(raw, catalogue.columns(raw, source)), chosen)
         if ingest.DUPLICATE in ingested.counts["quarantine_reasons"]:
             rows = ingest.without_duplicates(rows, ingest.shared_ids(rows))
         texts = [F.col("raw").getField(name).cast("string") for name in labels]
@@ -176,9 +175,9 @@ def _labels(
             f"label_{n}": F.when(~catalogue.blank(text), text) for n, text in enumerate(texts)
         }
         found = _collect(rows.where(F.size("reasons") == 0), chosen, **columns)
-    if catalogue.identity(section) != ingested.inputs["files"]:
+    if catalogue.identity(source) != ingested.inputs["files"]:
         raise InputError(
-            f"catalogue.path {section.path}: changed while it was read; "
+            f"catalogue.path {source.path}: changed while it was read; "
             "run again when it is written to its end"
         )
     return found

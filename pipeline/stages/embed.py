@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from models import Handle, embedder, shipping
+from models import Handle, embedder
 from models.fasttext import Blend, BlendEmbedder
 from models.resident import LoadCounter
 from pipeline import corpus, incremental
@@ -18,7 +18,6 @@ from pipeline.fingerprint import fingerprint
 from pipeline.job import Job, Made
 from pipeline.retrieval.vectors import from_bytes, to_bytes
 from pipeline.sections import EmbedSection
-from pipeline.stages.train import s3_options
 from pipeline.text.clean import clean
 from pipeline.text.phrases import Promotions
 
@@ -153,15 +152,9 @@ def ship(job: Job) -> Handle:
     Raises:
         StageError: it is not what was put there.
     """
-    section, record = job.config.model, job.record("train")
+    record = job.record("train")
     path = job.store.model_file(record)
-    handle = shipping.ship(
-        job.spark.sparkContext,
-        path,
-        kind=record.outputs["kind"],
-        method=section.ship,
-        s3=s3_options(section),
-    )
+    handle = job.ship(path, record.outputs["kind"], job.config.model.ship)
     if handle.sha256 != record.outputs["sha256"]:
         raise StageError(
             f"embed: {path} is damaged; delete it and run: nitamono train --config FILE"

@@ -1,24 +1,22 @@
 """index: embeddings -> quantiser and lists."""
 
 import io
-import os
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models import shipping
 from pipeline import incremental, lasting, lists
+from pipeline.files import write_new
 from pipeline.incremental import Base
 from pipeline.job import Job, Made
-from pipeline.processes import mark
 from pipeline.retrieval import groups, quantiser
 from pipeline.retrieval.listed import Locate
 from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.vectors import from_bytes
 from pipeline.sampling import collected_sample
+from pipeline.storage.place import Place, load_array
 from pipeline.store import Record
 
 if TYPE_CHECKING:
@@ -132,9 +130,8 @@ def _exact(job: Job, nlist: int) -> Cut:
 
 
 def _by_quantiser(job: Job, used: str, base: Base) -> Cut:
-    path = job.store.quantiser_path(used)
-    handle = shipping.ship(job.spark.sparkContext, path, kind="quantiser")
-    sizes = np.load(job.store.quantiser_sizes_path(used))
+    handle = job.ship(job.store.quantiser_path(used), "quantiser")
+    sizes = load_array(job.store.quantiser_sizes_path(used))
     locate = lists.near_lists(handle, lasting.width(job))
     return Cut(_vectors(job), len(sizes), used, locate, np.maximum(sizes, 1), base)
 
@@ -215,15 +212,9 @@ def sample(vectors: "DataFrame", total: int, most: int, seed: int) -> np.ndarray
     return from_bytes(collected_sample(vectors, total, most, seed, "quantiser")["vector"])
 
 
-def _save(path: Path, values: np.ndarray) -> None:
+def _save(path: Place, values: np.ndarray) -> None:
     """Write a file whole or not at all; where another run was first, what it wrote stays."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     np.save(buffer, values)
-    beside = path.with_name(f"_writing-{mark()}")
-    try:
-        beside.write_bytes(buffer.getvalue())
-        with suppress(FileExistsError):
-            os.link(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with suppress(FileExistsError):
+        write_new(path, buffer.getvalue())

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 from pipeline import catalogue
 from pipeline.errors import InputError, StageError
 from pipeline.job import Job, Made
-from pipeline.sections import CatalogueSection
 from pipeline.tables import ITEMS, digest
 
 if TYPE_CHECKING:
@@ -27,34 +26,40 @@ _MOST_LINES = 20
 
 def inputs(job: Job) -> dict[str, Any]:
     """The catalogue's settings and the state of its files."""
-    section = job.config.catalogue
-    return {"catalogue": section.model_dump(), "files": catalogue.identity(section)}
+    return {
+        "catalogue": job.config.catalogue.model_dump(),
+        "files": catalogue.identity(_source(job)),
+    }
+
+
+def _source(job: Job) -> catalogue.Source:
+    return catalogue.Source.of(job.config.catalogue, job.config.s3.options())
 
 
 def execute(job: Job, version: str) -> Made:
     """Read the catalogue; keep one good row an item, quarantine the others with their reasons."""
-    section = job.config.catalogue
-    state = catalogue.identity(section)
-    raw = catalogue.read(job.spark, section)
+    source = _source(job)
+    state = catalogue.identity(source)
+    raw = catalogue.read(job.spark, source)
     try:
-        with catalogue.readable(section):
+        with catalogue.readable(source):
             made = _ingest(job, raw, version)
-        _still(section, state)
+        _still(source, state)
     except Exception:
-        if catalogue.identity(section) != state:
+        if catalogue.identity(source) != state:
             for table in ("items", "quarantine"):
                 job.store.discard(table, version)
             # That is what has to be said, whatever came of it.
-            _still(section, state)
+            _still(source, state)
         raise
     return made
 
 
-def _still(section: CatalogueSection, state: list[list[object]]) -> None:
+def _still(source: catalogue.Source, state: list[list[object]]) -> None:
     """See that the catalogue's files are what they were."""
-    if catalogue.identity(section) != state:
+    if catalogue.identity(source) != state:
         raise InputError(
-            f"catalogue.path {section.path}: changed while it was read; "
+            f"catalogue.path {source.path}: changed while it was read; "
             "run again when it is written to its end"
         )
 
@@ -64,12 +69,12 @@ def _ingest(job: Job, raw: "DataFrame", version: str) -> Made:
     from pyspark.sql import Observation
     from pyspark.sql import functions as F
 
-    flagged = flag(raw, catalogue.columns(raw, job.config.catalogue))
+    flagged = flag(raw, catalogue.columns(raw, _source(job)))
     cores = job.spark.sparkContext.defaultParallelism
     if flagged.rdd.getNumPartitions() < cores:
         # A file that can't be split, compressed CSV for instance, must not stay one task's.
         flagged = flagged.repartition(cores)
-    if catalogue.format_of(job.config.catalogue) != "parquet":
+    if catalogue.format_of(_source(job)) != "parquet":
         # Text is parsed once; Parquet is read again faster than a copy.
         flagged = flagged.persist(StorageLevel.DISK_ONLY)
     good = F.size("reasons") == 0
@@ -199,21 +204,21 @@ def _reasons(job: Job, version: str) -> dict[str, int]:
 
 
 def _check_usable(job: Job, summary: dict[str, int], items: int, reasons: dict[str, int]) -> None:
-    section = job.config.catalogue
+    source = _source(job)
     if not items:
         why = ", ".join(f"{reason}: {count}" for reason, count in reasons.items())
         raise InputError(
-            f"catalogue.path {section.path}: no valid row among {summary['read']}"
+            f"catalogue.path {source.path}: no valid row among {summary['read']}"
             + (f" ({why}); see the table quarantine in the store" if why else "")
         )
     lines = max(summary["unreadable_lines"] or 0, summary["title_lines"] or 0)
     if lines > _MOST_LINES:
         raise InputError(
-            f"catalogue.path {section.path}: one field holds {lines} line breaks: a quotation mark "
+            f"catalogue.path {source.path}: one field holds {lines} line breaks: a quotation mark "
             "is opened and never closed; look for it in the table quarantine or items in the store"
         )
     if summary["garbled"] > _GARBLED_SHARE * items:
         raise InputError(
-            f"catalogue.path {section.path}: {summary['garbled']} of {items} items hold characters "
-            f"that are not {section.encoding}; set catalogue.encoding, Shift_JIS for instance"
+            f"catalogue.path {source.path}: {summary['garbled']} of {items} items hold characters "
+            f"that are not {source.encoding}; set catalogue.encoding, Shift_JIS for instance"
         )

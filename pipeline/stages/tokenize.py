@@ -5,16 +5,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+import pyarrow as pa
 
 from models import Handle, resident, shipping
 from pipeline import corpus, incremental
+from pipeline.arrow_files import Rows
 from pipeline.errors import StageError, UsageError
 from pipeline.job import Job, Made
 from pipeline.store import Record
 from pipeline.text.clean import clean
 from pipeline.text.tokenize import TextSettings, Tokenizer
-from pipeline.udf import iterator_udf
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -29,6 +29,16 @@ CODE = (
     "pipeline.text.tokenize",
     "pipeline.text.units",
     "pipeline.text.words",
+)
+
+
+_SCHEMA = pa.schema(
+    [
+        ("item_id", pa.string()),
+        ("title_tokens", pa.string()),
+        ("description_tokens", pa.string()),
+        ("text", pa.binary()),
+    ]
 )
 
 
@@ -74,15 +84,12 @@ def execute(job: Job, version: str) -> Made:
     text = settings(job)
     if text.user_dictionaries:
         _try(text)
-    dictionaries = [
-        shipping.ship(job.spark.sparkContext, path, kind="dictionary")
-        for path in text.user_dictionaries
-    ]
+    dictionaries = [job.ship(path, "dictionary") for path in text.user_dictionaries]
     base = incremental.of_tokens(job, (NAME, CODE), inputs(job))
     wanted = job.record("ingest").tables["items"]
     if base.record is None:
         items = job.spread(job.read("items", "ingest"), wanted)
-        rows = job.store.write(tokenize(items, text, dictionaries), "tokens", version)
+        rows = job.store.write_arrow("tokens", version, tokenize(items, text, dictionaries))
         changed = None
     else:
         rows, changed = _built_on(job, base.record, base.items, text, dictionaries, version)
@@ -121,7 +128,7 @@ def _built_on(
     base: Record,
     of: str,
     text: TextSettings,
-    dictionaries: "Sequence[Handle]",
+    dictionaries: Sequence[Handle],
     version: str,
 ) -> tuple[int, dict[str, int]]:
     """Write tokens and changes: only items with another text are tokenised.
@@ -147,7 +154,9 @@ def _built_on(
     differing = incremental.differences(items, before).persist(StorageLevel.DISK_ONLY)
     candidates = items.join(incremental.new(differing), "item_id", how="left_semi")
     rows = job.spread(candidates, differing.count())
-    fresh = tokenize(rows, text, dictionaries).persist(StorageLevel.DISK_ONLY)
+    fresh = tokenize(rows, text, dictionaries).table("tokens").persist(StorageLevel.DISK_ONLY)
+    # Before it is joined with what is written: a task has one Python worker.
+    fresh.count()
     try:
         # Cleaned, two texts may be one.
         known = tokens.select("item_id", F.col("text").alias("known"))
@@ -178,9 +187,7 @@ def _try(text: TextSettings) -> None:
         raise UsageError(f"text.user_dictionaries: {error}") from error
 
 
-def tokenize(
-    items: "DataFrame", text: TextSettings, dictionaries: "Sequence[Handle]" = ()
-) -> "DataFrame":
+def tokenize(items: "DataFrame", text: TextSettings, dictionaries: Sequence[Handle] = ()) -> Rows:
     """The tokens table of an items table; one tokenizer a Python process.
 
     Args:
@@ -193,33 +200,26 @@ def tokenize(
         paths = tuple(str(shipping.local_path(handle)) for handle in dictionaries)
         return Tokenizer(replace(text, user_dictionaries=paths))
 
-    schema = "struct<title_tokens:string,description_tokens:string,text:binary>"
-
-    @iterator_udf(schema)
-    def token_columns(
-        batches: Iterator[tuple[pd.Series, pd.Series]],
-    ) -> Iterator[pd.DataFrame]:
+    def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         tokenizer = resident.get(("tokenizer", text, *dictionaries), make)
-
         for batch in batches:
-            # pandas turns a null into None or NaN.
             titles, descriptions = (
-                [clean(text if isinstance(text, str) else None) for text in column]
-                for column in batch
+                [clean(text) for text in batch[name].to_pylist()]
+                for name in ("title", "description")
             )
-            yield pd.DataFrame(
+            yield pa.RecordBatch.from_pydict(
                 {
+                    "item_id": batch["item_id"],
                     "title_tokens": [" ".join(tokenizer.of_clean(text)) for text in titles],
                     "description_tokens": [
                         " ".join(tokenizer.of_clean(text)) for text in descriptions
                     ],
                     "text": [_hash(*both) for both in zip(titles, descriptions, strict=True)],
-                }
+                },
+                schema=_SCHEMA,
             )
 
-    return items.select("item_id", token_columns("title", "description").alias("t")).select(
-        "item_id", "t.title_tokens", "t.description_tokens", "t.text"
-    )
+    return Rows(items.select("item_id", "title", "description"), run)
 
 
 def _hash(title: str, description: str) -> bytes:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from models import ModelError, fasttext, onnx
 from models.content import measure
 from models.fasttext.train import train as train_fasttext
-from models.s3 import S3Options, objects
-from models.shipping import local_path, ship
+from models.s3 import objects
+from models.shipping import local_path
 from pipeline import corpus, promotions, statistics
 from pipeline.errors import InputError, StageError
 from pipeline.files import read_json, write_json
@@ -38,17 +38,7 @@ _PACKED, _BINARY, _ENCODER = "model.safetensors", "model.bin", "encoder"
 _WORK = "work"
 
 # Settings that say where a model comes from or how it travels, not what it is.
-_NOT_OF_THE_MODEL = {"path", "ship", "s3_endpoint", "s3_region", "s3_profile", "s3_staging"}
-
-
-def s3_options(section: ModelSection) -> S3Options:
-    """How to reach the object store."""
-    return S3Options(
-        endpoint=section.s3_endpoint or None,
-        region=section.s3_region or None,
-        profile=section.s3_profile or None,
-        staging=section.s3_staging or None,
-    )
+_NOT_OF_THE_MODEL = {"path", "ship"}
 
 
 def inputs(job: Job) -> dict[str, Any]:
@@ -60,7 +50,7 @@ def inputs(job: Job) -> dict[str, Any]:
         return {"training": settings, "tokens": tokens.fingerprint}
     try:
         if "://" in section.path:
-            given = objects.find(section.path, s3_options(section)).sha256
+            given = objects.find(section.path, job.config.s3.options()).sha256
         else:
             given = measure(Path(section.path)).sha256
     except ModelError as error:
@@ -166,8 +156,7 @@ def _given(job: Job) -> Path:
     section = job.config.model
     if "://" not in section.path:
         return Path(section.path)
-    context = job.spark.sparkContext
-    return local_path(ship(context, section.path, kind=section.kind, s3=s3_options(section)))
+    return local_path(job.ship(section.path, section.kind))
 
 
 def _fasttext(

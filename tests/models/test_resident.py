@@ -1,14 +1,15 @@
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 import pandas as pd
 import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql.pandas.functions import pandas_udf
 
 from models import resident
-from pipeline.udf import iterator_udf
 
 
 def test_threads_that_ask_at_once_share_one_load() -> None:
@@ -63,7 +64,7 @@ def test_loads_are_counted_over_all_workers_and_batches(spark: SparkSession) -> 
             resident.get("counted arrow", load, counter)
             yield batch
 
-    @iterator_udf("long")
+    @cast("Callable[[Any], Any]", cast("Any", pandas_udf)("long"))
     def pandas(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
         for batch in batches:
             yield batch + resident.get("counted pandas", load, counter)

@@ -6,6 +6,7 @@ from typing import Any
 from pipeline import history
 from pipeline.files import write_json
 from pipeline.store import Record, Store
+from tests.pipeline.places import on_disk
 
 TABLES = {
     "ingest": ("items", "quarantine"),
@@ -34,13 +35,13 @@ def make(store: Store, night: int, *, model: int = 1, quantiser: int = 1) -> dic
         outputs: dict[str, Any] = {}
         if stage == "train":
             outputs = {"sha256": fingerprint * 4, "file": "model.bin"}
-            write(store.model_path(fingerprint) / "model.bin")
+            write(on_disk(store.model_path(fingerprint) / "model.bin"))
         if stage == "index":
             outputs = {"quantiser": name(quantiser, "index")}
-            write(store.quantiser_path(name(quantiser, "index")))
-            write(store.quantiser_sizes_path(name(quantiser, "index")))
+            write(on_disk(store.quantiser_path(name(quantiser, "index"))))
+            write(on_disk(store.quantiser_sizes_path(name(quantiser, "index"))))
         for table in TABLES[stage]:
-            write(store.table_path(table, fingerprint) / "part.parquet")
+            write(on_disk(store.table_path(table, fingerprint) / "part.parquet"))
         rows = dict.fromkeys(TABLES[stage], 1)
         store.keep(Record(stage, fingerprint, f"run{night}", {}, rows, {}, outputs))
     store.set_current_model("settings", stages["train"])

@@ -109,11 +109,11 @@ def test_other_names_in_the_environment_are_not_ours(tmp_path: Path) -> None:
 
 
 def test_text_settings_take_text_that_looks_like_something_else(tmp_path: Path) -> None:
-    sets = ("store.path=2026", "catalogue.columns.title=3", "model.s3_region=true")
+    sets = ("store.path=2026", "catalogue.columns.title=3", "s3.region=true")
     loaded = load(tmp_path, TWO_SECTIONS, *sets, NITAMONO_SPARK_DRIVER_MEMORY="8")
     assert loaded.store.path.endswith("/2026")
     assert loaded.catalogue.columns == {"title": "3"}
-    assert loaded.model.s3_region == "true"
+    assert loaded.s3.region == "true"
     assert loaded.spark == {"spark.driver.memory": "8"}
 
 

@@ -13,6 +13,7 @@ from pipeline import garbage, history, needs, processes
 from pipeline.needs import Needs
 from pipeline.store import Store
 from tests.pipeline import kept
+from tests.pipeline.places import on_disk
 
 LONG_AGO = datetime(2025, 1, 1, tzinfo=UTC).timestamp()
 
@@ -98,7 +99,7 @@ def test_the_current_model_and_quantiser_stay_though_no_version_needs_them(store
     store.set_current_model("other settings", kept.name(1, "train"))
     about = {"version": kept.name(1, "index"), "before": kept.name(2, "index")}
     store.set_current_quantiser("other settings", about)
-    kept.write(store.quantiser_path(kept.name(2, "index")))
+    kept.write(on_disk(store.quantiser_path(kept.name(2, "index"))))
     garbage.collect(store, 1)
     assert nights(store) == {5}
     assert store.current_model("other settings") is not None
@@ -112,7 +113,7 @@ def me() -> dict[str, Any]:
 
 
 def age(store: Store) -> None:
-    for path in store.root.rglob("*"):
+    for path in on_disk(store.root).rglob("*"):
         os.utime(path, (LONG_AGO, LONG_AGO))
 
 
@@ -123,7 +124,7 @@ def test_what_a_run_under_way_uses_and_makes_stays(store: Store) -> None:
     about = {"status": "running", "fingerprints": used, "started": started}
     kept.run_json(store, "under way", **about, process=me())
     # What it is making has no record yet.
-    making = store.table_path("neighbors", kept.name(9, "neighbors"))
+    making = on_disk(store.table_path("neighbors", kept.name(9, "neighbors")))
     kept.write(making / "part.parquet")
     garbage.collect(store, 1)
     assert nights(store) == {2, 5}
@@ -159,7 +160,7 @@ def test_what_a_version_was_built_on_stays(store: Store) -> None:
 
 
 def test_what_carries_a_living_process_mark_stays(store: Store) -> None:
-    trial = store.table_path("neighbors", store.trial(kept.name(9, "neighbors")))
+    trial = on_disk(store.table_path("neighbors", store.trial(kept.name(9, "neighbors"))))
     kept.write(trial / "part.parquet")
     age(store)
     garbage.collect(store, 1)
@@ -199,7 +200,7 @@ def test_records_go_before_the_data_that_they_tell_of(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone: list[Path] = []
-    monkeypatch.setattr(garbage, "_remove", gone.extend)
+    monkeypatch.setattr(garbage, "_remove", lambda _, paths: gone.extend(paths))
     found = garbage.collect(store, 1)
     assert found.records
     assert not any(record.exists() for record in found.records)

@@ -16,6 +16,7 @@ from pipeline.job import Job
 from pipeline.stages import tokenize, train
 from pipeline.store import Record, Store
 from tests.models.conftest import BUCKET, Proxy
+from tests.pipeline.places import on_disk
 
 Say = Callable[..., str]
 SETTINGS = '[catalogue]\npath = "x.csv"\n[model]\ndim = 4\n'
@@ -126,7 +127,7 @@ def test_the_stores_models_are_listed_and_the_current_one_is_told(
 def test_a_model_goes_to_another_store_and_becomes_current_only_when_told(
     vec: Path, tmp_path: Path, say: Say, proxy: Proxy, place: str
 ) -> None:
-    reach = f's3_endpoint = "{proxy.url}"\ns3_region = "us-east-1"\n'
+    reach = f'[s3]\nendpoint = "{proxy.url}"\nregion = "us-east-1"\n'
     here, there = Shop(tmp_path / "here", reach), Shop(tmp_path / "there", reach)
     record = here.train(vec)
     target = f"s3://{BUCKET}/kept/spring" if place == "s3" else str(tmp_path / "spring")
@@ -183,7 +184,7 @@ def test_what_is_not_what_was_pushed_is_refused(
     assert not there.store.model_path(record.outputs["sha256"]).exists()
     assert list((there.store.root / "models").iterdir()) == []
     # What was pushed shares no file with the store.
-    assert file_sha256(here.store.model_file(record)) == record.outputs["sha256"]
+    assert file_sha256(on_disk(here.store.model_file(record))) == record.outputs["sha256"]
 
 
 def test_wrong_use_is_told(vec: Path, tmp_path: Path, say: Say) -> None:

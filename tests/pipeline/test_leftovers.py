@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import leftovers, processes
+from pipeline.store import Store
 
 DEAD, LIVING = "DEAD", "LIVING"
 OTHER = "00000000-17-4711-0123abcd"
@@ -60,5 +61,5 @@ def test_what_no_living_process_can_own_goes(
         if each.is_relative_to(path):
             moment = time.time() - days * DAYS
             os.utime(each, (moment, moment))
-    assert list(leftovers.remove(tmp_path)) == ([path] if goes else [])
+    assert list(leftovers.remove(Store(str(tmp_path)))) == ([path] if goes else [])
     assert path.exists() != goes

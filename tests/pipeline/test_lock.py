@@ -16,6 +16,7 @@ import pytest
 from pipeline import lock, processes
 from pipeline.errors import LockedError, StageError
 from pipeline.store import Store
+from tests.pipeline.places import on_disk
 
 HOLDER = Path(__file__).with_name("lock_holder.py")
 
@@ -49,7 +50,7 @@ def store(tmp_path: Path) -> Store:
 
 def write(store: Store, number: int, **changed: Any) -> Path:
     """A lock that somebody has taken."""
-    path = store.root / "locks" / f"publishing-{number}.json"
+    path = on_disk(store.root) / "locks" / f"publishing-{number}.json"
     path.parent.mkdir(exist_ok=True)
     mine = processes.me()
     about = {"holder": "run night", "host": "h", "machine": mine.machine, "pid": mine.pid}
@@ -58,7 +59,7 @@ def write(store: Store, number: int, **changed: Any) -> Path:
 
 
 def test_who_holds_it_is_said(store: Store) -> None:
-    with holder(store.root, "night1") as process:
+    with holder(on_disk(store.root), "night1") as process:
         with pytest.raises(LockedError) as raised, lock.held(store, "test"):
             pass
         said = str(raised.value)
@@ -77,7 +78,7 @@ def test_one_that_waits_gets_it_when_it_is_given_back(store: Store) -> None:
         process.stdin.close()
 
     with (
-        holder(store.root, "night1") as process,
+        holder(on_disk(store.root), "night1") as process,
         lock.held(store, "test", wait=30, say=say) as mine,
     ):
         mine.check()
@@ -96,7 +97,7 @@ def test_one_that_waits_in_vain_gives_up(store: Store) -> None:
 
 
 def test_a_killed_holder_is_dead_though_nobody_has_waited_for_it(store: Store) -> None:
-    with holder(store.root, "night1") as process:
+    with holder(on_disk(store.root), "night1") as process:
         process.send_signal(signal.SIGKILL)
         with lock.held(store, "test", wait=5) as mine:
             mine.check()
@@ -118,7 +119,7 @@ def test_of_another_machine_the_heartbeat_decides(
     os.utime(path, (long_ago, long_ago))
     monkeypatch.setattr(lock, "BEAT_SECONDS", 0.05)
     with lock.held(store, "test") as mine:
-        os.utime(mine.path, (long_ago, long_ago))
+        os.utime(on_disk(mine.path), (long_ago, long_ago))
         time.sleep(0.5)
         assert mine.path.stat().st_mtime > long_ago + 10
 
@@ -153,7 +154,7 @@ def test_one_that_slept_while_others_came_and_went_does_not_get_it(
 def test_of_many_that_see_a_dead_holder_one_gets_it(store: Store) -> None:
     write(store, 1, started=1)
     names = [f"run{n}" for n in range(12)]
-    running = [start(store.root, name, "contend") for name in names]
+    running = [start(on_disk(store.root), name, "contend") for name in names]
     (store.root / "go").touch()
     for process in running:
         process.communicate(timeout=100)

@@ -16,6 +16,7 @@ from pipeline import config, garbage, history
 from pipeline.progress import Progress
 from pipeline.runner import Outcome, Runner, new_run_id
 from pipeline.store import Store
+from tests.pipeline.places import on_disk
 
 SAMPLES = Path(__file__).parents[2] / "data_samples"
 Rows = list[dict[str, str]]
@@ -161,7 +162,7 @@ def test_what_a_killed_run_left_of_another_base_is_not_taken_up(shop: Shop) -> N
             if stage != "tokenize" or path.stem == tokens.fingerprint:
                 path.unlink()
     for table in ("tokens", "embeddings", "lists"):
-        versions = (shop.store.root / "tables" / table).iterdir()
+        versions = on_disk(shop.store.root / "tables" / table).iterdir()
         shutil.rmtree(max(versions, key=lambda path: path.stat().st_mtime_ns))
     history.rollback(shop.store)
     outcome = shop.run(third)

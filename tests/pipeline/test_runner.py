@@ -27,6 +27,7 @@ from pipeline.stages import NAMES, embed
 from pipeline.store import Store
 from pipeline.text.tokenize import TextSettings, Tokenizer
 from tests.conftest import WriteCsv
+from tests.pipeline.places import on_disk
 from tests.pipeline.retrieval import oracle
 
 SAMPLES = Path(__file__).parents[2] / "data_samples"
@@ -101,7 +102,7 @@ def trained_binary(shop: Shop) -> Path:
     """The library's own file of the model that the store's packed one was made of."""
     record = shop.run("model.engine=library", MEAN, last="train").record("train")
     assert record is not None
-    binary = shop.store.model_file(record)
+    binary = on_disk(shop.store.model_file(record))
     shop.run(last="train", retrain=True)
     return binary
 
@@ -176,7 +177,7 @@ def test_with_a_quantiser_the_probed_lists_decide(shop: Shop, spark: SparkSessio
     rows = lists.toPandas().set_index("item_id")
     ids, vectors = embeddings(shop)
     home = rows.loc[ids, "list"].to_numpy()
-    centroids = np.load(shop.store.quantiser_path(index.outputs["quantiser"]))
+    centroids = np.load(on_disk(shop.store.quantiser_path(index.outputs["quantiser"])))
     probes = quantiser.probe(vectors, centroids, 2)
     assert set(home.tolist()) == set(range(9))
     assert probes.shape == (len(ids), 2)
@@ -264,7 +265,7 @@ def test_a_given_model_gets_the_catalogues_statistics_and_keeps_them(
     given.write_bytes(trained_binary(shop).read_bytes())
     record = shop.run(f"model.path={given}").record("train")
     assert record is not None
-    packed = shop.store.model_file(record)
+    packed = on_disk(shop.store.model_file(record))
     fewer = head(SAMPLES / "night1.csv", tmp_path / "fewer.csv", ITEMS - 100)
     other = shop.run(f"model.path={given}", f"catalogue.path={fewer}", last="train")
     assert other.record("train") == record
@@ -294,7 +295,7 @@ def test_embeddings_do_not_depend_on_partitions(
 ) -> None:
     record = shop.run(last="train").record("train")
     assert record is not None
-    path = shop.store.model_file(record)
+    path = on_disk(shop.store.model_file(record))
     handle = ship(spark.sparkContext, path, kind="fasttext")
     tokenizer = Tokenizer(TextSettings())
     items = shop.published("items")

@@ -15,6 +15,7 @@ from pipeline.progress import Progress
 from pipeline.runner import Runner
 from pipeline.store import Store
 from tests.pipeline import kept
+from tests.pipeline.places import on_disk
 
 
 @pytest.fixture
@@ -94,6 +95,6 @@ def test_a_run_that_failed_is_listed_with_why(tmp_path: Path) -> None:
 def test_damaged_files_and_folders_without_one_are_passed_over(store: Store) -> None:
     kept.run_json(store, "whole")
     store.run_path("empty").mkdir()
-    kept.write(store.run_path("damaged") / "run.json")
+    kept.write(on_disk(store.run_path("damaged") / "run.json"))
     assert [run.run_id for run in runs.listed(store)] == ["whole"]
     assert describe.runs([]) == ["no run yet"]

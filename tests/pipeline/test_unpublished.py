@@ -16,6 +16,7 @@ from pipeline.progress import Progress
 from pipeline.runner import Outcome, Runner
 from pipeline.store import Store
 from tests.conftest import WriteCsv
+from tests.pipeline.places import on_disk
 
 WORDS = ["赤い 靴", "青い 靴", "赤い 帽子", "革 の 鞄", "布 の 鞄", "白い 皿", "青い 皿"]
 QUANTISED = ("index.exact_below=0", "index.nlist=3")
@@ -101,7 +102,7 @@ def test_a_model_and_a_quantiser_of_a_run_that_does_not_publish_wait_for_one_tha
 def test_training_alone_makes_its_model_current(shop: Shop) -> None:
     shop.catalogue(range(2, 34))
     outcome = Runner(
-        config.load(shop.store.root.parent / "nitamono.toml", QUANTISED, {}),
+        config.load(on_disk(shop.store.root).parent / "nitamono.toml", QUANTISED, {}),
         "train1",
         Progress(io.StringIO()),
         publishing=False,

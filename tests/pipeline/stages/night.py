@@ -13,6 +13,7 @@ from pipeline.retrieval import quantiser
 from pipeline.retrieval.vectors import to_bytes
 from pipeline.stages import index, neighbors
 from pipeline.store import Record, Store
+from tests.pipeline.places import on_disk
 from tests.pipeline.retrieval import oracle
 
 Table = dict[str, list[tuple[str, float]]]
@@ -94,7 +95,7 @@ class Night:
 
     def expected(self, k: int, nprobe: int) -> Table:
         """The definition: the best of the lists probed."""
-        centroids = np.load(self.store.quantiser_path(self.index))
+        centroids = np.load(on_disk(self.store.quantiser_path(self.index)))
         probes = quantiser.probe(self.vectors, centroids, nprobe)
         allowed = (probes[:, 0][None, None, :] == probes[:, :, None]).any(axis=1)
         return oracle.neighbors(self.ids, self.vectors, k, allowed)

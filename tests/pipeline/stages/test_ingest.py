@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
+from models.s3 import S3Options
 from pipeline import catalogue
 from pipeline.errors import InputError, UsageError
 from pipeline.sections import CatalogueSection
@@ -22,10 +23,14 @@ from tests.conftest import WriteCsv
 Flagged = dict[str | None, dict[str, Any]]
 
 
+def _source(**settings: Any) -> catalogue.Source:
+    return catalogue.Source.of(CatalogueSection(**settings), S3Options())
+
+
 def flagged(spark: SparkSession, path: Path, **settings: Any) -> list[dict[str, Any]]:
-    section = CatalogueSection(path=str(path), **settings)
-    raw = catalogue.read(spark, section)
-    frame = ingest.flag(raw, catalogue.columns(raw, section))
+    source = _source(path=str(path), **settings)
+    raw = catalogue.read(spark, source)
+    frame = ingest.flag(raw, catalogue.columns(raw, source))
     rows = ingest.without_duplicates(frame, ingest.shared_ids(frame))
     found = rows.withColumn("row", ingest.as_read()).collect()
     return sorted((row.asDict() for row in found), key=lambda row: str(row["item_id"]))
@@ -238,10 +243,10 @@ def test_the_digest_of_a_table_is_of_its_rows(spark: SparkSession) -> None:
 def test_every_missing_or_misfit_column_is_named(spark: SparkSession, tmp_path: Path) -> None:
     path = tmp_path / "items.parquet"
     pq.write_table(pa.table({"item_id": [1.5], "brand": [True], "x": ["y"]}), path)
-    section = CatalogueSection(path=str(path), columns={"description": "text", "colour": "x"})
-    raw = catalogue.read(spark, section)
+    source = _source(path=str(path), columns={"description": "text", "colour": "x"})
+    raw = catalogue.read(spark, source)
     with pytest.raises(InputError) as raised:
-        catalogue.columns(raw, section)
+        catalogue.columns(raw, source)
     message = str(raised.value)
     for part in (
         "catalogue.columns.colour: unknown",
@@ -259,18 +264,18 @@ def test_a_damaged_file_is_named(spark: SparkSession, tmp_path: Path, name: str)
     path = tmp_path / name
     whole = gzip.compress(b"item_id,title\n" + random.Random(0).randbytes(50_000).hex().encode())  # noqa: S311
     path.write_bytes(whole[: len(whole) // 2])
-    section = CatalogueSection(path=str(path))
-    with pytest.raises(InputError, match=name), catalogue.readable(section):
-        catalogue.read(spark, section).count()
+    source = _source(path=str(path))
+    with pytest.raises(InputError, match=name), catalogue.readable(source):
+        catalogue.read(spark, source).count()
 
 
 def test_files_that_are_not_there_or_of_no_known_kind(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
-        catalogue.identity(CatalogueSection(path=str(tmp_path / "none.csv")))
+        catalogue.identity(_source(path=str(tmp_path / "none.csv")))
     with pytest.raises(InputError, match="holds no file"):
-        catalogue.identity(CatalogueSection(path=str(tmp_path)))
+        catalogue.identity(_source(path=str(tmp_path)))
     (tmp_path / "items.xml").touch()
     with pytest.raises(UsageError, match=r"set catalogue\.format"):
-        catalogue.format_of(CatalogueSection(path=str(tmp_path)))
+        catalogue.format_of(_source(path=str(tmp_path)))
     (tmp_path / "items.csv").touch()
-    assert catalogue.format_of(CatalogueSection(path=str(tmp_path / "items.csv"))) == "csv"
+    assert catalogue.format_of(_source(path=str(tmp_path / "items.csv"))) == "csv"

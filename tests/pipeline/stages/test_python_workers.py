@@ -35,7 +35,7 @@ def items(spark: SparkSession) -> DataFrame:
 
 
 def test_tokenize_has_one(items: DataFrame) -> None:
-    tokens = tokenize.tokenize(items, TextSettings())
+    tokens = tokenize.tokenize(items, TextSettings()).table("tokens")
     assert python_steps(tokens) == 1
     assert [row.title_tokens for row in tokens.collect()] == ["赤い 靴", "青い 靴"]
 

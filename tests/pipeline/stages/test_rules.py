@@ -18,6 +18,7 @@ from pipeline.progress import Progress
 from pipeline.retrieval import quantiser
 from pipeline.runner import Outcome, Runner, new_run_id
 from pipeline.store import Store
+from tests.pipeline.places import on_disk
 from tests.pipeline.retrieval import oracle
 
 Rows = list[dict[str, str]]
@@ -209,7 +210,7 @@ def test_a_list_that_is_short_probes_more_lists_up_to_a_limit(shop: Shop) -> Non
         outcome = shop.run(*sets, f"neighbors.max_probes={most}")
         index = outcome.record("index")
         assert index is not None
-        centroids = np.load(shop.store.quantiser_path(index.outputs["quantiser"]))
+        centroids = np.load(on_disk(shop.store.quantiser_path(index.outputs["quantiser"])))
         expected: dict[str, list[tuple[str, float]]] = {}
         for width in widths:
             probes = quantiser.probe(shop.vectors(), centroids, width)
