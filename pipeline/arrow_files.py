@@ -8,15 +8,15 @@ repeated.
 
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import tables
-from pipeline.storage.place import Place, arrow
+from pipeline.storage.place import Place, written
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -72,8 +72,8 @@ def write(
         if path.name.endswith(_ENDING) and path.name not in kept:
             path.unlink()
     if not kept:
-        system, where = arrow(folder / f"part-00000{_ENDING}")
-        pq.write_table(schema.empty_table(), where, filesystem=system)
+        with written(folder / f"part-00000{_ENDING}") as empty:
+            pq.write_table(schema.empty_table(), empty)
 
 
 def _task(
@@ -85,25 +85,24 @@ def _task(
         context = TaskContext.get()
         number = context.partitionId() if context else 0
         name = f"part-{number:05d}-{uuid.uuid4().hex}{_ENDING}"
-        with ExitStack() as stack:
-            writer = None
-            for group in _grouped(run(batches), schema, row_group_bytes):
-                if writer is None:
-                    system, where = arrow(folder / name)
-                    writer = stack.enter_context(
-                        pq.ParquetWriter(
-                            where,
-                            schema,
-                            filesystem=system,
-                            compression="zstd",
-                            compression_level=1,
-                            use_dictionary=list(encoded),
-                            write_statistics=list(encoded),
-                        )
-                    )
+        groups = _grouped(run(batches), schema, row_group_bytes)
+        first = next(groups, None)
+        if first is None:
+            return
+        with (
+            written(folder / name) as path,
+            pq.ParquetWriter(
+                path,
+                schema,
+                compression="zstd",
+                compression_level=1,
+                use_dictionary=list(encoded),
+                write_statistics=list(encoded),
+            ) as writer,
+        ):
+            for group in chain([first], groups):
                 writer.write_table(group, row_group_size=group.num_rows)
-        if writer is not None:
-            yield pa.RecordBatch.from_pydict({"file": [name]})
+        yield pa.RecordBatch.from_pydict({"file": [name]})
 
     return task
 

@@ -1,5 +1,6 @@
 """The object store: addresses, options, a client, and its errors in our words."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -133,6 +134,9 @@ def filesystem(options: S3Options) -> "S3FileSystem":
     import boto3
     from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
 
+    if options.endpoint:
+        # As above; Arrow has no argument for it.
+        os.environ.setdefault("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
     with explained(options.endpoint or "S3"):
         session = boto3.Session(profile_name=options.profile, region_name=options.region)
         found = session.get_credentials()

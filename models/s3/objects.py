@@ -139,15 +139,16 @@ def _upload(client: Any, path: Path, place: Address, sha256: str) -> None:  # no
         place.bucket,
         place.key,
         ExtraArgs={"Metadata": {_SHA256: sha256}},
-        Config=_multipart(),
+        Config=multipart(),
     )
 
 
 def _download(client: Any, place: Address, target: Path) -> None:  # noqa: ANN401
-    client.download_file(place.bucket, place.key, str(target), Config=_multipart())
+    client.download_file(place.bucket, place.key, str(target), Config=multipart())
 
 
-def _multipart() -> "TransferConfig":
+def multipart() -> "TransferConfig":
+    """How large objects are sent and fetched: in parts, each tried again."""
     from boto3.s3.transfer import TransferConfig
 
     # A part that breaks off is asked for again, as often as a request.

@@ -3,8 +3,9 @@
 import io
 import os
 import shutil
-from collections.abc import Iterable
-from contextlib import suppress
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -69,12 +70,30 @@ def in_order(places: Iterable[Place]) -> list[Place]:
 
 
 def arrow(where: Place) -> "tuple[FileSystem, str]":
-    """A place as Arrow takes it: its file system, made in this process, and the path in it."""
+    """A place as Arrow reads it: its file system, made in this process, and the path in it."""
     from pyarrow.fs import LocalFileSystem
 
     if isinstance(where, Path):
         return LocalFileSystem(), str(where.absolute())
     return filesystem(where.options), f"{where.bucket}/{where.key}"
+
+
+@contextmanager
+def written(where: Place) -> Iterator[str]:
+    """A path on this host to write a file to; when the block ends without an error it is there.
+
+    What goes to an object store lies on this host's disk until it is whole: the store is asked as
+    often as it takes, and no part of a file is ever seen.
+    """
+    if isinstance(where, Path):
+        yield str(where)
+        return
+    # Where Spark keeps its shuffles there must be room.
+    roomy = os.environ.get("SPARK_LOCAL_DIRS", "").split(",")[0] or None
+    with tempfile.TemporaryDirectory(prefix="nitamono-", dir=roomy) as folder:
+        local = Path(folder) / "file"
+        yield str(local)
+        where.upload(local)
 
 
 def touch(where: Place) -> None:

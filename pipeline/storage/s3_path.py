@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from models.errors import ModelError
 from models.s3.client import Address, S3Options, connect, explained, is_missing
+from models.s3.objects import multipart
 
 SCHEME = "s3a"
 
@@ -185,6 +186,11 @@ class S3Path:
         """Write the object: a reader sees the old one or the new one, never a part."""
         with self._reached():
             self._client().put_object(Bucket=self.bucket, Key=self.key, Body=content)
+
+    def upload(self, source: Path) -> None:
+        """Write the object from a file, of whatever size: it is there whole or not at all."""
+        with self._reached():
+            self._client().upload_file(str(source), self.bucket, self.key, Config=multipart())
 
     def write_text(self, text: str, encoding: str = "utf-8") -> None:
         """Write the object."""

@@ -1,13 +1,10 @@
 """An S3 server in a process of its own, and a proxy in front of it that breaks on demand."""
 
-import http.client
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -15,6 +12,7 @@ from urllib.request import urlopen
 import pytest
 
 from models.s3 import S3Options
+from tests.s3.proxy import Proxy, running
 
 SECRET = "not-to-be-seen-in-a-handle"  # noqa: S105
 BUCKET = "models"
@@ -43,86 +41,14 @@ def s3_server() -> Iterator[str]:
         server.wait(10)
 
 
-class Proxy(ThreadingHTTPServer):
-    """Passes everything on to the S3 server but what `faults` says.
-
-    Attributes:
-        faults: one for each coming GET of an object: "503", "cut" (half the body), "flip" (one
-            byte is another), "hang" (half the body, then nothing).
-        gets: paths of the GETs of objects so far.
-        hanging: set once a request hangs.
-    """
-
-    daemon_threads = True
-
-    def __init__(self, upstream: str) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.upstream = upstream.removeprefix("http://")
-        self.faults: list[str] = []
-        self.gets: list[str] = []
-        self.hanging = threading.Event()
-        self.released = threading.Event()
-        self.url = f"http://127.0.0.1:{self.server_port}"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Proxy
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-    def _pass_on(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        upstream = http.client.HTTPConnection(self.server.upstream, timeout=30)
-        upstream.request(self.command, self.path, body, dict(self.headers))
-        answer = upstream.getresponse()
-        data = answer.read()
-        upstream.close()
-        fault = ""
-        if self.command == "GET" and answer.status in (200, 206) and "list-type" not in self.path:
-            self.server.gets.append(self.path)
-            fault = self.server.faults.pop(0) if self.server.faults else ""
-        self._answer(answer, data, fault)
-
-    def _answer(self, answer: http.client.HTTPResponse, data: bytes, fault: str) -> None:
-        if fault == "503":
-            self.send_response(503)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        self.send_response(answer.status)
-        for name, value in answer.getheaders():
-            if name.lower() not in ("transfer-encoding", "connection", "server", "date"):
-                self.send_header(name, value)
-        self.end_headers()
-        if fault == "flip":
-            data = bytes([data[0] ^ 1]) + data[1:]
-        if self.command != "HEAD":
-            self.wfile.write(data[: len(data) // 2] if fault in ("cut", "hang") else data)
-        if fault in ("cut", "hang"):
-            self.close_connection = True
-        if fault == "hang":
-            self.wfile.flush()
-            self.server.hanging.set()
-            self.server.released.wait(60)
-
-    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _pass_on  # noqa: N815
-
-
 @pytest.fixture
 def proxy(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
     """A proxy in front of the S3 server, with credentials in the environment and a bucket."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test-key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-    server = Proxy(s3_server)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    client(server.url).create_bucket(Bucket=BUCKET)
-    yield server
-    server.released.set()
-    server.shutdown()
-    server.server_close()
+    with running(s3_server) as server:
+        client(server.url).create_bucket(Bucket=BUCKET)
+        yield server
 
 
 @pytest.fixture

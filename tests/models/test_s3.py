@@ -8,7 +8,8 @@ from models import ModelError
 from models.content import measure
 from models.s3 import S3Options, objects, pull, push
 from models.s3.client import Address
-from tests.models.conftest import BUCKET, Proxy, client
+from tests.models.conftest import BUCKET, client
+from tests.s3.proxy import Proxy
 
 KEYS = [
     "plain.bin",

@@ -12,7 +12,8 @@ from pyspark.sql import SparkSession
 
 from models import Handle, ModelError, local_path, ship
 from models.s3 import S3Options, push
-from tests.models.conftest import BUCKET, SECRET, Proxy, client, entries, leftovers
+from tests.models.conftest import BUCKET, SECRET, client, entries, leftovers
+from tests.s3.proxy import Proxy
 
 SPAWN = get_context("spawn")
 

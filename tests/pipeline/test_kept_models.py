@@ -15,8 +15,9 @@ from pipeline.errors import InputError, UsageError
 from pipeline.job import Job
 from pipeline.stages import tokenize, train
 from pipeline.store import Record, Store
-from tests.models.conftest import BUCKET, Proxy
+from tests.models.conftest import BUCKET
 from tests.pipeline.places import on_disk
+from tests.s3.proxy import Proxy
 
 Say = Callable[..., str]
 SETTINGS = '[catalogue]\npath = "x.csv"\n[model]\ndim = 4\n'

@@ -1,0 +1,58 @@
+"""A bucket of an S3Proxy, reached through a proxy that breaks on demand."""
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from models.s3 import S3Options
+from pipeline.storage.s3_path import S3Path
+from tests.models.conftest import s3_server
+from tests.s3 import s3proxy
+from tests.s3.proxy import Proxy, running
+
+__all__ = ["s3_server"]
+
+
+@pytest.fixture(scope="session")
+def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of an S3Proxy; where it can't be fetched the test is skipped, and says so."""
+    folder = tmp_path_factory.mktemp("s3proxy")
+    try:
+        s3proxy.fetch(folder)
+    except s3proxy.NotFetchedError as error:
+        pytest.skip(f"S3 IS NOT TESTED: S3Proxy can't be fetched: {error}")
+    with s3proxy.serving(folder) as url:
+        yield url
+
+
+@pytest.fixture
+def faulty(object_store: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    """What the code under test reaches; nothing is broken yet."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3proxy.KEY_ID)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3proxy.SECRET)
+    with running(object_store) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def s3(object_store: str, faulty: Proxy) -> Any:
+    """A plain boto3 client that goes past the proxy: the second reader and writer."""
+    import boto3
+
+    return boto3.client("s3", endpoint_url=object_store, region_name="us-east-1")
+
+
+@pytest.fixture
+def options(faulty: Proxy) -> S3Options:
+    """How to reach the object store through the proxy."""
+    return S3Options(endpoint=faulty.url, region="us-east-1")
+
+
+@pytest.fixture
+def root(s3: Any, options: S3Options) -> S3Path:
+    """A folder of odd name in a bucket of the test's own."""
+    bucket = f"test-{uuid.uuid4().hex[:12]}"
+    s3.create_bucket(Bucket=bucket)
+    return S3Path(bucket, "夜 の/店 1+%20#?", options)

@@ -1,0 +1,166 @@
+"""S3Proxy, an object store with S3's protocol, in a process of its own.
+
+Of what package registries give it is the most real: Apache jclouds behind Jetty. Unlike moto it
+checks signatures, streams bodies and reads what the AWS SDK's clients send chunk by chunk. It keeps
+its objects in memory. What it can't do: conditional writes are not atomic in it (two that come at
+the same moment can both succeed), and it has no bucket policies; for the first the tests take moto,
+for the second a proxy in front.
+
+It is fetched by Ivy, which Spark brings along, without most of what it needs for other clouds.
+Behind a proxy JAVA_TOOL_OPTIONS reaches the JVM, and IVY_SETTINGS names a settings file with other
+repositories.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pyspark
+
+KEY_ID, SECRET = "local-identity", "local-credential"
+
+_JARS = Path(pyspark.__file__).parent / "jars" / "*"
+_FETCH_SECONDS = 240
+_ARTIFACTS = (
+    "org.gaul:s3proxy:3.1.0",
+    "aopalliance:aopalliance:1.0",
+    "args4j:args4j:2.37",
+    "ch.qos.logback:logback-classic:1.5.32",
+    "ch.qos.logback:logback-core:1.5.32",
+    "com.fasterxml.jackson.core:jackson-annotations:2.21",
+    "com.fasterxml.jackson.core:jackson-core:2.21.2",
+    "com.fasterxml.jackson.core:jackson-databind:2.21.2",
+    "com.fasterxml.jackson.dataformat:jackson-dataformat-xml:2.21.2",
+    "com.fasterxml.woodstox:woodstox-core:7.0.0",
+    "com.google.code.gson:gson:2.12.1",
+    "com.google.guava:failureaccess:1.0.3",
+    "com.google.guava:guava:33.5.0-jre",
+    "com.google.inject.extensions:guice-assistedinject:7.0.0",
+    "com.google.inject:guice:7.0.0",
+    "jakarta.annotation:jakarta.annotation-api:2.0.0",
+    "jakarta.inject:jakarta.inject-api:2.0.1",
+    "jakarta.servlet:jakarta.servlet-api:6.0.0",
+    "jakarta.xml.bind:jakarta.xml.bind-api:4.0.2",
+    "org.apache.jclouds.api:oauth:2.7.0",
+    "org.apache.jclouds.api:openstack-keystone:2.7.0",
+    "org.apache.jclouds.api:openstack-swift:2.7.0",
+    "org.apache.jclouds.api:s3:2.7.0",
+    "org.apache.jclouds.api:sts:2.7.0",
+    "org.apache.jclouds.driver:jclouds-slf4j:2.7.0",
+    "org.apache.jclouds.provider:aws-s3:2.7.0",
+    "org.apache.jclouds.provider:azureblob:2.7.0",
+    "org.apache.jclouds:jclouds-blobstore:2.7.0",
+    "org.apache.jclouds:jclouds-core:2.7.0",
+    "org.codehaus.woodstox:stax2-api:4.2.2",
+    "org.slf4j:slf4j-api:2.0.17",
+)
+
+
+class NotFetchedError(Exception):
+    """The packages can't be had here."""
+
+
+def fetch(folder: Path) -> None:
+    """Bring the jars into a folder; Ivy keeps them for the next time.
+
+    Raises:
+        NotFetchedError: with Ivy's own words.
+    """
+    dependencies = "".join(
+        f'<dependency org="{org}" name="{name}" rev="{rev}" transitive="false" '
+        'conf="default->master"/>'
+        for org, name, rev in (artifact.split(":") for artifact in _ARTIFACTS)
+    )
+    module = folder / "ivy.xml"
+    module.write_text(
+        '<ivy-module version="2.0"><info organisation="tests" module="s3proxy"/>'
+        '<configurations><conf name="default"/></configurations>'
+        f"<dependencies>{dependencies}</dependencies></ivy-module>"
+    )
+    settings = os.environ.get("IVY_SETTINGS")
+    command = [
+        *[_java(), "-cp", str(_JARS), "org.apache.ivy.Main", "-ivy", str(module)],
+        *(["-settings", settings] if settings else []),
+        *["-confs", "default", "-retrieve", str(folder / "[artifact]-[revision].[ext]")],
+    ]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_FETCH_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise NotFetchedError(f"not fetched within {_FETCH_SECONDS} s") from error
+    if done.returncode or len(list(folder.glob("*.jar"))) < len(_ARTIFACTS):
+        lines = [line.strip() for line in (done.stdout + done.stderr).splitlines()]
+        said = [line for line in lines if "not found" in line or "ERROR" in line]
+        raise NotFetchedError("; ".join(said[:3]) or "; ".join(lines[-3:]))
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """The URL of a server with no bucket yet.
+
+    Args:
+        folder: with the jars; its settings and its log come there.
+    """
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}"
+    properties = {
+        "s3proxy.endpoint": url,
+        "s3proxy.authorization": "aws-v2-or-v4",
+        "s3proxy.identity": KEY_ID,
+        "s3proxy.credential": SECRET,
+        # Headers of newer clients that it has no use for.
+        "s3proxy.ignore-unknown-headers": "true",
+        "jclouds.provider": "transient",
+    }
+    settings = folder / "s3proxy.properties"
+    settings.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
+    quiet = folder / "logback.xml"
+    quiet.write_text(
+        '<configuration><appender name="out" class="ch.qos.logback.core.ConsoleAppender"><encoder>'
+        "<pattern>%m%n%ex</pattern></encoder></appender>"
+        '<root level="warn"><appender-ref ref="out"/></root></configuration>'
+    )
+    command = [
+        *[_java(), "-Xmx1g", f"-Dlogback.configurationFile={quiet}", "-cp", str(folder / "*")],
+        *["org.gaul.s3proxy.Main", "--properties", str(settings)],
+    ]
+    with (folder / "s3proxy.log").open("wb") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        _wait(url, server)
+        yield url
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def _wait(url: str, server: "subprocess.Popen[bytes]") -> None:
+    for _ in range(600):
+        try:
+            urlopen(url, timeout=5).close()  # noqa: S310
+        except HTTPError:
+            return  # it wants a signature
+        except OSError:
+            assert server.poll() is None, "S3Proxy ended, see s3proxy.log"
+            time.sleep(0.1)
+    raise TimeoutError(url)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def _java() -> str:
+    home = os.environ.get("JAVA_HOME")
+    return f"{home}/bin/java" if home else shutil.which("java") or "java"
