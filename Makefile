@@ -1,6 +1,6 @@
 # `make` alone explains the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format lock samples clean
+.PHONY: help setup run test check format lock golden samples clean
 
 BIN := .venv/bin
 export PYTHON
@@ -29,6 +29,9 @@ format: setup ## format the code
 lock: ## write requirements.lock anew from pyproject.toml (needs uv)
 	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --extra dev \
 		-o requirements.lock pyproject.toml
+
+golden: setup ## write tests/golden/ anew, from the commands in its files
+	@$(BIN)/python -m pytest -q tests/pipeline/submit/test_golden.py --write-golden
 
 samples: setup ## write data_samples/*.csv anew
 	@$(BIN)/python data_samples/make_samples.py

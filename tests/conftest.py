@@ -15,6 +15,11 @@ from pipeline.session import settings
 os.environ["SPARK_CONF_DIR"] = str(Path(__file__).with_name("spark"))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add an option: kept command lines are written, not compared."""
+    parser.addoption("--write-golden", action="store_true", help="write tests/golden/ anew")
+
+
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """One session for all tests, on two cores, with a warehouse of its own."""
