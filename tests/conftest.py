@@ -12,7 +12,8 @@ from pyspark.sql import SparkSession
 from pipeline.session import settings
 
 # For the processes that tests start too.
-os.environ["SPARK_CONF_DIR"] = str(Path(__file__).with_name("spark"))
+SPARK_CONF = Path(__file__).with_name("spark")
+os.environ["SPARK_CONF_DIR"] = str(SPARK_CONF)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
