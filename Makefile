@@ -1,6 +1,6 @@
 # `make` alone explains the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format lock golden samples clean
+.PHONY: help setup run test check format lock package golden samples clean
 
 BIN := .venv/bin
 export PYTHON
@@ -26,9 +26,14 @@ format: setup ## format the code
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
-lock: ## write requirements.lock anew from pyproject.toml (needs uv)
+lock: ## write the locks anew from pyproject.toml (needs uv)
 	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --extra dev \
 		-o requirements.lock pyproject.toml
+	@uv pip compile -q --universal --python-version 3.11 --generate-hashes -c requirements.lock \
+		-o requirements-runtime.lock pyproject.toml
+
+package: setup ## build dist/: the wheel, and the packed environment for clusters
+	@sh scripts/package.sh
 
 golden: setup ## write tests/golden/ anew, from the commands in its files
 	@$(BIN)/python -m pytest -q tests/pipeline/submit/test_golden.py --write-golden
