@@ -1,8 +1,9 @@
 # `make` alone explains the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format lock package golden samples clean
+.PHONY: help setup run test check format lock package image golden samples clean
 
 BIN := .venv/bin
+IMAGE := nitamono
 export PYTHON
 
 help: ## show this
@@ -31,6 +32,11 @@ lock: ## write the locks anew from pyproject.toml (needs uv)
 		-o requirements.lock pyproject.toml
 	@uv pip compile -q --universal --python-version 3.11 --generate-hashes -c requirements.lock \
 		-o requirements-runtime.lock pyproject.toml
+
+image: setup ## build the image of deploy/Dockerfile (needs docker): make image IMAGE=NAME:TAG
+	@rm -f dist/nitamono-*.whl
+	@$(BIN)/python -m hatchling build -t wheel -d dist >/dev/null
+	@docker build --file deploy/Dockerfile --tag $(IMAGE) .
 
 package: setup ## build dist/: the wheel, and the packed environment for clusters
 	@sh scripts/package.sh

@@ -1,4 +1,4 @@
-"""The command lines of `nitamono submit`, kept in tests/golden/; `make golden` writes them anew."""
+"""The command lines of `nitamono submit` that are kept; `make golden` writes them anew."""
 
 import shlex
 import sys
@@ -9,7 +9,8 @@ import pytest
 import pipeline
 from tests.pipeline.submit.conftest import Submit
 
-GOLDEN = Path(__file__).parents[2] / "golden"
+ROOT = Path(__file__).parents[3]
+KEPT = [*sorted((ROOT / "tests" / "golden").glob("*.txt")), ROOT / "deploy/kubernetes/submit.sh"]
 HERE = {str(Path(pipeline.__file__).parents[1]): "NITAMONO", sys.executable: "PYTHON"}
 
 
@@ -26,16 +27,15 @@ def cut(line: str) -> str:
     return f"{text}\n"
 
 
-@pytest.mark.parametrize("name", sorted(file.stem for file in GOLDEN.glob("*.txt")))
+@pytest.mark.parametrize("file", KEPT, ids=lambda file: file.stem)
 def test_the_command_is_the_one_that_is_kept(
     submit: Submit,
     monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
-    name: str,
+    file: Path,
 ) -> None:
-    file = GOLDEN / f"{name}.txt"
     asked, _, kept = file.read_text(encoding="utf-8").partition("\n")
-    monkeypatch.chdir(GOLDEN)
+    monkeypatch.chdir(file.parent)
     printed = submit(*shlex.split(asked.removeprefix("# nitamono submit ")))
     assert printed == f"{shlex.join(shlex.split(printed))}\n", "one command, and nothing else"
     if request.config.getoption("--write-golden"):
