@@ -77,6 +77,8 @@ def test_master_and_mode_come_from_the_config_where_no_option_says_them(
     assert (after(line, "--master"), after(line, "--deploy-mode")) == ("yarn", "cluster")
     assert not [name for name in conf(line) if name in ("spark.master", "spark.submit.deployMode")]
     assert after(line, "--archives") == "more.zip#more,e.tar.gz#mine"
+    said = ("--conf", "spark.master=local[3]", "--conf", "spark.submit.deployMode=client")
+    assert after(words(submit, config, *said), "--master") == "local[3]"
     assert after(words(submit, config, *YARN, "--master", "local[2]", "--deploy-mode", "client"),
                  "--master") == "local[2]"  # fmt: skip
 
