@@ -36,6 +36,7 @@ _OPTIONS = {
     "spark.archives": "--archives",
     "spark.files": "--files",
 }
+_IMAGES = ("spark.kubernetes.container.image", "spark.kubernetes.executor.container.image")
 
 
 @dataclass(frozen=True)
@@ -198,9 +199,6 @@ def _check(conf: Mapping[str, str], to: Target) -> None:
             "dist/environment.tar.gz (make package builds it), or where every host has one, "
             "--conf spark.pyspark.python=/its/path/bin/python"
         )
-
-
-_IMAGES = ("spark.kubernetes.container.image", "spark.kubernetes.executor.container.image")
 
 
 def _config(given: Submission, to: Target) -> str:
