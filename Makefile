@@ -1,12 +1,14 @@
 # `make` alone explains the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format lock samples clean
+.PHONY: help setup run test check format lock package image test-airflow golden samples clean
 
 BIN := .venv/bin
+IMAGE := nitamono
+PYTHON3 := $(or $(PYTHON),python3)
 export PYTHON
 
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## make .venv with .venv/bin/nitamono; install Java if it is missing
 	@sh scripts/setup.sh
@@ -26,9 +28,29 @@ format: setup ## format the code
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
-lock: ## write requirements.lock anew from pyproject.toml (needs uv)
+lock: ## write the locks anew from pyproject.toml (needs uv)
 	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --extra dev \
 		-o requirements.lock pyproject.toml
+	@uv pip compile -q --universal --python-version 3.11 --generate-hashes -c requirements.lock \
+		-o requirements-runtime.lock pyproject.toml
+	@uv pip compile -q --universal --python-version 3.11 --no-annotate \
+		-o deploy/airflow/requirements.lock deploy/airflow/requirements.in
+
+test-airflow: ## run the tests of deploy/airflow in an environment with Airflow, .venv-airflow
+	@[ -x .venv-airflow/bin/pytest ] || { $(PYTHON3) -m venv .venv-airflow && .venv-airflow/bin/python \
+		-m pip install -q --disable-pip-version-check -r deploy/airflow/requirements.lock; }
+	@.venv-airflow/bin/pytest -q --noconftest -p no:cacheprovider tests/deploy/test_airflow_dag.py
+
+image: setup ## build the image of deploy/Dockerfile (needs docker): make image IMAGE=NAME:TAG
+	@rm -f dist/nitamono-*.whl
+	@$(BIN)/python -m hatchling build -t wheel -d dist >/dev/null
+	@docker build --file deploy/Dockerfile --tag $(IMAGE) .
+
+package: setup ## build dist/: the wheel, and the packed environment for clusters
+	@sh scripts/package.sh
+
+golden: setup ## write tests/golden/ anew, from the commands in its files
+	@$(BIN)/python -m pytest -q tests/pipeline/submit/test_golden.py --write-golden
 
 samples: setup ## write data_samples/*.csv anew
 	@$(BIN)/python data_samples/make_samples.py

@@ -18,6 +18,7 @@ from pipeline.runner import Runner, check_run_id, new_run_id
 from pipeline.sections import Config
 from pipeline.stages import CHAIN, NAMES
 from pipeline.store import Store
+from pipeline.submit import verb as submit
 from pipeline.verbs import VERBS, add_wait
 
 _STAGE_HELP = {
@@ -73,6 +74,7 @@ def parser() -> argparse.ArgumentParser:
         reading.arguments(other)
         other.set_defaults(do=reading.do)
     model_verbs.add(verbs)
+    submit.add(verbs)
     return top
 
 
@@ -110,6 +112,9 @@ def execute(arguments: Sequence[str] | None = None) -> None:
     given = parser().parse_args(arguments)
     if given.verb == "model":
         say(model_verbs.execute(given))
+        return
+    if given.verb == submit.NAME:
+        submit.execute(given, parser())
         return
     given.do(given, config.load(given.config, given.assignments))
 

@@ -13,24 +13,41 @@ from pipeline.errors import UsageError
 from pipeline.sections import Config
 
 ENVIRONMENT_PREFIX = "NITAMONO_"
+# Settings that hold paths, or lists of them.
+PATHS = (
+    ("store", "path"),
+    ("catalogue", "path"),
+    ("model", "path"),
+    ("rules", "deny"),
+    ("text", "user_dictionaries"),
+)
 
 
 def load(
     path: str | Path,
     assignments: Iterable[str] = (),
     environment: Mapping[str, str] | None = None,
+    *,
+    anchored: bool = True,
 ) -> Config:
     """Read a TOML file, then NITAMONO_SECTION_KEY from the environment, then `section.key=value`.
 
     A relative path in the file is relative to the file's folder; one given in the environment or
     an assignment is relative to the working folder.
 
+    Args:
+        path: of the file.
+        assignments: `section.key=value`.
+        environment: its variables; else this process's.
+        anchored: whether relative paths are made absolute.
+
     Raises:
         UsageError: with every problem found, each under the name of its setting.
     """
     file = Path(path)
     raw = _read_toml(file)
-    _anchor_paths(raw, file.resolve().parent)
+    if anchored:
+        _anchor_paths(raw, file.resolve().parent)
     overrides = [
         *_from_environment(os.environ if environment is None else environment),
         *(_from_assignment(text) for text in assignments),
@@ -38,7 +55,8 @@ def load(
     for source, keys, value in overrides:
         layer: dict[str, Any] = {}
         _put(layer, keys, value, source)
-        _anchor_paths(layer, Path.cwd())
+        if anchored:
+            _anchor_paths(layer, Path.cwd())
         _merge(raw, layer, source)
     raw["spark"] = _flat_spark(raw.get("spark", {}))
     try:
@@ -76,17 +94,25 @@ def _wants_text(section: str, keys: list[str]) -> bool:
     return keys[0] in fields and fields[keys[0]].annotation is str
 
 
+def overriding(environment: Mapping[str, str]) -> dict[str, str]:
+    """Those variables of an environment that override settings."""
+    found = {}
+    for name in sorted(environment):
+        section = name.removeprefix(ENVIRONMENT_PREFIX).lower().partition("_")[0]
+        # The models' cache has such names too, and Kubernetes sets some for a service.
+        if name.startswith(ENVIRONMENT_PREFIX) and section in Config.model_fields:
+            found[name] = environment[name]
+    return found
+
+
 def _from_environment(
     environment: Mapping[str, str],
 ) -> Iterable[tuple[str, list[str], Any]]:
-    for name in sorted(environment):
-        if name.startswith(ENVIRONMENT_PREFIX):
-            section, _, key = name.removeprefix(ENVIRONMENT_PREFIX).lower().partition("_")
-            if section not in Config.model_fields:
-                continue  # the models' cache has such names, and Kubernetes sets some for a service
-            key = key.replace("_", ".") if section == "spark" else key
-            value = _toml_value(section, [key], environment[name])
-            yield f"environment variable {name}", [section, key], value
+    for name, text in overriding(environment).items():
+        section, _, key = name.removeprefix(ENVIRONMENT_PREFIX).lower().partition("_")
+        key = key.replace("_", ".") if section == "spark" else key
+        value = _toml_value(section, [key], text)
+        yield f"environment variable {name}", [section, key], value
 
 
 def _from_assignment(text: str) -> tuple[str, list[str], Any]:
@@ -120,13 +146,7 @@ def _merge(target: dict[str, Any], layer: dict[str, Any], source: str) -> None:
 
 def _anchor_paths(raw: dict[str, Any], folder: Path) -> None:
     """Make the relative paths of the settings that hold paths absolute."""
-    for section, key in (
-        ("store", "path"),
-        ("catalogue", "path"),
-        ("model", "path"),
-        ("rules", "deny"),
-        ("text", "user_dictionaries"),
-    ):
+    for section, key in PATHS:
         values = raw.get(section)
         if not isinstance(values, dict):
             continue

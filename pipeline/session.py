@@ -57,16 +57,16 @@ def settings(given: dict[str, str]) -> dict[str, str]:
             "spark.python.unix.domain.socket.enabled": "true",
             "spark.driver.host": "127.0.0.1",
             "spark.driver.bindAddress": "127.0.0.1",
-            "spark.driver.memory": f"{_driver_memory_mb()}m",
+            "spark.driver.memory": driver_memory(),
             "spark.sql.shuffle.partitions": str(max(8, 2 * cores)),
         }
     return chosen | given
 
 
-def _driver_memory_mb() -> int:
-    """A quarter of the machine's memory, 1 to 8 GiB: the rest is the Python workers'."""
+def driver_memory() -> str:
+    """A local driver's: a quarter of the machine's, 1 to 8 GiB; the rest is the Python workers'."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
-    return min(max(total // 4, 1024), 8192)
+    return f"{min(max(total // 4, 1024), 8192)}m"
 
 
 def start(given: dict[str, str], log: Path) -> "tuple[SparkSession, bool]":
@@ -92,12 +92,16 @@ def start(given: dict[str, str], log: Path) -> "tuple[SparkSession, bool]":
 
     chosen = settings(given)
     if SparkContext._active_spark_context is not None:
-        return _sister(SparkSession.builder.getOrCreate(), chosen), False
+        running = SparkSession.builder.getOrCreate()
+        master = str(running.sparkContext.master)
+        return _sister(running, settings(given | {"spark.master": master})), False
     # spark-submit has a gateway of its own.
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
+    where = "what spark-submit printed says why" if submitted else f"its log is {log}"
     try:
         if submitted:
-            chosen = _under_submit(given)
+            SparkContext._ensure_initialized()
+            chosen = unsaid(given, dict(SparkConf().getAll()))
         elif SparkContext._gateway is None:
             _check_java()
             os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
@@ -110,20 +114,28 @@ def start(given: dict[str, str], log: Path) -> "tuple[SparkSession, bool]":
             SparkContext._ensure_initialized(gateway=gateway)
         return SparkSession.builder.config(map=dict(chosen)).getOrCreate(), True
     except (PySparkException, OSError) as error:
-        raise StageError(f"Spark does not start: {error}; its log is {log}") from error
+        raise StageError(f"Spark does not start: {error}; {where}") from error
     except Exception as error:
         if type(error).__module__.startswith("py4j"):
-            raise StageError(f"Spark does not start; its log is {log}") from error
+            raise StageError(f"Spark does not start; {where}") from error
         raise
 
 
-def _under_submit(given: dict[str, str]) -> dict[str, str]:
-    """Settings for the session that spark-submit was asked for: what it was told comes first."""
-    from pyspark import SparkConf, SparkContext
+def unsaid(given: dict[str, str], said: dict[str, str]) -> dict[str, str]:
+    """What is left to say to a session that spark-submit was asked for.
 
-    SparkContext._ensure_initialized()
-    told = dict(SparkConf().getAll())
-    return settings(given | told) | told
+    Args:
+        given: the user's [spark] settings.
+        said: what the options of spark-submit and its spark-defaults.conf say: that stays. The
+            master is always among it, with local[*] where nobody named one.
+
+    Returns:
+        [spark], and the defaults that fit the master, without what is said. A driver's memory is
+        not among them: its JVM has started.
+    """
+    chosen = settings(given | said)
+    late = {"spark.driver.memory", *said}
+    return {name: value for name, value in chosen.items() if name not in late}
 
 
 def _sister(session: "SparkSession", chosen: dict[str, str]) -> "SparkSession":

@@ -12,7 +12,13 @@ from pyspark.sql import SparkSession
 from pipeline.session import settings
 
 # For the processes that tests start too.
-os.environ["SPARK_CONF_DIR"] = str(Path(__file__).with_name("spark"))
+SPARK_CONF = Path(__file__).with_name("spark")
+os.environ["SPARK_CONF_DIR"] = str(SPARK_CONF)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add an option: kept command lines are written, not compared."""
+    parser.addoption("--write-golden", action="store_true", help="write tests/golden/ anew")
 
 
 @pytest.fixture(scope="session")

@@ -222,7 +222,7 @@ def test_help_documents_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
         assert ended.value.code == 0
         return capsys.readouterr().out
 
-    verbs = ("run", *NAMES, "runs", "diff", "rollback", "gc", "evaluate")
+    verbs = ("run", *NAMES, "runs", "diff", "rollback", "gc", "evaluate", "submit")
     done = nitamono("--help")
     assert done.returncode == 0
     assert all(name in done.stdout for name in verbs)

@@ -1,0 +1,1 @@
+"""`nitamono submit`: another verb, run by spark-submit."""
