@@ -84,11 +84,13 @@ def watch(notes: Path, places: Places) -> None:
     """Put the kills where they belong."""
     make_task, make_join = arrow_files._task, nearest._join
 
-    def task(run: Run, folder: Path, schema: pa.Schema, size: int, encoded: Sequence[str]) -> Run:
+    def task(
+        run: Run, folder: Path, schema: pa.Schema, row_group_bytes: int, encoded: Sequence[str]
+    ) -> Run:
         table = folder.parent.name
         if table in places or table == "embeddings":
             run = killing(run, table, places.get(table, 0), notes, folder)
-        return make_task(run, folder, schema, size, encoded)
+        return make_task(run, folder, schema, row_group_bytes, encoded)
 
     def join(search: nearest.Search, probes: nearest.Probes) -> Any:
         run = make_join(search, probes)
