@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline import executors, session
 from pipeline.errors import UsageError
+from pipeline.explain import explained
 from pipeline.fingerprint import code_version, fingerprint
 from pipeline.progress import StageLine
 from pipeline.sections import Config
@@ -87,6 +88,7 @@ class Job:
         self.announce: Callable[[], None] = lambda: None
         self._spark: SparkSession | None = None
         self._own_spark = False
+        self._conf: dict[str, str] = {}
         self._records: dict[str, Record] = {}
 
     @property
@@ -97,9 +99,17 @@ class Job:
             log = self.store.run_path(self.run_id) / "spark.log"
             self._spark, self._own_spark = session.start(self.config.spark, log)
             self.line.note = ""
-            executors.check(self._spark.sparkContext, self.store.root, self.line)
+            context = self._spark.sparkContext
+            self._conf = dict(context.getConf().getAll())
+            executors.check(context, self.store.root, self.line)
         self.line.follow(self._spark.sparkContext, f"{self.run_id}-{id(self.line)}")
         return self._spark
+
+    def explained(self, error: Exception) -> str:
+        """What a failure is and what to do about it, in one line."""
+        own = {"neighbors.worker_mb": str(self.config.neighbors.worker_mb)}
+        log = self.store.run_path(self.run_id) / "spark.log"
+        return explained(error, session.settings(self.config.spark) | self._conf | own, log)
 
     def stop(self) -> None:
         """Stop the Spark session, if it was started here."""

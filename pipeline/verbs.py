@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from pipeline import describe, garbage, history, kept_models, lock, runs, session
 from pipeline.diff import diff, side
-from pipeline.errors import NitamonoError, StageError, cause
+from pipeline.errors import NitamonoError, StageError
 from pipeline.evaluate_verb import EVALUATE
+from pipeline.explain import explained
 from pipeline.output import say, say_json
 from pipeline.progress import Progress
 from pipeline.sections import Config
@@ -123,7 +124,9 @@ def _spark(settings: Config, title: str) -> "Iterator[SparkSession]":
         except NitamonoError:
             raise
         except Exception as error:
-            raise StageError(f"{title} failed: {cause(error)}. More is in {folder}") from error
+            known = session.settings(settings.spark)
+            why = explained(error, known, folder / "spark.log")
+            raise StageError(f"{title} failed: {why}. More is in {folder}") from error
         finally:
             if own:
                 spark.stop()

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from models import ModelError, fasttext
 from pipeline import session
-from pipeline.errors import NitamonoError, StageError, cause
+from pipeline.errors import NitamonoError, StageError
 from pipeline.evaluation import compared, methods
 from pipeline.evaluation.methods import Method
 from pipeline.evaluation.pairs_file import Pairs
 from pipeline.evaluation.report import Evaluation
 from pipeline.evaluation.taken import Made, Taken, as_read, take
+from pipeline.explain import explained
 from pipeline.progress import Progress, StageLine
 from pipeline.runner import Runner, new_run_id
 from pipeline.sections import Config
@@ -130,6 +131,7 @@ def _step(
     Raises:
         StageError: Spark or the model fails.
     """
+    known = dict(spark.sparkContext.getConf().getAll())
     with progress.stage(title) as line:
         line.follow(spark.sparkContext, f"{folder.name}-{title.strip()}")
         try:
@@ -139,4 +141,5 @@ def _step(
         except ModelError as error:
             raise StageError(f"evaluate: {error}") from error
         except Exception as error:
-            raise StageError(f"evaluate failed: {cause(error)}. More is in {folder}") from error
+            why = explained(error, known, folder / "spark.log")
+            raise StageError(f"evaluate failed: {why}. More is in {folder}") from error
