@@ -14,13 +14,14 @@ class Death:
 
     Attributes:
         pattern: what tells of it, a regular expression.
-        what: what it is; {0} is the pattern's group, or all that it matched, {1} the line.
+        what: what it is; {0} is the pattern's first group, or all that it matched.
         do: what to do about it. Settings stand in brackets: [more NAME], [less NAME] and [now NAME]
             come out with what they are now, and in the first two with twice or half of that.
         locally: the same for a local master; where empty, as `do`.
         standalone: the same for a spark:// master, which puts no bounds around an executor.
         only_with: a setting without which it is something else.
-        vague: what was lost is known, not why: the JVM's log may know more.
+        vague: what was lost is known, not why: the driver's log may know more.
+        final: it ends the driver, so in its log it is the cause and not something of the past.
     """
 
     pattern: str
@@ -30,6 +31,7 @@ class Death:
     standalone: str = ""
     only_with: str = ""
     vague: bool = False
+    final: bool = False
 
     def remedy(self, settings: Mapping[str, str]) -> str:
         """What to do under these settings."""
@@ -83,6 +85,7 @@ DEATHS = (
         "the driver's Java heap is too small",
         f"{_MORE_DRIVER} (with spark-submit by --driver-memory)",
         locally=f"{_MORE_DRIVER}; or run fewer tasks at a time: [less spark.master]",
+        final=True,
     ),
     Death(
         r"is bigger than spark\.driver\.maxResultSize",
@@ -106,7 +109,8 @@ DEATHS = (
     ),
     # Disks.
     Death(
-        rf"(?:SPILL_OUT_OF_MEMORY|blockmgr-|DiskBlockObjectWriter|shuffle)[^\n]*{_DISK_FULL}",
+        rf"(?:SPILL_OUT_OF_MEMORY|blockmgr-)[^\n]*{_DISK_FULL}|"
+        rf"{_DISK_FULL}(?:\n\tat [^\n]*)*?\n\tat org\.apache\.spark\.storage\.",
         "the disk of Spark's temporary files is full ({0})",
         "free some, or name another: [now spark.local.dir] (on a cluster the workers' own "
         "setting, SPARK_LOCAL_DIRS or YARN's, comes first)",
@@ -183,8 +187,8 @@ DEATHS = (
         "give them the same: [now spark.pyspark.python]",
     ),
     Death(
-        r"FILE_NOT_EXIST|FileNotFoundException: (?:File )?file:",
-        "an executor does not see a file that the driver has, or it has been deleted ({1})",
+        r"FILE_NOT_EXIST\] [^\n]*?(file:\S+[^.\s])|FileNotFoundException: (?:File )?(file:\S+)",
+        "an executor does not see a file that the driver has, or it has been deleted: {0}",
         "put it where all hosts have it: on s3a://, or a file system that they share",
     ),
     # The driver's JVM and the session.
@@ -199,6 +203,7 @@ DEATHS = (
         r"All masters are unresponsive",
         "no master answers at [now spark.master]",
         "correct spark.master, or start it",
+        final=True,
     ),
     Death(
         r"SparkContext was shut down|SparkContext\.dagScheduler\(\)\" is null|stopped SparkContext",

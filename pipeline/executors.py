@@ -115,9 +115,9 @@ def _advice(context: "SparkContext") -> str:
     conf = context.getConf()
     cores = conf.get("spark.executor.cores", "") or "all of a worker's"
     return (
-        f"{context.master} has none free with spark.executor.memory = "
-        f"{conf.get('spark.executor.memory', '1g')} and spark.executor.cores = {cores}; "
-        "ask for less, or free or add hosts"
+        f"{context.master} has no room for one with spark.executor.memory = "
+        f"{conf.get('spark.executor.memory', '1g')} and spark.executor.cores = {cores}, or they "
+        "die as they start; ask for less, or free or add hosts, or see in their logs why"
     )
 
 

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipeline.deaths import DEATHS, Death
@@ -39,22 +39,22 @@ def explained(error: Exception, settings: Mapping[str, str], log: Path | None = 
     ours = _OURS.findall(text)
     if ours:
         return str(ours[-1])
-    found = _find(text, settings)
+    found = _find(DEATHS, text, settings)
     if found is None:
         return cause(error)
     if found[0].vague and log is not None:
-        known = _find(_end_of(log), settings)
-        found = known if known is not None and not known[0].vague else found
+        final = [death for death in DEATHS if death.final]
+        found = _find(final, _end_of(log), settings) or found
     death, match = found
-    told = [group for group in match.groups() if group] or [match[0]]
-    # Some tell it in their pattern's group, some in the line that it was found in.
-    line = match.string[match.string.rfind("\n", 0, match.start()) + 1 :].partition("\n")[0]
-    what = death.what.format(told[0], line.strip()[:200])
+    told = next((group for group in match.groups() if group), match[0])
+    what = death.what.format(told)
     return _advice(f"{what}: {death.remedy(settings)}", settings)
 
 
-def _find(text: str, settings: Mapping[str, str]) -> tuple[Death, "re.Match[str]"] | None:
-    for death in DEATHS:
+def _find(
+    deaths: Sequence[Death], text: str, settings: Mapping[str, str]
+) -> tuple[Death, "re.Match[str]"] | None:
+    for death in deaths:
         match = re.search(death.pattern, text, re.M)
         if match and (not death.only_with or death.only_with in settings):
             return death, match

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from models.cache import FOLDER_VARIABLE, LIMIT_VARIABLE
 from pipeline.errors import StageError
+from pipeline.explain import explained
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -113,7 +114,8 @@ def start(given: dict[str, str], log: Path) -> "tuple[SparkSession, bool]":
         raise StageError(f"Spark does not start: {error}; its log is {log}") from error
     except Exception as error:
         if type(error).__module__.startswith("py4j"):
-            raise StageError(f"Spark does not start; its log is {log}") from error
+            why = explained(error, chosen, log)
+            raise StageError(f"Spark does not start: {why}; its log is {log}") from error
         raise
 
 
