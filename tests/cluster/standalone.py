@@ -20,6 +20,7 @@ from urllib.request import urlopen
 
 import pyspark
 
+_ROOT = Path(__file__).parents[2]
 _MARK = "NITAMONO_TEST_CLUSTER"
 _START_SECONDS = 60.0
 _STOP_SECONDS = 20.0
@@ -102,6 +103,12 @@ class StandaloneCluster:
             "spark.scheduler.minRegisteredResourcesRatio": "1.0",
         }
 
+    def processes(self) -> list[int]:
+        """The pids of all its processes that live."""
+        mark = f"{_MARK}={self.folder}".encode()
+        pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+        return [pid for pid in pids if mark in _read(pid, "environ").split(b"\0")]
+
     def executors(self) -> list[int]:
         """The pids of the executors that live, the oldest first."""
         return self._having(_EXECUTOR)
@@ -125,7 +132,7 @@ class StandaloneCluster:
             process.wait()
         self._processes.clear()
         until = time.monotonic() + _STOP_SECONDS
-        while left := self._pids():
+        while left := self.processes():
             # Python workers end when they find that their executor has.
             if time.monotonic() > until:
                 for pid in left:
@@ -188,8 +195,10 @@ class StandaloneCluster:
         mine = {name: value for name, value in os.environ.items() if not name.startswith("SPARK_")}
         return mine | {
             _MARK: str(self.folder),
+            # Executors import what tests give them.
+            "PYTHONPATH": str(_ROOT),
             "SPARK_HOME": str(Path(pyspark.__file__).parent),
-            "SPARK_CONF_DIR": str(Path(__file__).parents[1] / "spark"),
+            "SPARK_CONF_DIR": str(_ROOT / "tests" / "spark"),
             "SPARK_LOCAL_IP": "127.0.0.1",
             "SPARK_DAEMON_MEMORY": "256m",
             "SPARK_DAEMON_JAVA_OPTS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
@@ -216,14 +225,8 @@ class StandaloneCluster:
             time.sleep(0.05)
 
     def _having(self, word: bytes) -> list[int]:
-        found = [pid for pid in self._pids() if word in _read(pid, "cmdline")]
+        found = [pid for pid in self.processes() if word in _read(pid, "cmdline")]
         return sorted(found, key=lambda pid: (_started(pid), pid))
-
-    def _pids(self) -> list[int]:
-        """The processes that live and carry this cluster's mark."""
-        mark = f"{_MARK}={self.folder}".encode()
-        pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
-        return [pid for pid in pids if mark in _read(pid, "environ").split(b"\0")]
 
 
 def _read(pid: int, name: str) -> bytes:

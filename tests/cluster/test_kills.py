@@ -14,7 +14,7 @@ from pyspark.sql import SparkSession
 
 from pipeline.cli import execute
 from tests.cluster.conftest import Submit
-from tests.cluster.runs import KEYS, Run, check_kills, killed, sample
+from tests.cluster.runs import KEYS, SMALL, WATCHED, Run, check_kills, killed, sample
 from tests.cluster.standalone import StandaloneCluster
 
 pytestmark = pytest.mark.cluster
@@ -73,3 +73,17 @@ def test_killed(
     check_kills(run, places(time))
     for name in KEYS:
         assert run.table(name).equals(local.table(name))
+
+
+def test_an_executor_lost_more_often_than_spark_tries_is_told_of(
+    cluster: StandaloneCluster, submit: Submit, trained: Path, tmp_path: Path
+) -> None:
+    store, notes = shutil.copytree(trained, tmp_path / "store"), tmp_path
+    conf = SMALL | {"spark.task.maxFailures": "1"}
+    told = (notes, "embeddings:1", *sample(store), "--to", "embed")
+    done = submit(cluster, *told, entry=WATCHED, conf=conf)
+    assert done.returncode == 5, done.stderr[-3000:]
+    last = done.stdout.splitlines()[-1]
+    assert "embed failed: an executor was killed (exit code 137), most often because" in last
+    assert "neighbors.worker_mb = 750 (now 1500)" in last
+    assert not list((store / "tables").glob("embeddings/*"))
