@@ -26,6 +26,7 @@ from data_samples.make_samples import KINDS
 from pipeline import config, session
 from pipeline.progress import Progress
 from pipeline.runner import Outcome, Runner
+from pipeline.storage.spark_log import SparkLog
 from pipeline.store import Store
 from pipeline.tables import digest
 
@@ -118,7 +119,7 @@ def measure(items: int, folder: Path) -> dict[str, Any]:
     shutil.copytree(folder / "store", copy)
     night, night_seconds = _run(file, "night", folder / "store")
     full, full_seconds = _run(file, "full", copy, full=True)
-    spark, _ = session.start({}, folder / "spark.log")
+    spark, _ = session.start({}, SparkLog(folder / "spark.log"))
     tables = [
         digest(Store(str(store)).read(spark, "similar_items", str(outcome.version)))
         for store, outcome in ((folder / "store", night), (copy, full))
@@ -166,7 +167,7 @@ def main() -> None:
     arguments = parser.parse_args()
     found = {}
     with tempfile.TemporaryDirectory() as above:
-        spark, _ = session.start({"spark.master": "local[2]"}, Path(above) / "spark.log")
+        spark, _ = session.start({"spark.master": "local[2]"}, SparkLog(Path(above) / "spark.log"))
         spark.range(1000).repartition(2).count()
         for items in arguments.items:
             with tempfile.TemporaryDirectory() as folder:

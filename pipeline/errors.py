@@ -3,6 +3,7 @@
 import re
 
 _LAST_ERROR = re.compile(r"^([\w.]+(?:Error|Exception|Interrupt)): (.+)$", re.M)
+_LAST_JAVA_ERROR = re.compile(r"^(?:: |Caused by: )([\w.$]+(?:Error|Exception)): (.+)$", re.M)
 
 
 class NitamonoError(Exception):
@@ -41,12 +42,18 @@ class StageError(NitamonoError):
     exit_code = 5
 
 
+def text_of(error: Exception) -> str:
+    """An exception's text; that of a Java exception can be had only while the JVM lives."""
+    try:
+        return str(error)
+    except Exception as second:
+        return f"{type(second).__name__}: {second}"
+
+
 def cause(error: Exception) -> str:
     """The innermost message that a chain of Java and Python exceptions tells of."""
-    text = str(error)
-    if "No space left on device" in text:
-        return "the disk is full (No space left on device); free some, or move store.path"
-    found = _LAST_ERROR.findall(text)
+    text = text_of(error)
+    found = _LAST_ERROR.findall(text) or _LAST_JAVA_ERROR.findall(text)
     if found:
         name, message = found[-1]
         return f"{name.rsplit('.', 1)[-1]}: {message[:500]}"

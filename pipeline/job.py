@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from models import Handle, shipping
 from models.handle import Method
-from pipeline import s3a, session
+from pipeline import executors, s3a, session
 from pipeline.errors import UsageError
+from pipeline.explain import explained
 from pipeline.fingerprint import code_version, fingerprint
 from pipeline.progress import StageLine
 from pipeline.sections import Config
@@ -93,6 +94,7 @@ class Job:
         self._spark: SparkSession | None = None
         self._own_spark = False
         self._log: SparkLog | None = None
+        self._conf: dict[str, str] = {}
         self._records: dict[str, Record] = {}
 
     @property
@@ -102,10 +104,20 @@ class Job:
             self.line.note = "starting Spark"
             self._log = SparkLog(self.store.run_path(self.run_id) / "spark.log")
             given = s3a.spark_settings(self.config)
-            self._spark, self._own_spark = session.start(given, self._log.local)
+            self._spark, self._own_spark = session.start(given, self._log)
             self.line.note = ""
+            context = self._spark.sparkContext
+            self._conf = dict(context.getConf().getAll())
+            root = self.store.root
+            executors.check(context, root if isinstance(root, Path) else None, self.line)
         self.line.follow(self._spark.sparkContext, f"{self.run_id}-{id(self.line)}")
         return self._spark
+
+    def explained(self, error: Exception) -> str:
+        """What a failure is and what to do about it, in one line."""
+        own = {"neighbors.worker_mb": str(self.config.neighbors.worker_mb)}
+        log = self._log.local if self._log is not None else None
+        return explained(error, session.settings(self.config.spark) | self._conf | own, log)
 
     def stop(self) -> None:
         """Stop the Spark session, if it was started here."""

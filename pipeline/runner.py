@@ -273,7 +273,7 @@ class Runner:
             self._write_failure(str(error) or type(error).__name__)
             raise
         except Exception as error:
-            message = f"{cause(error)}; more is in {_keep_traceback(self._job)}"
+            message = f"{self._job.explained(error)}; more is in {_keep_traceback(self._job)}"
             self._write_failure(message)
             raise StageError(message) from error
         finally:
@@ -340,7 +340,7 @@ def _explained(stage: str, job: Job) -> Iterator[None]:
         raise StageError(f"{stage}: {error}") from error
     except Exception as error:
         folder = _keep_traceback(job).parent
-        raise StageError(f"{stage} failed: {cause(error)}. More is in {folder}") from error
+        raise StageError(f"{stage} failed: {job.explained(error)}. More is in {folder}") from error
 
 
 def _keep_traceback(job: Job) -> Place:

@@ -3,11 +3,12 @@
 import os
 import shutil
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.cache import FOLDER_VARIABLE, LIMIT_VARIABLE
 from pipeline.errors import StageError
+from pipeline.explain import explained
+from pipeline.storage.spark_log import SparkLog
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -69,7 +70,7 @@ def driver_memory() -> str:
     return f"{min(max(total // 4, 1024), 8192)}m"
 
 
-def start(given: dict[str, str], log: Path) -> "tuple[SparkSession, bool]":
+def start(given: dict[str, str], log: SparkLog) -> "tuple[SparkSession, bool]":
     """Start a session; or, where a notebook or a test has one, make a sister of it.
 
     A sister shares the context and the executors and has SQL settings of its own, so that the
@@ -97,7 +98,7 @@ def start(given: dict[str, str], log: Path) -> "tuple[SparkSession, bool]":
         return _sister(running, settings(given | {"spark.master": master})), False
     # spark-submit has a gateway of its own.
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
-    where = "what spark-submit printed says why" if submitted else f"its log is {log}"
+    where = "what spark-submit printed says why" if submitted else f"its log is {log.kept}"
     try:
         if submitted:
             SparkContext._ensure_initialized()
@@ -105,8 +106,8 @@ def start(given: dict[str, str], log: Path) -> "tuple[SparkSession, bool]":
         elif SparkContext._gateway is None:
             _check_java()
             os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-            log.parent.mkdir(parents=True, exist_ok=True)
-            with log.open("ab") as file:
+            log.local.parent.mkdir(parents=True, exist_ok=True)
+            with log.local.open("ab") as file:
                 gateway = launch_gateway(  # type: ignore[no-untyped-call]
                     conf=SparkConf(loadDefaults=False).setAll(list(chosen.items())),
                     popen_kwargs={"stdout": file, "stderr": file},
@@ -117,7 +118,8 @@ def start(given: dict[str, str], log: Path) -> "tuple[SparkSession, bool]":
         raise StageError(f"Spark does not start: {error}; {where}") from error
     except Exception as error:
         if type(error).__module__.startswith("py4j"):
-            raise StageError(f"Spark does not start; {where}") from error
+            why = explained(error, chosen, log.local)
+            raise StageError(f"Spark does not start: {why}; {where}") from error
         raise
 
 

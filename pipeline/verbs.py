@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 from pipeline import describe, garbage, history, kept_models, lock, runs, s3a, session
 from pipeline.diff import diff, side
-from pipeline.errors import NitamonoError, StageError, cause
+from pipeline.errors import NitamonoError, StageError
 from pipeline.evaluate_verb import EVALUATE
+from pipeline.explain import explained
 from pipeline.output import say, say_json
 from pipeline.progress import Progress
 from pipeline.sections import Config
+from pipeline.storage.spark_log import SparkLog
 from pipeline.store import Store
 from pipeline.verb import Verb, positive, seconds
 
@@ -115,7 +117,7 @@ def _spark(settings: Config, title: str) -> "Iterator[SparkSession]":
     folder = Path(tempfile.mkdtemp(prefix="nitamono-"))
     with Progress().stage(title) as line:
         line.note = "starting Spark"
-        spark, own = session.start(s3a.spark_settings(settings), folder / "spark.log")
+        spark, own = session.start(s3a.spark_settings(settings), SparkLog(folder / "spark.log"))
         line.note = ""
         line.follow(spark.sparkContext, f"{title}-{folder.name}")
         try:
@@ -123,7 +125,9 @@ def _spark(settings: Config, title: str) -> "Iterator[SparkSession]":
         except NitamonoError:
             raise
         except Exception as error:
-            raise StageError(f"{title} failed: {cause(error)}. More is in {folder}") from error
+            known = session.settings(settings.spark)
+            why = explained(error, known, folder / "spark.log")
+            raise StageError(f"{title} failed: {why}. More is in {folder}") from error
         finally:
             if own:
                 spark.stop()

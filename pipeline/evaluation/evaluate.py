@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 from models import ModelError, fasttext
 from pipeline import s3a, session
 from pipeline.catalogue import Source
-from pipeline.errors import NitamonoError, StageError, cause
+from pipeline.errors import NitamonoError, StageError
 from pipeline.evaluation import compared, methods
 from pipeline.evaluation.methods import Method
 from pipeline.evaluation.pairs_file import Pairs
 from pipeline.evaluation.report import Evaluation
 from pipeline.evaluation.taken import Made, Taken, as_read, take
+from pipeline.explain import explained
 from pipeline.progress import Progress, StageLine
 from pipeline.runner import Runner, new_run_id
 from pipeline.sections import Config
 from pipeline.stages import embed, ingest
 from pipeline.storage import model_folders
-from pipeline.storage.place import Place
 from pipeline.storage.spark_log import SparkLog
 from pipeline.store import Record, Store
 
@@ -55,15 +55,15 @@ def evaluate(settings: Config, asked: Asked, progress: Progress) -> Evaluation:
         StageError: a stage, Spark or the model fails.
     """
     run_id, store = new_run_id(), Store.of(settings)
-    folder = store.run_path(run_id)
+    log = SparkLog(store.run_path(run_id) / "spark.log")
     catalogue = Source.of(settings.catalogue, settings.s3.options())
-    with _session(settings, progress, folder) as spark:
-        with _step(progress, spark, "      catalogue", folder):
+    with _session(settings, progress, log) as spark:
+        with _step(progress, spark, "      catalogue", log):
             raw = as_read(spark, catalogue, asked.labels)
         runner = Runner(settings, run_id, progress, publishing=False)
         stages = runner.run(ingest.NAME, embed.NAME).stages
         made = Made(store, {name: record for name, _, record in stages})
-        with _step(progress, spark, "      evaluate", folder) as line:
+        with _step(progress, spark, "      evaluate", log) as line:
             line.note = "collecting items"
             taken = take(raw, catalogue, made, asked.labels, asked.pairs, asked.items)
             return _measured(taken, made, asked, line, run_id)
@@ -114,11 +114,10 @@ def _methods(
 
 
 @contextmanager
-def _session(settings: Config, progress: Progress, folder: Place) -> "Iterator[SparkSession]":
+def _session(settings: Config, progress: Progress, log: SparkLog) -> "Iterator[SparkSession]":
     """One session for the stages, which make sisters of it, and for what is read after them."""
     with progress.stage("      Spark"):
-        log = SparkLog(folder / "spark.log")
-        spark, own = session.start(s3a.spark_settings(settings), log.local)
+        spark, own = session.start(s3a.spark_settings(settings), log)
     try:
         yield spark
     finally:
@@ -129,15 +128,16 @@ def _session(settings: Config, progress: Progress, folder: Place) -> "Iterator[S
 
 @contextmanager
 def _step(
-    progress: Progress, spark: "SparkSession", title: str, folder: Place
+    progress: Progress, spark: "SparkSession", title: str, log: SparkLog
 ) -> Iterator[StageLine]:
     """A line of progress of a part that is no stage.
 
     Raises:
         StageError: Spark or the model fails.
     """
+    known = dict(spark.sparkContext.getConf().getAll())
     with progress.stage(title) as line:
-        line.follow(spark.sparkContext, f"{folder.name}-{title.strip()}")
+        line.follow(spark.sparkContext, f"{log.kept.parent.name}-{title.strip()}")
         try:
             yield line
         except NitamonoError:
@@ -145,4 +145,5 @@ def _step(
         except ModelError as error:
             raise StageError(f"evaluate: {error}") from error
         except Exception as error:
-            raise StageError(f"evaluate failed: {cause(error)}. More is in {folder}") from error
+            why = explained(error, known, log.local)
+            raise StageError(f"evaluate failed: {why}. More is in {log.kept.parent}") from error

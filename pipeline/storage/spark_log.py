@@ -14,6 +14,7 @@ class SparkLog:
 
     Attributes:
         local: the file.
+        kept: where it is after the run.
     """
 
     def __init__(self, kept: Place) -> None:
@@ -22,7 +23,7 @@ class SparkLog:
         Args:
             kept: where it belongs.
         """
-        self._kept = kept
+        self.kept = kept
         if isinstance(kept, Path):
             self.local = kept
         else:
@@ -30,12 +31,12 @@ class SparkLog:
 
     def keep(self) -> None:
         """Bring it to where it belongs; of a long one the end. What goes wrong is passed over."""
-        if isinstance(self._kept, Path):
+        if isinstance(self.kept, Path):
             return
         with suppress(OSError):
             with self.local.open("rb") as file:
                 size = file.seek(0, 2)
                 file.seek(max(0, size - _MOST_BYTES))
-                self._kept.write_bytes(file.read())
+                self.kept.write_bytes(file.read())
             self.local.unlink()
             self.local.parent.rmdir()

@@ -7,7 +7,7 @@ import shutil
 import sys
 from typing import Any
 
-from pipeline import config
+from pipeline import config, s3a
 from pipeline.errors import StageError, UsageError
 from pipeline.output import say
 from pipeline.submit import checks, exit_code
@@ -101,7 +101,7 @@ def _submission(given: argparse.Namespace, parser: argparse.ArgumentParser) -> S
     asked = Submission(
         arguments=arguments,
         config=given.config,
-        spark=settings.spark,
+        spark=s3a.spark_settings(settings),
         conf=dict(_setting(text) for text in given.conf),
         master=given.master,
         deploy_mode=given.deploy_mode,

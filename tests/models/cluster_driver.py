@@ -3,7 +3,8 @@
 Reads a JSON list of steps from standard input and writes one JSON object for each step, in a list.
 A step is {"source", "method", "kind", "endpoint"?, "replace_with"?, "again"?}: `replace_with` is
 the file whose bytes are put into the source, in place, before it is shipped; `again` is the number
-of an earlier step whose handle is used once more.
+of an earlier step whose handle is used once more. CLUSTER in its environment is the settings of the
+cluster, in JSON.
 """
 
 import hashlib
@@ -90,12 +91,9 @@ def use(spark: SparkSession, handle: Handle) -> dict[str, Any]:
 def main() -> None:
     """Run the steps."""
     spark = (
-        SparkSession.builder.master("local-cluster[2,2,1024]")
+        SparkSession.builder.config(map=json.loads(os.environ["CLUSTER"]))
         .config("spark.ui.enabled", "false")
         .config("spark.log.level", "ERROR")
-        .config("spark.driver.host", "127.0.0.1")
-        .config("spark.executorEnv.NITAMONO_CACHE", os.environ["EXECUTORS_CACHE"])
-        .config("spark.scheduler.minRegisteredResourcesRatio", "1.0")
         .config("spark.sql.execution.arrow.maxRecordsPerBatch", "20")
         .getOrCreate()
     )

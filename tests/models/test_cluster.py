@@ -1,4 +1,4 @@
-"""Shipping on a cluster: two executor processes of two workers each, one host, one session."""
+"""Shipping on a cluster: two executors of two Python workers each, one host, one session."""
 
 import hashlib
 import json
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyspark
 import pytest
 
 from models import Embedder, fasttext, onnx
 from models.s3 import S3Options, push
+from tests.cluster.standalone import StandaloneCluster
 from tests.models.cluster_driver import TEXTS
 from tests.models.conftest import BUCKET, client, entries, leftovers
 from tests.models.encoder import write_encoder
@@ -35,15 +35,6 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def spark_home(folder: Path) -> Path:
-    """Spark's own files in a folder of the test's, where executors may leave theirs."""
-    home = folder / "spark"
-    home.mkdir()
-    for item in Path(pyspark.__file__).parent.iterdir():
-        (home / item.name).symlink_to(item)
-    return home
-
-
 @pytest.fixture(scope="module")
 def run(s3_server: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """All steps in one session."""
@@ -58,18 +49,15 @@ def run(s3_server: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
     (folder / "onnx" / "model.onnx").write_bytes(data["one"])
     (folder / "onnx" / "語彙" / "単語 1.txt").write_bytes(data["two"])
 
-    environment = os.environ | {
-        "AWS_ACCESS_KEY_ID": "test-key",
-        "AWS_SECRET_ACCESS_KEY": "test-secret",
+    credentials = {"AWS_ACCESS_KEY_ID": "test-key", "AWS_SECRET_ACCESS_KEY": "test-secret"}
+    environment = credentials | {
         "NITAMONO_CACHE": str(folder / "the driver's host"),
-        "EXECUTORS_CACHE": str(folder / "the executors' host"),
         "PYSPARK_PYTHON": sys.executable,
-        "SPARK_HOME": str(spark_home(folder)),
         "SPARK_LOCAL_IP": "127.0.0.1",
     }
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            patch.setenv(name, environment[name])
+        for name, value in credentials.items():
+            patch.setenv(name, value)
         options = S3Options(endpoint=s3_server, region="us-east-1")
         client(s3_server).create_bucket(Bucket=BUCKET)
         push(folder / "object.bin", f"s3://{BUCKET}/モデル/1 +%20#?.bin", options)
@@ -104,16 +92,19 @@ def run(s3_server: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
         "encoder by archive": local("encoder", "archive", kind="onnx"),
         "encoder by s3": stored("encoder/", kind="onnx"),
     }
-    done = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("cluster_driver.py"))],
-        input=json.dumps(list(steps.values())),
-        env=environment,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=170,
-        check=False,
-    )
+    cache = folder / "the executors' host"
+    env = credentials | {"NITAMONO_CACHE": str(cache)}
+    with StandaloneCluster(folder / "cluster", cores=2, env=env) as cluster:
+        done = subprocess.run(
+            [sys.executable, str(Path(__file__).with_name("cluster_driver.py"))],
+            input=json.dumps(list(steps.values())),
+            env=os.environ | environment | {"CLUSTER": json.dumps(cluster.conf())},
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=170,
+            check=False,
+        )
     assert done.returncode == 0, done.stderr[-5000:]
     results = json.loads(done.stdout.splitlines()[-1])
     directory = {"model.onnx": digest(data["one"]), "語彙/単語 1.txt": digest(data["two"])}
@@ -133,7 +124,7 @@ def run(s3_server: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
         contents[f"fasttext by {way}"] = vectors(fasttext.load(packed))
     for way in ("archive", "s3"):
         contents[f"encoder by {way}"] = vectors(onnx.load(encoder))
-    return Run(dict(zip(steps, results, strict=True)), folder / "the executors' host", contents)
+    return Run(dict(zip(steps, results, strict=True)), cache, contents)
 
 
 ALL = [

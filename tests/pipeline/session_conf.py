@@ -5,9 +5,10 @@ import sys
 from pathlib import Path
 
 from pipeline.session import start
+from pipeline.storage.spark_log import SparkLog
 
 if __name__ == "__main__":
-    spark, own = start(json.loads(sys.argv[1]), Path("spark.log"))
+    spark, own = start(json.loads(sys.argv[1]), SparkLog(Path("spark.log")))
     said = dict(spark.sparkContext.getConf().getAll())
     shuffles = spark.conf.get("spark.sql.shuffle.partitions")
     sys.stdout.write(json.dumps({"own": own, "said": said, "shuffles": shuffles}))

@@ -3,7 +3,9 @@
 import csv
 import io
 import json
-from collections.abc import Callable
+import os
+import signal
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -435,3 +437,21 @@ def test_a_catalogue_that_changes_while_it_is_read_is_refused(
         shop.run()
     assert list((shop.store.root / "tables" / "items").iterdir()) == []
     assert list((shop.store.root / "stages").rglob("*.json")) == []
+
+
+def test_a_killed_python_worker_is_told_of_with_the_setting_to_change(
+    spark: SparkSession, tmp_path: Path, write_csv: WriteCsv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killing(*_: object) -> Callable[[Iterator[Any]], Iterator[Any]]:
+        def run(batches: Iterator[Any]) -> Iterator[Any]:
+            os.kill(os.getpid(), signal.SIGKILL)
+            yield from batches
+
+        return run
+
+    shop = Shop(tmp_path, write_csv([("a", "赤い靴", ""), ("b", "青い靴", "")]))
+    monkeypatch.setattr(embed, "_run", killing)
+    with pytest.raises(StageError, match="embed failed: a Python worker was killed") as raised:
+        shop.run(last="embed")
+    assert "memory ran out" in str(raised.value)
+    assert "spark.master = local[1] (now local[2])" in str(raised.value)
