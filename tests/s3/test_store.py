@@ -1,0 +1,208 @@
+"""A store in an object store: versions appear whole, the pointer swaps, one holds the lock."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import boto3
+import pytest
+
+from models.s3 import S3Options
+from pipeline import leftovers, lock
+from pipeline.errors import LockedError, StageError, UsageError
+from pipeline.processes import mark
+from pipeline.storage.s3_path import S3Path
+from pipeline.store import Store
+from tests.s3.proxy import Proxy, running
+
+
+@pytest.fixture
+def store(root: S3Path) -> Store:
+    return Store(str(root), root.options)
+
+
+@pytest.fixture
+def dead() -> str:
+    """The mark of a process that has ended."""
+    say = "from pipeline.processes import mark; print(mark())"
+    done = subprocess.run([sys.executable, "-c", say], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def fill(folder: Any, text: str) -> None:
+    (folder / "part-0.parquet").write_text(text)
+
+
+def files(store: Store) -> list[str]:
+    found = (store.root / "tables").rglob("*.parquet")
+    return sorted(path.read_text() for path in found)
+
+
+def test_a_version_is_there_when_all_of_it_is(store: Store) -> None:
+    with store.versions.new("items", "v1") as folder:
+        fill(folder, "first")
+        assert not store.has("items", "v1")
+    assert store.has("items", "v1")
+    assert store.table_path("items", "v1") == store.root / "tables" / "items" / "version=v1"
+    assert [p.name for p in store.table_path("items", "v1").glob("*.parquet")] == ["part-0.parquet"]
+
+
+def test_a_version_that_breaks_off_is_gone(store: Store) -> None:
+    with pytest.raises(ZeroDivisionError), store.versions.new("items", "v1") as folder:
+        fill(folder, "half")
+        raise ZeroDivisionError
+    assert not store.has("items", "v1")
+    assert files(store) == []
+
+
+def test_of_two_that_write_one_version_the_first_that_is_done_stays(store: Store) -> None:
+    with store.versions.new("items", "v1") as slow:
+        fill(slow, "slow")
+        with store.versions.new("items", "v1") as fast:
+            fill(fast, "fast")
+            assert fast != slow
+    assert store.table_path("items", "v1") == fast
+    assert files(store) == ["fast"]
+
+
+def test_what_a_dead_writer_left_is_no_version_and_is_removed(
+    store: Store, root: S3Path, dead: str
+) -> None:
+    living = root / "tables" / "items" / "version=v2"
+    left = root / "tables" / "items" / "version=v1"
+    for folder, owner in ((left, dead), (living, mark())):
+        (folder / "_claim").write_text(json.dumps({"mark": owner}))
+        fill(folder, "half")
+    with store.versions.new("items", "v1") as mine:
+        fill(mine, "whole")
+    assert store.table_path("items", "v1") != left
+    assert leftovers.remove(store) == [left]
+    assert files(store) == ["half", "whole"]
+    assert [name for name, _ in store.versions.every()] == ["v1"]
+
+
+def test_a_trial_gets_its_name_and_is_no_leftover(store: Store) -> None:
+    trial = store.trial("v1")
+    with store.versions.new("lists", trial) as folder:
+        fill(folder, "tried")
+    store.rename("lists", trial, "v1")
+    assert not store.has("lists", trial)
+    assert store.table_path("lists", "v1") == folder
+    assert leftovers.remove(store) == []
+    again = store.trial("v1")
+    with store.versions.new("lists", again) as other:
+        fill(other, "again")
+    store.rename("lists", again, "v1")
+    assert files(store) == ["tried"]
+    store.discard("lists", "v1")
+    assert files(store) == []
+    assert not store.has("lists", "v1")
+
+
+def test_readers_see_one_pointer_or_the_next_never_none(
+    s3: Any, store: Store, root: S3Path
+) -> None:
+    store.point("similar_items", "v0", "night0")
+    seen: list[str] = []
+    stop = threading.Event()
+
+    def read() -> None:
+        key = f"{root.key}/tables/similar_items/LATEST"
+        while not stop.is_set():
+            body = s3.get_object(Bucket=root.bucket, Key=key)["Body"].read()
+            about = json.loads(body)
+            assert set(about) == {"version", "run_id", "path"}
+            assert about["path"].endswith(f"/version={about['version']}")
+            seen.append(about["version"])
+
+    with ThreadPoolExecutor(2) as pool:
+        readers = [pool.submit(read) for _ in range(2)]
+        for number in range(1, 41):
+            store.point("similar_items", f"v{number}", f"night{number}")
+            found = store.latest()
+            assert found is not None
+            assert found["version"] == f"v{number}"
+        stop.set()
+        for reader in readers:
+            reader.result()
+    assert len(set(seen)) > 5
+
+
+def test_one_at_a_time_holds_the_lock(store: Store) -> None:
+    with lock.held(store, "night1") as mine:
+        with pytest.raises(LockedError, match="in use by night1"), lock.held(store, "night2"):
+            pass
+        mine.check()
+    with lock.held(store, "night2") as mine:
+        mine.check()
+        assert [path.name for path in (store.root / "locks").iterdir()] == ["publishing-2.json"]
+
+
+def test_a_holder_on_another_machine_that_gives_no_sign_of_life_is_dead(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "LIMIT_SECONDS", 3.0)
+    path = store.root / "locks" / "publishing-1.json"
+    about = {"holder": "run night", "machine": "0" * 8, "pid": 1, "started": 1}
+    path.write_text(json.dumps(about))
+    with pytest.raises(LockedError), lock.held(store, "early"):
+        pass
+    # The store's clock counts whole seconds.
+    time.sleep(4.5)
+    with lock.held(store, "late") as mine:
+        mine.check()
+
+
+@pytest.fixture
+def atomic(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    """A proxy in front of moto, whose conditional writes are atomic."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    with running(s3_server) as proxy:
+        boto3.client("s3", endpoint_url=proxy.url, region_name="us-east-1").create_bucket(
+            Bucket="races"
+        )
+        yield proxy
+
+
+def test_of_many_who_write_at_once_one_is_first(atomic: Proxy) -> None:
+    root = S3Path("races", "all at once", S3Options(endpoint=atomic.url, region="us-east-1"))
+
+    def write(path: S3Path, number: int) -> bool:
+        try:
+            path.write_new(str(number).encode())
+        except FileExistsError:
+            return False
+        return path.read_text() == str(number)
+
+    with ThreadPoolExecutor(8) as pool:
+        for race in range(10):
+            path = root / str(race)
+            won = list(pool.map(write, [path] * 8, range(8)))
+            assert won.count(True) == 1
+
+
+def test_a_store_without_conditional_writes_gives_no_lock(atomic: Proxy) -> None:
+    atomic.dropped = {"if-none-match"}
+    store = Store("s3a://races/careless", S3Options(endpoint=atomic.url, region="us-east-1"))
+    with pytest.raises(StageError, match="If-None-Match"), lock.held(store, "night1"):
+        pass
+
+
+def test_a_store_that_denies_or_is_not_there_is_refused_at_once(
+    faulty: Proxy, root: S3Path
+) -> None:
+    faulty.denied = (f"/{root.bucket}",)
+    with pytest.raises(UsageError, match=r"store\.path .*access denied"):
+        Store(str(root), root.options)
+    with pytest.raises(UsageError, match=r"store\.path .*no such bucket"):
+        Store("s3a://no-such-bucket-here/x", root.options)
+    nobody = replace(root.options, endpoint="http://127.0.0.1:9")
+    with pytest.raises(UsageError, match=r"store\.path .*127\.0\.0\.1:9"):
+        Store(str(root), nobody)
