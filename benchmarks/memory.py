@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.pss import Sampler
+from models import fasttext
 from models.content import file_sha256
 from models.fasttext import add_statistics
 from models.fasttext.bytestrings import ByteStrings, offsets_of
@@ -34,6 +35,8 @@ from models.fasttext.statistics import COUNTERS, Statistics
 from models.fasttext.sums import Floats, unit
 from pipeline import config
 from pipeline.job import Job
+from pipeline.sizing import amount, demand, plan
+from pipeline.sizing.amount import MIB
 from pipeline.stages import embed
 from pipeline.store import Record, Store
 
@@ -107,7 +110,8 @@ def make_model(folder: Path, size: Size) -> Path:
     model = RandomModel(size)
     write(model, model.header, path, float16=False)
     counts = np.random.default_rng(1).integers(0, 1000, (2, COUNTERS)).astype(np.int32)
-    add_statistics(path, Statistics(100_000, *counts, np.zeros(size.dim, np.float32)))
+    common = np.zeros(size.dim, np.float32)
+    add_statistics(path, Statistics(100_000, counts[0], counts[1], common))
     return path
 
 
@@ -168,11 +172,20 @@ def job_of(folder: Path, size: Size, spark: dict[str, str]) -> Job:
     return job
 
 
-def run(size: Size, executors: int, cores: int, heap_mb: int, room: str) -> dict[str, Any]:
+def plan_of(size: Size, workers: int, memory_mib: float) -> plan.Plan:
+    """What `nitamono size` plans for one node of so many cores."""
+    settings = config.defaults([], {})
+    model = fasttext.size_of_numbers(size.words, size.buckets, size.dim)
+    node = plan.Node(workers, memory_mib, 1)
+    return plan.plan(node, demand.of_fasttext(settings, model, size.items))
+
+
+def run(size: Size, made_plan: plan.Plan, room: str) -> dict[str, Any]:
     """Embed, and look at the memory."""
+    executors, cores, heap = made_plan.executors, made_plan.cores, made_plan.heap
     spark = {
-        "spark.master": f"local-cluster[{executors},{cores},{heap_mb}]",
-        "spark.executor.memory": f"{heap_mb}m",
+        "spark.master": f"local-cluster[{executors},{cores},{heap}]",
+        "spark.executor.memory": f"{heap}m",
         "spark.executor.cores": str(cores),
         "spark.driver.memory": "1g",
         "spark.driver.host": "127.0.0.1",
@@ -188,14 +201,35 @@ def run(size: Size, executors: int, cores: int, heap_mb: int, room: str) -> dict
             made = embed.execute(job, "e")
         seconds = time.monotonic() - start
         job.stop()
+    (stage,) = (stage for stage in made_plan.demand.stages if stage.name == "embed")
+    planned = {
+        "jvm": executors * (heap + made_plan.beside),
+        "python": made_plan.python(stage),
+        "files": stage.shared,
+        "total": made_plan.needs(stage),
+    }
+    peak = asdict(memory.peak) | {"total": memory.peak.total}
+    measured = {name: peak[name] / MIB for name in planned}
     return {
+        "workers": made_plan.slots,
+        "executors": executors,
+        "planned_mib": {name: round(value) for name, value in planned.items()},
+        "measured_mib": {name: round(value) for name, value in measured.items()},
+        "planned_over_measured": round(planned["total"] / measured["total"], 3),
+        "workers_at_peak": memory.peak.workers,
         "model_bytes": model_bytes,
         "items": made.tables["embeddings"],
         "seconds": round(seconds, 1),
-        "peak": asdict(memory.peak) | {"total": memory.peak.total},
-        "most": asdict(memory.most),
-        "loads": made.counts["model_loads"],
+        "model_loads": made.counts["model_loads"],
     }
+
+
+def show(results: dict[str, Any]) -> None:
+    """Print the results as a table."""
+    print(f"{'MiB':<12}{'planned':>10}{'measured':>10}")
+    for name, planned in results["planned_mib"].items():
+        print(f"{name:<12}{planned:>10,}{results['measured_mib'][name]:>10,}")
+    print(f"planned over measured: {results['planned_over_measured']:.3f}")
 
 
 def main() -> int:
@@ -208,14 +242,16 @@ def main() -> int:
     parser.add_argument("--buckets", type=int, default=2_000_000)
     parser.add_argument("--dim", type=int, default=300)
     parser.add_argument("--items", type=int, default=320_000)
-    parser.add_argument("--executors", type=int, default=2)
-    parser.add_argument("--cores", type=int, default=2)
-    parser.add_argument("--heap-mb", type=int, default=2048)
+    parser.add_argument("--title", type=int, default=16)
+    parser.add_argument("--description", type=int, default=64)
+    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--memory", type=amount.memory, default=24 * 1024.0)
     parser.add_argument("--folder", default=tempfile.gettempdir())
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
     given = parser.parse_args()
-    size = Size(given.words, given.buckets, given.dim, given.items)
-    results = run(size, given.executors, given.cores, given.heap_mb, given.folder)
+    size = Size(given.words, given.buckets, given.dim, given.items, given.title, given.description)
+    results = run(size, plan_of(size, given.workers, given.memory), given.folder)
+    show(results)
     if given.json:
         print(json.dumps(results))
     return 0

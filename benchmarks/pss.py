@@ -65,7 +65,9 @@ class Sampler:
         while not self._stop.wait(_SECONDS):
             now = look(os.getpid())
             self.peak = max(self.peak, now, key=lambda memory: memory.total)
-            parts = {name: max(value, asdict(now)[name]) for name, value in asdict(self.most).items()}
+            parts = {
+                name: max(value, asdict(now)[name]) for name, value in asdict(self.most).items()
+            }
             self.most = Memory(**parts)
 
 

@@ -16,6 +16,7 @@ from pipeline.evaluate_verb import EVALUATE
 from pipeline.output import say, say_json
 from pipeline.progress import Progress
 from pipeline.sections import Config
+from pipeline.size_verb import SIZE
 from pipeline.store import Store
 from pipeline.verb import Verb, positive, seconds
 
@@ -102,6 +103,7 @@ VERBS = (
     Verb("gc", "delete what no published version and no run under way needs", "--keep 3 --dry-run",
          _gc_arguments, _gc),
     EVALUATE,
+    SIZE,
 )  # fmt: skip
 
 
