@@ -18,6 +18,7 @@ from pipeline.progress import Progress
 from pipeline.sections import Config
 from pipeline.size_verb import SIZE
 from pipeline.store import Store
+from pipeline.tune_verb import TUNE
 from pipeline.verb import Verb, positive, seconds
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ VERBS = (
          _gc_arguments, _gc),
     EVALUATE,
     SIZE,
+    TUNE,
 )  # fmt: skip
 
 
