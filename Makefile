@@ -1,12 +1,12 @@
 # `make` alone explains the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format lock samples clean
+.PHONY: help setup run test test-cluster check format lock samples clean
 
 BIN := .venv/bin
 export PYTHON
 
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## make .venv with .venv/bin/nitamono; install Java if it is missing
 	@sh scripts/setup.sh
@@ -15,7 +15,10 @@ run: setup ## run the whole pipeline on data_samples/ into store/
 	@$(BIN)/nitamono run --config data_samples/nitamono.toml
 
 test: setup ## run the tests
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not cluster"
+
+test-cluster: setup ## run the tests on a Spark cluster of this machine's; KILLS=10: ten rounds of kills
+	@KILLS=$(or $(KILLS),1) $(BIN)/python -m pytest tests/cluster
 
 check: setup ## lint, formatting and types
 	@$(BIN)/ruff check .

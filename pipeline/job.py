@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pipeline import session
+from pipeline import executors, session
 from pipeline.errors import UsageError
 from pipeline.fingerprint import code_version, fingerprint
 from pipeline.progress import StageLine
@@ -97,6 +97,7 @@ class Job:
             log = self.store.run_path(self.run_id) / "spark.log"
             self._spark, self._own_spark = session.start(self.config.spark, log)
             self.line.note = ""
+            executors.check(self._spark.sparkContext, self.store.root, self.line)
         self.line.follow(self._spark.sparkContext, f"{self.run_id}-{id(self.line)}")
         return self._spark
 

@@ -37,11 +37,6 @@ class Night:
         self.vectors = vectors
         self._write("embeddings", self.embed, tokens=np.ones(len(vectors)), half=to_bytes(vectors))
 
-    @staticmethod
-    def opened(folder: Path) -> Store:
-        """The store of a night in another process."""
-        return Store(str(folder / "store"))
-
     def _write(self, table: str, version: str, rows: slice = slice(None), **columns: Any) -> None:
         types = {"tokens": pa.int32()}
         path = self.store.table_path(table, version)

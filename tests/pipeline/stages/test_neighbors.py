@@ -1,9 +1,5 @@
 """index and neighbors on made vectors, against brute force by the definition."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +8,6 @@ from pyspark.sql import SparkSession
 
 from pipeline.errors import UsageError
 from pipeline.retrieval import recall
-from tests.models.test_cluster import spark_home
 from tests.pipeline.retrieval import oracle
 from tests.pipeline.stages.night import QUANTISED, Night, lopsided
 
@@ -98,32 +93,6 @@ def test_a_filter_that_is_no_sql_is_a_wrong_setting(spark: SparkSession, tmp_pat
     for wrong in ("colour = 'red'", "category =", "item_id"):
         with pytest.raises(UsageError, match=r"neighbors\.where"):
             night.run(f"neighbors.where={wrong}")
-
-
-def test_an_executor_killed_in_the_join_costs_no_row(tmp_path: Path) -> None:
-    environment = os.environ | {
-        "PYSPARK_PYTHON": sys.executable,
-        "SPARK_HOME": str(spark_home(tmp_path)),
-        "SPARK_LOCAL_IP": "127.0.0.1",
-        "NITAMONO_CACHE": str(tmp_path / "cache"),
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.pipeline.stages.killed_executor", str(tmp_path)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    found = json.loads(done.stdout)
-    assert found["killed"] == 1
-    assert found["executors"] > 2
-    night = Night(tmp_path / "again", lopsided())
-    night.index, night.store = found["index"], Night.opened(tmp_path / "night")
-    assert {item: [tuple(n) for n in best] for item, best in found["table"].items()} == (
-        night.expected(6, 3)
-    )
 
 
 def test_an_exact_search_searches_everything_whatever_nprobe_says(
