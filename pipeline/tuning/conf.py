@@ -32,9 +32,11 @@ def in_trial(given: dict[str, str], setup: Setup, nodes: int) -> dict[str, str]:
         nodes: how many.
     """
     left = {name: value for name, value in given.items() if name not in _TRIED}
-    return left | of(setup, nodes) | {"spark.task.maxFailures": "1"}
+    return left | of(setup, nodes) | _TRIAL
 
 
+# A task that fails has failed the trial, and executors that don't come soon won't come.
+_TRIAL = {"spark.task.maxFailures": "1", "spark.nitamono.wait": "60s"}
 _TRIED = (
     "spark.executor.memoryOverheadFactor",
     "spark.executor.pyspark.memory",
