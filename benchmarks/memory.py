@@ -1,6 +1,7 @@
 """What embed takes of a host's memory, beside what `nitamono size` says.
 
-A packed model of random vectors (2,000,000 words and as many n-gram rows of 300 dimensions are
+Enough items are embedded for every worker to have turned over the rows of words that it keeps; with
+fewer it has not yet come to its largest size. A packed model of random vectors (2,000,000 words and as many n-gram rows of 300 dimensions are
 4.9 GB) is put into a store, with tokens of made-up items, and the real embed stage is run on
 executors of local-cluster with the settings that `size` gives for a node of so many cores. Once a
 second the proportional set size (each shared page counted once) of the executors' JVMs and of all
@@ -241,7 +242,7 @@ def main() -> int:
     parser.add_argument("--words", type=int, default=2_000_000)
     parser.add_argument("--buckets", type=int, default=2_000_000)
     parser.add_argument("--dim", type=int, default=300)
-    parser.add_argument("--items", type=int, default=320_000)
+    parser.add_argument("--items", type=int, default=480_000)
     parser.add_argument("--title", type=int, default=16)
     parser.add_argument("--description", type=int, default=64)
     parser.add_argument("--workers", type=int, default=4)

@@ -90,7 +90,7 @@ def sized(given: argparse.Namespace, settings: Config) -> Sized:
     model, asked = _asked(given, settings)
     node = plan.Node(given.node_cores, given.node_memory, given.nodes, given.cluster, given.reserve)
     made = plan.plan(node, asked)
-    costs = cost.of(settings, given.items, asked.dim, given.characters)
+    costs = cost.of(settings, given.items, asked, given.characters)
     told = settings.spark.get(f"spark.executorEnv.{FOLDER_VARIABLE}")
     cache = given.cache or told or os.environ.get(FOLDER_VARIABLE) or _CACHE
     limit = os.environ.get(LIMIT_VARIABLE) or f"{-int(-_CACHED_MODELS * asked.model * MIB // 1e9)}G"

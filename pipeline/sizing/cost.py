@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pipeline.retrieval import quantiser
 from pipeline.sections import Config
-from pipeline.sizing.demand import lists
+from pipeline.sizing.demand import Demand, lists
 
 # nightly.py, 500,000 items of 291 characters on two cores: ingest 11.6 s, tokenize 146.1 s.
 INGEST_US, TOKENIZE_US_A_CHARACTER = 46.0, 2.0
@@ -55,16 +55,16 @@ class Cost:
         return sum(self.core_hours.values()) / slots
 
 
-def of(config: Config, items: int, dim: int, characters: int = CHARACTERS) -> Cost:
+def of(config: Config, items: int, asked: Demand, characters: int = CHARACTERS) -> Cost:
     """What a full night costs.
 
     Args:
         config: [index] and [neighbors] of it.
         items: in the catalogue.
-        dim: length of a vector.
+        asked: the model and its vectors.
         characters: of an item's title and description together, in the mean.
     """
-    section = config.neighbors
+    section, dim = config.neighbors, asked.dim
     count = lists(config, items)
     probes = min(section.nprobe or PROBES, count)
     scored = items * probes * items / count * UNEVEN if count > 1 else float(items) * items
@@ -82,12 +82,14 @@ def of(config: Config, items: int, dim: int, characters: int = CHARACTERS) -> Co
     }
     row = (GROUPS - 1) * (2 * dim + 40 + 4 * probes) + GROUPS * 17 * (section.k + 2)
     sent = {"neighbors": items * row, "lists": items * float(2 * dim + LIST_ROW_BYTES)}
-    assumed = (
+    assumed = [
         f"{characters} characters an item; every item new; the model is there already",
         f"{count:,} lists, {probes} probes, lists uneven by {UNEVEN}, {GROUPS} groups a query",
         f"a distance of {dim} dimensions takes a core {nanoseconds:.1f} ns",
         "measured on two cores, without a cluster's network, disks and stragglers",
-    )
+    ]
+    if asked.engine != "mapped":
+        assumed.append("embed takes as long as with a mapped model, which was not measured")
     hours = {stage: value / 3.6e9 for stage, value in micro.items()}
     training = TRAINING_PASSES * float(points) * count * nanoseconds / 3.6e12
-    return Cost(hours, training, sent, count, probes, assumed)
+    return Cost(hours, training, sent, count, probes, tuple(assumed))

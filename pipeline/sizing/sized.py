@@ -1,5 +1,6 @@
 """What `size` found, and how it is shown: as a conf file, as JSON, as options of spark-submit."""
 
+import textwrap
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,6 +10,8 @@ from pipeline.output import size, table
 from pipeline.sizing.amount import MIB, shown
 from pipeline.sizing.cost import Cost
 from pipeline.sizing.plan import Plan
+
+_WIDTH = 96
 
 
 @dataclass(frozen=True)
@@ -95,21 +98,31 @@ def submit_lines(found: Sized) -> Iterator[str]:
 
 def _comments(found: Sized) -> Iterator[str]:
     node = found.plan.node
-    yield (
-        f"# {found.items:,} items, {found.k} neighbours each, on {node.count:,} {node.cluster} "
+    yield from _wrapped(
+        f"{found.items:,} items, {found.k} neighbours each, on {node.count:,} {node.cluster} "
         f"node{'s' if node.count > 1 else ''} of {node.cores} cores and {shown(node.memory)}"
     )
-    yield f"# {_model(found)}"
+    yield from _wrapped(_model(found))
     yield "#"
     yield from (f"# {line}".rstrip() for line in _table(found.plan))
+    yield from _wrapped(f"together = {_formula(found.plan)}")
     yield "#"
-    yield from (f"# {line}" for line in _cost(found))
+    for line in _cost(found):
+        yield from _wrapped(line)
     for title, lines in (("Why", found.reasons), ("Warnings", found.warnings)):
         if lines:
             yield "#"
             yield f"# {title}"
-            yield from (f"# - {line}" for line in lines)
+        for line in lines:
+            yield from _wrapped(f"- {line}")
     yield ""
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(
+        text, _WIDTH, initial_indent="# ", subsequent_indent="#   ", break_on_hyphens=False,
+        break_long_words=False,
+    )  # fmt: skip
 
 
 def _model(found: Sized) -> str:
@@ -142,6 +155,11 @@ def _table(plan: Plan) -> list[str]:
         ),
     ]
     return table(head, rows, right=" ".join(head[1:]))
+
+
+def _formula(plan: Plan) -> str:
+    stages = "; ".join(f"{stage.name} {stage.why}" for stage in plan.demand.stages)
+    return f"executors x JVM + tasks x worker + model; a worker: {stages}"
 
 
 def _cost(found: Sized) -> Iterator[str]:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from tests.cluster.standalone import StandaloneCluster
@@ -31,13 +32,17 @@ def control_group(limit: int) -> Iterator[Prefix | None]:
             with suppress(OSError):
                 group.rmdir()
             continue
-        enter = f'echo $$ > {group}/cgroup.procs && exec "$@"'
+        command = ("sh", "-c", f'echo $$ > {group}/cgroup.procs && exec "$@"', "sh")
         try:
-            yield lambda _: ("sh", "-c", enter, "sh")
+            yield partial(_prefix, command)
         finally:
             _remove(group)
         return
     yield None
+
+
+def _prefix(command: tuple[str, ...], _: int) -> tuple[str, ...]:
+    return command
 
 
 def _remove(group: Path) -> None:

@@ -19,7 +19,7 @@ from tests.cluster.standalone import StandaloneCluster
 pytestmark = pytest.mark.cluster
 
 # Room for one executor and its Python worker, not for two.
-LIMIT = 1_100 << 20
+LIMIT = 800 << 20
 
 
 def tree(folder: Path) -> dict[str, int]:
