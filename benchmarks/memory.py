@@ -1,12 +1,13 @@
 """What embed takes of a host's memory, beside what `nitamono size` says.
 
-Enough items are embedded for every worker to have turned over the rows of words that it keeps; with
-fewer it has not yet come to its largest size. A packed model of random vectors (2,000,000 words and as many n-gram rows of 300 dimensions are
+A packed model of random vectors (2,000,000 words and as many n-gram rows of 300 dimensions are
 4.9 GB) is put into a store, with tokens of made-up items, and the real embed stage is run on
-executors of local-cluster with the settings that `size` gives for a node of so many cores. Once a
-second the proportional set size (each shared page counted once) of the executors' JVMs and of all
-Python processes below them is read. `measured` is its largest sum; `planned` is the line `embed`
-of the plan. The driver and the system's own cache of files are in neither.
+executors of local-cluster with the settings that `size` gives for a node of so many cores. Enough
+items are embedded for every worker to have turned over the rows of words that it keeps: before, it
+has not come to its largest size. Once a second the proportional set size (each shared page counted
+once) of the executors' JVMs and of all Python processes below them is read. `measured` is its
+largest sum; `planned` is the line `embed` of the plan. The driver, and pages of files that no
+process has mapped, are in neither.
 """
 
 import argparse

@@ -36,7 +36,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandaloneClus
     with ExitStack() as stack:
         prefix = stack.enter_context(limits.control_group(LIMIT))
         more = {"prefix": prefix} if prefix else {}
-        running = StandaloneCluster(folder, workers=1, cores=4, memory_mb=4096, env=env, **more)
+        running = StandaloneCluster(folder, workers=1, cores=2, memory_mb=4096, env=env, **more)
         stack.enter_context(running)
         if prefix is None:
             stack.enter_context(limits.watcher(running, LIMIT))
@@ -62,7 +62,7 @@ def tuned(cluster: StandaloneCluster, shop: Path) -> dict[str, Any]:
     master = [f"--set=spark.{name}={value}" for name, value in _spark(cluster).items()]
     done = subprocess.run(
         [sys.executable, "-m", "pipeline.cli", "tune", "--config", "nitamono.toml", "--json",
-         "--node-cores", "4", "--node-memory", "3g", "--sample", "1000", "--timeout", "100",
+         "--node-cores", "2", "--node-memory", "3g", "--sample", "1000", "--timeout", "100",
          "--out", "best.conf", *master],
         env=os.environ | {"PYTHONPATH": str(ROOT), "SPARK_LOCAL_IP": "127.0.0.1"},
         cwd=shop, capture_output=True, text=True, timeout=400, check=False,
