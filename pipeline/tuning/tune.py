@@ -27,8 +27,7 @@ from pipeline.tuning.search import Setup, Trial, best, search
 from pipeline.tuning.trial import Request
 
 CONF_NAME, PAGE_NAME = "spark.conf", "tune.html"
-# How a child tells its JVM that it belongs to a spark-submit of its parent's.
-_GATEWAY = ("PYSPARK_GATEWAY_PORT", "PYSPARK_GATEWAY_SECRET")
+_SUBMITTED = "PYSPARK_GATEWAY_PORT"
 
 
 @dataclass(frozen=True)
@@ -77,10 +76,15 @@ def tune(settings: Config, asked: Asked, progress: Progress) -> Tuned:
     """Search for the best setup. Nothing is published or made current.
 
     Raises:
-        UsageError: Spark runs in this process, or the winner's file can't be written.
+        UsageError: spark-submit was called, the master is local, or --out can't be written.
         InputError: the catalogue can't be used.
         StageError: a stage before embed fails, or every setup.
     """
+    if _SUBMITTED in os.environ:
+        raise UsageError(
+            "tune: starts Spark anew for each trial, which spark-submit does not allow; call "
+            "nitamono itself, with spark.master in the config"
+        )
     master = session.settings(settings.spark)["spark.master"]
     if master.startswith("local"):
         raise UsageError(
@@ -162,8 +166,6 @@ class _Trials:
 
 def _run(request: Request, log: Path, timeout: float) -> int | None:
     """Run a trial's process to its end: its exit code; None if it took too long."""
-    # One that spark-submit started has a gateway, which is not the trials'.
-    environment = {name: value for name, value in os.environ.items() if name not in _GATEWAY}
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as file:
         process = subprocess.Popen(
@@ -171,7 +173,6 @@ def _run(request: Request, log: Path, timeout: float) -> int | None:
             stdin=subprocess.PIPE,
             stdout=file,
             stderr=file,
-            env=environment,
             start_new_session=True,
         )
         try:
