@@ -28,9 +28,10 @@ _CACHED_MODELS = 3
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     add_nodes(parser, required=True)
-    parser.add_argument("--cluster", choices=("standalone", "yarn", "kubernetes"),
+    parser.add_argument("--cluster", choices=("local", "standalone", "yarn", "kubernetes"),
                         default="standalone",
-                        help="what runs the nodes; standalone if not given")  # fmt: skip
+                        help="what runs the nodes; standalone if not given; "
+                        "local: this one machine")  # fmt: skip
     parser.add_argument("--reserve", type=memory, metavar="AMOUNT",
                         help="memory that a node keeps for its system; else 5%%, on Kubernetes "
                         "10%%, 1g at least")  # fmt: skip
@@ -87,6 +88,8 @@ def sized(given: argparse.Namespace, settings: Config) -> Sized:
         UsageError: no model is named, or no plan fits.
         ModelError: the model can't be read.
     """
+    if given.cluster == "local" and given.nodes > 1:
+        raise UsageError(f"size: --cluster local is one machine, and --nodes is {given.nodes}")
     model, asked = _asked(given, settings)
     node = plan.Node(given.node_cores, given.node_memory, given.nodes, given.cluster, given.reserve)
     made = plan.plan(node, asked)
@@ -101,7 +104,7 @@ def sized(given: argparse.Namespace, settings: Config) -> Sized:
         plan=made,
         cost=costs,
         conf=plan.conf(made, settings, costs, cache, limit),
-        reasons=reasons(made, costs, cache),
+        reasons=reasons(made, costs, cache, plan.sample_mib(settings, made, costs)),
         warnings=dangers(made, settings.spark, Path(cache)),
     )
 

@@ -31,7 +31,8 @@ def dangers(made: Plan, given: Mapping[str, str], cache: Path) -> list[str]:
         found = [*_address_space(made, given), *_given(made, given)]
     except ValueError as error:
         raise UsageError(f"size: [spark]: {error}") from error
-    return [*found, *_cluster(made), *_folder(made, cache)]
+    folder = [] if made.node.cluster == "local" else _folder(made, cache)
+    return [*found, *_cluster(made), *folder]
 
 
 def _address_space(made: Plan, given: Mapping[str, str]) -> Iterator[str]:
@@ -54,7 +55,13 @@ def _address_space(made: Plan, given: Mapping[str, str]) -> Iterator[str]:
 def _given(made: Plan, given: Mapping[str, str]) -> Iterator[str]:
     """Settings of the user's that leave too little."""
     told = {n.removeprefix("spark.executor.") for n in given if n.startswith("spark.executor.")}
-    if not told & {"cores", "memory", "memoryOverhead", "memoryOverheadFactor", "instances"}:
+    if made.node.cluster == "local" or not told & {
+        "cores",
+        "memory",
+        "memoryOverhead",
+        "memoryOverheadFactor",
+        "instances",
+    }:
         return
     cores = _cores(made, given)
     heap = parse(given.get("spark.executor.memory", _MEMORY), "m")

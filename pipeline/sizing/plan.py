@@ -12,10 +12,10 @@ from pipeline.sizing.amount import MIB, shown, spark
 from pipeline.sizing.cost import Cost
 from pipeline.sizing.demand import Demand, Stage
 
-Cluster = Literal["standalone", "yarn", "kubernetes"]
+Cluster = Literal["local", "standalone", "yarn", "kubernetes"]
 
 # What a node keeps for its system; on Kubernetes for its agents and other pods too.
-RESERVE_SHARE = {"standalone": 0.05, "yarn": 0.05, "kubernetes": 0.10}
+RESERVE_SHARE = {"local": 0.05, "standalone": 0.05, "yarn": 0.05, "kubernetes": 0.10}
 RESERVE_MIB = 1024
 # From so many cores on a node keeps one for its system.
 SPARE_CORE_FROM = 8
@@ -124,7 +124,7 @@ def plan(node: Node, asked: Demand) -> Plan:
     Raises:
         UsageError: not even one task fits.
     """
-    alone = node.cluster == "kubernetes" and asked.engine == "mapped"
+    alone = node.cluster == "local" or (node.cluster == "kubernetes" and asked.engine == "mapped")
     choices = [
         Plan(node, asked, executors, cores)
         for executors in range(1, 1 + (1 if alone else node.slots))
@@ -145,7 +145,8 @@ def plan(node: Node, asked: Demand) -> Plan:
 def partitions(made: Plan, cost: Cost) -> int:
     """Shuffle partitions: of 128 MiB at most, and three for each task at once."""
     largest = max(cost.bytes.values()) / MIB
-    return max(200, 3 * made.slots * made.node.count, math.ceil(largest / PARTITION_MIB))
+    least = 1 if made.node.cluster == "local" else 200
+    return max(least, 3 * made.slots * made.node.count, math.ceil(largest / PARTITION_MIB))
 
 
 def sample_mib(config: Config, made: Plan, cost: Cost) -> float:
@@ -168,13 +169,20 @@ def conf(made: Plan, config: Config, cost: Cost, cache: str, limit: str) -> dict
     """
     sample = sample_mib(config, made, cost)
     found = {
+        "spark.sql.shuffle.partitions": str(partitions(made, cost)),
+        # The driver refuses more than that from the tasks of one job; Spark's default is 1g.
+        "spark.driver.maxResultSize": spark(max(1024, 2 * sample)),
+    }
+    if made.node.cluster == "local":
+        # One JVM is driver and executor.
+        found["spark.master"] = f"local[{made.cores}]"
+        found["spark.driver.memory"] = spark(made.heap + 2 * sample)
+        return dict(sorted(found.items()))
+    found |= {
         "spark.executor.cores": str(made.cores),
         "spark.executor.memory": spark(made.heap),
         "spark.executor.memoryOverhead": spark(made.overhead),
-        "spark.sql.shuffle.partitions": str(partitions(made, cost)),
         "spark.driver.memory": spark(DRIVER_MIB + 2 * sample),
-        # The driver refuses more than that from the tasks of one job; Spark's default is 1g.
-        "spark.driver.maxResultSize": spark(max(1024, 2 * sample)),
         "spark.executorEnv.NITAMONO_CACHE": cache,
         "spark.executorEnv.NITAMONO_CACHE_LIMIT": limit,
     }

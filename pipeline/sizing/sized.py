@@ -165,10 +165,14 @@ def _formula(plan: Plan) -> str:
 def _cost(found: Sized) -> Iterator[str]:
     cost, plan = found.cost, found.plan
     slots = plan.slots * plan.node.count
-    hours = ", ".join(f"{stage} {value:,.1f}" for stage, value in cost.core_hours.items())
-    yield f"a full night: {cost.hours(slots):,.1f} hours on {slots:,} cores; core-hours: {hours}"
+    hours = ", ".join(f"{stage} {_hours(value)}" for stage, value in cost.core_hours.items())
+    yield f"a full night: {_hours(cost.hours(slots))} hours on {slots:,} cores; core-hours: {hours}"
     if cost.training:
-        yield f"training the quantiser, on the driver, some nights: {cost.training:,.1f} core-hours"
+        yield f"training the quantiser, on the driver, some nights: {_hours(cost.training)} core-hours"
     sent = ", ".join(f"{name} {size(round(value))}" for name, value in cost.bytes.items())
     yield f"sent between executors: {sent}"
     yield f"assumed: {'; '.join(cost.assumed)}"
+
+
+def _hours(value: float) -> str:
+    return f"{value:,.1f}" if value >= 1 else f"{value:.2f}"

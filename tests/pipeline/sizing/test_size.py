@@ -175,3 +175,14 @@ def test_the_config_says_model_settings_and_k(
 def test_without_a_model_it_says_how_to_name_one(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(UsageError, match="give --model FILE, or --words N"):
         size(capsys, *NODES)
+
+
+def test_on_one_machine_the_drivers_jvm_does_the_work(capsys: pytest.CaptureFixture[str]) -> None:
+    machine = ("--node-cores", "4", "--node-memory", "24g", "--items", "10000", *MODEL)
+    local = sized(capsys, *machine, "--cluster", "local")
+    cluster = sized(capsys, *machine)
+    assert local["conf"]["spark.master"] == "local[4]"
+    assert local["conf"]["spark.driver.memory"] == cluster["conf"]["spark.executor.memory"]
+    assert not any("executor" in name for name in local["conf"])
+    with pytest.raises(UsageError, match="is one machine"):
+        size(capsys, *machine, "--cluster", "local", "--nodes", "2")
