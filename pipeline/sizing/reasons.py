@@ -30,8 +30,8 @@ def reasons(made: Plan, cost: Cost, cache: str, sample: float) -> list[str]:
         f"shuffle.partitions: {partitions(made, cost):,}: at most {PARTITION_MIB} MiB each, and "
         "three for each task, so that none waits long for the last",
         f"driver: its JVM takes in the sample that the quantiser is trained on, {shown(sample)}, "
-        f"and its Python process up to {shown(DRIVER_COPIES * sample)} while it trains; nothing else "
-        "there grows with the catalogue",
+        f"and its Python process up to {shown(DRIVER_COPIES * sample)} while it trains; nothing "
+        "else there grows with the catalogue",
         f"cache: {_cache(made, cost, cache)}",
     ]
     return [*found, *_left(made)]

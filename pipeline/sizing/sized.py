@@ -168,7 +168,8 @@ def _cost(found: Sized) -> Iterator[str]:
     hours = ", ".join(f"{stage} {_hours(value)}" for stage, value in cost.core_hours.items())
     yield f"a full night: {_hours(cost.hours(slots))} hours on {slots:,} cores; core-hours: {hours}"
     if cost.training:
-        yield f"training the quantiser, on the driver, some nights: {_hours(cost.training)} core-hours"
+        training = f"{_hours(cost.training)} core-hours"
+        yield f"training the quantiser, on the driver, some nights: {training}"
     sent = ", ".join(f"{name} {size(round(value))}" for name, value in cost.bytes.items())
     yield f"sent between executors: {sent}"
     yield f"assumed: {'; '.join(cost.assumed)}"
