@@ -36,7 +36,7 @@ def in_trial(given: dict[str, str], setup: Setup, nodes: int) -> dict[str, str]:
 
 
 # A task that fails has failed the trial, and executors that don't come soon won't come.
-_TRIAL = {"spark.task.maxFailures": "1", "spark.nitamono.wait": "60s"}
+_TRIAL = {"spark.task.maxFailures": "1", "spark.nitamono.wait": "120s"}
 _TRIED = (
     "spark.executor.memoryOverheadFactor",
     "spark.executor.pyspark.memory",

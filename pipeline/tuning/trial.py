@@ -29,7 +29,7 @@ from pipeline.tuning.failures import reason
 if TYPE_CHECKING:
     from pyspark import SparkContext
 
-_WAIT_SECONDS = 60.0
+_WAIT_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def _load(
 
 
 def _wait(context: "SparkContext", wanted: int) -> int:
-    """How many executors have come, when all have or a minute is over."""
+    """How many executors have come, when all have or the time is over."""
     until = time.monotonic() + _WAIT_SECONDS
     while True:
         came = len(_executors(context, active=True))

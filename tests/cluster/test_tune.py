@@ -62,10 +62,10 @@ def tuned(cluster: StandaloneCluster, shop: Path) -> dict[str, Any]:
     master = [f"--set=spark.{name}={value}" for name, value in _spark(cluster).items()]
     done = subprocess.run(
         [sys.executable, "-m", "pipeline.cli", "tune", "--config", "nitamono.toml", "--json",
-         "--node-cores", "2", "--node-memory", "3g", "--sample", "1000", "--timeout", "100",
+         "--node-cores", "2", "--node-memory", "3g", "--sample", "1000", "--timeout", "200",
          "--out", "best.conf", *master],
         env=os.environ | {"PYTHONPATH": str(ROOT), "SPARK_LOCAL_IP": "127.0.0.1"},
-        cwd=shop, capture_output=True, text=True, timeout=400, check=False,
+        cwd=shop, capture_output=True, text=True, timeout=700, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     assert before == {name: tree(shop / "store" / name) for name in before}

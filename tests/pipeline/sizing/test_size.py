@@ -93,6 +93,13 @@ def test_a_private_copy_is_counted_for_every_worker(capsys: pytest.CaptureFixtur
     assert any("memory is short" in reason for reason in library["reasons"])
 
 
+def test_the_method_mean_keeps_fewer_rows(capsys: pytest.CaptureFixture[str]) -> None:
+    found = sized(capsys, *NODES, *MODEL, "--set", "embed.method=mean")
+    assert found["vector_dim"] == 300
+    assert found["stages"]["embed"]["worker"] == 220 + 3 * 32
+    assert '`embed.method = "mean"` `rows` is 32' in SECTION
+
+
 def test_on_kubernetes_the_container_has_room_for_the_models_pages(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
