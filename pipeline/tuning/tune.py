@@ -202,8 +202,8 @@ def _write_down(made: Tuned, folder: Path, asked: Asked) -> None:
     if made.winner is None:
         return
     lines = [
-        f"# nitamono tune, run {made.run_id}: the best of {len(made.trials)} setups on "
-        f"{asked.nodes} nodes of {asked.cores} cores and {shown(asked.memory)}",
+        f"# nitamono tune, run {made.run_id}: the best of {len(made.trials)} setups, nodes "
+        f"{asked.nodes}, each of {asked.cores} cores and {shown(asked.memory)}",
         *(f"{name}  {value}" for name, value in conf.of(made.winner.setup, asked.nodes).items()),
     ]
     try:
