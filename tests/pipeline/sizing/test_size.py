@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from models.cache import FOLDER_VARIABLE, LIMIT_VARIABLE
 from pipeline.cli import execute
 from pipeline.errors import UsageError
 
@@ -16,6 +17,13 @@ SECTION = README.partition("## Sizing")[2].partition("\n## ")[0]
 NODES = ("--node-cores", "16", "--node-memory", "64g", "--nodes", "10", "--items", "300000000")
 MODEL = ("--words", "2000000", "--buckets", "2000000", "--dim", "300")
 LIBRARY = ("--set", "model.engine=library", "--set", "embed.method=mean")
+
+
+@pytest.fixture(autouse=True)
+def _no_cache_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests of this process set the cache's folder."""
+    for name in (FOLDER_VARIABLE, LIMIT_VARIABLE):
+        monkeypatch.delenv(name, raising=False)
 
 
 def size(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
