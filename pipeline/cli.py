@@ -69,7 +69,9 @@ def parser() -> argparse.ArgumentParser:
     for verb in (run, made["publish"]):
         add_wait(verb)
     for reading in VERBS:
-        other = _add(verbs, reading.name, reading.text, reading.example)
+        other = _add(
+            verbs, reading.name, reading.text, reading.example, required=reading.needs_config
+        )
         other.add_argument("--json", action="store_true", help="print JSON, for programs")
         reading.arguments(other)
         other.set_defaults(do=reading.do)
@@ -88,15 +90,21 @@ def _verb(
 
 
 def _add(
-    verbs: "argparse._SubParsersAction[_Parser]", name: str, text: str, example: str
+    verbs: "argparse._SubParsersAction[_Parser]",
+    name: str,
+    text: str,
+    example: str,
+    *,
+    required: bool = True,
 ) -> argparse.ArgumentParser:
+    config_option = "--config nitamono.toml " if required else ""
     verb = verbs.add_parser(
         name,
         help=text,
         description=text[0].upper() + text[1:] + ".",
-        epilog=f"example: nitamono {name} --config nitamono.toml {example}".rstrip(),
+        epilog=f"example: nitamono {name} {config_option}{example}".rstrip(),
     )
-    verb.add_argument("--config", required=True, metavar="FILE", help="the config, a TOML file")
+    verb.add_argument("--config", required=required, metavar="FILE", help="the config, a TOML file")
     verb.add_argument("--set", dest="assignments", action="append", default=[],
                       metavar="SECTION.KEY=VALUE",
                       help="change a setting; may be repeated")  # fmt: skip
@@ -115,6 +123,9 @@ def execute(arguments: Sequence[str] | None = None) -> None:
         return
     if given.verb == submit.NAME:
         submit.execute(given, parser())
+        return
+    if given.config is None:
+        given.do(given, config.defaults(given.assignments))
         return
     given.do(given, config.load(given.config, given.assignments))
 

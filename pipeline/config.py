@@ -48,6 +48,29 @@ def load(
     raw = _read_toml(file)
     if anchored:
         _anchor_paths(raw, file.resolve().parent)
+    return _built(raw, f"config {file}", assignments, environment, anchored=anchored)
+
+
+def defaults(
+    assignments: Iterable[str] = (), environment: Mapping[str, str] | None = None
+) -> Config:
+    """The config where no file is given: nothing is to be read from its store and catalogue.
+
+    Raises:
+        UsageError: with every problem found, each under the name of its setting.
+    """
+    raw = {"store": {"path": "store"}, "catalogue": {"path": "catalogue"}}
+    return _built(raw, "settings", assignments, environment, anchored=True)
+
+
+def _built(
+    raw: dict[str, Any],
+    name: str,
+    assignments: Iterable[str],
+    environment: Mapping[str, str] | None,
+    *,
+    anchored: bool,
+) -> Config:
     overrides = [
         *_from_environment(os.environ if environment is None else environment),
         *(_from_assignment(text) for text in assignments),
@@ -63,7 +86,7 @@ def load(
         return Config.model_validate(raw)
     except ValidationError as error:
         problems = "; ".join(_problem(item) for item in error.errors())
-        raise UsageError(f"config {file}: {problems}") from error
+        raise UsageError(f"{name}: {problems}") from error
 
 
 def _read_toml(file: Path) -> dict[str, Any]:

@@ -18,6 +18,7 @@ class Verb:
         example: of its arguments.
         arguments: adds those that it has of its own.
         do: does what the arguments say.
+        needs_config: whether --config must be given; else the defaults hold without it.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Verb:
     example: str
     arguments: Callable[[argparse.ArgumentParser], None]
     do: Callable[[argparse.Namespace, Config], None]
+    needs_config: bool = True
 
 
 def seconds(text: str) -> float:

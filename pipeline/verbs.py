@@ -17,8 +17,10 @@ from pipeline.explain import explained
 from pipeline.output import say, say_json
 from pipeline.progress import Progress
 from pipeline.sections import Config
+from pipeline.size_verb import SIZE
 from pipeline.storage.spark_log import SparkLog
 from pipeline.store import Store
+from pipeline.tune_verb import TUNE
 from pipeline.verb import Verb, positive, seconds
 
 if TYPE_CHECKING:
@@ -104,6 +106,8 @@ VERBS = (
     Verb("gc", "delete what no published version and no run under way needs", "--keep 3 --dry-run",
          _gc_arguments, _gc),
     EVALUATE,
+    SIZE,
+    TUNE,
 )  # fmt: skip
 
 

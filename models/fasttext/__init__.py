@@ -14,17 +14,21 @@ from models.fasttext.format import check_finite, read_layout
 from models.fasttext.library import LibraryEmbedder
 from models.fasttext.model import in_memory, read_header, read_packed
 from models.fasttext.packing import add_statistics, open_source, pack
+from models.fasttext.sizes import ModelSize, size_of_file, size_of_numbers
 
 __all__ = [
     "Blend",
     "BlendEmbedder",
     "Embedder",
     "LibraryEmbedder",
+    "ModelSize",
     "add_statistics",
     "is_packed",
     "load",
     "pack",
     "read_header",
+    "size_of_file",
+    "size_of_numbers",
 ]
 
 

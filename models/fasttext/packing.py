@@ -67,7 +67,7 @@ def pack(
         header = replace(
             opened.header, source_sha256=file_sha256(path), text_fingerprint=text_fingerprint
         )
-        _write(opened, header, beside, float16)
+        write(opened, header, beside, float16)
         _describe(beside, about_beside)
         # Never the new file under the old one's description.
         (folder / JSON_NAME).unlink(missing_ok=True)
@@ -104,7 +104,8 @@ def add_statistics(packed: Path, statistics: Statistics) -> None:
         beside.unlink(missing_ok=True)
 
 
-def _write(source: Source, header: Header, path: Path, float16: bool) -> None:
+def write(source: Source, header: Header, path: Path, float16: bool) -> None:
+    """Write what a source gives as a packed file, in place."""
     dtype, dim = np.dtype("<f2" if float16 else "<f4"), header.dim
     has_vector: list[npt.NDArray[np.bool_]] = []
 

@@ -23,7 +23,7 @@ from models.errors import ModelError
 from models.fasttext.format import map_file
 
 ALIGNMENT = 64
-_DATA_START = 1 << 13
+DATA_START = 1 << 13
 _DTYPES: dict[str, np.dtype[Any]] = {
     "F16": np.dtype("<f2"),
     "F32": np.dtype("<f4"),
@@ -41,7 +41,7 @@ class Writer:
 
     def __init__(self, path: Path) -> None:
         self._file: BinaryIO = path.open("wb")
-        self._file.write(bytes(_DATA_START))
+        self._file.write(bytes(DATA_START))
         self._entries: dict[str, dict[str, Any]] = {}
         self._end = 0
 
@@ -95,7 +95,7 @@ class Writer:
         """
         header = json.dumps({"__metadata__": metadata, **self._entries}, ensure_ascii=False)
         encoded = header.encode()
-        room = _DATA_START - 8
+        room = DATA_START - 8
         if len(encoded) > room:
             raise ModelError(f"the header takes {len(encoded)} bytes, there is room for {room}")
         self._file.flush()
@@ -122,7 +122,7 @@ class Appender(Writer):
         read(path)
         data = map_file(path)
         self.metadata, self._entries, start = _header(data, path)
-        if start != _DATA_START:
+        if start != DATA_START:
             raise ModelError(f"{path}: nothing can be added to it; pack it again")
         self._end = len(data) - start
         self._file = path.open("r+b")

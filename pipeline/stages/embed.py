@@ -103,13 +103,7 @@ def execute(job: Job, version: str) -> Made:
     handle = ship(job)
     counter = LoadCounter(job.spark.sparkContext)
     way = blend(job)
-    if outputs["kind"] == "onnx":
-        texts = job.read("items", "ingest").select("item_id", F.array("title", "description"))
-    else:
-        fields = F.array("title_tokens", "description_tokens")
-        column = fields if way else corpus.together()
-        texts = job.read("tokens", "tokenize").select("item_id", column)
-    texts, rows = texts.toDF("item_id", "texts"), tokens.tables["tokens"]
+    texts, rows = _texts(job, way), tokens.tables["tokens"]
     if base.record is None:
         asked = _asked(job.spread(texts, rows))
     else:
@@ -144,6 +138,38 @@ def execute(job: Job, version: str) -> Made:
             ),
         },
     )
+
+
+def _texts(job: Job, way: Blend | None) -> "DataFrame":
+    """What the model reads of every item: item_id, texts; see `embed`."""
+    from pyspark.sql import functions as F
+
+    if job.record("train").outputs["kind"] == "onnx":
+        texts = job.read("items", "ingest").select("item_id", F.array("title", "description"))
+    else:
+        fields = F.array("title_tokens", "description_tokens")
+        column = fields if way else corpus.together()
+        texts = job.read("tokens", "tokenize").select("item_id", column)
+    return texts.toDF("item_id", "texts")
+
+
+def sample(job: Job, way: Blend | None, handle: Handle, counter: LoadCounter, most: int) -> Rows:
+    """The stage's work on some items, chosen by a hash of their ids: rows that are to be written.
+
+    Args:
+        job: with the records of the stages before.
+        way: how vectors are made of the model's.
+        handle: the model, as shipped.
+        counter: is told of every load.
+        most: how many items, about.
+    """
+    from pyspark.sql import functions as F
+
+    texts, total = _texts(job, way), max(job.record("tokenize").tables["tokens"], 1)
+    if most < total:
+        place = F.pmod(F.xxhash64(F.lit("sample"), "item_id"), F.lit(total))
+        texts = texts.where(place < F.lit(most))
+    return Rows(_asked(job.spread(texts, min(most, total))), _run(handle, counter, way))
 
 
 def ship(job: Job) -> Handle:

@@ -1,0 +1,263 @@
+"""What embed takes of a host's memory, beside what `nitamono size` says.
+
+A packed model of random vectors (2,000,000 words and as many n-gram rows of 300 dimensions are
+4.9 GB) is put into a store, with tokens of made-up items, and the real embed stage is run on
+executors of local-cluster with the settings that `size` gives for a node of so many cores. Enough
+items are embedded for every worker to have turned over the rows of words that it keeps: before, it
+has not come to its largest size. Once a second the proportional set size (each shared page counted
+once) of the executors' JVMs and of all Python processes below them is read. `measured` is its
+largest sum; `planned` is the line `embed` of the plan. The driver, and pages of files that no
+process has mapped, are in neither.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmarks.pss import Sampler
+from models import fasttext
+from models.content import file_sha256
+from models.fasttext import add_statistics
+from models.fasttext.bytestrings import ByteStrings, offsets_of
+from models.fasttext.packing import FILE_NAME, write
+from models.fasttext.source import Header
+from models.fasttext.statistics import COUNTERS, Statistics
+from models.fasttext.sums import Floats, unit
+from pipeline import config
+from pipeline.job import Job
+from pipeline.sizing import amount, demand, plan
+from pipeline.sizing.amount import MIB
+from pipeline.stages import embed
+from pipeline.store import Record, Store
+
+_TEXT = "benchmark"
+_ROWS = 1 << 14
+_FILES = 16
+_LETTERS = 26
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much there is.
+
+    Attributes:
+        words: of the model.
+        buckets: its n-gram rows.
+        dim: its vectors' length.
+        items: to embed.
+        title, description: tokens of each, on average.
+        unknown: share of tokens that the model lacks.
+    """
+
+    words: int
+    buckets: int
+    dim: int
+    items: int
+    title: int = 16
+    description: int = 64
+    unknown: float = 0.02
+
+
+def words_of(numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+    """uint8[n, 8]: a word of eight Latin letters for each number."""
+    places = _LETTERS ** np.arange(8)
+    # Neighbouring numbers get words that share no letters.
+    mixed = (numbers * 104_729_000_003) % _LETTERS**8
+    return (97 + mixed[:, None] // places % _LETTERS).astype(np.uint8)
+
+
+class RandomModel:
+    """The source of a packed model of random vectors."""
+
+    kept = None
+
+    def __init__(self, size: Size) -> None:
+        self._size = size
+        self._rng = np.random.default_rng(0)
+        self.header = Header("skipgram", size.dim, size.words, size.buckets, 3, 6, 1)
+        chars = words_of(np.arange(size.words)).ravel()
+        self.words = ByteStrings.of_chars(chars, offsets_of(np.full(size.words, 8)))
+
+    def vectors(self) -> Iterator[tuple[Floats, npt.NDArray[np.bool_]]]:
+        """See models.fasttext.source.Source."""
+        for rows in self._random(self._size.words):
+            yield rows, unit(rows)
+
+    def rows(self) -> Iterator[Floats]:
+        """See models.fasttext.source.Source."""
+        return self._random(self._size.buckets)
+
+    def _random(self, count: int) -> Iterator[Floats]:
+        for start in range(0, count, _ROWS):
+            shape = (min(_ROWS, count - start), self._size.dim)
+            yield self._rng.random(shape, dtype=np.float32) - np.float32(0.5)
+
+
+def make_model(folder: Path, size: Size) -> Path:
+    """A packed model, with statistics of no catalogue."""
+    folder.mkdir(parents=True)
+    path = folder / FILE_NAME
+    model = RandomModel(size)
+    write(model, model.header, path, float16=False)
+    counts = np.random.default_rng(1).integers(0, 1000, (2, COUNTERS)).astype(np.int32)
+    common = np.zeros(size.dim, np.float32)
+    add_statistics(path, Statistics(100_000, counts[0], counts[1], common))
+    return path
+
+
+def write_tokens(folder: Path, size: Size) -> None:
+    """The tokens table; words are as frequent as in Zipf's law."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(2)
+    odds = np.cumsum(1 / np.arange(1, size.words + 1))
+    for place in range(_FILES):
+        items = size.items // _FILES
+        fields = [_texts(rng, odds, items, mean, size) for mean in (size.title, size.description)]
+        ids = pa.array([f"{place:02}-{number:09}" for number in range(items)])
+        hashes = pa.nulls(items, pa.binary())
+        names = ["item_id", "title_tokens", "description_tokens", "text"]
+        table = pa.table([ids, *fields, hashes], names)
+        pq.write_table(table, folder / f"part-{place:02}.parquet", row_group_size=20_000)
+
+
+def _texts(
+    rng: np.random.Generator, odds: npt.NDArray[np.float64], items: int, mean: int, size: Size
+) -> pa.Array:
+    """Strings of words separated by spaces."""
+    lengths = np.maximum(rng.poisson(mean, items), 1)
+    total = int(lengths.sum())
+    known = np.searchsorted(odds, rng.random(total) * odds[-1])
+    new = size.words + rng.integers(0, size.words, total)
+    words = words_of(np.where(rng.random(total) < size.unknown, new, known))
+    chars = np.concatenate([words, np.full((total, 1), 32, np.uint8)], axis=1).ravel()
+    offsets = np.concatenate([[0], np.cumsum(lengths)]) * 9
+    # Without the space after the last word.
+    kept = np.ones(len(chars), dtype=bool)
+    kept[offsets[1:] - 1] = False
+    ends = (offsets - np.arange(len(offsets))).astype(np.int32)
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(chars[kept])]
+    return pa.Array.from_buffers(pa.string(), items, buffers)
+
+
+def job_of(folder: Path, size: Size, spark: dict[str, str]) -> Job:
+    """A job on a store whose tokens and model are made."""
+    store = Store(str(folder))
+    print("making the model ...", file=sys.stderr)
+    packed = make_model(folder / "made", size)
+    sha256 = file_sha256(packed)
+    store.model_path(sha256).parent.mkdir(parents=True, exist_ok=True)
+    store.keep_model(packed.parent, sha256, packed.name)
+    print("making the tokens ...", file=sys.stderr)
+    write_tokens(Path(str(store.table_path("tokens", "t"))), size)
+    file = folder / "nitamono.toml"
+    file.write_text(f'[store]\npath = "{folder}"\n[catalogue]\npath = "none.csv"\n')
+    settings = [f"{name}={value}" for name, value in spark.items()]
+    job = Job(config.load(file, ['model.ship="path"', *settings], {}), store, "benchmark")
+    outputs = {"text_fingerprint": _TEXT, "base": None, "why": "a benchmark"}
+    rows = {"tokens": size.items}
+    job.resolve(Record("tokenize", "t", "benchmark", {}, rows, {}, outputs))
+    model = {"kind": "fasttext", "sha256": sha256, "file": packed.name, "dim": size.dim}
+    model |= {"text_fingerprint": _TEXT, "statistics": True}
+    job.resolve(Record("train", "m", "benchmark", {}, {}, {}, model))
+    return job
+
+
+def plan_of(size: Size, workers: int, memory_mib: float) -> plan.Plan:
+    """What `nitamono size` plans for one node of so many cores."""
+    settings = config.defaults([], {})
+    model = fasttext.size_of_numbers(size.words, size.buckets, size.dim)
+    node = plan.Node(workers, memory_mib, 1)
+    return plan.plan(node, demand.of_fasttext(settings, model, size.items))
+
+
+def run(size: Size, made_plan: plan.Plan, room: str) -> dict[str, Any]:
+    """Embed, and look at the memory."""
+    executors, cores, heap = made_plan.executors, made_plan.cores, made_plan.heap
+    spark = {
+        "spark.master": f"local-cluster[{executors},{cores},{heap}]",
+        "spark.executor.memory": f"{heap}m",
+        "spark.executor.cores": str(cores),
+        "spark.driver.memory": "1g",
+        "spark.driver.host": "127.0.0.1",
+        "spark.log.level": "ERROR",
+    }
+    with tempfile.TemporaryDirectory(prefix="nitamono-benchmark-", dir=room) as name:
+        job = job_of(Path(name), size, spark)
+        _ = job.spark
+        model_bytes = job.store.model_file(job.record("train")).stat().st_size
+        print("embedding ...", file=sys.stderr)
+        start = time.monotonic()
+        with Sampler() as memory:
+            made = embed.execute(job, "e")
+        seconds = time.monotonic() - start
+        job.stop()
+    (stage,) = (stage for stage in made_plan.demand.stages if stage.name == "embed")
+    planned = {
+        "jvm": executors * (heap + made_plan.beside),
+        "python": made_plan.python(stage),
+        "files": stage.shared,
+        "total": made_plan.needs(stage),
+    }
+    peak = asdict(memory.peak) | {"total": memory.peak.total}
+    measured = {name: peak[name] / MIB for name in planned}
+    return {
+        "workers": made_plan.slots,
+        "executors": executors,
+        "planned_mib": {name: round(value) for name, value in planned.items()},
+        "measured_mib": {name: round(value) for name, value in measured.items()},
+        "planned_over_measured": round(planned["total"] / measured["total"], 3),
+        "workers_at_peak": memory.peak.workers,
+        "model_bytes": model_bytes,
+        "items": made.tables["embeddings"],
+        "seconds": round(seconds, 1),
+        "model_loads": made.counts["model_loads"],
+    }
+
+
+def show(results: dict[str, Any]) -> None:
+    """Print the results as a table."""
+    print(f"{'MiB':<12}{'planned':>10}{'measured':>10}")
+    for name, planned in results["planned_mib"].items():
+        print(f"{name:<12}{planned:>10,}{results['measured_mib'][name]:>10,}")
+    print(f"planned over measured: {results['planned_over_measured']:.3f}")
+
+
+def main() -> int:
+    """Run the benchmark."""
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--words", type=int, default=2_000_000)
+    parser.add_argument("--buckets", type=int, default=2_000_000)
+    parser.add_argument("--dim", type=int, default=300)
+    parser.add_argument("--items", type=int, default=480_000)
+    parser.add_argument("--title", type=int, default=16)
+    parser.add_argument("--description", type=int, default=64)
+    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--memory", type=amount.memory, default=24 * 1024.0)
+    parser.add_argument("--folder", default=tempfile.gettempdir())
+    parser.add_argument("--json", action="store_true", help="end with one JSON object")
+    given = parser.parse_args()
+    size = Size(given.words, given.buckets, given.dim, given.items, given.title, given.description)
+    results = run(size, plan_of(size, given.workers, given.memory), given.folder)
+    show(results)
+    if given.json:
+        print(json.dumps(results))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

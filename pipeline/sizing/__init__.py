@@ -1,0 +1,1 @@
+"""Sizing: Spark's settings for a cluster, from its nodes, the model and the catalogue."""

@@ -1,0 +1,1 @@
+"""Tuning: the search for executors' cores and memory, by trials on the cluster itself."""
