@@ -46,6 +46,9 @@ def settings(given: dict[str, str]) -> dict[str, str]:
         "spark.executorEnv.MALLOC_TRIM_THRESHOLD_": str((1 << 31) - 1),
         # Vectors in float16 do not get smaller.
         "spark.shuffle.compress": "false",
+        # Of what grows with the catalogue nothing is collected; the sample that the quantiser is
+        # trained on can be more than Spark's own limit of 1g.
+        "spark.driver.maxResultSize": "4g",
         "spark.log.level": "WARN",
     }
     for name in (FOLDER_VARIABLE, LIMIT_VARIABLE):

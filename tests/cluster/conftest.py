@@ -55,7 +55,7 @@ def submit(tmp_path_factory: pytest.TempPathFactory) -> Submit:
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=600,
             check=False,
         )
 

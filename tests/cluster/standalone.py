@@ -22,7 +22,7 @@ import pyspark
 
 _ROOT = Path(__file__).parents[2]
 _MARK = "NITAMONO_TEST_CLUSTER"
-_START_SECONDS = 60.0
+_START_SECONDS = 120.0
 _STOP_SECONDS = 20.0
 _PR_SET_PDEATHSIG = 1
 _PORT = r"Successfully started service '{}' on port (\d+)"

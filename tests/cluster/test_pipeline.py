@@ -52,5 +52,5 @@ def test_executors_work_in_folders_of_their_own_and_share_one_copy_of_the_model(
     by_executor = {each["executor"]: each["folder"] for each in seen}
     assert len(set(by_executor.values())) == len(by_executor) >= 2
     (inode,) = {tuple(mapped) for each in seen for mapped in each["mapped"]}
-    assert run.models()[0] in inode[-1]
-    assert len(list(Path(inode[-1]).parent.iterdir())) == 1
+    (model,) = run.models()
+    assert model in inode[-1]

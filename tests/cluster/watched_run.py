@@ -4,7 +4,8 @@
 
 A place is where an executor is killed, and after how many batches of a task: `embeddings` and
 `neighbors` while that table is written, each batch as it comes, and `join` in the search, when
-that many batches have come out of a task. The first task that gets there kills its executor, once.
+that many batches have come out of a task. After 0 batches is: when the file is whole, but before its
+task has told of it. The first task that gets there kills its executor, once.
 FOLDER gets a note of each kill, and one of every Python process that embeds: which executor it
 belongs to, where that works, and which files of the host's cache are mapped.
 """
@@ -19,11 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from pyspark import TaskContext
 
 from pipeline import arrow_files, nearest, store
 from pipeline.cli import main
 from pipeline.storage.place import Place
 
+MAGIC = b"PAR1"  # Parquet files begin with it, and end with it when they are whole.
 Run = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 Places = dict[str, int]
 
@@ -36,7 +39,7 @@ def executor() -> int:
 
 def whole(path: Path) -> bool:
     """Whether a Parquet file has been written to its end."""
-    return path.read_bytes().endswith(b"PAR1")
+    return path.read_bytes().endswith(MAGIC)
 
 
 def kill(place: str, notes: Path, table: Path | None) -> None:
@@ -45,12 +48,11 @@ def kill(place: str, notes: Path, table: Path | None) -> None:
         descriptor = os.open(notes / f"killed-{place}.json", os.O_CREAT | os.O_EXCL | os.O_WRONLY)
     except FileExistsError:
         return
-    files = sorted(table.iterdir()) if table else ()
-    note = {
-        "executor": executor(),
-        "unfinished": [path.name for path in files if path.stat().st_size > 4 and not whole(path)],
-    }
-    os.write(descriptor, json.dumps(note).encode())
+    context = TaskContext.get()
+    assert context is not None
+    mine = table.glob(f"part-{context.partitionId():05d}-*") if table else ()
+    files = {path.name: whole(path) for path in mine if path.stat().st_size > len(MAGIC)}
+    os.write(descriptor, json.dumps({"executor": executor(), "files": files}).encode())
     os.close(descriptor)
     os.kill(executor(), signal.SIGKILL)
     # Nothing of this task may come any more.
@@ -81,6 +83,17 @@ def killing(run: Run, place: str, after: int, notes: Path, table: Path | None) -
     return killed
 
 
+def killing_untold(task: Run, place: str, notes: Path, table: Path) -> Run:
+    """A task that kills its executor when it has written its file."""
+
+    def killed(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for told in task(batches):
+            kill(place, notes, table)
+            yield told
+
+    return killed
+
+
 def watch(notes: Path, places: Places) -> None:
     """Put the kills where they belong."""
     make_task, make_join = arrow_files._task, nearest._join
@@ -90,8 +103,14 @@ def watch(notes: Path, places: Places) -> None:
     ) -> Run:
         table = folder.parent.name
         if table in places or table == "embeddings":
+<<<<<<< HEAD
             run = killing(run, table, places.get(table, 0), notes, Path(str(folder)))
         return make_task(run, folder, schema, row_group_bytes, encoded)
+=======
+            run = killing(run, table, places.get(table, -1), notes, folder)
+        made = make_task(run, folder, schema, row_group_bytes, encoded)
+        return killing_untold(made, table, notes, folder) if places.get(table) == 0 else made
+>>>>>>> cluster
 
     def join(search: nearest.Search, probes: nearest.Probes) -> Any:
         run = make_join(search, probes)

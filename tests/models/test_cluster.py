@@ -102,7 +102,7 @@ def run(s3_server: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
             cwd=folder,
             capture_output=True,
             text=True,
-            timeout=170,
+            timeout=300,
             check=False,
         )
     assert done.returncode == 0, done.stderr[-5000:]
