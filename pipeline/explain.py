@@ -12,7 +12,7 @@ _LOG_BYTES = 1 << 18
 _OURS = re.compile(r"^(?:models\.errors\.ModelError|pipeline\.errors\.\w+Error): (.+)$", re.M)
 # As they are where nobody has set them.
 _DEFAULTS = {
-    "spark.driver.maxResultSize": "1g",
+    "spark.driver.maxResultSize": "4g",
     "spark.driver.memory": "1g",
     "spark.executor.memory": "1g",
     "spark.local.dir": "/tmp",  # noqa: S108 - Spark's own default

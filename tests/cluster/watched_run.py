@@ -4,8 +4,8 @@
 
 A place is where an executor is killed, and after how many batches of a task: `embeddings` and
 `neighbors` while that table is written, each batch as it comes, and `join` in the search, when
-that many batches have come out of a task. After 0 batches is: when the file is whole, but before its
-task has told of it. The first task that gets there kills its executor, once.
+that many batches have come out of a task. After 0 batches is: when the file is whole, but before
+its task has told of it. The first task that gets there kills its executor, once.
 FOLDER gets a note of each kill, and one of every Python process that embeds: which executor it
 belongs to, where that works, and which files of the host's cache are mapped.
 """
@@ -101,16 +101,12 @@ def watch(notes: Path, places: Places) -> None:
     def task(
         run: Run, folder: Place, schema: pa.Schema, row_group_bytes: int, encoded: Sequence[str]
     ) -> Run:
-        table = folder.parent.name
+        where = Path(str(folder))
+        table = where.parent.name
         if table in places or table == "embeddings":
-<<<<<<< HEAD
-            run = killing(run, table, places.get(table, 0), notes, Path(str(folder)))
-        return make_task(run, folder, schema, row_group_bytes, encoded)
-=======
-            run = killing(run, table, places.get(table, -1), notes, folder)
+            run = killing(run, table, places.get(table, -1), notes, where)
         made = make_task(run, folder, schema, row_group_bytes, encoded)
-        return killing_untold(made, table, notes, folder) if places.get(table) == 0 else made
->>>>>>> cluster
+        return killing_untold(made, table, notes, where) if places.get(table) == 0 else made
 
     def join(search: nearest.Search, probes: nearest.Probes) -> Any:
         run = make_join(search, probes)
