@@ -10,7 +10,7 @@ from pipeline.storage.place import remote
 _SDK = {"3.4.1": "2.24.6", "3.4.2": "2.29.52", "3.5.0": "2.35.4"}
 _MODULES = ("s3", "s3-transfer-manager", "sts")
 # Spark has its own of these.
-_EXCLUDED = ("software.amazon.awssdk:bundle", "io.netty:*", "org.slf4j:*")
+EXCLUDED = ("software.amazon.awssdk:bundle", "io.netty:*", "org.slf4j:*")
 _PREFIX = "spark.hadoop.fs.s3a."
 _PROVIDERS = (
     "org.apache.hadoop.fs.s3a.TemporaryAWSCredentialsProvider",
@@ -23,8 +23,7 @@ _PROVIDERS = (
 
 def spark_settings(config: Config) -> dict[str, str]:
     """[spark] of a config, under which lies what its object store takes, if it has one."""
-    paths = (config.store.path, config.catalogue.path, config.rules.deny)
-    if not any(remote(path) for path in paths):
+    if not _used(config):
         return config.spark
     section = config.s3
     found = {
@@ -44,30 +43,38 @@ def spark_settings(config: Config) -> dict[str, str]:
         found[f"{_PREFIX}endpoint.region"] = "us-east-1"
     if section.profile:
         found["spark.executorEnv.AWS_PROFILE"] = section.profile
-    return found | _packages(config.spark) | config.spark
+    return found | fetched(config) | config.spark
 
 
-def _packages(given: dict[str, str]) -> dict[str, str]:
-    """hadoop-aws of the release that Spark has, unless Spark has that too, or is given jars."""
-    if "spark.jars" in given or "spark.jars.packages" in given:
+def fetched(config: Config) -> dict[str, str]:
+    """The settings that let Spark fetch hadoop-aws, where it takes it and has it not."""
+    given = "spark.jars" in config.spark or "spark.jars.packages" in config.spark
+    wanted = packages() if _used(config) and not given else []
+    if not wanted:
         return {}
-    jars = _jars()
+    found = {"spark.jars.packages": ",".join(wanted)}
+    return found | ({"spark.jars.excludes": ",".join(EXCLUDED)} if len(wanted) > 1 else {})
+
+
+def _used(config: Config) -> bool:
+    return any(map(remote, (config.store.path, config.catalogue.path, config.rules.deny)))
+
+
+def packages() -> list[str]:
+    """hadoop-aws of the Hadoop that Spark has, and what it takes; none where that is there."""
+    jars = [path.name for path in spark_jars().glob("*.jar")]
     hadoop = next((name for name in jars if name.startswith("hadoop-client-api-")), "")
     if not hadoop or any(name.startswith("hadoop-aws-") for name in jars):
-        return {}
+        return []
     version = hadoop.removeprefix("hadoop-client-api-").removesuffix(".jar")
-    packages = [f"org.apache.hadoop:hadoop-aws:{version}"]
-    if version not in _SDK:
-        return {"spark.jars.packages": packages[0]}
-    packages += [f"software.amazon.awssdk:{module}:{_SDK[version]}" for module in _MODULES]
-    return {
-        "spark.jars.packages": ",".join(packages),
-        "spark.jars.excludes": ",".join(_EXCLUDED),
-    }
+    found = [f"org.apache.hadoop:hadoop-aws:{version}"]
+    if version in _SDK:
+        found += [f"software.amazon.awssdk:{module}:{_SDK[version]}" for module in _MODULES]
+    return found
 
 
-def _jars() -> list[str]:
-    """Names of the jars of the Spark that will be started."""
+def spark_jars() -> Path:
+    """The folder of the jars of the Spark that will be started."""
     from pyspark.find_spark_home import _find_spark_home
 
-    return [path.name for path in (Path(_find_spark_home()) / "jars").glob("*.jar")]
+    return Path(_find_spark_home()) / "jars"

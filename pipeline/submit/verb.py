@@ -98,10 +98,13 @@ def _submission(given: argparse.Namespace, parser: argparse.ArgumentParser) -> S
     verb = parser.parse_args([*arguments, "--config", given.config])
     assignments = vars(verb).get("assignments", [])
     settings = config.load(given.config, assignments)
+    # Images have them among their jars. The other settings of s3a:// the driver makes itself.
+    master = given.master or settings.spark.get("spark.master", "")
+    fetched = {} if master.startswith("k8s:") else s3a.fetched(settings)
     asked = Submission(
         arguments=arguments,
         config=given.config,
-        spark=s3a.spark_settings(settings),
+        spark=settings.spark | fetched,
         conf=dict(_setting(text) for text in given.conf),
         master=given.master,
         deploy_mode=given.deploy_mode,

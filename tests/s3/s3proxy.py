@@ -6,9 +6,7 @@ its objects in memory. What it can't do: conditional writes are not atomic in it
 the same moment can both succeed), and it has no bucket policies; for the first the tests take moto,
 for the second a proxy in front.
 
-It is fetched by Ivy, which Spark brings along, without most of what it needs for other clouds.
-Behind a proxy JAVA_TOOL_OPTIONS reaches the JVM, and IVY_SETTINGS names a settings file with other
-repositories.
+It is fetched by pipeline.jars, without most of what it needs for other clouds.
 """
 
 import os
@@ -22,12 +20,10 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-import pyspark
+from pipeline import jars
 
 KEY_ID, SECRET = "local-identity", "local-credential"
 
-_JARS = Path(pyspark.__file__).parent / "jars" / "*"
-_FETCH_SECONDS = 240
 _ARTIFACTS = (
     "org.gaul:s3proxy:3.1.0",
     "aopalliance:aopalliance:1.0",
@@ -63,43 +59,13 @@ _ARTIFACTS = (
 )
 
 
-class NotFetchedError(Exception):
-    """The packages can't be had here."""
-
-
 def fetch(folder: Path) -> None:
-    """Bring the jars into a folder; Ivy keeps them for the next time.
+    """Bring the jars into a folder.
 
     Raises:
-        NotFetchedError: with Ivy's own words.
+        StageError: with Ivy's own words.
     """
-    dependencies = "".join(
-        f'<dependency org="{org}" name="{name}" rev="{rev}" transitive="false" '
-        'conf="default->master"/>'
-        for org, name, rev in (artifact.split(":") for artifact in _ARTIFACTS)
-    )
-    module = folder / "ivy.xml"
-    module.write_text(
-        '<ivy-module version="2.0"><info organisation="tests" module="s3proxy"/>'
-        '<configurations><conf name="default"/></configurations>'
-        f"<dependencies>{dependencies}</dependencies></ivy-module>"
-    )
-    settings = os.environ.get("IVY_SETTINGS")
-    command = [
-        *[_java(), "-cp", str(_JARS), "org.apache.ivy.Main", "-ivy", str(module)],
-        *(["-settings", settings] if settings else []),
-        *["-confs", "default", "-retrieve", str(folder / "[artifact]-[revision].[ext]")],
-    ]
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_FETCH_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired as error:
-        raise NotFetchedError(f"not fetched within {_FETCH_SECONDS} s") from error
-    if done.returncode or len(list(folder.glob("*.jar"))) < len(_ARTIFACTS):
-        lines = [line.strip() for line in (done.stdout + done.stderr).splitlines()]
-        said = [line for line in lines if "not found" in line or "ERROR" in line]
-        raise NotFetchedError("; ".join(said[:3]) or "; ".join(lines[-3:]))
+    jars.fetch(_ARTIFACTS, folder, transitive=False)
 
 
 @contextmanager

@@ -256,7 +256,7 @@ def test_what_is_printed_is_what_runs_and_its_exit_code_is_passed_on(
 ) -> None:
     home = stand_in(tmp_path, "printf '%s\\n' spark-submit \"$@\"; exit 4")
     verb = ("run", "--set", "rules.eligible=stock > 0")
-    planned = nitamono("--config", config, *YARN_CLUSTER, "--dry-run", *verb)
+    planned = nitamono("--config", config, *YARN_CLUSTER, "--dry-run", *verb, SPARK_HOME=home)
     ran = nitamono("--config", config, *YARN_CLUSTER, *verb, SPARK_HOME=home)
     assert ran.returncode == 4
     assert ran.stdout.splitlines() == shlex.split(planned.stdout)
