@@ -30,7 +30,7 @@ def test_hosts_that_do_not_see_the_store_or_cannot_write_there_are_named(
 
     with StandaloneCluster(tmp_path / "cluster", prefix=prefix) as cluster:
         done = submit(cluster, *sample(store))
-    assert done.returncode == 2, done.stderr[-3000:]
+    assert done.returncode == 2, done.stdout[-3000:]
     last = done.stdout.splitlines()[-1]
     assert f"store.path {store}" in last
     assert "host0 does not see it" in last
@@ -44,7 +44,7 @@ def test_a_cluster_without_room_is_given_up(
 ) -> None:
     greedy = {"spark.executor.memory": "64g", "spark.nitamono.wait": "5s"}
     done = submit(cluster, *sample(tmp_path / "store"), conf=greedy)
-    assert done.returncode == 5, done.stderr[-3000:]
+    assert done.returncode == 5, done.stdout[-3000:]
     last = done.stdout.splitlines()[-1]
     assert "no executor came within 5 s" in last
     assert "spark.executor.memory = 64g" in last

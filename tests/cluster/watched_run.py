@@ -3,8 +3,9 @@
     watched_run.py FOLDER embeddings:2,join:1,neighbors:1 run --config ...
 
 A place is where an executor is killed, and after how many batches of a task: `embeddings` and
-`neighbors` while that table is written, each batch as it comes, and `join` in the search, when
-that many batches have come out of a task. The first task that gets there kills its executor, once.
+`neighbors` while that table is written, each batch as it comes, and `join` in the search, when that
+many batches have come out of a task. 0 is when the file is whole, before its task has told of it.
+The first task that gets there kills its executor, once.
 FOLDER gets a note of each kill, and one of every Python process that embeds: which executor it
 belongs to, where that works, and which files of the host's cache are mapped.
 """
@@ -19,10 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from pyspark import TaskContext
 
 from pipeline import arrow_files, nearest, store
 from pipeline.cli import main
 
+MAGIC = b"PAR1"  # Parquet files begin with it, and end with it when they are whole.
 Run = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 Places = dict[str, int]
 
@@ -35,7 +38,7 @@ def executor() -> int:
 
 def whole(path: Path) -> bool:
     """Whether a Parquet file has been written to its end."""
-    return path.read_bytes().endswith(b"PAR1")
+    return path.read_bytes().endswith(MAGIC)
 
 
 def kill(place: str, notes: Path, table: Path | None) -> None:
@@ -44,12 +47,11 @@ def kill(place: str, notes: Path, table: Path | None) -> None:
         descriptor = os.open(notes / f"killed-{place}.json", os.O_CREAT | os.O_EXCL | os.O_WRONLY)
     except FileExistsError:
         return
-    files = sorted(table.iterdir()) if table else ()
-    note = {
-        "executor": executor(),
-        "unfinished": [path.name for path in files if path.stat().st_size > 4 and not whole(path)],
-    }
-    os.write(descriptor, json.dumps(note).encode())
+    context = TaskContext.get()
+    assert context is not None
+    mine = table.glob(f"part-{context.partitionId():05d}-*") if table else ()
+    files = {path.name: whole(path) for path in mine if path.stat().st_size > len(MAGIC)}
+    os.write(descriptor, json.dumps({"executor": executor(), "files": files}).encode())
     os.close(descriptor)
     os.kill(executor(), signal.SIGKILL)
     # Nothing of this task may come any more.
@@ -80,6 +82,17 @@ def killing(run: Run, place: str, after: int, notes: Path, table: Path | None) -
     return killed
 
 
+def killing_untold(task: Run, place: str, notes: Path, table: Path) -> Run:
+    """A task that kills its executor when it has written its file."""
+
+    def killed(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for told in task(batches):
+            kill(place, notes, table)
+            yield told
+
+    return killed
+
+
 def watch(notes: Path, places: Places) -> None:
     """Put the kills where they belong."""
     make_task, make_join = arrow_files._task, nearest._join
@@ -89,8 +102,9 @@ def watch(notes: Path, places: Places) -> None:
     ) -> Run:
         table = folder.parent.name
         if table in places or table == "embeddings":
-            run = killing(run, table, places.get(table, 0), notes, folder)
-        return make_task(run, folder, schema, row_group_bytes, encoded)
+            run = killing(run, table, places.get(table, -1), notes, folder)
+        made = make_task(run, folder, schema, row_group_bytes, encoded)
+        return killing_untold(made, table, notes, folder) if places.get(table) == 0 else made
 
     def join(search: nearest.Search, probes: nearest.Probes) -> Any:
         run = make_join(search, probes)
