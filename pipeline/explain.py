@@ -45,10 +45,18 @@ def explained(error: Exception, settings: Mapping[str, str], log: Path | None = 
     if found[0].vague and log is not None:
         final = [death for death in DEATHS if death.final]
         found = _find(final, _end_of(log), settings) or found
-    death, match = found
+    return _advice(f"{_said_of(*found)}: {found[0].remedy(settings)}", settings)
+
+
+def named(text: str) -> str:
+    """What it is that a text of Spark's tells of; empty if that is not known."""
+    found = _find(DEATHS, text, {})
+    return _said_of(*found) if found else ""
+
+
+def _said_of(death: Death, match: "re.Match[str]") -> str:
     told = next((group for group in match.groups() if group), match[0])
-    what = death.what.format(told)
-    return _advice(f"{what}: {death.remedy(settings)}", settings)
+    return death.what.format(told)
 
 
 def _find(

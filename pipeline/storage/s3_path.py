@@ -30,7 +30,7 @@ class Stat:
     Attributes:
         st_size: bytes.
         st_mtime: when it was written by the store's clock, in seconds since the epoch.
-        etag: another for another content.
+        etag: another for another content; empty for a folder.
     """
 
     st_size: int
@@ -110,10 +110,9 @@ class S3Path:
         if not self.key:
             return False
         try:
-            self.stat()
+            return bool(self.stat().etag)
         except FileNotFoundError:
             return False
-        return True
 
     def is_dir(self) -> bool:
         """Whether there is something below."""
@@ -131,8 +130,13 @@ class S3Path:
         """
         if self.known is not None:
             return self.known
-        with self._reached():
-            found = self._client().head_object(Bucket=self.bucket, Key=self.key)
+        try:
+            with self._reached():
+                found = self._client().head_object(Bucket=self.bucket, Key=self.key)
+        except FileNotFoundError:
+            if self.is_dir():
+                return Stat(0, 0.0)
+            raise
         return Stat(found["ContentLength"], found["LastModified"].timestamp(), found["ETag"])
 
     def iterdir(self) -> Iterator["S3Path"]:

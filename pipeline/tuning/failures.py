@@ -2,23 +2,16 @@
 
 import re
 
-_KILLED = r"(?:exit(?:ed)?(?: with)?(?: code| status)?:? ?137|code 137|OOMKilled|SIGKILL)"
-_BEYOND = r"[Kk]illed by YARN for exceeding|exceeding (?:physical )?memory limits|memory limits\. "
-# The first that is found is the reason: a lost executor is told of beside what it was lost for.
-_REASONS = (
-    (_BEYOND, "YARN killed an executor: it took more memory than its container has"),
-    (_KILLED, "an executor was killed (exit code 137): it took more memory than there is"),
-    (r"java\.lang\.OutOfMemoryError", "the heap of an executor's JVM is too small"),
+from pipeline.explain import named
+
+# What is no failure of a run, or not a certain one, is one of a trial.
+_OTHERS = (
     (r"System memory \d+ must be at least|Executor memory \d+ must be at least",
      "Spark needs a heap of 450 MiB at least"),
-    (r"MemoryError|ArrowMemoryError|Unable to allocate|malloc of size",
-     "a Python worker was refused memory"),
-    (r"Python worker exited unexpectedly|Python worker .*crashed",
-     "a Python worker was killed: it took more memory than there is"),
-    (r"Master removed our application", "the cluster gave up: its executors end when they start"),
+    (r"Unable to allocate|malloc of size", "a Python worker got no more memory"),
+    (r"java\.lang\.OutOfMemoryError", "the heap of an executor's JVM is too small"),
     (r"ExecutorLostFailure|[Ee]xecutor .{0,80} (?:lost|exited)|Lost executor",
      "an executor was lost"),
-    (r"No space left on device", "the disk is full"),
 )  # fmt: skip
 _LOST = re.compile(r"Reason: (.{1,200}?)(?:\n|$)")
 
@@ -29,9 +22,8 @@ def reason(text: str) -> str:
     Args:
         text: an error's message, or a log.
     """
-    for pattern, words in _REASONS:
-        if re.search(pattern, text):
-            told = _LOST.search(text)
-            more = " ".join(told[1].split()) if told else ""
-            return f"{words}; Spark says: {more}" if more else words
-    return ""
+    others = (said for pattern, said in _OTHERS if re.search(pattern, text))
+    words = named(text) or next(others, "")
+    told = _LOST.search(text)
+    more = " ".join(told[1].split()) if told else ""
+    return f"{words}; Spark says: {more}" if words and more else words

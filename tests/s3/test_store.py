@@ -14,9 +14,10 @@ import boto3
 import pytest
 
 from models.s3 import S3Options
-from pipeline import leftovers, lock
+from pipeline import garbage, leftovers, lock
 from pipeline.errors import LockedError, StageError, UsageError
 from pipeline.processes import mark
+from pipeline.storage.place import below
 from pipeline.storage.s3_path import S3Path
 from pipeline.store import Store
 from tests.s3.proxy import Proxy, running
@@ -206,3 +207,24 @@ def test_a_store_that_denies_or_is_not_there_is_refused_at_once(
     nobody = replace(root.options, endpoint="http://127.0.0.1:9")
     with pytest.raises(UsageError, match=r"store\.path .*127\.0\.0\.1:9"):
         Store(str(root), nobody)
+
+
+def test_what_nobody_needs_is_collected(store: Store, root: S3Path) -> None:
+    for version in ("v1", "v2"):
+        with store.versions.new("items", version) as folder:
+            fill(folder, version)
+    store.point("items", "v2", "night2")
+    unused = ("models/0123456789abcdef/model.safetensors", "quantisers/0123456789abcdef.npy")
+    for name in (*unused, "stages/ingest/v1.json", "stages/ingest/v2.json"):
+        (root / name).write_text("{}")
+    found = garbage.collect(store, 1)
+    assert sorted(str(below(path, root)) for path in found.data) == [
+        "models/0123456789abcdef",
+        "quantisers/0123456789abcdef.npy",
+        "tables/items/version=v1",
+    ]
+    assert found.size == len("{}") * 2 + len("v1") + len((folder / "_claim").read_bytes())
+    assert files(store) == ["v2"]
+    assert [store.has("items", version) for version in ("v1", "v2")] == [False, True]
+    assert not any((root / name).exists() for name in unused)
+    assert [path.stem for path in (root / "stages" / "ingest").iterdir()] == ["v2"]

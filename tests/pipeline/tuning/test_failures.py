@@ -18,16 +18,16 @@ _LOST = (
         (_LOST.format("Container killed by YARN for exceeding physical memory limits. 9.1 GB of 9 "
                       "GB physical memory used."), "YARN killed"),
         (_LOST.format("\nThe executor with id 3 exited with exit code 137(SIGKILL, possible "
-                      "container OOM).\n"), "exit code 137"),
+                      "container OOM).\n"), "Kubernetes killed"),
         (_LOST.format("Remote RPC client disassociated."), "an executor was lost"),
         ("org.apache.spark.SparkException: Python worker exited unexpectedly (crashed)",
          "a Python worker was killed"),
         ("numpy._core._exceptions._ArrayMemoryError: Unable to allocate 2.00 GiB for an array",
-         "refused memory"),
+         "got no more memory"),
         ("java.lang.OutOfMemoryError: Java heap space", "heap"),
         ("Executor memory 300000000 must be at least 471859200. Please increase executor memory",
          "450 MiB"),
-        ("Master removed our application: FAILED", "gave up"),
+        ("Master removed our application: FAILED", "gave the job up"),
     ],
 )  # fmt: skip
 def test_a_failure_of_memory_is_recognised(text: str, word: str) -> None:
