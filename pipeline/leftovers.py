@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 from pipeline import processes
 from pipeline.storage.place import Place, remove_tree
@@ -23,11 +24,14 @@ def remove(store: Store) -> list[Place]:
         what was removed.
     """
     gone = [path for path in unfinished(store.root) if _abandoned(path)]
-    gone += [
+    versions = [
         path
         for path, owner in store.versions.unfinished()
         if abandoned(path, alive=owner.alive() if owner else None)
     ]
+    for path in versions:
+        store.versions.forget(path)
+    gone += versions
     for path in gone:
         with suppress(OSError):
             if path.is_dir():
@@ -38,9 +42,13 @@ def remove(store: Store) -> list[Place]:
 
 
 def unfinished(root: Place) -> Iterator[Place]:
-    """Everything in a store that carries the name of something unfinished."""
+    """Everything in a store that carries the name of something unfinished.
+
+    In an object store the names of tables' folders tell nothing: see pipeline.storage.versions.
+    """
     folders = [root, root / "models" / "current", root / "quantisers" / "current"]
-    for pattern in ("*", "tables/*", "stages/*", "runs/*"):
+    tables = ("tables/*",) if isinstance(root, Path) else ()
+    for pattern in ("*", *tables, "stages/*", "runs/*"):
         folders += root.glob(pattern)
     for folder in folders:
         if folder.is_dir() and not _is_unfinished(folder.name):

@@ -57,7 +57,11 @@ class Clustered:
 
 
 def clustered(folder: Place) -> Clustered:
-    """The files of a folder; their ends are read, not their rows."""
+    """The files of a folder; their ends are read, not their rows.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
     system, base = arrow(folder)
 
     def ends(name: str) -> list[tuple[int, int]]:
@@ -65,6 +69,9 @@ def clustered(folder: Place) -> Clustered:
             return list(_bounds(file))
 
     names = sorted(path.name for path in folder.glob("*.parquet"))
+    if not names:
+        # Even a table without rows has one; without this its readers would take it for such.
+        raise FileNotFoundError(f"{folder}: its files are gone; run again with --full")
     with ThreadPoolExecutor(_ENDS_AT_ONCE) as pool:
         bounds = zip(names, pool.map(ends, names), strict=True)
         files = [(name, min(b[0] for b in of), max(b[1] for b in of)) for name, of in bounds if of]

@@ -157,11 +157,15 @@ class ObjectVersions:
         """Folders that were begun and are no version, with the process that began each."""
         # In this order: what becomes a version meanwhile is not among the first.
         begun = list(self.tables.glob("*/version=*"))
-        whole = {folder for _, folder in self.every()}
+        named = list(self.every())
+        # A folder keeps its name when a trial becomes a version.
+        kept = {folder for name, folder in named if not processes.owner(name)}
+        trials = {folder: processes.owner(name) for name, folder in named}
         for folder in begun:
-            if folder not in whole:
-                said = read_json(folder / _CLAIM) or {}
-                yield folder, processes.owner(said.get("mark", ""))
+            if folder in kept:
+                continue
+            said = read_json(folder / _CLAIM) or {}
+            yield folder, trials.get(folder) or processes.owner(said.get("mark", ""))
 
     def forget(self, folder: Place) -> None:
         """Make a folder no version, before what it holds goes."""

@@ -106,6 +106,18 @@ def test_a_trial_gets_its_name_and_is_no_leftover(store: Store) -> None:
     assert not store.has("lists", "v1")
 
 
+def test_a_trial_of_a_dead_run_goes_but_what_it_has_named_stays(store: Store, dead: str) -> None:
+    for version in ("v1", "v2"):
+        with store.versions.new("lists", f"{version}-{dead}") as folder:
+            fill(folder, version)
+        (folder / "_claim").write_text(json.dumps({"mark": dead}))
+    store.rename("lists", f"v1-{dead}", "v1")
+    assert leftovers.remove(store) == [folder]
+    assert files(store) == ["v1"]
+    assert [name for name, _ in store.versions.every()] == ["v1"]
+    assert leftovers.remove(store) == []
+
+
 def test_readers_see_one_pointer_or_the_next_never_none(
     s3: Any, store: Store, root: S3Path
 ) -> None:
