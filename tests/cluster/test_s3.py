@@ -37,10 +37,8 @@ class Shop:
     """A config whose store, catalogue and model are in an object store."""
 
     def __init__(self, folder: Path, proxy: Proxy, object_store: str) -> None:
-        import boto3
-
         self.proxy = proxy
-        self.s3 = boto3.client("s3", endpoint_url=object_store, region_name="us-east-1")
+        self.s3 = s3proxy.client(object_store)
         self.arrow = pyarrow.fs.S3FileSystem(
             endpoint_override=object_store, scheme="http", region="us-east-1"
         )

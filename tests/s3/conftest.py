@@ -40,9 +40,7 @@ def faulty(object_store: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy
 @pytest.fixture
 def s3(object_store: str, faulty: Proxy) -> Any:
     """A plain boto3 client that goes past the proxy: the second reader and writer."""
-    import boto3
-
-    return boto3.client("s3", endpoint_url=object_store, region_name="us-east-1")
+    return s3proxy.client(object_store)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -66,6 +67,19 @@ def fetch(folder: Path) -> None:
         StageError: with Ivy's own words.
     """
     jars.fetch(_ARTIFACTS, folder, transitive=False)
+
+
+def client(url: str) -> Any:
+    """A plain boto3 client, with keys of its own: boto3's default session keeps what it had first."""
+    import boto3
+
+    return boto3.client(
+        "s3",
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id=KEY_ID,
+        aws_secret_access_key=SECRET,
+    )
 
 
 @contextmanager
