@@ -70,7 +70,7 @@ def fetch(folder: Path) -> None:
 
 
 def client(url: str) -> Any:
-    """A plain boto3 client, with keys of its own: boto3's default session keeps what it had first."""
+    """A plain boto3 client with keys of its own: the default session keeps those it had first."""
     import boto3
 
     return boto3.client(

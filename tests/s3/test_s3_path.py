@@ -150,8 +150,9 @@ def test_what_breaks_off_is_not_there(root: S3Path) -> None:
 
 
 def test_a_store_that_never_stops_asking_is_given_up_with_its_words(
-    faulty: Proxy, root: S3Path
+    faulty: Proxy, root: S3Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     faulty.every = 1
+    monkeypatch.setattr("models.s3.client.REQUEST_ATTEMPTS", 3)
     with pytest.raises(ObjectStoreError, match="SlowDown"):
         (root / "a").read_bytes()
