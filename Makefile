@@ -20,7 +20,7 @@ test: setup ## run the tests
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not cluster"
 
 test-cluster: setup ## run the tests on a Spark cluster of this machine's; KILLS=10: ten rounds of kills
-	@KILLS=$(or $(KILLS),1) $(BIN)/python -m pytest tests/cluster
+	@KILLS=$(or $(KILLS),1) $(BIN)/python -m pytest -n 2 --dist loadfile tests/cluster
 
 check: setup ## lint, formatting and types
 	@$(BIN)/ruff check .

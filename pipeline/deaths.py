@@ -213,7 +213,9 @@ DEATHS = (
     ),
     Death(
         r"Answer from Java side is empty|Error while (?:sending|receiving)|"
-        r"^\[Errno (?:32|104|111)\]|^ConnectionRefusedError: ",
+        r"^\[Errno (?:32|104|111)\]|^ConnectionRefusedError: |"
+        # py4j's whole answer where the connection broke.
+        r"\AAn error occurred while calling \S+\Z",
         "Spark's driver, a Java process, has ended or was killed, most often because memory ran "
         "out",
         "the host's memory must hold [now spark.driver.memory] and what else runs there",

@@ -1,6 +1,7 @@
 """A job: one run of some stages on one store, with one Spark session at most."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -122,7 +123,11 @@ class Job:
     def stop(self) -> None:
         """Stop the Spark session, if it was started here."""
         if self._spark is not None and self._own_spark:
-            self._spark.stop()
+            from py4j.protocol import Py4JError
+
+            # A JVM that has died can't be stopped; why the run ended has still to be told.
+            with suppress(OSError, Py4JError):
+                self._spark.stop()
         if self._log is not None:
             self._log.keep()
         self._spark = self._log = None

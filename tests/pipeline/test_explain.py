@@ -168,7 +168,9 @@ def test_a_killed_jvm_is_told_of_though_its_own_exception_has_no_text_any_more()
         def __str__(self) -> str:
             raise ConnectionRefusedError(111, "Connection refused")
 
-    for error in (GoneError(), ConnectionRefusedError(111, "Connection refused")):
+    refused = ConnectionRefusedError(111, "Connection refused")
+    broken = RuntimeError("An error occurred while calling o63.setJobGroup")
+    for error in (GoneError(), refused, broken):
         said = explained(error, LOCAL)
         assert "Spark's driver, a Java process, has ended or was killed" in said
         assert "spark.driver.memory = 2g (now 4g)" in said
