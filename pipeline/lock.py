@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from platform import node
 from typing import Any
 
@@ -85,6 +86,8 @@ def _acquire(folder: Place, who: str, wait: float, say: Callable[[str], None]) -
     folder.mkdir(parents=True, exist_ok=True)
     beside = folder / f".publishing.{processes.mark()}"
     about = {"holder": who, "host": node(), **asdict(processes.me()), "since": _now()}
+    # No other attempt's file has the same content.
+    about["attempt"] = beside.name
     deadline, told = time.monotonic() + wait, False
     try:
         write_json(beside, about)
@@ -111,8 +114,10 @@ def _see_that_names_are_kept_apart(beside: Place) -> None:
     Raises:
         StageError: an object store writes over what is not to be written over.
     """
+    if isinstance(beside, Path):
+        return
     try:
-        link_new(beside, beside)
+        beside.write_new(b"another")
     except FileExistsError:
         return
     raise StageError(

@@ -6,7 +6,7 @@ from pipeline.sections import Config
 from pipeline.storage.place import remote
 
 # The AWS SDK that each release of Hadoop is built with (aws-java-sdk-v2.version of hadoop-project).
-# Its modules that s3a needs are 20 MB; the bundle of all, which hadoop-aws asks for, has 700.
+# Its modules that s3a needs are 15 MB; the bundle of all, which hadoop-aws asks for, has 686.
 _SDK = {"3.4.1": "2.24.6", "3.4.2": "2.29.52", "3.5.0": "2.35.4"}
 _MODULES = ("s3", "s3-transfer-manager", "sts")
 # Spark has its own of these.

@@ -86,7 +86,8 @@ class Store:
         except (OSError, ValueError, ModelError) as error:
             why = getattr(error, "strerror", None) or error
             raise UsageError(
-                f"store.path {path}: can't be written ({why}); choose another folder"
+                f"store.path {path}: can't be {'written' if make else 'read'} ({why}); "
+                "choose another folder"
             ) from error
 
     @classmethod

@@ -203,13 +203,21 @@ class S3Path:
     def write_new(self, content: bytes) -> None:
         """Write an object that is not there yet: of several who try at once one succeeds.
 
+        Args:
+            content: of each who tries another, if it matters who succeeds.
+
         Raises:
-            FileExistsError: it is there.
+            FileExistsError: it is there, with another content.
         """
-        with self._reached():
-            self._client().put_object(
-                Bucket=self.bucket, Key=self.key, Body=content, IfNoneMatch="*"
-            )
+        try:
+            with self._reached():
+                self._client().put_object(
+                    Bucket=self.bucket, Key=self.key, Body=content, IfNoneMatch="*"
+                )
+        except FileExistsError:
+            # Where the answer to the first request was lost, it is our own that the second one met.
+            if self.read_bytes() != content:
+                raise
 
     def touch(self) -> None:
         """Set the object's time to now, by the store's clock.

@@ -27,6 +27,7 @@ class Proxy(ThreadingHTTPServer):
         every: of so many requests one gets 503 SlowDown; 0: none.
         slowed: how many did.
         dropped: headers of requests that are not passed on, in lower case.
+        lost: of so many coming PUTs the answer is lost: they are done, and 503 is what is said.
     """
 
     daemon_threads = True
@@ -42,6 +43,7 @@ class Proxy(ThreadingHTTPServer):
         self.every = 0
         self.slowed = 0
         self.dropped: set[str] = set()
+        self.lost = 0
         self.url = f"http://127.0.0.1:{self.server_port}"
         self._requests = 0
         self._lock = threading.Lock()
@@ -91,6 +93,10 @@ class _Handler(BaseHTTPRequestHandler):
         answer = upstream.getresponse()
         data = answer.read()
         upstream.close()
+        if self.command == "PUT" and self.server.lost:
+            self.server.lost -= 1
+            self._refuse(503, "SlowDown", "Please reduce your request rate.")
+            return
         fault = ""
         if self.command == "GET" and answer.status in (200, 206) and "list-type" not in self.path:
             self.server.gets.append(self.path)

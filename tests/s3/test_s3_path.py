@@ -99,6 +99,17 @@ def test_what_is_there_is_not_written_anew(root: S3Path) -> None:
     assert (root / "a").read_bytes() == b"first"
 
 
+def test_who_did_not_hear_that_it_was_written_is_still_the_one_who_wrote_it(
+    faulty: Proxy, root: S3Path
+) -> None:
+    faulty.lost = 1
+    (root / "a").write_new(b"first")
+    assert faulty.lost == 0
+    with pytest.raises(FileExistsError):
+        (root / "a").write_new(b"second")
+    assert (root / "a").read_bytes() == b"first"
+
+
 def test_what_is_not_there(root: S3Path) -> None:
     for read in (root.stat, root.read_bytes, root.read_text):
         with pytest.raises(FileNotFoundError):

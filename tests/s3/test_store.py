@@ -62,6 +62,36 @@ def test_a_version_that_breaks_off_is_gone(store: Store) -> None:
     assert files(store) == []
 
 
+@pytest.mark.parametrize("write", [1, 2, 3])
+def test_a_version_outlives_an_answer_that_is_lost(
+    faulty: Proxy, store: Store, monkeypatch: pytest.MonkeyPatch, write: int
+) -> None:
+    """Write 1 claims the folder, 2 is its file, 3 makes it the version."""
+    made, put = iter(range(1, 9)), S3Path._reached
+
+    def reached(path: S3Path) -> Any:
+        if next(made, 9) == write:
+            faulty.lost = 1
+        return put(path)
+
+    monkeypatch.setattr(S3Path, "_reached", reached)
+    with store.versions.new("items", "v1") as folder:
+        fill(folder, "whole")
+    monkeypatch.undo()
+    assert store.has("items", "v1")
+    assert files(store) == ["whole"]
+
+
+def test_a_lock_outlives_an_answer_that_is_lost(faulty: Proxy, store: Store) -> None:
+    with lock.held(store, "night1"):
+        pass
+    for lost in (1, 2, 3):
+        faulty.lost = lost
+        with lock.held(store, "night2") as mine:
+            mine.check()
+        faulty.lost = 0
+
+
 def test_of_two_that_write_one_version_the_first_that_is_done_stays(store: Store) -> None:
     with store.versions.new("items", "v1") as slow:
         fill(slow, "slow")
