@@ -149,8 +149,9 @@ def _run(given: argparse.Namespace, settings: Config) -> None:
     if last == NAMES[-1]:
         say(summary.lines(Store.of(settings), outcome))
     else:
+        store = Store.of(settings)
         say(
-            f"{table}  {rows:,} rows  {Store.of(settings).table_path(table, r.fingerprint)}"
+            f"{table}  {rows:,} rows  {store.table_path(table, r.fingerprint)}"
             for name, _, r in outcome.stages
             if name == last
             for table, rows in r.tables.items()

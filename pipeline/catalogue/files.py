@@ -6,7 +6,7 @@ from pathlib import Path
 from models.s3 import S3Options
 from pipeline.errors import InputError, UsageError
 from pipeline.sections import CatalogueSection
-from pipeline.storage.place import Place, below, place
+from pipeline.storage.place import Place, below, in_order, place
 
 _ENDINGS = {
     ".parquet": "parquet",
@@ -61,13 +61,10 @@ def files(source: Source) -> list[Place]:
         return [path]
     if not path.is_dir():
         raise InputError(f"catalogue.path {path}: no such file; check [catalogue] path")
-    found: list[Place] = sorted(
-        (
-            file
-            for file in path.rglob("*")
-            if file.is_file() and not any(p[0] in "_." for p in below(file, path).parts)
-        ),
-        key=str,
+    found = in_order(
+        file
+        for file in path.rglob("*")
+        if file.is_file() and not any(p[0] in "_." for p in below(file, path).parts)
     )
     if not found:
         raise InputError(f"catalogue.path {path}: the folder holds no file")

@@ -38,7 +38,7 @@ class Stat:
     etag: str = ""
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class S3Path:
     """An object, or what lies below a prefix.
 

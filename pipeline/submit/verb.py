@@ -5,6 +5,7 @@ import os
 import shlex
 import shutil
 import sys
+from dataclasses import replace
 from typing import Any
 
 from pipeline import config, s3a
@@ -98,13 +99,10 @@ def _submission(given: argparse.Namespace, parser: argparse.ArgumentParser) -> S
     verb = parser.parse_args([*arguments, "--config", given.config])
     assignments = vars(verb).get("assignments", [])
     settings = config.load(given.config, assignments)
-    # Images have them among their jars. The other settings of s3a:// the driver makes itself.
-    master = given.master or settings.spark.get("spark.master", "")
-    fetched = {} if master.startswith("k8s:") else s3a.fetched(settings)
     asked = Submission(
         arguments=arguments,
         config=given.config,
-        spark=settings.spark | fetched,
+        spark=settings.spark,
         conf=dict(_setting(text) for text in given.conf),
         master=given.master,
         deploy_mode=given.deploy_mode,
@@ -116,6 +114,9 @@ def _submission(given: argparse.Namespace, parser: argparse.ArgumentParser) -> S
         environment=os.environ,
     )
     to = target(asked)
+    if to.manager != "k8s":
+        # Images have these jars. The other settings of s3a:// the driver makes itself.
+        asked = replace(asked, spark=settings.spark | s3a.fetched(settings))
     if to.cluster:
         checks.no_relative_paths(config.load(given.config, assignments, anchored=False))
     if to.manager != "local":

@@ -15,6 +15,7 @@ from pipeline.progress import Progress
 from pipeline.runner import Runner, new_run_id
 from pipeline.store import Record, Store
 from tests.conftest import WriteCsv
+from tests.pipeline.places import on_disk
 from tests.pipeline.tables import Lists, write_lists, write_short
 
 
@@ -202,7 +203,7 @@ def test_a_held_back_night_is_published_without_work_when_it_is_accepted(
     latest = store.latest()
     assert latest is not None
     assert latest["version"] == first
-    held = max((store.root / "runs").iterdir())
+    held = max(on_disk(store.root / "runs").iterdir())
     written = read_json(held / "run.json")
     assert written["status"] == "held_back"
     assert written["counts"]["gate"]["churn"] > 0.5

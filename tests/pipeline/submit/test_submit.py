@@ -67,6 +67,17 @@ def test_conf_comes_before_options_and_options_before_the_config(
     )
 
 
+def test_spark_fetches_what_reads_s3a_but_in_images_which_have_it(
+    submit: Submit, config: str
+) -> None:
+    assert "hadoop-aws" in after(words(submit, config, *YARN), "--packages")
+    assert "--packages" not in words(submit, config, *K8S_CLUSTER)
+    said = ("--conf", "spark.master=k8s://https://k:6443", "--image", "i:1")
+    assert "--packages" not in words(submit, config, *said)
+    mine = ("--conf", "spark.jars.packages=my:own:1")
+    assert after(words(submit, config, *YARN, *mine), "--packages") == "my:own:1"
+
+
 def test_master_and_mode_come_from_the_config_where_no_option_says_them(
     submit: Submit, tmp_path: Path
 ) -> None:
