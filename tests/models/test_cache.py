@@ -64,7 +64,7 @@ def start(*arguments: object) -> BaseProcess:
 
 def wait_for(path: Path) -> None:
     for _ in range(1000):
-        if path.exists():
+        if path.exists() and path.stat().st_size:
             return
         time.sleep(0.01)
     raise AssertionError(f"{path} did not come")
