@@ -1,6 +1,6 @@
 # `make` alone explains the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-cluster check format lock package image test-airflow golden samples clean
+.PHONY: help setup run test test-slow test-cluster check format lock package image test-airflow golden samples clean
 
 BIN := .venv/bin
 IMAGE := nitamono
@@ -17,7 +17,10 @@ run: setup ## run the whole pipeline on data_samples/ into store/
 	@$(BIN)/nitamono run --config data_samples/nitamono.toml
 
 test: setup ## run the tests
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not cluster"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not cluster and not slow"
+
+test-slow: setup ## run the tests that take minutes each
+	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder -m slow
 
 test-cluster: setup ## run the tests on a Spark cluster of this machine's; KILLS=10: ten rounds of kills
 	@KILLS=$(or $(KILLS),1) $(BIN)/python -m pytest -n 2 --dist loadfile tests/cluster

@@ -1,6 +1,7 @@
 """A driver: whole runs in processes that are killed wherever they change the store.
 
-Its argument is a folder to work in; it prints one JSON object. The runs' processes are forked from
+Its arguments are a folder to work in, and whether runs are killed at `every` kind of change or at
+`some`, each of another nature; it prints one JSON object. The runs' processes are forked from
 one that has loaded everything and share its JVM, so that none has to start Spark: but for that each
 is a run like any other, and SIGKILL takes it as it would take any.
 
@@ -46,6 +47,11 @@ CLEANING += r"|rmtree tables/(?!items)"
 FORMER = r"rename tables/(items|arrivals|departures|neighbors|reach)/version=HASH$"
 # What follows most changes is what precedes the next.
 AFTER = re.compile(r"similar_items/LATEST|locks/publishing-")
+# One of each nature: a lock, a record, a table, a model, what is current, pointers, the history.
+SOME = re.compile(
+    r"locks/publishing-|stages/neighbors|rename tables/(embeddings|similar_items)|rename models/"
+    r"|quantisers/current|LATEST|publications/"
+)
 Table = list[dict[str, Any]]
 
 
@@ -55,12 +61,15 @@ class Killer:
     Attributes:
         root: the store.
         seen: the changes that runs were killed at before.
-        skip: those that are left alone.
+        only: those that are looked at.
+        skip: those of them that are left alone.
         note: the file that gets this one.
     """
 
-    def __init__(self, root: Path, seen: set[str], skip: str, note: Path) -> None:
-        self.root, self.seen, self.skip, self.note = root, seen, skip, note
+    def __init__(
+        self, root: Path, seen: set[str], only: re.Pattern[str], skip: str, note: Path
+    ) -> None:
+        self.root, self.seen, self.only, self.skip, self.note = root, seen, only, skip, note
 
     def arm(self) -> None:
         """From now on every change may be the last."""
@@ -96,7 +105,9 @@ class Killer:
         return re.sub(r"(publishing-|publications/)\d+", r"\1N", text)
 
     def _perhaps(self, site: str, halved: Path | None) -> None:
-        if site in self.seen or re.search(f"{self.skip}|{CLEANING}|{FORMER}", site):
+        if site in self.seen or not self.only.search(site):
+            return
+        if re.search(f"{self.skip}|{CLEANING}|{FORMER}", site):
             return
         if halved is not None:
             _halve(halved)
@@ -155,7 +166,7 @@ class Shop:
         latest = Store(str(self.root)).latest()
         return None if latest is None else pq.read_table(latest["path"]).to_pylist()
 
-    def kill_on(self, seen: set[str], skip: str = "^$") -> list[Table | None]:
+    def kill_on(self, seen: set[str], only: re.Pattern[str], skip: str) -> list[Table | None]:
         """Runs, each killed at another change, until one comes through.
 
         Returns:
@@ -163,7 +174,7 @@ class Shop:
         """
         note, tables = self.folder / "killed", []
         while True:
-            status = wait(self.start(killer=Killer(self.root, seen, skip, note)))
+            status = wait(self.start(killer=Killer(self.root, seen, only, skip, note)))
             tables.append(self.table())
             if status != -signal.SIGKILL:
                 if status:
@@ -238,7 +249,7 @@ def versions(root: Path) -> list[str]:
 
 def main() -> None:
     """Two nights with kills, the second once more without, and several runs at once."""
-    folder = Path(sys.argv[1])
+    folder, only = Path(sys.argv[1]), {"every": re.compile(""), "some": SOME}[sys.argv[2]]
     # Standard output is for the result.
     quiet = {"stdout": subprocess.DEVNULL}
     gateway = launch_gateway(spark_conf(), quiet)  # type: ignore[no-untyped-call]
@@ -254,7 +265,7 @@ def main() -> None:
         ("second", range(4, 36), "^$"),
     ):
         catalogue(folder, items)
-        tables = shop.kill_on(seen, skip)
+        tables = shop.kill_on(seen, only, skip)
         found[night] = {"code": wait(copy.start()), "seen": tables, "expected": copy.table()}
     found |= {
         "sites": sorted(seen),
