@@ -138,7 +138,9 @@ class Store:
 
     def read(self, spark: "SparkSession", table: str, version: str) -> "DataFrame":
         """One version of a table."""
-        return spark.read.parquet(spark_path(self.table_path(table, version)))
+        # Told the schema, Spark starts no job to look for it.
+        reader = spark.read.schema(tables.ddl(table))
+        return reader.parquet(spark_path(self.table_path(table, version)))
 
     def dataset(self, table: str, version: str) -> "ds.Dataset":
         """One version of a table, for reading without Spark."""
