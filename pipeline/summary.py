@@ -1,6 +1,8 @@
 """What `nitamono run` prints at its end: where the table is, its counts, a few items."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 from pipeline.output import short
 from pipeline.runner import Outcome
@@ -10,6 +12,51 @@ _EXAMPLES = 3
 _SHOWN = 5
 # Finding titles is a scan of the items' ids; past this many it takes longer than it is worth.
 _EXAMPLES_UP_TO = 20_000_000
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run came to, for programs.
+
+    Attributes:
+        run_id: its name.
+        published: whether LATEST points at its table now.
+        version: of its similar-item table; None if it did not come to it.
+        path: of that table; None as well.
+        recall: value, low and high (95% interval), k and queries; None as well.
+        counts: of all its stages, as run.json has them: items, pairs, ...; of the gate under gate.
+        tables: the path of each table of its stages.
+        stages: done, or reused from an earlier run, by name.
+    """
+
+    run_id: str
+    published: bool
+    version: str | None
+    path: str | None
+    recall: dict[str, Any] | None
+    counts: dict[str, Any]
+    tables: dict[str, str]
+    stages: dict[str, str]
+
+
+def result(store: Store, outcome: Outcome) -> Result:
+    """What a run came to."""
+    table, neighbors = outcome.record("publish"), outcome.record("neighbors")
+    counts = {name: n for _, _, record in outcome.stages for name, n in record.counts.items()}
+    return Result(
+        run_id=outcome.run_id,
+        published=outcome.version is not None,
+        version=table.fingerprint if table else None,
+        path=str(store.table_path("similar_items", table.fingerprint)) if table else None,
+        recall=neighbors.outputs["recall"] if neighbors else None,
+        counts=counts | ({"gate": outcome.gate} if outcome.gate else {}),
+        tables={
+            name: str(store.table_path(name, record.version(name)))
+            for _, _, record in outcome.stages
+            for name in record.tables
+        },
+        stages={name: status for name, status, _ in outcome.stages},
+    )
 
 
 def lines(store: Store, outcome: Outcome) -> Iterator[str]:
