@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.output import short
+from pipeline.colours import HEAD, paint
+from pipeline.output import title, width
 from pipeline.runner import Outcome
 from pipeline.store import Store
 
@@ -57,6 +58,15 @@ def result(store: Store, outcome: Outcome) -> Result:
         },
         stages={name: status for name, status, _ in outcome.stages},
     )
+
+
+def of_stage(store: Store, outcome: Outcome, stage: str) -> Iterator[str]:
+    """The tables of a run that ended before its table."""
+    record = outcome.record(stage)
+    if record is None:
+        return
+    for table, rows in record.tables.items():
+        yield f"{table}  {rows:,} rows  {store.table_path(table, record.version(table))}"
 
 
 def lines(store: Store, outcome: Outcome) -> Iterator[str]:
@@ -133,8 +143,8 @@ def _examples(store: Store, version: str, items_version: str) -> Iterator[str]:
     titles = dict(zip(found["item_id"].to_pylist(), found["title"].to_pylist(), strict=True))
     for item in chosen:
         yield ""
-        yield f"{item}  {short(titles[item])}"
+        yield f"{paint(item, HEAD)}  {title(titles[item], width(item) + 2)}"
         for row in sorted((r for r in rows if r["item_id"] == item), key=lambda r: r["rank"]):
             if row["rank"] <= _SHOWN:
-                title = short(titles[row["similar_id"]])
-                yield f"  {row['rank']:>2}  {row['score']:.3f}  {row['similar_id']}  {title}"
+                start = f"  {row['rank']:>2}  {row['score']:.3f}  {row['similar_id']}  "
+                yield f"{start}{title(titles[row['similar_id']], width(start))}"
