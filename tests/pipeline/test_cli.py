@@ -191,7 +191,7 @@ def test_a_store_is_looked_through_rolled_back_and_cleaned(
     assert (again["run_id"], again["published"], again["path"]) == ("second", False, table)
     assert again["recall"]["value"] == 1
     assert set(again["stages"].values()) == {"reused"}
-    embedded = json.loads(done("embed", "--json"))
+    embedded = json.loads(done("embed", "--run-id", "second", "--json"))
     assert embedded["stages"]["embed"] == "reused"
     assert Path(embedded["tables"]["embeddings"]).is_dir()
     assert embedded["version"] is None
@@ -241,4 +241,4 @@ def test_completion_prints_its_script() -> None:
     assert (done.returncode, done.stderr) == (0, "")
     check = ["bash", "-n"]
     assert subprocess.run(check, input=done.stdout, text=True, check=False).returncode == 0
-    assert "complete -o filenames -F" in done.stdout
+    assert "\ncomplete " in done.stdout
