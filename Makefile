@@ -55,8 +55,8 @@ image: setup ## build the image of deploy/Dockerfile (needs docker): make image 
 package: setup ## build dist/: the wheel, and the packed environment for clusters
 	@sh scripts/package.sh
 
-golden: setup ## write tests/golden/ anew, from the commands in its files
-	@$(BIN)/python -m pytest -q tests/pipeline/submit/test_golden.py --write-golden
+golden: setup ## write tests/golden/ anew, from the commands in its files, and the notebook's outputs
+	@$(BIN)/python -m pytest -q tests/pipeline/submit/test_golden.py tests/test_notebook.py --write-golden
 
 samples: setup ## write data_samples/*.csv anew
 	@$(BIN)/python data_samples/make_samples.py

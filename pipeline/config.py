@@ -51,6 +51,34 @@ def load(
     return _built(raw, f"config {file}", assignments, environment, anchored=anchored)
 
 
+def of(raw: Mapping[str, Any], assignments: Iterable[str] = ()) -> Config:
+    """The config that a mapping holds, as a TOML file would; the environment overrides it too.
+
+    Args:
+        raw: settings by section; relative paths are relative to the working folder.
+        assignments: `section.key=value`.
+
+    Raises:
+        UsageError: with every problem found, each under the name of its setting.
+    """
+    copied: dict[str, Any] = {}
+    for name, value in raw.items():
+        section, _, key = name.partition(".")
+        keys = [section, *([key] if section == "spark" else key.split("."))] if key else [section]
+        layer: dict[str, Any] = {}
+        _put(layer, keys, _plain(value), "config")
+        _merge(copied, layer, "config")
+    _anchor_paths(copied, Path.cwd())
+    return _built(copied, "config", assignments, None, anchored=True)
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - any setting
+    """A setting's value as TOML would have it."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(below) for name, below in value.items()}
+    return str(value) if isinstance(value, os.PathLike) else value
+
+
 def defaults(
     assignments: Iterable[str] = (), environment: Mapping[str, str] | None = None
 ) -> Config:

@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from pipeline.colours import BAD, DIM, GOOD, HEAD, STATUS, paint
 from pipeline.garbage import Garbage
 from pipeline.history import Publication
-from pipeline.output import short, size, table
+from pipeline.output import size, table, title, width
 from pipeline.runs import Run
 from pipeline.storage.place import below
 from pipeline.store import Store
@@ -33,7 +34,11 @@ def runs(found: list[Run]) -> list[str]:
         for run in found
     ]
     head = ("run", "started (UTC)", "seconds", "status", "items", "recall", "version", "")
-    lines = table(head, rows, right="seconds items recall")
+    styles = {
+        "status": lambda status: STATUS.get(status, ""),
+        "": lambda mark: GOOD if mark == "LATEST" else DIM,
+    }
+    lines = table(head, rows, right="seconds items recall", styles=styles)
     newest = found[0]
     if newest.message:
         lines += ["", f"{newest.run_id}: {newest.message}"]
@@ -67,7 +72,8 @@ def diff(found: dict[str, Any]) -> Iterator[str]:
         yield f"setting     {setting['setting']}: {setting['before']!r} -> {setting['after']!r}"
     for item in found["most_changed"]:
         yield ""
-        yield f"{item['item_id']}  {short(item['title'])}"
+        name = item["item_id"]
+        yield f"{paint(name, HEAD)}  {title(item['title'], width(name) + 2)}"
         yield f"  overlap {item['overlap']:.2f}, mean score {_signed(item['score_shift'])}"
         yield from _lists(item)
 
@@ -84,10 +90,11 @@ def _lists(item: dict[str, Any]) -> Iterator[str]:
         for rank, entry in enumerate(item[one], 1):
             if rank <= _SHOWN or entry["similar_id"] not in known:
                 mark = " " if entry["similar_id"] in known else sign
-                yield (
+                start = (
                     f"  {one:<6} {mark} {rank:>2}  {entry['score']:.3f}  {entry['similar_id']}  "
-                    f"{short(entry['title'], 40)}"
                 )
+                name = title(entry["title"], width(start), 40)
+                yield paint(f"{start}{name}", {"-": BAD, "+": GOOD}.get(mark, ""))
 
 
 def garbage(found: Garbage, store: Store, *, dry_run: bool) -> Iterator[str]:

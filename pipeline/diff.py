@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 MOST_CHANGED = 20
-_LATEST = "LATEST"
+LATEST = "LATEST"
 _NAMED = 5
 
 
@@ -41,9 +41,9 @@ def side(store: Store, name: str) -> Side:
     Raises:
         UsageError: nothing in the store has this name, or its table is not there.
     """
-    run = None if name == _LATEST else runs.find(store, name)
+    run = None if name == LATEST else runs.find(store, name)
     version = name
-    if name == _LATEST:
+    if name == LATEST:
         latest = store.latest()
         if latest is None:
             raise UsageError(f"nothing is published in {store.root}; name a run or a version")
@@ -105,7 +105,7 @@ def diff(spark: "SparkSession", store: Store, one: Side, two: Side, k: int) -> d
     from pyspark.sql import functions as F
 
     before, after = (store.read(spark, "similar_items", s.version) for s in (one, two))
-    items = _measured(compare.by_item(before, after, k)).persist(StorageLevel.DISK_ONLY)
+    items = measured(compare.by_item(before, after, k)).persist(StorageLevel.DISK_ONLY)
     try:
         sums = items.agg(
             F.count_if("was").alias("items_before"),
@@ -132,8 +132,17 @@ def diff(spark: "SparkSession", store: Store, one: Side, two: Side, k: int) -> d
     }
 
 
-def _measured(items: "DataFrame") -> "DataFrame":
-    """One row an item, without its lists: item_id, was, is, changed, overlap, shift."""
+def measured(items: "DataFrame", *kept: str) -> "DataFrame":
+    """How much each item's list changed.
+
+    Args:
+        items: one row an item, as compare.by_item has it.
+        kept: columns of it to keep beside item_id: before, after.
+
+    Returns:
+        item_id string; was, is and changed boolean; overlap double, 0 to 1, and shift double, the
+        later list's mean score less the earlier one's, null where an item has one list only.
+    """
     from pyspark.sql import functions as F
 
     both = compare.common()
@@ -149,6 +158,7 @@ def _measured(items: "DataFrame") -> "DataFrame":
         (both & (F.col("before.similar_id") != F.col("after.similar_id"))).alias("changed"),
         F.when(both, compare.shared() / longer).alias("overlap"),
         F.when(both, means[1] - means[0]).alias("shift"),
+        *kept,
     )
 
 

@@ -4,14 +4,11 @@ import argparse
 
 from pipeline.errors import UsageError
 from pipeline.evaluation import pairs_file, report
-from pipeline.evaluation.evaluate import Asked, evaluate
+from pipeline.evaluation.evaluate import ITEMS, Asked, evaluate
 from pipeline.output import say, say_json
 from pipeline.progress import Progress
 from pipeline.sections import Config
 from pipeline.verb import Verb, positive
-
-# The search is quadratic: so many items of 512 dimensions are to take about a minute on two cores.
-_ITEMS = 30_000
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,8 +20,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
                         "1 or 0")  # fmt: skip
     parser.add_argument("--k", type=positive, default=10, metavar="K",
                         help="of the K nearest items; 10 if not given")  # fmt: skip
-    parser.add_argument("--items", type=positive, default=_ITEMS, metavar="N",
-                        help=f"measure on N items at most; {_ITEMS:,} if not given. A larger "
+    parser.add_argument("--items", type=positive, default=ITEMS, metavar="N",
+                        help=f"measure on N items at most; {ITEMS:,} if not given. A larger "
                         "catalogue is sampled, after the items of the pairs")  # fmt: skip
 
 

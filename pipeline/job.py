@@ -83,7 +83,18 @@ class Job:
         *,
         publishing: bool = True,
         full: bool = False,
+        spark: "SparkSession | None" = None,
     ) -> None:
+        """Open a job.
+
+        Args:
+            config: the whole config.
+            store: what it reads and writes.
+            run_id: the run's name.
+            publishing: whether the run publishes.
+            full: whether nothing may build on an earlier night.
+            spark: a session that is there already; else one is started at the first use.
+        """
         self.config = config
         self.store = store
         self.run_id = run_id
@@ -92,7 +103,7 @@ class Job:
         self.line = StageLine("")
         self.used: set[str] = set()
         self.announce: Callable[[], None] = lambda: None
-        self._spark: SparkSession | None = None
+        self._spark = spark
         self._own_spark = False
         self._log: SparkLog | None = None
         self._conf: dict[str, str] = {}

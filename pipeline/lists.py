@@ -41,11 +41,16 @@ def located(vectors: "DataFrame", locate: Locate) -> "DataFrame":
         vectors: item_id string, vector binary.
         locate: gives the nearest lists of vectors, on an executor.
     """
+    return in_lists(vectors, locate).table("lists")
+
+
+def in_lists(vectors: "DataFrame", locate: Locate) -> Rows:
+    """The same, for writing."""
 
     def run(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
         return listed.located(batches, locate)
 
-    return vectors.mapInArrow(run, listed.DDL)
+    return Rows(vectors, run)
 
 
 def in_order(vectors: "DataFrame", locate: Locate, files: Plan) -> Rows:

@@ -11,8 +11,10 @@ from models import ModelError, fasttext, onnx
 from models.content import measure
 from models.fasttext.packing import open_source
 from pipeline import config, kept_models
+from pipeline.colours import GOOD
 from pipeline.errors import InputError, UsageError
 from pipeline.files import read_json
+from pipeline.output import table
 from pipeline.sections import Config
 from pipeline.store import Store
 
@@ -123,14 +125,19 @@ def _list(given: argparse.Namespace) -> Iterator[str]:
     if given.json:
         yield json.dumps(found, ensure_ascii=False)
         return
-    yield f"{'hash':<16}  {'kind':<8} {'dim':>4} {'words':>9} {'items':>10}  trained"
-    for about in found:
-        counts = (about[name] for name in ("words", "sampled_items"))
-        words, items = ("-" if count is None else f"{count:,}" for count in counts)
-        yield (
-            f"{about['hash']}  {about['kind']:<8} {about['dim']:>4} {words:>9} {items:>10}  "
-            f"{about['trained']} by {about['run_id']}{'  current' if about['current'] else ''}"
+    rows = [
+        (
+            about["hash"],
+            about["kind"],
+            str(about["dim"]),
+            *("-" if n is None else f"{n:,}" for n in (about["words"], about["sampled_items"])),
+            f"{about['trained']} by {about['run_id']}",
+            "current" if about["current"] else "",
         )
+        for about in found
+    ]
+    head = ("hash", "kind", "dim", "words", "items", "trained", "")
+    yield from table(head, rows, right="dim words items", styles={"": lambda _: GOOD})
 
 
 def _push(given: argparse.Namespace) -> Iterator[str]:

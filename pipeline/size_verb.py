@@ -159,4 +159,5 @@ SIZE = Verb(
     _arguments,
     _do,
     needs_config=False,
+    group="cluster",
 )

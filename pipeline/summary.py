@@ -1,8 +1,11 @@
 """What `nitamono run` prints at its end: where the table is, its counts, a few items."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
-from pipeline.output import short
+from pipeline.colours import HEAD, paint
+from pipeline.output import title, width
 from pipeline.runner import Outcome
 from pipeline.store import Store
 
@@ -10,6 +13,60 @@ _EXAMPLES = 3
 _SHOWN = 5
 # Finding titles is a scan of the items' ids; past this many it takes longer than it is worth.
 _EXAMPLES_UP_TO = 20_000_000
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run came to, for programs.
+
+    Attributes:
+        run_id: its name.
+        published: whether LATEST points at its table now.
+        version: of its similar-item table; None if it did not come to it.
+        path: of that table; None as well.
+        recall: value, low and high (95% interval), k and queries; None as well.
+        counts: of all its stages, as run.json has them: items, pairs, ...; of the gate under gate.
+        tables: the path of each table of its stages.
+        stages: done, or reused from an earlier run, by name.
+    """
+
+    run_id: str
+    published: bool
+    version: str | None
+    path: str | None
+    recall: dict[str, Any] | None
+    counts: dict[str, Any]
+    tables: dict[str, str]
+    stages: dict[str, str]
+
+
+def result(store: Store, outcome: Outcome) -> Result:
+    """What a run came to."""
+    table, neighbors = outcome.record("publish"), outcome.record("neighbors")
+    counts = {name: n for _, _, record in outcome.stages for name, n in record.counts.items()}
+    return Result(
+        run_id=outcome.run_id,
+        published=outcome.version is not None,
+        version=table.fingerprint if table else None,
+        path=str(store.table_path("similar_items", table.fingerprint)) if table else None,
+        recall=neighbors.outputs["recall"] if neighbors else None,
+        counts=counts | ({"gate": outcome.gate} if outcome.gate else {}),
+        tables={
+            name: str(store.table_path(name, record.version(name)))
+            for _, _, record in outcome.stages
+            for name in record.tables
+        },
+        stages={name: status for name, status, _ in outcome.stages},
+    )
+
+
+def of_stage(store: Store, outcome: Outcome, stage: str) -> Iterator[str]:
+    """The tables of a run that ended before its table."""
+    record = outcome.record(stage)
+    if record is None:
+        return
+    for table, rows in record.tables.items():
+        yield f"{table}  {rows:,} rows  {store.table_path(table, record.version(table))}"
 
 
 def lines(store: Store, outcome: Outcome) -> Iterator[str]:
@@ -86,8 +143,8 @@ def _examples(store: Store, version: str, items_version: str) -> Iterator[str]:
     titles = dict(zip(found["item_id"].to_pylist(), found["title"].to_pylist(), strict=True))
     for item in chosen:
         yield ""
-        yield f"{item}  {short(titles[item])}"
+        yield f"{paint(item, HEAD)}  {title(titles[item], width(item) + 2)}"
         for row in sorted((r for r in rows if r["item_id"] == item), key=lambda r: r["rank"]):
             if row["rank"] <= _SHOWN:
-                title = short(titles[row["similar_id"]])
-                yield f"  {row['rank']:>2}  {row['score']:.3f}  {row['similar_id']}  {title}"
+                start = f"  {row['rank']:>2}  {row['score']:.3f}  {row['similar_id']}  "
+                yield f"{start}{title(titles[row['similar_id']], width(start))}"

@@ -49,4 +49,5 @@ TUNE = Verb(
     "--node-cores 16 --node-memory 60g --nodes 10",
     _arguments,
     _do,
+    group="cluster",
 )

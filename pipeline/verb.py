@@ -19,6 +19,7 @@ class Verb:
         arguments: adds those that it has of its own.
         do: does what the arguments say.
         needs_config: whether --config must be given; else the defaults hold without it.
+        group: what it is for, for the command's help: make, look, keep, cluster or shell.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Verb:
     arguments: Callable[[argparse.ArgumentParser], None]
     do: Callable[[argparse.Namespace, Config], None]
     needs_config: bool = True
+    group: str = "look"
 
 
 def seconds(text: str) -> float:

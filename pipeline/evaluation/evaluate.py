@@ -13,7 +13,7 @@ from pipeline.evaluation import compared, methods
 from pipeline.evaluation.methods import Method
 from pipeline.evaluation.pairs_file import Pairs
 from pipeline.evaluation.report import Evaluation
-from pipeline.evaluation.taken import Made, Taken, as_read, take
+from pipeline.evaluation.taken import Made, Taken, as_read, take, take_vectors
 from pipeline.explain import explained
 from pipeline.progress import Progress, StageLine
 from pipeline.runner import Runner, new_run_id
@@ -24,8 +24,10 @@ from pipeline.storage.spark_log import SparkLog
 from pipeline.store import Record, Store
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
+# The search is quadratic: so many items of 512 dimensions are to take about a minute on two cores.
+ITEMS = 30_000
 _NO_WORDS = "the model is an encoder, which reads text; it has no vectors of words"
 
 
@@ -69,11 +71,33 @@ def evaluate(settings: Config, asked: Asked, progress: Progress) -> Evaluation:
             return _measured(taken, made, asked, line, run_id)
 
 
-def _measured(taken: Taken, made: Made, asked: Asked, line: StageLine, run_id: str) -> Evaluation:
+def evaluate_vectors(vectors: "DataFrame", asked: Asked) -> Evaluation:
+    """Measure how good the neighbours are that given vectors have; no other method beside them.
+
+    Args:
+        vectors: item_id string, vector array<float>, and the labels' columns.
+        asked: what is to be measured.
+
+    Raises:
+        UsageError: the pairs have too many items, or the vectors can't be compared.
+        InputError: labels or pairs tell nothing of the items.
+    """
+    taken = take_vectors(vectors, asked.labels, asked.pairs, asked.items)
+    line = StageLine("")
+    return _measured(taken, None, asked, line, "")
+
+
+def _measured(
+    taken: Taken, made: Made | None, asked: Asked, line: StageLine, run_id: str
+) -> Evaluation:
     # That nothing can be measured is said before the search, not after it.
     places = asked.pairs.places(taken.ids) if asked.pairs else None
     compared.check_labels(taken.labels)
-    compare, missing = _methods(taken, made.store, made.records["train"], line)
+    compare: dict[str, Method] = {"current": methods.Dense(taken.halves)}
+    missing: dict[str, str] = {}
+    if made is not None:
+        others, missing = _others(taken, made.store, made.records["train"], line)
+        compare |= others
     nearest = {}
     for name, method in compare.items():
         line.note = f"nearest items by {name}"
@@ -89,18 +113,18 @@ def _measured(taken: Taken, made: Made, asked: Asked, line: StageLine, run_id: s
         items=len(taken.ids),
         total=taken.total,
         run_id=run_id,
-        embeddings=made.records["embed"].fingerprint,
+        embeddings=made.records["embed"].fingerprint if made else "",
         labels=labels,
         pairs=pairs,
         missing=missing,
     )
 
 
-def _methods(
+def _others(
     taken: Taken, store: Store, model: Record, line: StageLine
 ) -> tuple[dict[str, Method], dict[str, str]]:
-    """The methods that there are, and why one is not."""
-    found: dict[str, Method] = {"current": methods.Dense(taken.halves)}
+    """The methods that the settings' vectors are compared with, and why one is not there."""
+    found: dict[str, Method] = {}
     missing = {}
     if model.outputs["kind"] == "fasttext":
         line.note = "embedding by mean"

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,6 +120,15 @@ def _read(path: str, rows: "csv.DictReader[str]") -> Pairs:
                 "and b are items' ids, match is 1 or 0"
             )
         told.append((a, b, match == "1"))
+    return of(path, told)
+
+
+def of(path: str, told: Sequence[tuple[str, str, bool]]) -> Pairs:
+    """Pairs as they were told: a, b, whether they match.
+
+    Raises:
+        InputError: there is nothing to be found.
+    """
     two = [pair for pair in told if pair[0] != pair[1]]
     if not any(match for _, _, match in two):
         raise InputError(f"--pairs {path}: no two items match; there is nothing to be found")

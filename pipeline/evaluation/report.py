@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from pipeline.evaluation.compared import METHODS, OTHERS, Figure, OfLabel, OfPairs
 from pipeline.evaluation.measures import Estimate
 from pipeline.output import table
@@ -121,6 +123,35 @@ def _interval(of: Estimate) -> list[float | None]:
 
 def _rounded(value: float) -> float:
     return round(value, 6)
+
+
+def figures(found: Evaluation) -> Iterator[tuple[Any, ...]]:
+    """One row a figure and method.
+
+    Yields:
+        measure, of, k, method, value, low, high, difference, its low and high, items; the
+        differences are of the current vectors and the method, None for the current ones.
+    """
+    for name, label in found.labels.items():
+        yield from _rows("label_recall", name, found.k, label.recall, label.measured)
+    if found.pairs is None:
+        return
+    pairs, of = found.pairs, "pairs"
+    yield from _rows("pair_recall", of, found.k, pairs.recall, pairs.measured)
+    items = len(np.unique(np.concatenate([pairs.places.left, pairs.places.right])))
+    if pairs.precision is not None:
+        yield from _rows("average_precision", of, found.k, pairs.precision, items)
+    for method, separation in pairs.separation.items():
+        for measure, value in asdict(separation).items():
+            yield (measure, of, found.k, method, float(value), *[None] * 5, items)
+
+
+def _rows(measure: str, of: str, k: int, figure: Figure, items: int) -> Iterator[tuple[Any, ...]]:
+    for method, value in figure.values.items():
+        less = figure.differences.get(method)
+        difference = (less.value, less.low, less.high) if less else (None, None, None)
+        told = (value.value, value.low, value.high, *difference)
+        yield (measure, of, k, method, *(None if n is None else float(n) for n in told), items)
 
 
 def lines(found: Evaluation) -> Iterator[str]:

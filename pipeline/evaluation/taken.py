@@ -12,6 +12,7 @@ from pipeline import catalogue, corpus
 from pipeline.errors import InputError, StageError, UsageError
 from pipeline.evaluation.pairs_file import Pairs
 from pipeline.retrieval.ranking import Int64
+from pipeline.retrieval.rounding import rounded
 from pipeline.sampling import collected_sample
 from pipeline.stages import ingest
 from pipeline.store import Record, Store
@@ -126,6 +127,54 @@ def take(
         labels=codes,
         total=total,
     )
+
+
+def take_vectors(
+    vectors: "DataFrame", labels: Sequence[str], pairs: Pairs | None, most: int
+) -> Taken:
+    """The same of vectors that are given: they have no tokens.
+
+    Args:
+        vectors: item_id string, vector array<float>, and the labels' columns.
+        labels: columns of it.
+        pairs: whose items are taken first; None for no pairs.
+        most: items to take.
+
+    Raises:
+        UsageError: the pairs have more items than that, or there is no vector, an id comes twice,
+            or vectors have several lengths.
+    """
+    from pyspark.sql import functions as F
+
+    texts = {f"label_{n}": F.col(name).cast("string") for n, name in enumerate(labels)}
+    named = vectors.withColumn("item_id", F.col("item_id").cast("string"))
+    total = named.count()
+    ids = _ids(named.select("item_id"), total, pairs, most)
+    chosen = vectors.sparkSession.createDataFrame(pa.table({"item_id": ids}))
+    given = {name: F.when(~catalogue.blank(text), text) for name, text in texts.items()}
+    rows = _collect(named, chosen, vector=F.col("vector").cast("array<float>"), **given)
+    if rows.num_rows != pc.count_distinct(rows["item_id"]).as_py():
+        raise UsageError("vectors: an item_id comes more than once")
+    return Taken(
+        ids=rows["item_id"].combine_chunks(),
+        tokens=pa.array([[]] * rows.num_rows, pa.list_(pa.string())),
+        halves=_halves(rows["vector"].combine_chunks()),
+        labels={name: _codes(rows[f"label_{n}"]) for n, name in enumerate(labels)},
+        total=total,
+    )
+
+
+def _halves(vectors: pa.ListArray) -> pa.Array:
+    """Vectors in float16, as methods.Dense takes them; null for a null or zero one."""
+    halves, odd = rounded(vectors)
+    if odd.any():
+        raise UsageError(f"vectors: {int(odd.sum()):,} hold values that are null or not finite")
+    sizes = pc.unique(pc.binary_length(halves.drop_null()))
+    if len(sizes) != 1:
+        lengths = " or ".join(str(n // 2) for n in sizes.to_pylist())
+        what = f"they have {lengths} values" if len(sizes) else "there is none"
+        raise UsageError(f"vectors: {what}; give some of one length")
+    return halves
 
 
 def _ids(items: "DataFrame", total: int, pairs: Pairs | None, most: int) -> pa.Array:

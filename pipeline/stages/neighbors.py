@@ -86,7 +86,7 @@ def inputs(job: Job) -> dict[str, Any]:
 def execute(job: Job, version: str) -> Made:
     """Find the neighbours, list the items that are short of them, and measure recall."""
     night = tonight(job, version)
-    nprobe, sample = _probes(night)
+    nprobe, sample = probes_for(night)
     base, since = _base(night, nprobe)
     if base.record is not None and since is not None:
         trial = job.store.trial(version)
@@ -102,12 +102,12 @@ def execute(job: Job, version: str) -> Made:
         for table in tables:
             job.store.discard(table, trial)
         base = incremental.nothing("the earlier number of probes gave too low a recall")
-    rows, measured, nprobe = _find(night, nprobe, sample, version)
+    rows, measured, nprobe = find(night, nprobe, sample, version)
     tables = {"neighbors": rows, **_reach(night, nprobe, version)}
     return _made(night, version, tables, measured, nprobe, base)
 
 
-def _probes(night: Night) -> tuple[int, truth.Sample]:
+def probes_for(night: Night) -> tuple[int, truth.Sample]:
     """How many lists are searched for a query, and the sample that recall is measured on.
 
     The number is as set, or as it was the night before, or as a pilot sample needs, which is
@@ -135,7 +135,7 @@ def _probes(night: Night) -> tuple[int, truth.Sample]:
     return max(enough, shown), measured
 
 
-def _find(
+def find(
     night: Night, nprobe: int, sample: truth.Sample, version: str
 ) -> tuple[int, recall.Recall, int]:
     """Write the neighbors table, and again with more probes where its recall is too low."""

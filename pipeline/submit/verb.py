@@ -16,11 +16,13 @@ from pipeline.submit.command import CLIENT, CLUSTER, IMAGE_CONFIG, Submission, c
 
 NAME = "submit"
 _TEXT = "run another verb by spark-submit, here or on a cluster"
-_EPILOG = (
+_DESCRIPTION = (
+    f"{_TEXT[0].upper()}{_TEXT[1:]}. In client mode the exit code is that of the verb, in "
+    "Kubernetes' cluster mode too; in YARN's it is 0 or 1, and run.json says more."
+)
+_EXAMPLE = (
     "example: nitamono submit --config nitamono.toml --master yarn --archive "
-    "dist/environment.tar.gz --dry-run run --run-id night1. "
-    "In client mode the exit code is that of the verb, in Kubernetes' cluster mode too; in YARN's "
-    "it is 0 or 1, and run.json says more."
+    "dist/environment.tar.gz --dry-run run --run-id night1"
 )
 
 
@@ -29,8 +31,8 @@ def add(verbs: Any) -> None:  # noqa: ANN401 - argparse's subparsers
     verb = verbs.add_parser(
         NAME,
         help=_TEXT,
-        description=_TEXT[0].upper() + _TEXT[1:] + ".",
-        epilog=_EPILOG,
+        description=_DESCRIPTION,
+        epilog=_EXAMPLE,
         usage="nitamono submit --config FILE [OPTION ...] VERB [ARGUMENT ...]",
     )
     verb.add_argument("--config", required=True, metavar="FILE", help="the config, a TOML file")

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from pipeline import __version__, config
-from pipeline.cli import parser
+from pipeline.parser import parser
 from pipeline.submit.command import IMAGE_CONFIG, IMAGE_ENTRY, IMAGE_PYTHON
 
 ROOT = Path(__file__).parents[2]

@@ -178,12 +178,23 @@ def test_a_store_is_looked_through_rolled_back_and_cleaned(
         "publish     run: after neighbors",
     ]
     assert planned[-1] == "LATEST      stays"
+    plan = json.loads(done(*experiment, "--dry-run", "--json"))
+    assert [stage["action"] for stage in plan["stages"]] == [*["reuse"] * 5, "run", "run"]
+    assert (plan["publishes"], plan["stages"][5]["why"]) == (False, "run: neighbors.k is 3, was 4")
     assert sum("reuse" in line for line in planned) == 5
     said = done(*experiment)
     assert "not published: LATEST stays at version " in said
     table = said.splitlines()[0].removeprefix("Table").strip()
     assert max(pq.read_table(table)["rank"].to_pylist()) == 3
     assert version() == first
+    again = json.loads(done(*experiment, "--json"))
+    assert (again["run_id"], again["published"], again["path"]) == ("second", False, table)
+    assert again["recall"]["value"] == 1
+    assert set(again["stages"].values()) == {"reused"}
+    embedded = json.loads(done("embed", "--run-id", "second", "--json"))
+    assert embedded["stages"]["embed"] == "reused"
+    assert Path(embedded["tables"]["embeddings"]).is_dir()
+    assert embedded["version"] is None
     assert "not published" not in done(*experiment, "--publish")
     second = version()
     assert table.endswith(second)
@@ -215,18 +226,19 @@ def test_a_store_is_looked_through_rolled_back_and_cleaned(
     assert "reuse" in done("run", "--dry-run", "--set", "neighbors.k=3").splitlines()[-2]
 
 
-def test_help_documents_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
-    def shown(*arguments: str) -> str:
-        with pytest.raises(SystemExit) as ended:
-            execute([*arguments, "--help"])
-        assert ended.value.code == 0
-        return capsys.readouterr().out
-
-    verbs = ("run", *NAMES, "runs", "diff", "rollback", "gc", "evaluate", "submit")
+def test_help_comes_without_anything_else(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        execute(["gc", "--help"])
+    assert ended.value.code == 0
+    assert "example: nitamono gc --config" in capsys.readouterr().out
     done = nitamono("--help")
-    assert done.returncode == 0
-    assert all(name in done.stdout for name in verbs)
-    for name in verbs:
-        assert f"example: nitamono {name} --config" in shown(name)
-    for name in ("pack", "info", "list", "push", "pull"):
-        assert f"example: nitamono model {name}" in shown("model", name)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\n  gc " in done.stdout
+
+
+def test_completion_prints_its_script() -> None:
+    done = nitamono("completion", "bash")
+    assert (done.returncode, done.stderr) == (0, "")
+    check = ["bash", "-n"]
+    assert subprocess.run(check, input=done.stdout, text=True, check=False).returncode == 0
+    assert "\ncomplete " in done.stdout

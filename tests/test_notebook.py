@@ -1,0 +1,91 @@
+"""The example notebook, executed in a folder of its own; --write-golden keeps what it shows."""
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOK = ROOT / "notebooks" / "similar_items.ipynb"
+SAMPLE = ROOT / "data_samples" / "night1.csv"
+# Enough of the sample for every cell to have something to show.
+ROWS = 300
+# What a page shows best; HTML tables come with their text.
+SHOWN = ("text/plain", "text/html")
+
+
+@pytest.fixture
+def executed(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> nbformat.NotebookNode:
+    """The notebook with today's outputs; any cell's error is the test's."""
+    keep = request.config.getoption("--write-golden")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    monkeypatch.setenv("NITAMONO_SPARK_DRIVER_MEMORY", "1g")
+    for folder in ("notebooks", "data_samples"):
+        (tmp_path / folder).mkdir()
+    lines = SAMPLE.read_text(encoding="utf-8-sig").splitlines(keepends=True)
+    if keep:
+        shutil.copy(SAMPLE, tmp_path / "data_samples")
+    else:
+        some = [lines[0], *(line for line in lines[1:] if "あきたこまち" in line), *lines[1:ROWS]]
+        text = "".join(dict.fromkeys(some))
+        (tmp_path / "data_samples" / SAMPLE.name).write_text(text, encoding="utf-8")
+    notebook: nbformat.NotebookNode = nbformat.read(NOTEBOOK, as_version=4)
+    where = {"metadata": {"path": str(tmp_path / "notebooks")}}
+    NotebookClient(notebook, timeout=600, kernel_name="python3", resources=where).execute()
+    if keep:
+        _keep(notebook)
+    return notebook
+
+
+def _keep(notebook: nbformat.NotebookNode) -> None:
+    for cell in notebook.cells:
+        cell.metadata = {}
+        if cell.cell_type == "code":
+            cell.outputs = [one for one in cell.outputs if one.output_type == "execute_result"]
+            for output in cell.outputs:
+                output.data = {kind: output.data[kind] for kind in SHOWN if kind in output.data}
+                if "text/html" in output.data:
+                    html = re.sub(r"<style.*?</style>\n?", "", output.data["text/html"], flags=re.S)
+                    output.data["text/html"] = html
+    notebook.metadata.language_info = {"name": "python"}
+    nbformat.write(notebook, NOTEBOOK)
+
+
+def results(notebook: nbformat.NotebookNode) -> list[str]:
+    """What each cell that shows something shows, as text."""
+    return [
+        output.data["text/plain"]
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+        for output in cell.outputs
+        if output.output_type == "execute_result"
+    ]
+
+
+def test_every_cell_runs_and_shows_what_the_text_says(executed: nbformat.NotebookNode) -> None:
+    shown = results(executed)
+    assert "'published': True" in shown[0]
+    assert "'recall': 1.0" in shown[0]
+    assert any("あきたこまち" in text for text in shown)
+    texts = next(text for text in shown if "cleaner" in text)
+    assert "rice" in texts
+    assert "nothing" not in texts
+    assert shown[-3].startswith("(False")
+    assert "'train': 'reused'" in shown[-3]
+    assert "'embed': 'done'" in shown[-3]
+    assert len(results(nbformat.read(NOTEBOOK, as_version=4))) == len(shown)
+
+
+def test_what_is_kept_is_small_and_tells_nothing_of_a_machine() -> None:
+    text = NOTEBOOK.read_text(encoding="utf-8")
+    assert len(text) < 40_000
+    assert not re.findall(r"/(?:home|root|tmp|Users|var|work|mnt)/", text)
+    assert "Traceback" not in text
