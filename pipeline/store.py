@@ -169,6 +169,7 @@ class Store:
 
         # Of tables that are read list by list, row groups are what can be read alone.
         size = _ROW_GROUP_BYTES if table in tables.CLUSTERED else 16 * _ROW_GROUP_BYTES
+        size = 1 if table in tables.IN_SMALL_GROUPS else size
         schema = to_arrow_schema(cast("StructType", StructType.fromDDL(tables.ddl(table))))
         with self.versions.new(table, version) as folder:
             arrow_files.write(
