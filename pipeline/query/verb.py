@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UsageError
 from pipeline.output import say, say_json, short, table
+from pipeline.query.start import skip_pandas
 from pipeline.sections import Config
 from pipeline.verb import Verb, positive
 
@@ -40,6 +41,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def _do(given: argparse.Namespace, settings: Config) -> None:
     _check(given)
+    skip_pandas()
     from pipeline.published import Published
     from pipeline.query import questions
     from pipeline.query.answer import Answerer
