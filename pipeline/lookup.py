@@ -126,6 +126,16 @@ class _Files:
                     parts.append(whole.select(there).filter(mine))
         return pa.concat_tables(parts) if parts else None
 
+    def beside(self, name: str, item_id: str) -> list[str]:
+        """The ids of the row group that an id would be in, in order."""
+        with self._open(name) as file:
+            for group in range(file.num_row_groups):
+                bounds = _bounds(file, group)
+                if bounds is not None and bounds[0] <= item_id <= bounds[1]:
+                    ids: list[str] = sorted(file.read_row_group(group, columns=[_ID])[_ID].to_pylist())
+                    return ids
+        return []
+
     def nothing(self, columns: list[str]) -> pa.Table:
         """No row, with the columns."""
         if not self.names:
@@ -147,3 +157,19 @@ def _bounds(file: pq.ParquetFile, group: int) -> tuple[str, str] | None:
         if statistics is not None and statistics.has_min_max:
             return statistics.min, statistics.max
     return None
+
+
+def nearest(store: Store, table: str, version: str, item_id: str, most: int = 3) -> list[str]:
+    """Ids that stand beside an id that is not there, in a table whose files lie in order.
+
+    Those come from one row group: at its ends there may be fewer.
+    """
+    folder = store.table_path(table, version)
+    system, base = arrow(folder)
+    best: list[str] = []
+    files = _Files(system, base, sorted(path.name for path in folder.glob("*.parquet")), [item_id])
+    for name in files.near():
+        found = files.beside(name, item_id)
+        best = found or best
+    place = bisect_left(best, item_id)
+    return best[max(0, place - most + 1) : place + most - 1][:most]

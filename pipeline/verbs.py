@@ -14,6 +14,7 @@ from pipeline.diff import diff, side
 from pipeline.errors import NitamonoError, StageError
 from pipeline.evaluate_verb import EVALUATE
 from pipeline.explain import explained
+from pipeline.inspection.verb import INSPECT
 from pipeline.output import say, say_json
 from pipeline.progress import Progress
 from pipeline.query.verb import QUERY
@@ -106,6 +107,7 @@ VERBS = (
          _rollback_arguments, _rollback),
     Verb("gc", "delete what no published version and no run under way needs", "--keep 3 --dry-run",
          _gc_arguments, _gc),
+    INSPECT,
     QUERY,
     EVALUATE,
     SIZE,
