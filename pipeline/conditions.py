@@ -5,7 +5,7 @@ A condition that SQLite can't read has no answer here.
 """
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pipeline.tables import ITEMS
 
@@ -42,5 +42,5 @@ def holds(where: str, items: Sequence[Mapping[str, object]]) -> list[bool] | Non
             return None
 
 
-def _of_text(function):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _of_text(function: Callable[[str], str]) -> Callable[[str | float | None], str | float | None]:
     return lambda value: function(value) if isinstance(value, str) else value

@@ -132,7 +132,9 @@ class _Files:
             for group in range(file.num_row_groups):
                 bounds = _bounds(file, group)
                 if bounds is not None and bounds[0] <= item_id <= bounds[1]:
-                    ids: list[str] = sorted(file.read_row_group(group, columns=[_ID])[_ID].to_pylist())
+                    ids: list[str] = sorted(
+                        file.read_row_group(group, columns=[_ID])[_ID].to_pylist()
+                    )
                     return ids
         return []
 

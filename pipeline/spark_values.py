@@ -40,8 +40,8 @@ def xxhash64(text: str) -> int:
     else:
         value = _SEED + _P5
     value = (value + size) & _MASK
-    for place in range(place, size - 7, 8):
-        value ^= _round(0, _word(data, place, 8))
+    for start in range(place, size - 7, 8):
+        value ^= _round(0, _word(data, start, 8))
         value = (_rotate(value, 27) * _P1 + _P4) & _MASK
     place = size - size % 8
     if size - place >= 4:

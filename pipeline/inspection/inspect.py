@@ -166,17 +166,24 @@ class Inspector:
     def _why_not(self, found: Inspected, candidates: list[Candidate], other: str) -> dict[str, Any]:
         """Why another item is not in the list; the first reason that holds."""
         if other == found.item.item_id:
-            raise UsageError(f"--why-not {other}: is the item itself, which is in no list of its own")
+            raise UsageError(
+                f"--why-not {other}: is the item itself, which is in no list of its own"
+            )
         details = self._version.details([other]).get(other)
         answer: dict[str, Any] = {"item_id": other, "title": details and details["title"]}
         ranks = {one.item_id: n for n, one in enumerate(found.neighbours, 1)}
         if other in ranks:
             rank = ranks[other]
-            return answer | {"why": "shown", "said": f"is in the list, at rank {rank}", "rank": rank}
+            return answer | {
+                "why": "shown",
+                "said": f"is in the list, at rank {rank}",
+                "rank": rank,
+            }
         if details is None:
             return answer | {"why": "no_item", "said": self._version.missing(other)}
         if found.item.row is None or found.searched is None:
-            return answer | {"why": "no_list", "said": f"the item has no list: {found.reason}"}
+            why = found.reason or "this run did not ask for it"
+            return answer | {"why": "no_list", "said": f"the item was not searched for: {why}"}
         if details["list"] is None:
             reason = self._version.reason(other) or "no_vector"
             return answer | {"why": "no_vector", "said": f"it has no vector: {reason}"}
@@ -201,7 +208,9 @@ class Inspector:
         assert row is not None  # noqa: S101 - it is in a list
         return float(scored(item, row["vector"])[0])
 
-    def _not_taken(self, found: Inspected, mine: Candidate, details: dict[str, Any]) -> dict[str, Any]:
+    def _not_taken(
+        self, found: Inspected, mine: Candidate, details: dict[str, Any]
+    ) -> dict[str, Any]:
         last = found.neighbours[-1].score if found.neighbours else None
         if mine.removed is not None:
             said = sentences.of_rule(self._rules, found.item.about, details, mine)

@@ -67,7 +67,8 @@ def _not_eligible(section: RulesSection, other: Details) -> str:
     named = [name for name in DETAILS if re.search(rf"\b{name}\b", section.eligible)]
     values = ", ".join(f"{name} is {_said(other.get(name))}" for name in named)
     denied = ", or rules.deny names it" if section.deny else ""
-    return f"rules.eligible: {section.eligible} does not hold{f' ({values})' if values else ''}{denied}"
+    shown = f" ({values})" if values else ""
+    return f"rules.eligible: {section.eligible} does not hold{shown}{denied}"
 
 
 def _said(value: object) -> str:

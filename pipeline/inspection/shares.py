@@ -56,7 +56,8 @@ class Reader:
             UsageError: it is not there.
         """
         self._model = embedder.use(published.model(), None, published.way)
-        self._letters = isinstance(self._model, BlendEmbedder) and (way := published.way) and way.dim
+        way = published.way
+        self._letters = way is not None and way.dim > 0
 
     def unknown(self, tokens: list[str]) -> list[str] | None:
         """Tokens that the model has not met: it knows their letters only. None of an encoder."""

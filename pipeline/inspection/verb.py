@@ -22,10 +22,12 @@ def _do(given: argparse.Namespace, settings: Config) -> None:
     from pipeline.inspection.inspect import Inspector
     from pipeline.inspection.item import Version
     from pipeline.published import Published
+    from pipeline.query.reading import whole
     from pipeline.store import Store
 
     published = Published.of(Store.of(settings, make=False), given.version)
-    found = Inspector(Version(published)).inspect(given.item, given.why_not)
+    with whole(published):
+        found = Inspector(Version(published)).inspect(given.item, given.why_not)
     if given.json:
         say_json(describe.as_json(found, published))
     else:

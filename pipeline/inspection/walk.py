@@ -52,7 +52,9 @@ class Candidate:
     rank: int
 
 
-def walk(index: Index, item: Item, lists: npt.NDArray[np.int32], caps: list[str]) -> list[Candidate]:
+def walk(
+    index: Index, item: Item, lists: npt.NDArray[np.int32], caps: list[str]
+) -> list[Candidate]:
     """All candidates of the lists that are searched for an item, the best first.
 
     Args:

@@ -102,7 +102,9 @@ class Answerer:
         embedded = self._embedding.vectors(questions, tokens)
         for place, reason in enumerate(self._reasons(questions, embedded)):
             found[place].reason = reason
-        asking = pa.array([n for n, answer in enumerate(found) if answer.reason is None], pa.int64())
+        asking = pa.array(
+            [n for n, answer in enumerate(found) if answer.reason is None], pa.int64()
+        )
         if len(asking):
             some = questions.take(asking)
             rows = self._index.nearest(self._asked(some, embedded["half"].take(asking)), self.k)
@@ -152,11 +154,12 @@ class Answerer:
         had = len(answer.neighbours)
         if had >= self.k:
             return
-        if had == self._index.vectors:
+        every = answer.probes == self._index.nlist
+        if self._rules is None and every:
             answer.reason = short_lists.FEW_ITEMS
         elif self._index.rules.any:
             answer.reason = short_lists.RULES
-        elif self._rules is not None and answer.probes == self._index.nlist:
+        elif self._rules is not None and every:
             answer.reason = short_lists.FEW_ELIGIBLE
         else:
             answer.reason = short_lists.FEW_IN_LISTS

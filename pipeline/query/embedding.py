@@ -68,4 +68,3 @@ def _pairs(first: pa.Array, second: pa.Array) -> pa.Array:
     places = np.arange(len(values)).reshape(2, -1).T.ravel()
     offsets = pa.array(np.arange(len(first) + 1, dtype=np.int32) * 2)
     return pa.ListArray.from_arrays(offsets, values.take(pa.array(places)))
-

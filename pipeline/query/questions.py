@@ -18,9 +18,7 @@ from pipeline.tables import ITEMS
 # Rows of a file that are worked on together.
 BATCH_ROWS = 10_000
 _TYPES = {"string": pa.string(), "double": pa.float64()}
-SCHEMA = pa.schema(
-    [("row", pa.int64()), *((name, _TYPES[kind]) for name, kind in ITEMS.items())]
-)
+SCHEMA = pa.schema([("row", pa.int64()), *((name, _TYPES[kind]) for name, kind in ITEMS.items())])
 _BLOCK_BYTES = 8 << 20
 
 Row = Mapping[str, Any]
@@ -81,7 +79,8 @@ def read(path: Path, names: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
                 waiting = []
     except (OSError, pa.ArrowInvalid, UnicodeDecodeError, csv.Error) as error:
         first = str(error).splitlines()[0][:300]
-        raise InputError(f"--file {path}: can't be read after row {number}: {first}") from error
+        counted = " (the header is row 1)" if kind == "csv" else ""
+        raise InputError(f"--file {path}: can't be read: {first}{counted}") from error
     if waiting:
         yield _batch(waiting)
 
@@ -112,7 +111,7 @@ def text(value: object) -> str | None:
 
 
 def _number(value: object) -> float | None:
-    if value is None or isinstance(value, str) and blank(value):
+    if value is None or (isinstance(value, str) and blank(value)):
         return None
     try:
         return float(value)  # type: ignore[arg-type]
@@ -121,7 +120,7 @@ def _number(value: object) -> float | None:
 
 
 def csv_rows(path: Place) -> Iterator[Row]:
-    """The rows of a CSV file, all text. A field without quotation marks that is empty is missing, as Spark has it."""
+    """The rows of a CSV file, all text; what is empty without quotation marks is missing."""
     from pyarrow import csv as arrow_csv
 
     with _opened(path) as stream:

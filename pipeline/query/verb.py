@@ -2,16 +2,19 @@
 
 import argparse
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UsageError
 from pipeline.output import say, say_json, short, table
+from pipeline.progress import Progress
 from pipeline.query.start import skip_pandas
 from pipeline.sections import Config
 from pipeline.verb import Verb, positive
 
 if TYPE_CHECKING:
+    from pipeline.published import Published
     from pipeline.query.answer import Answer
 
 # What a reason means, for a person.
@@ -45,26 +48,38 @@ def _do(given: argparse.Namespace, settings: Config) -> None:
     from pipeline.published import Published
     from pipeline.query import questions
     from pipeline.query.answer import Answerer
+    from pipeline.query.reading import whole
     from pipeline.store import Store
 
-    answerer = Answerer(Published.of(Store.of(settings, make=False)), settings, given.k)
-    if given.file is None:
-        asked = questions.single(given.title, given.description, given.column)
-        (answer,) = answerer.answers(asked)
-        about = answerer.published
-        if given.json:
-            said = _shown(answer) | {"version": about.version, "run_id": about.run_id}
-            say_json({name: said[name] for name in said if name not in ("row", "item_id")})
+    published = Published.of(Store.of(settings, make=False))
+    with whole(published):
+        answerer = Answerer(published, settings, given.k)
+        if given.file is None:
+            asked = questions.single(given.title, given.description, given.column)
+            (answer,) = answerer.answers(asked)
+            _say_one(answer, published, as_json=given.json)
         else:
-            say(_lines(answer))
-        return
-    for batch in questions.read(Path(given.file), settings.catalogue.columns):
-        for answer in answerer.answers(batch):
-            if given.json:
-                say([json.dumps(_shown(answer), ensure_ascii=False)])
-            else:
-                name = answer.item_id if answer.item_id is not None else f"row {answer.row}"
-                say([f"{name}  {short(answer.title)}", *_lines(answer), ""])
+            for batch in questions.read(Path(given.file), settings.catalogue.columns):
+                say(_of_file(answerer.answers(batch), as_json=given.json))
+        if answerer.unsure:
+            Progress().say("rules.query can't be evaluated without Spark: it was passed over")
+
+
+def _say_one(answer: "Answer", published: "Published", *, as_json: bool) -> None:
+    if as_json:
+        about = {"version": published.version, "run_id": published.run_id}
+        say_json({name: _shown(answer)[name] for name in ("neighbours", "reason")} | about)
+    else:
+        say(_lines(answer))
+
+
+def _of_file(answers: "list[Answer]", *, as_json: bool) -> Iterator[str]:
+    for answer in answers:
+        if as_json:
+            yield json.dumps(_shown(answer), ensure_ascii=False)
+        else:
+            name = answer.item_id if answer.item_id is not None else f"row {answer.row}"
+            yield from (f"{name}  {short(answer.title)}", *_lines(answer), "")
 
 
 def _check(given: argparse.Namespace) -> None:

@@ -41,16 +41,17 @@ def test_what_words_add_to_a_blend_sums_to_the_vector_and_to_the_cosine(
 
 
 def test_what_words_add_to_a_mean_sums_to_the_cosine(trained: Path, tmp_path: Path) -> None:
-    for model in (fasttext.load(trained), fasttext.load(fasttext.pack(trained, tmp_path))):
+    for path in (trained, fasttext.pack(trained, tmp_path)):
+        means = fasttext.load(path)
         one, other = ["水", "電機", "水", ""], ["電機", "はじめて見る語", "箱"]
-        terms = model.terms(one), model.terms(other)
-        if terms[0] is None or terms[1] is None:
-            assert terms == (None, None)
+        mine, theirs = means.terms(one), means.terms(other)
+        if mine is None or theirs is None:
+            assert mine is theirs
             continue
-        vectors = model.embed([one, other]).astype(np.float64)
-        assert np.abs(terms[0].rows.sum(axis=0) - vectors[0]).max() < 1e-6
+        vectors = means.embed([one, other]).astype(np.float64)
+        assert np.abs(mine.rows.sum(axis=0) - vectors[0]).max() < 1e-6
         if vectors.any(axis=1).all():
-            meaning, letters = products(*terms)
+            meaning, letters = products(mine, theirs)
             assert abs(meaning.sum() - cosine(*vectors)) < 1e-5
             assert letters.sum() == 0
 
