@@ -103,11 +103,15 @@ class _Files:
                 found[self.names[middle]] = None
                 waiting += [(first, middle, low, high), (middle + 1, last, low, high)]
                 continue
-            start = bisect_left(self._wanted, min(least for least, _ in known), low, high)
-            end = bisect_right(self._wanted, max(most for _, most in known), low, high)
+            least, most = min(low for low, _ in known), max(high for _, high in known)
+            start = bisect_left(self._wanted, least, low, high)
+            end = bisect_right(self._wanted, most, low, high)
             if start < end:
                 found[self.names[middle]] = None
-            waiting += [(first, middle, low, start), (middle + 1, last, end, high)]
+            # What a file begins or ends with can be in the one beside it too.
+            before = bisect_right(self._wanted, least, low, high)
+            after = bisect_left(self._wanted, most, low, high)
+            waiting += [(first, middle, low, before), (middle + 1, last, after, high)]
         return sorted(found)
 
     def read(self, name: str, columns: list[str]) -> pa.Table | None:

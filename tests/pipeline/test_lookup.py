@@ -68,6 +68,14 @@ def test_in_order_few_files_and_one_row_group_an_id_are_read(
     assert len(opened) <= 6
 
 
+def test_in_order_the_rows_of_one_id_may_lie_in_several_files(store: Store) -> None:
+    rows = [{"item_id": f"{n // 150:02d}", "title": str(n), "list": n} for n in range(1000)]
+    _write(store, "similar_items", rows)
+    for item in (0, 1, 4, 6):
+        found = lookup.rows(store, "similar_items", "v", [f"{item:02d}"], ["list"], in_order=True)
+        assert found["list"].to_pylist() == [n for n in range(1000) if n // 150 == item]
+
+
 def test_ids_beside_one_that_is_not_there_are_named(store: Store) -> None:
     assert lookup.nearest(store, "details", "v", "00405é") == ["00402é", "00404é", "00406é"]
 

@@ -15,8 +15,10 @@ import pytest
 from pipeline.errors import InputError, UsageError
 from pipeline.query import questions
 from pipeline.query.answer import Answer, Answerer
+from tests.models.conftest import BUCKET, client
 from tests.pipeline.conftest import InProcess
 from tests.pipeline.shop import K, Shop
+from tests.s3.proxy import Proxy
 
 
 def answers(shop: Shop, run_id: str, path: Path, k: int | None = None) -> list[Answer]:
@@ -130,6 +132,27 @@ def test_only_lists_details_and_model_are_read_and_spark_is_not_there(
     found = json.loads(done.stdout)
     assert found["run_id"] == "rules"
     assert [one["similar_id"] for one in found["neighbours"]] == [one for one, _ in pairs(asked)]
+
+
+def test_a_store_in_an_object_store_gives_the_same(
+    shop: Shop, proxy: Proxy, in_process: InProcess
+) -> None:
+    root, s3 = shop.folder / "store", client(proxy.url)
+    for path in (path for path in root.rglob("*") if path.is_file()):
+        s3.upload_file(str(path), BUCKET, f"shop/{path.relative_to(root)}")
+    for path in root.glob("tables/*/version=*"):
+        said, version = json.dumps({"folder": path.name}), path.name.removeprefix("version=")
+        key = f"shop/tables/{path.parent.name}/_whole/{version}.json"
+        s3.put_object(Bucket=BUCKET, Key=key, Body=said.encode())
+    title, sets = shop.left[1].title, {"store.path": f"s3a://{BUCKET}/shop"}
+    sets |= {"s3.endpoint": proxy.url, "s3.region": "us-east-1"}
+    options = [part for name, value in sets.items() for part in ("--set", f"{name}={value}")]
+    base = ("--config", str(shop.file), "--json")
+    here = in_process("query", "--title", title, *base)
+    assert in_process("query", "--title", title, *base, *options) == here
+    item_id = json.loads(here)["neighbours"][0]["similar_id"]
+    here = in_process("inspect", item_id, *base)
+    assert in_process("inspect", item_id, *base, *options) == here
 
 
 def test_a_version_that_is_not_whole_is_told_of(shop: Shop, tmp_path: Path) -> None:
