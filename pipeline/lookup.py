@@ -130,17 +130,24 @@ class _Files:
                     parts.append(whole.select(there).filter(mine))
         return pa.concat_tables(parts) if parts else None
 
-    def beside(self, name: str, item_id: str) -> list[str]:
-        """The ids of the row group that an id would be in, in order."""
-        with self._open(name) as file:
-            for group in range(file.num_row_groups):
-                bounds = _bounds(file, group)
-                if bounds is not None and bounds[0] <= item_id <= bounds[1]:
-                    ids: list[str] = sorted(
-                        file.read_row_group(group, columns=[_ID])[_ID].to_pylist()
-                    )
-                    return ids
-        return []
+    def beside(self, item_id: str) -> list[str]:
+        """The ids of the row group that an id would be in, or come after, in order."""
+        low, high = 0, len(self.names)
+        while low < high:
+            middle = (low + high) // 2
+            with self._open(self.names[middle]) as file:
+                first = _bounds(file, 0) if file.num_row_groups else None
+            if first is not None and first[0] <= item_id:
+                low = middle + 1
+            else:
+                high = middle
+        with self._open(self.names[max(low - 1, 0)]) as file:
+            bounds = [_bounds(file, group) for group in range(file.num_row_groups)]
+            before = [n for n, both in enumerate(bounds) if both and both[0] <= item_id]
+            if not bounds:
+                return []
+            column = file.read_row_group(before[-1] if before else 0, columns=[_ID])[_ID]
+        return sorted(column.to_pylist())
 
     def nothing(self, columns: list[str]) -> pa.Table:
         """No row, with the columns."""
@@ -172,10 +179,7 @@ def nearest(store: Store, table: str, version: str, item_id: str, most: int = 3)
     """
     folder = store.table_path(table, version)
     system, base = arrow(folder)
-    best: list[str] = []
     files = _Files(system, base, sorted(path.name for path in folder.glob("*.parquet")), [item_id])
-    for name in files.near():
-        found = files.beside(name, item_id)
-        best = found or best
+    best = files.beside(item_id)
     place = bisect_left(best, item_id)
-    return best[max(0, place - most + 1) : place + most - 1][:most]
+    return best[max(0, place - most + 1) :][:most]

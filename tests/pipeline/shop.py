@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import random
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -66,8 +67,8 @@ class Shop:
         self.run("rules", *RULES)
         self.run("exact")
         self.write("catalogue.csv", items + dirt)
-        self.run("exact with", publishing=False)
-        self.run("rules with", *RULES, publishing=False)
+        self.run("exact_with", last="neighbors")
+        self.run("rules_with", *RULES, last="neighbors")
         self.write("catalogue.csv", some + dirt)
         self.store = Store.of(self.config())
 
@@ -84,21 +85,23 @@ class Shop:
         """The config."""
         return config.load(self.file, sets, {})
 
-    def run(self, run_id: str, *sets: str, publishing: bool = True) -> None:
-        """Run all stages."""
-        name = run_id.replace(" ", "_")
-        runner = Runner(self.config(*sets), name, Progress(io.StringIO()), publishing=publishing)
-        runner.run("ingest", "publish")
+    def run(self, run_id: str, *sets: str, last: str = "publish") -> None:
+        """Run all stages up to the last, and publish if that is the one."""
+        publishing = last == "publish"
+        runner = Runner(self.config(*sets), run_id, Progress(io.StringIO()), publishing=publishing)
+        runner.run("ingest", last)
 
     def published(self, run_id: str) -> Published:
         """What a run made."""
-        return Published.of(self.store, run_id.replace(" ", "_"))
+        return Published.of(self.store, run_id)
 
     def lists(self, run_id: str) -> Lists:
-        """The similar-item table of a run."""
-        path = self.store.table_path("similar_items", self.published(run_id).version)
-        found: Lists = {}
+        """The k neighbours that a run found for each item."""
+        run = json.loads((self.folder / f"store/runs/{run_id}/run.json").read_text("utf-8"))
+        path = self.store.table_path("neighbors", run["fingerprints"]["neighbors"])
         rows: list[dict[str, Any]] = pq.read_table(str(path)).to_pylist()
-        for row in sorted(rows, key=lambda row: (row["item_id"], row["rank"])):
-            found.setdefault(row["item_id"], []).append((row["similar_id"], row["score"]))
-        return found
+        return {
+            row["item_id"]: [(one["similar_id"], one["score"]) for one in row["neighbors"][:K]]
+            for row in rows
+            if row["neighbors"]
+        }

@@ -77,7 +77,13 @@ def test_in_order_the_rows_of_one_id_may_lie_in_several_files(store: Store) -> N
 
 
 def test_ids_beside_one_that_is_not_there_are_named(store: Store) -> None:
-    assert lookup.nearest(store, "details", "v", "00405é") == ["00402é", "00404é", "00406é"]
+    for item, expected in (
+        ("00405é", ["00402é", "00404é", "00406é"]),
+        ("", ["00000é", "00002é", "00004é"]),
+        ("00199é", ["00196é", "00198é"]),  # the last of its row group
+        ("zzz", ["03996é", "03998é"]),
+    ):
+        assert lookup.nearest(store, "details", "v", item) == expected
 
 
 def test_a_version_that_is_gone_is_told_of(store: Store) -> None:

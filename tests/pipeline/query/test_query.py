@@ -35,7 +35,7 @@ def test_an_item_that_was_left_out_gets_the_list_of_the_batch_that_includes_it(
     shop: Shop, run_id: str
 ) -> None:
     found = answers(shop, run_id, shop.write("asked.csv", shop.left))
-    expected = shop.lists(f"{run_id} with")
+    expected = shop.lists(f"{run_id}_with")
     new = {item.item_id for item in shop.left}
     compared = 0
     for item, answer in zip(shop.left, found, strict=True):
