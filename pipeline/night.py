@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 # Candidates of a query that a group looks at, for each that is kept, where there are caps.
-_DEPTH = 4
+DEPTH = 4
 
 
 @dataclass
@@ -74,7 +74,7 @@ def tonight(job: Job, version: str) -> Night:
     sizes = sizes_of(job, everything)
     queries = sizes if asks is everything else sizes_of(job, asks)
     pairs = rules.of(job.config.rules)
-    depth = kept * _DEPTH if pairs.caps else kept
+    depth = kept * DEPTH if pairs.caps else kept
     plan = groups.plan(sizes, cores, groups.most_items(section.worker_mb, index.outputs["dim"]))
     search = Search(
         items=items,

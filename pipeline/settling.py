@@ -30,8 +30,8 @@ def settle(night: Night, version: str, nprobe: int) -> str:
     Returns:
         the version of the whole table.
     """
-    k = night.job.config.neighbors.k
-    for width in _widths(night, nprobe):
+    k, most = night.job.config.neighbors.k, night.job.config.neighbors.max_probes
+    for width in widths(nprobe, most, night.nlist):
         if width > nprobe:
             short = f"probes < {width} and size(neighbors) < {k}"
             version = _again(night, version, short, Probes(night.centroids, night.nlist, width))
@@ -50,11 +50,16 @@ def _deeper(night: Night, version: str, probes: Probes) -> str:
     return version
 
 
-def _widths(night: Night, nprobe: int) -> Iterator[int]:
-    """How many lists are searched: at first, and then for items that are short."""
+def widths(nprobe: int, most: int, nlist: int) -> Iterator[int]:
+    """How many lists are searched: at first, and then for items that are short.
+
+    Args:
+        nprobe: at first.
+        most: the setting max_probes.
+        nlist: how many there are.
+    """
     yield nprobe
-    most = night.job.config.neighbors.max_probes or nprobe * WIDER**ROUNDS
-    width, most = nprobe, min(most, night.nlist)
+    width, most = nprobe, min(most or nprobe * WIDER**ROUNDS, nlist)
     while width < most:
         width = min(width * WIDER, most)
         yield width

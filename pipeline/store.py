@@ -109,15 +109,21 @@ class Store:
 
     def find(self, stage: str, fingerprint: str) -> Record | None:
         """The record of a stage that was finished under this fingerprint."""
-        raw = read_json(self._record_path(stage, fingerprint))
-        try:
-            record = Record(**raw)
-        except TypeError:  # none, or of another release
+        record = self.record(stage, fingerprint)
+        if record is None:
             return None
         whole = all(self.has(table, record.version(table)) for table in record.tables)
         if stage == "train":
             whole = self.model_file(record).exists()
         return record if whole else None
+
+    def record(self, stage: str, fingerprint: str) -> Record | None:
+        """The same, whether or not what it made is still there."""
+        raw = read_json(self._record_path(stage, fingerprint))
+        try:
+            return Record(**raw)
+        except TypeError:  # none, or of another release
+            return None
 
     def keep(self, record: Record) -> None:
         """Write a stage's record: from now on its output counts as made."""
@@ -171,6 +177,7 @@ class Store:
 
         # Of tables that are read list by list, row groups are what can be read alone.
         size = _ROW_GROUP_BYTES if table in tables.CLUSTERED else 16 * _ROW_GROUP_BYTES
+        size = 1 if table in tables.IN_SMALL_GROUPS else size
         schema = to_arrow_schema(cast("StructType", StructType.fromDDL(tables.ddl(table))))
         with self.versions.new(table, version) as folder:
             arrow_files.write(

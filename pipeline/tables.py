@@ -80,9 +80,14 @@ SIMILAR_ITEMS: Schema = {
     "score": "float",
 }
 SHORT_LISTS: Schema = {"item_id": "string", "neighbors": "int", "reason": "string"}
+# What is shown of an item, and its list, null where it has no vector. Sorted by item_id, in row
+# groups that are small: one item is read without the others.
+DETAILS: Schema = {name: ITEMS[name] for name in ITEMS if name != "description"} | {"list": "int"}
 
 # Those that are read list by list.
 CLUSTERED = {"lists", "candidates", "neighbors"}
+# Those whose batches are row groups as they come.
+IN_SMALL_GROUPS = {"details"}
 # Those that tell from what to what: they depend on the night that is built on too.
 MOVES = {"changes", "arrivals", "departures"}
 # Columns that hold vectors.
@@ -102,6 +107,7 @@ SCHEMAS: dict[str, Schema] = {
     "reach": REACH,
     "similar_items": SIMILAR_ITEMS,
     "short_lists": SHORT_LISTS,
+    "details": DETAILS,
 }
 
 

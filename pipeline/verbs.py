@@ -14,8 +14,10 @@ from pipeline.diff import diff, side
 from pipeline.errors import NitamonoError, StageError
 from pipeline.evaluate_verb import EVALUATE
 from pipeline.explain import explained
+from pipeline.inspection.verb import INSPECT
 from pipeline.output import say, say_json
 from pipeline.progress import Progress
+from pipeline.query.verb import QUERY
 from pipeline.sections import Config
 from pipeline.size_verb import SIZE
 from pipeline.storage.spark_log import SparkLog
@@ -105,6 +107,8 @@ VERBS = (
          _rollback_arguments, _rollback, group="keep"),
     Verb("gc", "delete what no published version and no run under way needs", "--keep 3 --dry-run",
          _gc_arguments, _gc, group="keep"),
+    INSPECT,
+    QUERY,
     EVALUATE,
     SIZE,
     TUNE,

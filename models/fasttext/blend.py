@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from scipy.sparse import csr_matrix
 
@@ -22,6 +23,7 @@ from models.fasttext.embedder import Embedder, Flat, blocks
 from models.fasttext.features import Hashes
 from models.fasttext.statistics import Statistics
 from models.fasttext.sums import Floats, sum_rows
+from models.fasttext.terms import Terms
 from models.fasttext.tokens import Batch
 from models.fasttext.words import WordRows
 from models.unpicklable import Unpicklable
@@ -107,6 +109,33 @@ class BlendEmbedder(Unpicklable):
         """
         return self._embed(Embedder.flat_arrow(titles), Embedder.flat_arrow(descriptions))
 
+    def terms(self, title: Sequence[str], description: Sequence[str]) -> Terms:
+        """What each word adds to an item's vector, to within the rounding of float32."""
+        (tokens, ends), (more, more_ends) = Embedder.flat([title]), Embedder.flat([description])
+        offsets = np.concatenate((ends, ends[-1] + more_ends[1:]))
+        words, hashes, counts = _counted(Batch.of(pa.concat_arrays([tokens, more]), offsets))
+        known = self._words.of(words, hashes)
+        rows = known.rows[known.find(hashes)[0]].astype(np.float64)
+        of_title, of_description = counts.toarray().astype(np.float64)
+        titles = rows * (of_title * self._blend.title_weight)[:, None]
+        split, weight = self._embedder.dim, self._blend.lexical_weight
+        for part in (slice(0, split), slice(split, self.dim)):
+            added = rows[:, part] * of_description[:, None]
+            more_of = added.sum(axis=0, keepdims=True).astype(np.float32)
+            whole = titles[:, part].sum(axis=0, keepdims=True).astype(np.float32)
+            titles[:, part] += added * self._weight(more_of, whole).astype(np.float64)[:, None]
+        common = self._statistics.common.astype(np.float64)
+        titles[:, :split] -= np.outer(titles[:, :split] @ common * (1 - float(_COMMON)), common)
+        lengths = ((1 - weight) ** 0.5 if split < self.dim else 1.0, weight**0.5)
+        for part, length in zip((slice(0, split), slice(split, self.dim)), lengths, strict=True):
+            titles[:, part] *= length / (np.linalg.norm(titles[:, part].sum(axis=0)) or np.inf)
+        decoded = [word.decode("utf-8", "surrogateescape") for word in words.to_list()]
+        return Terms(decoded, titles, split)
+
+    def in_vocabulary(self, words: Sequence[str]) -> npt.NDArray[np.bool_]:
+        """Which words the model has met: bool[n]."""
+        return self._embedder.in_vocabulary(words)
+
     def _embed(self, titles: Flat, descriptions: Flat) -> Floats:
         out = np.empty((len(titles[1]) - 1, self.dim), dtype=np.float32)
         for start, stop in blocks(titles[1] + descriptions[1]):
@@ -141,12 +170,15 @@ class BlendEmbedder(Unpicklable):
 
     def _weighted(self, descriptions: Floats, titles: Floats) -> Floats:
         """float32[n, k]: what descriptions add to titles that are weighted already."""
+        return np.asarray(descriptions * self._weight(descriptions, titles)[:, None])
+
+    def _weight(self, descriptions: Floats, titles: Floats) -> Floats:
+        """float32[n]: how much descriptions count beside titles."""
         weight = np.float32(self._blend.description_weight)
         title, description = _norms(titles), _norms(descriptions)
         with np.errstate(divide="ignore", invalid="ignore"):
             bound = _LONGEST * title / description
-        weights = np.where((title > 0) & (bound < weight), bound, weight)
-        return np.asarray(descriptions * weights[:, None])
+        return np.asarray(np.where((title > 0) & (bound < weight), bound, weight))
 
 
 def _counted(batch: Batch) -> tuple[ByteStrings, Hashes, csr_matrix]:

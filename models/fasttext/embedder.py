@@ -19,6 +19,7 @@ from models.fasttext.model import Model
 from models.fasttext.source import Header
 from models.fasttext.statistics import Statistics
 from models.fasttext.sums import Floats
+from models.fasttext.terms import Terms, of_mean
 from models.fasttext.tokens import Batch
 from models.unpicklable import Unpicklable
 
@@ -44,6 +45,7 @@ class Embedder(Unpicklable):
         self.header: Header = model.header
         self.dim = model.header.dim
         self.statistics: Statistics | None = model.statistics
+        self._vocabulary = model.vocabulary
         self._vectors = LineVectors(model) if model.header.supervised else MeanVectors(model)
 
     def embed(self, token_lists: Sequence[Sequence[str]]) -> Floats:
@@ -75,6 +77,14 @@ class Embedder(Unpicklable):
             TypeError: it is no column of lists of strings.
         """
         return self._embed(*self.flat_arrow(token_lists))
+
+    def in_vocabulary(self, words: Sequence[str]) -> npt.NDArray[np.bool_]:
+        """Which words the model has met: bool[n]."""
+        return self._vocabulary.find(ByteStrings.of([encode(word) for word in words])) >= 0
+
+    def terms(self, tokens: Sequence[str]) -> Terms | None:
+        """What each token adds to the vector; None of a supervised model: it is no such sum."""
+        return None if self.header.supervised else of_mean(self, tokens)
 
     @staticmethod
     def flat(token_lists: Sequence[Sequence[str]]) -> Flat:

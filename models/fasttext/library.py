@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from models.errors import ModelError
 from models.fasttext.bytestrings import encode, offsets_of
 from models.fasttext.layout import Layout
 from models.fasttext.sums import Floats, sum_rows, unit
+from models.fasttext.terms import Terms, of_mean
 from models.unpicklable import Unpicklable
 
 
@@ -59,6 +61,14 @@ class LibraryEmbedder(Unpicklable):
             [encode(token) for token in tokens if token is not None] for tokens in token_lists
         ]
         return self._embed_lines(encoded) if self._supervised else self._embed_words(encoded)
+
+    def in_vocabulary(self, words: Sequence[str]) -> npt.NDArray[np.bool_]:
+        """Which words the model has met: bool[n]."""
+        return np.array([self._model.get_word_id(word) >= 0 for word in words], dtype=bool)
+
+    def terms(self, tokens: Sequence[str]) -> Terms | None:
+        """What each token adds to the vector; None of a supervised model: it is no such sum."""
+        return None if self._supervised else of_mean(self, tokens)
 
     def _embed_words(self, token_lists: list[list[bytes]]) -> Floats:
         index: dict[bytes, int] = {}

@@ -8,7 +8,7 @@ from pipeline.errors import InputError, UsageError
 from pipeline.sections import CatalogueSection
 from pipeline.storage.place import Place, below, in_order, place
 
-_ENDINGS = {
+ENDINGS = {
     ".parquet": "parquet",
     ".csv": "csv",
     ".tsv": "csv",
@@ -99,7 +99,7 @@ def format_of(source: Source) -> str:
     found = set()
     for file in files(source):
         endings = [ending for ending in file.suffixes if ending.lower() not in _COMPRESSED]
-        found.add(_ENDINGS.get(endings[-1].lower() if endings else "", ""))
+        found.add(ENDINGS.get(endings[-1].lower() if endings else "", ""))
     if len(found) != 1 or "" in found:
         raise UsageError(
             f"catalogue.path {source.path}: the format can't be told from the files' names; "

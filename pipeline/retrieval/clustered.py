@@ -1,9 +1,11 @@
 """Parquet files whose rows lie in the order of the lists, read list by list without Spark."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -35,25 +37,51 @@ class Clustered:
             last: a list.
             columns: those wanted that the files have; `list` always comes.
         """
+
+        def wanted(low: int, high: int) -> bool:
+            return low < last and high >= first
+
+        for batch in self._batches(wanted, columns):
+            lists = batch["list"]
+            inside = pc.and_(pc.greater_equal(lists, first), pc.less(lists, last))
+            some = batch if pc.all(inside).as_py() else batch.filter(inside)
+            if some.num_rows:
+                yield some
+
+    def of_lists(
+        self, lists: npt.NDArray[np.integer], columns: Sequence[str]
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows of some lists; of files and row groups without any nothing is read.
+
+        Args:
+            lists: ascending.
+            columns: as for `rows`.
+        """
+        known = pa.array(lists, pa.int32())
+
+        def wanted(low: int, high: int) -> bool:
+            first, last = np.searchsorted(lists, [low, high + 1])
+            return bool(first < last)
+
+        for batch in self._batches(wanted, columns):
+            some = batch.filter(pc.is_in(batch["list"], known))
+            if some.num_rows:
+                yield some
+
+    def _batches(
+        self, wanted: Callable[[int, int], bool], columns: Sequence[str]
+    ) -> Iterator[pa.RecordBatch]:
+        """Batches of the row groups whose least and greatest lists are wanted."""
         system, base = arrow(self.folder)
         for name, low, high in self.files:
-            if low >= last or high < first:
+            if not wanted(low, high):
                 continue
             with pq.ParquetFile(f"{base}/{name}", filesystem=system) as file:
-                groups = [
-                    number
-                    for number, (least, greatest) in enumerate(_bounds(file))
-                    if least < last and greatest >= first
-                ]
+                groups = [n for n, bounds in enumerate(_bounds(file)) if wanted(*bounds)]
                 there = [name for name in file.schema_arrow.names if name in {*columns, "list"}]
-                for batch in file.iter_batches(
+                yield from file.iter_batches(
                     _BATCH_ROWS, row_groups=groups, columns=there, use_threads=False
-                ):
-                    lists = batch["list"]
-                    inside = pc.and_(pc.greater_equal(lists, first), pc.less(lists, last))
-                    some = batch if pc.all(inside).as_py() else batch.filter(inside)
-                    if some.num_rows:
-                        yield some
+                )
 
 
 def clustered(folder: Place) -> Clustered:

@@ -79,14 +79,15 @@ def _found(
         for queries in itertools.chain(at_home(group), came):
             waiting.append(queries)
             if sum(rows.num_rows for rows in waiting) >= held.block:
-                yield _search(held, waiting)
+                yield answered(held, waiting)
                 waiting = []
         if waiting:
-            yield _search(held, waiting)
+            yield answered(held, waiting)
         done(held.distances)
 
 
-def _search(held: Held, waiting: list[pa.RecordBatch]) -> pa.RecordBatch:
+def answered(held: Held, waiting: list[pa.RecordBatch]) -> pa.RecordBatch:
+    """What a group has for batches of QUERIES: a batch with the columns of FOUND."""
     asked = pa.concat_batches(waiting)
     found = held.search(asked)
     none = pa.nulls(len(asked), pa.string())

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 
 from pipeline.retrieval import parcels
@@ -159,6 +158,8 @@ def with_part(rows: pa.RecordBatch, parts: Plan) -> pa.RecordBatch:
     units = parts.first[lists]
     split = np.flatnonzero(parts.parts[lists] > 1)
     if len(split):
+        import pandas as pd  # half a second, and seldom needed
+
         ids = rows["item_id"].take(pa.array(split)).to_numpy(zero_copy_only=False)
         hashes = pd.util.hash_array(ids, categorize=False) >> np.uint64(1)
         units[split] = parts.units(lists[split], hashes.astype(np.int64))

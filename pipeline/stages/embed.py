@@ -230,10 +230,7 @@ def embed_batch(model: embedder.Embedder, batch: pa.RecordBatch) -> pa.RecordBat
     """The embeddings of a batch of item_id, texts. Vectors are rounded to float16 here only."""
     texts = batch["texts"]
     if isinstance(model, BlendEmbedder):
-        # Two strings an item, title and description.
-        titles, descriptions = (texts.flatten()[place::2] for place in (0, 1))
-        titles = _promotions(model.phrases).without(titles)
-        titles, descriptions = _tokens(titles), _tokens(descriptions)
+        titles, descriptions = fields(model, texts)
         vectors = model.embed_fields(titles, descriptions)
         counts = pc.add(pc.list_value_length(titles), pc.list_value_length(descriptions))
     else:
@@ -244,6 +241,18 @@ def embed_batch(model: embedder.Embedder, batch: pa.RecordBatch) -> pa.RecordBat
     rounded = round_vectors(vectors)
     halves = pc.if_else(pa.array(rounded.any(axis=1)), to_bytes(rounded), None)
     return _embeddings(batch["item_id"], counts.cast(pa.int32()), halves)
+
+
+def fields(model: BlendEmbedder, texts: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """What a blend reads: the tokens of titles, phrases left out, and of descriptions, as lists.
+
+    Args:
+        model: the blend.
+        texts: two strings an item, title and description.
+    """
+    titles, descriptions = (texts.flatten()[place::2] for place in (0, 1))
+    titles = _promotions(model.phrases).without(titles)
+    return _tokens(titles), _tokens(descriptions)
 
 
 @lru_cache

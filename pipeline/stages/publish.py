@@ -1,8 +1,8 @@
-"""publish: neighbors -> similar_items, the gate, and the pointer."""
+"""publish: neighbors -> similar_items and details, the gate, and the pointer."""
 
 from typing import TYPE_CHECKING, Any
 
-from pipeline import asking, gate, history, quality, rules
+from pipeline import asking, details, gate, history, quality, rules
 from pipeline.errors import GateError, StageError
 from pipeline.job import Job, Made
 from pipeline.tables import digest, digest_with
@@ -14,6 +14,7 @@ NAME = "publish"
 CODE = (
     "pipeline.asking",
     "pipeline.catalogue",
+    "pipeline.details",
     "pipeline.quality",
     "pipeline.rules",
     "pipeline.tables",
@@ -63,7 +64,8 @@ def execute(job: Job, version: str) -> Made:
     by_list = _pairs(found, job.config.neighbors.k) if kept is None else written
     about = quality.Table(written, by_list, job.record("ingest").tables["items"])
     shown = {"quality": quality.of(job, about)}
-    return Made(tables={"similar_items": rows}, counts=counts | shown)
+    tables = {"similar_items": rows, "details": details.write(job, version)}
+    return Made(tables=tables, counts=counts | shown)
 
 
 def _pairs(neighbors: "DataFrame", k: int) -> "DataFrame":

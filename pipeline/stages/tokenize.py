@@ -203,23 +203,30 @@ def tokenize(items: "DataFrame", text: TextSettings, dictionaries: Sequence[Hand
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         tokenizer = resident.get(("tokenizer", text, *dictionaries), make)
         for batch in batches:
-            titles, descriptions = (
-                [clean(text) for text in batch[name].to_pylist()]
-                for name in ("title", "description")
-            )
-            yield pa.RecordBatch.from_pydict(
-                {
-                    "item_id": batch["item_id"],
-                    "title_tokens": [" ".join(tokenizer.of_clean(text)) for text in titles],
-                    "description_tokens": [
-                        " ".join(tokenizer.of_clean(text)) for text in descriptions
-                    ],
-                    "text": [_hash(*both) for both in zip(titles, descriptions, strict=True)],
-                },
-                schema=_SCHEMA,
-            )
+            yield tokenize_batch(tokenizer, batch)
 
     return Rows(items.select("item_id", "title", "description"), run)
+
+
+def tokenize_batch(tokenizer: Tokenizer, batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Rows of the tokens table.
+
+    Args:
+        tokenizer: of this thread.
+        batch: columns item_id, title, description.
+    """
+    titles, descriptions = (
+        [clean(text) for text in batch[name].to_pylist()] for name in ("title", "description")
+    )
+    return pa.RecordBatch.from_pydict(
+        {
+            "item_id": batch["item_id"],
+            "title_tokens": [" ".join(tokenizer.of_clean(text)) for text in titles],
+            "description_tokens": [" ".join(tokenizer.of_clean(text)) for text in descriptions],
+            "text": [_hash(*both) for both in zip(titles, descriptions, strict=True)],
+        },
+        schema=_SCHEMA,
+    )
 
 
 def _hash(title: str, description: str) -> bytes:

@@ -7,10 +7,17 @@ from pyspark.sql import SparkSession
 
 from pipeline.cli import execute
 from tests.models.conftest import proxy, s3_server
+from tests.pipeline.shop import Shop
 
 __all__ = ["InProcess", "in_process", "proxy", "s3_server"]
 
 InProcess = Callable[..., str]
+
+
+@pytest.fixture(scope="session")
+def shop(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """A published catalogue, made once: tests leave it as it is."""
+    return Shop(tmp_path_factory.mktemp("shop"))
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Neighbours of texts that are in no catalogue, from a published version, without Spark."""

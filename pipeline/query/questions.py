@@ -1,0 +1,182 @@
+"""What is asked: a text on the command line, or the rows of a file, in batches."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.catalogue.files import ENDINGS
+from pipeline.errors import InputError, UsageError
+from pipeline.spark_values import blank
+from pipeline.storage.place import Place, arrow
+from pipeline.tables import ITEMS
+
+# Rows of a file that are worked on together.
+BATCH_ROWS = 10_000
+_TYPES = {"string": pa.string(), "double": pa.float64()}
+SCHEMA = pa.schema([("row", pa.int64()), *((name, _TYPES[kind]) for name, kind in ITEMS.items())])
+_BLOCK_BYTES = 8 << 20
+
+Row = Mapping[str, Any]
+
+
+def single(title: str | None, description: str | None, columns: Sequence[str]) -> pa.RecordBatch:
+    """One question, as the command line has it.
+
+    Args:
+        title: its title.
+        description: its description.
+        columns: NAME=VALUE, what rules read of it.
+
+    Raises:
+        UsageError: a column is unknown, or its value no number where one is needed.
+    """
+    row: dict[str, Any] = {"row": 1, "title": title, "description": description}
+    for given in columns:
+        name, equals, value = given.partition("=")
+        if not equals or name not in ITEMS:
+            raise UsageError(
+                f"--column {given}: write it as NAME=VALUE; names are {', '.join(ITEMS)}"
+            )
+        try:
+            row[name] = float(value) if ITEMS[name] == "double" else value
+        except ValueError:
+            raise UsageError(f"--column {given}: {name} has to be a number") from None
+    return _batch([row])
+
+
+def read(path: Path, names: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
+    """The rows of a CSV, JSON Lines or Parquet file, in order, as batches of SCHEMA.
+
+    Rows are counted from 1. A price or stock that is no number counts as missing, as it does in a
+    catalogue.
+
+    Args:
+        path: of the file; its name says the format.
+        names: nitamono's column = the file's column, where they differ and the file has it.
+
+    Raises:
+        UsageError: there is no such file, or its name does not tell the format.
+        InputError: it can't be read, a row can't, or it has neither title nor description.
+    """
+    kind = next((ENDINGS[end] for end in reversed(path.suffixes) if end in ENDINGS), None)
+    if kind is None:
+        raise UsageError(f"--file {path}: name it .csv, .jsonl or .parquet, by its format")
+    if not path.is_file():
+        raise UsageError(f"--file {path}: no such file")
+    reader = {"csv": csv_rows, "jsonl": jsonl_rows, "parquet": parquet_rows}[kind]
+    number, waiting = 0, []
+    try:
+        for row in reader(path):
+            number += 1
+            waiting.append(_named(row, names, number, path))
+            if len(waiting) == BATCH_ROWS:
+                yield _batch(waiting)
+                waiting = []
+    except (OSError, pa.ArrowInvalid, UnicodeDecodeError, csv.Error) as error:
+        first = str(error).splitlines()[0][:300]
+        counted = " (the header is row 1)" if kind == "csv" else ""
+        raise InputError(f"--file {path}: can't be read: {first}{counted}") from error
+    if waiting:
+        yield _batch(waiting)
+
+
+def _named(row: Row, names: Mapping[str, str], number: int, path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = {"row": number}
+    for name, kind in ITEMS.items():
+        value = row.get(names.get(name, name), row.get(name))
+        found[name] = _number(value) if kind == "double" else text(value)
+    if number == 1 and not {"title", "description"} & {*row, *_known(row, names)}:
+        raise InputError(
+            f"--file {path}: has neither title nor description; its columns: {', '.join(row)}"
+        )
+    return found
+
+
+def _known(row: Row, names: Mapping[str, str]) -> set[str]:
+    return {name for name, theirs in names.items() if theirs in row}
+
+
+def text(value: object) -> str | None:
+    """A value of a file as text; None stays."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value)
+
+
+def _number(value: object) -> float | None:
+    if value is None or (isinstance(value, str) and blank(value)):
+        return None
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+
+
+def csv_rows(path: Place) -> Iterator[Row]:
+    """The rows of a CSV file, all text; what is empty without quotation marks is missing."""
+    from pyarrow import csv as arrow_csv
+
+    with _opened(path) as stream:
+        lines = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+        delimiter = "\t" if ".tsv" in path.suffixes else ","
+        header = next(csv.reader(lines, delimiter=delimiter), None)
+    if not header:
+        raise InputError(f"--file {path}: is empty; a header is needed")
+    with _opened(path) as stream:
+        reader = arrow_csv.open_csv(
+            stream,
+            read_options=arrow_csv.ReadOptions(
+                use_threads=False, block_size=_BLOCK_BYTES, column_names=header, skip_rows=1
+            ),
+            parse_options=arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+            convert_options=arrow_csv.ConvertOptions(
+                column_types=dict.fromkeys(header, pa.string()),
+                null_values=[""],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+            ),
+        )
+        for batch in reader:
+            yield from batch.to_pylist()
+
+
+def jsonl_rows(path: Place) -> Iterator[Row]:
+    """The objects of a JSON Lines file."""
+    with _opened(path) as stream:
+        lines = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="\n")
+        for number, line in enumerate(lines, 1):
+            if blank(line):
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise InputError(f"--file {path}, line {number}: no JSON: {error}") from error
+            if not isinstance(row, dict):
+                raise InputError(f"--file {path}, line {number}: no JSON object")
+            yield row
+
+
+def parquet_rows(path: Place) -> Iterator[Row]:
+    """The rows of a Parquet file."""
+    import pyarrow.parquet as pq
+
+    system, base = arrow(path)
+    with pq.ParquetFile(base, filesystem=system) as file:
+        for batch in file.iter_batches(BATCH_ROWS, use_threads=False):
+            yield from batch.to_pylist()
+
+
+def _opened(path: Place) -> Any:  # noqa: ANN401 - Arrow's stream
+    system, base = arrow(path)
+    return system.open_input_stream(base, compression="detect")
+
+
+def _batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist(rows, schema=SCHEMA)

@@ -1,0 +1,199 @@
+"""query against the batch that includes the item."""
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.errors import InputError, UsageError
+from pipeline.query import questions
+from pipeline.query.answer import Answer, Answerer
+from tests.models.conftest import BUCKET, client
+from tests.pipeline.conftest import InProcess
+from tests.pipeline.shop import K, Shop
+from tests.s3.proxy import Proxy
+
+
+def answers(shop: Shop, run_id: str, path: Path, k: int | None = None) -> list[Answer]:
+    answerer = Answerer(shop.published(run_id), shop.config(), k)
+    return [a for batch in questions.read(path, {}) for a in answerer.answers(batch)]
+
+
+def pairs(answer: Answer) -> list[tuple[str, float]]:
+    return [(one.similar_id, one.score) for one in answer.neighbours]
+
+
+@pytest.mark.parametrize("run_id", ["exact", "rules"])
+def test_an_item_that_was_left_out_gets_the_list_of_the_batch_that_includes_it(
+    shop: Shop, run_id: str
+) -> None:
+    found = answers(shop, run_id, shop.write("asked.csv", shop.left))
+    expected = shop.lists(f"{run_id}_with")
+    new = {item.item_id for item in shop.left}
+    compared = 0
+    for item, answer in zip(shop.left, found, strict=True):
+        assert answer.item_id == item.item_id
+        # In the batch those that were left out together are in each other's lists.
+        batch = [pair for pair in expected.get(item.item_id, []) if pair[0] not in new]
+        assert pairs(answer)[: len(batch)] == batch
+        if run_id == "rules":
+            assert len(pairs(answer)) == len(batch)
+        compared += len(batch)
+    assert compared > K * len(shop.left) / 3
+
+
+def test_an_item_of_the_catalogue_gets_its_published_list_and_never_itself(shop: Shop) -> None:
+    with (shop.folder / "catalogue.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for run_id in ("exact", "rules"):
+        found = answers(shop, run_id, shop.folder / "catalogue.csv")
+        assert {a.item_id: pairs(a) for a in found if pairs(a)} == shop.lists(run_id)
+        assert len(found) == len(rows)
+
+
+def test_more_neighbours_than_are_published_can_be_asked_for(shop: Shop) -> None:
+    path = shop.write("asked.csv", shop.left[1:3])
+    few, many = answers(shop, "exact", path), answers(shop, "exact", path, 3 * K)
+    assert [len(pairs(answer)) for answer in many] == [3 * K, 3 * K]
+    assert [pairs(answer)[:K] for answer in many] == [pairs(answer) for answer in few]
+
+
+def test_items_without_an_answer_say_why(shop: Shop) -> None:
+    (excluded, *_) = answers(shop, "rules", shop.write("asked.csv", shop.left[:1]))
+    assert (excluded.reason, pairs(excluded)) == ("not_asked", [])
+    path = shop.folder / "odd.jsonl"
+    path.write_text('{"title": "！？"}\n\n{"title": null, "description": ""}\n', encoding="utf-8")
+    marks, empty = answers(shop, "exact", path)
+    assert (empty.row, empty.reason, pairs(empty)) == (2, "no_tokens", [])
+    assert marks.reason == (None if pairs(marks) else "no_vector")
+    lonely = answers(shop, "rules", shop.write("asked.csv", shop.left[1:]))
+    assert {a.reason for a in lonely if len(pairs(a)) < K} == {"rules"}
+
+
+def test_a_file_of_any_format_gives_what_single_texts_give(
+    shop: Shop, in_process: InProcess
+) -> None:
+    rows = [asdict(item) for item in shop.left]
+    in_csv = shop.write("asked.csv", shop.left)
+    in_json, in_parquet = shop.folder / "asked.jsonl", shop.folder / "asked.parquet"
+    in_json.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    pq.write_table(pa.Table.from_pylist(rows), in_parquet)
+    base = ("query", "--config", str(shop.file), "--json")
+    by_file = [
+        [json.loads(line) for line in in_process(*base, "--file", str(path)).splitlines()]
+        for path in (in_csv, in_json, in_parquet)
+    ]
+    assert by_file[0] == by_file[1] == by_file[2]
+    assert [line["item_id"] for line in by_file[0]] == [row["item_id"] for row in rows]
+    for row, line in zip(rows[:3], by_file[0], strict=False):
+        given = ("--title", row["title"], "--description", row["description"])
+        single = json.loads(in_process(*base, *given))
+        assert single["neighbours"] == line["neighbours"]
+        assert len(single["neighbours"]) == K
+    shown = in_process(*base[:-1], "--title", rows[0]["title"], "--k", "2").splitlines()
+    assert len(shown) == 3
+    assert shown[1].split()[2] in {line["similar_id"] for line in by_file[0][0]["neighbours"]}
+
+
+def test_only_lists_details_and_model_are_read_and_spark_is_not_there(
+    shop: Shop, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(shop.folder / "store", store)
+    (asked,) = answers(shop, "rules", shop.write("asked.csv", shop.left[2:3]))
+    kept = {"candidates", "details"}
+    for table in (store / "tables").iterdir():
+        if table.name not in kept:
+            for version in table.glob("version=*"):
+                shutil.rmtree(version)
+    code = (
+        "import sys\nfrom pipeline.cli import execute\nexecute(sys.argv[1:])\n"
+        "assert not {'pyspark', 'py4j', 'pandas'} & sys.modules.keys()\n"
+    )
+    item = asdict(shop.left[2])
+    columns = [f"--column={name}={item[name]}" for name in ("category", "brand", "group_id",
+                                                           "price", "stock")]  # fmt: skip
+    arguments = ["query", "--config", str(shop.file), "--set", f"store.path={store}", "--json",
+                 "--title", item["title"], "--description", item["description"],
+                 *columns]  # fmt: skip
+    latest = json.loads((store / "tables/similar_items/LATEST").read_text())
+    rules = {"version": shop.published("rules").version, "run_id": "rules", "path": ""}
+    (store / "tables/similar_items/LATEST").write_text(json.dumps(latest | rules))
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
+    )
+    found = json.loads(done.stdout)
+    assert found["run_id"] == "rules"
+    assert [one["similar_id"] for one in found["neighbours"]] == [one for one, _ in pairs(asked)]
+
+
+def test_a_store_in_an_object_store_gives_the_same(
+    shop: Shop, proxy: Proxy, in_process: InProcess
+) -> None:
+    root, s3 = shop.folder / "store", client(proxy.url)
+    for path in (path for path in root.rglob("*") if path.is_file()):
+        s3.upload_file(str(path), BUCKET, f"shop/{path.relative_to(root)}")
+    for path in root.glob("tables/*/version=*"):
+        said, version = json.dumps({"folder": path.name}), path.name.removeprefix("version=")
+        key = f"shop/tables/{path.parent.name}/_whole/{version}.json"
+        s3.put_object(Bucket=BUCKET, Key=key, Body=said.encode())
+    title, sets = shop.left[1].title, {"store.path": f"s3a://{BUCKET}/shop"}
+    sets |= {"s3.endpoint": proxy.url, "s3.region": "us-east-1"}
+    options = [part for name, value in sets.items() for part in ("--set", f"{name}={value}")]
+    base = ("--config", str(shop.file), "--json")
+    here = in_process("query", "--title", title, *base)
+    assert in_process("query", "--title", title, *base, *options) == here
+    item_id = json.loads(here)["neighbours"][0]["similar_id"]
+    here = in_process("inspect", item_id, *base)
+    assert in_process("inspect", item_id, *base, *options) == here
+
+
+def test_a_version_that_is_not_whole_is_told_of(shop: Shop, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(shop.folder / "store", store)
+    moved = Shop.__new__(Shop)
+    moved.__dict__ |= shop.__dict__
+    moved.store = type(shop.store)(str(store))
+    shutil.rmtree(store / "tables" / "details")
+    with pytest.raises(UsageError, match=r"no table details.*run again"):
+        Answerer(moved.published("exact"), shop.config(), None)
+    shutil.copytree(shop.folder / "store/tables/details", store / "tables/details")
+    shutil.rmtree(store / "tables" / "lists")
+    path = shop.write("asked.csv", shop.left[:1])
+    with pytest.raises(UsageError, match="table lists is not in the store: nitamono gc"):
+        answers(moved, "exact", path)
+
+
+def test_what_can_not_be_asked_is_told_of(shop: Shop, tmp_path: Path) -> None:
+    odd = tmp_path / "odd.jsonl"
+    odd.write_text('{"title": "a"}\n{"title": \n', encoding="utf-8")
+    with pytest.raises(InputError, match="line 2: no JSON"):
+        list(questions.read(odd, {}))
+    odd = tmp_path / "odd.csv"
+    odd.write_text("item_id,title\n1,a\n2,b,c\n", encoding="utf-8")
+    with pytest.raises(InputError, match="Row #3"):
+        list(questions.read(odd, {}))
+    odd.write_text("item_id,name\n1,a\n", encoding="utf-8")
+    with pytest.raises(InputError, match="neither title nor description; its columns"):
+        list(questions.read(odd, {}))
+    (batch,) = questions.read(odd, {"title": "name"})
+    assert batch["title"].to_pylist() == ["a"]
+    with pytest.raises(UsageError, match="NAME=VALUE"):
+        questions.single("a", None, ["colour=red"])
+    with pytest.raises(UsageError, match="price has to be a number"):
+        questions.single("a", None, ["price=cheap"])
+
+
+def test_a_text_fingerprint_that_can_not_be_had_is_told_of(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.text.tokenize.RULES_VERSION", 0)
+    with pytest.raises(UsageError, match=r"text fingerprint .* can't be had here"):
+        Answerer(shop.published("exact"), shop.config(), None)
