@@ -80,13 +80,33 @@ SIMILAR_ITEMS: Schema = {
     "score": "float",
 }
 SHORT_LISTS: Schema = {"item_id": "string", "neighbors": "int", "reason": "string"}
+# A few items for the run's page: see pipeline.examples. `shown` are those with `neighbors`, best
+# first; `mapped` those with `half`, the embeddings', if they have a vector.
+EXAMPLES: Schema = {
+    "item_id": "string",
+    "shown": "boolean",
+    "mapped": "boolean",
+    "title": "string",
+    "category": "string",
+    "brand": "string",
+    "image_url": "string",
+    "title_tokens": "string",
+    "description_tokens": "string",
+    "half": "binary",
+    "neighbors": "array<struct<similar_id:string,score:float>>",
+}
 
 # Those that are read list by list.
 CLUSTERED = {"lists", "candidates", "neighbors"}
 # Those that tell from what to what: they depend on the night that is built on too.
 MOVES = {"changes", "arrivals", "departures"}
 # Columns that hold vectors.
-VECTORS = {"embeddings": ("vector", "half"), "lists": ("vector",), "candidates": ("vector",)}
+VECTORS = {
+    "embeddings": ("vector", "half"),
+    "lists": ("vector",),
+    "candidates": ("vector",),
+    "examples": ("half",),
+}
 
 SCHEMAS: dict[str, Schema] = {
     "items": ITEMS,
@@ -102,6 +122,7 @@ SCHEMAS: dict[str, Schema] = {
     "reach": REACH,
     "similar_items": SIMILAR_ITEMS,
     "short_lists": SHORT_LISTS,
+    "examples": EXAMPLES,
 }
 
 
