@@ -16,6 +16,7 @@ from pipeline.evaluate_verb import EVALUATE
 from pipeline.explain import explained
 from pipeline.output import say, say_json
 from pipeline.progress import Progress
+from pipeline.report_verb import REPORT
 from pipeline.sections import Config
 from pipeline.size_verb import SIZE
 from pipeline.storage.spark_log import SparkLog
@@ -105,6 +106,7 @@ VERBS = (
          _rollback_arguments, _rollback),
     Verb("gc", "delete what no published version and no run under way needs", "--keep 3 --dry-run",
          _gc_arguments, _gc),
+    REPORT,
     EVALUATE,
     SIZE,
     TUNE,
