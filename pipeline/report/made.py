@@ -64,9 +64,7 @@ def afterwards(
     _written(store, run_id, map_items, say)
 
 
-def _written(
-    store: Store, run_id: str, map_items: int, say: Callable[[str], None]
-) -> Place | None:
+def _written(store: Store, run_id: str, map_items: int, say: Callable[[str], None]) -> Place | None:
     # The run has ended as it has: whatever may be wrong with its page changes nothing of that.
     try:
         if not (store.run_path(run_id) / "run.json").is_file():

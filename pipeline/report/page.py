@@ -66,6 +66,6 @@ def _file(name: str) -> str:
 def _bokeh() -> tuple[str, ...]:
     """BokehJS as it lies in the installed package, which need not be imported for it."""
     spec = importlib.util.find_spec("bokeh")
-    assert spec is not None and spec.submodule_search_locations  # noqa: S101, PT018 - a dependency
+    assert spec is not None and spec.submodule_search_locations  # noqa: S101 - a dependency
     folder = Path(spec.submodule_search_locations[0]) / "server" / "static" / "js"
     return tuple((folder / name).read_text(encoding="utf-8") for name in _BOKEH)

@@ -22,8 +22,8 @@ def project(vectors: Float32) -> Float32:
         float32[n, 2] between -1 and 1; the principal components where there are few vectors.
     """
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit = vectors / np.where(lengths > 0, lengths, 1)
-    centred = unit - unit.mean(axis=0) if len(unit) else unit
+    unit = np.asarray(vectors / np.where(lengths > 0, lengths, 1), dtype=np.float32)
+    centred: Float32 = unit - unit.mean(axis=0) if len(unit) else unit
     # Where all are one point t-SNE divides by nothing.
     if len(unit) < _FEW or not np.abs(centred).max() > 1e-6:
         return _scaled(_components(centred))

@@ -11,14 +11,14 @@ import numpy as np
 
 from pipeline.examples import TABLE
 from pipeline.files import read_json, write_json
-from pipeline.report.projection import project
+from pipeline.report import projection
 from pipeline.retrieval.vectors import Float32
 from pipeline.store import Record, Store
 
-_TITLE, _NAME, _TOKENS = 160, 80, 60
+_TITLE, _NAME, _TOKENS = 160, 80, 40
 _TOKEN = 40
 # Of the page's items, as they are written in it; with BokehJS, 1.4 MB, the page stays below 5 MB.
-MOST_BYTES = 2_500_000
+MOST_BYTES = 3_000_000
 _FEWEST_ON_MAP = 3
 
 
@@ -84,12 +84,13 @@ def _size(values: list[list[Any]]) -> int:
 
 
 def _brief(row: dict[str, Any]) -> list[Any]:
+    """What is told of an item that is on the map alone."""
     return [
         row["item_id"],
         _cut(row["title"], _TITLE),
         _cut(row["category"], _NAME),
         _cut(row["brand"], _NAME),
-        row["image_url"],
+        None,
         None,
         None,
     ]
@@ -97,7 +98,8 @@ def _brief(row: dict[str, Any]) -> list[Any]:
 
 def _whole(row: dict[str, Any]) -> list[Any]:
     return [
-        *_brief(row)[:5],
+        *_brief(row)[:4],
+        row["image_url"],
         _tokens(row["title_tokens"]),
         _tokens(row["description_tokens"]),
     ]
@@ -128,7 +130,7 @@ def _points(store: Store, record: Record, most: int) -> dict[str, list[float]]:
         return {}
     points = {
         item: [round(float(x), 4), round(float(y), 4)]
-        for item, (x, y) in zip(ids, project(vectors), strict=True)
+        for item, (x, y) in zip(ids, projection.project(vectors), strict=True)
     }
     about = {"version": record.fingerprint, "most": most, "points": points}
     write_json(kept, about, indent=None)

@@ -33,7 +33,8 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "why_waived": (
         "Version {version} was published although a figure below is beyond its limit: "
         "the run was told to.",
-        "下の値のうち限度を超えたものがありますが、指示に従ってバージョン {version} を公開しました。",
+        "下の値のうち限度を外れたものがありますが、"
+        "指示に従ってバージョン {version} を公開しました。",
     ),
     "why_held_back": (
         "The table was made, but it failed a check. "
@@ -285,7 +286,10 @@ _TEXTS: dict[str, tuple[str, str]] = {
     ),
     "search": ("Search by id or title", "ID または商品名で検索"),
     "results": ("{n} found", "{n} 件"),
-    "results_some": ("{n} found, the first {shown} are listed", "{n} 件（先頭の {shown} 件を表示）"),
+    "results_some": (
+        "{n} found, the first {shown} are listed",
+        "{n} 件（先頭の {shown} 件を表示）",
+    ),
     "no_results": ("Nothing found among these items.", "この中には見つかりません。"),
     "choose": ("Choose an item from the list.", "一覧から商品を選んでください。"),
     "with_list": ("with its neighbours", "類似商品あり"),

@@ -40,14 +40,22 @@ const source = (data) => new Bokeh.ColumnDataSource({ data });
 const field = (name) => ({ field: name });
 const tooltip = (lines) => `<div class="tip">${lines.map((line) => `<div>${line}</div>`).join("")}</div>`;
 
-/** Bars that lie, each with a text at its end. rows: {label, value, text, pale}. */
+/** Pixels that the longest of some texts takes in a chart. */
+function longest(texts) {
+  const context = document.createElement("canvas").getContext("2d");
+  context.font = `13px ${FONT}`;
+  return Math.max(0, ...texts.map((text) => context.measureText(text).width));
+}
+
+/** Bars that lie, each with a text at its end. rows: {label, value, text, pale, tone}. */
 function drawBars(id, rows) {
   const most = Math.max(1e-9, ...rows.map((row) => row.value));
-  const narrow = document.getElementById(id).clientWidth < 560;
+  const room = document.getElementById(id).clientWidth - longest(rows.map((row) => row.label)) - 40;
+  const bars = Math.max(room * 0.25, room - longest(rows.map((row) => row.text)) - 16);
   const fig = figure({
     height: 34 * rows.length + 20,
     y_range: new Bokeh.FactorRange({ factors: rows.map((row) => row.label).reverse() }),
-    x_range: new Bokeh.Range1d({ start: 0, end: most * (narrow ? 1.9 : 1.3) }),
+    x_range: new Bokeh.Range1d({ start: 0, end: (most * room) / bars }),
   });
   const data = source({
     label: rows.map((row) => row.label), value: rows.map((row) => row.value), text: rows.map((row) => row.text),
@@ -135,7 +143,10 @@ function drawMap(id, choose) {
     const name = DATA.sample.items[point[0]][2];
     points[known.get(name) ?? known.get("")].push(point);
   }
-  map.renderers = categories.map((category, n) => {
+  map.renderers = [];
+  // What has no colour of its own lies below.
+  for (const n of [...categories.keys()].reverse()) {
+    const category = categories[n];
     const about = points[n].map(([place]) => DATA.sample.items[place]);
     const data = source({
       x: points[n].map((point) => point[1]), y: points[n].map((point) => point[2]), title: about.map((item) => item[1] || item[0]),
@@ -150,8 +161,8 @@ function drawMap(id, choose) {
       const [chosen] = data.selected.indices;
       if (chosen !== undefined) choose(points[n][chosen][0]);
     });
-    return made;
-  });
+    map.renderers[n] = made;
+  }
   map.ring = source({ x: [], y: [] });
   fig.scatter({ x: field("x"), y: field("y"), source: map.ring, size: 17, fill_color: null, line_color: colour("text"), line_width: 3 });
   fig.add_tools(new Bokeh.HoverTool({ renderers: map.renderers, tooltips: tooltip(["<b>@title</b>", "@category", "@id"]), attachment: "vertical" }));

@@ -2,7 +2,7 @@
 // The page: the verdict, the figures, and what they mean.
 
 const quality = DATA.quality;
-const SECTIONS = ["flow", "time", "recall", "scores", "coverage", "hubs", "alike", "change", "map", "items", "settings"];
+const SECTIONS = ["flow", "time", "recall", "coverage", "scores", "hubs", "alike", "change", "map", "items", "settings"];
 const ICONS = { published: "✓", held_back: "✋", failed: "✕", died: "✕", running: "…", done: "○" };
 const MARKS = { good: "✓", bad: "✕", waived: "!" };
 
@@ -172,7 +172,10 @@ function render() {
   document.getElementById("main").replaceChildren(
     verdictSection(), figures(),
     el("nav", { "aria-label": t("contents") }, SECTIONS.map((id) => el("a", { href: `#${id}` }, t(id)))),
-    flowSection(), timeSection(), recallSection(), scoresSection(), coverageSection(), hubsSection(), alikeSection(), changeSection(), mapSection(), itemsSection(), settingsSection());
+    el("div", { class: "pair" }, flowSection(), timeSection()),
+    el("div", { class: "pair" }, recallSection(), coverageSection()), scoresSection(),
+    el("div", { class: "pair" }, hubsSection(), alikeSection()),
+    changeSection(), mapSection(), itemsSection(), settingsSection());
   document.getElementById("footer").replaceChildren(t("made_with", { version: DATA.run.nitamono }));
   if (sample.shown.length) { listResults(); showChosen(); }
   drawAll();
