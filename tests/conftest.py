@@ -45,9 +45,9 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
 def real_map() -> Iterator[Callable[[Float32], Float32]]:
     """Maps of runs are two of the vectors' values, which takes no time; this is the real thing."""
     real = projection.project
-    projection.project = lambda vectors: vectors[:, :2]
-    yield real
-    projection.project = real
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(projection, "project", lambda vectors: vectors[:, :2])
+        yield real
 
 
 WriteCsv = Callable[..., Path]

@@ -69,7 +69,7 @@ def _chosen(rows: dict[str, dict[str, Any]], points: dict[str, list[float]]) -> 
             else:
                 places[item] = len(items)
                 items.append(about)
-        neighbours = [[places[e["similar_id"]], round(e["score"], 4)] for e in best]
+        neighbours = [[places[e["similar_id"]], round(e["score"], 6)] for e in best]
         shown.append([places[row["item_id"]], neighbours])
     return {
         "items": items,

@@ -15,7 +15,10 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "table": ("as a table", "表で見る"),
     "chart": ("Chart: {name}", "グラフ：{name}"),
     "nothing": ("none", "なし"),
-    "unknown": ("This run did not come so far.", "この実行はここまで進んでいません。"),
+    "unknown": (
+        "The run did not come to a table, so there is less to show here.",
+        "表の作成まで進まなかったため、表示できる項目が限られています。",
+    ),
     "seconds": ("{n} s", "{n} 秒"),
     "minutes": ("{m} min {s} s", "{m} 分 {s} 秒"),
     "hours": ("{h} h {m} min", "{h} 時間 {m} 分"),
@@ -42,9 +45,9 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "表は作成されましたが、検査に合格しませんでした。前回公開した表がそのまま使われます。",
     ),
     "why_failed": (
-        "The run ended before there was a table to publish. "
+        "The run ended before it could publish a table. "
         "What was published before is still what readers get.",
-        "公開する表ができる前に実行が終わりました。前回公開した表がそのまま使われます。",
+        "表を公開する前に実行が終わりました。前回公開した表がそのまま使われます。",
     ),
     "why_died": (
         "The process is gone, and it did not say why. "
@@ -89,7 +92,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "figure_items": ("Items", "商品数"),
     "figure_change": ("Replaced since last", "前回から入れ替わった割合"),
     "figure_time": ("Time", "所要時間"),
-    "figure_first": ("first version", "初回"),
+    "figure_first": ("nothing to compare with", "比較対象なし"),
     "interval": ("95%: {low} to {high}", "95% 区間：{low}～{high}"),
     "short_lists": ("{n} with fewer than {k}", "{k} 件に満たない商品 {n} 件"),
     "quarantined_n": ("{n} rows in quarantine", "隔離 {n} 行"),
@@ -109,6 +112,16 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "flow_listed": ("With neighbours", "類似商品がある商品"),
     "flow_rows": ("Rows of the table", "表の行数"),
     "quarantine_reasons": ("Why rows are in quarantine", "隔離した理由"),
+    "unreadable_row": ("unreadable_row: the row can't be read", "unreadable_row：行を読み取れない"),
+    "no_item_id": ("no_item_id: the row has no id", "no_item_id：ID がない"),
+    "no_text": (
+        "no_text: neither title nor description",
+        "no_text：商品名も説明もない",
+    ),
+    "duplicate_item_id": (
+        "duplicate_item_id: another row of this id, with a longer text, was kept",
+        "duplicate_item_id：同じ ID で文がより長い行を採用",
+    ),
     "rows_with_lost_numbers": (
         "Rows with a price or stock that is no number: {n}",
         "価格または在庫が数値でない行：{n}",
@@ -156,8 +169,8 @@ _TEXTS: dict[str, tuple[str, str]] = {
     # Coverage
     "coverage": ("Coverage and short lists", "網羅率と短いリスト"),
     "coverage_text": (
-        "{share} of the items have at least one neighbour. {short} items have fewer than the {k} "
-        "that were asked for.",
+        "{share} of the items have at least one neighbour. Items with fewer than the {k} that were "
+        "asked for: {short}.",
         "商品の {share} に類似商品が 1 件以上あります。{k} 件に満たない商品は {short} 件です。",
     ),
     "reason": ("Reason", "理由"),
@@ -233,9 +246,9 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "この前に公開されたバージョン {version} と比べました。",
     ),
     "change_none": (
-        "There was nothing to compare with: no other version is published, or this run did not "
-        "come to the gate.",
-        "比較できる版がありません。ほかに公開された版がないか、検査まで進んでいません。",
+        "There was nothing to compare with: nothing was published before, this table is the one "
+        "that is published already, or the run did not publish.",
+        "比較対象がありません。初めての公開か、公開中の表と同じか、公開しない実行だったためです。",
     ),
     "new_model": (
         "The two were made with different models, so large changes are to be expected.",
@@ -280,10 +293,6 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "Of {of} there was room for {n}.",
         "{of} 件のうち、容量の都合で {n} 件だけを載せています。",
     ),
-    "items_none": (
-        "There are no items to look at: the run did not come to a table, or it has been removed.",
-        "表示できる商品がありません。表ができていないか、すでに削除されています。",
-    ),
     "search": ("Search by id or title", "ID または商品名で検索"),
     "results": ("{n} found", "{n} 件"),
     "results_some": (
@@ -292,7 +301,6 @@ _TEXTS: dict[str, tuple[str, str]] = {
     ),
     "no_results": ("Nothing found among these items.", "この中には見つかりません。"),
     "choose": ("Choose an item from the list.", "一覧から商品を選んでください。"),
-    "with_list": ("with its neighbours", "類似商品あり"),
     "id": ("Id", "ID"),
     "category": ("Category", "カテゴリー"),
     "brand": ("Brand", "ブランド"),

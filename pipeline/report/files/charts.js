@@ -3,6 +3,7 @@
 
 const FONT = "system-ui, 'Hiragino Sans', 'Noto Sans CJK JP', 'Noto Sans JP', 'Yu Gothic UI', Meiryo, sans-serif";
 const drawn = new Map();
+const asked = new Map();
 let finished = Promise.resolve();
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
@@ -27,13 +28,17 @@ function figure(options) {
   return made;
 }
 
+/** Show a chart in its element; of several that were asked for meanwhile the last. */
 function draw(id, fig) {
-  drawn.get(id)?.clear();
-  drawn.delete(id);
-  const target = document.getElementById(id);
-  if (!target) return;
-  target.replaceChildren();
-  finished = finished.then(() => Bokeh.Plotting.show(fig, target)).then(() => drawn.set(id, fig.document));
+  asked.set(id, fig);
+  finished = finished.then(async () => {
+    const target = document.getElementById(id);
+    if (asked.get(id) !== fig || !target) return;
+    drawn.get(id)?.clear();
+    target.replaceChildren();
+    await Bokeh.Plotting.show(fig, target);
+    drawn.set(id, fig.document);
+  });
 }
 
 const source = (data) => new Bokeh.ColumnDataSource({ data });

@@ -15,7 +15,9 @@ for (const [place, best] of sample.shown) {
     containing.get(other).push(place);
   }
 }
-const browsing = { query: "", chosen: sample.shown.length ? sample.shown[0][0] : null };
+// To begin with one that has neighbours.
+const opening = sample.shown.reduce((best, entry) => (entry[1].length > best[1].length ? entry : best), sample.shown[0] || [null, []]);
+const browsing = { query: "", chosen: opening[0] };
 
 const titleOf = (place) => sample.items[place][1] || sample.items[place][0];
 const tokensOf = (place) => [sample.items[place][5], sample.items[place][6]].map((text) => (text ? text.split(" ") : []));
@@ -117,7 +119,7 @@ function choose(place) {
 }
 
 function itemsSection() {
-  if (!sample.shown.length) return section("items", el("p", { class: "note" }, t("items_none")));
+  if (!sample.shown.length) return null;
   const search = el("input", { type: "search", id: "search", autocomplete: "off", spellcheck: "false", value: browsing.query,
     oninput: (event) => { browsing.query = event.target.value; listResults(); } });
   return section("items",

@@ -2,13 +2,11 @@
 // The page: the verdict, the figures, and what they mean.
 
 const quality = DATA.quality;
-const SECTIONS = ["flow", "time", "recall", "coverage", "scores", "hubs", "alike", "change", "map", "items", "settings"];
-const ICONS = { published: "✓", held_back: "✋", failed: "✕", died: "✕", running: "…", done: "○" };
+const ICONS = { published: "✓", held_back: "!", failed: "✕", died: "✕", running: "…", done: "○" };
 const MARKS = { good: "✓", bad: "✕", waived: "!" };
 
 const mark = (state) => el("span", { class: `mark-${state}` }, el("span", { "aria-hidden": "true" }, MARKS[state]), ` ${t(state)}`);
 const stateOf = (name) => DATA.checks.find((check) => check.name === name)?.state;
-const unknown = () => el("p", { class: "note" }, t("unknown"));
 const hint = (text) => el("p", { class: "hint" }, text);
 const checkValue = (name, value) => (name === "recall" ? number(value, 4) : percent(value));
 
@@ -58,7 +56,7 @@ function reasons(found, heads) {
 }
 
 function flowSection() {
-  if (!DATA.flow.length) return section("flow", unknown());
+  if (!DATA.flow.length) return null;
   const why = reasons(DATA.reasons.quarantine, [t("reason"), t("rows_column")]);
   return section("flow", hint(t("flow_text")), chart("flow-chart", t("flow")),
     folded(table(["", ""], DATA.flow.map(([name, count]) => [t(`flow_${name}`), number(count)]), [1])),
@@ -67,7 +65,7 @@ function flowSection() {
 }
 
 function timeSection() {
-  if (!DATA.stages.length) return section("time", unknown());
+  if (!DATA.stages.length) return null;
   const rows = DATA.stages.map((stage) => [stage.stage, stage.status === "reused" ? t("reused", { time: number(stage.seconds, 1) }) : number(stage.seconds, 1), stage.made_by, stage.why_full || ""]);
   return section("time", hint(t("time_text")), chart("time-chart", t("time")),
     folded(table([t("stage"), t("time_column"), t("made_by"), t("why_full")], rows, [1])));
@@ -75,14 +73,14 @@ function timeSection() {
 
 function recallSection() {
   const { recall } = DATA;
-  if (!recall || !recall.queries) return section("recall", unknown());
+  if (!recall || !recall.queries) return null;
   return section("recall", hint(t("recall_text", { n: number(recall.queries) })),
     el("p", { class: "figure" }, el("strong", {}, number(recall.value, 4)), " ", t("interval", { low: number(recall.low, 4), high: number(recall.high, 4) }), " ", stateOf("recall") ? mark(stateOf("recall")) : ""),
     chart("recall-chart", t("recall")));
 }
 
 function scoresSection() {
-  if (!quality || !quality.scores.histogram.length) return section("scores", unknown());
+  if (!quality || !quality.scores.histogram.length) return null;
   const { quantiles, first } = quality.scores;
   const shares = Object.keys(quantiles).sort((a, b) => a - b);
   return section("scores", hint(t("scores_text")), chart("scores-chart", t("scores")),
@@ -92,7 +90,7 @@ function scoresSection() {
 }
 
 function coverageSection() {
-  if (!quality) return section("coverage", unknown());
+  if (!quality) return null;
   return section("coverage", hint(t("coverage_text", { share: percent(quality.coverage), short: number(DATA.counts.short_lists || 0), k: DATA.run.k })),
     reasons(DATA.reasons.short_lists, [t("reason"), t("items_column")]));
 }
@@ -100,7 +98,7 @@ function coverageSection() {
 const fact = (name, value, text) => el("div", { class: "fact" }, el("dt", {}, name), el("dd", { class: "big" }, value), el("dd", { class: "more" }, text));
 
 function hubsSection() {
-  if (!quality) return section("hubs", unknown());
+  if (!quality) return null;
   const { most_shown, never_shown, gini } = quality.hubs;
   const place = most_shown ? sample.items.findIndex((item) => item[0] === most_shown.item_id) : -1;
   const who = !most_shown ? t("nothing") : place < 0 ? most_shown.item_id
@@ -112,7 +110,7 @@ function hubsSection() {
 }
 
 function alikeSection() {
-  if (!quality) return section("alike", unknown());
+  if (!quality) return null;
   const same = quality.same_category;
   return section("alike", hint(t("alike_text", { n: number(quality.sampled_one_in) })), el("dl", { class: "facts-wide" },
     fact(t("same_category"), same === null ? "–" : percent(same), t(same === null ? "no_category" : "same_category_text")),
@@ -121,6 +119,7 @@ function alikeSection() {
 
 function changeSection() {
   const { gate } = DATA;
+  if (!quality) return null;
   if (!gate || gate.churn === undefined) return section("change", el("p", { class: "note" }, t("change_none")));
   const signed = (value) => `${value > 0 ? "+" : ""}${number(value)}`;
   const row = (name, before, now) => [t(name), number(before), number(now), `${signed(now - before)}${before ? ` (${percent(now / before)})` : ""}`];
@@ -131,6 +130,7 @@ function changeSection() {
 }
 
 function mapSection() {
+  if (!sample.items.length) return null;
   if (!sample.map.length) return section("map", el("p", { class: "note" }, t("map_none")));
   return section("map", hint(t("map_text", { n: number(sample.map.length) })), chart("map-chart", t("map")), hint(t("legend")), legend());
 }
@@ -169,13 +169,15 @@ function render() {
   document.documentElement.dataset.theme = state.dark ? "dark" : "light";
   document.querySelector(".skip").textContent = t("skip");
   switches();
-  document.getElementById("main").replaceChildren(
+  const pair = (...two) => (two.some(Boolean) ? el("div", { class: "pair" }, two) : null);
+  const parts = [pair(flowSection(), timeSection()), pair(recallSection(), coverageSection()), scoresSection(), hubsSection(),
+    pair(alikeSection(), changeSection()), mapSection(), itemsSection(), settingsSection()].filter(Boolean);
+  const titles = parts.flatMap((part) => (part.matches("section") ? [part] : [...part.children]));
+  document.getElementById("main").replaceChildren(...[
     verdictSection(), figures(),
-    el("nav", { "aria-label": t("contents") }, SECTIONS.map((id) => el("a", { href: `#${id}` }, t(id)))),
-    el("div", { class: "pair" }, flowSection(), timeSection()),
-    el("div", { class: "pair" }, recallSection(), coverageSection()), scoresSection(),
-    el("div", { class: "pair" }, hubsSection(), alikeSection()),
-    changeSection(), mapSection(), itemsSection(), settingsSection());
+    quality ? null : el("p", { class: "note" }, t("unknown")),
+    el("nav", { "aria-label": t("contents") }, titles.map(({ id }) => el("a", { href: `#${id}` }, t(id)))),
+    ...parts].filter(Boolean));
   document.getElementById("footer").replaceChildren(t("made_with", { version: DATA.run.nitamono }));
   if (sample.shown.length) { listResults(); showChosen(); }
   drawAll();

@@ -60,10 +60,10 @@ def test_long_texts_leave_items_out_not_the_bound(tmp_path: Path) -> None:
     text = " ".join(f"語{n}" * 20 for n in range(100))
     rows = [
         hand.example(f"{n:04d}" * 60, text, title_tokens=text, description_tokens=text)
-        for n in range(400)
+        for n in range(600)
     ]
     found = read(hand.store(tmp_path, hand.about(), rows), map_items=100)
-    assert found["of"] == 400
-    assert 10 < len(found["shown"]) < 400
+    assert found["of"] == 600
+    assert 10 < len(found["shown"]) < 600
     assert len(json.dumps(found, ensure_ascii=False).encode()) < sample.MOST_BYTES * 1.01
     assert max(len(item[1]) for item in found["items"]) == 160
