@@ -226,7 +226,11 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "alike_text": (
         "Measured on a sample of one in {n} items. No limit is set on these two: "
         "compare them from night to night.",
-        "{n} 件に 1 件の標本で測りました。限度はないので、日ごとの変化を見てください。",
+        "{n} 件に 1 件を選んで測りました。限度はないので、日ごとの変化を見てください。",
+    ),
+    "alike_all": (
+        "Measured on all items. No limit is set on these two: compare them from night to night.",
+        "すべての商品で測りました。限度はないので、日ごとの変化を見てください。",
     ),
     "same_category": ("Of the same category", "同じカテゴリーの割合"),
     "same_category_text": (

@@ -115,7 +115,7 @@ function drawRecall(id, recall, least) {
 
 // The map
 
-const CATEGORY_COLOURS = ["#3b82c4", "#e08a1e", "#1a9e77", "#cf6fa8", "#d1532b", "#7d6bc4", "#9a7a1c", "#3aa6b9"];
+const CATEGORY_COLOURS = ["#3b82c4", "#e08a1e", "#1a9e77", "#cf6fa8", "#d1532b", "#7d6bc4", "#9a7a1c", "#3aa6b9", "#a3b53a", "#a0522d", "#d94f8c", "#5b8def"];
 
 /** The categories of the map, the largest first; the rest together. */
 const categories = (() => {

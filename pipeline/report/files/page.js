@@ -112,7 +112,7 @@ function hubsSection() {
 function alikeSection() {
   if (!quality) return null;
   const same = quality.same_category;
-  return section("alike", hint(t("alike_text", { n: number(quality.sampled_one_in) })), el("dl", { class: "facts-wide" },
+  return section("alike", hint(quality.sampled_one_in > 1 ? t("alike_text", { n: number(quality.sampled_one_in) }) : t("alike_all")), el("dl", { class: "facts-wide" },
     fact(t("same_category"), same === null ? "–" : percent(same), t(same === null ? "no_category" : "same_category_text")),
     fact(t("duplicates"), percent(quality.duplicates_shown), t("duplicates_text"))));
 }
