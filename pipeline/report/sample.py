@@ -147,6 +147,5 @@ def _vectors(store: Store, record: Record, most: int) -> tuple[list[str], Float3
     # The first by id would be those of some categories.
     pairs = zip(table["item_id"].to_pylist(), table["half"].to_pylist(), strict=True)
     some = sorted(pairs, key=lambda pair: blake2b(pair[0].encode(errors="replace")).digest())[:most]
-    halves = [np.frombuffer(half, dtype="<f2") for _, half in some]
-    vectors = np.array(halves, dtype=np.float32).reshape(len(halves), -1)
-    return [item for item, _ in some], vectors
+    halves = np.array([np.frombuffer(half, dtype="<f2") for _, half in some], dtype=np.float32)
+    return [item for item, _ in some], halves

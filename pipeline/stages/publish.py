@@ -17,6 +17,7 @@ CODE = (
     "pipeline.examples",
     "pipeline.quality",
     "pipeline.rules",
+    "pipeline.sampling",
     "pipeline.tables",
 )
 

@@ -28,16 +28,24 @@ function figure(options) {
   return made;
 }
 
+/** Let go of a chart that was shown. */
+function remove(view) {
+  if (!view) return;
+  const { document } = view.model;
+  view.remove();
+  document.clear();
+  Bokeh.documents.splice(Bokeh.documents.indexOf(document), 1);
+}
+
 /** Show a chart in its element; of several that were asked for meanwhile the last. */
 function draw(id, fig) {
   asked.set(id, fig);
   finished = finished.then(async () => {
     const target = document.getElementById(id);
     if (asked.get(id) !== fig || !target) return;
-    drawn.get(id)?.clear();
+    remove(drawn.get(id));
     target.replaceChildren();
-    await Bokeh.Plotting.show(fig, target);
-    drawn.set(id, fig.document);
+    drawn.set(id, await Bokeh.Plotting.show(fig, target));
   });
 }
 

@@ -39,7 +39,7 @@ function figures() {
   if (recall && recall.queries) {
     tile(t("figure_recall", { k: recall.k }), number(recall.value, 4), t("interval", { low: number(recall.low, 4), high: number(recall.high, 4) }), stateOf("recall"));
   }
-  if (quality) tile(t("figure_coverage"), percent(quality.coverage), t("short_lists", { n: number(counts.short_lists), k: run.k }), stateOf("without"));
+  if (quality) tile(t("figure_coverage"), percent(quality.coverage), t("short_lists", { n: number(counts.short_lists ?? 0), k: run.k }), stateOf("without"));
   if (counts.items !== undefined) {
     const out = DATA.flow.find(([name]) => name === "quarantined");
     tile(t("figure_items"), number(counts.items), out ? t("quarantined_n", { n: number(out[1]) }) : "");
@@ -91,7 +91,7 @@ function scoresSection() {
 
 function coverageSection() {
   if (!quality) return null;
-  return section("coverage", hint(t("coverage_text", { share: percent(quality.coverage), short: number(DATA.counts.short_lists || 0), k: DATA.run.k })),
+  return section("coverage", hint(t("coverage_text", { share: percent(quality.coverage), short: number(DATA.counts.short_lists ?? 0), k: DATA.run.k })),
     reasons(DATA.reasons.short_lists, [t("reason"), t("items_column")]));
 }
 
