@@ -51,7 +51,9 @@ function draw(id, fig) {
 
 const source = (data) => new Bokeh.ColumnDataSource({ data });
 const field = (name) => ({ field: name });
-const tooltip = (lines) => `<div class="tip">${lines.map((line) => `<div>${line}</div>`).join("")}</div>`;
+// Bokeh shows it in a shadow tree, where the page's rules do not hold, but its colours do.
+const TIP = `margin:-5px;padding:7px 10px;max-width:280px;white-space:normal;color:var(--text);background:var(--card);font:13px/1.45 ${FONT}`;
+const tooltip = (lines) => `<div class="tip" style="${TIP}">${lines.map((line) => `<div>${line}</div>`).join("")}</div>`;
 
 /** Pixels that the longest of some texts takes in a chart. */
 function longest(texts) {
@@ -178,7 +180,7 @@ function drawMap(id, choose) {
   }
   map.ring = source({ x: [], y: [] });
   fig.scatter({ x: field("x"), y: field("y"), source: map.ring, size: 17, fill_color: null, line_color: colour("text"), line_width: 3 });
-  fig.add_tools(new Bokeh.HoverTool({ renderers: map.renderers, tooltips: tooltip(["<b>@title</b>", "@category", "@id"]), attachment: "vertical" }));
+  fig.add_tools(new Bokeh.HoverTool({ renderers: map.renderers, tooltips: tooltip(["<b>@title</b>", "@category", "@id"]), attachment: "vertical", limit: 3 }));
   fig.add_tools(new Bokeh.TapTool({ renderers: map.renderers }));
   draw(id, fig);
 }

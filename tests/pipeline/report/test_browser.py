@@ -166,7 +166,7 @@ def test_a_pointer_on_the_map_shows_a_title_and_a_click_the_item(run: tuple[Shop
         point = points[int(apart.min(axis=1).argmax())]
         page.mouse.move(point["x"] - 3, point["y"])
         page.mouse.move(point["x"], point["y"])
-        tip = page.locator("#map-chart .tip").filter(has_text=point["title"])
+        tip = page.locator(".tip").filter(has_text=point["title"])
         expect(tip.first).to_be_visible()
         page.mouse.click(point["x"], point["y"])
         expect(page.locator("#item-title")).to_have_text(point["title"])
@@ -202,9 +202,8 @@ def test_language_and_theme_are_the_reader_s_and_can_be_switched(run: tuple[Shop
         page.locator("#language").click()
         # Drawn again and again, each chart is there once.
         expect(page.locator("#scores-chart canvas").first).to_be_visible()
-        page.wait_for_timeout(500)
+        page.wait_for_function("drawn.size === 5 && Bokeh.documents.length === 5")
         expect(page.locator("#scores-chart .bk-Figure")).to_have_count(1)
-        assert page.evaluate("Bokeh.documents.length") == 5
 
 
 def test_a_narrow_screen_needs_no_scrolling_sideways(run: tuple[Shop, Outcome]) -> None:
