@@ -6,7 +6,7 @@ from pipeline.sections import Config
 from pipeline.store import Store
 
 # Sections that say where and how a run works, not what its table holds.
-_NOT_OF_THE_TABLE = {"store", "s3", "spark", "publish"}
+_NOT_OF_THE_TABLE = {"store", "s3", "spark", "publish", "report"}
 
 
 def wanted(config: Config, assignments: Sequence[str], store: Store) -> bool:

@@ -14,6 +14,7 @@ from pipeline.errors import GateError, NitamonoError, StageError, UsageError, ca
 from pipeline.files import write_json
 from pipeline.job import Job, Made, Stage, missing
 from pipeline.progress import Progress
+from pipeline.report import made as report
 from pipeline.sections import Config
 from pipeline.stages import CHAIN, NAMES, index, neighbors, publish, train
 from pipeline.storage.place import Place
@@ -133,7 +134,7 @@ class Runner:
                 the store's lock.
         """
         self._only_trains = first == last == train.NAME
-        with self._locked() as held, self._written_down():
+        with self._reported(), self._locked() as held, self._written_down():
             self._resolve_before(first)
             for stage in CHAIN[NAMES.index(first) : NAMES.index(last) + 1]:
                 fresh = stage.NAME == train.NAME and (retrain or self._only_trains)
@@ -143,6 +144,10 @@ class Runner:
                 retrained = retrain and NAMES.index(first) <= NAMES.index(train.NAME)
                 self.outcome.version = self._publish(held, retrained=retrained)
         return self.outcome
+
+    def _reported(self) -> AbstractContextManager[None]:
+        most, say = self._config.report.map_items, self._progress.say
+        return report.afterwards(self._store, self._job.run_id, most, say)
 
     def _publish(self, held: lock.Lock, *, retrained: bool) -> str:
         measured = self._measure()

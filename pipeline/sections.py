@@ -299,6 +299,14 @@ class PublishSection(Section):
     )
 
 
+class ReportSection(Section):
+    """The page of a run."""
+
+    map_items: int = Field(
+        1500, ge=0, le=2000, description="items on the map of a run's page, at most; 0: no map"
+    )
+
+
 class Config(Section):
     """The whole config; only [store] and [catalogue] must be given."""
 
@@ -312,6 +320,7 @@ class Config(Section):
     neighbors: NeighborsSection = NeighborsSection()
     rules: RulesSection = RulesSection()
     publish: PublishSection = PublishSection()
+    report: ReportSection = ReportSection()
     spark: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")

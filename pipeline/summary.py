@@ -6,6 +6,7 @@ from typing import Any
 
 from pipeline.colours import HEAD, paint
 from pipeline.output import title, width
+from pipeline.report import made as report
 from pipeline.runner import Outcome
 from pipeline.store import Store
 
@@ -108,6 +109,9 @@ def lines(store: Store, outcome: Outcome) -> Iterator[str]:
             f"Changed     {now['churn']:.1%} of the neighbours of {now['common']:,} items since "
             f"version {now['against']}"
         )
+    page = store.run_path(outcome.run_id) / report.NAME
+    if page.is_file():
+        yield f"Page        {page}"
     if ingest.tables["items"] <= _EXAMPLES_UP_TO:
         yield from _examples(store, table.fingerprint, ingest.fingerprint)
 

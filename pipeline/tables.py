@@ -83,6 +83,21 @@ SHORT_LISTS: Schema = {"item_id": "string", "neighbors": "int", "reason": "strin
 # What is shown of an item, and its list, null where it has no vector. Sorted by item_id, in row
 # groups that are small: one item is read without the others.
 DETAILS: Schema = {name: ITEMS[name] for name in ITEMS if name != "description"} | {"list": "int"}
+# A few items for the run's page: see pipeline.examples. `shown` are those with `neighbors`, best
+# first; `mapped` those with `half`, the embeddings', if they have a vector.
+EXAMPLES: Schema = {
+    "item_id": "string",
+    "shown": "boolean",
+    "mapped": "boolean",
+    "title": "string",
+    "category": "string",
+    "brand": "string",
+    "image_url": "string",
+    "title_tokens": "string",
+    "description_tokens": "string",
+    "half": "binary",
+    "neighbors": "array<struct<similar_id:string,score:float>>",
+}
 
 # Those that are read list by list.
 CLUSTERED = {"lists", "candidates", "neighbors"}
@@ -91,7 +106,12 @@ IN_SMALL_GROUPS = {"details"}
 # Those that tell from what to what: they depend on the night that is built on too.
 MOVES = {"changes", "arrivals", "departures"}
 # Columns that hold vectors.
-VECTORS = {"embeddings": ("vector", "half"), "lists": ("vector",), "candidates": ("vector",)}
+VECTORS = {
+    "embeddings": ("vector", "half"),
+    "lists": ("vector",),
+    "candidates": ("vector",),
+    "examples": ("half",),
+}
 
 SCHEMAS: dict[str, Schema] = {
     "items": ITEMS,
@@ -108,6 +128,7 @@ SCHEMAS: dict[str, Schema] = {
     "similar_items": SIMILAR_ITEMS,
     "short_lists": SHORT_LISTS,
     "details": DETAILS,
+    "examples": EXAMPLES,
 }
 
 

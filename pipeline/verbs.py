@@ -18,6 +18,7 @@ from pipeline.inspection.verb import INSPECT
 from pipeline.output import say, say_json
 from pipeline.progress import Progress
 from pipeline.query.verb import QUERY
+from pipeline.report_verb import REPORT
 from pipeline.sections import Config
 from pipeline.size_verb import SIZE
 from pipeline.storage.spark_log import SparkLog
@@ -107,6 +108,7 @@ VERBS = (
          _rollback_arguments, _rollback, group="keep"),
     Verb("gc", "delete what no published version and no run under way needs", "--keep 3 --dry-run",
          _gc_arguments, _gc, group="keep"),
+    REPORT,
     INSPECT,
     QUERY,
     EVALUATE,

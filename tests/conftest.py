@@ -9,11 +9,15 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
+from pipeline.report import projection
+from pipeline.retrieval.vectors import Float32
 from pipeline.session import settings
 
 # For the processes that tests start too.
 SPARK_CONF = Path(__file__).with_name("spark")
 os.environ["SPARK_CONF_DIR"] = str(SPARK_CONF)
+# A map takes seconds, which most tests have no use for.
+os.environ["NITAMONO_REPORT_MAP_ITEMS"] = "0"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,6 +39,15 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     session = SparkSession.builder.config(map=dict(chosen)).getOrCreate()
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def real_map() -> Iterator[Callable[[Float32], Float32]]:
+    """Maps of runs are two of the vectors' values, which takes no time; this is the real thing."""
+    real = projection.project
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(projection, "project", lambda vectors: vectors[:, :2])
+        yield real
 
 
 WriteCsv = Callable[..., Path]

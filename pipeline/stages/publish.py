@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from pipeline import asking, details, gate, history, quality, rules
+from pipeline import asking, details, examples, gate, history, quality, rules
 from pipeline.errors import GateError, StageError
 from pipeline.job import Job, Made
 from pipeline.tables import digest, digest_with
@@ -15,8 +15,10 @@ CODE = (
     "pipeline.asking",
     "pipeline.catalogue",
     "pipeline.details",
+    "pipeline.examples",
     "pipeline.quality",
     "pipeline.rules",
+    "pipeline.sampling",
     "pipeline.tables",
 )
 
@@ -63,9 +65,10 @@ def execute(job: Job, version: str) -> Made:
         raise StageError(f"publish: {rows} rows, not {wanted} found and {counts}; run it again")
     by_list = _pairs(found, job.config.neighbors.k) if kept is None else written
     about = quality.Table(written, by_list, job.record("ingest").tables["items"])
-    shown = {"quality": quality.of(job, about)}
-    tables = {"similar_items": rows, "details": details.write(job, version)}
-    return Made(tables=tables, counts=counts | shown)
+    shown = quality.of(job, about)
+    few = examples.write(job, version, written, shown["hubs"]["most_shown"])
+    tables = {"similar_items": rows, "details": details.write(job, version), examples.TABLE: few}
+    return Made(tables=tables, counts=counts | {"quality": shown})
 
 
 def _pairs(neighbors: "DataFrame", k: int) -> "DataFrame":

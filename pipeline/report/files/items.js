@@ -1,0 +1,134 @@
+"use strict";
+// The browser of items: search, one item, its neighbours and the tokens that they share.
+
+const LISTED = 60;
+const sample = DATA.sample;
+const listOf = new Map(sample.shown.map(([place, best]) => [place, best]));
+// Those of which the page holds the tokens: the items shown and their neighbours.
+const searchable = sample.items.map((item, place) => place).filter((place) => sample.items[place][5] !== null);
+const folding = (text) => text.normalize("NFKC").toLowerCase();
+const searched = new Map(searchable.map((place) => [place, folding(`${sample.items[place][0]} ${sample.items[place][1] || ""}`)]));
+const containing = new Map();
+for (const [place, best] of sample.shown) {
+  for (const [other] of best) {
+    if (!containing.has(other)) containing.set(other, []);
+    containing.get(other).push(place);
+  }
+}
+// To begin with one that has neighbours.
+const opening = sample.shown.reduce((best, entry) => (entry[1].length > best[1].length ? entry : best), sample.shown[0] || [null, []]);
+const browsing = { query: "", chosen: opening[0] };
+
+const titleOf = (place) => sample.items[place][1] || sample.items[place][0];
+const tokensOf = (place) => [sample.items[place][5], sample.items[place][6]].map((text) => (text ? text.split(" ") : []));
+
+/** What fits the query: those with a list first. */
+function found() {
+  const words = folding(browsing.query).split(/\s+/).filter(Boolean);
+  if (!words.length) return sample.shown.map(([place]) => place);
+  const hits = searchable.filter((place) => words.every((word) => searched.get(place).includes(word)));
+  return [...hits.filter((place) => listOf.has(place)), ...hits.filter((place) => !listOf.has(place))];
+}
+
+function listResults() {
+  const hits = found();
+  const first = hits.slice(0, LISTED);
+  const said = !hits.length ? t("no_results") : hits.length > LISTED
+    ? t("results_some", { n: number(hits.length), shown: number(LISTED) }) : t("results", { n: number(hits.length) });
+  document.getElementById("found").textContent = said;
+  document.getElementById("results").replaceChildren(...first.map((place) => el("li", {}, el("button", {
+    type: "button", "data-place": place, "aria-current": place === browsing.chosen ? "true" : null, onclick: () => choose(place),
+  }, el("span", { class: "name" }, titleOf(place)), el("span", { class: "id" }, sample.items[place][0])))));
+}
+
+/** An address that can be opened; of any other scheme the text alone. */
+function picture(address) {
+  if (!address) return null;
+  let safe = false;
+  try { safe = ["http:", "https:"].includes(new URL(address).protocol); } catch { safe = false; }
+  return safe
+    ? el("a", { href: address, target: "_blank", rel: "noopener noreferrer nofollow", title: t("picture_note") }, address)
+    : el("span", {}, address);
+}
+
+function tokens(lists, shared) {
+  return el("span", { class: "tokens" }, lists.flatMap((list, n) => [
+    n && list.length ? el("span", { class: "slash", "aria-hidden": "true" }, "／") : null,
+    ...list.map((token) => el(shared.has(token) ? "mark" : "span", {}, token)),
+  ]));
+}
+
+function facts(place) {
+  const [id, , category, brand, image] = sample.items[place];
+  const lists = tokensOf(place);
+  const rows = [["id", el("code", {}, id)], ["category", category], ["brand", brand], ["picture", picture(image)],
+    ["tokens", sample.items[place][5] === null ? t("tokens_none") : lists.flat().length ? tokens(lists, new Set()) : t("nothing")]];
+  return el("dl", { class: "facts" }, rows.filter(([, value]) => value).flatMap(([name, value]) => [el("dt", {}, t(name)), el("dd", {}, value)]));
+}
+
+function neighbour([place, score], mine) {
+  const [id, , category, , image] = sample.items[place];
+  const lists = tokensOf(place);
+  const shared = new Set(lists.flat().filter((token) => mine.has(token)));
+  return el("li", {},
+    el("div", { class: "line" },
+      el("button", { type: "button", "data-place": place, onclick: () => choose(place) }, titleOf(place)),
+      el("span", { class: "score" }, score.toFixed(3), el("span", { class: "meter", "aria-hidden": "true" }, el("span", { style: `width:${Math.max(0, Math.min(1, score)) * 100}%` })))),
+    el("div", { class: "small" }, el("code", {}, id), category ? ` · ${category}` : "", ` · ${t("shares", { n: number(shared.size) })}`),
+    el("div", { class: "small" }, tokens(lists, shared)),
+    image ? el("div", { class: "small" }, picture(image)) : null);
+}
+
+function neighbours(place) {
+  const best = listOf.get(place);
+  if (best === undefined) return el("p", { class: "note" }, t("neighbors_unknown"));
+  if (!best.length) return el("p", { class: "note" }, t("neighbors_none"));
+  const mine = new Set(tokensOf(place).flat());
+  return [el("p", { class: "hint" }, t("neighbors_text")), el("ol", { class: "neighbours" }, best.map((entry) => neighbour(entry, mine)))];
+}
+
+function showChosen() {
+  const place = browsing.chosen;
+  const target = document.getElementById("item");
+  if (place === null) { target.replaceChildren(el("p", {}, t("choose"))); return; }
+  const holders = (containing.get(place) || []).slice(0, 12);
+  target.replaceChildren(...[
+    el("h3", { id: "item-title", tabindex: "-1" }, titleOf(place)),
+    facts(place),
+    sample.map.some(([other]) => other === place)
+      ? el("p", {}, el("a", { href: "#map", class: "button" }, t("on_map"))) : null,
+    el("h4", {}, t("neighbors")), neighbours(place),
+    holders.length ? el("h4", {}, t("appears")) : null,
+    holders.length ? el("ul", { class: "holders" }, holders.map((other) => el("li", {}, el("button", { type: "button", "data-place": other, onclick: () => choose(other) }, titleOf(other))))) : null,
+  ].flat().filter(Boolean));
+}
+
+/** Look at an item; what has the keyboard's focus goes there too. */
+function choose(place) {
+  browsing.chosen = place;
+  for (const button of document.querySelectorAll("#results button")) {
+    if (Number(button.dataset.place) === place) button.setAttribute("aria-current", "true");
+    else button.removeAttribute("aria-current");
+  }
+  showChosen();
+  ringed(place);
+  const title = document.getElementById("item-title");
+  const top = document.getElementById("item").getBoundingClientRect();
+  title.focus({ preventScroll: true });
+  if (top.top < 0 || top.top > innerHeight * 0.8) title.scrollIntoView({ block: "start" });
+}
+
+function itemsSection() {
+  if (!sample.shown.length) return null;
+  const search = el("input", { type: "search", id: "search", autocomplete: "off", spellcheck: "false", value: browsing.query,
+    oninput: (event) => { browsing.query = event.target.value; listResults(); } });
+  return section("items",
+    el("p", { class: "hint" }, t("items_text", { n: number(sample.shown.length) }),
+      sample.of > sample.shown.length ? ` ${t("items_left", { of: number(sample.of), n: number(sample.shown.length) })}` : ""),
+    el("div", { class: "browser" },
+      el("div", { class: "side" },
+        el("label", { for: "search" }, t("search")), search,
+        el("p", { id: "found", class: "hint", "aria-live": "polite" }),
+        el("ul", { id: "results" })),
+      el("article", { id: "item" })));
+}

@@ -1,0 +1,196 @@
+"use strict";
+// The page: the verdict, the figures, and what they mean.
+
+const quality = DATA.quality;
+const ICONS = { published: "✓", held_back: "!", failed: "✕", died: "✕", running: "…", done: "○" };
+const MARKS = { good: "✓", bad: "✕", waived: "!" };
+
+const mark = (state) => el("span", { class: `mark-${state}` }, el("span", { "aria-hidden": "true" }, MARKS[state]), ` ${t(state)}`);
+const stateOf = (name) => DATA.checks.find((check) => check.name === name)?.state;
+const hint = (text) => el("p", { class: "hint" }, text);
+const checkValue = (name, value) => (name === "recall" ? number(value, 4) : percent(value));
+
+function moment(text) {
+  return new Date(text).toLocaleString(state.language === "ja" ? "ja-JP" : "en-GB", { dateStyle: "medium", timeStyle: "short", timeZone: "UTC" }) + " UTC";
+}
+
+function verdictSection() {
+  const { status, message, version, run_id, started, seconds } = DATA.run;
+  const waived = status === "published" && DATA.checks.some((check) => check.state === "waived");
+  const why = t(waived ? "why_waived" : `why_${status}`, { version });
+  return el("section", { id: "verdict", class: `verdict ${status}`, tabindex: "-1", "aria-labelledby": "verdict-title" },
+    el("h1", { id: "verdict-title" }, el("span", { class: "icon", "aria-hidden": "true" }, ICONS[status] || "·"), known(status) ? t(status) : status),
+    el("p", { class: "why" }, why),
+    el("p", { class: "about" }, t("run", { run: run_id }), " · ", t("started", { time: moment(started) }), " · ", t("took", { time: duration(seconds) })),
+    message ? el("div", { class: "message" }, el("h2", {}, t("said")), el("p", { lang: "en" }, message)) : null,
+    el("h2", {}, t("checks")),
+    DATA.checks.length ? el("ul", { class: "checks" }, DATA.checks.map(({ name, value, limit, side, state: how }) => el("li", { class: how },
+      el("span", { class: "what" }, t(`check_${name}`)),
+      el("span", { class: "value" }, checkValue(name, value)),
+      el("span", { class: "limit" }, t(side, { limit: checkValue(name, limit) })),
+      mark(how)))) : el("p", {}, t("no_checks")));
+}
+
+function figures() {
+  const { recall, run, counts, gate } = DATA;
+  const tiles = [];
+  const tile = (name, value, more, how) => tiles.push(el("div", { class: `tile ${how || ""}` },
+    el("dt", {}, name), el("dd", { class: "big" }, value), more ? el("dd", { class: "more" }, more) : null));
+  if (recall && recall.queries) {
+    tile(t("figure_recall", { k: recall.k }), number(recall.value, 4), t("interval", { low: number(recall.low, 4), high: number(recall.high, 4) }), stateOf("recall"));
+  }
+  if (quality) tile(t("figure_coverage"), percent(quality.coverage), t("short_lists", { n: number(counts.short_lists ?? 0), k: run.k }), stateOf("without"));
+  if (counts.items !== undefined) {
+    const out = DATA.flow.find(([name]) => name === "quarantined");
+    tile(t("figure_items"), number(counts.items), out ? t("quarantined_n", { n: number(out[1]) }) : "");
+  }
+  if (quality) tile(t("figure_change"), gate && gate.churn !== undefined ? percent(gate.churn) : "–", gate && gate.churn !== undefined ? t("of_items", { n: number(gate.common) }) : t("figure_first"), stateOf("churn"));
+  const again = DATA.stages.filter((stage) => stage.status === "reused").length;
+  tile(t("figure_time"), duration(run.seconds), DATA.stages.length ? t("reused_n", { n: again, all: DATA.stages.length }) : "");
+  return el("dl", { class: "tiles" }, tiles);
+}
+
+function reasons(found, heads) {
+  const rows = Object.entries(found).sort((a, b) => b[1] - a[1]);
+  return rows.length ? table(heads, rows.map(([name, count]) => [known(name) ? t(name) : name, number(count)]), [1]) : null;
+}
+
+function flowSection() {
+  if (!DATA.flow.length) return null;
+  const why = reasons(DATA.reasons.quarantine, [t("reason"), t("rows_column")]);
+  return section("flow", hint(t("flow_text")), chart("flow-chart", t("flow")),
+    folded(table(["", ""], DATA.flow.map(([name, count]) => [t(`flow_${name}`), number(count)]), [1])),
+    why ? [el("h3", {}, t("quarantine_reasons")), why] : null,
+    Object.entries(DATA.notices).map(([name, count]) => el("p", { class: "note" }, t(name, { n: number(count) }))));
+}
+
+function timeSection() {
+  if (!DATA.stages.length) return null;
+  const rows = DATA.stages.map((stage) => [stage.stage, stage.status === "reused" ? t("reused", { time: number(stage.seconds, 1) }) : number(stage.seconds, 1), stage.made_by, stage.why_full || ""]);
+  return section("time", hint(t("time_text")), chart("time-chart", t("time")),
+    folded(table([t("stage"), t("time_column"), t("made_by"), t("why_full")], rows, [1])));
+}
+
+function recallSection() {
+  const { recall } = DATA;
+  if (!recall || !recall.queries) return null;
+  return section("recall", hint(t("recall_text", { n: number(recall.queries) })),
+    el("p", { class: "figure" }, el("strong", {}, number(recall.value, 4)), " ", t("interval", { low: number(recall.low, 4), high: number(recall.high, 4) }), " ", stateOf("recall") ? mark(stateOf("recall")) : ""),
+    chart("recall-chart", t("recall")));
+}
+
+function scoresSection() {
+  if (!quality || !quality.scores.histogram.length) return null;
+  const { quantiles, first } = quality.scores;
+  const shares = Object.keys(quantiles).sort((a, b) => a - b);
+  return section("scores", hint(t("scores_text")), chart("scores-chart", t("scores")),
+    el("p", { class: "keys" }, el("span", { class: "key" }, t("median_all", { n: number(quantiles["0.5"], 3) })),
+      first["0.5"] === undefined ? null : el("span", { class: "key dashed" }, t("median_first", { n: number(first["0.5"], 3) }))),
+    folded(table([t("quantile"), t("all_ranks"), t("first_rank")], shares.map((share) => [percent(Number(share)), number(quantiles[share], 3), first[share] === undefined ? "" : number(first[share], 3)]), [0, 1, 2])));
+}
+
+function coverageSection() {
+  if (!quality) return null;
+  return section("coverage", hint(t("coverage_text", { share: percent(quality.coverage), short: number(DATA.counts.short_lists ?? 0), k: DATA.run.k })),
+    reasons(DATA.reasons.short_lists, [t("reason"), t("items_column")]));
+}
+
+const fact = (name, value, text) => el("div", { class: "fact" }, el("dt", {}, name), el("dd", { class: "big" }, value), el("dd", { class: "more" }, text));
+
+function hubsSection() {
+  if (!quality) return null;
+  const { most_shown, never_shown, gini } = quality.hubs;
+  const place = most_shown ? sample.items.findIndex((item) => item[0] === most_shown.item_id) : -1;
+  const who = !most_shown ? t("nothing") : place < 0 ? most_shown.item_id
+    : el("button", { type: "button", class: "link", onclick: () => choose(place) }, titleOf(place));
+  return section("hubs", hint(t("hubs_text")), el("dl", { class: "facts-wide" },
+    fact(t("most_shown"), most_shown ? number(most_shown.times) : "–", [who, most_shown ? el("br") : null, most_shown ? t("most_shown_text", { n: number(most_shown.times), k: DATA.run.k }) : ""]),
+    fact(t("never_shown"), number(never_shown), t("never_shown_text", { share: DATA.counts.items ? percent(never_shown / DATA.counts.items) : "–" })),
+    fact(t("gini"), number(gini, 3), t("gini_text"))));
+}
+
+function alikeSection() {
+  if (!quality) return null;
+  const same = quality.same_category;
+  return section("alike", hint(quality.sampled_one_in > 1 ? t("alike_text", { n: number(quality.sampled_one_in) }) : t("alike_all")), el("dl", { class: "facts-wide" },
+    fact(t("same_category"), same === null ? "–" : percent(same), t(same === null ? "no_category" : "same_category_text")),
+    fact(t("duplicates"), percent(quality.duplicates_shown), t("duplicates_text"))));
+}
+
+function changeSection() {
+  const { gate } = DATA;
+  if (!quality) return null;
+  if (!gate || gate.churn === undefined) return section("change", el("p", { class: "note" }, t("change_none")));
+  const signed = (value) => `${value > 0 ? "+" : ""}${number(value)}`;
+  const row = (name, before, now) => [t(name), number(before), number(now), `${signed(now - before)}${before ? ` (${percent(now / before)})` : ""}`];
+  return section("change", hint(t("change_text", { version: gate.against })),
+    el("p", { class: "figure" }, t("change_churn", { entries: number(gate.entries), common: number(gate.common), replaced: number(gate.replaced), share: percent(gate.churn) }), " ", stateOf("churn") ? mark(stateOf("churn")) : ""),
+    gate.new_model ? el("p", { class: "note" }, t("new_model")) : null,
+    table(["", t("before"), t("now"), t("difference")], [row("change_rows", gate.rows_before, gate.rows), row("change_items", gate.items_before, gate.items)], [1, 2, 3]));
+}
+
+function mapSection() {
+  if (!sample.items.length) return null;
+  if (!sample.map.length) return section("map", el("p", { class: "note" }, t("map_none")));
+  return section("map", hint(t("map_text", { n: number(sample.map.length) })), chart("map-chart", t("map")), hint(t("legend")), legend());
+}
+
+function settingsSection() {
+  return section("settings", hint(t("settings_text")), folded(
+    table([t("setting"), t("value")], DATA.settings.map(([name, value, own]) => [own ? el("strong", {}, name) : name, own ? el("strong", {}, value) : value]))));
+}
+
+function drawAll() {
+  if (DATA.flow.length) {
+    drawBars("flow-chart", DATA.flow.map(([name, count]) => ({ label: t(`flow_${name}`), value: name === "rows" ? 0 : count, text: number(count), tone: name === "quarantined" ? "warn" : "accent" })));
+  }
+  if (DATA.stages.length) {
+    drawBars("time-chart", DATA.stages.map((stage) => {
+      const time = duration(stage.seconds), again = stage.status === "reused";
+      return { label: stage.stage, value: stage.seconds, text: again ? t("reused", { time }) : time, pale: again };
+    }));
+  }
+  if (DATA.recall && DATA.recall.queries) drawRecall("recall-chart", DATA.recall, DATA.least_recall);
+  if (quality && quality.scores.histogram.length) drawScores("scores-chart", quality.scores);
+  if (sample.map.length) drawMap("map-chart", choose);
+}
+
+function switches() {
+  const language = document.getElementById("language"), theme = document.getElementById("theme");
+  language.textContent = t("language");
+  language.lang = state.language === "ja" ? "en" : "ja";
+  language.setAttribute("aria-label", t("language_label"));
+  theme.textContent = t(state.dark ? "theme_light" : "theme_dark");
+  theme.setAttribute("aria-label", t("theme_label"));
+}
+
+function render() {
+  document.documentElement.lang = state.language;
+  document.documentElement.dataset.theme = state.dark ? "dark" : "light";
+  document.querySelector(".skip").textContent = t("skip");
+  switches();
+  const pair = (...two) => (two.some(Boolean) ? el("div", { class: "pair" }, two) : null);
+  const parts = [pair(flowSection(), timeSection()), pair(recallSection(), coverageSection()), scoresSection(), hubsSection(),
+    pair(alikeSection(), changeSection()), mapSection(), itemsSection(), settingsSection()].filter(Boolean);
+  const titles = parts.flatMap((part) => (part.matches("section") ? [part] : [...part.children]));
+  document.getElementById("main").replaceChildren(...[
+    verdictSection(), figures(),
+    quality ? null : el("p", { class: "note" }, t("unknown")),
+    el("nav", { "aria-label": t("contents") }, titles.map(({ id }) => el("a", { href: `#${id}` }, t(id)))),
+    ...parts].filter(Boolean));
+  document.getElementById("footer").replaceChildren(t("made_with", { version: DATA.run.nitamono }));
+  if (sample.shown.length) { listResults(); showChosen(); }
+  drawAll();
+  if (browsing.chosen !== null) ringed(browsing.chosen);
+}
+
+document.getElementById("language").addEventListener("click", () => { state.language = state.language === "ja" ? "en" : "ja"; render(); });
+document.getElementById("theme").addEventListener("click", () => { state.dark = !state.dark; render(); });
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", (event) => { state.dark = event.matches; render(); });
+let width = innerWidth;
+addEventListener("resize", () => {
+  // Bokeh fits the charts to their room; only the shape of narrow ones is another.
+  if ((width < 600) !== (innerWidth < 600)) drawAll();
+  width = innerWidth;
+});
+render();

@@ -1,0 +1,300 @@
+"""The page in Chromium: of a real run, and of what is odd."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from playwright.sync_api import Page, expect
+from pyspark.sql import SparkSession
+
+from pipeline.report import made, page, projection
+from pipeline.retrieval.vectors import Float32
+from pipeline.runner import Outcome
+from pipeline.store import Record, Store
+from tests.browser import Opened, opened
+from tests.pipeline.places import on_disk
+from tests.pipeline.report import hand
+from tests.pipeline.test_runner import SAMPLES, Shop, head
+
+ITEMS = 300
+# Where the points of the map are on the screen.
+POINTS = """() => {
+  const view = Object.values(Bokeh.index.roots ? [...Bokeh.index.roots] : Bokeh.index)
+    .find((root) => root.el.closest("#map-chart"));
+  const box = document.getElementById("map-chart").getBoundingClientRect();
+  const inner = view.el.getBoundingClientRect();
+  const [xs, ys] = [view.frame.x_scale, view.frame.y_scale];
+  return DATA.sample.map.map(([place, x, y]) => ({
+    title: DATA.sample.items[place][1],
+    x: inner.left + xs.compute(x), y: inner.top + ys.compute(y), top: box.top}));
+}"""
+
+
+@contextmanager
+def clean(file: Path, **context: Any) -> Iterator[Opened]:
+    """An open page that at the end has asked for nothing and complained of nothing."""
+    context = {"locale": "en-US", "color_scheme": "light"} | context
+    with opened(file, **context) as found:
+        yield found
+        assert found.errors == []
+        assert found.requests == []
+
+
+@pytest.fixture(scope="module")
+def run(
+    spark: SparkSession,
+    tmp_path_factory: pytest.TempPathFactory,
+    real_map: Callable[[Float32], Float32],
+) -> Iterator[tuple[Shop, Outcome]]:
+    """A run over the first sample items, with a real map on its page."""
+    folder = tmp_path_factory.mktemp("shop")
+    shop = Shop(folder, head(SAMPLES / "night1.csv", folder / "night1.csv", ITEMS))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(projection, "project", real_map)
+        yield shop, shop.run()
+
+
+def page_of(run: tuple[Shop, Outcome]) -> Path:
+    shop, outcome = run
+    return on_disk(shop.store.run_path(outcome.run_id)) / made.NAME
+
+
+def record(run: tuple[Shop, Outcome], stage: str) -> Record:
+    found = run[1].record(stage)
+    assert found is not None
+    return found
+
+
+def rows_of(run: tuple[Shop, Outcome], table: str, stage: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = pq.read_table(
+        run[0].store.table_path(table, record(run, stage).fingerprint)
+    ).to_pylist()
+    return found
+
+
+def test_the_examples_are_what_the_other_tables_say(run: tuple[Shop, Outcome]) -> None:
+    examples = rows_of(run, "examples", "publish")
+    about = {row["item_id"]: row for row in rows_of(run, "items", "ingest")}
+    tokens = {row["item_id"]: row for row in rows_of(run, "tokens", "tokenize")}
+    halves = {row["item_id"]: row["half"] for row in rows_of(run, "embeddings", "embed")}
+    lists: dict[str, list[tuple[str, float]]] = {}
+    for row in rows_of(run, "similar_items", "publish"):
+        lists.setdefault(row["item_id"], []).append((row["similar_id"], row["score"]))
+    assert [row["item_id"] for row in examples] == sorted(about)
+    for row in examples:
+        item = row["item_id"]
+        for name in ("title", "category", "brand", "image_url"):
+            assert row[name] == about[item][name]
+        for name in ("title_tokens", "description_tokens"):
+            assert row[name] == tokens[item][name]
+        assert row["half"] == halves[item]
+        best = [(entry["similar_id"], entry["score"]) for entry in row["neighbors"] or ()]
+        assert best == (lists.get(item, []) if row["shown"] else [])
+    assert sum(row["shown"] for row in examples) >= 290
+
+
+def test_the_verdict_and_the_figures_are_the_run_s(run: tuple[Shop, Outcome]) -> None:
+    with clean(page_of(run)) as found:
+        assert found.texts("h1") == ["✓\nPublished"]
+        recall = record(run, "neighbors").outputs["recall"]["value"]
+        assert f"{recall:.4f}" in found.texts(".tile .big")
+        expect(found.page.locator(".checks li")).to_have_count(2)
+        assert found.texts(".checks .mark-good") == ["✓ passed"] * 2
+        # Every chart has drawn something.
+        ids = ["flow", "time", "recall", "scores", "map"]
+        for name in ids:
+            expect(found.page.locator(f"#{name}-chart canvas").first).to_be_visible()
+        for name in ("flow", "time"):
+            found.page.locator(f"#{name} summary").click()
+        items = record(run, "ingest").tables["items"]
+        assert ["Items", f"{items:,}"] in [text.split("\t") for text in found.texts("#flow tr")]
+        assert found.texts("#time tbody td:first-child") == [name for name, _, _ in run[1].stages]
+
+
+def test_items_are_found_by_id_and_title_and_their_neighbours_can_be_gone_to(
+    run: tuple[Shop, Outcome],
+) -> None:
+    lists: dict[str, list[dict[str, Any]]] = {}
+    for row in rows_of(run, "similar_items", "publish"):
+        lists.setdefault(row["item_id"], []).append(row)
+    titles = {row["item_id"]: row["title"] for row in rows_of(run, "items", "ingest")}
+    shown = {row["item_id"] for row in rows_of(run, "examples", "publish") if row["shown"]}
+    item = next(i for i in sorted(shown) if lists.get(i, [{}])[0].get("similar_id") in shown)
+    first = lists[item][0]
+    with clean(page_of(run)) as found:
+        search = found.page.get_by_label("Search by id or title")
+        search.fill(item.lower())
+        assert found.texts("#results .id") == [item]
+        found.page.locator("#results button").click()
+        assert found.texts("#item-title") == [titles[item]]
+        neighbours = found.texts("#item .neighbours .line .score")
+        assert neighbours == [f"{row['score']:.3f}" for row in lists[item]]
+        tokens = {row["item_id"]: row for row in rows_of(run, "tokens", "tokenize")}
+        mine, theirs = (
+            f"{tokens[i]['title_tokens']} {tokens[i]['description_tokens']}".split()
+            for i in (item, first["similar_id"])
+        )
+        marked = found.texts("#item .neighbours > li:first-child mark")
+        assert marked == [token for token in theirs if token in mine]
+        # By keyboard.
+        link = found.page.locator("#item .neighbours > li:first-child button")
+        link.focus()
+        found.page.keyboard.press("Enter")
+        assert found.texts("#item-title") == [titles[first["similar_id"]]]
+        search.fill(titles[first["similar_id"]])
+        assert first["similar_id"] in found.texts("#results .id")
+        search.fill("no such item anywhere")
+        assert found.texts("#found") == ["Nothing found among these items."]
+
+
+def test_a_pointer_on_the_map_shows_a_title_and_a_click_the_item(run: tuple[Shop, Outcome]) -> None:
+    with clean(page_of(run)) as found:
+        page = found.page
+        expect(page.locator("#map-chart canvas").first).to_be_visible()
+        page.locator("#map").scroll_into_view_if_needed()
+        page.wait_for_timeout(300)
+        points = page.evaluate(POINTS)
+        middle = np.array([[p["x"], p["y"]] for p in points])
+        assert np.ptp(middle, axis=0).min() > 200
+        # The one that has the most room around it.
+        apart = np.linalg.norm(middle[:, None] - middle, axis=2) + np.eye(len(middle)) * 1e6
+        point = points[int(apart.min(axis=1).argmax())]
+        page.mouse.move(point["x"] - 3, point["y"])
+        page.mouse.move(point["x"], point["y"])
+        tip = page.locator(".tip").filter(has_text=point["title"])
+        expect(tip.first).to_be_visible()
+        page.mouse.click(point["x"], point["y"])
+        expect(page.locator("#item-title")).to_have_text(point["title"])
+        shown = page.locator(".legend button").first
+        shown.click()
+        expect(shown).to_have_attribute("aria-pressed", "false")
+
+
+def background(page: Page) -> int:
+    """How bright the page's ground is, 0 to 765."""
+    return int(
+        page.evaluate(
+            "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3)"
+            ".reduce((sum, part) => sum + Number(part), 0)"
+        )
+    )
+
+
+def test_language_and_theme_are_the_reader_s_and_can_be_switched(run: tuple[Shop, Outcome]) -> None:
+    with clean(page_of(run), locale="ja-JP", color_scheme="dark") as found:
+        page = found.page
+        assert "公開済み" in found.texts("h1")[0]
+        assert page.locator("html").get_attribute("lang") == "ja"
+        assert background(page) < 150
+        page.locator("#language").click()
+        assert "Published" in found.texts("h1")[0]
+        page.locator("#theme").click()
+        assert background(page) > 600
+        page.emulate_media(color_scheme="light")
+        page.emulate_media(color_scheme="dark")
+        page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+        assert background(page) < 150
+        page.locator("#language").click()
+        # Drawn again and again, each chart is there once.
+        expect(page.locator("#scores-chart canvas").first).to_be_visible()
+        page.wait_for_function("drawn.size === 5 && Bokeh.documents.length === 5")
+        expect(page.locator("#scores-chart .bk-Figure")).to_have_count(1)
+
+
+def test_a_narrow_screen_needs_no_scrolling_sideways(run: tuple[Shop, Outcome]) -> None:
+    with clean(page_of(run), viewport={"width": 400, "height": 800}) as found:
+        expect(found.page.locator("#map-chart canvas").first).to_be_visible()
+        found.page.wait_for_timeout(300)
+        assert found.page.evaluate("document.documentElement.scrollWidth") == 400
+
+
+ODD = ["<img src=x onerror=alert(1)>", "</script><script>alert(1)</script>", "\u2028'\"&amp;", "🎎"]
+
+
+def test_odd_texts_are_shown_as_they_are(tmp_path: Path) -> None:
+    rows = [
+        hand.example(f"{text}|{n}", text, category=text, title_tokens=text, image_url=address)
+        for n, (text, address) in enumerate(
+            zip(
+                ODD,
+                ["javascript:alert(1)", "https://e.example/a.jpg", "data:,x", None],
+                strict=True,
+            )
+        )
+    ]
+    best = [{"similar_id": row["item_id"], "score": 0.5} for row in rows[1:]]
+    rows[0]["neighbors"] = best
+    store = hand.store(tmp_path, hand.about(message=ODD[0]), rows)
+    with clean(on_disk(made.write(store, hand.RUN, 10))) as found:
+        dialogs: list[str] = []
+        found.page.on("dialog", lambda dialog: dialogs.append(dialog.message))
+        assert found.texts("#item-title") == [ODD[0]]
+        assert found.page.locator("#item-title").text_content() == ODD[0]
+        links = found.page.locator("#item a[target]")
+        assert [link.get_attribute("href") for link in links.all()] == ["https://e.example/a.jpg"]
+        assert "javascript:alert(1)" in found.texts("#item .facts dd")
+        expect(found.page.locator(".message p")).to_have_text(ODD[0])
+        found.page.locator("#results button").nth(1).click()
+        assert found.texts("#item .note") == ["This item has no neighbour in the table."]
+        assert dialogs == []
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_catalogue_of_nothing_or_one_item_has_a_page(tmp_path: Path, count: int) -> None:
+    quality = {
+        "coverage": 0.0,
+        "scores": {"quantiles": {}, "first": {}, "histogram": []},
+        "hubs": {"most_shown": None, "never_shown": count, "gini": 0.0},
+        "sampled_one_in": 1,
+        "same_category": None,
+        "duplicates_shown": 0.0,
+    }
+    counts = {"rows_read": count, "items": count, "quarantined": 0, "vectors": count, "rows": 0}
+    gate = {"items_asked": count, "items_without_neighbors": count, "against": None}
+    recall = {"value": 1.0, "low": 0.0, "high": 1.0, "queries": 0, "k": 10}
+    raw = hand.about(counts=counts | {"quality": quality, "gate": gate}, recall=recall)
+    store = hand.store(tmp_path, raw, [hand.example("a", "one")] * count)
+    with clean(on_disk(made.write(store, hand.RUN, 10))) as found:
+        assert "Published" in found.texts("h1")[0]
+        assert found.texts("#item-title") == ["one"] * count
+        assert found.page.locator("#map-chart").count() == 0
+
+
+def test_of_a_run_that_failed_early_the_page_says_why(tmp_path: Path) -> None:
+    raw = hand.about(
+        status="failed",
+        message="catalogue.path /x.csv: no such file",
+        counts={},
+        recall=None,
+        stages=[],
+        fingerprints={},
+        published=None,
+    )
+    with clean(on_disk(made.write(hand.store(tmp_path, raw, None), hand.RUN, 10))) as found:
+        assert "Failed" in found.texts("h1")[0]
+        assert found.texts(".message p") == ["catalogue.path /x.csv: no such file"]
+        assert found.texts("main > section h2:not(.message h2)")[-1] == "Settings"
+        assert found.page.locator("#scores, #flow, #items").count() == 0
+
+
+def test_a_table_that_was_held_back_names_the_figure(tmp_path: Path) -> None:
+    raw = hand.about(status="held_back", message="the table is held back: ...", published=None)
+    raw["counts"]["gate"]["churn"] = 0.8
+    with clean(on_disk(made.write(hand.store(tmp_path, raw, None), hand.RUN, 0))) as found:
+        assert "Held back" in found.texts("h1")[0]
+        assert found.texts(".checks li.bad .what") == ["Neighbours replaced"]
+        assert found.texts(".checks li.bad .value") == ["80.0%"]
+        assert found.texts(".tile.bad .big") == ["80.0%"]
+
+
+def test_the_data_of_a_page_are_those_of_json(run: tuple[Shop, Outcome]) -> None:
+    shop, outcome = run
+    store: Store = shop.store
+    found = made.of(store, outcome.run_id, 1500)
+    assert page.embedded(found) in page_of(run).read_text(encoding="utf-8")
+    assert json.loads(json.dumps(found))["run"]["version"] == outcome.version
