@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from pipeline import __version__, config, model_verbs, publication, summary
 from pipeline.errors import NitamonoError, StageError, UsageError
+from pipeline.export.address import redacted
 from pipeline.output import say
 from pipeline.progress import Progress
 from pipeline.runner import Runner, check_run_id, new_run_id
@@ -213,7 +214,7 @@ def _exit(code: int, message: str) -> NoReturn:
     with suppress(OSError):
         sys.stdout.flush()
     with suppress(OSError):
-        sys.stderr.write(f"nitamono: {' '.join(message.split())}\n")
+        sys.stderr.write(f"nitamono: {redacted(' '.join(message.split()))}\n")
         sys.stderr.flush()
     sys.exit(code)
 

@@ -14,6 +14,7 @@ from pipeline.diff import diff, side
 from pipeline.errors import NitamonoError, StageError
 from pipeline.evaluate_verb import EVALUATE
 from pipeline.explain import explained
+from pipeline.export_verb import EXPORT
 from pipeline.output import say, say_json
 from pipeline.progress import Progress
 from pipeline.sections import Config
@@ -105,6 +106,7 @@ VERBS = (
          _rollback_arguments, _rollback),
     Verb("gc", "delete what no published version and no run under way needs", "--keep 3 --dry-run",
          _gc_arguments, _gc),
+    EXPORT,
     EVALUATE,
     SIZE,
     TUNE,

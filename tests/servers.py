@@ -128,9 +128,7 @@ def _unprivileged() -> pwd.struct_passwd | None:
     pytest.skip("PostgreSQL does not run as root, and there is no user postgres or nobody")
 
 
-def _run(
-    user: pwd.struct_passwd | None, folder: Path, *command: str
-) -> "subprocess.Popen[bytes]":
+def _run(user: pwd.struct_passwd | None, folder: Path, *command: str) -> "subprocess.Popen[bytes]":
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "LC_", "LANG"))}
     who = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
     with (folder / "log").open("ab") as log:
@@ -165,4 +163,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-

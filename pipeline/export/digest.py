@@ -5,6 +5,7 @@ src/common/hashfn.c, little-endian. A row's text is item_id, rank and similar_id
 its seed the score in units of 2**-30, rounded.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -127,3 +128,8 @@ def _final(words: _Words) -> _Words:
     b = (b ^ a) - _rotated(a, 14)
     c = (c ^ b) - _rotated(b, 24)
     return a, b, c
+
+
+def seeds(values: Iterable[int]) -> np.ndarray:
+    """Seeds as `hashes` takes them."""
+    return np.array(list(values), np.int64)
