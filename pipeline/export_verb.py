@@ -21,7 +21,7 @@ _DEFAULT = Options()
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", required=True, metavar="WHERE",
-                        help="postgres://..., redis://... (without a password), jsonl, or env:NAME, "
+                        help="postgres:// or redis:// without a password, jsonl, or env:NAME, "
                         "a variable that holds the address")  # fmt: skip
     parser.add_argument("--version", default="LATEST", metavar="V",
                         help="a run or a version; else the published one")  # fmt: skip
@@ -30,7 +30,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", type=positive, default=_DEFAULT.jobs, metavar="N",
                         help=f"files at a time; {_DEFAULT.jobs} if not given")  # fmt: skip
     parser.add_argument("--table", default=_DEFAULT.table, metavar="NAME",
-                        help="of PostgreSQL, or SCHEMA.NAME; similar_items if not given")  # fmt: skip
+                        help="of PostgreSQL: NAME or SCHEMA.NAME; else similar_items")  # fmt: skip
     parser.add_argument("--swap-wait", type=seconds, default=_DEFAULT.swap_wait, metavar="SECONDS",
                         help="for transactions that read PostgreSQL's old table; 300 if not "
                         "given")  # fmt: skip

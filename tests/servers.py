@@ -64,7 +64,7 @@ def postgres(password: str, settings: Mapping[str, str] | None = None) -> Iterat
     """A PostgreSQL whose superuser `postgres` has this password; without it nobody gets in."""
     initdb, binary = postgres_binary("initdb"), postgres_binary("postgres")
     # Paths of sockets are short.
-    folder = Path(tempfile.mkdtemp(prefix="nitamono-pg-", dir="/tmp"))  # noqa: S108
+    folder = Path(tempfile.mkdtemp(prefix="nitamono-pg-", dir="/tmp"))
     secret = folder / "secret"
     secret.write_text(password)
     user = _unprivileged()
@@ -101,7 +101,7 @@ def postgres(password: str, settings: Mapping[str, str] | None = None) -> Iterat
 
 @contextmanager
 def redis(*options: str, folder: Path | None = None) -> Iterator[Server]:
-    """A redis that keeps nothing, or with a folder what its options say; options as --NAME VALUE."""
+    """A redis that keeps nothing, unless its options (--NAME, VALUE) say so."""
     binary = redis_binary()
     own = folder or Path(tempfile.mkdtemp(prefix="nitamono-redis-"))
     port = _free_port()
@@ -130,11 +130,11 @@ def _unprivileged() -> pwd.struct_passwd | None:
 
 def _run(user: pwd.struct_passwd | None, folder: Path, *command: str) -> "subprocess.Popen[bytes]":
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "LC_", "LANG"))}
-    who = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
     with (folder / "log").open("ab") as log:
         return subprocess.Popen(
             command, cwd=folder, env=environment, stdout=log, stderr=log,
-            stdin=subprocess.DEVNULL, **who,
+            stdin=subprocess.DEVNULL, user=user.pw_uid if user else None,
+            group=user.pw_gid if user else None, extra_groups=[] if user else None,
         )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Where an export goes: the address of --to, and that no password stands in it or comes out of it."""
+"""Where an export goes: the address of --to, of which no password comes out again."""
 
 import re
 from collections.abc import Mapping
@@ -123,12 +123,8 @@ def _of_redis(url: str) -> dict[str, str]:
         where = {"host": parts.hostname or "", "port": str(parts.port or "")}
     asked = dict(parse_qsl(parts.query))
     name = asked.get("db") or ("" if parts.scheme == "unix" else parts.path.strip("/"))
-    return {
-        **asked,
-        **where,
-        "dbname": name,
-        "password": parts.password or asked.get("password", ""),
-    }
+    password = parts.password or asked.get("password", "")
+    return {**asked, **where, "dbname": name, "password": password}
 
 
 def with_environment(address: Address, environment: Mapping[str, str], *names: str) -> Address:

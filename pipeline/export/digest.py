@@ -1,11 +1,10 @@
 """A digest of rows that PostgreSQL and NumPy both compute: sums of its hashtextextended().
 
-That function is Bob Jenkins' lookup3 (2006) over the bytes; see hash_bytes_extended in PostgreSQL's
-src/common/hashfn.c, little-endian. A row's text is item_id, rank and similar_id with U+001F between,
-its seed the score in units of 2**-30, rounded.
+That function is Bob Jenkins' lookup3 (2006) over the bytes; see hash_bytes_extended in
+PostgreSQL's src/common/hashfn.c, little-endian. A row's text is item_id, rank and similar_id with
+U+001F between, its seed the score in units of 2**-30, rounded.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +15,12 @@ _SEPARATOR = "\x1f"
 _UNIT = 2.0**30
 _WORDS = 3
 _BLOCK = 4 * _WORDS
-# Its results: what a server has to give for the function to be this one.
-PROBES = (("", 0), ("nitamono", 0), ("似たもの, twelve bytes and more", -7))
+# Texts and seeds by which it is seen whether a server's function is this one.
+PROBES: tuple[tuple[str, int], ...] = (
+    ("", 0),
+    ("nitamono", 0),
+    ("似たもの, twelve bytes and more", -7),
+)
 SQL = (
     "hashtextextended(item_id || chr(31) || rank || chr(31) || similar_id, "
     "(score::float8 * 1073741824)::bigint)"
@@ -130,6 +133,7 @@ def _final(words: _Words) -> _Words:
     return a, b, c
 
 
-def seeds(values: Iterable[int]) -> np.ndarray:
-    """Seeds as `hashes` takes them."""
-    return np.array(list(values), np.int64)
+def probes() -> list[int]:
+    """The hashes of the probes."""
+    texts, seeds = zip(*PROBES, strict=True)
+    return [int(one) for one in hashes(pa.array(list(texts)), np.array(seeds, np.int64))]

@@ -93,7 +93,7 @@ def _grant(connection: Connection, names: Names, before: Live) -> None:
         if not owner:
             _run(connection, "REVOKE ALL ON {} FROM {}", new, _role(grantee))
     for grantee, privilege, again, column in _privileges(connection, before.oid):
-        what = sql.SQL(str(privilege))
+        what: sql.Composable = sql.SQL(str(privilege))
         if column is not None:
             what = sql.SQL("{} ({})").format(what, sql.Identifier(str(column)))
         more = sql.SQL(" WITH GRANT OPTION" if again else "")

@@ -37,9 +37,7 @@ class Names:
         first, point, rest = text.partition(".")
         schema, table = (first, rest) if point else ("", first)
         if not table or len(table.encode()) > _LONGEST:
-            raise UsageError(
-                f"--table {text}: give a name of 1 to {_LONGEST} bytes, or SCHEMA.NAME"
-            )
+            raise UsageError(f"--table {text}: a name has 1 to {_LONGEST} bytes")
         found = connection.execute(
             "SELECT nspname FROM pg_namespace "
             "WHERE nspname = coalesce(nullif(%s, ''), current_schema())",

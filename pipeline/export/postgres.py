@@ -7,7 +7,9 @@ the swap are one connection's: who has lost the lock can't swap.
 
 import hashlib
 import io
+import os
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
@@ -16,7 +18,7 @@ from psycopg import sql
 
 from pipeline.errors import LockedError, StageError
 from pipeline.export import digest, pg_swap, pg_tables, work
-from pipeline.export.address import Address
+from pipeline.export.address import Address, with_environment
 from pipeline.export.digest import Digest
 from pipeline.export.options import Options
 from pipeline.export.pg_server import Connection, connect, explained
@@ -38,6 +40,7 @@ def export(source: Source, address: Address, options: Options, line: StageLine) 
         StageError: the server fails, or the table can't be replaced; readers see the old one.
         LockedError: another export to this table is under way.
     """
+    address = with_environment(address, os.environ, "PGPASSWORD")
     with explained(address), connect(address) as control:
         names = Names.of(control, options.table)
         _lock(control, names)
@@ -151,20 +154,23 @@ class _Fill:
     def copy(self, number: int, meter: work.Meter) -> None:
         """Copy a file and note that, in one transaction."""
         names = self._names
-        with explained(self._address), connect(self._address) as connection:
-            with connection.transaction():
-                # Its lock would not keep out an export on a server that lost sight of ours.
-                there = connection.execute(
-                    "SELECT to_regclass(format('%%I.%%I', %s::text, %s::text))::oid::bigint",
-                    [names.schema, names.plain("new")],
-                ).fetchone()
-                if there != (self._oid,):
-                    raise StageError("export: another export has taken this one's place")
-                total = self._rows(connection, number, meter)
-                connection.execute(
-                    sql.SQL("INSERT INTO {} VALUES (%s, %s, %s, %s::numeric)").format(names.files),
-                    [self._source.name(number), total.rows, total.items, str(total.total)],
-                )
+        with (
+            explained(self._address),
+            connect(self._address) as connection,
+            connection.transaction(),
+        ):
+            # Its lock would not keep out an export on a server that lost sight of ours.
+            there = connection.execute(
+                "SELECT to_regclass(format('%%I.%%I', %s::text, %s::text))::oid::bigint",
+                [names.schema, names.plain("new")],
+            ).fetchone()
+            if there != (self._oid,):
+                raise StageError("export: another export has taken this one's place")
+            total = self._rows(connection, number, meter)
+            connection.execute(
+                sql.SQL("INSERT INTO {} VALUES (%s, %s, %s, %s::numeric)").format(names.files),
+                [self._source.name(number), total.rows, total.items, str(total.total)],
+            )
 
     def _rows(self, connection: Connection, number: int, meter: work.Meter) -> Digest:
         total = Digest()
@@ -195,8 +201,8 @@ def _csv(batch: pa.RecordBatch) -> bytes:
     pa_csv.write_csv(batch.select(list(COLUMNS)), to, _AS_CSV)
     content = to.getvalue()
     if b"\0" in content:
-        pairs = zip(*(batch.column(name).to_pylist() for name in ("item_id", "similar_id")))
-        item = next(one for pair in pairs for one in pair if "\0" in one)
+        ids = chain(*(batch.column(name).to_pylist() for name in ("item_id", "similar_id")))
+        item = next(one for one in ids if one and "\0" in one)
         raise StageError(
             f"export: the item {item!r} has a NUL character in its id, which PostgreSQL can't "
             "store; give it another id in the catalogue"
@@ -235,13 +241,9 @@ def _checked(control: Connection, names: Names, source: Source) -> tuple[Digest,
     Raises:
         StageError: it is not the same; the new table is dropped.
     """
-    texts, seeds = zip(*digest.PROBES, strict=True)
-    theirs = [
-        int(str(_one(control, "SELECT hashtextextended(%s::text, %s)", list(probe)))) % 2**64
-        for probe in digest.PROBES
-    ]
-    ours = digest.hashes(pa.array(list(texts)), digest.seeds(seeds)).tolist()
-    hashed = theirs == ours
+    ask = "SELECT hashtextextended(%s::text, %s)"
+    theirs = [int(str(_one(control, ask, list(probe)))) % 2**64 for probe in digest.PROBES]
+    hashed = theirs == digest.probes()
     value = sql.SQL(f"sum({digest.SQL})" if hashed else "0")
     row = control.execute(
         sql.SQL("SELECT count(*), count(*) FILTER (WHERE rank = 1), ({})::text FROM {}").format(
