@@ -11,7 +11,7 @@ from pipeline.export import address as addresses
 from pipeline.export.address import Address
 from pipeline.export.options import Options
 from pipeline.output import say, say_json
-from pipeline.progress import Progress, StageLine
+from pipeline.progress import Progress
 from pipeline.sections import Config
 from pipeline.store import Store
 from pipeline.verb import Verb, positive, seconds
@@ -51,10 +51,7 @@ def _do(given: argparse.Namespace, settings: Config) -> None:
     if (address.kind == addresses.JSONL) != bool(options.out):
         raise UsageError("export: --to jsonl takes --out FOLDER, and nothing else does")
     store, start = Store.of(settings, make=False), time.monotonic()
-    title = f"export to {address.kind}"
-    with Progress().stage(title) as line:
-        found = _exported(store, settings, address, options, given.version, line)
-        line.note = ""
+    found = _exported(store, settings, address, options, given.version)
     found |= {"seconds": round(time.monotonic() - start, 1)}
     if given.json:
         say_json(found)
@@ -68,7 +65,6 @@ def _exported(
     address: Address,
     options: Options,
     version: str,
-    line: StageLine,
 ) -> dict[str, Any]:
     from pipeline.export.source import Source
 
@@ -81,17 +77,23 @@ def _exported(
     }
     if address.kind == addresses.JSONL:
         from pipeline.export import jsonl
+        from pipeline.verbs import _spark
 
-        return about | jsonl.export(store, settings, source, options, line)
+        title = "export to jsonl"
+        return about | jsonl.export(
+            store, settings, source, options, lambda: _spark(settings, title)
+        )
     try:
         if address.kind == "redis":
-            from pipeline.export import redis
-
-            return about | redis.export(source, address, options, line)
-        from pipeline.export import postgres
+            from pipeline.export.redis import export
+        else:
+            from pipeline.export.postgres import export
     except ImportError as error:
         raise UsageError(f"export to {address.kind}: {addresses.INSTALL}") from error
-    return about | postgres.export(source, address, options, line)
+    with Progress().stage(f"export to {address.kind}") as line:
+        found = export(source, address, options, line)
+        line.note = ""
+    return about | found
 
 
 def _lines(found: dict[str, Any]) -> Iterator[str]:

@@ -68,7 +68,9 @@ def held(
     Raises:
         LockedError: another holds it.
     """
-    with held_in(store.root / "locks", holder, "the store", wait=wait, say=say) as lock:
+    advice = "try again later or give --wait SECONDS"
+    folder = store.root / "locks"
+    with held_in(folder, holder, "the store", advice=advice, wait=wait, say=say) as lock:
         history.recover(store)
         leftovers.remove(store)
         yield lock
@@ -80,6 +82,7 @@ def held_in(
     holder: str,
     what: str,
     *,
+    advice: str = "try again later",
     wait: float = 0.0,
     say: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Lock]:
@@ -89,13 +92,14 @@ def held_in(
         folder: of the lock's files.
         holder: who takes it, for the messages of the others.
         what: it is that is locked, for these too.
+        advice: what they are to do, for these too.
         wait: for the present holder, in seconds.
         say: is told, once, for whom it waits.
 
     Raises:
         LockedError: another holds it.
     """
-    lock = Lock(_acquire(folder, holder, what, wait, say))
+    lock = Lock(_acquire(folder, holder, what, advice, wait, say))
     stop = threading.Event()
     threading.Thread(target=_beat, args=(lock.path, stop), daemon=True).start()
     try:
@@ -107,9 +111,7 @@ def held_in(
             write_json(lock.path, {**read_json(lock.path), "released": _now()})
 
 
-def _acquire(
-    folder: Place, who: str, what: str, wait: float, say: Callable[[str], None]
-) -> Place:
+def _acquire(folder: Place, who: str, what: str, wait: float, say: Callable[[str], None]) -> Place:
     folder.mkdir(parents=True, exist_ok=True)
     beside = folder / f".publishing.{processes.mark()}"
     about = {"holder": who, "host": node(), **asdict(processes.me()), "since": _now()}
@@ -126,7 +128,9 @@ def _acquire(
             if holder is None:
                 continue
             if time.monotonic() >= deadline:
-                raise LockedError(f"{what} is in use by {_described(holder)}; try again later or give --wait SECONDS")
+                raise LockedError(
+                    f"{what} is in use by {_described(holder)}; try again later or give --wait SECONDS"
+                )
             if not told:
                 say(f"{what} is in use by {_described(holder)}; waiting for it")
                 told = True
@@ -219,8 +223,8 @@ def _number(path: Place) -> int:
 def _described(holder: dict[str, Any]) -> str:
     unknown = "unknown"
     return (
-        f"{holder.get('holder', unknown)} (host {holder.get('host', unknown)}, pid {holder.get('pid', unknown)}, "
-        f"since {holder.get('since', unknown)})"
+        f"{holder.get('holder', unknown)} (host {holder.get('host', unknown)}, "
+        f"pid {holder.get('pid', unknown)}, since {holder.get('since', unknown)})"
     )
 
 
