@@ -111,7 +111,14 @@ def held_in(
             write_json(lock.path, {**read_json(lock.path), "released": _now()})
 
 
-def _acquire(folder: Place, who: str, what: str, wait: float, say: Callable[[str], None]) -> Place:
+def _acquire(
+    folder: Place,
+    who: str,
+    what: str,
+    advice: str,
+    wait: float,
+    say: Callable[[str], None],
+) -> Place:
     folder.mkdir(parents=True, exist_ok=True)
     beside = folder / f".publishing.{processes.mark()}"
     about = {"holder": who, "host": node(), **asdict(processes.me()), "since": _now()}
@@ -128,9 +135,7 @@ def _acquire(folder: Place, who: str, what: str, wait: float, say: Callable[[str
             if holder is None:
                 continue
             if time.monotonic() >= deadline:
-                raise LockedError(
-                    f"{what} is in use by {_described(holder)}; try again later or give --wait SECONDS"
-                )
+                raise LockedError(f"{what} is in use by {_described(holder)}; {advice}")
             if not told:
                 say(f"{what} is in use by {_described(holder)}; waiting for it")
                 told = True
