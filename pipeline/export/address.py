@@ -67,6 +67,11 @@ class Address:
             )
         return address
 
+    @property
+    def local(self) -> bool:
+        """Whether it is a redis' socket on this host."""
+        return self.shown.startswith("unix:")
+
     def redacted(self, text: object) -> str:
         """A message without what must not be seen, on one line."""
         line = " ".join(str(text).split())

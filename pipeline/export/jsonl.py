@@ -113,10 +113,9 @@ def _check(layout: Layout, made: list[dict[str, Any]], wanted: dict[str, int]) -
     ]
     if found != wanted or gone or len(made) != layout.files:
         remove_tree(layout.folder / NOTES)
+        seen = f" ({gone[0]} is not as it was written: do all hosts see it?)" if gone else ""
         raise StageError(
-            f"export: the files in {layout.folder} hold {found}, not {wanted}"
-            + (f"; {gone[0]} is not as it was written: all hosts must see this folder" * bool(gone))
-            + "; run it again"
+            f"export: the files in {layout.folder} hold {found}, not {wanted}{seen}; run it again"
         )
 
 

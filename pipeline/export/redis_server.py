@@ -35,13 +35,14 @@ def connect(address: Address) -> "Redis":
         UsageError: the address has options that the client does not know.
     """
     given = {"username": os.environ.get(_USER), "password": os.environ.get(PASSWORD)}
+    keep_alive: dict[str, Any] = {} if address.local else {"socket_keepalive": True}
     try:
         return Redis.from_url(
             address.url,
             socket_timeout=_TIMEOUT_SECONDS,
-            socket_keepalive=True,
             health_check_interval=30,
             client_name="nitamono-export",
+            **keep_alive,
             **{name: value for name, value in given.items() if value},
         )
     except (ValueError, TypeError):
