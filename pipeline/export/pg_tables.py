@@ -164,7 +164,7 @@ def live(connection: Connection, names: Names) -> Live | None:
             f"export: {what} would be lost, or keep the old table, when {names} is replaced; drop "
             "it and let readers use the table's name, or choose another with --table"
         )
-    return Live(int(str(oid)), str(owner), about(comment), _indexes(connection, oid, qualified))
+    return Live(int(str(oid)), str(owner), about(comment), indexes(connection, oid, str(qualified)))
 
 
 def _hanging(connection: Connection, oid: object) -> list[str]:
@@ -181,7 +181,8 @@ def _hanging(connection: Connection, oid: object) -> list[str]:
     return [str(row[0]) for row in rows]
 
 
-def _indexes(connection: Connection, oid: object, qualified: object) -> tuple[Index, ...]:
+def indexes(connection: Connection, oid: object, qualified: str = "") -> tuple[Index, ...]:
+    """The indexes of a table; how each is defined where its name is given, quoted as needed."""
     rows = connection.execute(
         "SELECT i.indexrelid::bigint, c.relname, i.indisprimary, i.indisunique, "
         "pg_get_indexdef(i.indexrelid) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "

@@ -49,14 +49,15 @@ def export(source: Source, address: Address, options: Options, line: StageLine) 
         shown = {"table": str(names), "files": len(source.files)}
         if before and before.about.get("version") == source.version and not options.again:
             return {**shown, "done": "already", "items": before.about.get("items")}
-        fill = _Fill(source, address, names, _new(control, names, source))
+        new = _new(control, names, source)
+        fill = _Fill(source, address, names, new)
         done = _done(control, names)
         meter = work.Meter(line, source.rows)
         meter.before(sum(one.rows for one in done.values()))
         left = [n for n in range(len(source.files)) if source.name(n) not in done]
         work.each(left, lambda number: fill.copy(number, meter), options.jobs, meter)
         line.note = "building the index"
-        _index(control, names, before)
+        _index(control, names, before, new)
         line.note = "comparing the new table with the store's"
         found, hashed = _checked(control, names, source)
         _run(control, "ANALYZE {}", names.new)
@@ -210,16 +211,24 @@ def _csv(batch: pa.RecordBatch) -> bytes:
     return content
 
 
-def _index(control: Connection, names: Names, before: Live | None) -> None:
+def _index(control: Connection, names: Names, before: Live | None, oid: int) -> None:
     """Build the primary key, and the indexes that somebody gave the old table."""
     others = before.indexes if before else ()
     primary = next((index.oid for index in others if index.primary), 0)
-    has_key = "SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-    has_key += "WHERE n.nspname = %s AND c.relname = %s"
-    name = names.plain(str(primary))
-    if not _one(control, has_key, [names.schema, name]):
+    wanted = {names.plain(str(oid)) for oid in (primary, *(index.oid for index in others))}
+    built = pg_tables.indexes(control, oid)
+    for index in built:
+        # Of an export that was broken off, when the old table had others.
+        if index.name not in wanted:
+            name, table = sql.Identifier(names.schema, index.name), names.new
+            if index.primary:
+                key = sql.Identifier(index.name)
+                _run(control, "ALTER TABLE {} DROP CONSTRAINT {}", table, key)
+            else:
+                _run(control, "DROP INDEX {}", name)
+    if not any(index.primary and index.name in wanted for index in built):
         statement = "ALTER TABLE {} ADD CONSTRAINT {} PRIMARY KEY (item_id, rank)"
-        _run(control, statement, names.new, sql.Identifier(name))
+        _run(control, statement, names.new, sql.Identifier(names.plain(str(primary))))
     for index in others:
         if not index.primary:
             unique = "UNIQUE " if index.unique else ""

@@ -89,13 +89,13 @@ class Source:
         held: list[pa.RecordBatch] = []
         for batch in self.batches(number):
             starts = np.flatnonzero(batch.column("rank").to_numpy() == 1)
+            if number == 0 and not held and (not len(starts) or starts[0]):
+                raise StageError(f"export: {self.files[0]} begins within an item's list")
             if not len(starts):
                 # The rest of an item that another file or the last batch has begun.
                 held += [batch] if held else []
                 continue
             if not held:
-                if number == 0 and starts[0]:
-                    raise StageError(f"export: {self.files[0]} begins within an item's list")
                 batch, starts = batch.slice(starts[0]), starts - starts[0]
             yield from _table([*held, batch.slice(0, starts[-1])])
             held = [batch.slice(starts[-1])]

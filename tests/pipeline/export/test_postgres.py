@@ -308,6 +308,28 @@ def test_a_long_transaction_is_waited_for_and_others_get_through(
     assert database.table() == new
 
 
+def test_a_table_that_waits_for_its_swap_gets_the_indexes_that_are_there_then(
+    shop: Shop, database: Database
+) -> None:
+    shop.publish("v1", rows_of(ITEMS[:50], 1))
+    assert export(shop, database).code == 0
+    database.ask("CREATE INDEX gone ON similar_items (score)")
+    new = shop.publish("v2", rows_of(ITEMS[:50], 2))
+    with database.connect() as holder:
+        holder.execute("BEGIN; SELECT FROM similar_items")
+        assert export(shop, database, "--swap-wait", "0").code == 5
+    for statement in (
+        "DROP INDEX gone",
+        "ALTER TABLE similar_items DROP CONSTRAINT similar_items_pkey",
+        'ALTER TABLE similar_items ADD CONSTRAINT "the Key" PRIMARY KEY (item_id, rank)',
+        "CREATE UNIQUE INDEX shown ON similar_items (similar_id, item_id)",
+    ):
+        database.ask(statement)
+    assert export(shop, database, "--json").json()["files_copied"] == 0
+    assert database.table() == new
+    assert database.relations() == ["shown", "similar_items", "the Key"]
+
+
 def test_a_view_that_comes_during_the_export_stops_the_swap(shop: Shop, database: Database) -> None:
     shop.publish("v1", rows_of(ITEMS[:50], 1))
     assert export(shop, database).code == 0
