@@ -16,7 +16,8 @@ setup: ## make .venv with .venv/bin/nitamono; install Java if it is missing
 run: setup ## run the whole pipeline on data_samples/ into store/
 	@$(BIN)/nitamono run --config data_samples/nitamono.toml
 
-test: setup ## run the tests
+test: setup ## run the tests; PostgreSQL, redis and Chromium are installed for them if they can be
+	@sh scripts/test_servers.sh
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not cluster and not slow"
 
 test-slow: setup ## run the tests that take minutes each

@@ -14,6 +14,7 @@ from typing import NoReturn
 from pipeline import completion, config, model_verbs, summary
 from pipeline.colours import BAD, paint
 from pipeline.errors import NitamonoError, StageError
+from pipeline.export.address import redacted
 from pipeline.order import Order
 from pipeline.output import say, say_json
 from pipeline.parser import parser
@@ -114,8 +115,12 @@ def _exit(code: int, message: str) -> NoReturn:
     with suppress(OSError):
         sys.stdout.flush()
     with suppress(OSError):
+<<<<<<< HEAD
         name = paint("nitamono:", BAD, sys.stderr)
         sys.stderr.write(f"{name} {' '.join(message.split())}\n")
+=======
+        sys.stderr.write(f"nitamono: {redacted(' '.join(message.split()))}\n")
+>>>>>>> export
         sys.stderr.flush()
     sys.exit(code)
 

@@ -68,12 +68,41 @@ def held(
     Raises:
         LockedError: another holds it.
     """
-    lock = Lock(_acquire(store.root / "locks", holder, wait, say))
+    advice = "try again later or give --wait SECONDS"
+    folder = store.root / "locks"
+    with held_in(folder, holder, "the store", advice=advice, wait=wait, say=say) as lock:
+        history.recover(store)
+        leftovers.remove(store)
+        yield lock
+
+
+@contextmanager
+def held_in(
+    folder: Place,
+    holder: str,
+    what: str,
+    *,
+    advice: str = "try again later",
+    wait: float = 0.0,
+    say: Callable[[str], None] = lambda _: None,
+) -> Iterator[Lock]:
+    """Hold a lock whose files are in this folder, which is made.
+
+    Args:
+        folder: of the lock's files.
+        holder: who takes it, for the messages of the others.
+        what: it is that is locked, for these too.
+        advice: what they are to do, for these too.
+        wait: for the present holder, in seconds.
+        say: is told, once, for whom it waits.
+
+    Raises:
+        LockedError: another holds it.
+    """
+    lock = Lock(_acquire(folder, holder, what, advice, wait, say))
     stop = threading.Event()
     threading.Thread(target=_beat, args=(lock.path, stop), daemon=True).start()
     try:
-        history.recover(store)
-        leftovers.remove(store)
         yield lock
     finally:
         stop.set()
@@ -82,7 +111,14 @@ def held(
             write_json(lock.path, {**read_json(lock.path), "released": _now()})
 
 
-def _acquire(folder: Place, who: str, wait: float, say: Callable[[str], None]) -> Place:
+def _acquire(
+    folder: Place,
+    who: str,
+    what: str,
+    advice: str,
+    wait: float,
+    say: Callable[[str], None],
+) -> Place:
     folder.mkdir(parents=True, exist_ok=True)
     beside = folder / f".publishing.{processes.mark()}"
     about = {"holder": who, "host": node(), **asdict(processes.me()), "since": _now()}
@@ -99,9 +135,9 @@ def _acquire(folder: Place, who: str, wait: float, say: Callable[[str], None]) -
             if holder is None:
                 continue
             if time.monotonic() >= deadline:
-                raise LockedError(f"{_described(holder)}; try again later or give --wait SECONDS")
+                raise LockedError(f"{what} is in use by {_described(holder)}; {advice}")
             if not told:
-                say(f"{_described(holder)}; waiting for it")
+                say(f"{what} is in use by {_described(holder)}; waiting for it")
                 told = True
             time.sleep(_POLL_SECONDS)
     finally:
@@ -192,9 +228,8 @@ def _number(path: Place) -> int:
 def _described(holder: dict[str, Any]) -> str:
     unknown = "unknown"
     return (
-        f"the store is in use by {holder.get('holder', unknown)} "
-        f"(host {holder.get('host', unknown)}, pid {holder.get('pid', unknown)}, "
-        f"since {holder.get('since', unknown)})"
+        f"{holder.get('holder', unknown)} (host {holder.get('host', unknown)}, "
+        f"pid {holder.get('pid', unknown)}, since {holder.get('since', unknown)})"
     )
 
 

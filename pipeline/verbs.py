@@ -14,6 +14,7 @@ from pipeline.diff import diff, side
 from pipeline.errors import NitamonoError, StageError
 from pipeline.evaluate_verb import EVALUATE
 from pipeline.explain import explained
+from pipeline.export_verb import EXPORT
 from pipeline.inspection.verb import INSPECT
 from pipeline.output import say, say_json
 from pipeline.progress import Progress
@@ -111,6 +112,7 @@ VERBS = (
     REPORT,
     INSPECT,
     QUERY,
+    EXPORT,
     EVALUATE,
     SIZE,
     TUNE,

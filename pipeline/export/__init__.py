@@ -1,0 +1,1 @@
+"""The published table into a database, a cache, or files: one module a target."""

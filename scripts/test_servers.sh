@@ -1,0 +1,37 @@
+#!/bin/sh
+# Installs what tests need besides Python and is missing: PostgreSQL, redis, Chromium. Where that
+# can't be done the tests that need them are skipped, and say so; this never fails.
+set -u
+
+missing=
+{ command -v initdb || ls /usr/lib/postgresql/*/bin/initdb; } >/dev/null 2>&1 || missing="$missing postgresql"
+{ command -v redis-server || command -v valkey-server; } >/dev/null 2>&1 || missing="$missing redis-server"
+{ command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null 2>&1 ||
+    missing="$missing chromium"
+[ -n "$missing" ] || exit 0
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"
+    elif command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then sudo -n "$@"
+    else return 1
+    fi
+}
+
+say() { printf '%s\n' "test servers: $*" >&2; }
+
+# Debian starts what it installs: no server of the tests' is to stay.
+install() {
+    command -v apt-get >/dev/null 2>&1 || return 1
+    as_root apt-get update -qq || return 1
+    policy=/usr/sbin/policy-rc.d
+    [ -e "$policy" ] || { as_root sh -c "printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy" && ours=1; }
+    for package in $missing; do
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" ||
+            say "$package could not be installed"
+    done
+    [ -z "${ours:-}" ] || as_root rm -f "$policy"
+}
+
+say "installing$missing"
+install >/dev/null || say "not possible here (no root, apt-get or network); tests that need$missing are skipped"
+exit 0

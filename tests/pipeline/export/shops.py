@@ -1,0 +1,109 @@
+"""Stores with made-up similar-item tables in several files, and exports of them."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.cli import execute
+from pipeline.errors import NitamonoError
+from pipeline.store import Store
+from tests.pipeline.places import on_disk
+
+SCHEMA = pa.schema(
+    {"item_id": pa.string(), "rank": pa.int32(), "similar_id": pa.string(), "score": pa.float32()}
+)
+Row = tuple[str, int, str, float]
+K = 10
+
+
+def rows_of(items: Sequence[str], version: int, k: int = K) -> list[Row]:
+    """A list of k for each item; what stands in it, and the scores, tell the version."""
+    return [
+        (item, rank, f"{item}-{version}-{rank}", version / 16 - rank / 1024)
+        for item in sorted(items, key=str.encode)
+        for rank in range(1, k + 1)
+    ]
+
+
+class Shop:
+    """A store in a folder, with a config beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.store = Store(str(folder / "store"))
+        self.config = folder / "nitamono.toml"
+        self.config.write_text('[store]\npath = "store"\n[catalogue]\npath = "x.csv"\n')
+
+    def publish(self, version: str, rows: Sequence[Row], files: int = 1) -> list[Row]:
+        """Write a version of so many files, which may cut a list in two, and point LATEST at it."""
+        folder = on_disk(self.store.table_path("similar_items", version))
+        folder.mkdir(parents=True)
+        table = pa.table(list(map(list, zip(*rows, strict=True))), schema=SCHEMA)
+        size = -(-len(rows) // files)
+        for number in range(files):
+            part = table.slice(number * size, size)
+            path = folder / f"part-{number:05d}-{version}.parquet"
+            pq.write_table(part, path, row_group_size=max(1, size // 2))
+        self.store.point("similar_items", version, f"run-{version}")
+        return list(rows)
+
+    def command(self, *arguments: str) -> list[str]:
+        """The command line of an export, as a process of its own."""
+        start = (sys.executable, "-m", "pipeline.cli", "export", "--config", str(self.config))
+        return [*start, *arguments]
+
+    def start(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
+        """Start an export."""
+        return subprocess.Popen(
+            self.command(*arguments), env={**os.environ, **environment}, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    def export(self, *arguments: str, **environment: str) -> "Ended":
+        """Run an export to its end, in this process: Python takes longer to start."""
+        out, error, code = io.StringIO(), io.StringIO(), 0
+        with (
+            mock.patch.dict(os.environ, environment),
+            redirect_stdout(out),
+            redirect_stderr(error),
+        ):
+            try:
+                execute(["export", "--config", str(self.config), *arguments])
+            except NitamonoError as ended:
+                code = ended.exit_code
+                error.write(f"nitamono: {ended}\n")
+        return Ended(code, out.getvalue(), error.getvalue())
+
+    def run(self, *arguments: str, **environment: str) -> "Ended":
+        """Run an export to its end, as a process of its own."""
+        process = self.start(*arguments, **environment)
+        out, error = process.communicate(timeout=120)
+        return Ended(process.returncode, out, error)
+
+
+class Ended:
+    """A process that has ended."""
+
+    def __init__(self, code: int, out: str, error: str) -> None:
+        self.code, self.out, self.error = code, out, error
+
+    @property
+    def last(self) -> str:
+        """The last line on stderr."""
+        return self.error.splitlines()[-1]
+
+    def json(self) -> Mapping[str, Any]:
+        """What it printed."""
+        assert self.code == 0, self.error
+        found: dict[str, Any] = json.loads(self.out)
+        return found

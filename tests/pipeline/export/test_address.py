@@ -1,0 +1,67 @@
+"""Addresses: which are taken, and that no password comes out of them."""
+
+import pytest
+
+from pipeline.errors import UsageError
+from pipeline.export.address import Address, redacted
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "shown"),
+    [
+        ("postgres://shop@db:5432/shop", "postgres", "postgres://db:5432/shop"),
+        ("postgresql://db", "postgres", "postgresql://db/"),
+        ("postgresql:///shop?host=/run/pg&port=5433", "postgres", "postgresql:///run/pg:5433/shop"),
+        ("postgres://a:1,b:2/shop", "postgres", "postgres://a,b:1,2/shop"),
+        ("postgres://?service=shop", "postgres", "postgres:///"),
+        ("redis://cache:6379/2", "redis", "redis://cache:6379/2"),
+        ("rediss://shop@cache", "redis", "rediss://cache/"),
+        ("unix:///run/redis.sock?db=1", "redis", "unix:///run/redis.sock/1"),
+        ("jsonl", "jsonl", "jsonl"),
+    ],
+)
+def test_addresses_are_taken_apart(text: str, kind: str, shown: str) -> None:
+    found = Address.of(text, {})
+    assert (found.kind, found.shown, found.url) == (kind, shown, text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "postgres://shop:geheim@db/shop",
+        "postgres://shop:geheim%40x@db/shop",
+        "postgresql://db/shop?user=shop&password=geheim",
+        "postgresql://db/shop?sslpassword=geheim",
+        "redis://:geheim@cache/0",
+        "redis://shop:geheim@cache/0",
+        "redis://cache/0?password=geheim",
+        "unix://shop:geheim@/run/redis.sock",
+    ],
+)
+def test_a_password_is_refused_on_the_command_line_and_taken_from_a_variable(text: str) -> None:
+    with pytest.raises(UsageError, match="a password on the command line") as refused:
+        Address.of(text, {})
+    found = Address.of("env:SHOP", {"SHOP": text})
+    assert found.url == text
+    for said in (str(refused.value), found.shown, repr(found), found.redacted(f"no {text} there")):
+        assert "geheim" not in said
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["mysql://shop:geheim@db", "geheim", "redis:geheim", "postgres://u:geheim@db:port/x",
+     "redis://:geheim@cache:port", "env:UNSET"],
+)  # fmt: skip
+def test_what_is_no_address_is_not_repeated(text: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        Address.of(text, {})
+    assert "geheim" not in str(refused.value)
+
+
+def test_passwords_are_left_out_of_any_text() -> None:
+    text = (
+        "see redis://shop:geheim@cache:1/0, postgres://db/x?password=geheim&x=1 and http://a:80/b"
+    )
+    assert redacted(text) == (
+        "see redis://shop:***@cache:1/0, postgres://db/x?password=***&x=1 and http://a:80/b"
+    )

@@ -1,0 +1,216 @@
+"""Exports to JSON Lines."""
+
+import gzip
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import SparkSession
+
+from pipeline import lock
+from pipeline.export import jsonl_files
+from pipeline.store import Store
+from tests.pipeline.export.shops import Shop, rows_of
+from tests.pipeline.places import on_disk
+
+TEXT = ("title", "description", "category", "group_id", "brand", "locale", "image_url")
+ITEMS = pa.schema(
+    {name: pa.string() for name in ("item_id", *TEXT)}
+    | {name: pa.float64() for name in ("price", "stock")}
+)
+BAD = pa.schema({"item_id": pa.string(), "reasons": pa.list_(pa.string()), "row": pa.string()})
+SHORT = pa.schema({"item_id": pa.string(), "neighbors": pa.int32(), "reason": pa.string()})
+LISTED = [f"i{number:02d}" for number in range(40)]
+QUARANTINED = [
+    (None, ["no_item_id", "no_text"], '{"sku":null,"n":1}'),
+    ("i01", ["duplicate_item_id"], '{"sku":"i01","title":"二つ目"}'),
+    ("i01", ["duplicate_item_id"], '{"sku":"i01","title":"二つ目"}'),
+    (None, ["unreadable_row"], '{"sku": "half\t"'),
+]
+
+
+def put(store: Store, table: str, version: str, rows: list[dict[str, Any]], of: pa.Schema) -> None:
+    folder = on_disk(store.table_path(table, version))
+    folder.mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist(rows, schema=of), folder / "part-00000.parquet")
+    store.point(table, version, "run-1")
+
+
+def publish(shop: Shop, version: str, number: int) -> None:
+    """A version with 40 lists, an item without a list, one that was not asked for, bad rows."""
+    shop.publish(version, rows_of(LISTED, number, k=3), files=3)
+    items = [{"item_id": item, "title": f'{item} "靴"\n', "price": 1.5} for item in LISTED]
+    items += [{"item_id": "none", "title": "?"}, {"item_id": "unasked", "title": "x"}]
+    put(shop.store, "items", version, items, ITEMS)
+    bad = [dict(zip(BAD.names, row, strict=True)) for row in QUARANTINED]
+    put(shop.store, "quarantine", version, bad, BAD)
+    short = [
+        {"item_id": "none", "neighbors": 0, "reason": "no_tokens"},
+        {"item_id": "i03", "neighbors": 3, "reason": "few_items"},
+    ]
+    put(shop.store, "short_lists", version, short, SHORT)
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+def export(shop: Shop, out: Path, *arguments: str) -> dict[str, Any]:
+    ended = shop.export("--to", "jsonl", "--out", str(out), "--json", *arguments)
+    return dict(ended.json())
+
+
+def read(out: Path) -> list[dict[str, Any]]:
+    """The objects that readers find, by the manifest, whose sums are compared."""
+    manifest = json.loads((out / "manifest.json").read_text())
+    found = []
+    for file in manifest["files"]:
+        content = (out / manifest["folder"] / file["name"]).read_bytes()
+        assert file["sha256"] == hashlib.sha256(content).hexdigest()
+        assert file["bytes"] == len(content)
+        text = gzip.decompress(content) if file["name"].endswith(".gz") else content
+        lines = text.decode().split("\n")
+        assert lines.pop() == ""
+        assert len(lines) == file["items"] + file["quarantined"]
+        found += [json.loads(line) for line in lines]
+    return found
+
+
+def files(out: Path) -> dict[str, tuple[bytes, int]]:
+    """Content and time of the files that readers find."""
+    folder = out / json.loads((out / "manifest.json").read_text())["folder"]
+    return {
+        path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.glob("part-*")
+    }
+
+
+def test_every_item_and_every_bad_row_is_one_object(
+    spark: SparkSession, shop: Shop, out: Path
+) -> None:
+    publish(shop, "v1", 1)
+    found = export(shop, out, "--files", "3")
+    objects = read(out)
+    assert all(list(one) == ["input", "output", "error"] for one in objects)
+    items = {
+        one["input"]["item_id"]: one for one in objects[:] if "item_id" in (one["input"] or {})
+    }
+    assert len(items) == len(LISTED) + 2
+    assert len(objects) == len(LISTED) + 2 + len(QUARANTINED)
+    nothing = dict.fromkeys(ITEMS.names)
+    wanted = [
+        {"similar_id": f"i07-1-{n}", "score": s} for n, s in ((1, 61.5), (2, 60.5), (3, 59.6))
+    ]
+    for pair in items["i07"]["output"]["neighbors"]:
+        pair["score"] = round(pair["score"] * 1000, 1)
+    assert items["i07"] == {
+        "input": nothing | {"item_id": "i07", "title": 'i07 "靴"\n', "price": 1.5},
+        "output": {"neighbors": wanted},
+        "error": None,
+    }
+    assert items["i03"]["error"] is None
+    assert items["none"] == {
+        "input": nothing | {"item_id": "none", "title": "?"}, "output": None, "error": "no_tokens",
+    }  # fmt: skip
+    assert items["unasked"]["error"] == "not_asked"
+    bad = [one for one in objects if "item_id" not in one["input"]]
+    assert sorted(bad, key=str) == sorted(
+        [
+            {"input": {"sku": None, "n": 1}, "output": None, "error": "no_item_id, no_text"},
+            *[{"input": {"sku": "i01", "title": "二つ目"}, "output": None,
+               "error": "duplicate_item_id"}] * 2,
+            {"input": '{"sku": "half\t"', "output": None, "error": "unreadable_row"},
+        ],
+        key=str,
+    )  # fmt: skip
+    assert (found["items"], found["rows"], found["files"]) == (42, 120, 3)
+    # As many files as were asked for, and the same again from the same table, packed too.
+    first = files(out)
+    assert len(first) == 3
+    assert export(shop, out, "--files", "3", "--again")["done"] == "exported"
+    assert {name: content for name, (content, _) in files(out).items()} == {
+        name: content for name, (content, _) in first.items()
+    }
+    export(shop, out, "--files", "3", "--gzip")
+    packed = {name: gzip.decompress(content) for name, (content, _) in files(out).items()}
+    assert packed == {f"{name}.gz": content for name, (content, _) in first.items()}
+
+
+def test_an_export_that_is_broken_off_goes_on_and_readers_see_the_old_one(
+    spark: SparkSession, shop: Shop, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(shop, "v1", 1)
+    export(shop, out, "--files", "4")
+    before = read(out)
+    publish(shop, "v2", 2)
+    whole = shop.folder / "whole"
+    export(shop, whole, "--files", "4")
+    # Killed after two of four files: the notes of the others are not there, one is half.
+    export(shop, out, "--files", "4")
+    folder = out / "version=v2-4"
+    for number in (1, 3):
+        (folder / "_files" / f"part-0000{number}.jsonl.json").unlink()
+    (folder / "part-00003.jsonl").write_text('{"half')
+    (folder / ".part-00001.jsonl.left").write_text("x")
+    manifest = out / "manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "folder": "version=v1-4"}))
+    kept = {n: (folder / f"part-0000{n}.jsonl").stat().st_mtime_ns for n in (0, 2)}
+    assert len(before) == 46
+    found = export(shop, out, "--files", "4")
+    assert found["files_copied"] == 2
+    assert {n: (folder / f"part-0000{n}.jsonl").stat().st_mtime_ns for n in (0, 2)} == kept
+    assert not list(folder.glob(".*"))
+    assert sorted(map(str, read(out))) == sorted(map(str, read(whole)))
+    assert export(shop, out, "--files", "4")["done"] == "already"
+
+
+def test_files_that_lack_a_row_are_not_shown(
+    spark: SparkSession, shop: Shop, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(shop, "v1", 1)
+    export(shop, out, "--files", "2")
+    before = read(out)
+    publish(shop, "v2", 2)
+    real = jsonl_files.lines
+    with monkeypatch.context() as patched:
+        patched.setattr(jsonl_files, "lines", lambda *a: real(*a).where("line not like '%i07%'"))
+        ended = shop.export("--to", "jsonl", "--out", str(out), "--files", "2")
+    assert ended.code == 5
+    assert "'items': 41, 'quarantined': 4, 'neighbors': 117}, not {'items': 42" in ended.last
+    assert read(out) == before
+    export(shop, out, "--files", "2")
+    assert len(read(out)) == 46
+    assert read(out) != before
+
+
+def test_older_versions_go_and_what_is_not_ours_stays(
+    spark: SparkSession, shop: Shop, out: Path
+) -> None:
+    other = out / "version=other"
+    other.mkdir(parents=True)
+    for number in (1, 2, 3):
+        publish(shop, f"v{number}", number)
+        export(shop, out, "--files", "1")
+    assert sorted(path.name for path in out.glob("version=*")) == [
+        "version=other", "version=v2-1", "version=v3-1",
+    ]  # fmt: skip
+
+
+def test_two_at_once_are_kept_apart(shop: Shop, out: Path) -> None:
+    publish(shop, "v1", 1)
+    with lock.held_in(out / "_locks", "another", "the folder"):
+        ended = shop.export("--to", "jsonl", "--out", str(out))
+    assert ended.code == 5
+    assert f"the folder {out} is in use by another" in ended.last
+    assert not (out / "manifest.json").exists()
+
+
+def test_a_version_whose_items_are_gone_is_refused(shop: Shop, out: Path) -> None:
+    shop.publish("v1", rows_of(LISTED, 1))
+    ended = shop.export("--to", "jsonl", "--out", str(out))
+    assert (ended.code, "the tables items, quarantine, short_lists" in ended.last) == (2, True)
+    assert shop.export("--to", "jsonl").code == 2

@@ -1,0 +1,74 @@
+"""How the files of a table are read: lists whole though files and batches cut them."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from pipeline.errors import StageError, UsageError
+from pipeline.export import source
+from pipeline.export.source import Source
+from tests.pipeline.export.shops import Row, Shop, rows_of
+
+
+def whole(found: Source) -> list[list[list[tuple[str, int]]]]:
+    """Item and rank of every row, by file and table."""
+    return [
+        [
+            list(zip(table["item_id"].to_pylist(), table["rank"].to_pylist(), strict=True))
+            for table in found.whole_items(number)
+        ]
+        for number in range(len(found.files))
+    ]
+
+
+@pytest.mark.parametrize("files", [1, 2, 3, 5, 12, 13])
+@pytest.mark.parametrize("batch", [1, 3, 4, 100])
+def test_every_list_is_in_one_table_once(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, files: int, batch: int
+) -> None:
+    rows: list[Row] = [
+        *rows_of(["a", "b"], 1, k=5),
+        *rows_of(["c", "d"], 1, k=1),
+        *rows_of(["e"], 1, k=7),
+        *rows_of(["f"], 1, k=3),
+    ]
+    shop.publish("v1", rows, files)
+    read = Source.batches
+    monkeypatch.setattr(
+        Source,
+        "batches",
+        lambda self, n, columns=source.COLUMNS, size=batch: read(self, n, columns, size),
+    )
+    tables = [table for tables in whole(Source.of(shop.store, "LATEST")) for table in tables]
+    assert [pair for table in tables for pair in table] == [row[:2] for row in rows]
+    assert all(table[0][1] == 1 for table in tables)
+
+
+def test_a_table_that_is_not_sorted_is_found_out(shop: Shop) -> None:
+    rows = rows_of(["a", "b", "c"], 1, k=3)
+    rows[4], rows[5] = rows[5], rows[4]
+    shop.publish("v1", rows)
+    with pytest.raises(StageError, match="not sorted by item and rank"):
+        whole(Source.of(shop.store, "LATEST"))
+    shop.publish("v2", rows_of(["a"], 1, k=3)[1:])
+    with pytest.raises(StageError, match="begins within an item's list"):
+        whole(Source.of(shop.store, "v2"))
+
+
+def test_a_file_that_a_gc_took_away_is_told_of(shop: Shop) -> None:
+    shop.publish("v1", rows_of(["a", "b"], 1), files=2)
+    found = Source.of(shop.store, "LATEST")
+    Path(found.files[1]).unlink()
+    with pytest.raises(StageError, match="export the one that is published now"):
+        list(found.batches(1))
+
+
+def test_a_table_without_rows_is_refused(shop: Shop) -> None:
+    shop.publish("v1", rows_of(["a"], 1))
+    folder = Path(str(shop.store.table_path("similar_items", "v1")))
+    for path in folder.iterdir():
+        schema = pa.parquet.read_schema(path)
+        pa.parquet.write_table(schema.empty_table(), path)
+    with pytest.raises(UsageError, match="has no rows"):
+        Source.of(shop.store, "LATEST")
