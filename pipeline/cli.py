@@ -115,12 +115,8 @@ def _exit(code: int, message: str) -> NoReturn:
     with suppress(OSError):
         sys.stdout.flush()
     with suppress(OSError):
-<<<<<<< HEAD
         name = paint("nitamono:", BAD, sys.stderr)
-        sys.stderr.write(f"{name} {' '.join(message.split())}\n")
-=======
-        sys.stderr.write(f"nitamono: {redacted(' '.join(message.split()))}\n")
->>>>>>> export
+        sys.stderr.write(f"{name} {redacted(' '.join(message.split()))}\n")
         sys.stderr.flush()
     sys.exit(code)
 
