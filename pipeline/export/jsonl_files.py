@@ -141,8 +141,7 @@ def write(rows: "DataFrame", layout: Layout) -> None:
             path.unlink(missing_ok=True)
 
     def task(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-        for part, own in groupby(_pieces(batches), itemgetter(0)):
-            _write_file(layout, part, own)
+        write_parts(batches, layout)
         yield from ()
 
     # One partition a task, no rows: what was written is in the notes.
@@ -152,6 +151,12 @@ def write(rows: "DataFrame", layout: Layout) -> None:
 
 
 _Piece = tuple[int, list[str], np.ndarray]
+
+
+def write_parts(batches: "Iterator[pa.RecordBatch]", layout: Layout) -> None:
+    """Write the files of rows of `lines`, which come file by file."""
+    for part, own in groupby(_pieces(batches), itemgetter(0)):
+        _write_file(layout, part, own)
 
 
 def _pieces(batches: "Iterator[pa.RecordBatch]") -> Iterator[_Piece]:

@@ -9,13 +9,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
+from models.s3 import S3Options
 from pipeline import lock
 from pipeline.export import jsonl_files
+from pipeline.storage.s3_path import S3Path
 from pipeline.store import Store
+from tests.models.conftest import BUCKET
 from tests.pipeline.export.shops import Shop, rows_of
 from tests.pipeline.places import on_disk
+from tests.s3.proxy import Proxy
 
 TEXT = ("title", "description", "category", "group_id", "brand", "locale", "image_url")
 ITEMS = pa.schema(
@@ -214,3 +218,29 @@ def test_a_version_whose_items_are_gone_is_refused(shop: Shop, out: Path) -> Non
     ended = shop.export("--to", "jsonl", "--out", str(out))
     assert (ended.code, "the tables items, quarantine, short_lists" in ended.last) == (2, True)
     assert shop.export("--to", "jsonl").code == 2
+
+
+def test_a_folder_in_an_object_store_holds_the_same_files(
+    spark: SparkSession, shop: Shop, out: Path, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(shop, "v1", 1)
+    export(shop, out, "--files", "2")
+
+    def here(rows: DataFrame, layout: jsonl_files.Layout) -> None:
+        # The session's workers were started without the credentials.
+        jsonl_files.write_parts(iter(rows.toArrow().to_batches()), layout)
+
+    monkeypatch.setattr(jsonl_files, "write", here)
+    where = f"s3a://{BUCKET}/export"
+    reach = ("--set", f"s3.endpoint={proxy.url}", "--set", "s3.region=us-east-1")
+    ended = shop.export("--to", "jsonl", "--out", where, "--files", "2", "--json", *reach)
+    assert ended.json()["folder"] == f"{where}/version=v1-2"
+    there = S3Path.parse(where, S3Options(proxy.url, "us-east-1"))
+    manifest = json.loads((there / "manifest.json").read_text())
+    folder = there / manifest["folder"]
+    assert {file["name"]: (folder / file["name"]).read_bytes() for file in manifest["files"]} == {
+        name: content for name, (content, _) in files(out).items()
+    }
+    # The lock there is conditional, and what is done is known.
+    again = shop.export("--to", "jsonl", "--out", where, "--files", "2", *reach)
+    assert "nothing to do" in again.out

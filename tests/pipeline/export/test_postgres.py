@@ -369,13 +369,13 @@ def test_the_password_comes_out_nowhere(shop: Shop, database: Database, tmp_path
     shop.publish("v1", rows_of(ITEMS, 1), files=20)
     quoted = "geheim-42%25%2F%40"
     secret = database.url.replace("postgres@", f"postgres:{quoted}@")
-    refused = shop.run("--to", secret)
+    refused = shop.export("--to", secret)
     assert (refused.code, "a password on the command line" in refused.last) == (2, True)
-    unread = shop.run("--to", secret.replace("127.0.0.1:", "[127.0.0.1:"))
+    unread = shop.export("--to", secret.replace("127.0.0.1:", "[127.0.0.1:"))
     assert (unread.code, "can't be read" in unread.last) == (2, True)
     # By its place on the command line argparse would repeat it.
     unknown = shop.run(secret)
-    wrong = shop.run("--to", database.url, PGPASSWORD="falsch-99")
+    wrong = shop.export("--to", database.url, PGPASSWORD="falsch-99")
     assert (wrong.code, "password authentication failed" in wrong.last) == (5, True)
     assert "set PGPASSWORD" in wrong.last
     process = shop.start("--to", "env:SHOP_DATABASE", "--jobs", "1", SHOP_DATABASE=secret)

@@ -190,7 +190,7 @@ def test_a_killed_export_leaves_the_old_version_and_the_next_goes_on(
 
 
 def test_two_at_once_are_kept_apart(shop: Shop, client: "Redis", url: str) -> None:
-    rows = shop.publish("v1", rows_of(ITEMS, 1), files=300)
+    rows = shop.publish("v1", rows_of(ITEMS, 1), files=120)
     process = shop.start("--to", url, "--jobs", "1", REDIS_PASSWORD=PASSWORD)
     _wait_for_files(client, "v1", 1)
     second = export(shop, url)
@@ -205,7 +205,7 @@ def test_two_at_once_are_kept_apart(shop: Shop, client: "Redis", url: str) -> No
 def test_who_has_lost_its_lock_does_not_move_the_pointer(
     shop: Shop, client: "Redis", url: str
 ) -> None:
-    shop.publish("v1", rows_of(ITEMS, 1), files=300)
+    shop.publish("v1", rows_of(ITEMS, 1), files=120)
     process = shop.start("--to", url, "--jobs", "1", REDIS_PASSWORD=PASSWORD)
     _wait_for_files(client, "v1", 1)
     client.set("similar_items:LOCK", "another's")
@@ -266,7 +266,7 @@ def test_the_password_comes_out_nowhere(shop: Shop, url: str, client: "Redis") -
         (5, url, {}),
         (0, "env:SHOP_REDIS", {"SHOP_REDIS": secret}),
     ):
-        ended = shop.run("--to", where, **environment)
+        ended = shop.export("--to", where, **environment)
         assert ended.code == code, ended.error
         said += [ended.out, ended.error]
         if code == 5:

@@ -1,5 +1,6 @@
 """How the files of a table are read: lists whole though files and batches cut them."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -35,11 +36,13 @@ def test_every_list_is_in_one_table_once(
     ]
     shop.publish("v1", rows, files)
     read = Source.batches
-    monkeypatch.setattr(
-        Source,
-        "batches",
-        lambda self, n, columns=source.COLUMNS, size=batch: read(self, n, columns, size),
-    )
+
+    def small(
+        self: Source, number: int, columns: tuple[str, ...] = source.COLUMNS, rows: int = batch
+    ) -> Iterator[pa.RecordBatch]:
+        return read(self, number, columns, rows)
+
+    monkeypatch.setattr(Source, "batches", small)
     tables = [table for tables in whole(Source.of(shop.store, "LATEST")) for table in tables]
     assert [pair for table in tables for pair in table] == [row[:2] for row in rows]
     assert all(table[0][1] == 1 for table in tables)
