@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -74,6 +74,13 @@ def write(
     if not kept:
         with written(folder / f"part-00000{_ENDING}") as empty:
             pq.write_table(schema.empty_table(), empty)
+
+
+def write_few(rows: list[dict[str, Any]], folder: Place, schema: pa.Schema) -> None:
+    """Write rows that this process holds, to one file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with written(folder / f"part-00000{_ENDING}") as path:
+        pq.write_table(pa.Table.from_pylist(rows, schema), path, compression="zstd")
 
 
 def _task(

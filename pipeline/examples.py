@@ -1,6 +1,6 @@
 """A few items with their neighbours, texts and vectors, for the run's page.
 
-They are so few that the page needs no Spark, and that making it costs nothing that grows with the
+They are so few that the page needs no Spark, and that they fit into the driver whatever the
 catalogue. Which they are goes by a hash of the id: another run over the same items shows the same.
 """
 
@@ -21,10 +21,11 @@ MAPPED, SHOWN = 2000, 300
 SHORT = 20
 # Neighbours of an item that are shown, at most.
 NEIGHBORS = 20
-_TITLE_CHARACTERS, _ADDRESS_CHARACTERS = 300, 2000
+_NAME_CHARACTERS, _ADDRESS_CHARACTERS = 300, 2000
 _TOKENS, _TOKENS_CHARACTERS = 100, 4000
 
 _Lists = dict[str, list[dict[str, Any]]]
+_Row = dict[str, Any]
 
 
 def write(job: Job, version: str, pairs: "DataFrame", most_shown: dict[str, Any] | None) -> int:
@@ -39,76 +40,99 @@ def write(job: Job, version: str, pairs: "DataFrame", most_shown: dict[str, Any]
     Returns:
         the number of rows.
     """
-    from pyspark.sql import functions as F
-
-    chosen = F.broadcast(_chosen(job, pairs, most_shown))
-    ids = chosen.select("item_id")
-    items = job.read("items", "ingest").join(chosen, "item_id", how="inner")
-    texts = job.read("tokens", "tokenize").join(ids, "item_id", how="left_semi")
-    on_map = chosen.where("mapped").select("item_id")
-    vectors = job.read("embeddings", "embed").join(on_map, "item_id", how="left_semi")
-    address = F.when(F.length("image_url") <= _ADDRESS_CHARACTERS, F.col("image_url"))
-    about = items.select(
-        "item_id",
-        "shown",
-        "mapped",
-        *(F.substring(name, 1, _TITLE_CHARACTERS).alias(name) for name in ("title", "category")),
-        F.substring("brand", 1, _TITLE_CHARACTERS).alias("brand"),
-        address.alias("image_url"),
-        "neighbors",
-    )
-    tokens = texts.select(
-        "item_id", _first_tokens("title_tokens"), _first_tokens("description_tokens")
-    )
-    # Both are small: nothing is shuffled.
-    rows = about.join(F.broadcast(tokens), "item_id", how="left").join(
-        F.broadcast(vectors.select("item_id", "half")), "item_id", how="left"
-    )
-    return job.store.write(rows.repartition(1).sortWithinPartitions("item_id"), TABLE, version)
-
-
-def _first_tokens(name: str) -> "Column":
-    from pyspark.sql import functions as F
-
-    first = F.substring_index(F.col(name), " ", _TOKENS)
-    return F.substring(first, 1, _TOKENS_CHARACTERS).alias(name)
-
-
-def _chosen(job: Job, pairs: "DataFrame", most_shown: dict[str, Any] | None) -> "DataFrame":
-    """item_id string, shown boolean, mapped boolean, neighbors; a few thousand rows."""
-    total = job.record("ingest").tables["items"]
-    ids = job.read("items", "ingest").select("item_id")
-    mapped = collected_sample(ids, total, MAPPED, 0, TABLE)["item_id"].to_pylist()
-    short = job.read("short_lists", "neighbors").select("item_id")
-    shorts = job.record("neighbors").tables["short_lists"]
-    few = collected_sample(short, shorts, SHORT, 0, TABLE)["item_id"].to_pylist()
-    hub = [most_shown["item_id"]] if most_shown else []
-    shown = dict.fromkeys([*mapped[:SHOWN], *few, *hub])
-    best = _lists(job, pairs, list(shown))
-    neighbors = (entry["similar_id"] for entries in best.values() for entry in entries)
-    on_map = set(mapped)
+    mapped = _mapped(job)
+    shown = list(dict.fromkeys([*mapped[:SHOWN], *_short(job), *_hub(most_shown)]))
+    lists = _lists(job, pairs, shown)
+    neighbors = (entry["similar_id"] for entries in lists.values() for entry in entries)
     every = sorted({*mapped, *shown, *neighbors})
-    entries = pa.list_(pa.struct([("similar_id", pa.string()), ("score", pa.float32())]))
-    table = {
-        "item_id": pa.array(every, pa.string()),
-        "shown": pa.array([item in shown for item in every], pa.bool_()),
-        "mapped": pa.array([item in on_map for item in every], pa.bool_()),
-        "neighbors": pa.array([best.get(item) for item in every], entries),
-    }
-    return job.spark.createDataFrame(pa.table(table))
+    about, tokens = _items(job, every), _texts(job, every)
+    halves, on_map = _halves(job, mapped), set(mapped)
+    rows = [
+        {
+            **about[item],
+            **tokens[item],
+            "shown": item in lists,
+            "mapped": item in on_map,
+            "half": halves.get(item),
+            "neighbors": lists.get(item),
+        }
+        for item in every
+    ]
+    return job.store.write_few(rows, TABLE, version)
+
+
+def _mapped(job: Job) -> list[str]:
+    total, ids = job.record("ingest").tables["items"], job.read("items", "ingest")
+    return _sample(ids.select("item_id"), total, MAPPED)
+
+
+def _short(job: Job) -> list[str]:
+    total = job.record("neighbors").tables["short_lists"]
+    if not total:
+        return []
+    return _sample(job.read("short_lists", "neighbors").select("item_id"), total, SHORT)
+
+
+def _sample(ids: "DataFrame", total: int, most: int) -> list[str]:
+    chosen: list[str] = collected_sample(ids, total, most, 0, TABLE)["item_id"].to_pylist()
+    return chosen
+
+
+def _hub(most_shown: dict[str, Any] | None) -> list[str]:
+    return [most_shown["item_id"]] if most_shown else []
 
 
 def _lists(job: Job, pairs: "DataFrame", shown: list[str]) -> _Lists:
     """The first neighbours of the items that are shown, best first."""
     from pyspark.sql import functions as F
 
-    ids = job.spark.createDataFrame(pa.table({"item_id": pa.array(shown, pa.string())}))
-    found = pairs.where(F.col("rank") <= NEIGHBORS).join(
-        F.broadcast(ids), "item_id", how="left_semi"
-    )
     best: _Lists = {item: [] for item in shown}
-    for row in (
-        found.toArrow().sort_by([("item_id", "ascending"), ("rank", "ascending")]).to_pylist()
-    ):
+    rows = _of(job, pairs.where(F.col("rank") <= NEIGHBORS), shown)
+    for row in sorted(rows, key=lambda row: int(row["rank"])):
         best[row["item_id"]].append({"similar_id": row["similar_id"], "score": row["score"]})
     return best
+
+
+def _items(job: Job, ids: list[str]) -> dict[str, _Row]:
+    from pyspark.sql import functions as F
+
+    address = F.when(F.length("image_url") <= _ADDRESS_CHARACTERS, F.col("image_url"))
+    items = job.read("items", "ingest").select(
+        "item_id",
+        *(
+            F.substring(name, 1, _NAME_CHARACTERS).alias(name)
+            for name in ("title", "category", "brand")
+        ),
+        address.alias("image_url"),
+    )
+    return {row["item_id"]: row for row in _of(job, items, ids)}
+
+
+def _texts(job: Job, ids: list[str]) -> dict[str, _Row]:
+    tokens = job.read("tokens", "tokenize").select(
+        "item_id", _first("title_tokens"), _first("description_tokens")
+    )
+    return {row["item_id"]: row for row in _of(job, tokens, ids)}
+
+
+def _first(name: str) -> "Column":
+    from pyspark.sql import functions as F
+
+    first = F.substring_index(F.col(name), " ", _TOKENS)
+    return F.substring(first, 1, _TOKENS_CHARACTERS).alias(name)
+
+
+def _halves(job: Job, ids: list[str]) -> dict[str, bytes]:
+    vectors = job.read("embeddings", "embed").select("item_id", "half")
+    return {row["item_id"]: row["half"] for row in _of(job, vectors, ids)}
+
+
+def _of(job: Job, rows: "DataFrame", ids: list[str]) -> list[_Row]:
+    """The rows of a few items, on the driver: the ids travel to where the rows are."""
+    from pyspark.sql import functions as F
+
+    few = job.spark.createDataFrame(pa.table({"item_id": pa.array(ids, pa.string())}))
+    found: list[_Row] = (
+        rows.join(F.broadcast(few), "item_id", how="left_semi").toArrow().to_pylist()
+    )
+    return found

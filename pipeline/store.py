@@ -172,22 +172,28 @@ class Store:
         Returns:
             the number of rows.
         """
-        from pyspark.sql.pandas.types import to_arrow_schema
-        from pyspark.sql.types import StructType
-
         # Of tables that are read list by list, row groups are what can be read alone.
         size = _ROW_GROUP_BYTES if table in tables.CLUSTERED else 16 * _ROW_GROUP_BYTES
         size = 1 if table in tables.IN_SMALL_GROUPS else size
-        schema = to_arrow_schema(cast("StructType", StructType.fromDDL(tables.ddl(table))))
         with self.versions.new(table, version) as folder:
             arrow_files.write(
                 parts,
                 folder,
-                schema,
+                _arrow_schema(table),
                 row_group_bytes=size,
                 plain=tables.VECTORS.get(table, ()),
             )
         return int(self.dataset(table, version).count_rows())
+
+    def write_few(self, rows: list[dict[str, Any]], table: str, version: str) -> int:
+        """Write one version of a table of a few rows, which the driver holds, without Spark.
+
+        Returns:
+            the number of rows.
+        """
+        with self.versions.new(table, version) as folder:
+            arrow_files.write_few(rows, folder, _arrow_schema(table))
+        return len(rows)
 
     # The pointer
 
@@ -286,6 +292,13 @@ class Store:
     def run_path(self, run_id: str) -> Place:
         """The folder of a run."""
         return self.root / "runs" / run_id
+
+
+def _arrow_schema(table: str) -> "pa.Schema":
+    from pyspark.sql.pandas.types import to_arrow_schema
+    from pyspark.sql.types import StructType
+
+    return to_arrow_schema(cast("StructType", StructType.fromDDL(tables.ddl(table))))
 
 
 def _as_they_are(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":

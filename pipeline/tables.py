@@ -110,7 +110,6 @@ VECTORS = {
     "embeddings": ("vector", "half"),
     "lists": ("vector",),
     "candidates": ("vector",),
-    "examples": ("half",),
 }
 
 SCHEMAS: dict[str, Schema] = {
