@@ -38,7 +38,9 @@ def nearest(
     vectors = from_bytes(rows["vector"])
     lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
     lengths[lengths == 0] = 1
-    scores = (vectors @ unit(from_bytes(asked["vector"])).T).T / lengths
+    directions = unit(from_bytes(asked["vector"]))
+    # A product of this shape is not worth the threads of a matrix product.
+    scores = [np.einsum("ij,j->i", vectors, one) / lengths for one in directions]
     # What float32 may be off by, as the search has it.
     margin = np.float32((vectors.shape[1] + 8) * 2.0**-22)
     lists, same = rows["list"].to_numpy(), with_traits(rows)["same"]
