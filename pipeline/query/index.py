@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from pipeline import night, settling
 from pipeline.published import Published, pairs_of
+from pipeline.query import prune
 from pipeline.retrieval import held, join, merge, quantiser
 from pipeline.retrieval.clustered import Clustered
 from pipeline.retrieval.groups import Plan
@@ -137,7 +138,9 @@ class Index:
         """The k best of what lies in the lists that each query probes."""
         plan = _one_group(self.nlist)
         parts = [_nothing_found(asked)]
-        for rows in self._held(np.unique(probes)):
+        probed = np.zeros((asked.num_rows, self.nlist), dtype=bool)
+        np.put_along_axis(probed, probes.astype(np.int64), True, axis=1)
+        for rows in self._held(asked, probed, depth):
             group = Held(held.of_group(iter(rows), plan, 0, depth), depth, self.rules)
             there = np.zeros(self.nlist, dtype=bool)
             for batch in rows:
@@ -148,11 +151,17 @@ class Index:
         wanted = merge.Wanted(k, probes.shape[1], self.rules)
         return merge.best(pa.concat_batches(parts), wanted)
 
-    def _held(self, lists: Int32) -> Iterator[list[pa.RecordBatch]]:
-        """The rows of lists, so many at a time."""
+    def _held(
+        self, asked: pa.RecordBatch, probed: npt.NDArray[np.bool_], depth: int
+    ) -> Iterator[list[pa.RecordBatch]]:
+        """The rows of lists that are probed, so many at a time; for few queries the nearest."""
+        few = asked.num_rows <= prune.FEW and prune.possible(self.rules)
+        lists = np.flatnonzero(probed.any(axis=0)).astype(np.int32)
         rows: list[pa.RecordBatch] = []
         for batch in self.items.of_lists(lists, COLUMNS):
-            rows.append(batch)
+            some = prune.nearest(batch, asked, probed, depth) if few else batch
+            if some.num_rows:
+                rows.append(some)
             if sum(one.num_rows for one in rows) >= _HELD_ROWS:
                 yield rows
                 rows = []
