@@ -109,7 +109,7 @@ def _of_item() -> "tuple[Column, Column]":
     found = F.transform("ranked", lambda pair: pair.dropFields("rank"))
     line = F.struct(
         F.struct(*ITEMS).alias("input"),
-        F.when(there, F.struct(found.alias("neighbors"))).alias("output"),
+        F.when(there, F.struct(found.alias("neighbours"))).alias("output"),
         F.when(~there, F.coalesce("reason", F.lit(NOT_ASKED))).alias("error"),
     )
     count = F.when(there, F.size("ranked")).otherwise(F.lit(0))

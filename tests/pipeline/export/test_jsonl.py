@@ -109,11 +109,11 @@ def test_every_item_and_every_bad_row_is_one_object(
     wanted = [
         {"similar_id": f"i07-1-{n}", "score": s} for n, s in ((1, 61.5), (2, 60.5), (3, 59.6))
     ]
-    for pair in items["i07"]["output"]["neighbors"]:
+    for pair in items["i07"]["output"]["neighbours"]:
         pair["score"] = round(pair["score"] * 1000, 1)
     assert items["i07"] == {
         "input": nothing | {"item_id": "i07", "title": 'i07 "靴"\n', "price": 1.5},
-        "output": {"neighbors": wanted},
+        "output": {"neighbours": wanted},
         "error": None,
     }
     assert items["i03"]["error"] is None
