@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from pipeline.colours import BAD, DIM, HEAD, ODD, paint
 from pipeline.inspection.inspect import Inspected, Neighbour
 from pipeline.output import short, table
 from pipeline.published import Published
@@ -14,7 +15,7 @@ _TOKENS, _SHARED = 40, 5
 def lines(found: Inspected, published: Published) -> Iterator[str]:
     """What was found of an item."""
     about = found.item.about
-    yield f"{found.item.item_id}  {short(about['title'], 70)}"
+    yield paint(f"{found.item.item_id}  {short(about['title'], 70)}", HEAD)
     yield f"version     {published.version}  run {published.run_id}"
     if said := _columns(about):
         yield f"columns     {said}"
@@ -33,7 +34,8 @@ def lines(found: Inspected, published: Published) -> Iterator[str]:
     yield from _removed(found)
     if found.why_not is not None:
         yield ""
-        yield f"why not {found.why_not['item_id']}  {short(found.why_not['title'])}".rstrip()
+        why_not = f"why not {found.why_not['item_id']}  {short(found.why_not['title'])}"
+        yield paint(why_not.rstrip(), HEAD)
         yield f"  {found.why_not['said']}"
 
 
@@ -49,10 +51,13 @@ def _columns(about: dict[str, Any]) -> str:
 def _tokens(text: str, found: Inspected) -> str:
     unknown, left_out = set(found.unknown or ()), set(found.left_out)
     words = text.split()
-    marked = [f"{word}*" if word in unknown else word for word in words]
     marked = [
-        f"({mark})" if word in left_out else mark
-        for mark, word in zip(marked[:_TOKENS], words, strict=False)
+        paint(f"({word})", DIM)
+        if word in left_out
+        else paint(f"{word}*", ODD)
+        if word in unknown
+        else word
+        for word in words[:_TOKENS]
     ]
     more = f" … and {len(words) - _TOKENS:,} more" if len(words) > _TOKENS else ""
     return (" ".join(marked) or "none") + more
@@ -73,16 +78,16 @@ def _neighbours(found: list[Neighbour]) -> Iterator[str]:
             _part(one.shares.meaning),
             _part(one.shares.letters),
             one.item_id,
-            short(one.title, 50),
+            short(one.title),
         )
         for rank, one in enumerate(found, 1)
     ]
     head = ("", "score", "meaning", "letters", "item", "title")
-    first, *others = table(head, rows, right=" score meaning letters")
+    first, *others = table(head, rows, right=" score meaning letters", cut="title")
     yield first
     for line, one in zip(others, found, strict=True):
         yield line
-        yield f"      {_shared(one)}"
+        yield paint(f"      {_shared(one)}", DIM)
 
 
 def _part(value: float | None) -> str:
@@ -106,9 +111,10 @@ def _removed(found: Inspected) -> Iterator[str]:
         return
     counts = ", ".join(f"{rule} {count:,}" for rule, count in sorted(found.removed.items()))
     yield ""
-    yield f"Better candidates that rules removed: {sum(found.removed.values()):,} ({counts})"
+    removed = f"Better candidates that rules removed: {sum(found.removed.values()):,}"
+    yield f"{paint(removed, BAD)} ({counts})"
     rows = [(f"{one.score:.3f}", one.item_id, one.why) for one in found.nearest]
-    yield from table(("score", "item", "why"), rows, right="score")
+    yield from table(("score", "item", "why"), rows, right="score", cut="why")
 
 
 def as_json(found: Inspected, published: Published) -> dict[str, Any]:

@@ -109,7 +109,7 @@ def _lines(answer: "Answer") -> list[str]:
         (str(rank), f"{one.score:.3f}", one.similar_id, short(one.title))
         for rank, one in enumerate(answer.neighbours, 1)
     ]
-    lines = table(("", "score", "item", "title"), rows, right=" score") if rows else []
+    lines = table(("", "score", "item", "title"), rows, right=" score", cut="title") if rows else []
     if answer.reason is not None:
         what = "no neighbours" if not rows else f"only {len(rows)}"
         lines.append(f"{what}: {answer.reason}, {MEANING[answer.reason]}")
