@@ -65,11 +65,13 @@ def afterwards(
 
 
 def _written(store: Store, run_id: str, map_items: int, say: Callable[[str], None]) -> Place | None:
-    # The run has ended as it has: whatever may be wrong with its page changes nothing of that.
+    # The run has ended as it has: whatever may be wrong with its page changes nothing of that, nor
+    # does it that somebody does not want to wait for it.
     try:
         if not (store.run_path(run_id) / "run.json").is_file():
             return None  # It never began: another holds the store's lock.
         return write(store, run_id, map_items)
-    except Exception as error:
-        say(f"the run's page could not be made: {cause(error)}; try: nitamono report {run_id}")
+    except (Exception, KeyboardInterrupt) as error:
+        why = cause(error) if isinstance(error, Exception) else "interrupted"
+        say(f"the run's page could not be made: {why}; try: nitamono report {run_id}")
         return None

@@ -72,6 +72,19 @@ def test_a_page_that_cannot_be_made_changes_nothing_of_the_run(
     assert not (kept.run_path(hand.RUN) / made.NAME).exists()
 
 
+def test_an_interruption_of_the_page_is_none_of_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(page, "html", interrupted)
+    said: list[str] = []
+    with made.afterwards(store(tmp_path), hand.RUN, 0, said.append):
+        pass
+    assert said == ["the run's page could not be made: interrupted; try: nitamono report night7"]
+
+
 def test_a_run_that_never_began_has_none(tmp_path: Path) -> None:
     said: list[str] = []
     kept = store(tmp_path)
