@@ -35,6 +35,11 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         "spark.sql.shuffle.partitions": "3",
         "spark.driver.memory": "1g",
         "spark.log.level": "ERROR",
+        # Most of what small jobs take is their planning and compiling. Runs in processes of their
+        # own, and those on the cluster, have both as Spark comes.
+        "spark.sql.adaptive.enabled": "false",
+        "spark.sql.codegen.wholeStage": "false",
+        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     }
     session = SparkSession.builder.config(map=dict(chosen)).getOrCreate()
     yield session

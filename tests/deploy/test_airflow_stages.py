@@ -50,6 +50,7 @@ def test_the_dag_asks_spark_for_what_submit_asks_for() -> None:
     assert all(options(line) == options(plain) for line in kept)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("spark")
 def test_stage_by_stage_a_night_publishes_and_the_next_one_does_not_train(
     in_process: InProcess, tmp_path: Path, write_csv: WriteCsv

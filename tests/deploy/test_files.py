@@ -144,7 +144,7 @@ def test_the_image_and_the_archive_have_the_versions_that_tests_run_with() -> No
     def pins(name: str) -> dict[str, str]:
         text = (ROOT / name).read_text(encoding="utf-8")
         found = re.findall(
-            r"^([\w.-]+==\S+(?: ;.*?)?) \\\n((?:    --hash=\S+(?: \\)?\n)+)", text, re.M
+            r"^([\w.-]+==\S+)(?: ;.*?)? \\\n((?:    --hash=\S+(?: \\)?\n)+)", text, re.M
         )
         return dict(found)
 

@@ -35,6 +35,10 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+# It takes more than a minute; tests/cluster ships a model to executors in every run of the suite.
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def run(s3_server: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """All steps in one session."""

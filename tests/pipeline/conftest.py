@@ -1,5 +1,8 @@
 """What tests of the pipeline share: the S3 server of the models' tests, and command lines."""
 
+import fcntl
+import os
+import pickle
 from collections.abc import Callable
 
 import pytest
@@ -16,8 +19,19 @@ InProcess = Callable[..., str]
 
 @pytest.fixture(scope="session")
 def shop(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Shop:
-    """A published catalogue, made once: tests leave it as it is."""
-    return Shop(tmp_path_factory.mktemp("shop"))
+    """A published catalogue, made once, for all of pytest's workers: tests leave it as it is."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    kept = folder / "shop.pickle"
+    with (folder / "shop.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kept.exists():
+            (folder / "shop").mkdir()
+            made = Shop(folder / "shop")
+            kept.write_bytes(pickle.dumps(made))
+        shop: Shop = pickle.loads(kept.read_bytes())  # noqa: S301 - our own
+    return shop
 
 
 @pytest.fixture

@@ -59,6 +59,8 @@ def shop(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Itera
         "model.path": model,
         "neighbors.k": K,
     }
+    # The user's own, which is there afterwards.
+    spark.sparkContext.setLocalProperty("spark.jobGroup.id", "mine")
     first = api.run(settings, run_id="first", progress=False)
     second = api.run(settings, {"neighbors.k": K - 1}, run_id="second", progress=False)
     yield Shop(settings, first, second, model)
@@ -117,7 +119,7 @@ def test_a_run_publishes_and_an_experiment_does_not(shop: Shop, spark: SparkSess
     assert set(shop.second.stages.values()) == {"done", "reused"}
     assert [run.run_id for run in runs.listed(store)][-2:] == ["second", "first"]
     assert {len(of) for of in lists(shop.rows(shop.second.path)).values()} == {K - 1}
-    assert spark.sparkContext.getLocalProperty("spark.jobGroup.id") is None
+    assert spark.sparkContext.getLocalProperty("spark.jobGroup.id") == "mine"
 
 
 def test_what_the_gate_holds_back_is_an_error(shop: Shop) -> None:
@@ -145,7 +147,9 @@ def test_a_table_is_that_of_the_run(shop: Shop, by: str) -> None:
 def test_other_tables_come_by_name_and_unknown_ones_are_named(shop: Shop) -> None:
     assert api.table(shop.config, "short_lists").first()["item_id"] == "none"  # type: ignore[index]
     assert api.table(shop.config, "tokens", "second").count() == 61
-    with pytest.raises(UsageError, match=r"nothing: no table of LATEST .* it has: embeddings, it"):
+    with pytest.raises(
+        UsageError, match=r"nothing: no table of LATEST .* it has: details, e.*, items, "
+    ):
         api.table(shop.config, "nothing")
     with pytest.raises(UsageError, match="nobody is no run or version"):
         api.table(shop.config, version="nobody")

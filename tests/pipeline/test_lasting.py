@@ -37,6 +37,7 @@ def test_a_later_night_uses_the_first_nights_quantiser(spark: SparkSession, tmp_
     assert index.inputs(night.job(*SETS, "index.nlist=11"))["quantiser"] is None
 
 
+@pytest.mark.slow
 def test_a_night_out_of_balance_trains_anew(spark: SparkSession, tmp_path: Path) -> None:
     night = Night(tmp_path, vectors(300))
     night.run(*SETS)

@@ -128,6 +128,7 @@ def test_text_that_differs_in_width_and_spaces_only_is_not_embedded_again(shop: 
     assert {row["price"] for row in shop.table("items")} == {1.0}
 
 
+@pytest.mark.slow
 def test_no_item_that_stays_and_none_that_is_left(shop: Shop) -> None:
     others = [row | {"item_id": f"new-{row['item_id']}"} for row in samples(1)[:60]]
     shop.run(others)
@@ -150,6 +151,7 @@ def test_after_a_catalogue_that_was_only_touched_and_gc_a_night_still_builds_on_
     assert 0 < embedded.counts["embedded"] < 100
 
 
+@pytest.mark.slow
 def test_what_a_killed_run_left_of_another_base_is_not_taken_up(shop: Shop) -> None:
     first, second = samples(1), samples(2)
     third = [*second[5:], {**first[0], "item_id": "new", "title": "まったく新しい商品"}]

@@ -15,7 +15,6 @@ from pipeline.errors import UsageError
 from pipeline.progress import Progress
 from pipeline.runner import Outcome, Runner
 from pipeline.store import Store
-from tests.conftest import WriteCsv
 from tests.pipeline.places import on_disk
 
 WORDS = ["赤い 靴", "青い 靴", "赤い 帽子", "革 の 鞄", "布 の 鞄", "白い 皿", "青い 皿"]
@@ -25,18 +24,19 @@ QUANTISED = ("index.exact_below=0", "index.nlist=3")
 class Shop:
     """A catalogue that changes from night to night, and its store."""
 
-    def __init__(self, folder: Path, write_csv: WriteCsv) -> None:
-        self._folder, self._write = folder, write_csv
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.store = Store(str(folder / "store"))
 
     def catalogue(self, items: range) -> None:
-        rows = [[f"i{n:02d}", f"{WORDS[n % 7]} {n % 3}", ""] for n in items]
-        self._write(rows, name="catalogue.csv")
+        rows = [f"i{n:02d},{WORDS[n % 7]} {n % 3}" for n in items]
+        text = "\n".join(["item_id,title", *rows])
+        (self.folder / "catalogue.csv").write_text(text, encoding="utf-8")
 
     def run(
         self, name: str, *sets: str, last: str = "publish", retrain: bool = False, **options: Any
     ) -> Outcome:
-        file = self._folder / "nitamono.toml"
+        file = self.folder / "nitamono.toml"
         file.write_text(
             '[store]\npath = "store"\n[catalogue]\npath = "catalogue.csv"\n'
             "[model]\nepoch = 2\ndim = 10\nmin_count = 1\n[neighbors]\nk = 5\n"
@@ -52,12 +52,25 @@ class Shop:
         return {str(path): path.read_text() for path in files}
 
 
-@pytest.fixture
-def shop(spark: SparkSession, tmp_path: Path, write_csv: WriteCsv) -> Shop:
-    shop = Shop(tmp_path, write_csv)
+@pytest.fixture(scope="module")
+def first(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of a store after the first night."""
+    folder = tmp_path_factory.mktemp("unpublished")
+    (folder / "shop").mkdir()
+    shop = Shop(folder / "shop")
     shop.catalogue(range(30))
     shop.run("night1")
-    return shop
+    shutil.copytree(shop.folder, folder / "first")
+    return folder / "first"
+
+
+@pytest.fixture
+def shop(first: Path) -> Shop:
+    """It, where it was made: a catalogue of another path or time would be another."""
+    folder = first.with_name("shop")
+    shutil.rmtree(folder)
+    shutil.copytree(first, folder)
+    return Shop(folder)
 
 
 def test_a_run_that_does_not_publish_reuses_and_moves_nothing(shop: Shop) -> None:

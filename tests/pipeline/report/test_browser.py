@@ -185,6 +185,15 @@ def background(page: Page) -> int:
     )
 
 
+def until(page: Page, condition: str) -> None:
+    """Wait until something holds; Playwright's own waiting needs eval, which the page forbids."""
+    for _ in range(200):
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"never: {condition}")
+
+
 def test_language_and_theme_are_the_reader_s_and_can_be_switched(run: tuple[Shop, Outcome]) -> None:
     with clean(page_of(run), locale="ja-JP", color_scheme="dark") as found:
         page = found.page
@@ -197,12 +206,12 @@ def test_language_and_theme_are_the_reader_s_and_can_be_switched(run: tuple[Shop
         assert background(page) > 600
         page.emulate_media(color_scheme="light")
         page.emulate_media(color_scheme="dark")
-        page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+        until(page, "document.documentElement.dataset.theme === 'dark'")
         assert background(page) < 150
         page.locator("#language").click()
         # Drawn again and again, each chart is there once.
         expect(page.locator("#scores-chart canvas").first).to_be_visible()
-        page.wait_for_function("drawn.size === 5 && Bokeh.documents.length === 5")
+        until(page, "drawn.size === 5 && Bokeh.documents.length === 5")
         expect(page.locator("#scores-chart .bk-Figure")).to_have_count(1)
 
 

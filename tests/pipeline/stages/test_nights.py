@@ -112,8 +112,11 @@ def churned(rng: np.random.Generator, before: Catalogue) -> Catalogue:
     "sets",
     [
         ("index.exact_below=0", "index.nlist=9", "neighbors.target_recall=0.8"),
-        ("index.exact_below=0", "index.nlist=9", "neighbors.nprobe=3", "neighbors.reserve=0"),
-        ("index.nlist=4",),
+        pytest.param(
+            ("index.exact_below=0", "index.nlist=9", "neighbors.nprobe=3", "neighbors.reserve=0"),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(("index.nlist=4",), marks=pytest.mark.slow),
     ],
 )
 def test_three_nights_give_what_full_runs_give(
@@ -136,6 +139,7 @@ def test_three_nights_give_what_full_runs_give(
         )
 
 
+@pytest.mark.slow
 def test_a_night_that_does_not_fit_searches_everything_and_says_why(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -253,7 +253,7 @@ RULES = ("rules.eligible=stock > 0", "rules.collapse=group_id", "rules.price_rat
 @pytest.mark.parametrize(
     "sets",
     [
-        (*RULES, "neighbors.reserve=1"),
+        pytest.param((*RULES, "neighbors.reserve=1"), marks=pytest.mark.slow),
         (*QUANTISED, *RULES[2:], "rules.max_per={brand=2}", 'rules.same=["category"]'),
     ],
 )
