@@ -1,6 +1,6 @@
 # `make` alone explains the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow test-cluster check format lock package image test-airflow golden samples clean
+.PHONY: help setup run test test-slow test-cluster check format lock package image test-airflow golden samples screenshots clean
 
 BIN := .venv/bin
 IMAGE := nitamono
@@ -61,6 +61,9 @@ golden: setup ## write tests/golden/ anew, from the commands in its files, and t
 
 samples: setup ## write data_samples/*.csv anew
 	@$(BIN)/python data_samples/make_samples.py
+
+screenshots: run ## write README's pictures anew, docs/*.png (needs Chromium and Japanese fonts)
+	@$(BIN)/python scripts/screenshots.py
 
 clean: ## remove the store of `make run`, and caches
 	@rm -rf store .pytest_cache .mypy_cache .ruff_cache
