@@ -135,6 +135,7 @@ def test_the_gate_has_its_own_code(
     assert Store(str(tmp_path / "store")).latest() is None
 
 
+@pytest.mark.slow
 def test_verbs_one_by_one_equal_one_run_in_a_process_of_its_own(
     in_process: InProcess, tmp_path: Path, write_csv: WriteCsv
 ) -> None:

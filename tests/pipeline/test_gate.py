@@ -178,6 +178,7 @@ def test_a_published_version_that_was_deleted_is_not_compared_with(shop: Shop) -
     assert shop.held(lists(2)) == ""
 
 
+@pytest.mark.slow
 def test_a_held_back_night_is_published_without_work_when_it_is_accepted(
     spark: SparkSession, tmp_path: Path, write_csv: WriteCsv
 ) -> None:

@@ -138,6 +138,7 @@ def test_no_item_that_stays_and_none_that_is_left(shop: Shop) -> None:
     assert shop.table() == []
 
 
+@pytest.mark.slow
 def test_after_a_catalogue_that_was_only_touched_and_gc_a_night_still_builds_on_it(
     shop: Shop,
 ) -> None:

@@ -218,6 +218,7 @@ def test_the_gate_holds_back_a_table_of_low_recall(shop: Shop) -> None:
     assert (written["status"], written["published"]) == ("held_back", None)
 
 
+@pytest.mark.slow
 def test_the_next_night_keeps_the_model_unless_told(shop: Shop, tmp_path: Path) -> None:
     first = shop.run().record("train")
     night2 = Shop(shop.folder, head(SAMPLES / "night2.csv", tmp_path / "night2.csv", ITEMS))

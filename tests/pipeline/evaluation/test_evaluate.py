@@ -124,6 +124,7 @@ def test_labels_are_those_of_the_rows_that_ingest_kept(evaluate: Evaluate) -> No
     assert (found["labelled_items"], found["measured_items"], found["classes"]) == (4, 4, 2)
 
 
+@pytest.mark.slow
 def test_an_experiment_leaves_what_is_published_as_it_was(
     evaluate: Evaluate, shop: Shop, in_process: InProcess
 ) -> None:

@@ -168,6 +168,7 @@ def test_a_night_that_does_not_fit_searches_everything_and_says_why(
     assert table == nights.run(full=True)[0]
 
 
+@pytest.mark.slow
 def test_items_that_come_into_an_empty_list_and_lists_that_empty(
     spark: SparkSession, tmp_path: Path
 ) -> None:
