@@ -121,6 +121,7 @@ def test_without_java_the_line_says_what_to_install(tmp_path: Path, write_csv: W
     assert "install Java 17 or later" in last_line(done)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("spark")
 def test_the_gate_has_its_own_code(
     ended: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, write_csv: WriteCsv
