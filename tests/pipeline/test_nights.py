@@ -115,6 +115,7 @@ def test_the_second_night_embeds_what_changed_and_gives_the_full_table(
     assert vectors[0] == vectors[1]
 
 
+@pytest.mark.slow
 def test_text_that_differs_in_width_and_spaces_only_is_not_embedded_again(shop: Shop) -> None:
     rows = samples(1)
     before = shop.table()

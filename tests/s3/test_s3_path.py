@@ -60,6 +60,7 @@ def test_folders_are_what_lies_below_them(root: S3Path) -> None:
     assert sorted(p.name for p in root.iterdir()) == ["a", "bb"]
 
 
+@pytest.mark.slow
 def test_more_objects_than_a_page_holds(s3: Any, root: S3Path) -> None:
     # S3Proxy loses its place between pages where the keys are odd.
     many = S3Path(root.bucket, "many", root.options)

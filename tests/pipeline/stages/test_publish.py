@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+import pytest
 from pyspark.sql import SparkSession
 
 from pipeline import config
@@ -47,6 +48,7 @@ class Shop:
         return table, outcome
 
 
+@pytest.mark.slow
 def test_with_mode_new_the_lists_of_the_other_items_stay_without_those_that_left(
     spark: SparkSession, tmp_path: Path, write_csv: WriteCsv
 ) -> None:
