@@ -21,7 +21,7 @@ test: setup ## run the tests; PostgreSQL, redis and Chromium are installed for t
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not cluster and not slow"
 
 test-slow: setup ## run the tests that take minutes each
-	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder -m slow
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
 
 test-cluster: setup ## run the tests on a Spark cluster of this machine's; KILLS=10: ten rounds of kills
 	@KILLS=$(or $(KILLS),1) $(BIN)/python -m pytest -n 2 --dist loadfile tests/cluster
