@@ -154,6 +154,7 @@ def test_verbs_one_by_one_equal_one_run_in_a_process_of_its_own(
     assert tables[0].equals(tables[1])
 
 
+@pytest.mark.slow
 def test_a_store_is_looked_through_rolled_back_and_cleaned(
     in_process: InProcess, tmp_path: Path, write_csv: WriteCsv
 ) -> None:

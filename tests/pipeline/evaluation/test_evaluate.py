@@ -81,6 +81,7 @@ def recall(scores: np.ndarray, labels: list[str], k: int) -> float:
     return float(np.mean(shares))
 
 
+@pytest.mark.slow
 def test_the_sample_catalogue_measured_as_by_hand(tmp_path: Path, in_process: InProcess) -> None:
     samples = Shop(tmp_path, SAMPLES)
     labels = ("--label", "category", "--label", "brand", "--k", "5", "--set", "embed.method=mean")

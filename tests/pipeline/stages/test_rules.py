@@ -253,10 +253,11 @@ RULES = ("rules.eligible=stock > 0", "rules.collapse=group_id", "rules.price_rat
 @pytest.mark.parametrize(
     "sets",
     [
-        pytest.param((*RULES, "neighbors.reserve=1"), marks=pytest.mark.slow),
+        (*RULES, "neighbors.reserve=1"),
         (*QUANTISED, *RULES[2:], "rules.max_per={brand=2}", 'rules.same=["category"]'),
     ],
 )
+@pytest.mark.slow
 def test_a_night_in_which_prices_and_stocks_change_is_that_of_a_full_run(
     shop: Shop, tmp_path: Path, sets: tuple[str, ...]
 ) -> None:
