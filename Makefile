@@ -26,10 +26,11 @@ test-slow: setup ## run the tests that take minutes each
 test-cluster: setup ## run the tests on a Spark cluster of this machine's; KILLS=10: ten rounds of kills
 	@KILLS=$(or $(KILLS),1) $(BIN)/python -m pytest -n 2 --dist loadfile tests/cluster
 
-check: setup ## lint, formatting and types
+check: setup ## lint, formatting, types, and the layers of pipeline/
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 
 format: setup ## format the code
 	@$(BIN)/ruff check --fix-only --quiet .
@@ -57,7 +58,7 @@ package: setup ## build dist/: the wheel, and the packed environment for cluster
 	@sh scripts/package.sh
 
 golden: setup ## write tests/golden/ anew, from the commands in its files, and the notebook's outputs
-	@$(BIN)/python -m pytest -q tests/pipeline/submit/test_golden.py tests/test_notebook.py --write-golden
+	@$(BIN)/python -m pytest -q tests/pipeline/cluster/submit/test_golden.py tests/test_notebook.py --write-golden
 
 samples: setup ## write data_samples/*.csv anew
 	@$(BIN)/python data_samples/make_samples.py

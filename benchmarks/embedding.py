@@ -32,7 +32,8 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 
 from models import fasttext, resident
-from pipeline import session, statistics
+from pipeline.spark import session
+from pipeline.stages.train import statistics
 
 _FILES = 16
 _CHARACTERS = (

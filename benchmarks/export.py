@@ -18,10 +18,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.cli import execute
+from pipeline.cli.main import execute
 from pipeline.export import digest
 from pipeline.export.source import Source
-from pipeline.store import Store
+from pipeline.store.store import Store
 
 _K, _FILES = 10, 16
 

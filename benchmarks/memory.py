@@ -35,12 +35,12 @@ from models.fasttext.packing import FILE_NAME, write
 from models.fasttext.source import Header
 from models.fasttext.statistics import COUNTERS, Statistics
 from models.fasttext.sums import Floats, unit
-from pipeline import config
-from pipeline.job import Job
-from pipeline.sizing import amount, demand, plan
-from pipeline.sizing.amount import MIB
-from pipeline.stages import embed
-from pipeline.store import Record, Store
+from pipeline.cluster.sizing import amount, demand, plan
+from pipeline.cluster.sizing.amount import MIB
+from pipeline.config import reading as config
+from pipeline.stages.context import Job
+from pipeline.stages.embed import stage as embed
+from pipeline.store.store import Record, Store
 
 _TEXT = "benchmark"
 _ROWS = 1 << 14

@@ -25,7 +25,7 @@ import pyarrow as pa
 from benchmarks.embedding import Size, make_words, write_model
 from models import fasttext, resident
 from models.fasttext.model import read_packed
-from pipeline import session
+from pipeline.spark import session
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -25,12 +25,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import config
-from pipeline.job import Job
+from pipeline.config import reading as config
 from pipeline.retrieval import quantiser
 from pipeline.retrieval.vectors import Float32, to_bytes, unit
-from pipeline.stages import index, neighbors
-from pipeline.store import Record, Store
+from pipeline.stages.context import Job
+from pipeline.stages.index import stage as index
+from pipeline.stages.neighbors import stage as neighbors
+from pipeline.store.store import Record, Store
 
 QUERIES = 1_000
 THREADS = 2

@@ -23,12 +23,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_samples.make_samples import KINDS
-from pipeline import config, session
-from pipeline.progress import Progress
-from pipeline.runner import Outcome, Runner
-from pipeline.storage.spark_log import SparkLog
-from pipeline.store import Store
-from pipeline.tables import digest
+from pipeline.config import reading as config
+from pipeline.runs.runner import Outcome, Runner
+from pipeline.spark import session
+from pipeline.spark.log import SparkLog
+from pipeline.store.schemas import digest
+from pipeline.store.store import Store
+from pipeline.terminal.progress import Progress
 
 SIZES = (50_000, 200_000, 500_000)
 ADDED, CHANGED, REMOVED = 0.01, 0.005, 0.005

@@ -29,8 +29,8 @@ from models import fasttext
 from models.fasttext.statistics import DocumentCounts, common_direction
 from models.fasttext.tokens import Batch
 from models.fasttext.train import train
-from pipeline import corpus
-from pipeline.sections import ModelSection
+from pipeline.config.sections import ModelSection
+from pipeline.stages.train import corpus
 
 _NEAREST = 10
 _BLOCK = 512

@@ -20,9 +20,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.nightly import catalogue
-from pipeline import config
-from pipeline.published import Published
-from pipeline.store import Store
+from pipeline.config import reading as config
+from pipeline.query.published import Published
+from pipeline.store.store import Store
 
 ITEMS, QUERIES = 1_000_000, 1_000
 _PART = 100_000
@@ -33,7 +33,7 @@ _CONFIG = (
 )
 # Counts the bytes that the reads of files give, as the kernel has them for the process.
 _COUNTED = (
-    "import sys\nfrom pipeline.cli import execute\n"
+    "import sys\nfrom pipeline.cli.main import execute\n"
     "def read():\n"
     "    lines = open('/proc/self/io').read().splitlines()\n"
     "    return int(lines[0].split()[1])\n"
@@ -61,14 +61,22 @@ def make(folder: Path, items: int) -> None:
 def run(folder: Path) -> float:
     """Run the pipeline once; the seconds that it takes."""
     start = time.monotonic()
-    command = [sys.executable, "-m", "pipeline.cli", "run", "--config", "nitamono.toml"]
+    command = [sys.executable, "-m", "pipeline.cli.main", "run", "--config", "nitamono.toml"]
     subprocess.run(command, cwd=folder, check=True)  # noqa: S603 - this Python
     return time.monotonic() - start
 
 
 def _asked(folder: Path, *arguments: str) -> tuple[float, float, str]:
     """Wall and CPU seconds of one process, and what it prints."""
-    command = [sys.executable, "-m", "pipeline.cli", "query", "--config", "nitamono.toml", "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "pipeline.cli.main",
+        "query",
+        "--config",
+        "nitamono.toml",
+        "--json",
+    ]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.monotonic()
     done = subprocess.run(  # noqa: S603 - this Python

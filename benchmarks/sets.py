@@ -10,7 +10,7 @@ from typing import Literal
 
 import pyarrow as pa
 
-from pipeline.promotions import of_titles
+from pipeline.stages.train.promotions import of_titles
 from pipeline.text.phrases import Promotions
 from pipeline.text.tokenize import TextSettings, Tokenizer
 

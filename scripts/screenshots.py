@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, sync_playwright
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "data_samples" / "nitamono.toml"
 ITEM = "SKU-00871"
-# ECMA-48's styles that pipeline.colours uses, as CSS.
+# ECMA-48's styles that pipeline.terminal.colours uses, as CSS.
 STYLES = {"1": "font-weight:bold", "2": "color:#8b949e", "31": "color:#ff7b72",
           "32": "color:#7ee787", "33": "color:#e3b341"}  # fmt: skip
 TERMINAL = """<meta charset="utf-8"><style>
@@ -28,7 +28,7 @@ pre { display: inline-block; margin: 0; padding: 20px 24px; color: #e6edf3;
 
 def nitamono(*arguments: str) -> str:
     """What a command line prints, with colours."""
-    command = [sys.executable, "-m", "pipeline.cli", *arguments, "--config", str(CONFIG)]
+    command = [sys.executable, "-m", "pipeline.cli.main", *arguments, "--config", str(CONFIG)]
     environment = os.environ | {"FORCE_COLOR": "1"}
     done = subprocess.run(  # noqa: S603 - our own program
         command, capture_output=True, text=True, check=True, cwd=ROOT, env=environment

@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 
 from pipeline.report import projection
 from pipeline.retrieval.vectors import Float32
-from pipeline.session import settings
+from pipeline.spark.session import settings
 
 # For the processes that tests start too.
 SPARK_CONF = Path(__file__).with_name("spark")

@@ -3,10 +3,10 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from pipeline.sections import Config
+from pipeline.cli.verbs import VERBS
+from pipeline.config.sections import Config
 from pipeline.stages import NAMES
-from pipeline.tables import ITEMS
-from pipeline.verbs import VERBS
+from pipeline.store.schemas import ITEMS
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 

@@ -17,6 +17,6 @@ an error of pipeline.errors, whose text says what to do.
 from pipeline.api.measured import evaluate
 from pipeline.api.published import diff, run, similar_to, table
 from pipeline.api.vectors import embed, neighbors
-from pipeline.summary import Result as Run
+from pipeline.runs.summary import Result as Run
 
 __all__ = ["Run", "diff", "embed", "evaluate", "neighbors", "run", "similar_to", "table"]

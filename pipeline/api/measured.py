@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from os import PathLike
 from typing import TYPE_CHECKING
 
-from pipeline.api.given import Given, Settings, live, need, settled, work
+from pipeline.api.arguments import Given, Settings, live, need, settled, work
 from pipeline.errors import InputError, UsageError
 from pipeline.evaluation import pairs_file, report
 from pipeline.evaluation.evaluate import ITEMS, Asked, evaluate_vectors
 from pipeline.evaluation.evaluate import evaluate as evaluate_settings
 from pipeline.evaluation.pairs_file import Pairs
-from pipeline.progress import Progress
+from pipeline.terminal.progress import Progress
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

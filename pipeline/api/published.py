@@ -4,16 +4,17 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pipeline import compare, order, summary, versions
-from pipeline import diff as differences
-from pipeline.api.given import Given, Settings, ids_of, live, need, settled, work
-from pipeline.diff import LATEST
+from pipeline.api.arguments import Given, Settings, ids_of, live, need, settled, work
 from pipeline.errors import UsageError
-from pipeline.progress import Progress
+from pipeline.inspection import diff as differences
+from pipeline.runs import request, summary
+from pipeline.runs.summary import Result
 from pipeline.stages import NAMES
-from pipeline.store import Store
-from pipeline.summary import Result
-from pipeline.versions import Version
+from pipeline.stages.publish import comparison
+from pipeline.store import resolve
+from pipeline.store.resolve import LATEST, Version
+from pipeline.store.store import Store
+from pipeline.terminal.progress import Progress
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -63,7 +64,7 @@ def run(
         LockedError: another run publishes.
     """
     found, assignments = settled(config, settings)
-    asked = order.Order(
+    asked = request.Order(
         first=first,
         last=last,
         publish=publish,
@@ -104,7 +105,7 @@ def table(
         UsageError: there is no such table or version.
     """
     found, _ = settled(config)
-    known = versions.find(Store.of(found, make=False), version)
+    known = resolve.find(Store.of(found, make=False), version)
     session = live(found, spark)
     frame = known.store.read(session, name, known.of(name))
     return _with_titles(frame, _titles(session, known)) if titles else frame
@@ -138,7 +139,7 @@ def similar_to(
     from pyspark.sql import functions as F
 
     found, _ = settled(config)
-    known = versions.find(Store.of(found, make=False), version)
+    known = resolve.find(Store.of(found, make=False), version)
     session = live(found, spark)
     pairs = known.store.read(session, "similar_items", known.of("similar_items"))
     if k is not None:
@@ -191,12 +192,12 @@ def diff(
 
     found, _ = settled(config)
     store = Store.of(found, make=False)
-    one, two = (differences.side(store, name) for name in (before, after))
+    one, two = (resolve.side(store, name) for name in (before, after))
     session = live(found, spark)
     early, late = (store.read(session, "similar_items", side.version) for side in (one, two))
-    lists = compare.by_item(early, late, k or found.neighbors.k)
+    lists = comparison.by_item(early, late, k or found.neighbors.k)
     items = differences.measured(lists, "before", "after")
-    frames = [_titles(session, versions.find(store, name)) for name in (after, before)]
+    frames = [_titles(session, resolve.find(store, name)) for name in (after, before)]
     items = _titled(_titled(items, frames[0], "item_id", "new"), frames[1], "item_id", "old")
     change = (
         F.when(~F.col("was"), F.lit("added"))

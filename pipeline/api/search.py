@@ -12,21 +12,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from pipeline import executors, lists, s3a, session
-from pipeline.arrow_files import Rows
+from pipeline.config.sections import Config, RulesSection
 from pipeline.errors import UsageError
-from pipeline.job import Job
-from pipeline.nearest import merge_parts
-from pipeline.night import Night, sizes_of, tonight
-from pipeline.processes import mark
 from pipeline.retrieval.rounding import rounded
-from pipeline.sections import Config, RulesSection
-from pipeline.stages import index
-from pipeline.stages import neighbors as stage
+from pipeline.spark import executors, s3a, session
+from pipeline.spark.log import SparkLog
+from pipeline.stages.context import Job
+from pipeline.stages.index import lists
+from pipeline.stages.index import stage as index
+from pipeline.stages.neighbors import stage
+from pipeline.stages.neighbors.search import merge_parts
+from pipeline.stages.neighbors.search_context import Night, sizes_of, tonight
 from pipeline.storage.place import Place, remove_tree
-from pipeline.storage.spark_log import SparkLog
-from pipeline.store import Record, Store
-from pipeline.tables import ddl
+from pipeline.storage.processes import mark
+from pipeline.store.arrow_files import Rows
+from pipeline.store.schemas import ddl
+from pipeline.store.store import Record, Store
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

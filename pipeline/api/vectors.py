@@ -9,16 +9,16 @@ import pyarrow.compute as pc
 
 from models import embedder
 from models.resident import LoadCounter
-from pipeline import versions
 from pipeline.api import search
-from pipeline.api.given import Given, Settings, apart, need, settled, work
-from pipeline.diff import LATEST
+from pipeline.api.arguments import Given, Settings, apart, need, settled, work
+from pipeline.config.sections import Config, EmbedSection, TextSection
 from pipeline.errors import UsageError
-from pipeline.job import Job
-from pipeline.sections import Config, EmbedSection, TextSection
-from pipeline.stages import embed as stage
-from pipeline.stages import tokenize
-from pipeline.store import Record, Store
+from pipeline.stages.context import Job
+from pipeline.stages.embed import stage
+from pipeline.stages.tokenize import stage as tokenize
+from pipeline.store import resolve
+from pipeline.store.resolve import LATEST
+from pipeline.store.store import Record, Store
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -56,7 +56,7 @@ def embed(
     spark = items.sparkSession
     found, _ = settled(config)
     with work(spark, "embed"):
-        known = versions.find(Store.of(found, make=False), version)
+        known = resolve.find(Store.of(found, make=False), version)
         job = _job(found, known, items)
         text, way = tokenize.settings(job), stage.blend(job)
         dictionaries = [job.ship(path, "dictionary") for path in text.user_dictionaries]
@@ -83,7 +83,7 @@ def embed(
     return named.mapInArrow(run, _SCHEMA)
 
 
-def _job(settings: Config, known: versions.Version, items: "DataFrame") -> Job:
+def _job(settings: Config, known: resolve.Version, items: "DataFrame") -> Job:
     """A job that embeds as a run did."""
     if known.run is not None:
         theirs = known.run.settings

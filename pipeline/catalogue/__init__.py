@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from pipeline.catalogue.csv_files import read_csv
 from pipeline.catalogue.files import Source, format_of, identity, reading_options
-from pipeline.encodings import java_encoding
+from pipeline.config.encodings import java_encoding
 from pipeline.errors import InputError
 from pipeline.storage.place import spark_path
-from pipeline.tables import ITEMS
+from pipeline.store.schemas import ITEMS
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession

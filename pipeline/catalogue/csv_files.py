@@ -6,10 +6,10 @@ import re
 from typing import TYPE_CHECKING
 
 from pipeline.catalogue.files import Source, files, reading_options
-from pipeline.encodings import java_encoding, python_encoding
+from pipeline.config.encodings import java_encoding, python_encoding
 from pipeline.errors import InputError
 from pipeline.storage.place import Place, arrow, spark_path
-from pipeline.tables import ITEMS
+from pipeline.store.schemas import ITEMS
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

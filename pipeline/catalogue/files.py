@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.s3 import S3Options
+from pipeline.config.sections import CatalogueSection
 from pipeline.errors import InputError, UsageError
-from pipeline.sections import CatalogueSection
 from pipeline.storage.place import Place, below, in_order, place
 
 ENDINGS = {

@@ -6,22 +6,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from models import ModelError, fasttext
-from pipeline import s3a, session
 from pipeline.catalogue import Source
+from pipeline.config.sections import Config
 from pipeline.errors import NitamonoError, StageError
 from pipeline.evaluation import compared, methods
 from pipeline.evaluation.methods import Method
 from pipeline.evaluation.pairs_file import Pairs
 from pipeline.evaluation.report import Evaluation
-from pipeline.evaluation.taken import Made, Taken, as_read, take, take_vectors
-from pipeline.explain import explained
-from pipeline.progress import Progress, StageLine
-from pipeline.runner import Runner, new_run_id
-from pipeline.sections import Config
-from pipeline.stages import embed, ingest
-from pipeline.storage import model_folders
-from pipeline.storage.spark_log import SparkLog
-from pipeline.store import Record, Store
+from pipeline.evaluation.sample import Made, Taken, as_read, take, take_vectors
+from pipeline.runs.runner import Runner, new_run_id
+from pipeline.spark import s3a, session
+from pipeline.spark.failures import explained
+from pipeline.spark.log import SparkLog
+from pipeline.stages.embed import stage as embed
+from pipeline.stages.ingest import stage as ingest
+from pipeline.store import model_folders
+from pipeline.store.store import Record, Store
+from pipeline.terminal.progress import Progress, StageLine
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

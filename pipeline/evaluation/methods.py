@@ -11,7 +11,7 @@ from scipy import sparse
 from models.embedder import Embedder
 from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.vectors import Float32, Float64, cosines, from_bytes, squares, to_bytes
-from pipeline.stages.embed import round_vectors
+from pipeline.stages.embed.stage import round_vectors
 
 # Items that are embedded at a time.
 _ITEMS_AT_ONCE = 4_096

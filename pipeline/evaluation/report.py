@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.evaluation.compared import METHODS, OTHERS, Figure, OfLabel, OfPairs
 from pipeline.evaluation.measures import Estimate
-from pipeline.output import table
+from pipeline.terminal.output import table
 
 _NONE = "-"
 

@@ -10,17 +10,17 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from pipeline import history, lock
-from pipeline.diff import side
+from pipeline.config.sections import Config
 from pipeline.errors import StageError, UsageError
 from pipeline.export import jsonl_files
 from pipeline.export.jsonl_files import NOTES, Layout
 from pipeline.export.options import Options
 from pipeline.export.source import Source
-from pipeline.files import read_json, write_json
-from pipeline.sections import Config
+from pipeline.storage.files import read_json, write_json
 from pipeline.storage.place import Place, place, remove_tree
-from pipeline.store import Store
+from pipeline.store import lock, publications
+from pipeline.store.resolve import side
+from pipeline.store.store import Store
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -86,7 +86,7 @@ def export(
 
 def _versions(store: Store, source: Source) -> dict[str, str]:
     """Which versions of the other tables belong to this one."""
-    now = history.present(store)
+    now = publications.present(store)
     if now is not None and now.version == source.version:
         found = {table: about["version"] for table, about in now.tables.items()}
     else:

@@ -13,12 +13,12 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.files import read_json, write_json
-from pipeline.processes import mark
-from pipeline.stages.ingest import UNREADABLE
+from pipeline.stages.ingest.stage import UNREADABLE
+from pipeline.storage.files import read_json, write_json
 from pipeline.storage.place import Place, written
-from pipeline.store import Store
-from pipeline.tables import ITEMS
+from pipeline.storage.processes import mark
+from pipeline.store.schemas import ITEMS
+from pipeline.store.store import Store
 
 if TYPE_CHECKING:
     import pyarrow as pa

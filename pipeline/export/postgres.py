@@ -24,7 +24,7 @@ from pipeline.export.options import Options
 from pipeline.export.pg_server import Connection, connect, explained
 from pipeline.export.pg_tables import Live, Names
 from pipeline.export.source import COLUMNS, Source
-from pipeline.progress import StageLine
+from pipeline.terminal.progress import StageLine
 
 _LOCK = "nitamono export"
 _AS_CSV = pa_csv.WriteOptions(include_header=False, quoting_style="all_valid")

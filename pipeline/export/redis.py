@@ -25,7 +25,7 @@ from pipeline.export.address import Address, with_environment
 from pipeline.export.options import Options
 from pipeline.export.redis_server import PASSWORD, connect, explained, locked, see_that_it_keeps
 from pipeline.export.source import Source
-from pipeline.progress import StageLine
+from pipeline.terminal.progress import StageLine
 
 # Lists sent in one command.
 _BATCH = 500

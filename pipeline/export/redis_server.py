@@ -10,9 +10,9 @@ from typing import Any
 from redis import Redis
 from redis import exceptions as errors
 
-from pipeline import processes
 from pipeline.errors import LockedError, StageError, UsageError
 from pipeline.export.address import Address
+from pipeline.storage import processes
 
 AGAIN = "run it again: it goes on from the files that are done"
 _USER, PASSWORD = "REDIS_USERNAME", "REDIS_PASSWORD"

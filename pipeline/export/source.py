@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.diff import side
 from pipeline.errors import StageError, UsageError
-from pipeline.store import Store
+from pipeline.store.resolve import side
+from pipeline.store.store import Store
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem

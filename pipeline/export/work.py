@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from pipeline.errors import StageError
-from pipeline.progress import StageLine
+from pipeline.terminal.progress import StageLine
 
 
 class StoppedError(StageError):

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline.colours import BAD, DIM, HEAD, ODD, paint
 from pipeline.inspection.inspect import Inspected, Neighbour
-from pipeline.output import short, table
-from pipeline.published import Published
-from pipeline.query.verb import MEANING
+from pipeline.query.published import Published
+from pipeline.store.reasons import MEANING
+from pipeline.terminal.colours import BAD, DIM, HEAD, ODD, paint
+from pipeline.terminal.output import short, table
 
 _TOKENS, _SHARED = 40, 5
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.config.sections import RulesSection
 from pipeline.errors import UsageError
 from pipeline.inspection import sentences
+from pipeline.inspection.candidates import Candidate, walk
+from pipeline.inspection.contributions import Reader, Shares, Texts
 from pipeline.inspection.item import Item, Version
-from pipeline.inspection.shares import Reader, Shares, Texts
-from pipeline.inspection.walk import Candidate, walk
 from pipeline.query.answer import NOT_ASKED
 from pipeline.retrieval import quantiser
-from pipeline.sections import RulesSection
 
 # Candidates that rules removed which are shown.
 _SHOWN = 5
@@ -202,7 +202,7 @@ class Inspector:
         return {"why": "not_probed", "said": said, "list": home, "place": place, "score": score}
 
     def _score(self, item: Item, other: str) -> float:
-        from pipeline.inspection.walk import scored
+        from pipeline.inspection.candidates import scored
 
         row = self._version.item(other).row
         assert row is not None  # noqa: S101 - it is in a list

@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import lookup
 from pipeline.errors import UsageError
-from pipeline.published import Published
 from pipeline.query.index import COLUMNS, Index
+from pipeline.query.published import Published
 from pipeline.retrieval.rules import with_traits
 from pipeline.retrieval.vectors import Float32, from_bytes
-from pipeline.tables import DETAILS
+from pipeline.store import lookup
+from pipeline.store.schemas import DETAILS
 
 Pairs = list[tuple[str, float]]
 

@@ -3,7 +3,8 @@
 import re
 from typing import Any
 
-from pipeline.inspection.walk import (
+from pipeline.config.sections import RulesSection
+from pipeline.inspection.candidates import (
     DENY,
     ELIGIBLE,
     MAX_SCORE,
@@ -13,8 +14,7 @@ from pipeline.inspection.walk import (
     SAME,
     Candidate,
 )
-from pipeline.sections import RulesSection
-from pipeline.tables import DETAILS
+from pipeline.store.schemas import DETAILS
 
 Details = dict[str, Any]
 

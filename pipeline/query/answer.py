@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline import lookup, short_lists
-from pipeline.published import Published
+from pipeline.config.sections import Config
 from pipeline.query import traits
 from pipeline.query.embedding import Embedding
 from pipeline.query.index import Index
+from pipeline.query.published import Published
 from pipeline.retrieval.route import QUERIES
-from pipeline.sections import Config
+from pipeline.stages.neighbors import short_lists
+from pipeline.store import lookup
 
 # The item is none of those that get a list by rules.query.
 NOT_ASKED = "not_asked"

@@ -8,10 +8,10 @@ import pyarrow.compute as pc
 
 from models import embedder
 from models.fasttext import BlendEmbedder
-from pipeline.published import Published
-from pipeline.sections import Config
-from pipeline.stages.embed import embed_batch
-from pipeline.stages.tokenize import tokenize_batch
+from pipeline.config.sections import Config
+from pipeline.query.published import Published
+from pipeline.stages.embed.stage import embed_batch
+from pipeline.stages.tokenize.stage import tokenize_batch
 from pipeline.text.tokenize import Tokenizer
 
 
@@ -53,7 +53,7 @@ class Embedding:
         return embed_batch(self.model, asked)
 
     def _read(self, texts: pa.RecordBatch, tokens: pa.RecordBatch) -> pa.Array:
-        """What the model reads of each; see pipeline.stages.embed."""
+        """What the model reads of each; see pipeline.stages.embed.stage."""
         both = tokens["title_tokens"], tokens["description_tokens"]
         if self.model.reads == "text":
             return _pairs(texts["title"], texts["description"])

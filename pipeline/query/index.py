@@ -9,18 +9,18 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import night, settling
-from pipeline.published import Published, pairs_of
 from pipeline.query import prune
-from pipeline.retrieval import held, join, merge, quantiser
-from pipeline.retrieval.clustered import Clustered
+from pipeline.query.published import Published, pairs_of
+from pipeline.retrieval import join, loaded_group, merge, quantiser
 from pipeline.retrieval.groups import Plan
-from pipeline.retrieval.held import Held
+from pipeline.retrieval.loaded_group import Held
 from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.route import QUERIES
 from pipeline.retrieval.rules import TRAITS, Rules
 from pipeline.retrieval.vectors import Float32, from_bytes
+from pipeline.stages.neighbors import search_context, widening
 from pipeline.storage.place import load_array
+from pipeline.store.clustered import Clustered
 
 # What is read of an item.
 COLUMNS = ("item_id", "list", "vector", *TRAITS.names)
@@ -112,7 +112,7 @@ class Index:
             rows of NEIGHBORS; item_id and list are each query's `list`, ascending.
         """
         done = _nothing(asked)
-        for width in settling.widths(self.nprobe, self.most, self.nlist):
+        for width in widening.widths(self.nprobe, self.most, self.nlist):
             sizes = np.asarray(pc.list_value_length(done["neighbors"]))
             short = np.flatnonzero((sizes < k) & (sizes < self.vectors))
             if not len(short):
@@ -124,13 +124,13 @@ class Index:
     def _settled(self, asked: pa.RecordBatch, k: int, width: int) -> pa.RecordBatch:
         """The same from so many lists, as many candidates looked at as the caps ask for."""
         probes = self.probes(asked["vector"], width)
-        depth = k * night.DEPTH if self.rules.caps else k
+        depth = k * search_context.DEPTH if self.rules.caps else k
         done = self._found(asked, probes, k, depth)
         while True:
             open_ = np.flatnonzero(np.asarray(done["probes"].is_null()))
             if not len(open_):
                 return done
-            depth *= settling.DEEPER
+            depth *= widening.DEEPER
             some = asked.take(pa.array(open_))
             done = _replaced(done, self._found(some, probes[open_], k, depth))
 
@@ -141,7 +141,7 @@ class Index:
         probed = np.zeros((asked.num_rows, self.nlist), dtype=bool)
         np.put_along_axis(probed, probes.astype(np.int64), True, axis=1)
         for rows in self._held(asked, probed, depth):
-            group = Held(held.of_group(iter(rows), plan, 0, depth), depth, self.rules)
+            group = Held(loaded_group.of_group(iter(rows), plan, 0, depth), depth, self.rules)
             there = np.zeros(self.nlist, dtype=bool)
             for batch in rows:
                 there[batch["list"].to_numpy()] = True

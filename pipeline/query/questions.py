@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from pipeline.catalogue.files import ENDINGS
 from pipeline.errors import InputError, UsageError
-from pipeline.spark_values import blank
+from pipeline.query.spark_values import blank
 from pipeline.storage.place import Place, arrow
-from pipeline.tables import ITEMS
+from pipeline.store.schemas import ITEMS
 
 # Rows of a file that are worked on together.
 BATCH_ROWS = 10_000

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from models import ModelError
 from pipeline.errors import StageError, UsageError
-from pipeline.published import Published
+from pipeline.query.published import Published
 
 
 @contextmanager

@@ -1,15 +1,16 @@
-"""What rules read of an item that is asked for, as pipeline.rules.traits makes it with Spark."""
+"""What rules read of an item that is asked for, as Spark makes it for the catalogue's."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
-from pipeline import catalogue, conditions
+from pipeline import catalogue
 from pipeline.catalogue.files import ENDINGS
+from pipeline.config.sections import CatalogueSection, Config, RulesSection
 from pipeline.errors import UsageError
-from pipeline.sections import CatalogueSection, Config, RulesSection
-from pipeline.spark_values import blank, struct_json, text_of, xxhash64
+from pipeline.query import conditions
+from pipeline.query.spark_values import blank, struct_json, text_of, xxhash64
 
 SCHEMA = pa.schema(
     [

@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline.examples import TABLE
-from pipeline.report import judged, sample
-from pipeline.sections import Config
-from pipeline.stages import publish
-from pipeline.store import Store
+from pipeline.config.sections import Config
+from pipeline.report import checks, sample
+from pipeline.stages.publish import stage as publish
+from pipeline.stages.publish.examples import TABLE
+from pipeline.store.store import Store
 
 _SECRET = re.compile(r"secret|password|token|credential|access\.?key|sas\b", re.I)
 # As much of a text as is read on a page.
@@ -37,7 +37,7 @@ def gather(store: Store, about: dict[str, Any], map_items: int) -> dict[str, Any
             "table": about["fingerprints"].get(publish.NAME),
             "k": about["settings"].get("neighbors", {}).get("k"),
         },
-        "checks": judged.checks(about),
+        "checks": checks.checks(about),
         "flow": list(_flow(counts)),
         "reasons": {
             "quarantine": counts.get("quarantine_reasons", {}),
@@ -55,7 +55,7 @@ def gather(store: Store, about: dict[str, Any], map_items: int) -> dict[str, Any
         },
         "stages": about.get("stages", []),
         "recall": about["recall"],
-        "least_recall": judged.least_recall(about),
+        "least_recall": checks.least_recall(about),
         "quality": counts.get("quality"),
         "gate": gate or None,
         "settings": list(_settings(about["settings"])),

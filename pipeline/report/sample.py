@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.examples import TABLE
-from pipeline.files import read_json, write_json
 from pipeline.report import projection
 from pipeline.retrieval.vectors import Float32
-from pipeline.store import Record, Store
+from pipeline.stages.publish.examples import TABLE
+from pipeline.storage.files import read_json, write_json
+from pipeline.store.store import Record, Store
 
 _TITLE, _NAME, _TOKENS = 160, 80, 40
 _TOKEN = 40

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.retrieval import caps, parcels
-from pipeline.retrieval.held import Held
+from pipeline.retrieval.loaded_group import Held
 from pipeline.retrieval.queries import Candidates
 from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.route import QUERIES

@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.retrieval.held import lowest
-from pipeline.retrieval.listed import stored_probes
+from pipeline.retrieval.list_table import stored_probes
+from pipeline.retrieval.loaded_group import lowest
 from pipeline.retrieval.ranking import Int64, by_list
 from pipeline.retrieval.rules import Rules, Traits, passing
 from pipeline.retrieval.vectors import Float32, cosines, from_bytes, hashes, squares, unit

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.retrieval.line import in_line
+from pipeline.retrieval.centroid_order import in_line
 from pipeline.retrieval.ranking import Int64, by_rank, lower_bound, ranks
 from pipeline.retrieval.vectors import Float32, squares, unit
 

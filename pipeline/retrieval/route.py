@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from pipeline.retrieval import parcels
 from pipeline.retrieval.groups import Plan
-from pipeline.retrieval.held import units_of
+from pipeline.retrieval.loaded_group import units_of
 from pipeline.retrieval.ranking import Int64, ranges
 from pipeline.retrieval.rules import TRAITS, asking, with_traits
 

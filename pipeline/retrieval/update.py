@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 
 from pipeline.retrieval import parcels
 from pipeline.retrieval.groups import Plan
-from pipeline.retrieval.held import units_of
 from pipeline.retrieval.join import Done, Read
+from pipeline.retrieval.loaded_group import units_of
 from pipeline.retrieval.merge import NEIGHBOR, NEIGHBORS
 from pipeline.retrieval.newcomers import Pairs, Settings, taken_in
 from pipeline.retrieval.ranking import Int64, by_rank, ranks

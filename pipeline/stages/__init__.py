@@ -3,8 +3,14 @@
 from types import ModuleType
 from typing import cast
 
-from pipeline.job import Stage
-from pipeline.stages import embed, index, ingest, neighbors, publish, tokenize, train
+from pipeline.stages.context import Stage
+from pipeline.stages.embed import stage as embed
+from pipeline.stages.index import stage as index
+from pipeline.stages.ingest import stage as ingest
+from pipeline.stages.neighbors import stage as neighbors
+from pipeline.stages.publish import stage as publish
+from pipeline.stages.tokenize import stage as tokenize
+from pipeline.stages.train import stage as train
 
 
 def _stage(module: ModuleType) -> Stage:

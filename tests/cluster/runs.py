@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.files import read_json
+from pipeline.storage.files import read_json
 from tests.cluster.conftest import ROOT, Submit
 from tests.cluster.standalone import StandaloneCluster
 

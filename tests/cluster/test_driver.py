@@ -15,7 +15,7 @@ pytestmark = pytest.mark.cluster
 
 
 def test_a_killed_jvm_ends_the_run_with_what_to_do(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pipeline.cli", *sample(tmp_path / "store")]
+    command = [sys.executable, "-m", "pipeline.cli.main", *sample(tmp_path / "store")]
     env = os.environ | {"NITAMONO_CACHE": str(tmp_path / "cache")}
     with subprocess.Popen(command, cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True) as run:
         assert run.stderr is not None

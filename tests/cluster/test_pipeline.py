@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from pipeline.cli import execute
+from pipeline.cli.main import execute
 from tests.cluster.conftest import Submit
 from tests.cluster.runs import KEYS, Run, check_kills, killed, sample
 from tests.cluster.standalone import StandaloneCluster

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
-from pipeline.cli import execute
+from pipeline.cli.main import execute
 from tests.cluster.conftest import ROOT
 from tests.cluster.runs import KEYS, Run
 from tests.cluster.standalone import StandaloneCluster

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.cli import execute
+from pipeline.cli.main import execute
 from tests.cluster import limits
 from tests.cluster.conftest import ROOT
 from tests.cluster.standalone import StandaloneCluster
@@ -61,7 +61,7 @@ def tuned(cluster: StandaloneCluster, shop: Path) -> dict[str, Any]:
     before = {name: tree(shop / "store" / name) for name in ("tables", "models", "quantisers")}
     master = [f"--set=spark.{name}={value}" for name, value in _spark(cluster).items()]
     done = subprocess.run(
-        [sys.executable, "-m", "pipeline.cli", "tune", "--config", "nitamono.toml", "--json",
+        [sys.executable, "-m", "pipeline.cli.main", "tune", "--config", "nitamono.toml", "--json",
          "--node-cores", "2", "--node-memory", "3g", "--sample", "1000", "--timeout", "200",
          "--out", "best.conf", *master],
         env=os.environ | {"PYTHONPATH": str(ROOT), "SPARK_LOCAL_IP": "127.0.0.1"},

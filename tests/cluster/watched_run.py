@@ -22,9 +22,10 @@ from typing import Any
 import pyarrow as pa
 from pyspark import TaskContext
 
-from pipeline import arrow_files, nearest, store
-from pipeline.cli import main
+from pipeline.cli.main import main
+from pipeline.stages.neighbors import search
 from pipeline.storage.place import Place
+from pipeline.store import arrow_files, store
 
 MAGIC = b"PAR1"  # Parquet files begin with it, and end with it when they are whole.
 Run = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
@@ -96,7 +97,7 @@ def killing_untold(task: Run, place: str, notes: Path, table: Path) -> Run:
 
 def watch(notes: Path, places: Places) -> None:
     """Put the kills where they belong."""
-    make_task, make_join = arrow_files._task, nearest._join
+    make_task, make_join = arrow_files._task, search._join
 
     def task(
         run: Run, folder: Place, schema: pa.Schema, row_group_bytes: int, encoded: Sequence[str]
@@ -108,11 +109,11 @@ def watch(notes: Path, places: Places) -> None:
         made = make_task(run, folder, schema, row_group_bytes, encoded)
         return killing_untold(made, table, notes, where) if places.get(table) == 0 else made
 
-    def join(search: nearest.Search, probes: nearest.Probes) -> Any:
+    def join(search: search.Search, probes: search.Probes) -> Any:
         run = make_join(search, probes)
         return killing(run, "join", places["join"], notes, None) if "join" in places else run
 
-    arrow_files._task, nearest._join = task, join
+    arrow_files._task, search._join = task, join
     # Each batch a row group, so that it is in the file before the next is made.
     store._ROW_GROUP_BYTES = 0
 

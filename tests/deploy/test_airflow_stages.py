@@ -17,8 +17,8 @@ sys.path.insert(0, str(ROOT / "deploy" / "airflow"))
 
 from nitamono_stages import CONFIG, ENTRY, RUN_ID, STAGES, arguments  # noqa: E402
 
+from pipeline.cluster.submit.command import IMAGE_CONFIG, IMAGE_ENTRY  # noqa: E402
 from pipeline.stages import NAMES  # noqa: E402
-from pipeline.submit.command import IMAGE_CONFIG, IMAGE_ENTRY  # noqa: E402
 
 
 def test_every_stage_is_a_task_and_the_image_has_what_they_name() -> None:

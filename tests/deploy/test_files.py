@@ -8,9 +8,10 @@ import pyspark
 import pytest
 import yaml
 
-from pipeline import __version__, config
-from pipeline.parser import parser
-from pipeline.submit.command import IMAGE_CONFIG, IMAGE_ENTRY, IMAGE_PYTHON
+from pipeline import __version__
+from pipeline.cli.parser import parser
+from pipeline.cluster.submit.command import IMAGE_CONFIG, IMAGE_ENTRY, IMAGE_PYTHON
+from pipeline.config import reading as config
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from pyspark.sql import SparkSession
 
-from pipeline.cli import execute
+from pipeline.cli.main import execute
 from tests.models.conftest import proxy, s3_server
 from tests.pipeline.shop import Shop
 

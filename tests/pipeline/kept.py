@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from pipeline import history
-from pipeline.files import write_json
-from pipeline.store import Record, Store
+from pipeline.storage.files import write_json
+from pipeline.store import publications
+from pipeline.store.store import Record, Store
 from tests.pipeline.places import on_disk
 
 TABLES = {
@@ -52,7 +52,7 @@ def make(store: Store, night: int, *, model: int = 1, quantiser: int = 1) -> dic
 
 def publish(store: Store, night: int, **of: int) -> str:
     """Make a night and publish it."""
-    history.publish(store, f"run{night}", make(store, night, **of))
+    publications.publish(store, f"run{night}", make(store, night, **of))
     return version(night)
 
 

@@ -28,13 +28,14 @@ from pyspark import SparkConf, SparkContext
 from pyspark.java_gateway import launch_gateway
 
 from models import fasttext as _fasttext  # noqa: F401 - loaded once for all
-from pipeline import config, leftovers
+from pipeline.config import reading as config
 from pipeline.errors import NitamonoError
-from pipeline.files import read_json
-from pipeline.progress import Progress
-from pipeline.runner import Runner
-from pipeline.session import settings
-from pipeline.store import Store
+from pipeline.runs.runner import Runner
+from pipeline.spark.session import settings
+from pipeline.storage.files import read_json
+from pipeline.store import leftovers
+from pipeline.store.store import Store
+from pipeline.terminal.progress import Progress
 
 SETS = ("index.exact_below=0", "index.nlist=3", "neighbors.k=3", "model.dim=8", "model.epoch=2")
 NO_MAP = "report.map_items=0"

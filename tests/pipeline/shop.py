@@ -11,12 +11,12 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from data_samples.make_samples import Item, catalogue
-from pipeline import config
-from pipeline.progress import Progress
-from pipeline.published import Published
-from pipeline.runner import Runner
-from pipeline.sections import Config
-from pipeline.store import Store
+from pipeline.config import reading as config
+from pipeline.config.sections import Config
+from pipeline.query.published import Published
+from pipeline.runs.runner import Runner
+from pipeline.store.store import Store
+from pipeline.terminal.progress import Progress
 
 Lists = dict[str, list[tuple[str, float]]]
 ITEMS, LEFT_OUT, K = 240, 8, 5

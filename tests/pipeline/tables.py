@@ -2,8 +2,8 @@
 
 from pyspark.sql import SparkSession
 
-from pipeline.store import Store
-from pipeline.tables import ITEMS, SHORT_LISTS, SIMILAR_ITEMS, Schema
+from pipeline.store.schemas import ITEMS, SHORT_LISTS, SIMILAR_ITEMS, Schema
+from pipeline.store.store import Store
 
 Lists = dict[str, list[tuple[str, float]]]
 

@@ -6,7 +6,7 @@ its objects in memory. What it can't do: conditional writes are not atomic in it
 the same moment can both succeed), and it has no bucket policies; for the first the tests take moto,
 for the second a proxy in front.
 
-It is fetched by pipeline.jars, without most of what it needs for other clouds.
+It is fetched by pipeline.spark.jars, without most of what it needs for other clouds.
 """
 
 import os
@@ -21,7 +21,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-from pipeline import jars
+from pipeline.spark import jars
 
 KEY_ID, SECRET = "local-identity", "local-credential"
 

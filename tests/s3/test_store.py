@@ -14,12 +14,12 @@ import boto3
 import pytest
 
 from models.s3 import S3Options
-from pipeline import garbage, leftovers, lock
 from pipeline.errors import LockedError, StageError, UsageError
-from pipeline.processes import mark
 from pipeline.storage.place import below
+from pipeline.storage.processes import mark
 from pipeline.storage.s3_path import S3Path
-from pipeline.store import Store
+from pipeline.store import gc, leftovers, lock
+from pipeline.store.store import Store
 from tests.s3.proxy import Proxy, running
 
 
@@ -31,7 +31,7 @@ def store(root: S3Path) -> Store:
 @pytest.fixture
 def dead() -> str:
     """The mark of a process that has ended."""
-    say = "from pipeline.processes import mark; print(mark())"
+    say = "from pipeline.storage.processes import mark; print(mark())"
     done = subprocess.run([sys.executable, "-c", say], capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
@@ -259,7 +259,7 @@ def test_what_nobody_needs_is_collected(store: Store, root: S3Path) -> None:
     unused = ("models/0123456789abcdef/model.safetensors", "quantisers/0123456789abcdef.npy")
     for name in (*unused, "stages/ingest/v1.json", "stages/ingest/v2.json"):
         (root / name).write_text("{}")
-    found = garbage.collect(store, 1)
+    found = gc.collect(store, 1)
     assert sorted(str(below(path, root)) for path in found.data) == [
         "models/0123456789abcdef",
         "quantisers/0123456789abcdef.npy",

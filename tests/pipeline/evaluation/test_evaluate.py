@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from pipeline.cli import execute
+from pipeline.cli.main import execute
 from pipeline.errors import InputError, UsageError
-from pipeline.runs import listed
-from pipeline.store import Store
+from pipeline.store.run_records import listed
+from pipeline.store.store import Store
 from tests.models.encoder import write_encoder
 from tests.pipeline.conftest import InProcess
 

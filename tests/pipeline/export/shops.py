@@ -14,9 +14,9 @@ from unittest import mock
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.cli import execute
+from pipeline.cli.main import execute
 from pipeline.errors import NitamonoError
-from pipeline.store import Store
+from pipeline.store.store import Store
 from tests.pipeline.places import on_disk
 
 SCHEMA = pa.schema(
@@ -59,7 +59,7 @@ class Shop:
 
     def command(self, *arguments: str) -> list[str]:
         """The command line of an export, as a process of its own."""
-        start = (sys.executable, "-m", "pipeline.cli", "export", "--config", str(self.config))
+        start = (sys.executable, "-m", "pipeline.cli.main", "export", "--config", str(self.config))
         return [*start, *arguments]
 
     def start(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":

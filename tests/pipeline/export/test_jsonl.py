@@ -12,10 +12,10 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from models.s3 import S3Options
-from pipeline import lock
 from pipeline.export import jsonl_files
 from pipeline.storage.s3_path import S3Path
-from pipeline.store import Store
+from pipeline.store import lock
+from pipeline.store.store import Store
 from tests.models.conftest import BUCKET
 from tests.pipeline.export.shops import Shop, rows_of
 from tests.pipeline.places import on_disk

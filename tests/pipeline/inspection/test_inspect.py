@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from pipeline.errors import UsageError
+from pipeline.inspection.candidates import walk
 from pipeline.inspection.inspect import Inspector
 from pipeline.inspection.item import Version
-from pipeline.inspection.walk import walk
 from tests.pipeline.conftest import InProcess
 from tests.pipeline.shop import K, Shop
 

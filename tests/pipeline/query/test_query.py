@@ -114,7 +114,7 @@ def test_only_lists_details_and_model_are_read_and_spark_is_not_there(
             for version in table.glob("version=*"):
                 shutil.rmtree(version)
     code = (
-        "import sys\nfrom pipeline.cli import execute\nexecute(sys.argv[1:])\n"
+        "import sys\nfrom pipeline.cli.main import execute\nexecute(sys.argv[1:])\n"
         "assert not {'pyspark', 'py4j', 'pandas'} & sys.modules.keys()\n"
     )
     item = asdict(shop.left[2])

@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.files import write_json
-from pipeline.store import Record, Store
+from pipeline.storage.files import write_json
+from pipeline.store.store import Record, Store
 
 VERSION, RUN = "0123456789abcdef", "night7"
 _STAGES = ("ingest", "tokenize", "train", "embed", "index", "neighbors", "publish")

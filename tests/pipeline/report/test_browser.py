@@ -12,14 +12,14 @@ import pytest
 from playwright.sync_api import Page, expect
 from pyspark.sql import SparkSession
 
-from pipeline.report import made, page, projection
+from pipeline.report import page, projection, write
 from pipeline.retrieval.vectors import Float32
-from pipeline.runner import Outcome
-from pipeline.store import Record, Store
+from pipeline.runs.runner import Outcome
+from pipeline.store.store import Record, Store
 from tests.browser import Opened, opened
 from tests.pipeline.places import on_disk
 from tests.pipeline.report import hand
-from tests.pipeline.test_runner import SAMPLES, Shop, head
+from tests.pipeline.runs.test_runner import SAMPLES, Shop, head
 
 ITEMS = 300
 # Where the points of the map are on the screen.
@@ -61,7 +61,7 @@ def run(
 
 def page_of(run: tuple[Shop, Outcome]) -> Path:
     shop, outcome = run
-    return on_disk(shop.store.run_path(outcome.run_id)) / made.NAME
+    return on_disk(shop.store.run_path(outcome.run_id)) / write.NAME
 
 
 def record(run: tuple[Shop, Outcome], stage: str) -> Record:
@@ -239,7 +239,7 @@ def test_odd_texts_are_shown_as_they_are(tmp_path: Path) -> None:
     best = [{"similar_id": row["item_id"], "score": 0.5} for row in rows[1:]]
     rows[0]["neighbors"] = best
     store = hand.store(tmp_path, hand.about(message=ODD[0]), rows)
-    with clean(on_disk(made.write(store, hand.RUN, 10))) as found:
+    with clean(on_disk(write.write(store, hand.RUN, 10))) as found:
         dialogs: list[str] = []
         found.page.on("dialog", lambda dialog: dialogs.append(dialog.message))
         assert found.texts("#item-title") == [ODD[0]]
@@ -268,7 +268,7 @@ def test_a_catalogue_of_nothing_or_one_item_has_a_page(tmp_path: Path, count: in
     recall = {"value": 1.0, "low": 0.0, "high": 1.0, "queries": 0, "k": 10}
     raw = hand.about(counts=counts | {"quality": quality, "gate": gate}, recall=recall)
     store = hand.store(tmp_path, raw, [hand.example("a", "one")] * count)
-    with clean(on_disk(made.write(store, hand.RUN, 10))) as found:
+    with clean(on_disk(write.write(store, hand.RUN, 10))) as found:
         assert "Published" in found.texts("h1")[0]
         assert found.texts("#item-title") == ["one"] * count
         assert found.page.locator("#map-chart").count() == 0
@@ -284,7 +284,7 @@ def test_of_a_run_that_failed_early_the_page_says_why(tmp_path: Path) -> None:
         fingerprints={},
         published=None,
     )
-    with clean(on_disk(made.write(hand.store(tmp_path, raw, None), hand.RUN, 10))) as found:
+    with clean(on_disk(write.write(hand.store(tmp_path, raw, None), hand.RUN, 10))) as found:
         assert "Failed" in found.texts("h1")[0]
         assert found.texts(".message p") == ["catalogue.path /x.csv: no such file"]
         assert found.texts("main > section h2:not(.message h2)")[-1] == "Settings"
@@ -294,7 +294,7 @@ def test_of_a_run_that_failed_early_the_page_says_why(tmp_path: Path) -> None:
 def test_a_table_that_was_held_back_names_the_figure(tmp_path: Path) -> None:
     raw = hand.about(status="held_back", message="the table is held back: ...", published=None)
     raw["counts"]["gate"]["churn"] = 0.8
-    with clean(on_disk(made.write(hand.store(tmp_path, raw, None), hand.RUN, 0))) as found:
+    with clean(on_disk(write.write(hand.store(tmp_path, raw, None), hand.RUN, 0))) as found:
         assert "Held back" in found.texts("h1")[0]
         assert found.texts(".checks li.bad .what") == ["Neighbours replaced"]
         assert found.texts(".checks li.bad .value") == ["80.0%"]
@@ -304,6 +304,6 @@ def test_a_table_that_was_held_back_names_the_figure(tmp_path: Path) -> None:
 def test_the_data_of_a_page_are_those_of_json(run: tuple[Shop, Outcome]) -> None:
     shop, outcome = run
     store: Store = shop.store
-    found = made.of(store, outcome.run_id, 1500)
+    found = write.of(store, outcome.run_id, 1500)
     assert page.embedded(found) in page_of(run).read_text(encoding="utf-8")
     assert json.loads(json.dumps(found))["run"]["version"] == outcome.version

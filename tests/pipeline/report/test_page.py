@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.examples import MAPPED, NEIGHBORS, SHOWN
 from pipeline.report import data, page
 from pipeline.report.words import WORDS
+from pipeline.stages.publish.examples import MAPPED, NEIGHBORS, SHOWN
 from tests.pipeline.report import hand
 
 FILES = Path(page.__file__).with_name("files")

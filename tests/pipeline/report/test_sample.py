@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.report import projection, sample
-from pipeline.store import Store
+from pipeline.store.store import Store
 from tests.pipeline.report import hand
 
 

@@ -9,8 +9,8 @@ import pytest
 from pipeline.retrieval import parcels
 from pipeline.retrieval import route as route_module
 from pipeline.retrieval.groups import Plan, pieces, plan
-from pipeline.retrieval.held import of_group
 from pipeline.retrieval.join import Read, join
+from pipeline.retrieval.loaded_group import of_group
 from pipeline.retrieval.merge import Wanted, merge
 from pipeline.retrieval.route import QUERIES, Probe, Routes
 from pipeline.retrieval.vectors import from_bytes, from_lists, to_bytes

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.retrieval import groups, parcels, quantiser, update
-from pipeline.retrieval.listed import LISTED, located, reached
+from pipeline.retrieval.list_table import LISTED, located, reached
 from pipeline.retrieval.merge import NEIGHBORS
 from pipeline.retrieval.newcomers import Settings
 from pipeline.retrieval.reach import MOVES, Reach, send_moves

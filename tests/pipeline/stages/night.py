@@ -7,12 +7,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import config, lasting
-from pipeline.job import Job, Made
+from pipeline.config import reading as config
 from pipeline.retrieval import quantiser
 from pipeline.retrieval.vectors import to_bytes
-from pipeline.stages import index, neighbors
-from pipeline.store import Record, Store
+from pipeline.stages.context import Job, Made
+from pipeline.stages.index import current_quantiser
+from pipeline.stages.index import stage as index
+from pipeline.stages.neighbors import stage as neighbors
+from pipeline.store.store import Record, Store
 from tests.pipeline.places import on_disk
 from tests.pipeline.retrieval import oracle
 
@@ -74,11 +76,13 @@ class Night:
         self.index = made.outputs["quantiser"]
         record = Record("index", version, "r", asked, made.tables, made.counts, made.outputs)
         job.resolve(record)
-        lasting.adopt(job, record)
+        current_quantiser.adopt(job, record)
         version = f"neighbors{self._runs}"
         made = neighbors.execute(job, version)
         outputs = made.outputs
-        lasting.note_probes(job, Record("neighbors", version, "r", {}, {}, made.counts, outputs))
+        current_quantiser.note_probes(
+            job, Record("neighbors", version, "r", {}, {}, made.counts, outputs)
+        )
         k = job.config.neighbors.k
         found = self.store.dataset("neighbors", version).to_table().to_pylist()
         table = {

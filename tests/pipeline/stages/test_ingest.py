@@ -14,10 +14,10 @@ from pyspark.sql import SparkSession
 
 from models.s3 import S3Options
 from pipeline import catalogue
+from pipeline.config.sections import CatalogueSection
 from pipeline.errors import InputError, UsageError
-from pipeline.sections import CatalogueSection
-from pipeline.stages import ingest
-from pipeline.tables import digest
+from pipeline.stages.ingest import stage as ingest
+from pipeline.store.schemas import digest
 from tests.conftest import WriteCsv
 
 Flagged = dict[str | None, dict[str, Any]]

@@ -9,11 +9,14 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
-from pipeline import config, lasting, updating
-from pipeline.job import Job
+from pipeline.config import reading as config
 from pipeline.retrieval.vectors import to_bytes
-from pipeline.stages import index, neighbors
-from pipeline.store import Record, Store
+from pipeline.stages.context import Job
+from pipeline.stages.index import current_quantiser
+from pipeline.stages.index import stage as index
+from pipeline.stages.neighbors import incremental_search
+from pipeline.stages.neighbors import stage as neighbors
+from pipeline.store.store import Record, Store
 from tests.pipeline.retrieval import oracle
 
 Catalogue = dict[str, np.ndarray]
@@ -79,7 +82,7 @@ class Nights:
             self.store.keep(record)
             job.resolve(record)
             records[stage.NAME] = record
-            note = lasting.adopt if stage is index else lasting.note_probes
+            note = current_quantiser.adopt if stage is index else current_quantiser.note_probes
             note(job, record)
         found = self.store.dataset("neighbors", version).to_table().to_pylist()
         k = settings.neighbors.k
@@ -160,7 +163,7 @@ def test_a_night_that_does_not_fit_searches_everything_and_says_why(
         _, records = nights.run(setting)
         assert records["neighbors"].outputs["base"] is None
         assert records["neighbors"].outputs["why"] == why
-    monkeypatch.setattr(updating, "MOST_MOVED", 0.01)
+    monkeypatch.setattr(incremental_search, "MOST_MOVED", 0.01)
     today = churned(rng, today)
     table, records = nights.night(today)
     assert records["index"].outputs["base"]

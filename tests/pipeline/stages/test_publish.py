@@ -8,10 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
-from pipeline import config
-from pipeline.progress import Progress
-from pipeline.runner import Outcome, Runner, new_run_id
-from pipeline.store import Store
+from pipeline.config import reading as config
+from pipeline.runs.runner import Outcome, Runner, new_run_id
+from pipeline.store.store import Store
+from pipeline.terminal.progress import Progress
 from tests.conftest import WriteCsv
 
 Lists = dict[str, list[tuple[str, float]]]

@@ -11,13 +11,14 @@ from pyspark.sql import DataFrame, SparkSession
 
 from models import fasttext, ship
 from models.resident import LoadCounter
-from pipeline.nearest import Counts, Probes, Search
-from pipeline.retrieval.clustered import clustered
 from pipeline.retrieval.groups import Plan
 from pipeline.retrieval.rules import NO_RULES
 from pipeline.retrieval.vectors import to_bytes
-from pipeline.stages import embed, tokenize
-from pipeline.tables import NEIGHBORS
+from pipeline.stages.embed import stage as embed
+from pipeline.stages.neighbors.search import Counts, Probes, Search
+from pipeline.stages.tokenize import stage as tokenize
+from pipeline.store.clustered import clustered
+from pipeline.store.schemas import NEIGHBORS
 from pipeline.text.tokenize import TextSettings
 from tests.models.fasttext.files import Bin
 

@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
-from pipeline import config
+from pipeline.config import reading as config
 from pipeline.errors import InputError, UsageError
-from pipeline.progress import Progress
 from pipeline.retrieval import quantiser
-from pipeline.runner import Outcome, Runner, new_run_id
-from pipeline.store import Store
+from pipeline.runs.runner import Outcome, Runner, new_run_id
+from pipeline.store.store import Store
+from pipeline.terminal.progress import Progress
 from tests.pipeline.places import on_disk
 from tests.pipeline.retrieval import oracle
 

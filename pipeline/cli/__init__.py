@@ -1,0 +1,1 @@
+"""The command line: arguments and printing, one module a verb."""

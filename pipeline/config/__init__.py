@@ -1,0 +1,1 @@
+"""The config: its sections, and how a TOML file, the environment and --set become them."""

@@ -1,0 +1,35 @@
+"""An earlier night: which catalogue and model a run used, to use them again."""
+
+from pipeline.errors import UsageError
+from pipeline.stages.ingest import stage as ingest
+from pipeline.stages.train import stage as train
+from pipeline.storage.files import read_json
+from pipeline.store.store import Record, Store
+
+STAGES = (ingest.NAME, train.NAME)
+
+
+def records(store: Store, run_id: str) -> dict[str, Record]:
+    """The records of a run's ingest and train, by stage.
+
+    Raises:
+        UsageError: there is no such run, it did not come so far, or its output is gone.
+    """
+    written = read_json(store.run_path(run_id) / "run.json")
+    if written is None:
+        raise UsageError(
+            f"--as-of {run_id}: no such run in {store.root}; see {store.root / 'runs'}"
+        )
+    found = {}
+    for stage in STAGES:
+        fingerprint = written["fingerprints"].get(stage)
+        if fingerprint is None:
+            raise UsageError(f"--as-of {run_id}: that run ended before {stage}; choose another")
+        record = store.find(stage, fingerprint)
+        if record is None:
+            raise UsageError(
+                f"--as-of {run_id}: its output of {stage} is no longer in the store (collected by "
+                "gc, or deleted); choose a later run"
+            )
+        found[stage] = record
+    return found

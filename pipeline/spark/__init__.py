@@ -1,0 +1,1 @@
+"""All that touches a Spark session: starting it, its executors, its failures, its jars."""

@@ -1,0 +1,225 @@
+"""How Spark's processes die: what tells of it, what it is, which setting to change.
+
+A table: the first entry whose pattern is found in what Spark reports is the answer. Patterns are of
+Spark 4.3's texts; tests/pipeline/spark/failures/ has them as they came.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Death:
+    """One way to die.
+
+    Attributes:
+        pattern: what tells of it, a regular expression.
+        what: what it is; {0} is the pattern's first group, or all that it matched.
+        do: what to do about it. Settings stand in brackets: [more NAME], [less NAME] and [now NAME]
+            come out with what they are now, and in the first two with twice or half of that.
+        locally: the same for a local master; where empty, as `do`.
+        standalone: the same for a spark:// master, which puts no bounds around an executor.
+        only_with: a setting without which it is something else.
+        vague: what was lost is known, not why: the driver's log may know more.
+        final: it ends the driver, so in its log it is the cause and not something of the past.
+    """
+
+    pattern: str
+    what: str
+    do: str
+    locally: str = ""
+    standalone: str = ""
+    only_with: str = ""
+    vague: bool = False
+    final: bool = False
+
+    def remedy(self, settings: Mapping[str, str]) -> str:
+        """What to do under these settings."""
+        master = settings.get("spark.master", "local[*]")
+        if master.startswith("local"):
+            return self.locally or self.do
+        return (self.standalone if master.startswith("spark://") else "") or self.do
+
+
+_FEWER = (
+    "run fewer tasks at a time: [less spark.executor.cores], or give the search's workers less: "
+    "[less neighbors.worker_mb]"
+)
+_MORE_ROOM = f"give Python more room: [more spark.executor.memoryOverhead]; or {_FEWER}"
+_ON_THE_HOST = (
+    "a host's memory must hold its executors' spark.executor.memory and their Python workers: "
+    f"{_FEWER}"
+)
+_FEWER_LOCALLY = (
+    "run fewer tasks at a time: [less spark.master]; or give the search's workers less: "
+    "[less neighbors.worker_mb]; or the JVM: [less spark.driver.memory]"
+)
+_MORE_DRIVER = "give it more: [more spark.driver.memory]"
+_DISK_FULL = r"(No space left on device|Disk quota exceeded|File too large)"
+
+DEATHS = (
+    # What a cluster manager says of memory.
+    Death(
+        r"Container killed by YARN for exceeding (?:physical|virtual) memory limits",
+        "YARN killed an executor's container, because it and its Python workers used more memory "
+        "than they had asked for",
+        _MORE_ROOM,
+    ),
+    Death(
+        r"SIGKILL, possible container OOM|OOMKilled",
+        "Kubernetes killed an executor's pod, because it and its Python workers used more memory "
+        "than they had asked for",
+        _MORE_ROOM,
+    ),
+    # Java's memory.
+    Death(
+        r"executor \d+\)(?: \([^)]*\))?: java\.lang\.OutOfMemoryError: (?:Java heap space|GC over)|"
+        r"[Ee]xited with code 52\b|\(JVM OOM\)|Exit status: 52\b",
+        "an executor's Java heap is too small",
+        "give it more: [more spark.executor.memory]; or fewer tasks at a time: "
+        "[less spark.executor.cores]",
+    ),
+    Death(
+        r"java\.lang\.OutOfMemoryError: (?:Java heap space|GC overhead limit exceeded)|"
+        r"OutOfMemoryError thrown from the UncaughtExceptionHandler",
+        "the driver's Java heap is too small",
+        f"{_MORE_DRIVER} (with spark-submit by --driver-memory)",
+        locally=f"{_MORE_DRIVER}; or run fewer tasks at a time: [less spark.master]",
+        final=True,
+    ),
+    Death(
+        r"is bigger than spark\.driver\.maxResultSize",
+        "what tasks sent to the driver is larger than it takes",
+        "let it take more: [more spark.driver.maxResultSize], and [more spark.driver.memory]",
+    ),
+    # Python's memory.
+    Death(
+        r"^(?:\S*MemoryError\b|OSError: \[Errno 12\])",
+        "a Python worker came to the bound of its address space, spark.executor.pyspark.memory, "
+        "which counts mapped models in full",
+        "leave it unset: [now spark.executor.pyspark.memory]",
+        only_with="spark.executor.pyspark.memory",
+    ),
+    Death(
+        r"^(?:\S*MemoryError\b|OSError: \[Errno 12\])",
+        "a Python worker got no more memory",
+        _MORE_ROOM,
+        locally=_FEWER_LOCALLY,
+        standalone=_ON_THE_HOST,
+    ),
+    # Disks.
+    Death(
+        rf"(?:SPILL_OUT_OF_MEMORY|blockmgr-)[^\n]*{_DISK_FULL}|"
+        rf"{_DISK_FULL}(?:\n\tat [^\n]*)*?\n\tat org\.apache\.spark\.storage\.",
+        "the disk of Spark's temporary files is full ({0})",
+        "free some, or name another: [now spark.local.dir] (on a cluster the workers' own "
+        "setting, SPARK_LOCAL_DIRS or YARN's, comes first)",
+    ),
+    Death(
+        _DISK_FULL,
+        "the disk is full ({0})",
+        "free some, or move store.path; Spark's temporary files are in [now spark.local.dir]",
+    ),
+    # Executors that are lost.
+    Death(
+        r"heartbeat timed out after (\d+) ms",
+        "an executor was not heard of for {0} ms: its host is overloaded or cut off, or its JVM "
+        "collects garbage all the time",
+        "wait longer: [more spark.network.timeout]; or give it more: [more spark.executor.memory]; "
+        "or fewer tasks at a time: [less spark.executor.cores]",
+    ),
+    Death(
+        r"FetchFailed",
+        "what tasks had written for others was lost with its executor, more often than Spark "
+        "tries again",
+        "see in the executors' logs why they die; let Spark try more often: "
+        "[more spark.stage.maxConsecutiveAttempts]; an external shuffle service keeps such files: "
+        "[now spark.shuffle.service.enabled]",
+    ),
+    Death(
+        r"Command exited with code 137|[Ee]xit (?:status|code):? 137\b|exited with exit code 137",
+        "an executor was killed (exit code 137), most often because memory ran out",
+        _MORE_ROOM,
+        standalone=_ON_THE_HOST,
+    ),
+    Death(
+        r"Command exited with code 143|Exit status: 143\b|exit code 143\b|"
+        r"deleted by a user or the framework|YARN event \(e\.g\., preemption\)|was preempted",
+        "executors were taken away by the cluster (pre-empted, or their hosts were stopped)",
+        "run it again: finished stages are kept",
+    ),
+    Death(
+        r"Max number of executor failures \((\d+)\) reached",
+        "{0} executors died one after the other",
+        "see in their logs why",
+    ),
+    Death(
+        r"Python worker exited unexpectedly",
+        "a Python worker was killed or crashed (Python worker exited unexpectedly), most often "
+        "because memory ran out",
+        _MORE_ROOM,
+        locally=_FEWER_LOCALLY,
+        standalone=_ON_THE_HOST,
+    ),
+    # What executors lack.
+    Death(
+        r"Class org\.apache\.hadoop\.fs\.s3a\.S3AFileSystem not found|"
+        r"No FileSystem for scheme \"?s3a",
+        "Spark lacks what reads s3a:// (hadoop-aws)",
+        "add the release of your Spark's Hadoop: "
+        'spark.jars.packages = "org.apache.hadoop:hadoop-aws:VERSION", where VERSION is that of '
+        "the file hadoop-client-api-VERSION.jar in Spark's folder jars",
+    ),
+    Death(
+        r'Cannot run program "([^"]+)": error=2',
+        "an executor's host has no Python at {0}",
+        "install it there, or name another: [now spark.pyspark.python]",
+    ),
+    Death(
+        r"^ModuleNotFoundError: (No module named \S+)",
+        "an executor's Python lacks a package ({0})",
+        "install nitamono with what it needs on every host, or send it along: "
+        "[now spark.archives], and [now spark.pyspark.python] in it",
+    ),
+    Death(
+        r"PYTHON_VERSION_MISMATCH[^\n]*",
+        "executors run another Python than the driver ({0})",
+        "give them the same: [now spark.pyspark.python]",
+    ),
+    Death(
+        r"FILE_NOT_EXIST\] [^\n]*?(file:\S+[^.\s])|FileNotFoundException: (?:File )?(file:\S+)",
+        "an executor does not see a file that the driver has, or it has been deleted: {0}",
+        "put it where all hosts have it: on s3a://, or a file system that they share",
+    ),
+    # The driver's JVM and the session.
+    Death(
+        r"Master removed our application: (\S+)",
+        "the cluster's master gave the job up ({0}): its executors did not start or died one "
+        "after the other",
+        "see why in the workers' folders, app-.../N/stderr",
+        vague=True,
+    ),
+    Death(
+        r"All masters are unresponsive",
+        "no master answers at [now spark.master]",
+        "correct spark.master, or start it",
+        final=True,
+    ),
+    Death(
+        r"SparkContext was shut down|SparkContext\.dagScheduler\(\)\" is null|stopped SparkContext",
+        "Spark was stopped while it worked",
+        "if nobody did it, the driver had not enough memory: [more spark.driver.memory]",
+        vague=True,
+    ),
+    Death(
+        r"Answer from Java side is empty|Error while (?:sending|receiving)|"
+        r"^\[Errno (?:32|104|111)\]|^ConnectionRefusedError: |"
+        # py4j's whole answer where the connection broke.
+        r"\AAn error occurred while calling \S+\Z",
+        "Spark's driver, a Java process, has ended or was killed, most often because memory ran "
+        "out",
+        "the host's memory must hold [now spark.driver.memory] and what else runs there",
+        locally=f"the machine's memory must hold the JVM and the Python workers: {_FEWER_LOCALLY}",
+        vague=True,
+    ),
+)

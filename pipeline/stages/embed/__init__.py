@@ -1,0 +1,1 @@
+"""The stage embed: tokens and model -> embeddings."""

@@ -1,0 +1,153 @@
+"""What a night builds on: the work of an earlier one, and what has changed since.
+
+A stage's output is defined by its inputs alone. Built on an earlier night's or made from the ground
+it is the same table; `--full` makes it from the ground.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipeline.stages.context import Job, output_name
+from pipeline.store.fingerprint import fingerprint
+from pipeline.store.store import Record
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+ADDED, CHANGED, REMOVED = "added", "changed", "removed"
+FIRST = "nothing is published yet"
+
+
+@dataclass(frozen=True)
+class Base:
+    """What a stage can build on.
+
+    Attributes:
+        record: the earlier night's record of the same stage; None where there is none.
+        why: why there is none.
+        items: of tokens: the version of the items table that they are of.
+    """
+
+    record: Record | None
+    why: str = ""
+    items: str = ""
+
+
+def nothing(why: str) -> Base:
+    """No base, for this reason."""
+    return Base(None, why)
+
+
+# A stage's NAME and CODE.
+Stage = tuple[str, tuple[str, ...]]
+
+
+def earlier(job: Job, stage: Stage, *inputs: dict[str, Any]) -> Record | None:
+    """The record of a stage that was made by today's code of these inputs, the first that is."""
+    name, code = stage
+    for some in inputs:
+        for variant in (some, some | {"full": True}):
+            version = output_name(name, code, variant)
+            if job.store.find(name, version) is None:
+                continue
+            # Said first, then looked for again: see `Runner._reuse`.
+            job.used.add(version)
+            job.announce()
+            record = job.store.find(name, version)
+            if record is not None:
+                return record
+    return None
+
+
+def of_tokens(job: Job, stage: Stage, inputs: dict[str, Any]) -> Base:
+    """The tokens of the published version's items, if they were made as today's would be."""
+    if job.full:
+        return nothing("--full")
+    published = job.store.latest("items")
+    if published is None:
+        return nothing(FIRST)
+    items = job.store.find("ingest", published["version"])
+    if items is None:
+        return nothing("the published items are gone")
+    record = earlier(job, stage, inputs | {"items": items.outputs["content"]})
+    if record is None:
+        return nothing("the published tokens were made by other rules or another release")
+    # Not the items that they were made of: others of the same content may stand for those.
+    return Base(record, items=published["version"])
+
+
+def of_stage(job: Job, stage: Stage, after: str, *inputs: dict[str, Any]) -> Base:
+    """The output of a stage that belongs to what the stage before it was built on.
+
+    Args:
+        job: which run.
+        stage: which stage.
+        after: the stage before it.
+        inputs: what that output may have been made of.
+    """
+    before = job.record(after)
+    if before.outputs["base"] is None:
+        if before.run_id == job.run_id:
+            return nothing(before.outputs["why"])
+        return nothing(f"{after} of run {before.run_id} was made from the ground")
+    record = earlier(job, stage, *inputs)
+    return Base(record) if record else nothing(f"no earlier {stage[0]} was made in the same way")
+
+
+def moves(version: str, base: Record) -> str:
+    """The version of tables that tell what has changed since a night: of both nights.
+
+    Under tonight's alone another run, that was broken off, may have left what had changed since
+    another night.
+    """
+    return fingerprint({"version": version, "base": base.fingerprint})
+
+
+def differences(today: "DataFrame", before: "DataFrame") -> "DataFrame":
+    """Which items came, have another text, or left: item_id string, change string.
+
+    Args:
+        today: the items table.
+        before: that of an earlier night.
+    """
+    from pyspark.sql import functions as F
+
+    def hashed(items: "DataFrame", name: str) -> "DataFrame":
+        # Spark's hash passes over nulls: where they are is hashed too.
+        texts = [F.col("title"), F.col("description")]
+        nulls = [text.isNull() for text in texts]
+        return items.select("item_id", F.xxhash64(*texts, *nulls).alias(name))
+
+    both = hashed(today, "now").join(hashed(before, "then"), "item_id", how="full_outer")
+    change = (
+        F.when(F.col("then").isNull(), F.lit(ADDED))
+        .when(F.col("now").isNull(), F.lit(REMOVED))
+        .when(F.col("now") != F.col("then"), F.lit(CHANGED))
+    )
+    return both.select("item_id", change.alias("change")).where("change is not null")
+
+
+def new(changes: "DataFrame") -> "DataFrame":
+    """The items that are to be worked on: item_id."""
+    from pyspark.sql import functions as F
+
+    return changes.where(F.col("change") != F.lit(REMOVED)).select("item_id")
+
+
+def gone(changes: "DataFrame") -> "DataFrame":
+    """The items whose rows of the earlier night are no more: item_id."""
+    from pyspark.sql import functions as F
+
+    return changes.where(F.col("change") != F.lit(ADDED)).select("item_id")
+
+
+def carried(before: "DataFrame", changes: "DataFrame", rows: "DataFrame") -> "DataFrame":
+    """An earlier night's table with new rows for the items that changed.
+
+    Args:
+        before: the earlier table.
+        changes: the changes table.
+        rows: of the items that were added or changed.
+    """
+    stays = before.join(gone(changes), "item_id", how="left_anti")
+    return stays.unionByName(rows)

@@ -1,0 +1,1 @@
+"""The stage index: embeddings -> quantiser and lists."""

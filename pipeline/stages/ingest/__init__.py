@@ -1,0 +1,1 @@
+"""The stage ingest: catalogue -> items and quarantine."""

@@ -1,0 +1,1 @@
+"""The stage neighbors: lists -> neighbors, short_lists and recall."""

@@ -1,0 +1,65 @@
+"""Which items a run wants neighbours for, and where the lists of the others come from."""
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipeline.stages.context import Job
+from pipeline.stages.neighbors import rules
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Versions of two published tables that belong together."""
+
+    items: str
+    similar_items: str
+
+
+def baseline(job: Job) -> Baseline | None:
+    """The published version; or where that was made of this catalogue too, what it was built on.
+
+    A run that is repeated is so given the same baseline, and finds its work done.
+    """
+    table, items = job.store.latest("similar_items"), job.store.latest("items")
+    if table is None or items is None:
+        return None
+    record = job.store.find("publish", table["version"])
+    if record and record.inputs.get("items") == job.record("ingest").outputs["content"]:
+        built_on: dict[str, str] | None = record.inputs["baseline"]
+        return Baseline(**built_on) if built_on else None
+    return Baseline(items["version"], table["version"])
+
+
+def as_input(job: Job) -> dict[str, Any]:
+    """What publishing depends on besides the neighbours, for its record."""
+    section = job.config.neighbors
+    if section.mode == "all" and not section.where:
+        return {}
+    built_on = baseline(job)
+    return {
+        "items": job.record("ingest").outputs["content"],
+        "baseline": built_on and asdict(built_on),
+    }
+
+
+def asked(job: Job) -> "DataFrame | None":
+    """The items that neighbours are wanted for; None for all.
+
+    Those that match the setting `where`; or the new ones: those that the catalogue of the
+    published version lacks.
+
+    Raises:
+        UsageError: `where` is no condition on the items' columns.
+    """
+    section = job.config.neighbors
+    if section.where:
+        return rules.matching(job.read("items", "ingest"), "neighbors.where", section.where)
+    built_on = baseline(job) if section.mode == "new" else None
+    if built_on is None:
+        return None
+    items = job.read("items", "ingest")
+    known = job.store.read(job.spark, "items", built_on.items).select("item_id")
+    return items.join(known, "item_id", how="left_anti")

@@ -1,0 +1,279 @@
+"""neighbors: lists -> neighbors and short_lists, and their recall."""
+
+import math
+import time
+from dataclasses import asdict
+from typing import Any
+
+from pipeline.retrieval import recall
+from pipeline.stages import incremental
+from pipeline.stages.context import Job, Made
+from pipeline.stages.incremental import Base
+from pipeline.stages.index import current_quantiser, lists
+from pipeline.stages.neighbors import (
+    ground_truth,
+    incremental_search,
+    query_items,
+    rules,
+    short_lists,
+    widening,
+)
+from pipeline.stages.neighbors.search import Probes
+from pipeline.stages.neighbors.search_context import Night, centroids_of, tonight
+from pipeline.store import publications
+from pipeline.terminal.progress import watched
+
+NAME = "neighbors"
+CODE = (
+    "pipeline.store.arrow_files",
+    "pipeline.stages.neighbors.query_items",
+    "pipeline.catalogue",
+    "pipeline.stages.incremental",
+    "pipeline.stages.index.current_quantiser",
+    "pipeline.stages.index.lists",
+    "pipeline.stages.neighbors.search",
+    "pipeline.stages.neighbors.search_context",
+    "pipeline.retrieval.caps",
+    "pipeline.store.clustered",
+    "pipeline.retrieval.groups",
+    "pipeline.retrieval.loaded_group",
+    "pipeline.retrieval.join",
+    "pipeline.retrieval.list_table",
+    "pipeline.retrieval.merge",
+    "pipeline.retrieval.newcomers",
+    "pipeline.retrieval.parcels",
+    "pipeline.retrieval.quantiser",
+    "pipeline.retrieval.queries",
+    "pipeline.retrieval.ranking",
+    "pipeline.retrieval.reach",
+    "pipeline.retrieval.recall",
+    "pipeline.retrieval.route",
+    "pipeline.retrieval.list_traits",
+    "pipeline.retrieval.rules",
+    "pipeline.retrieval.search",
+    "pipeline.retrieval.update",
+    "pipeline.retrieval.vectors",
+    "pipeline.stages.neighbors.rules",
+    "pipeline.spark.sampling",
+    "pipeline.stages.neighbors.widening",
+    "pipeline.stages.neighbors.short_lists",
+    "pipeline.store.schemas",
+    "pipeline.stages.neighbors.ground_truth",
+    "pipeline.stages.neighbors.incremental_search",
+)
+
+# Where the finished table misses the target all the same, so many more lists are probed, so often.
+MORE_PROBES = 1.5
+ATTEMPTS = 3
+
+
+def inputs(job: Job) -> dict[str, Any]:
+    """The lists and the settings that change neighbours or their recall."""
+    section = job.config.neighbors
+    built_on = query_items.baseline(job) if section.mode == "new" and not section.where else None
+    index = job.record("index")
+    return {
+        "lists": index.fingerprint,
+        "items": job.record("ingest").outputs["content"] if section.where else None,
+        "settings": section.model_dump(exclude={"worker_mb", "partitions"}),
+        "known": built_on and built_on.items,
+        "rules": rules.as_input(job),
+        "probes": None
+        if section.nprobe or index.outputs["exact"]
+        else current_quantiser.probes(job),
+    }
+
+
+def execute(job: Job, version: str) -> Made:
+    """Find the neighbours, list the items that are short of them, and measure recall."""
+    night = tonight(job, version)
+    nprobe, sample = probes_for(night)
+    base, since = _base(night, nprobe)
+    if base.record is not None and since is not None:
+        trial = job.store.trial(version)
+        tables = incremental_search.update(night, base.record, since, trial)
+        settled = widening.settle(night, trial, nprobe)
+        if settled != trial:
+            job.store.rename("neighbors", settled, trial)
+        measured = _measured(night, sample, trial)
+        if night.met(measured) or night.job.config.neighbors.nprobe:
+            for table in tables:
+                job.store.rename(table, trial, version)
+            return _made(night, version, tables, measured, nprobe, base)
+        for table in tables:
+            job.store.discard(table, trial)
+        base = incremental.nothing("the earlier number of probes gave too low a recall")
+    rows, measured, nprobe = find(night, nprobe, sample, version)
+    tables = {"neighbors": rows, **_reach(night, nprobe, version)}
+    return _made(night, version, tables, measured, nprobe, base)
+
+
+def probes_for(night: Night) -> tuple[int, ground_truth.Sample]:
+    """How many lists are searched for a query, and the sample that recall is measured on.
+
+    The number is as set, or as it was the night before, or as a pilot sample needs, which is
+    another than the one returned.
+    """
+    job, section = night.job, night.job.config.neighbors
+    known = current_quantiser.probes(job)
+    chosen = night.centroids is not None and not section.nprobe
+    piloted = chosen and known is None
+    most = section.recall_sample * (2 if piloted else 1)
+    job.line.note = "exact search for a sample"
+    wanted = ground_truth.Truth(section.k, night.search.rules)
+    sample = ground_truth.take(night.lists, night.queries, night.count, most, wanted, section.seed)
+    job.line.note = ""
+    if not chosen:
+        exact = night.centroids is None
+        return night.nlist if exact else min(section.nprobe, night.nlist), sample
+    # Of a small catalogue nothing may be left for a second sample.
+    measured, pilot = sample[: section.recall_sample], sample[section.recall_sample :]
+    centroids, target = centroids_of(job), section.target_recall
+    depths = (pilot if pilot.ids else sample).depths(centroids)
+    enough = known or recall.probes_for(depths, night.nlist, target)
+    # What the finished table will show is known: it holds the best of the lists probed.
+    shown = recall.probes_for(measured.depths(centroids), night.nlist, target, 0)
+    return max(enough, shown), measured
+
+
+def find(
+    night: Night, nprobe: int, sample: ground_truth.Sample, version: str
+) -> tuple[int, recall.Recall, int]:
+    """Write the neighbors table, and again with more probes where its recall is too low."""
+    job, section, search = night.job, night.job.config.neighbors, night.search
+    for attempt in range(1, ATTEMPTS + 1):
+        probes = Probes(night.centroids, night.nlist, nprobe)
+        found = search.found(night.queries, probes)
+        trial = job.store.trial(version)
+        started, total = time.monotonic(), search.plan.groups * attempt
+
+        def note(started: float = started, total: int = total) -> str:
+            return search.counts.progress(total, time.monotonic() - started)
+
+        with watched(job.line, note):
+            rows = job.store.write_arrow("neighbors", trial, search.merged(found, probes))
+        trial = widening.settle(night, trial, nprobe)
+        measured = _measured(night, sample, trial)
+        if night.met(measured) or section.nprobe or nprobe == night.nlist or attempt == ATTEMPTS:
+            break
+        # From the ground: of what has been searched already only the best are kept.
+        job.store.discard("neighbors", trial)
+        nprobe = min(math.ceil(nprobe * MORE_PROBES), night.nlist)
+    job.store.rename("neighbors", trial, version)
+    return rows, measured, nprobe
+
+
+def _measured(night: Night, sample: ground_truth.Sample, version: str) -> recall.Recall:
+    job = night.job
+    job.line.note = "measuring recall"
+    found = job.store.read(job.spark, "neighbors", version)
+    measured = sample.recall_of(found, job.config.neighbors.k)
+    job.line.note = ""
+    return measured
+
+
+def _base(night: Night, nprobe: int) -> tuple[Base, incremental_search.Moved | None]:
+    """The earlier neighbours that can be built on, and what has changed since."""
+    base = _fitting(night, nprobe)
+    if base.record is None:
+        return base, None
+    vectors = night.job.record("index").outputs["vectors"]
+    since = incremental_search.moved(night, base.record)
+    if since.count > incremental_search.MOST_MOVED * vectors:
+        why = f"{since.count:,} of {vectors:,} items have moved"
+        return incremental.nothing(why), None
+    return base, since
+
+
+def _fitting(night: Night, nprobe: int) -> Base:
+    """The earlier neighbours that were made in the same way."""
+    job = night.job
+    if night.asked is not None or job.config.neighbors.mode != "all":
+        return incremental.nothing("not every item asks")
+    index = job.record("index")
+    mine = inputs(job) | {"lists": index.outputs["base"]}
+    variants = [
+        mine | {"probes": n} for n in (mine["probes"], None, *current_quantiser.known_probes(job))
+    ]
+    if mine["rules"] is not None:
+        variants = _under_the_same_rules(job, mine)
+    base = incremental.of_stage(job, (NAME, CODE), "index", *variants)
+    if base.record is None:
+        return base
+    exact = night.centroids is None
+    if not exact and "reach" not in base.record.tables:
+        return incremental.nothing("the earlier lists did not hold enough probes")
+    if not exact and nprobe != base.record.counts["probes"]:
+        return incremental.nothing(f"{nprobe} lists are probed now")
+    if not exact and index.outputs["probes"] < nprobe:
+        return incremental.nothing("the lists do not hold enough probes")
+    if exact and night.nlist != base.record.outputs["lists"]:
+        return incremental.nothing("the number of lists has changed")
+    return base
+
+
+def _under_the_same_rules(job: Job, mine: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the published neighbours were made of, if of other items by the same rules."""
+    published = publications.present(job.store)
+    record = job.store.find(NAME, published.stages.get(NAME, "")) if published else None
+    if record is None or record.inputs.get("rules") is None:
+        return []
+    theirs = record.inputs
+    same = [n for n in mine if n not in ("rules", "probes")]
+    alike = theirs["rules"]["rules"] == mine["rules"]["rules"]
+    return [theirs] if alike and all(theirs.get(n) == mine[n] for n in same) else []
+
+
+def _made(
+    night: Night,
+    version: str,
+    tables: dict[str, int],
+    measured: recall.Recall,
+    nprobe: int,
+    base: Base,
+) -> Made:
+    from pyspark.sql import functions as F
+
+    job, section = night.job, night.job.config.neighbors
+    vectors = job.record("index").outputs["vectors"]
+    found, rows = job.store.read(job.spark, "neighbors", version), tables["neighbors"]
+    short_rows = job.store.write(short_lists.of(night, found), "short_lists", version)
+    written = job.store.read(job.spark, "short_lists", version)
+    reasons = written.groupBy("reason").agg(F.count("*"), F.sum("neighbors")).collect()
+    few = {row[0]: (row[1], row[2]) for row in sorted(reasons)}
+    with_none = written.where("neighbors = 0").count()
+    asked = rows + sum(few.get(reason, (0, 0))[0] for reason in short_lists.WITHOUT_VECTOR)
+    # Every other item has k.
+    pairs = (asked - short_rows) * section.k + sum(had for _, had in few.values())
+    chosen = night.centroids is not None and not section.nprobe
+    if rules.given(job.config.rules):
+        tables = tables | {"candidates": vectors}
+    return Made(
+        tables=tables | {"short_lists": short_rows},
+        counts={
+            "items_with_neighbors": asked - with_none,
+            "pairs": pairs,
+            "short_lists": short_rows,
+            "short_list_reasons": {reason: count for reason, (count, _) in few.items()},
+            "probes": nprobe,
+            "groups": night.search.plan.groups,
+            **night.search.counts.of_run(night.count, vectors),
+        },
+        outputs={
+            "recall": asdict(measured),
+            "asked": asked,
+            "pairs": pairs,
+            "lists": night.nlist,
+            "chosen_probes": nprobe if chosen else None,
+            "base": base.record and base.record.fingerprint,
+            "why": base.why,
+        },
+    )
+
+
+def _reach(night: Night, nprobe: int, version: str) -> dict[str, int]:
+    """Write from which lists each is probed, for the nights to come."""
+    if night.centroids is None or night.job.record("index").outputs["probes"] < nprobe:
+        return {}
+    reach = lists.reach(night.lists, night.nlist, nprobe)
+    return {"reach": night.job.store.write(reach, "reach", version)}

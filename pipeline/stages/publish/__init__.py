@@ -1,0 +1,1 @@
+"""The stage publish: neighbors -> similar_items, the gate, and the pointer."""

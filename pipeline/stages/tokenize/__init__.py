@@ -1,0 +1,1 @@
+"""The stage tokenize: items -> tokens."""

@@ -1,0 +1,28 @@
+"""Columns of the tokens table: all tokens of an item, and how many there are."""
+
+import operator
+from functools import reduce
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column
+
+
+def together() -> "Column":
+    """All tokens of a row of the tokens table, separated by single spaces."""
+    from pyspark.sql import functions as F
+
+    return F.trim(F.concat_ws(" ", "title_tokens", "description_tokens"))
+
+
+def count(*names: str) -> "Column":
+    """How many tokens the columns of these names hold together."""
+    from pyspark.sql import functions as F
+
+    counts = [
+        F.when(F.col(name) == "", 0).otherwise(
+            F.length(name) - F.length(F.replace(name, F.lit(" "))) + 1
+        )
+        for name in names
+    ]
+    return reduce(operator.add, counts)

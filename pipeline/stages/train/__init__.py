@@ -1,0 +1,1 @@
+"""The stage train: tokens -> model."""

@@ -1,0 +1,79 @@
+"""The corpus that a model is trained on: a sample of token lists, its vocabulary, its settings."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from models.fasttext.train import Training
+from pipeline.config.sections import ModelSection
+from pipeline.stages.tokenize import columns
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+# A vocabulary below this is not worth leaving words out of.
+_SMALL_VOCABULARY = 1_000
+_TOKEN_PASSES = 20_000_000
+
+
+def texts(tokens: "DataFrame") -> "DataFrame":
+    """Each item's tokens in one list; items without any are left out."""
+    from pyspark.sql import functions as F
+
+    every = tokens.select("item_id", columns.together().alias("tokens")).where(
+        F.col("tokens") != ""
+    )
+    return every.withColumn("tokens", F.split("tokens", " "))
+
+
+def count_vocabulary(texts: "DataFrame", min_count: int) -> tuple[int, list[int]]:
+    """Occurrences of tokens in all, and how many tokens occur at least 1, 2, ... min_count times.
+
+    Lines count too: fastText has a token for the end of each.
+    """
+    from pyspark.sql import functions as F
+
+    counted = texts.select(F.explode("tokens").alias("token")).groupBy("token").count()
+    first = counted.agg(
+        F.coalesce(F.sum("count"), F.lit(0)),
+        *[F.count_if(F.col("count") >= least) for least in range(1, min_count + 1)],
+    ).first()
+    assert first is not None  # noqa: S101 - an aggregate has one row
+    return int(first[0]), [int(size) for size in first[1:]]
+
+
+def plan(section: ModelSection, occurrences: int, sizes: list[int]) -> Training:
+    """The training's settings, with what the config leaves open decided by the sample's size.
+
+    Args:
+        section: the config's [model].
+        occurrences: tokens in the sample.
+        sizes: vocabulary with min_count 1, 2, ... up to the config's.
+    """
+    min_count = section.min_count
+    while min_count > 1 and sizes[min_count - 1] < min(_SMALL_VOCABULARY, sizes[0]):
+        min_count -= 1
+    words = sizes[min_count - 1]
+    epoch = section.epoch or min(20, max(5, round(_TOKEN_PASSES / occurrences)))
+    training = Training(
+        model=section.algorithm,
+        dim=section.dim,
+        epoch=epoch,
+        min_count=min_count,
+        window=section.window,
+        minn=section.minn,
+        maxn=section.maxn,
+        bucket=section.bucket or min(2_000_000, max(10_000, 20 * words)),
+        threads=section.threads,
+    )
+    return replace(training, bucket=0) if training.maxn == 0 else training
+
+
+def write(texts: "DataFrame", path: Path) -> int:
+    """Stream token lists into a file, one text a line; returns the number of lines."""
+    lines = 0
+    with path.open("w", encoding="utf-8") as file:
+        for row in texts.select("tokens").toLocalIterator(prefetchPartitions=True):
+            file.write(" ".join(row["tokens"]) + "\n")
+            lines += 1
+    return lines

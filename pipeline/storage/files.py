@@ -1,0 +1,58 @@
+"""Small files, written whole or not at all."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from pipeline.storage.place import Place
+from pipeline.storage.processes import mark
+
+
+def write_json(path: Place, value: object, *, indent: int | None = 2) -> None:
+    """Write JSON so that a reader sees the old file or the new one, never a part."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent) + "\n"
+    write_whole(path, text.encode())
+
+
+def write_whole(path: Place, content: bytes) -> None:
+    """Write a file so that a reader sees the old one or the new one, never a part."""
+    if not isinstance(path, Path):
+        path.write_bytes(content)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{mark()}")
+    try:
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_new(path: Place, content: bytes) -> None:
+    """Write a file whole or not at all; where another process was first, what it wrote stays.
+
+    Raises:
+        FileExistsError: another was first.
+    """
+    if not isinstance(path, Path):
+        path.write_new(content)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f"_writing-{mark()}")
+    try:
+        beside.write_bytes(content)
+        os.link(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def read_json(path: Place) -> Any:  # noqa: ANN401 - whatever was written
+    """The JSON of a file; None if there is no such file, or if it is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None

@@ -1,0 +1,1 @@
+"""What is printed: lines, tables, colours and progress."""

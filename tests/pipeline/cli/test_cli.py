@@ -1,0 +1,247 @@
+"""The command as users run it: in a process of its own, by its exit code and its last line."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.cli.main import execute, main
+from pipeline.stages import NAMES
+from pipeline.store.store import Store
+from tests.conftest import WriteCsv
+from tests.pipeline.conftest import InProcess
+
+PROGRAM = Path(sys.executable).with_name("nitamono")
+
+
+def nitamono(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [PROGRAM, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | environment,
+        timeout=300,
+    )
+
+
+@pytest.fixture
+def ended(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+    """Run a command line that fails, to its end, in this process."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        monkeypatch.setattr(sys, "argv", [str(PROGRAM), *arguments])
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        code = exit_.value.code
+        assert isinstance(code, int)
+        return subprocess.CompletedProcess(arguments, code, *capsys.readouterr())
+
+    before = signal.getsignal(signal.SIGTERM)
+    yield run
+    signal.signal(signal.SIGTERM, before)
+
+
+def last_line(done: subprocess.CompletedProcess[str]) -> str:
+    assert "Traceback" not in done.stderr
+    return done.stderr.splitlines()[-1]
+
+
+def write_config(folder: Path, catalogue: Path | str, more: str = "", store: str = "store") -> str:
+    file = folder / f"{store}.toml"
+    file.write_text(
+        f'[store]\npath = "{store}"\n[catalogue]\npath = "{catalogue}"\n{more}', encoding="utf-8"
+    )
+    return str(file)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ((), 2, "VERB"),
+        (("frobnicate",), 2, "invalid choice: 'frobnicate'"),
+        (("run",), 2, "--config; see nitamono run --help"),
+        (("run", "--config", "none.toml"), 2, "none.toml: no such file"),
+        (("run", "--config", "CONFIG", "--set", "neighbors.kk=3"), 2, "did you mean k?"),
+        (("run", "--config", "CONFIG", "--set", "neighbors.k=ten"), 2, "should be a valid integer"),
+        (("run", "--config", "CONFIG", "--run-id", "a/b"), 2, "--run-id a/b"),
+        (("run", "--config", "CONFIG", "--from", "publish", "--to", "embed"), 2, "comes after"),
+        (("run", "--config", "CONFIG", "--set", "catalogue.path=none.csv"), 3, "no such file"),
+        (("run", "--config", "CONFIG", "--set", "store.path=/dev/null/x"), 2, "can't be written"),
+        (("embed", "--config", "CONFIG"), 2, "run: nitamono ingest"),
+        (("runs", "--config", "CONFIG"), 2, "no such folder; correct it, or run: nitamono run"),
+        (("diff", "a", "--config", "CONFIG"), 2, "required: B; see nitamono diff --help"),
+        (("rollback", "v1", "--config", "CONFIG"), 2, "no such folder"),
+        (("gc", "--config", "CONFIG"), 2, "--keep"),
+        (("evaluate", "--config", "CONFIG"), 2, "give --label COLUMN, --pairs FILE, or both"),
+        (("gc", "--config", "CONFIG", "--keep", "0"), 2, "0 is no number from 1 on"),
+        (("run", "--config", "CONFIG", "--publish", "--to", "embed"), 2, "before there is a table"),
+        (("run", "--config", "CONFIG", "--as-of", "nobody"), 2, "--as-of nobody: no such run"),
+        (("run", "--config", "CONFIG", "--as-of", "x", "--retrain"), 2, "give one"),
+        (("run", "--config", "CONFIG", "--wait", "soon"), 2, "soon: write a number of seconds"),
+        (("model",), 2, "ACTION"),
+        (("model", "list"), 2, "--config; see nitamono model list --help"),
+        (("model", "info", "none.bin"), 3, "none.bin"),
+    ],
+)
+def test_wrong_usage_ends_with_its_code_and_one_clear_line(
+    ended: Callable[..., subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+    write_csv: WriteCsv,
+    arguments: tuple[str, ...],
+    code: int,
+    said: str,
+) -> None:
+    file = write_config(tmp_path, write_csv([("a", "靴", "")]))
+    done = ended(*(file if argument == "CONFIG" else argument for argument in arguments))
+    assert (done.returncode, done.stdout) == (code, "")
+    assert said in last_line(done)
+    assert last_line(done).startswith("nitamono: ")
+    assert not list(tmp_path.glob("*/tables/similar_items/LATEST"))
+
+
+def test_a_process_ends_with_the_code_too(tmp_path: Path) -> None:
+    done = nitamono("run", "--config", str(tmp_path / "none.toml"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "none.toml: no such file" in last_line(done)
+
+
+def test_without_java_the_line_says_what_to_install(tmp_path: Path, write_csv: WriteCsv) -> None:
+    file = write_config(tmp_path, write_csv([("a", "靴", "")]))
+    done = nitamono("run", "--config", file, PATH="/nowhere", JAVA_HOME="")
+    assert done.returncode == 5
+    assert "install Java 17 or later" in last_line(done)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("spark")
+def test_the_gate_has_its_own_code(
+    ended: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, write_csv: WriteCsv
+) -> None:
+    rows = [(f"{n:03d}", f"商品 {n % 9} 番 {n * n % 17} 型", "") for n in range(200)]
+    settings = (
+        "[index]\nexact_below = 0\nnlist = 40\n[neighbors]\nnprobe = 1\ntarget_recall = 1.0\n"
+    )
+    done = ended("run", "--config", write_config(tmp_path, write_csv(rows), settings))
+    assert done.returncode == 4
+    assert "the table is held back: recall is" in last_line(done)
+    assert Store(str(tmp_path / "store")).latest() is None
+
+
+@pytest.mark.slow
+def test_verbs_one_by_one_equal_one_run_in_a_process_of_its_own(
+    in_process: InProcess, tmp_path: Path, write_csv: WriteCsv
+) -> None:
+    rows = [(f"{n:03d}", f"商品 {n % 9} 番 KH-{n % 5}00{'ABC'[n % 3]}", "説明") for n in range(60)]
+    catalogue = write_csv(rows)
+    chain, whole = (write_config(tmp_path, catalogue, store=name) for name in ("chain", "whole"))
+    for verb in NAMES:
+        in_process(verb, "--config", chain)
+    done = nitamono("run", "--config", whole)
+    assert done.returncode == 0, done.stderr
+    assert "Recall@10" in done.stdout
+    pointers = [Store(str(tmp_path / name)).latest() for name in ("chain", "whole")]
+    tables = [pq.read_table(pointer["path"]) for pointer in pointers if pointer]
+    assert tables[0].num_rows == 600
+    assert tables[0].equals(tables[1])
+
+
+@pytest.mark.slow
+def test_a_store_is_looked_through_rolled_back_and_cleaned(
+    in_process: InProcess, tmp_path: Path, write_csv: WriteCsv
+) -> None:
+    rows = [(f"{n:03d}", f"商品 {n % 9} 番 KH-{n % 5}00{'ABC'[n % 3]}", "説明") for n in range(60)]
+    file = write_config(
+        tmp_path, write_csv(rows), "[neighbors]\nk = 4\n[publish]\npublish = true\n"
+    )
+    store = Store(str(tmp_path / "store"))
+
+    def done(*arguments: str) -> str:
+        return in_process(*arguments, "--config", file)
+
+    def version() -> str:
+        latest = store.latest()
+        assert latest is not None
+        return latest["version"]
+
+    done("run", "--run-id", "first")
+    first = version()
+    experiment = ("run", "--run-id", "second", "--set", "neighbors.k=3")
+    planned = done(*experiment, "--dry-run").splitlines()
+    assert planned[-3:-1] == [
+        "neighbors   run: neighbors.k is 3, was 4",
+        "publish     run: after neighbors",
+    ]
+    assert planned[-1] == "LATEST      stays"
+    plan = json.loads(done(*experiment, "--dry-run", "--json"))
+    assert [stage["action"] for stage in plan["stages"]] == [*["reuse"] * 5, "run", "run"]
+    assert (plan["publishes"], plan["stages"][5]["why"]) == (False, "run: neighbors.k is 3, was 4")
+    assert sum("reuse" in line for line in planned) == 5
+    said = done(*experiment)
+    assert "not published: LATEST stays at version " in said
+    table = said.splitlines()[0].removeprefix("Table").strip()
+    assert max(pq.read_table(table)["rank"].to_pylist()) == 3
+    assert version() == first
+    again = json.loads(done(*experiment, "--json"))
+    assert (again["run_id"], again["published"], again["path"]) == ("second", False, table)
+    assert again["recall"]["value"] == 1
+    assert set(again["stages"].values()) == {"reused"}
+    embedded = json.loads(done("embed", "--run-id", "second", "--json"))
+    assert embedded["stages"]["embed"] == "reused"
+    assert Path(embedded["tables"]["embeddings"]).is_dir()
+    assert embedded["version"] is None
+    assert "not published" not in done(*experiment, "--publish")
+    second = version()
+    assert table.endswith(second)
+    listed = json.loads(done("runs", "--json"))
+    assert [(run["run_id"], run["version"], run["latest"]) for run in listed] == [
+        ("second", second, True),
+        ("first", first, False),
+    ]
+    assert done("runs").splitlines()[1].startswith("second ")
+    found = json.loads(done("diff", "first", "LATEST", "--json"))
+    assert (found["changed"], found["common"]) == (60, 60)
+    assert found["mean_overlap"] == 0.75
+    assert found["settings"] == [{"setting": "neighbors.k", "before": 4, "after": 3}]
+    assert "neighbors.k: 4 -> 3" in done("diff", first, second, "--k", "3")
+    assert first in done("rollback").splitlines()[2]
+    assert version() == first
+    gone = json.loads(done("gc", "--keep", "1", "--dry-run", "--json"))
+    assert gone["deleted"] == []
+    assert json.loads(done("rollback", second, "--json"))["now"]["version"] == second
+    gone = json.loads(done("gc", "--keep", "1", "--dry-run", "--json"))
+    assert f"tables/similar_items/version={first}" in {one["path"] for one in gone["deleted"]}
+    assert store.table_path("similar_items", first).is_dir()
+    assert f"freed {gone['freed_bytes']:,} bytes" in done("gc", "--keep", "1")
+    assert not store.table_path("similar_items", first).exists()
+    ended = nitamono("rollback", "--config", file)
+    assert ended.returncode == 2
+    assert "are not in the store any more; no other version could be" in last_line(ended)
+    # The night after finds what it needs.
+    assert "reuse" in done("run", "--dry-run", "--set", "neighbors.k=3").splitlines()[-2]
+
+
+def test_help_comes_without_anything_else(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        execute(["gc", "--help"])
+    assert ended.value.code == 0
+    assert "example: nitamono gc --config" in capsys.readouterr().out
+    done = nitamono("--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\n  gc " in done.stdout
+
+
+def test_completion_prints_its_script() -> None:
+    done = nitamono("completion", "bash")
+    assert (done.returncode, done.stderr) == (0, "")
+    check = ["bash", "-n"]
+    assert subprocess.run(check, input=done.stdout, text=True, check=False).returncode == 0
+    assert "\ncomplete " in done.stdout

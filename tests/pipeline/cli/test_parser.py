@@ -1,0 +1,150 @@
+"""Help and shell completion, from the parsers themselves."""
+
+import argparse
+import os
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli.completion import parsers, script
+from pipeline.cli.parser import parser
+from pipeline.cli.verbs import VERBS
+from pipeline.stages import NAMES
+
+
+def leaves() -> list[argparse.ArgumentParser]:
+    """Every parser that ends in a verb or a verb's verb."""
+    every = parsers(parser())
+    return [
+        one
+        for one in every
+        if not any(isinstance(a, argparse._SubParsersAction) for a in one._actions)
+    ]
+
+
+def test_every_verb_has_an_example_that_its_parser_takes() -> None:
+    found = {}
+    for one in leaves():
+        example = (one.epilog or "").removeprefix("example: nitamono ")
+        words = shlex.split(example)
+        given = parser().parse_args(words)
+        assert one.prog == f"nitamono {' '.join(words[: len(one.prog.split()) - 1])}"
+        assert f"example: nitamono {example}\n" in one.format_help()
+        found[one.prog] = given
+    verbs = {"run", *NAMES, *(verb.name for verb in VERBS), "submit", "completion"}
+    verbs |= {f"model {name}" for name in ("pack", "info", "list", "push", "pull")}
+    assert set(found) == {f"nitamono {name}" for name in verbs}
+
+
+def test_an_example_of_a_submission_is_one_of_a_verb_too() -> None:
+    (submit,) = (one for one in leaves() if one.prog == "nitamono submit")
+    given = parser().parse_args(shlex.split(submit.epilog or "")[2:])
+    assert parser().parse_args([*given.submitted, "--config", "x"]).verb == "run"
+
+
+def test_the_commands_help_has_a_line_for_every_verb_under_what_it_is_for() -> None:
+    said = parser().format_help()
+    groups = [line for line in said.splitlines() if line.endswith(":") and line[0] != " "]
+    assert groups[:3] == ["make the table:", "look at it:", "keep the store:"]
+    for name in ("run", *NAMES, *(verb.name for verb in VERBS), "model", "submit", "completion"):
+        assert said.count(f"\n  {name} ") == 1, name
+    assert "exit codes" in said
+
+
+def test_every_verb_but_those_that_start_others_prints_json() -> None:
+    others = {"submit", "completion", *(f"model {name}" for name in ("pack", "push", "pull"))}
+    for one in leaves():
+        with_json = any("--json" in action.option_strings for action in one._actions)
+        assert with_json == (one.prog.removeprefix("nitamono ") not in others), one.prog
+
+
+ASK_BASH = """
+source "$1"; shift
+COMP_WORDS=("$@"); COMP_CWORD=$(( $# - 1 )); COMP_LINE="$*"; COMP_POINT=${#COMP_LINE}
+function=$(complete -p nitamono | sed 's/.*-F \\([^ ]*\\).*/\\1/')
+$function nitamono "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+# zsh completes in its line editor only, so this is one on a terminal of its own.
+START_ZSH = """
+PS1=
+autoload -Uz compinit
+compinit -u -D
+eval "$(<nitamono.zsh)"
+print -r REA''DY
+"""
+ASK_ZSH = r"""
+zmodload zsh/zpty
+zpty -b z zsh -f -i
+zpty -w z "source start.zsh"
+until [[ $said == *READY* ]]; do zpty -rt z line && said+=$line || sleep 0.1; done
+zpty -w -n z "$1"$'\t\t'
+for moment in {1..30}; do
+    sleep 0.1
+    while zpty -rt z line; do print -rn -- $line; done
+done
+exit 0
+"""
+QUESTIONS = [
+    (("nitamono", "r"), {"run", "runs", "rollback"}),
+    (("nitamono", "run", "--from", ""), set(NAMES)),
+    (("nitamono", "run", "--re"), {"--retrain"}),
+    (("nitamono", "model", "p"), {"pack", "push", "pull"}),
+    (("nitamono", "embed", "--config", "nita"), {"nitamono.toml"}),
+    (("nitamono", "run", "--set", "neighbors.r"), {"neighbors.reserve", "neighbors.recall_sample"}),
+]
+
+
+@pytest.fixture(scope="module")
+def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("completion")
+    (folder / "nitamono.toml").write_text("")
+    for shell in ("bash", "zsh", "fish"):
+        (folder / f"nitamono.{shell}").write_text(script(parser(), shell), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(("words", "expected"), QUESTIONS)
+def test_bash_completes(scripts: Path, words: tuple[str, ...], expected: set[str]) -> None:
+    asked = ["bash", "-c", ASK_BASH, "bash", "nitamono.bash", *words]
+    done = subprocess.run(asked, cwd=scripts, capture_output=True, text=True, check=True)
+    assert {word.strip() for word in done.stdout.split("\n") if word} >= expected
+    if words[-1]:
+        assert all(word.startswith(words[-1]) for word in done.stdout.split())
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
+@pytest.mark.parametrize(("words", "expected"), QUESTIONS)
+def test_fish_completes(scripts: Path, words: tuple[str, ...], expected: set[str]) -> None:
+    line = shlex.quote(" ".join(words))
+    asked = ["fish", "--no-config", "-c", f"source nitamono.fish; complete -C {line}"]
+    program = scripts / "bin" / "nitamono"
+    program.parent.mkdir(exist_ok=True)
+    program.touch(mode=0o755)
+    path = f"{program.parent}:{os.environ['PATH']}"
+    environment = os.environ | {"HOME": str(scripts), "PATH": path}
+    done = subprocess.run(
+        asked, cwd=scripts, capture_output=True, text=True, check=True, env=environment
+    )
+    assert {line.split("\t")[0] for line in done.stdout.splitlines()} >= expected
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
+@pytest.mark.parametrize(("words", "expected"), [QUESTIONS[0], QUESTIONS[3], QUESTIONS[5]])
+def test_zsh_completes(scripts: Path, words: tuple[str, ...], expected: set[str]) -> None:
+    (scripts / "start.zsh").write_text(START_ZSH)
+    asked = ["zsh", "-f", "-c", ASK_ZSH, "zsh", " ".join(words)]
+    environment = os.environ | {"HOME": str(scripts), "TERM": "xterm", "COLUMNS": "200"}
+    done = subprocess.run(
+        asked,
+        cwd=scripts,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        env=environment,
+    )
+    assert all(word in done.stdout for word in expected), done.stdout

@@ -1,0 +1,75 @@
+"""Values made without Spark against Spark's own."""
+
+import random
+
+import pytest
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from pipeline import catalogue
+from pipeline.query import conditions
+from pipeline.query.spark_values import blank, struct_json, text_of, xxhash64
+from pipeline.store.schemas import ITEMS
+
+
+def texts() -> list[str]:
+    rng = random.Random(1)  # noqa: S311 - test data
+    alphabet = 'aZ9 　\t\n\x1c\x85\u00a0あ漢😀"\\/\x00\x7f-é'
+    return ["", *("".join(rng.choices(alphabet, k=size)) for size in range(90))]
+
+
+def test_hashes_json_and_blanks_are_spark_s(spark: SparkSession) -> None:
+    numbers = [0.0, -0.0, 2980.0, 0.1, 1e7, 12345678.5, 1.5e-4, -3.25, 1e22, 123456.789, 0.001]
+    rows = [(text, numbers[n % len(numbers)]) for n, text in enumerate(texts())]
+    rows += [("ａ", None), (None, 1.0)]  # type: ignore[list-item]
+    frame = spark.createDataFrame(rows, "text string, number double")
+    found = frame.select(
+        "text",
+        "number",
+        F.xxhash64("text").alias("hash"),
+        F.to_json(F.struct("text", "number")).alias("json"),
+        catalogue.blank(F.col("text")).alias("blank"),
+        F.col("number").cast("string").alias("cast"),
+    ).collect()
+    assert len(found) == len(rows)
+    for row in found:
+        text, number = row["text"], row["number"]
+        if text is not None:
+            assert xxhash64(text) == row["hash"]
+        assert struct_json([("text", text), ("number", number)]) == row["json"]
+        assert blank(text) == row["blank"]
+        assert text_of(number) == row["cast"]
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "stock > 0",
+        "brand <> 'a' and price between 10 and 20",
+        "category in ('靴', '鞄') or brand is null",
+        "title like '%A_c%'",
+        "lower(brand) = 'é'",
+        "price / 4 > 3 or not (stock = 0)",
+        'brand == "a"',
+    ],
+)
+def test_conditions_hold_where_they_do_in_spark(spark: SparkSession, where: str) -> None:
+    rng = random.Random(2)  # noqa: S311 - test data
+    choices: dict[str, list[str | float | None]] = {
+        "title": ["xAbc", "xabc", "", None],
+        "category": ["靴", "皿", None],
+        "brand": ["a", "É", None],
+        "price": [10.0, 15.5, 21.0, None],
+        "stock": [0.0, 3.0, None],
+    }
+    items = [{name: rng.choice(values) for name, values in choices.items()} for _ in range(60)]
+    schema = ", ".join(f"{name} {ITEMS[name]}" for name in choices)
+    rows = [tuple(item[name] for name in choices) for item in items]
+    frame = spark.createDataFrame(rows, schema).coalesce(1)
+    expected = [row[0] for row in frame.select(F.coalesce(F.expr(where), F.lit(False))).collect()]
+    assert conditions.holds(where, items) == expected
+    assert len(set(expected)) == 2
+
+
+def test_a_condition_that_sqlite_can_not_read_has_no_answer() -> None:
+    assert conditions.holds("title rlike 'a.*'", [{"title": "a"}]) is None

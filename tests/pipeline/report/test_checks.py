@@ -1,0 +1,46 @@
+"""Figures against the gate's limits."""
+
+from typing import Any
+
+import pytest
+
+from pipeline.report import checks
+from tests.pipeline.report import hand
+
+
+def states(raw: dict[str, Any]) -> dict[str, str]:
+    return {check["name"]: check["state"] for check in checks.checks(raw)}
+
+
+def test_within_the_limits_all_is_good() -> None:
+    names = ("recall", "without", "rows", "coverage", "churn")
+    assert states(hand.about()) == dict.fromkeys(names, "good")
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("recall", {"value": 0.96}),
+        ("without", {"items_without_neighbors": 29}),
+        ("rows", {"rows": 449}),
+        ("coverage", {"items": 44}),
+        ("churn", {"churn": 0.51}),
+    ],
+)
+def test_what_the_gate_would_hold_back_for_is_marked(name: str, change: dict[str, Any]) -> None:
+    for status, state in (("held_back", "bad"), ("published", "waived")):
+        raw = hand.about(status=status)
+        (raw["recall"] if name == "recall" else raw["counts"]["gate"]).update(change)
+        assert {n for n, found in states(raw).items() if found != "good"} == {name}
+        assert states(raw)[name] == state
+
+
+def test_a_least_recall_of_its_own_stands_for_the_target() -> None:
+    raw = hand.about()
+    raw["settings"]["publish"]["min_recall"] = 0.995
+    assert checks.least_recall(raw) == 0.995
+    assert states(raw)["recall"] == "waived"
+
+
+def test_of_a_run_that_did_not_come_so_far_nothing_is_said() -> None:
+    assert checks.checks(hand.about(counts={}, recall=None)) == []

@@ -1,0 +1,41 @@
+"""When a run publishes."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import reading as config
+from pipeline.runs import publishing
+from pipeline.store.store import Store
+
+TRUE, FALSE = "[publish]\npublish = true\n", "[publish]\npublish = false\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "sets", "published", "expected"),
+    [
+        ("", [], True, True),
+        ("", ["neighbors.k=20"], True, False),
+        ("", ["neighbors.k=20"], False, True),
+        ("", ["catalogue.path=other.csv"], True, False),
+        ("", ["spark.master=local[1]"], True, True),
+        ("", ["publish.min_recall=0.5"], True, True),
+        ("", ["neighbors.k=20", "publish.publish=true"], True, True),
+        (TRUE, [], True, True),
+        (TRUE, ["neighbors.k=20"], True, False),
+        (TRUE, ["catalogue.path=tonight.csv"], True, True),
+        (TRUE, ["publish.publish=false"], True, False),
+        (FALSE, [], True, False),
+        (FALSE, [], False, False),
+        (FALSE, ["publish.publish=true"], True, True),
+    ],
+)
+def test_an_experiment_does_not_publish(
+    tmp_path: Path, file: str, sets: list[str], published: bool, expected: bool
+) -> None:
+    toml = tmp_path / "nitamono.toml"
+    toml.write_text(f'[store]\npath = "store"\n[catalogue]\npath = "x.csv"\n{file}')
+    store = Store(str(tmp_path / "store"))
+    if published:
+        store.point("similar_items", "v1", "night1")
+    assert publishing.wanted(config.load(toml, sets, {}), sets, store) == expected

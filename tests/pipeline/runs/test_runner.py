@@ -1,0 +1,460 @@
+"""The whole chain on the sample catalogue, in one process, against outside oracles."""
+
+import csv
+import io
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fasttext
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import SparkSession
+
+from models import fasttext as models_fasttext
+from models import ship
+from models.fasttext import Blend
+from models.resident import LoadCounter
+from pipeline import catalogue
+from pipeline.config import reading as config
+from pipeline.errors import GateError, InputError, StageError, UsageError
+from pipeline.retrieval import quantiser
+from pipeline.runs.runner import Outcome, Runner, new_run_id
+from pipeline.stages import NAMES
+from pipeline.stages.embed import stage as embed
+from pipeline.store.store import Store
+from pipeline.terminal.progress import Progress
+from pipeline.text.tokenize import TextSettings, Tokenizer
+from tests.conftest import WriteCsv
+from tests.pipeline.places import on_disk
+from tests.pipeline.retrieval import oracle
+
+SAMPLES = Path(__file__).parents[3] / "data_samples"
+ITEMS = 400
+MEAN = "embed.method=mean"
+Run = Callable[..., Outcome]
+
+
+@dataclass
+class Shop:
+    """A store, its catalogue, and a way to run it."""
+
+    folder: Path
+    catalogue: Path
+
+    @property
+    def store(self) -> Store:
+        return Store(str(self.folder / "store"))
+
+    def run(
+        self, *sets: str, first: str = "ingest", last: str = "publish", **kwargs: Any
+    ) -> Outcome:
+        return self.runner(*sets).run(first, last, **kwargs)
+
+    def runner(self, *sets: str) -> Runner:
+        file = self.folder / "nitamono.toml"
+        file.write_text(
+            f'[store]\npath = "store"\n[catalogue]\npath = "{self.catalogue}"\n'
+            "[model]\nepoch = 2\ndim = 20\n[publish]\nmax_churn = 1.0\n"
+        )
+        return Runner(config.load(file, sets, {}), new_run_id(), Progress(io.StringIO()))
+
+    def published(self, table: str = "similar_items") -> dict[str, list[Any]]:
+        latest = self.store.latest(table)
+        assert latest is not None
+        found: dict[str, list[Any]] = pq.read_table(latest["path"]).to_pydict()
+        return found
+
+
+def head(source: Path, target: Path, rows: int) -> Path:
+    """The first rows of a sample catalogue, with its dirty ones up to there."""
+    with (
+        source.open(encoding="utf-8", newline="") as file,
+        target.open("w", encoding="utf-8", newline="") as out,
+    ):
+        lines = csv.reader(file)
+        csv.writer(out).writerows(row for _, row in zip(range(rows + 1), lines, strict=False))
+    return target
+
+
+@pytest.fixture(scope="module")
+def shop(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """A store after one exact run over the first sample items."""
+    folder = tmp_path_factory.mktemp("shop")
+    shop = Shop(folder, head(SAMPLES / "night1.csv", folder / "night1.csv", ITEMS))
+    shop.run()
+    return shop
+
+
+def embeddings(shop: Shop, outcome: Outcome | None = None) -> tuple[list[str], np.ndarray]:
+    """Those of a run, or of the published one."""
+    table = shop.published("embeddings")
+    if outcome is not None:
+        record = outcome.record("embed")
+        assert record is not None
+        table = pq.read_table(shop.store.table_path("embeddings", record.fingerprint)).to_pydict()
+    some = [(i, v) for i, v in zip(table["item_id"], table["vector"], strict=True) if v is not None]
+    return [item for item, _ in some], np.array([v for _, v in some], dtype=np.float32)
+
+
+def trained_binary(shop: Shop) -> Path:
+    """The library's own file of the model that the store's packed one was made of."""
+    record = shop.run("model.engine=library", MEAN, last="train").record("train")
+    assert record is not None
+    binary = on_disk(shop.store.model_file(record))
+    shop.run(last="train", retrain=True)
+    return binary
+
+
+def as_lists(table: dict[str, list[Any]]) -> dict[str, list[tuple[str, float]]]:
+    found: dict[str, list[tuple[str, float]]] = {}
+    for item, rank, other, score in zip(*table.values(), strict=True):
+        found.setdefault(item, []).append((other, score))
+        assert rank == len(found[item])
+    return found
+
+
+def test_rows_in_are_items_and_quarantined(shop: Shop) -> None:
+    record = json.loads((next((shop.folder / "store" / "runs").iterdir()) / "run.json").read_text())
+    counts = record["counts"]
+    assert counts["rows_read"] == ITEMS == counts["items"] + counts["quarantined"]
+    assert counts["quarantine_reasons"] == {"duplicate_item_id": 1}
+    assert record["status"] == "published"
+    assert record["recall"]["value"] == 1.0
+    loads = record["counts"]["model_loads"]
+    assert loads["most_in_one_process"] == 1
+    assert 1 <= loads["loads"] == loads["processes"] <= 2
+
+
+def test_embeddings_are_the_librarys_sentence_vectors_rounded_once(shop: Shop) -> None:
+    model = fasttext.load_model(str(trained_binary(shop)))
+    tokenizer = Tokenizer(TextSettings())
+    items = shop.published("items")
+    ids, vectors = embeddings(shop, shop.run(MEAN, last="embed"))
+    found = dict(zip(ids, vectors, strict=True))
+    assert len(found) == len(items["item_id"])
+    for item, title, description in zip(
+        items["item_id"], items["title"], items["description"], strict=True
+    ):
+        tokens = tokenizer.tokens(title) + tokenizer.tokens(description)
+        expected = model.get_sentence_vector(" ".join(tokens))
+        # One float16 step: the mean may round the other way in its last float32 bit.
+        assert np.abs(found[item] - expected).max() <= np.abs(expected).max() * 2**-10
+        assert np.array_equal(found[item], found[item].astype(np.float16).astype(np.float32))
+
+
+def test_the_published_table_is_brute_force_over_the_published_vectors(shop: Shop) -> None:
+    ids, vectors = embeddings(shop)
+    table = shop.published()
+    assert table["item_id"] == sorted(table["item_id"])
+    everything = np.ones((len(ids), len(ids)), dtype=bool)
+    assert as_lists(table) == oracle.neighbors(ids, vectors, 10, everything)
+
+
+def test_a_second_run_makes_nothing_and_publishes_the_same(shop: Shop) -> None:
+    before = shop.store.latest()
+    outcome = shop.run()
+    assert [status for _, status, _ in outcome.stages] == ["reused"] * len(NAMES)
+    assert shop.store.latest() == before
+
+
+def test_touching_the_catalogue_repeats_ingest_only(shop: Shop) -> None:
+    shop.catalogue.touch()
+    outcome = shop.run()
+    assert {name: status for name, status, _ in outcome.stages} == dict.fromkeys(
+        NAMES, "reused"
+    ) | {"ingest": "done"}
+
+
+def test_with_a_quantiser_the_probed_lists_decide(shop: Shop, spark: SparkSession) -> None:
+    sets = ("index.exact_below=0", "index.nlist=9", "neighbors.nprobe=2", "publish.min_recall=0")
+    outcome = shop.run(*sets)
+    index, found = outcome.record("index"), outcome.record("neighbors")
+    assert index is not None
+    assert found is not None
+    lists = shop.store.read(spark, "lists", index.fingerprint)
+    rows = lists.toPandas().set_index("item_id")
+    ids, vectors = embeddings(shop)
+    home = rows.loc[ids, "list"].to_numpy()
+    centroids = np.load(on_disk(shop.store.quantiser_path(index.outputs["quantiser"])))
+    probes = quantiser.probe(vectors, centroids, 2)
+    assert set(home.tolist()) == set(range(9))
+    assert probes.shape == (len(ids), 2)
+    assert np.array_equal(probes[:, 0], home)
+    allowed = (home[None, None, :] == probes[:, :, None]).any(axis=1)
+    expected = oracle.neighbors(ids, vectors, 10, allowed)
+    assert as_lists(shop.published()) == expected
+    share = np.mean(
+        [
+            len({o for o, _ in expected[i]} & {o for o, _ in best}) / 10
+            for i, best in oracle.neighbors(ids, vectors, 10, np.ones_like(allowed)).items()
+        ]
+    )
+    assert found.outputs["recall"]["value"] == pytest.approx(share, abs=0.02)
+
+
+def test_probing_every_list_is_exact(shop: Shop) -> None:
+    shop.run()
+    exact = shop.published()
+    shop.run("index.exact_below=0", "index.nlist=9", "neighbors.nprobe=9")
+    assert shop.published() == exact
+
+
+def test_the_gate_holds_back_a_table_of_low_recall(shop: Shop) -> None:
+    shop.run()
+    before = shop.store.latest()
+    runner = shop.runner(
+        "index.exact_below=0", "index.nlist=60", "neighbors.nprobe=1", "publish.min_recall=0.99"
+    )
+    with pytest.raises(GateError, match=r"recall is 0\.\d+, at least 0\.99 is wanted"):
+        runner.run("ingest", "publish")
+    assert shop.store.latest() == before
+    written = json.loads(
+        (shop.store.run_path(runner.outcome.run_id) / "run.json").read_text(encoding="utf-8")
+    )
+    assert (written["status"], written["published"]) == ("held_back", None)
+
+
+@pytest.mark.slow
+def test_the_next_night_keeps_the_model_unless_told(shop: Shop, tmp_path: Path) -> None:
+    first = shop.run().record("train")
+    night2 = Shop(shop.folder, head(SAMPLES / "night2.csv", tmp_path / "night2.csv", ITEMS))
+    outcome = night2.run()
+    assert outcome.record("train") == first
+    assert {name for name, status, _ in outcome.stages if status == "reused"} == {"train"}
+    again = night2.run(retrain=True)
+    second = again.record("train")
+    assert second is not None
+    assert second != first
+    assert night2.run().record("train") == second
+
+
+def test_a_dry_run_says_what_would_run_and_does_nothing(shop: Shop) -> None:
+    shop.run()
+    plan = dict(shop.runner("neighbors.k=3").plan("ingest", "publish"))
+    assert plan["index"].startswith("reuse ")
+    assert plan["neighbors"] == "run: neighbors.k is 3, was 10"
+    assert plan["publish"] == "run: after neighbors"
+
+
+def test_from_needs_what_comes_before_and_to_stops(shop: Shop) -> None:
+    shop.run()
+    with pytest.raises(UsageError, match="output of neighbors is not in the store"):
+        shop.run("neighbors.k=4", first="publish")
+    outcome = shop.run("neighbors.k=4", first="neighbors", last="neighbors")
+    assert [status for _, status, _ in outcome.stages] == ["reused"] * 5 + ["done"]
+    assert outcome.version is None
+
+
+def test_a_given_model_is_checked_and_used(shop: Shop, tmp_path: Path) -> None:
+    given = tmp_path / "given.bin"
+    given.write_bytes(trained_binary(shop).read_bytes())
+    outcome = shop.run(f"model.path={given}")
+    record = outcome.record("train")
+    assert record is not None
+    assert record.counts["source"] == str(given)
+    given.write_bytes(given.read_bytes()[:-1])
+    with pytest.raises(InputError, match=r"given\.bin"):
+        shop.run(f"model.path={given}")
+
+
+def test_a_given_model_gets_the_catalogues_statistics_and_keeps_them(
+    shop: Shop, tmp_path: Path
+) -> None:
+    given = tmp_path / "given.bin"
+    given.write_bytes(trained_binary(shop).read_bytes())
+    record = shop.run(f"model.path={given}").record("train")
+    assert record is not None
+    packed = on_disk(shop.store.model_file(record))
+    fewer = head(SAMPLES / "night1.csv", tmp_path / "fewer.csv", ITEMS - 100)
+    other = shop.run(f"model.path={given}", f"catalogue.path={fewer}", last="train")
+    assert other.record("train") == record
+    model = models_fasttext.load(packed)
+    assert isinstance(model, models_fasttext.Embedder)
+    assert model.statistics is not None
+    assert model.statistics.documents == record.counts["sampled_items"]
+    # One that carries them already is taken as it is.
+    copy = tmp_path / "other.safetensors"
+    copy.write_bytes(packed.read_bytes())
+    carried = shop.run(f"model.path={copy}", f"catalogue.path={fewer}", last="train")
+    again = carried.record("train")
+    assert again is not None
+    assert again.outputs["sha256"] == record.outputs["sha256"]
+
+
+def test_the_librarys_engine_gives_the_same_table(shop: Shop) -> None:
+    ids, mapped = embeddings(shop, shop.run(MEAN, last="embed"))
+    again, vectors = embeddings(shop, shop.run(MEAN, "model.engine=library", last="embed"))
+    assert again == ids
+    assert np.abs(mapped - vectors).max() <= np.abs(mapped).max() * 2**-10
+
+
+@pytest.mark.parametrize("way", [None, Blend()])
+def test_embeddings_do_not_depend_on_partitions(
+    shop: Shop, spark: SparkSession, way: Blend | None
+) -> None:
+    record = shop.run(last="train").record("train")
+    assert record is not None
+    path = on_disk(shop.store.model_file(record))
+    handle = ship(spark.sparkContext, path, kind="fasttext")
+    tokenizer = Tokenizer(TextSettings())
+    items = shop.published("items")
+    texts = [
+        [" ".join(tokenizer.tokens(text)) for text in both]
+        for both in zip(items["title"], items["description"], strict=True)
+    ]
+    kind = "array<string>" if way else "string"
+    rows = list(zip(items["item_id"], texts if way else [text[0] for text in texts], strict=True))
+    frame = spark.createDataFrame(rows, f"item_id string, texts {kind}")
+    counter = LoadCounter(spark.sparkContext)
+    found = [
+        sorted(embed.embed(frame.repartition(n), handle, counter, way).collect())
+        for n in (1, 5, 50)
+    ]
+    assert found[0] == found[1] == found[2]
+    assert counter.summary()["most_in_one_process"] <= 1
+
+
+def test_a_packed_model_of_other_rules_is_refused(shop: Shop, tmp_path: Path) -> None:
+    packed = models_fasttext.pack(trained_binary(shop), tmp_path, text_fingerprint="other")
+    with pytest.raises(InputError, match="its text fingerprint is other"):
+        shop.run(f"model.path={packed}")
+
+
+def test_a_damaged_model_in_the_store_stops_the_run(
+    spark: SparkSession, tmp_path: Path, write_csv: WriteCsv
+) -> None:
+    shop = Shop(tmp_path, write_csv([("a", "赤い靴", ""), ("b", "青い靴", "")]))
+    shop.run(last="train")
+    file = next((tmp_path / "store" / "models").glob("*/model.safetensors"))
+    file.write_bytes(b"x")
+    with pytest.raises(StageError, match="is damaged; delete it and run: nitamono train"):
+        shop.run(first="embed")
+    file.unlink()
+    with pytest.raises(UsageError, match="run: nitamono train"):
+        shop.run(first="embed")
+    shop.run(first="train", last="train")
+    assert shop.run(first="embed").version is not None
+
+
+@pytest.mark.parametrize(
+    ("rows", "k", "expected"),
+    [
+        ([("a", "赤い靴", "")], 3, {"a": (0, "few_items")}),
+        ([("a", "赤い靴", ""), ("b", "靴", "")], 3, {"a": (1, "few_items"), "b": (1, "few_items")}),
+        (
+            [("a", "赤い靴", ""), ("b", "靴", ""), ("c", "<br>", "&nbsp;")],
+            1,
+            {"c": (0, "no_tokens")},
+        ),
+    ],
+    ids=["one item", "k above the catalogue", "no token"],
+)
+def test_items_short_of_neighbours_are_listed_with_the_reason(
+    spark: SparkSession,
+    tmp_path: Path,
+    write_csv: WriteCsv,
+    rows: list[tuple[str, str, str]],
+    k: int,
+    expected: dict[str, tuple[int, str]],
+) -> None:
+    shop = Shop(tmp_path, write_csv(rows))
+    shop.run(f"neighbors.k={k}")
+    short = shop.published("short_lists")
+    assert (
+        dict(
+            zip(
+                short["item_id"], zip(short["neighbors"], short["reason"], strict=True), strict=True
+            )
+        )
+        == expected
+    )
+    pairs = sum(min(k, len(rows) - 1) if i not in expected else expected[i][0] for i, _, _ in rows)
+    assert len(shop.published()["item_id"]) == pairs
+
+
+def test_equal_titles_are_neighbours_in_the_order_of_their_ids(
+    spark: SparkSession, tmp_path: Path, write_csv: WriteCsv
+) -> None:
+    rows = [(f"{n * 37 % 101:03d}", "まったく同じ題名", "") for n in range(101)]
+    shop = Shop(tmp_path, write_csv(rows))
+    shop.run("neighbors.k=4")
+    found = as_lists(shop.published())
+    assert [other for other, _ in found["050"]] == ["000", "001", "002", "003"]
+    assert found["002"] == [(other, 1.0) for other in ("000", "001", "003", "004")]
+
+
+def test_a_catalogue_without_a_valid_row_publishes_nothing(
+    spark: SparkSession, tmp_path: Path, write_csv: WriteCsv
+) -> None:
+    shop = Shop(tmp_path, write_csv([("", "靴", ""), ("a", "", "")]))
+    with pytest.raises(InputError, match=r"no valid row among 2 \(no_item_id: 1, no_text: 1\)"):
+        shop.run()
+    assert shop.store.latest() is None
+
+
+def test_a_quotation_mark_that_is_never_closed_is_not_swallowed(
+    spark: SparkSession, tmp_path: Path, write_csv: WriteCsv
+) -> None:
+    path = write_csv([(f"{n}", "靴", "") for n in range(60)])
+    text = path.read_text(encoding="utf-8").replace("5,靴,", '5,"靴,', 1)
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match="a quotation mark is opened and never closed"):
+        Shop(tmp_path, path).run()
+
+
+def test_an_analysts_model_does_not_replace_the_nights(shop: Shop) -> None:
+    nightly = shop.run(last="train").record("train")
+    shop.run("model.dim=10", last="train")
+    assert shop.run(last="train").record("train") == nightly
+
+
+def test_a_catalogue_without_a_token_publishes_nothing(
+    spark: SparkSession, tmp_path: Path, write_csv: WriteCsv
+) -> None:
+    shop = Shop(tmp_path, write_csv([("a", "<br>", ""), ("b", "&nbsp;", "")]))
+    with pytest.raises(InputError, match="no item's text leaves a token"):
+        shop.run()
+    assert shop.store.latest() is None
+
+
+def test_a_catalogue_that_changes_while_it_is_read_is_refused(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = Shop(tmp_path, head(SAMPLES / "night1.csv", tmp_path / "night1.csv", 20))
+    read = catalogue.read
+
+    def then_it_grows(*arguments: Any) -> Any:
+        found = read(*arguments)
+        with shop.catalogue.open("ab") as file:
+            file.write(b"\n")
+        return found
+
+    monkeypatch.setattr(catalogue, "read", then_it_grows)
+    with pytest.raises(InputError, match="changed while it was read; run again"):
+        shop.run()
+    assert list((shop.store.root / "tables" / "items").iterdir()) == []
+    assert list((shop.store.root / "stages").rglob("*.json")) == []
+
+
+def test_a_killed_python_worker_is_told_of_with_the_setting_to_change(
+    spark: SparkSession, tmp_path: Path, write_csv: WriteCsv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killing(*_: object) -> Callable[[Iterator[Any]], Iterator[Any]]:
+        def run(batches: Iterator[Any]) -> Iterator[Any]:
+            os.kill(os.getpid(), signal.SIGKILL)
+            yield from batches
+
+        return run
+
+    shop = Shop(tmp_path, write_csv([("a", "赤い靴", ""), ("b", "青い靴", "")]))
+    monkeypatch.setattr(embed, "_run", killing)
+    with pytest.raises(StageError, match="embed failed: a Python worker was killed") as raised:
+        shop.run(last="embed")
+    assert "memory ran out" in str(raised.value)
+    assert "spark.master = local[1] (now local[2])" in str(raised.value)

@@ -1,0 +1,67 @@
+"""Whose settings hold: spark-submit's, then [spark], then nitamono's own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from pipeline.spark import session
+from pipeline.spark.session import settings, unsaid
+from tests.conftest import SPARK_CONF
+
+LOCAL_ONLY = {
+    "spark.driver.host",
+    "spark.driver.bindAddress",
+    "spark.driver.memory",
+    "spark.python.unix.domain.socket.enabled",
+}
+
+
+def test_what_holds_on_one_host_only_is_left_out_of_clusters() -> None:
+    assert settings({}).keys() >= LOCAL_ONLY
+    assert settings({"spark.master": "local[2]"}).keys() >= LOCAL_ONLY
+    for master in ("yarn", "spark://s:7077", "k8s://https://k"):
+        assert not settings({"spark.master": master}).keys() & LOCAL_ONLY
+
+
+def test_spark_submits_master_decides_not_that_of_the_config() -> None:
+    here = {"spark.master": "local[2]", "spark.executor.cores": "2"}
+    left = unsaid(here, {"spark.master": "yarn", "spark.sql.session.timeZone": "Asia/Tokyo"})
+    assert not left.keys() & (LOCAL_ONLY | {"spark.master", "spark.sql.session.timeZone"})
+    assert left["spark.executor.cores"] == "2"
+    assert left["spark.sql.caseSensitive"] == "true"
+    local = unsaid({"spark.master": "yarn"}, {"spark.master": "local[1]"})
+    assert local["spark.driver.host"] == "127.0.0.1"
+    assert "spark.driver.memory" not in local, "its JVM has started"
+
+
+def test_spark_submits_settings_hold_then_the_configs_then_our_own(tmp_path: Path) -> None:
+    defaults = SPARK_CONF / "spark-defaults.conf"
+    mine = tmp_path / "spark-defaults.conf"
+    mine.write_text(f"{defaults.read_text()}\nspark.sql.caseSensitive false\n")
+    section = {
+        "spark.master": "local[2]",
+        "spark.sql.shuffle.partitions": "8",
+        "spark.sql.caseSensitive": "true",
+        "spark.task.maxFailures": "2",
+    }
+    done = subprocess.run(
+        [Path(sys.executable).with_name("spark-submit"), "--master", "local[1]",
+         "--conf", "spark.sql.shuffle.partitions=7", "--conf", "spark.driver.memory=700m",
+         Path(__file__).with_name("session_conf.py"), json.dumps(section)],
+        capture_output=True, text=True, check=False, timeout=180, cwd=tmp_path,
+        env=os.environ | {"SPARK_CONF_DIR": str(tmp_path),
+                          "PYTHONPATH": str(Path(session.__file__).parents[2])},
+    )  # fmt: skip
+    assert done.returncode == 4, done.stderr
+    found = json.loads(done.stdout)
+    said = found["said"]
+    assert found["own"]
+    assert said["spark.master"] == "local[1]"
+    assert found["shuffles"] == "7"
+    assert said["spark.driver.memory"] == "700m"
+    assert said["spark.sql.caseSensitive"] == "false"
+    assert said["spark.task.maxFailures"] == "2"
+    assert said["spark.sql.session.timeZone"] == "UTC"
+    assert said["spark.driver.host"] == "127.0.0.1"

@@ -1,0 +1,222 @@
+"""Models in the store, by the command: looked at, copied to another place and back."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models import fasttext
+from models.content import file_sha256
+from pipeline.cli import main as cli
+from pipeline.config import reading as config
+from pipeline.errors import InputError, UsageError
+from pipeline.stages.context import Job
+from pipeline.stages.tokenize import stage as tokenize
+from pipeline.stages.train import model_registry
+from pipeline.stages.train import stage as train
+from pipeline.store.store import Record, Store
+from tests.models.conftest import BUCKET
+from tests.pipeline.places import on_disk
+from tests.s3.proxy import Proxy
+
+Say = Callable[..., str]
+SETTINGS = '[catalogue]\npath = "x.csv"\n[model]\ndim = 4\n'
+
+
+@pytest.fixture
+def vec(tmp_path: Path) -> Path:
+    """A small model as text."""
+    rng = np.random.default_rng(3)
+    rows = [" ".join([w, *(f"{x:.4f}" for x in rng.standard_normal(4))]) for w in ("靴", "帽子")]
+    path = tmp_path / "model.vec"
+    path.write_text("\n".join(["2 4", *rows, ""]), encoding="utf-8")
+    return path
+
+
+class Shop:
+    """A store with a config."""
+
+    def __init__(self, folder: Path, more: str = "") -> None:
+        folder.mkdir()
+        self.file = folder / "nitamono.toml"
+        self.file.write_text(f'[store]\npath = "store"\n{SETTINGS}{more}', encoding="utf-8")
+        self.settings = config.load(self.file, (), {})
+        self.store = Store(self.settings.store.path)
+
+    def train(self, vec: Path, fingerprint: str = "0123456789abcdef") -> Record:
+        """Put a model into the store as a training does."""
+        job = Job(self.settings, self.store, "night1")
+        text = tokenize.text_fingerprint(job)
+        with self.store.new_model() as folder:
+            packed = fasttext.pack(vec, folder, text_fingerprint=text)
+            sha256 = file_sha256(packed)
+            self.store.keep_model(folder, sha256, packed.name)
+        record = Record(
+            stage="train",
+            fingerprint=fingerprint,
+            run_id="night1",
+            inputs={"training": train.settings_of(self.settings.model), "tokens": "t"},
+            tables={},
+            counts={"sampled_items": 1234, "words": 2, "model_bytes": 99},
+            outputs={"kind": "fasttext", "file": packed.name, "sha256": sha256, "dim": 4}
+            | {"text_fingerprint": text, "statistics": True},
+        )
+        self.store.keep(record)
+        self.store.set_current_model(self.key(record), fingerprint)
+        return record
+
+    def key(self, record: Record) -> str:
+        return train.key_of(record.inputs["training"], record.outputs["text_fingerprint"])
+
+    def current(self, record: Record) -> Record | None:
+        return self.store.current_model(self.key(record))
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> Say:
+    """Run the command `model` in this process; returns what it prints."""
+
+    def say(*arguments: object) -> str:
+        cli.execute(["model", *map(str, arguments)])
+        return capsys.readouterr().out
+
+    return say
+
+
+def test_a_file_is_packed_and_told_what_it_is(vec: Path, tmp_path: Path, say: Say) -> None:
+    assert f"packed                {tmp_path}" not in say("pack", vec, tmp_path / "out")
+    packed = tmp_path / "out" / "model.safetensors"
+    assert fasttext.load(packed).dim == 4
+    about = json.loads(say("info", packed, "--json"))
+    assert (about["kind"], about["dim"], about["nwords"], about["packed"]) == (
+        "fasttext",
+        4,
+        2,
+        True,
+    )
+    assert about["sha256"] == file_sha256(packed)
+    assert json.loads(say("info", vec, "--json"))["packed"] is False
+    assert "dim                   4" in say("info", vec)
+
+
+def test_the_stores_models_are_listed_and_the_current_one_is_told(
+    vec: Path, tmp_path: Path, say: Say
+) -> None:
+    shop = Shop(tmp_path / "shop")
+    assert json.loads(say("list", "--config", shop.file, "--json")) == []
+    record = shop.train(vec)
+    (found,) = json.loads(say("list", "--config", shop.file, "--json"))
+    assert found.pop("trained").startswith("20")
+    assert found == {
+        "hash": record.outputs["sha256"][:16],
+        "kind": "fasttext",
+        "dim": 4,
+        "words": 2,
+        "sampled_items": 1234,
+        "bytes": 99,
+        "run_id": "night1",
+        "current": True,
+    }
+    assert say("list", "--config", shop.file).splitlines()[1].endswith("by night1  current")
+    about = json.loads(say("info", "--config", shop.file, "--json"))
+    assert (about["sha256"], about["run_id"]) == (record.outputs["sha256"], "night1")
+    other = json.loads(say("list", "--config", shop.file, "--set", "model.dim=5", "--json"))
+    assert [model["current"] for model in other] == [False]
+
+
+@pytest.mark.parametrize("place", ["folder", "s3"])
+def test_a_model_goes_to_another_store_and_becomes_current_only_when_told(
+    vec: Path, tmp_path: Path, say: Say, proxy: Proxy, place: str
+) -> None:
+    reach = f'[s3]\nendpoint = "{proxy.url}"\nregion = "us-east-1"\n'
+    here, there = Shop(tmp_path / "here", reach), Shop(tmp_path / "there", reach)
+    record = here.train(vec)
+    target = f"s3://{BUCKET}/kept/spring" if place == "s3" else str(tmp_path / "spring")
+    for _ in range(2):
+        assert target in say("push", target, "--config", here.file)
+    said = say("pull", target, "--config", there.file)
+    assert "the current model stays" in said
+    assert there.current(record) is None
+    path = there.store.model_file(record)
+    assert path.read_bytes() == here.store.model_file(record).read_bytes()
+    assert sorted(each.name for each in path.parent.iterdir()) == ["model.json", path.name]
+    assert "new runs use it" in say("pull", target, "--use", "--config", there.file)
+    assert there.current(record) == record
+    assert [each.name for each in (tmp_path / "there" / "store" / "models").iterdir()] in (
+        [path.parent.name, "current"],
+        ["current", path.parent.name],
+    )
+
+
+def damage(folder: Path) -> None:
+    file = folder / "model.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.unlink()
+    file.write_bytes(data)
+
+
+def rename(folder: Path, **changed: Any) -> None:
+    raw = json.loads((folder / "record.json").read_text())
+    raw["outputs"] |= changed
+    (folder / "record.json").write_text(json.dumps(raw))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (damage, "the sha256 of model.safetensors is .* replaced or damaged; push it again"),
+        (lambda folder: (folder / "record.json").unlink(), "give the model as model.path"),
+        (lambda folder: (folder / "record.json").write_text('{"a": 1}'), r"record\.json is dam"),
+        (lambda folder: rename(folder, file="../../x"), "can't be a file inside"),
+        (lambda folder: rename(folder, sha256="../../.."), "not of a model's training"),
+    ],
+    ids=["damaged", "no record", "another json", "file outside", "hash outside"],
+)
+def test_what_is_not_what_was_pushed_is_refused(
+    vec: Path, tmp_path: Path, say: Say, spoil: Callable[[Path], object], said: str
+) -> None:
+    here, there = Shop(tmp_path / "here"), Shop(tmp_path / "there")
+    record = here.train(vec)
+    say("push", tmp_path / "spring", "--config", here.file)
+    spoil(tmp_path / "spring")
+    with pytest.raises(InputError, match=said):
+        say("pull", tmp_path / "spring", "--config", there.file)
+    assert not there.store.model_path(record.outputs["sha256"]).exists()
+    assert list((there.store.root / "models").iterdir()) == []
+    # What was pushed shares no file with the store.
+    assert file_sha256(on_disk(here.store.model_file(record))) == record.outputs["sha256"]
+
+
+def test_wrong_use_is_told(vec: Path, tmp_path: Path, say: Say) -> None:
+    shop = Shop(tmp_path / "shop")
+    with pytest.raises(UsageError, match="no current model under these settings; run: nitamono"):
+        say("push", tmp_path / "x", "--config", shop.file)
+    with pytest.raises(UsageError, match="give a FILE, or --config"):
+        say("info")
+    with pytest.raises(InputError, match="no such folder"):
+        say("pull", tmp_path / "none", "--config", shop.file)
+    with pytest.raises(InputError, match=r"model info: .*none.*no such file"):
+        say("info", tmp_path / "none.bin")
+    with pytest.raises(InputError, match=r"model pack: .*README"):
+        say("pack", Path(__file__).parents[3] / "README.md", tmp_path / "out")
+    shop.train(vec)
+    with pytest.raises(UsageError, match="is there, and no pushed model"):
+        say("push", tmp_path, "--config", shop.file)
+    say("push", tmp_path / "spring", "--config", shop.file)
+    other = Shop(tmp_path / "other", "epoch = 7\n")
+    with pytest.raises(UsageError, match=r"set model\.epoch = 0, or use it with model\.path"):
+        say("pull", tmp_path / "spring", "--use", "--config", other.file)
+
+
+def test_a_rollback_makes_the_models_training_current_again(vec: Path, tmp_path: Path) -> None:
+    shop = Shop(tmp_path / "shop")
+    record = shop.train(vec)
+    shop.store.set_current_model(shop.key(record), "f" * 16)
+    assert shop.current(record) is None
+    assert model_registry.restore(shop.store, record.fingerprint) == record
+    assert shop.current(record) == record
+    assert model_registry.restore(shop.store, "0" * 16) is None

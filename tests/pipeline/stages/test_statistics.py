@@ -1,0 +1,40 @@
+"""The catalogue's statistics, counted by Spark, against counts of all of it at once."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+from pyspark.sql import SparkSession
+
+from models import fasttext
+from models.fasttext import Blend, BlendEmbedder
+from models.fasttext.embedder import Embedder
+from models.fasttext.statistics import DocumentCounts
+from models.fasttext.tokens import Batch
+from pipeline.stages.train import statistics
+from tests.models.fasttext.files import Bin
+
+
+def test_counts_and_direction_are_those_of_all_documents_whatever_the_partitions(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    rng = random.Random(4)  # noqa: S311
+    names = ["りんご", "箱", "apple", *(f"語{number}" for number in range(50))]
+    documents = [rng.choices(names, k=rng.randint(1, 9)) for _ in range(300)]
+    counts = DocumentCounts()
+    counts.add(Batch.of(*Embedder.flat(documents)))
+    rows = [(f"{place:03}", tokens) for place, tokens in enumerate(documents)]
+    frame = spark.createDataFrame(rows, "item_id string, tokens array<string>")
+    model = fasttext.load(fasttext.pack(Bin().write(tmp_path / "model.bin"), tmp_path))
+    assert isinstance(model, Embedder)
+    found = [statistics.count(frame.repartition(n), 300, model, 0) for n in (1, 7)]
+    expected = counts.finish(found[0].common)
+    for each in found:
+        assert each.documents == 300
+        assert np.array_equal(each.words, expected.words)
+        assert np.array_equal(each.ngrams, expected.ngrams)
+        assert np.array_equal(each.common, found[0].common)
+    model.statistics = counts.finish(np.zeros(model.dim, dtype=np.float32))
+    vectors = BlendEmbedder(model, Blend(dim=0)).embed(documents).astype(np.float64)
+    first = np.linalg.svd(vectors)[2][0]
+    assert abs(first @ found[0].common) > 1 - 1e-6

@@ -1,0 +1,65 @@
+"""Files that Python workers write: all rows, each once, whatever fails or is repeated."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import SparkSession
+
+from pipeline.store.arrow_files import Rows
+from pipeline.store.store import Store
+
+
+def doubled(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        ids = pa.array([f"i{n}" for n in batch["id"].to_pylist()])
+        columns = [ids, pa.array(batch["id"].cast(pa.int32()))]
+        yield pa.RecordBatch.from_arrays(columns, ["item_id", "list"])
+        yield pa.RecordBatch.from_arrays(columns, ["item_id", "list"]).slice(0, 0)
+
+
+def test_every_row_is_written_and_read_by_spark(spark: SparkSession, tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    one, two = spark.range(10, numPartitions=3), spark.range(10, 15, numPartitions=8)
+    assert store.write_arrow("departures", "v", Rows(one, doubled), Rows(two, doubled)) == 15
+    found = store.read(spark, "departures", "v")
+    assert found.dtypes == [("item_id", "string"), ("list", "int")]
+    assert sorted(row.list for row in found.collect()) == list(range(15))
+    # A task without rows has no file.
+    assert len(list(store.table_path("departures", "v").iterdir())) == 3 + 5
+
+
+def test_no_row_is_an_empty_table_with_its_columns(spark: SparkSession, tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    assert store.write_arrow("lists", "v", Rows(spark.range(0), doubled)) == 0
+    found = store.read(spark, "lists", "v")
+    assert found.count() == 0
+    assert found.columns == ["item_id", "list", "probes", "vector"]
+
+
+def test_what_a_failed_attempt_wrote_is_not_kept(spark: SparkSession, tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+
+    def with_a_leftover(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        (folder,) = (tmp_path / "tables" / "departures").glob("_writing-*")
+        rows = pa.table({"item_id": ["old"], "list": pa.array([1], pa.int32())})
+        pq.write_table(rows, folder / f"part-00000-{os.urandom(4).hex()}.parquet")
+        yield from doubled(batches)
+
+    rows = Rows(spark.range(5, numPartitions=2), with_a_leftover)
+    assert store.write_arrow("departures", "v", rows) == 5
+
+
+def test_rows_that_do_not_fit_leave_nothing(spark: SparkSession, tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+
+    def other(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            yield pa.RecordBatch.from_pydict({"item_id": ["x"] * len(batch)})
+
+    with pytest.raises(Exception, match="list"):
+        store.write_arrow("departures", "v", Rows(spark.range(5), other))
+    assert list((tmp_path / "tables" / "departures").iterdir()) == []

@@ -1,0 +1,103 @@
+"""The list of runs."""
+
+import io
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli import describe
+from pipeline.config import reading as config
+from pipeline.errors import InputError
+from pipeline.runs.runner import Runner
+from pipeline.storage import processes
+from pipeline.storage.files import read_json
+from pipeline.store import publications, run_records
+from pipeline.store.store import Store
+from pipeline.terminal.progress import Progress
+from tests.pipeline import kept
+from tests.pipeline.places import on_disk
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(str(tmp_path / "store"))
+
+
+def ended_process() -> int:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    return process.pid
+
+
+def test_the_newest_is_first_and_the_published_one_is_marked(store: Store) -> None:
+    for night in (1, 2):
+        pointer = {"version": kept.publish(store, night), "run_id": f"run{night}", "path": "p"}
+        kept.run_json(
+            store,
+            f"run{night}",
+            status="published",
+            started=f"2026-11-0{night}T00:00:00+00:00",
+            counts={"items": 1000 * night},
+            recall={"value": 0.98, "queries": 100},
+            published=pointer,
+        )
+    found = run_records.listed(store)
+    assert [(run.run_id, run.items, run.latest) for run in found] == [
+        ("run2", 2000, True),
+        ("run1", 1000, False),
+    ]
+    publications.rollback(store)
+    assert [run.latest for run in run_records.listed(store)] == [False, True]
+    store.discard("similar_items", kept.version(2))
+    assert [run.kept for run in run_records.listed(store)] == [False, True]
+    assert describe.runs(run_records.listed(store))[1].endswith(f"{kept.version(2)}  deleted")
+    lines = describe.runs(found)
+    assert lines[1].split() == [
+        *("run2", "2026-11-02", "00:00:00", "2", "published", "2,000", "0.9800"),
+        *(kept.version(2), "LATEST"),
+    ]
+
+
+def test_a_run_whose_process_is_gone_has_died(store: Store) -> None:
+    mine = asdict(processes.me())
+    gone = mine | {"pid": ended_process()}
+    kept.run_json(store, "mine", status="running", process=mine)
+    kept.run_json(store, "gone", status="running", process=gone)
+    elsewhere = gone | {"machine": "00000000"}
+    kept.run_json(store, "elsewhere", status="running", process=elsewhere)
+    kept.run_json(store, "of an earlier release", status="running")
+    assert {run.run_id: run.status for run in run_records.listed(store)} == {
+        "mine": "running",
+        "gone": "died",
+        "elsewhere": "running",
+        "of an earlier release": "running",
+    }
+    seconds = {run.run_id: run.seconds for run in run_records.listed(store)}
+    assert seconds["gone"] == 1.5
+    assert seconds["mine"] > 60
+
+
+def test_a_run_that_failed_is_listed_with_why(tmp_path: Path) -> None:
+    file = tmp_path / "nitamono.toml"
+    file.write_text('[store]\npath = "store"\n[catalogue]\npath = "none.csv"\n')
+    settings = config.load(file, [], {})
+    with pytest.raises(InputError):
+        Runner(settings, "first", Progress(io.StringIO())).run("ingest", "publish")
+    store = Store(settings.store.path)
+    [run] = run_records.listed(store)
+    assert (run.status, run.items, run.recall, run.version) == ("failed", None, None, None)
+    assert "no such file" in run.message
+    written = read_json(store.run_path("first") / "run.json")
+    assert written["process"] == asdict(processes.me())
+    assert describe.runs([run])[-1] == f"first: {run.message}"
+
+
+def test_damaged_files_and_folders_without_one_are_passed_over(store: Store) -> None:
+    kept.run_json(store, "whole")
+    store.run_path("empty").mkdir()
+    kept.write(on_disk(store.run_path("damaged") / "run.json"))
+    assert [run.run_id for run in run_records.listed(store)] == ["whole"]
+    assert describe.runs([]) == ["no run yet"]

@@ -1,0 +1,81 @@
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import SparkSession
+
+from pipeline.errors import StageError, UsageError
+from pipeline.store.fingerprint import code_version, fingerprint
+from pipeline.store.store import Record, Store
+
+NEIGHBOR = "item_id string, neighbors int, reason string"
+
+
+def test_a_table_appears_whole_and_is_not_written_twice(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    store = Store(str(tmp_path / "odd [store] 日本"))
+    frame = spark.createDataFrame([("a", 1, "x"), ("b", 2, "y")], NEIGHBOR)
+    assert store.write(frame, "short_lists", "v1") == 2
+    again = spark.createDataFrame([("c", 3, "z")], NEIGHBOR)
+    assert store.write(again, "short_lists", "v1") == 2
+    assert {row.item_id for row in store.read(spark, "short_lists", "v1").collect()} == {"a", "b"}
+    folder = store.table_path("short_lists", "v1")
+    assert [path.name for path in folder.parent.iterdir()] == ["version=v1"]
+    assert pq.read_table(folder, columns=["item_id"]).num_rows == 2
+
+
+def test_a_failed_write_leaves_nothing(spark: SparkSession, tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    frame = spark.createDataFrame([("a", 0, "x")], NEIGHBOR)
+    bad = frame.selectExpr("item_id", "int(1 / neighbors) as neighbors", "reason")
+    with pytest.raises(Exception, match="DIVIDE_BY_ZERO"):
+        store.write(bad, "short_lists", "v1")
+    assert list((tmp_path / "tables" / "short_lists").iterdir()) == []
+
+
+def test_a_frame_of_another_schema_is_refused_with_every_difference(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    frame = spark.createDataFrame([("a", "1")], "item_id string, neighbors string")
+    with pytest.raises(StageError) as raised:
+        Store(str(tmp_path)).write(frame, "short_lists", "v1")
+    assert "neighbors is string, not int" in str(raised.value)
+    assert "reason is missing, not string" in str(raised.value)
+
+
+def test_a_record_whose_table_is_gone_does_not_count(spark: SparkSession, tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    record = Record("neighbors", "v1", "run", {}, {"short_lists": 1})
+    store.keep(record)
+    assert store.find("neighbors", "v1") is None
+    store.write(spark.createDataFrame([("a", 1, "x")], NEIGHBOR), "short_lists", "v1")
+    assert store.find("neighbors", "v1") == record
+    assert store.find("neighbors", "v2") is None
+
+
+def test_the_pointer_is_one_line_of_json(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    assert store.latest() is None
+    store.point("similar_items", "v1", "run-1")
+    text = (tmp_path / "tables" / "similar_items" / "LATEST").read_text()
+    assert text.count("\n") == 1
+    path = str(tmp_path / "tables" / "similar_items" / "version=v1")
+    assert json.loads(text) == {"version": "v1", "run_id": "run-1", "path": path}
+
+
+def test_a_store_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=r"store\.path .*choose another folder"):
+        Store(str(tmp_path / "file" / "store"))
+
+
+def test_fingerprints_follow_every_part_and_not_the_order() -> None:
+    assert fingerprint({"a": 1, "b": [2]}) == fingerprint({"b": [2], "a": 1})
+    assert len({fingerprint({"a": value}) for value in (1, 2, "1", [1], None)}) == 5
+
+
+def test_the_code_version_is_of_the_source() -> None:
+    assert code_version(["pipeline.storage.files"]) == code_version(["pipeline.storage.files"])
+    assert code_version(["pipeline.storage.files"]) != code_version(["pipeline.store.store"])

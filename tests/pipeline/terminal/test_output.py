@@ -1,0 +1,137 @@
+import io
+import os
+import pty
+import subprocess
+import sys
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+from pipeline.terminal import colours, output
+from pipeline.terminal.colours import BAD, GOOD, HEAD, paint
+
+COLOUR_VARIABLES = ("NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "TERM")
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is one."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def on_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on standard output is a terminal of 40 columns with colours."""
+    for name in COLOUR_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr(sys, "stdout", Terminal())
+
+
+def shown(text: str) -> int:
+    """Columns of a terminal by Unicode's own table."""
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def test_columns_align_on_a_terminal_whatever_the_width_of_the_characters() -> None:
+    rows = [("無洗米５ｋｇ", "1", "北の穂"), ("tea", "10", "x"), ("ｶﾅ", "5", "半角")]
+    lines = output.table(("title", "n", "brand"), rows, right="n")
+    ends = [shown(line[: line.index(row[2])]) for line, row in zip(lines[1:], rows, strict=True)]
+    assert ends == [12 + 2 + 2 + 2] * 3
+    assert lines[0] == "title          n  brand"
+    assert lines[2] == "tea           10  x"
+
+
+def test_a_combining_mark_takes_no_column() -> None:
+    assert output.width("か\u3099") == 2
+    assert output.width("が") == 2
+    assert output.width("ascii") == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "most", "expected"),
+    [
+        ("無洗米 5kg", 10, "無洗米 5kg"),
+        ("無洗米 5kg 2袋", 10, "無洗米 5k…"),
+        ("無洗米無洗米", 10, "無洗米無…"),
+        ("two\n lines\t", 60, "two lines"),
+        ("red \x1b[31m text\x07", 60, "red [31m text"),
+        (None, 60, ""),
+    ],
+)
+def test_a_title_is_cut_by_the_columns_it_takes(text: str, most: int, expected: str) -> None:
+    assert output.short(text, most) == expected
+    assert shown(output.short(text, most)) <= most
+
+
+def test_a_table_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    on_terminal(monkeypatch)
+    rows = [("SKU-1", "白峰ファーム あきたこまち 真空パック 令和産", "0.8871")]
+    lines = output.table(("item", "title", "score"), rows, cut="title")
+    assert "…" in lines[1]
+    assert lines[1].endswith("0.8871")
+    assert shown(lines[1]) == 40
+    assert output.title("白峰ファーム あきたこまち", taken=20) == "白峰ファーム あきた…"
+
+
+def test_nothing_is_cut_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    rows = [("SKU-1", "白峰ファーム あきたこまち 真空パック 令和産", "0.8871")]
+    assert "…" not in output.table(("item", "title", "score"), rows, cut="title")[1]
+
+
+def test_a_style_does_not_move_a_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    on_terminal(monkeypatch)
+    rows = [("a", "published", "x"), ("b", "failed", "x")]
+    styles = {"status": lambda value: {"published": GOOD, "failed": BAD}[value]}
+    lines = output.table(("run", "status", ""), rows, styles=styles)
+    assert lines[1] == "a    \x1b[32mpublished\x1b[0m  x"
+    assert lines[2] == "b    \x1b[31mfailed\x1b[0m     x"
+    assert lines[0].startswith("\x1b[1mrun\x1b[0m  \x1b[1mstatus\x1b[0m")
+
+
+@pytest.mark.parametrize(
+    ("terminal_", "environment", "expected"),
+    [
+        (True, {}, True),
+        (False, {}, False),
+        (True, {"NO_COLOR": "1"}, False),
+        (True, {"NO_COLOR": ""}, True),
+        (True, {"TERM": "dumb"}, False),
+        (False, {"FORCE_COLOR": "1"}, True),
+        (False, {"CLICOLOR_FORCE": "1"}, True),
+        (False, {"FORCE_COLOR": "0"}, False),
+        (True, {"NO_COLOR": "1", "FORCE_COLOR": "1"}, False),
+    ],
+)
+def test_colours_come_on_terminals_unless_the_environment_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    terminal_: bool,
+    environment: dict[str, str],
+    expected: bool,
+) -> None:
+    for name in COLOUR_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    stream = Terminal() if terminal_ else io.StringIO()
+    assert colours.wanted(stream) is expected
+    assert paint("x", HEAD, stream) == ("\x1b[1mx\x1b[0m" if expected else "x")
+
+
+def test_the_commands_own_terminal_has_colours_and_its_pipe_has_none(tmp_path: Path) -> None:
+    """A failure's name is red where stderr is a terminal: a process on a pty."""
+    program = Path(sys.executable).with_name("nitamono")
+    arguments = [str(program), "run", "--config", str(tmp_path / "none.toml")]
+    environment = {n: v for n, v in os.environ.items() if n not in COLOUR_VARIABLES}
+    environment["TERM"] = "xterm"
+    main, other = pty.openpty()
+    subprocess.run(arguments, stderr=other, check=False, env=environment)
+    os.close(other)
+    said = os.read(main, 10_000)
+    os.close(main)
+    assert said.startswith(b"\x1b[31mnitamono:\x1b[0m config ")
+    piped = subprocess.run(arguments, capture_output=True, check=False, env=environment)
+    assert piped.stderr.startswith(b"nitamono: config ")
