@@ -52,7 +52,10 @@ def not_there(job: Job, stage: Stage) -> str:
         if was.get(name) != now.get(name):
             found[_described(stage.NAME, name, was.get(name), now.get(name))] = None
     if not found:
-        return "another release of nitamono made the published table"
+        return (
+            "the published table was made by another release of nitamono, in which this stage's "
+            "code version is another"
+        )
     said = list(found)
     more = f" and {len(said) - _MOST} more" if len(said) > _MOST else ""
     return "; ".join(said[:_MOST]) + more

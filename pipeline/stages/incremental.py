@@ -38,16 +38,16 @@ def nothing(why: str) -> Base:
     return Base(None, why)
 
 
-# A stage's NAME and CODE.
-Stage = tuple[str, tuple[str, ...]]
+# A stage's NAME and CODE_VERSION.
+Stage = tuple[str, int]
 
 
 def earlier(job: Job, stage: Stage, *inputs: dict[str, Any]) -> Record | None:
     """The record of a stage that was made by today's code of these inputs, the first that is."""
-    name, code = stage
+    name, code_version = stage
     for some in inputs:
         for variant in (some, some | {"full": True}):
-            version = output_name(name, code, variant)
+            version = output_name(name, code_version, variant)
             if job.store.find(name, version) is None:
                 continue
             # Said first, then looked for again: see `Runner._reuse`.
@@ -71,7 +71,7 @@ def of_tokens(job: Job, stage: Stage, inputs: dict[str, Any]) -> Base:
         return nothing("the published items are gone")
     record = earlier(job, stage, inputs | {"items": items.outputs["content"]})
     if record is None:
-        return nothing("the published tokens were made by other rules or another release")
+        return nothing("the published tokens were made by other text rules or another release")
     # Not the items that they were made of: others of the same content may stand for those.
     return Base(record, items=published["version"])
 

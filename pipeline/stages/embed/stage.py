@@ -26,18 +26,8 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 NAME = "embed"
-CODE = (
-    "models.embedder",
-    "models.fasttext",
-    "models.onnx",
-    "pipeline.store.arrow_files",
-    "pipeline.stages.tokenize.columns",
-    "pipeline.stages.incremental",
-    "pipeline.retrieval.vectors",
-    "pipeline.store.schemas",
-    "pipeline.text.clean",
-    "pipeline.text.phrases",
-)
+# Raise it when the output for the same inputs and settings changes: see the Stage protocol.
+CODE_VERSION = 1
 
 _SCHEMA = "item_id string, vector array<float>, tokens int, half binary"
 
@@ -100,7 +90,7 @@ def execute(job: Job, version: str) -> Made:
     outputs, tokens = job.record("train").outputs, job.record("tokenize")
     mine = inputs(job)
     before = mine | {"tokens": tokens.outputs["base"]}
-    base = incremental.of_stage(job, (NAME, CODE), "tokenize", before)
+    base = incremental.of_stage(job, (NAME, CODE_VERSION), "tokenize", before)
     handle = ship(job)
     counter = LoadCounter(job.spark.sparkContext)
     way = blend(job)
@@ -135,7 +125,12 @@ def execute(job: Job, version: str) -> Made:
             "text_fingerprint": outputs["text_fingerprint"],
             # Vectors of one space can be compared.
             "space": fingerprint(
-                {"model": outputs["sha256"], "text": outputs["text_fingerprint"]} | method(job)
+                {
+                    "code": CODE_VERSION,
+                    "model": outputs["sha256"],
+                    "text": outputs["text_fingerprint"],
+                }
+                | method(job)
             ),
         },
     )

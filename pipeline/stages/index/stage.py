@@ -24,22 +24,8 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 NAME = "index"
-CODE = (
-    "pipeline.store.arrow_files",
-    "pipeline.stages.incremental",
-    "pipeline.stages.index.current_quantiser",
-    "pipeline.stages.index.lists",
-    "pipeline.store.clustered",
-    "pipeline.retrieval.groups",
-    "pipeline.retrieval.centroid_order",
-    "pipeline.retrieval.list_table",
-    "pipeline.retrieval.parcels",
-    "pipeline.retrieval.quantiser",
-    "pipeline.retrieval.ranking",
-    "pipeline.retrieval.vectors",
-    "pipeline.spark.sampling",
-    "pipeline.store.schemas",
-)
+# Raise it when the output for the same inputs and settings changes: see the Stage protocol.
+CODE_VERSION = 1
 
 _FILE_BYTES, _BYTES_AN_ITEM = 128 << 20, 100
 
@@ -149,7 +135,7 @@ def _base(job: Job, used: str | None) -> Base:
     known = [None] if used is None else sorted(current_quantiser.known_widths(job))
     widths = dict.fromkeys([mine["probes"], *known])
     variants = [mine | {"quantiser": q, "probes": w} for q in quantisers for w in widths]
-    base = incremental.of_stage(job, (NAME, CODE), "embed", *variants)
+    base = incremental.of_stage(job, (NAME, CODE_VERSION), "embed", *variants)
     if base.record is not None and base.record.outputs["quantiser"] != used:
         return incremental.nothing("the quantiser is another")
     return base

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 NAME = "ingest"
-CODE = ("pipeline.catalogue", "pipeline.store.schemas")
+# Raise it when the output for the same inputs and settings changes: see the Stage protocol.
+CODE_VERSION = 1
 
 UNREADABLE = "unreadable_row"
 NO_ID = "no_item_id"

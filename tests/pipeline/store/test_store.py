@@ -6,7 +6,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from pipeline.errors import StageError, UsageError
-from pipeline.store.fingerprint import code_version, fingerprint
+from pipeline.store.fingerprint import fingerprint
 from pipeline.store.store import Record, Store
 
 NEIGHBOR = "item_id string, neighbors int, reason string"
@@ -74,8 +74,3 @@ def test_a_store_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
 def test_fingerprints_follow_every_part_and_not_the_order() -> None:
     assert fingerprint({"a": 1, "b": [2]}) == fingerprint({"b": [2], "a": 1})
     assert len({fingerprint({"a": value}) for value in (1, 2, "1", [1], None)}) == 5
-
-
-def test_the_code_version_is_of_the_source() -> None:
-    assert code_version(["pipeline.storage.files"]) == code_version(["pipeline.storage.files"])
-    assert code_version(["pipeline.storage.files"]) != code_version(["pipeline.store.store"])
