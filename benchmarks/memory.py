@@ -35,8 +35,8 @@ from models.fasttext.packing import FILE_NAME, write
 from models.fasttext.source import Header
 from models.fasttext.statistics import COUNTERS, Statistics
 from models.fasttext.sums import Floats, unit
-from pipeline.cluster.sizing import amount, demand, plan
-from pipeline.cluster.sizing.amount import MIB
+from pipeline.cluster.sizing import memory_size, plan, requirements
+from pipeline.cluster.sizing.memory_size import MIB
 from pipeline.config import reading as config
 from pipeline.stages.context import Job
 from pipeline.stages.embed import stage as embed
@@ -179,7 +179,7 @@ def plan_of(size: Size, workers: int, memory_mib: float) -> plan.Plan:
     settings = config.defaults([], {})
     model = fasttext.size_of_numbers(size.words, size.buckets, size.dim)
     node = plan.Node(workers, memory_mib, 1)
-    return plan.plan(node, demand.of_fasttext(settings, model, size.items))
+    return plan.make_plan(node, requirements.for_fasttext(settings, model, size.items))
 
 
 def run(size: Size, made_plan: plan.Plan, room: str) -> dict[str, Any]:
@@ -203,17 +203,17 @@ def run(size: Size, made_plan: plan.Plan, room: str) -> dict[str, Any]:
             made = embed.execute(job, "e")
         seconds = time.monotonic() - start
         job.stop()
-    (stage,) = (stage for stage in made_plan.demand.stages if stage.name == "embed")
+    (stage,) = (stage for stage in made_plan.requirements.stages if stage.name == "embed")
     planned = {
-        "jvm": executors * (heap + made_plan.beside),
-        "python": made_plan.python(stage),
+        "jvm": executors * (heap + made_plan.off_heap),
+        "python": made_plan.python_workers(stage),
         "files": stage.shared,
-        "total": made_plan.needs(stage),
+        "total": made_plan.node_memory(stage),
     }
     peak = asdict(memory.peak) | {"total": memory.peak.total}
     measured = {name: peak[name] / MIB for name in planned}
     return {
-        "workers": made_plan.slots,
+        "workers": made_plan.tasks,
         "executors": executors,
         "planned_mib": {name: round(value) for name, value in planned.items()},
         "measured_mib": {name: round(value) for name, value in measured.items()},
@@ -247,7 +247,7 @@ def main() -> int:
     parser.add_argument("--title", type=int, default=16)
     parser.add_argument("--description", type=int, default=64)
     parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--memory", type=amount.memory, default=24 * 1024.0)
+    parser.add_argument("--memory", type=memory_size.argument, default=24 * 1024.0)
     parser.add_argument("--folder", default=tempfile.gettempdir())
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
     given = parser.parse_args()

@@ -9,12 +9,12 @@ from models.cache import FOLDER_VARIABLE, LIMIT_VARIABLE
 from models.disk import size as size_of
 from models.fasttext import ModelSize
 from pipeline.cli.verb import Verb, positive
-from pipeline.cluster.sizing import cost, demand, plan
-from pipeline.cluster.sizing.amount import MIB, memory
-from pipeline.cluster.sizing.dangers import dangers
-from pipeline.cluster.sizing.demand import Demand
-from pipeline.cluster.sizing.reasons import reasons
-from pipeline.cluster.sizing.sized import Sized, as_json, conf_lines, submit_lines
+from pipeline.cluster.sizing import cost, memory_size, plan, requirements
+from pipeline.cluster.sizing.explanation import explain
+from pipeline.cluster.sizing.memory_size import MIB
+from pipeline.cluster.sizing.requirements import Requirements
+from pipeline.cluster.sizing.result import SizingResult, as_json, conf_lines, submit_lines
+from pipeline.cluster.sizing.warnings import find_warnings
 from pipeline.config.sections import Config
 from pipeline.errors import InputError, UsageError
 from pipeline.stages.train import model_registry
@@ -33,7 +33,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
                         default="standalone",
                         help="what runs the nodes; standalone if not given; "
                         "local: this one machine")  # fmt: skip
-    parser.add_argument("--reserve", type=memory, metavar="AMOUNT",
+    parser.add_argument("--reserve", type=memory_size.argument, metavar="AMOUNT",
                         help="memory that a node keeps for its system; else 5%%, on Kubernetes "
                         "10%%, 1g at least")  # fmt: skip
     parser.add_argument("--items", type=positive, required=True, metavar="N",
@@ -61,8 +61,8 @@ def add_nodes(parser: argparse.ArgumentParser, *, required: bool) -> None:
     """Add what is said of nodes."""
     parser.add_argument("--node-cores", type=positive, required=required, metavar="N",
                         help="cores of a node")  # fmt: skip
-    parser.add_argument("--node-memory", type=memory, required=required, metavar="AMOUNT",
-                        help="memory of a node, 64g for instance")  # fmt: skip
+    parser.add_argument("--node-memory", type=memory_size.argument, required=required,
+                        metavar="AMOUNT", help="memory of a node, 64g for instance")  # fmt: skip
     parser.add_argument("--nodes", type=positive, default=1, metavar="N",
                         help="how many; 1 if not given")  # fmt: skip
 
@@ -82,7 +82,7 @@ def _do(given: argparse.Namespace, settings: Config) -> None:
         say(conf_lines(found) if given.format == "conf" else submit_lines(found))
 
 
-def sized(given: argparse.Namespace, settings: Config) -> Sized:
+def sized(given: argparse.Namespace, settings: Config) -> SizingResult:
     """The plan for what the command line and the config say.
 
     Raises:
@@ -91,40 +91,42 @@ def sized(given: argparse.Namespace, settings: Config) -> Sized:
     """
     if given.cluster == "local" and given.nodes > 1:
         raise UsageError(f"size: --cluster local is one machine, and --nodes is {given.nodes}")
-    model, asked = _asked(given, settings)
+    model, needs = _requirements(given, settings)
     node = plan.Node(given.node_cores, given.node_memory, given.nodes, given.cluster, given.reserve)
-    made = plan.plan(node, asked)
-    costs = cost.of(settings, given.items, asked, given.characters)
+    made = plan.make_plan(node, needs)
+    costs = cost.estimate(settings, given.items, needs, given.characters)
     told = settings.spark.get(f"spark.executorEnv.{FOLDER_VARIABLE}")
     cache = given.cache or told or os.environ.get(FOLDER_VARIABLE) or _CACHE
-    limit = os.environ.get(LIMIT_VARIABLE) or f"{-int(-_CACHED_MODELS * asked.model * MIB // 1e9)}G"
-    return Sized(
+    limit = os.environ.get(LIMIT_VARIABLE) or f"{-int(-_CACHED_MODELS * needs.model * MIB // 1e9)}G"
+    return SizingResult(
         items=given.items,
         k=settings.neighbors.k,
         model=model,
         plan=made,
         cost=costs,
-        conf=plan.conf(made, settings, costs, cache, limit),
-        reasons=reasons(made, costs, cache, plan.sample_mib(settings, made, costs)),
-        warnings=dangers(made, settings.spark, Path(cache)),
+        conf=plan.spark_conf(made, settings, costs, cache, limit),
+        reasons=explain(made, costs, cache, plan.sample_mib(settings, made, costs)),
+        warnings=find_warnings(made, settings.spark, Path(cache)),
     )
 
 
-def _asked(given: argparse.Namespace, settings: Config) -> tuple[ModelSize | None, Demand]:
+def _requirements(
+    given: argparse.Namespace, settings: Config
+) -> tuple[ModelSize | None, Requirements]:
     if given.words:
         if given.model:
             raise UsageError("size: give --model FILE, or --words and --buckets, not both")
         rows = _rows(given, settings)
         dim = given.dim or settings.model.dim
         size = fasttext.size_of_numbers(given.words, rows, dim, float16=settings.model.float16)
-        return size, demand.of_fasttext(settings, size, given.items)
+        return size, requirements.for_fasttext(settings, size, given.items)
     path = Path(given.model) if given.model else _of_config(given, settings)
     if path.is_dir():
         if not given.dim:
             raise UsageError(f"size: {path} is an encoder's directory: say --dim of its vectors")
-        return None, demand.of_encoder(settings, size_of(path), given.dim, given.items)
+        return None, requirements.for_encoder(settings, size_of(path), given.dim, given.items)
     size = fasttext.size_of_file(path, float16=settings.model.float16)
-    return size, demand.of_fasttext(settings, size, given.items)
+    return size, requirements.for_fasttext(settings, size, given.items)
 
 
 def _rows(given: argparse.Namespace, settings: Config) -> int:

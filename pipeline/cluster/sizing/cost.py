@@ -1,95 +1,109 @@
-"""How long a full night takes and how much it sends: what was measured, carried to other sizes.
+"""Cost of a full night: hours and shuffled bytes, extrapolated from measurements.
 
-The figures are of benchmarks/README.md, of a machine of two cores without network: a cluster's
-network, disks and stragglers are not in them.
+The measurements are those of benchmarks/README.md, made on a machine with two cores and without a
+network: a cluster's network, disks and stragglers are not in them.
 """
 
 from dataclasses import dataclass
 
-from pipeline.cluster.sizing.demand import Demand, lists
+from pipeline.cluster.sizing.requirements import Requirements, list_count
 from pipeline.config.sections import Config
 from pipeline.retrieval import quantiser
 
+# Microseconds of one core for an item, unless the name says otherwise.
 # nightly.py, 500,000 items of 291 characters on two cores: ingest 11.6 s, tokenize 146.1 s.
-INGEST_US, TOKENIZE_US_A_CHARACTER = 46.0, 2.0
+INGEST_US, TOKENIZE_US_PER_CHARACTER = 46.0, 2.0
 CHARACTERS = 291
 # embedding.py, blend with 300 dimensions: 69,203 items of 16 tokens a second on two cores.
 EMBED_US = 29.0
 # neighbors.py, 300 dimensions: 26 us an item on two cores.
 NEIGHBORS_US = 52.0
-# neighbors.py, a distance on two cores: 1.08 ns at 100 dimensions and 4.9 ns at 300; between and
-# beyond them in a line.
-DISTANCE_NS, DISTANCE_NS_A_DIMENSION, DISTANCE_DIM = 2 * 1.08, 2 * (4.9 - 1.08) / 200, 100
+# neighbors.py, a distance on two cores: 1.08 ns at 100 dimensions and 4.9 ns at 300; other
+# dimensions are interpolated and extrapolated linearly.
+DISTANCE_NS, DISTANCE_NS_PER_DIMENSION, DISTANCE_DIM = 2 * 1.08, 2 * (4.9 - 1.08) / 200, 100
 # nightly.py, 500,000 items: publish 7.3 s and the gate 2.2 s on two cores.
 PUBLISH_US = 38.0
 # neighbors.py, "Carried to larger catalogues": probes, how uneven lists are, groups a query.
-PROBES, UNEVEN, GROUPS = 7, 1.3, 1.5
-SAMPLES = 2_000
+PROBES, UNEVENNESS, GROUPS = 7, 1.3, 1.5
+RECALL_SAMPLE = 2_000
 TRAINING_PASSES = 6
-# The lists table travels once: an item's vector, id and probes.
+# The lists table is shuffled once: an item's vector, and so many bytes for its id and probes.
 LIST_ROW_BYTES = 100
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a full night costs.
+    """Cost of a full night.
 
     Attributes:
-        core_hours: of each stage, on executors.
-        training: core-hours of the quantiser's, on the driver, in nights that train one.
-        bytes: that the neighbours' join sends, and the lists table.
-        lists: that the catalogue is cut into.
-        probes: lists searched for an item.
-        assumed: what this stands on, in words.
+        core_hours: core-hours of each stage, on executors.
+        training_core_hours: of the quantiser, on the driver, in nights that train one.
+        shuffle_bytes: bytes sent by the neighbours' join, and for the lists table.
+        lists: number of lists of the index.
+        probes: number of lists searched for an item.
+        assumptions: what the figures rest on, in words.
     """
 
     core_hours: dict[str, float]
-    training: float
-    bytes: dict[str, float]
+    training_core_hours: float
+    shuffle_bytes: dict[str, float]
     lists: int
     probes: int
-    assumed: tuple[str, ...]
+    assumptions: tuple[str, ...]
 
-    def hours(self, slots: int) -> float:
+    def hours(self, cores: int) -> float:
         """Hours on so many cores."""
-        return sum(self.core_hours.values()) / slots
+        return sum(self.core_hours.values()) / cores
 
 
-def of(config: Config, items: int, asked: Demand, characters: int = CHARACTERS) -> Cost:
-    """What a full night costs.
+def estimate(config: Config, items: int, needs: Requirements, characters: int = CHARACTERS) -> Cost:
+    """Estimate the cost of a full night.
 
     Args:
-        config: [index] and [neighbors] of it.
-        items: in the catalogue.
-        asked: the model and its vectors.
-        characters: of an item's title and description together, in the mean.
+        config: the sections [index] and [neighbors] are read.
+        items: number of items in the catalogue.
+        needs: the model and its vectors.
+        characters: mean length of an item's title and description together.
     """
-    section, dim = config.neighbors, asked.dim
-    count = lists(config, items)
-    probes = min(section.nprobe or PROBES, count)
-    scored = items * probes * items / count * UNEVEN if count > 1 else float(items) * items
-    into_lists = float(items) * count if count > 1 else 0.0
-    samples = float(items) * SAMPLES
-    points = quantiser.sample_size(count, config.index.sample_items) if count > 1 else 0
-    nanoseconds = max(0.3, DISTANCE_NS + DISTANCE_NS_A_DIMENSION * (dim - DISTANCE_DIM))
-    micro = {
-        "ingest": INGEST_US * items,
-        "tokenize": TOKENIZE_US_A_CHARACTER * characters * items,
-        "embed": EMBED_US * items,
-        "index": into_lists * nanoseconds / 1000,
-        "neighbors": NEIGHBORS_US * items + (scored + samples) * nanoseconds / 1000,
-        "publish": PUBLISH_US * items,
-    }
-    row = (GROUPS - 1) * (2 * dim + 40 + 4 * probes) + GROUPS * 17 * (section.k + 2)
-    sent = {"neighbors": items * row, "lists": items * float(2 * dim + LIST_ROW_BYTES)}
-    assumed = [
+    section, dim = config.neighbors, needs.dim
+    lists = list_count(config, items)
+    probes = min(section.nprobe or PROBES, lists)
+    distance_ns = max(0.3, DISTANCE_NS + DISTANCE_NS_PER_DIMENSION * (dim - DISTANCE_DIM))
+    points = quantiser.sample_size(lists, config.index.sample_items) if lists > 1 else 0
+    row_bytes = (GROUPS - 1) * (2 * dim + 40 + 4 * probes) + GROUPS * 17 * (section.k + 2)
+    assumptions = [
         f"{characters} characters an item; every item new; the model is there already",
-        f"{count:,} lists, {probes} probes, lists uneven by {UNEVEN}, {GROUPS} groups a query",
-        f"a distance of {dim} dimensions takes a core {nanoseconds:.1f} ns",
+        f"{lists:,} lists, {probes} probes, lists uneven by {UNEVENNESS}, {GROUPS} groups a query",
+        f"a distance of {dim} dimensions takes a core {distance_ns:.1f} ns",
         "measured on two cores, without a cluster's network, disks and stragglers",
     ]
-    if asked.engine != "mapped":
-        assumed.append("embed takes as long as with a mapped model, which was not measured")
-    hours = {stage: value / 3.6e9 for stage, value in micro.items()}
-    training = TRAINING_PASSES * float(points) * count * nanoseconds / 3.6e12
-    return Cost(hours, training, sent, count, probes, tuple(assumed))
+    if needs.engine != "mapped":
+        assumptions.append("embed takes as long as with a mapped model, which was not measured")
+    return Cost(
+        core_hours=_core_hours(items, lists, probes, characters, distance_ns),
+        training_core_hours=TRAINING_PASSES * float(points) * lists * distance_ns / 3.6e12,
+        shuffle_bytes={
+            "neighbors": items * row_bytes,
+            "lists": items * float(2 * dim + LIST_ROW_BYTES),
+        },
+        lists=lists,
+        probes=probes,
+        assumptions=tuple(assumptions),
+    )
+
+
+def _core_hours(
+    items: int, lists: int, probes: int, characters: int, distance_ns: float
+) -> dict[str, float]:
+    scored_pairs = items * probes * items / lists * UNEVENNESS if lists > 1 else float(items) ** 2
+    recall_pairs = float(items) * RECALL_SAMPLE
+    assignments = float(items) * lists if lists > 1 else 0.0
+    microseconds = {
+        "ingest": INGEST_US * items,
+        "tokenize": TOKENIZE_US_PER_CHARACTER * characters * items,
+        "embed": EMBED_US * items,
+        "index": assignments * distance_ns / 1000,
+        "neighbors": NEIGHBORS_US * items + (scored_pairs + recall_pairs) * distance_ns / 1000,
+        "publish": PUBLISH_US * items,
+    }
+    return {stage: value / 3.6e9 for stage, value in microseconds.items()}

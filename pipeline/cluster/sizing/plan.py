@@ -1,13 +1,13 @@
-"""The plan: as many tasks as a node has memory for, in executors of about five."""
+"""The plan: as many tasks as a node has memory for, in executors of about five tasks."""
 
 import math
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.cluster.sizing import demand
-from pipeline.cluster.sizing.amount import MIB, shown, spark
+from pipeline.cluster.sizing import requirements
 from pipeline.cluster.sizing.cost import Cost
-from pipeline.cluster.sizing.demand import Demand, Stage
+from pipeline.cluster.sizing.memory_size import MIB, readable, spark_value
+from pipeline.cluster.sizing.requirements import Requirements, StageMemory
 from pipeline.config.sections import Config
 from pipeline.errors import UsageError
 from pipeline.retrieval import quantiser
@@ -16,27 +16,28 @@ Cluster = Literal["local", "standalone", "yarn", "kubernetes"]
 
 # What a node keeps for its system; on Kubernetes for its agents and other pods too.
 RESERVE_SHARE = {"local": 0.05, "standalone": 0.05, "yarn": 0.05, "kubernetes": 0.10}
-RESERVE_MIB = 1024
-# From so many cores on a node keeps one for its system.
+MIN_RESERVE_MIB = 1024
+# A node with at least so many cores keeps one for its system.
 SPARE_CORE_FROM = 8
-# Tasks of an executor: fewer waste memory on JVMs, more make what is lost with one larger.
-TASKS, MOST_TASKS = 5, 8
+# Tasks of an executor: fewer waste memory on JVMs, more lose more work with one executor.
+PREFERRED_TASKS, MAX_TASKS = 5, 8
 PARTITION_MIB = 128
-# The driver's JVM, and what its Python process holds of the quantiser's sample at a time, in sizes
-# of the sample in float16: as it came, and three times as float32.
-DRIVER_MIB, DRIVER_PYTHON_MIB, DRIVER_COPIES = 2048, 512, 7
+# Memory of the driver's JVM and of its Python process. The latter also holds copies of the
+# quantiser's sample, counted in sizes of the sample in float16: one as it arrives, and three in
+# float32, which are twice as large.
+DRIVER_MIB, DRIVER_PYTHON_MIB, DRIVER_SAMPLE_COPIES = 2048, 512, 7
 
 
 @dataclass(frozen=True)
 class Node:
-    """The nodes of a cluster.
+    """The nodes of a cluster, which are all alike.
 
     Attributes:
-        cores: of each.
-        memory: MiB of each.
-        count: how many.
-        cluster: what runs them.
-        reserve: MiB that each keeps for its system; None: by the size.
+        cores: cores of a node.
+        memory: memory of a node, MiB.
+        count: number of nodes.
+        cluster: the cluster manager.
+        reserve: memory that a node keeps for its system, MiB; None: a share of its memory.
     """
 
     cores: int
@@ -46,151 +47,171 @@ class Node:
     reserve: float | None = None
 
     @property
-    def kept(self) -> float:
-        """MiB that a node keeps for its system."""
+    def system_memory(self) -> float:
+        """Memory that a node keeps for its system, MiB."""
         if self.reserve is not None:
             return self.reserve
-        return float(max(RESERVE_MIB, RESERVE_SHARE[self.cluster] * self.memory))
+        return float(max(MIN_RESERVE_MIB, RESERVE_SHARE[self.cluster] * self.memory))
 
     @property
     def usable(self) -> float:
-        """MiB for executors."""
-        return self.memory - self.kept
+        """Memory for executors, MiB."""
+        return self.memory - self.system_memory
 
     @property
-    def slots(self) -> int:
-        """Tasks that it has cores for."""
+    def max_tasks(self) -> int:
+        """Number of tasks that a node has cores for."""
         return self.cores - (self.cores >= SPARE_CORE_FROM)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How the nodes are used.
+    """Executors of a node.
 
     Attributes:
         node: the nodes.
-        demand: what is asked of them.
-        executors: on a node.
-        cores: of an executor: its tasks at once.
+        requirements: memory that the stages need.
+        executors: number of executors a node.
+        cores: cores of an executor, which is the number of its tasks at once.
     """
 
     node: Node
-    demand: Demand
+    requirements: Requirements
     executors: int
     cores: int
 
     @property
-    def slots(self) -> int:
+    def tasks(self) -> int:
         """Tasks at once on a node."""
         return self.executors * self.cores
 
     @property
     def heap(self) -> int:
-        """MiB of an executor's heap."""
-        return demand.jvm(self.cores)[0]
+        """Heap of an executor, MiB."""
+        return requirements.jvm(self.cores)[0]
 
     @property
-    def beside(self) -> int:
-        """MiB of an executor's JVM beside its heap."""
-        return demand.jvm(self.cores)[1]
+    def off_heap(self) -> int:
+        """Memory of an executor's JVM outside the heap, MiB."""
+        return requirements.jvm(self.cores)[1]
 
-    def python(self, stage: Stage) -> float:
-        """MiB of all Python workers of a node in a stage."""
-        return self.slots * stage.worker
+    @property
+    def jvms(self) -> int:
+        """Memory of all JVMs of a node, MiB."""
+        return self.executors * (self.heap + self.off_heap)
 
-    def needs(self, stage: Stage) -> float:
-        """MiB that a stage takes of a node, JVMs, Python workers and mapped files together."""
-        jvms = self.executors * (self.heap + self.beside)
-        # Each container has a cache of files of its own.
-        copies = self.executors if self.node.cluster == "kubernetes" else 1
-        return jvms + self.python(stage) + copies * stage.shared
+    def python_workers(self, stage: StageMemory) -> float:
+        """Private memory of all Python workers of a node in a stage, MiB."""
+        return self.tasks * stage.worker
+
+    def mapped_files(self, stage: StageMemory) -> float:
+        """Memory of the mapped files of a node in a stage, MiB."""
+        # On Kubernetes each container is charged for its own pages.
+        return (self.executors if self.node.cluster == "kubernetes" else 1) * stage.shared
+
+    def node_memory(self, stage: StageMemory) -> float:
+        """Memory that a stage takes of a node: JVMs, Python workers and mapped files, MiB."""
+        return self.jvms + self.python_workers(stage) + self.mapped_files(stage)
+
+    def container_memory(self, stage: StageMemory) -> float:
+        """Memory that an executor's container takes in a stage, without its JVM, MiB."""
+        counts_mapped_files = self.node.cluster == "kubernetes"
+        return stage.worker * self.cores + (stage.shared if counts_mapped_files else 0)
+
+    @property
+    def largest_stage(self) -> StageMemory:
+        """The stage whose containers take most."""
+        return max(self.requirements.stages, key=self.container_memory)
 
     @property
     def total(self) -> float:
-        """MiB that the stage which takes most takes of a node."""
-        return max(self.needs(stage) for stage in self.demand.stages)
+        """Memory that the largest stage takes of a node, MiB."""
+        return max(self.node_memory(stage) for stage in self.requirements.stages)
 
     @property
     def overhead(self) -> float:
-        """MiB of a container beside the heap: spark.executor.memoryOverhead."""
-        counted = self.node.cluster == "kubernetes"
-        python = (s.worker * self.cores + counted * s.shared for s in self.demand.stages)
-        return self.beside + max(python)
+        """Memory of a container outside the heap (spark.executor.memoryOverhead), MiB."""
+        return self.off_heap + self.container_memory(self.largest_stage)
 
 
-def plan(node: Node, asked: Demand) -> Plan:
-    """The plan of most tasks that fits a node.
+def make_plan(node: Node, needs: Requirements) -> Plan:
+    """The plan with the most tasks that fits a node.
 
     Raises:
         UsageError: not even one task fits.
     """
-    alone = node.cluster == "local" or (node.cluster == "kubernetes" and asked.engine == "mapped")
-    choices = [
-        Plan(node, asked, executors, cores)
-        for executors in range(1, 1 + (1 if alone else node.slots))
-        for cores in range(1, 1 + (node.slots if alone else MOST_TASKS))
-        if executors * cores <= node.slots
+    one_executor = node.cluster == "local" or (
+        node.cluster == "kubernetes" and needs.engine == "mapped"
+    )
+    plans = [
+        Plan(node, needs, executors, cores)
+        for executors in range(1, 1 + (1 if one_executor else node.max_tasks))
+        for cores in range(1, 1 + (node.max_tasks if one_executor else MAX_TASKS))
+        if executors * cores <= node.max_tasks
     ]
-    fitting = [choice for choice in choices if choice.total <= node.usable]
+    fitting = [plan for plan in plans if plan.total <= node.usable]
     if not fitting:
-        least = Plan(node, asked, 1, 1)
+        smallest = Plan(node, needs, 1, 1)
         raise UsageError(
-            f"size: one task takes {shown(least.total)}, and a node of {shown(node.memory)} has "
-            f"{shown(node.usable)} for executors; take larger nodes"
-            + (', or model.engine = "mapped"' if asked.engine == "library" else "")
+            f"size: one task takes {readable(smallest.total)}, and a node of "
+            f"{readable(node.memory)} has {readable(node.usable)} for executors; take larger nodes"
+            + (', or model.engine = "mapped"' if needs.engine == "library" else "")
         )
-    return min(fitting, key=lambda p: (-p.slots, abs(p.cores - TASKS), p.executors))
+    return min(fitting, key=lambda p: (-p.tasks, abs(p.cores - PREFERRED_TASKS), p.executors))
 
 
-def partitions(made: Plan, cost: Cost) -> int:
-    """Shuffle partitions: of 128 MiB at most, and three for each task at once."""
-    largest = max(cost.bytes.values()) / MIB
-    least = 1 if made.node.cluster == "local" else 200
-    return max(least, 3 * made.slots * made.node.count, math.ceil(largest / PARTITION_MIB))
+def shuffle_partitions(plan: Plan, cost: Cost) -> int:
+    """Number of shuffle partitions: of 128 MiB at most, and three for each task at once."""
+    largest = max(cost.shuffle_bytes.values()) / MIB
+    minimum = 1 if plan.node.cluster == "local" else 200
+    return max(minimum, 3 * plan.tasks * plan.node.count, math.ceil(largest / PARTITION_MIB))
 
 
-def sample_mib(config: Config, made: Plan, cost: Cost) -> float:
+def sample_mib(config: Config, plan: Plan, cost: Cost) -> float:
     """MiB of the vectors that the quantiser is trained on, which come to the driver in float16."""
     if cost.lists == 1:
         return 0.0
     points = quantiser.sample_size(cost.lists, config.index.sample_items)
-    return points * (2 * made.demand.dim + 64) / MIB
+    return points * (2 * plan.requirements.dim + 64) / MIB
 
 
-def conf(made: Plan, config: Config, cost: Cost, cache: str, limit: str) -> dict[str, str]:
+def spark_conf(
+    plan: Plan, config: Config, cost: Cost, cache: str, cache_limit: str
+) -> dict[str, str]:
     """Spark's settings for a plan.
 
     Args:
-        made: the plan.
-        config: [index] of it.
-        cost: what a night costs.
-        cache: folder of each node where models are kept.
-        limit: of that folder, as NITAMONO_CACHE_LIMIT is written.
+        plan: the plan.
+        config: the section [index] is read.
+        cost: cost of a night.
+        cache: folder of each node for models.
+        cache_limit: limit of that folder, as NITAMONO_CACHE_LIMIT is written.
     """
-    sample = sample_mib(config, made, cost)
-    found = {
-        "spark.sql.shuffle.partitions": str(partitions(made, cost)),
+    sample = sample_mib(config, plan, cost)
+    conf = {
+        "spark.sql.shuffle.partitions": str(shuffle_partitions(plan, cost)),
         # The driver refuses more than that from the tasks of one job; Spark's default is 1g.
-        "spark.driver.maxResultSize": spark(max(1024, 2 * sample)),
+        "spark.driver.maxResultSize": spark_value(max(1024, 2 * sample)),
     }
-    if made.node.cluster == "local":
+    if plan.node.cluster == "local":
         # One JVM is driver and executor.
-        found["spark.master"] = f"local[{made.cores}]"
-        found["spark.driver.memory"] = spark(made.heap + 2 * sample)
-        return dict(sorted(found.items()))
-    found |= {
-        "spark.executor.cores": str(made.cores),
-        "spark.executor.memory": spark(made.heap),
-        "spark.executor.memoryOverhead": spark(made.overhead),
-        "spark.driver.memory": spark(DRIVER_MIB + 2 * sample),
+        conf["spark.master"] = f"local[{plan.cores}]"
+        conf["spark.driver.memory"] = spark_value(plan.heap + 2 * sample)
+        return dict(sorted(conf.items()))
+    instances = plan.node.count * plan.executors
+    conf |= {
+        "spark.executor.cores": str(plan.cores),
+        "spark.executor.instances": str(instances),
+        "spark.executor.memory": spark_value(plan.heap),
+        "spark.executor.memoryOverhead": spark_value(plan.overhead),
+        "spark.driver.memory": spark_value(DRIVER_MIB + 2 * sample),
         "spark.executorEnv.NITAMONO_CACHE": cache,
-        "spark.executorEnv.NITAMONO_CACHE_LIMIT": limit,
+        "spark.executorEnv.NITAMONO_CACHE_LIMIT": cache_limit,
     }
-    instances = made.node.count * made.executors
-    found["spark.executor.instances"] = str(instances)
-    if made.node.cluster == "standalone":
+    if plan.node.cluster == "standalone":
         # A standalone master counts an application's cores.
-        found["spark.cores.max"] = str(instances * made.cores)
+        conf["spark.cores.max"] = str(instances * plan.cores)
     else:
-        found["spark.driver.memoryOverhead"] = spark(DRIVER_PYTHON_MIB + DRIVER_COPIES * sample)
-    return dict(sorted(found.items()))
+        overhead = DRIVER_PYTHON_MIB + DRIVER_SAMPLE_COPIES * sample
+        conf["spark.driver.memoryOverhead"] = spark_value(overhead)
+    return dict(sorted(conf.items()))

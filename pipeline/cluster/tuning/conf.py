@@ -1,6 +1,6 @@
 """Spark's settings for a setup."""
 
-from pipeline.cluster.sizing.amount import spark
+from pipeline.cluster.sizing.memory_size import spark_value
 from pipeline.cluster.tuning.search import Setup
 
 # Of an executor's memory the share that its JVM's heap gets; the rest is for the JVM beside its
@@ -18,8 +18,8 @@ def of(setup: Setup, nodes: int) -> dict[str, str]:
         "spark.dynamicAllocation.enabled": "false",
         "spark.executor.cores": str(setup.cores),
         "spark.executor.instances": str(instances),
-        "spark.executor.memory": spark(heap),
-        "spark.executor.memoryOverhead": spark(setup.memory - heap),
+        "spark.executor.memory": spark_value(heap),
+        "spark.executor.memoryOverhead": spark_value(setup.memory - heap),
     }
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
-from pipeline.cluster.sizing.amount import shown
+from pipeline.cluster.sizing.memory_size import readable
 from pipeline.cluster.tuning.search import Trial
 
 _WIDTH, _LEFT, _LINE = 900, 230, 26
@@ -28,7 +28,7 @@ def html(trials: Sequence[Trial], winner: Trial | None, items: int) -> str:
 
 def _bar(place: int, trial: Trial, wins: bool, longest: float) -> str:
     setup, top = trial.setup, place * _LINE + 5
-    name = f"{setup.executors} x {setup.cores} cores, {shown(setup.memory)}"
+    name = f"{setup.executors} x {setup.cores} cores, {readable(setup.memory)}"
     label = f'<text x="0" y="{top + 14}">{escape(name)}</text>'
     if trial.seconds is None:
         return f'{label}<text x="{_LEFT}" y="{top + 14}" fill="{_BAD}">{escape(trial.why)}</text>'

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.cluster.sizing.amount import shown
+from pipeline.cluster.sizing.memory_size import readable
 from pipeline.cluster.tuning import conf, page
 from pipeline.cluster.tuning.failures import reason
 from pipeline.cluster.tuning.search import Setup, Trial, best, search
@@ -130,9 +130,8 @@ class _Trials:
     def measure(self, setup: Setup) -> Trial:
         """Try one."""
         self._count += 1
-        title = (
-            f"trial {self._count}: {setup.executors} x {setup.cores} cores, {shown(setup.memory)}"
-        )
+        title = f"trial {self._count}: {setup.executors} x {setup.cores} cores, "
+        title += readable(setup.memory)
         version = self._store.trial("tune")
         with self._progress.stage(title) as line:
             try:
@@ -207,7 +206,7 @@ def _write_down(made: Tuned, folder: Place, asked: Asked) -> None:
         return
     lines = [
         f"# nitamono tune, run {made.run_id}: the best of {len(made.trials)} setups, nodes "
-        f"{asked.nodes}, each of {asked.cores} cores and {shown(asked.memory)}",
+        f"{asked.nodes}, each of {asked.cores} cores and {readable(asked.memory)}",
         *(f"{name}  {value}" for name, value in conf.of(made.winner.setup, asked.nodes).items()),
     ]
     try:
@@ -239,7 +238,7 @@ def rows(made: Tuned) -> Iterable[list[str]]:
         yield [
             str(setup.executors),
             str(setup.cores),
-            shown(setup.memory),
+            readable(setup.memory),
             "-" if trial.seconds is None else f"{trial.seconds:,.1f}",
             "-" if not trial.seconds else f"{made.items / trial.seconds:,.0f}",
             "best" if trial == made.winner else (trial.why and f"failed: {trial.why}"),
