@@ -1,12 +1,15 @@
 """The catalogue's files: which they are, of what format, and in what state."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.content import file_sha256
 from models.s3 import S3Options
 from pipeline.config.sections import CatalogueSection
 from pipeline.errors import InputError, UsageError
 from pipeline.storage.place import Place, below, in_order, place
+from pipeline.storage.s3_path import Stat
 
 ENDINGS = {
     ".parquet": "parquet",
@@ -16,6 +19,8 @@ ENDINGS = {
     ".ndjson": "jsonl",
     ".json": "jsonl",
 }
+# Local files are read for their identity up to this size together: a fraction of a second.
+HASHED_BYTES = 64 << 20
 _COMPRESSED = {".gz", ".bz2", ".zst", ".snappy", ".lz4"}
 
 
@@ -72,20 +77,41 @@ def files(source: Source) -> list[Place]:
 
 
 def identity(source: Source) -> list[list[object]]:
-    """What tells one state of the catalogue's files from another: names, sizes, times or tags.
+    """What tells one state of the catalogue's files from another: one list a file.
+
+    A file of an object store is its name relative to the catalogue, its size and its ETag; a file
+    of this host its relative name, its size and its sha256. So a catalogue that was copied or
+    moved is the same one, and files of other content never are, whatever their names, sizes and
+    times. Local files that hold more than HASHED_BYTES together are not read for this: each is its
+    absolute path, its size and its time of modification, and a moved catalogue is another one.
 
     Raises:
-        InputError: there is no file.
+        InputError: there is no file, or one can't be read.
     """
-    return [[str(file), *_state(file)] for file in files(source)]
+    paths, root = files(source), source.root
+    folder = root.parent if paths == [root] else root
+    try:
+        states = [file.stat() for file in paths]
+        hashed = sum(state.st_size for state in states) <= HASHED_BYTES
+        return [
+            _identity_of_file(file, folder, state, hashed=hashed)
+            for file, state in zip(paths, states, strict=True)
+        ]
+    except (FileNotFoundError, PermissionError) as error:
+        raise InputError(
+            f"catalogue.path {source.path}: a file can't be read ({error}); check its permissions, "
+            "and that nothing removes files during the run"
+        ) from error
 
 
-def _state(file: Place) -> tuple[int, object]:
-    if isinstance(file, Path):
-        found = file.stat()
-        return found.st_size, found.st_mtime_ns
-    known = file.stat()
-    return known.st_size, known.etag
+def _identity_of_file(
+    file: Place, folder: Place, state: "os.stat_result | Stat", *, hashed: bool
+) -> list[object]:
+    if isinstance(state, Stat):
+        return [str(below(file, folder)), state.st_size, state.etag]
+    if isinstance(file, Path) and hashed:
+        return [str(below(file, folder)), state.st_size, file_sha256(file)]
+    return [str(file), state.st_size, state.st_mtime_ns]
 
 
 def format_of(source: Source) -> str:

@@ -26,9 +26,9 @@ _MOST_LINES = 20
 
 
 def inputs(job: Job) -> dict[str, Any]:
-    """The catalogue's settings and the state of its files."""
+    """The catalogue's settings and the state of its files, but not where they are."""
     return {
-        "catalogue": job.config.catalogue.model_dump(),
+        "catalogue": job.config.catalogue.model_dump(exclude={"path"}),
         "files": catalogue.identity(_source(job)),
     }
 

@@ -116,6 +116,23 @@ def test_the_second_night_embeds_what_changed_and_gives_the_full_table(
     assert vectors[0] == vectors[1]
 
 
+@pytest.mark.parametrize("copy", [shutil.copy2, os.link])
+def test_a_copied_store_reuses_everything_with_a_copied_catalogue_and_nothing_with_another(
+    first: Shop, tmp_path: Path, copy: Callable[..., object]
+) -> None:
+    shutil.copytree(first.folder, tmp_path / "copy", copy_function=copy)
+    shop = Shop(tmp_path / "copy")
+    outcome = shop.run()
+    assert [status for _, status, _ in outcome.stages] == ["reused"] * 7
+    file = shop.folder / "items.csv"
+    times, content = file.stat(), file.read_bytes()
+    file.unlink()
+    changed = content[:-3] + bytes([content[-3] ^ 1]) + content[-2:]
+    file.write_bytes(changed)
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert shop.run(last="ingest").record("ingest") != outcome.record("ingest")
+
+
 @pytest.mark.slow
 def test_text_that_differs_in_width_and_spaces_only_is_not_embedded_again(shop: Shop) -> None:
     rows = samples(1)

@@ -1,6 +1,8 @@
 import gzip
 import json
+import os
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -279,3 +281,66 @@ def test_files_that_are_not_there_or_of_no_known_kind(tmp_path: Path) -> None:
         catalogue.format_of(_source(path=str(tmp_path)))
     (tmp_path / "items.csv").touch()
     assert catalogue.format_of(_source(path=str(tmp_path / "items.csv"))) == "csv"
+
+
+def _catalogue(folder: Path, *contents: bytes) -> Path:
+    """A folder of CSV files with these contents, all of one time."""
+    for number, content in enumerate(contents):
+        file = folder / f"{number}" / "items.csv"
+        file.parent.mkdir(parents=True)
+        file.write_bytes(content)
+        os.utime(file, (1, 1))
+    return folder
+
+
+@pytest.mark.parametrize("copy", [shutil.copy2, shutil.copy, os.link])
+def test_a_copied_catalogue_is_the_same(tmp_path: Path, copy: Callable[..., object]) -> None:
+    original = _catalogue(tmp_path / "a", b"item_id,title\na,x\n", b"item_id,title\nb,y\n")
+    shutil.copytree(original, tmp_path / "b" / "c", copy_function=copy)
+    same = catalogue.identity(_source(path=str(tmp_path / "b" / "c")))
+    assert catalogue.identity(_source(path=str(original))) == same
+    file, copied = (folder / "0" / "items.csv" for folder in (original, tmp_path / "b" / "c"))
+    same = catalogue.identity(_source(path=str(copied)))
+    assert catalogue.identity(_source(path=str(file))) == same
+
+
+@pytest.mark.parametrize("most", [catalogue.files.HASHED_BYTES, 0])
+def test_another_catalogue_is_told_from_the_first_whatever_its_names_sizes_and_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """Files that are too large together to be hashed are told apart by where they are."""
+    monkeypatch.setattr(catalogue.files, "HASHED_BYTES", most)
+    one = _catalogue(tmp_path / "a", b"item_id,title\na,x\n", b"item_id,title\nb,y\n")
+    other = _catalogue(tmp_path / "b", b"item_id,title\na,x\n", b"item_id,title\nb,z\n")
+    identities = [catalogue.identity(_source(path=str(folder))) for folder in (one, other)]
+    assert identities[0] != identities[1]
+    assert [file[1] for file in identities[0]] == [file[1] for file in identities[1]]
+
+
+def test_a_file_replaced_by_one_of_the_same_size_and_time_is_another(tmp_path: Path) -> None:
+    source = _source(path=str(_catalogue(tmp_path / "a", b"item_id,title\na,x\n")))
+    before = catalogue.identity(source)
+    shutil.rmtree(tmp_path / "a")
+    _catalogue(tmp_path / "a", b"item_id,title\na,y\n")
+    assert catalogue.identity(source) != before
+    (tmp_path / "a" / "0").rename(tmp_path / "a" / "key=value")
+    assert catalogue.identity(source) != before
+
+
+def test_a_large_file_that_was_written_again_is_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalogue.files, "HASHED_BYTES", 0)
+    source = _source(path=str(_catalogue(tmp_path / "a", b"item_id,title\na,x\n")))
+    before = catalogue.identity(source)
+    os.utime(tmp_path / "a" / "0" / "items.csv", (2, 2))
+    assert catalogue.identity(source) != before
+
+
+def test_a_file_that_vanishes_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = _source(path=str(_catalogue(tmp_path / "a", b"x")))
+    gone = catalogue.files.files(source)
+    shutil.rmtree(tmp_path / "a" / "0")
+    monkeypatch.setattr(catalogue.files, "files", lambda _: gone)
+    with pytest.raises(InputError, match=r"a file can't be read .*items\.csv"):
+        catalogue.identity(source)
