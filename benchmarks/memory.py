@@ -30,11 +30,11 @@ from benchmarks.pss import Sampler
 from models import fasttext
 from models.content import file_sha256
 from models.fasttext import add_statistics
-from models.fasttext.bytestrings import ByteStrings, offsets_of
+from models.fasttext.bytestrings import ByteStrings, offsets_from_lengths
+from models.fasttext.catalogue_statistics import TABLE_SIZE, CatalogueStatistics
 from models.fasttext.packing import FILE_NAME, write
+from models.fasttext.row_sums import Floats, unit
 from models.fasttext.source import Header
-from models.fasttext.statistics import COUNTERS, Statistics
-from models.fasttext.sums import Floats, unit
 from pipeline.cluster.sizing import memory_size, plan, requirements
 from pipeline.cluster.sizing.memory_size import MIB
 from pipeline.config import reading as config
@@ -88,7 +88,7 @@ class RandomModel:
         self._rng = np.random.default_rng(0)
         self.header = Header("skipgram", size.dim, size.words, size.buckets, 3, 6, 1)
         chars = words_of(np.arange(size.words)).ravel()
-        self.words = ByteStrings.of_chars(chars, offsets_of(np.full(size.words, 8)))
+        self.words = ByteStrings.from_chars(chars, offsets_from_lengths(np.full(size.words, 8)))
 
     def vectors(self) -> Iterator[tuple[Floats, npt.NDArray[np.bool_]]]:
         """See models.fasttext.source.Source."""
@@ -111,9 +111,9 @@ def make_model(folder: Path, size: Size) -> Path:
     path = folder / FILE_NAME
     model = RandomModel(size)
     write(model, model.header, path, float16=False)
-    counts = np.random.default_rng(1).integers(0, 1000, (2, COUNTERS)).astype(np.int32)
+    counts = np.random.default_rng(1).integers(0, 1000, (2, TABLE_SIZE)).astype(np.int32)
     common = np.zeros(size.dim, np.float32)
-    add_statistics(path, Statistics(100_000, counts[0], counts[1], common))
+    add_statistics(path, CatalogueStatistics(100_000, counts[0], counts[1], common))
     return path
 
 
@@ -177,7 +177,7 @@ def job_of(folder: Path, size: Size, spark: dict[str, str]) -> Job:
 def plan_of(size: Size, workers: int, memory_mib: float) -> plan.Plan:
     """What `nitamono size` plans for one node of so many cores."""
     settings = config.defaults([], {})
-    model = fasttext.size_of_numbers(size.words, size.buckets, size.dim)
+    model = fasttext.estimate_size(size.words, size.buckets, size.dim)
     node = plan.Node(workers, memory_mib, 1)
     return plan.make_plan(node, requirements.for_fasttext(settings, model, size.items))
 

@@ -26,8 +26,8 @@ from scipy.stats import spearmanr
 
 from benchmarks.sets import LABELLED, PAIRED, SENTENCES, Catalogue
 from models import fasttext
-from models.fasttext.statistics import DocumentCounts, common_direction
-from models.fasttext.tokens import Batch
+from models.fasttext.catalogue_statistics import DocumentCounter, principal_direction
+from models.fasttext.token_batch import TokenBatch
 from models.fasttext.train import train
 from pipeline.config.sections import ModelSection
 from pipeline.stages.train import corpus
@@ -57,12 +57,12 @@ def trained(catalogue: Catalogue, folder: Path) -> fasttext.Embedder:
     train(folder / "corpus.txt", folder / "model.bin", plan)
     model = fasttext.load(fasttext.pack(folder / "model.bin", folder / "packed"))
     assert isinstance(model, fasttext.Embedder)  # noqa: S101 - it was packed here
-    counted = DocumentCounts()
+    counted = DocumentCounter()
     for start in range(0, len(documents), _BATCH):
-        counted.add(Batch.of(*model.flat(documents[start : start + _BATCH])))
+        counted.add(TokenBatch.from_arrow(*model.flatten(documents[start : start + _BATCH])))
     model.statistics = counted.finish(np.zeros(model.dim, dtype=np.float32))
     whole = fasttext.BlendEmbedder(model, fasttext.Blend(dim=0)).embed(documents[:_BATCH])
-    model.statistics = counted.finish(common_direction(whole))
+    model.statistics = counted.finish(principal_direction(whole))
     return model
 
 

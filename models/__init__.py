@@ -3,9 +3,9 @@
 Usable without the pipeline: nothing here imports it.
 """
 
-from models.embedder import Embedder, use
+from models.embedder import Embedder, load_shipped
 from models.errors import ModelError
 from models.handle import Handle
 from models.shipping import local_path, ship
 
-__all__ = ["Embedder", "Handle", "ModelError", "local_path", "ship", "use"]
+__all__ = ["Embedder", "Handle", "ModelError", "load_shipped", "local_path", "ship"]

@@ -10,7 +10,7 @@ import shutil
 import zipfile
 from pathlib import Path
 
-from models.content import Content, Part, safe_name, tree_content, tree_names
+from models.content import Content, FileEntry, safe_name, tree_content, tree_names
 from models.disk import link_or_copy
 from models.errors import ModelError
 
@@ -43,7 +43,7 @@ def check(path: Path, wanted: Content, origin: str) -> None:
         for number, name in enumerate(json.loads(archive.read(NAMES))):
             with archive.open(str(number)) as file:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
-            parts.append(Part(name, archive.getinfo(str(number)).file_size, sha256))
+            parts.append(FileEntry(name, archive.getinfo(str(number)).file_size, sha256))
     if tree_content(parts) != wanted:
         raise ModelError(f"{origin}: changed while it was packed; ship it again")
 

@@ -25,7 +25,7 @@ class Content:
 
 
 @dataclass(frozen=True)
-class Part:
+class FileEntry:
     """One file of a directory: its relative path with '/' between names, its size, its sha256."""
 
     name: str
@@ -43,7 +43,7 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def tree_sha256(parts: Iterable[Part]) -> str:
+def tree_sha256(parts: Iterable[FileEntry]) -> str:
     """The sha256 of a directory: of one line a file, `name NUL size NUL sha256`, sorted by name.
 
     Empty directories, times and modes are no part of it.
@@ -54,7 +54,7 @@ def tree_sha256(parts: Iterable[Part]) -> str:
     return digest.hexdigest()
 
 
-def tree_content(parts: Iterable[Part]) -> Content:
+def tree_content(parts: Iterable[FileEntry]) -> Content:
     """The content of a directory with these files."""
     listed = list(parts)
     return Content(tree_sha256(listed), sum(part.size for part in listed), directory=True)
@@ -85,7 +85,7 @@ def _unreadable(error: OSError) -> None:
     raise error
 
 
-def tree_parts(folder: Path) -> list[Part]:
+def tree_entries(folder: Path) -> list[FileEntry]:
     """A directory's files, each read once.
 
     Raises:
@@ -93,7 +93,7 @@ def tree_parts(folder: Path) -> list[Part]:
         OSError: a file can't be read.
     """
     return [
-        Part(name, (folder / name).stat().st_size, file_sha256(folder / name))
+        FileEntry(name, (folder / name).stat().st_size, file_sha256(folder / name))
         for name in tree_names(folder)
     ]
 
@@ -113,7 +113,7 @@ def safe_name(name: str, where: object) -> str:
     return name
 
 
-def measure(path: Path) -> Content:
+def read_content(path: Path) -> Content:
     """The content of a file or a directory, read once from end to end.
 
     Raises:
@@ -121,7 +121,7 @@ def measure(path: Path) -> Content:
     """
     try:
         if path.is_dir():
-            return tree_content(tree_parts(path))
+            return tree_content(tree_entries(path))
         return Content(file_sha256(path), path.stat().st_size, directory=False)
     except FileNotFoundError as error:
         raise ModelError(f"{path}: no such file or directory") from error
@@ -140,7 +140,7 @@ def check(path: Path, wanted: Content, origin: str) -> None:
     Raises:
         ModelError: it holds something else.
     """
-    found = measure(path)
+    found = read_content(path)
     if found != wanted:
         raise ModelError(
             f"{origin}: its content is not what was shipped: sha256 {found.sha256[:16]}, "

@@ -50,7 +50,7 @@ def _onnx(path: Path) -> Embedder:
 _LOADERS: dict[str, Callable[[Path], Embedder]] = {"fasttext": _fasttext, "onnx": _onnx}
 
 
-def use(
+def load_shipped(
     handle: Handle, counter: LoadCounter | None = None, blend: "Blend | None" = None
 ) -> Embedder:
     """The embedder of a shipped model, loaded once in this process.

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Literal
 
 from models import archive
 from models.cache import Cache
-from models.content import Content, check, measure
+from models.content import Content, check, read_content
 from models.disk import copy, link_or_copy
 from models.errors import ModelError
 from models.handle import Handle, Method, entry_name
@@ -68,7 +68,7 @@ def ship(
         content = objects.find(source, options)
         return _handle(kind, name or source, content, "s3", source, options)
     path = Path(source).absolute()
-    content = measure(path)
+    content = read_content(path)
     chosen = _choose(context, content, options) if method == "auto" else method
     address = _SEND[chosen](context, path, content, options)
     return _handle(kind, name or path.name, content, chosen, address, options)

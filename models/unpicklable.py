@@ -21,5 +21,5 @@ class Unpicklable:
         raise NotPickledError(
             "a loaded model is not pickled, broadcast or closed over. Ship its file: on the driver "
             "`handle = models.ship(spark.sparkContext, path, kind='fasttext')`, in the UDF "
-            "`models.use(handle)`, which loads it once in each process"
+            "`models.load_shipped(handle)`, which loads it once in each process"
         )

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from models.content import file_sha256
 from models.errors import ModelError
-from models.fasttext import kinds
+from models.fasttext import file_kind
+from models.fasttext.binary_format import check_finite, read_layout
 from models.fasttext.blend import Blend, BlendEmbedder
 from models.fasttext.embedder import Embedder
-from models.fasttext.format import check_finite, read_layout
 from models.fasttext.library import LibraryEmbedder
 from models.fasttext.model import in_memory, read_header, read_packed
+from models.fasttext.model_size import ModelSize, estimate_size, size_of_file
 from models.fasttext.packing import add_statistics, open_source, pack
-from models.fasttext.sizes import ModelSize, size_of_file, size_of_numbers
 
 __all__ = [
     "Blend",
@@ -23,12 +23,12 @@ __all__ = [
     "LibraryEmbedder",
     "ModelSize",
     "add_statistics",
+    "estimate_size",
     "is_packed",
     "load",
     "pack",
     "read_header",
     "size_of_file",
-    "size_of_numbers",
 ]
 
 
@@ -38,7 +38,7 @@ def is_packed(path: str | Path) -> bool:
     Raises:
         ModelError: the file is missing or no model.
     """
-    return kinds.kind_of(Path(path)) == "packed"
+    return file_kind.detect_kind(Path(path)) == "packed"
 
 
 def load(path: str | Path, *, sha256: str = "") -> Embedder | LibraryEmbedder:
@@ -55,7 +55,7 @@ def load(path: str | Path, *, sha256: str = "") -> Embedder | LibraryEmbedder:
         ModelError: the file is missing, damaged, no model, or another one than `sha256` says.
     """
     file = Path(path)
-    kind = kinds.kind_of(file)
+    kind = file_kind.detect_kind(file)
     if sha256 and (found := file_sha256(file)) != sha256.lower():
         raise ModelError(f"{file}: its sha256 is {found}, not {sha256}; copy or ship it again")
     if kind == "packed":

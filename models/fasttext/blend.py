@@ -17,15 +17,15 @@ import pyarrow as pa
 from scipy.sparse import csr_matrix
 
 from models.errors import ModelError
-from models.fasttext import features
+from models.fasttext import lexical_features
 from models.fasttext.bytestrings import ByteStrings
+from models.fasttext.catalogue_statistics import CatalogueStatistics
 from models.fasttext.embedder import Embedder, Flat, blocks
-from models.fasttext.features import Hashes
-from models.fasttext.statistics import Statistics
-from models.fasttext.sums import Floats, sum_rows
-from models.fasttext.terms import Terms
-from models.fasttext.tokens import Batch
-from models.fasttext.words import WordRows
+from models.fasttext.lexical_features import Hashes
+from models.fasttext.row_sums import Floats, sum_rows
+from models.fasttext.token_batch import TokenBatch
+from models.fasttext.weighted_rows import WeightedRowCache
+from models.fasttext.word_contributions import WordContributions
 from models.unpicklable import Unpicklable
 
 # What is left of the direction that is common to all items.
@@ -64,7 +64,7 @@ class BlendEmbedder(Unpicklable):
     Attributes:
         dim: length of a vector.
         reads: "tokens".
-        phrases: what is better left out of titles; see `Statistics`.
+        phrases: what is better left out of titles; see `CatalogueStatistics`.
     """
 
     reads: Literal["tokens", "text"] = "tokens"
@@ -81,16 +81,16 @@ class BlendEmbedder(Unpicklable):
                 "needs; use it as model.path of a store, which counts them"
             )
         self._embedder = embedder
-        self._statistics: Statistics = embedder.statistics
+        self._statistics: CatalogueStatistics = embedder.statistics
         self._blend = blend
         lexical = blend.lexical(embedder.dim)
-        self._words = WordRows(embedder, self._statistics, lexical)
+        self._words = WeightedRowCache(embedder, self._statistics, lexical)
         self.dim = embedder.dim + lexical
         self.phrases = self._statistics.phrases if blend.drop_phrases else ()
 
     def embed(self, token_lists: Sequence[Sequence[str]]) -> Floats:
         """As `embed_fields`, of titles alone."""
-        tokens, offsets = Embedder.flat(token_lists)
+        tokens, offsets = Embedder.flatten(token_lists)
         return self._embed((tokens, offsets), (tokens[:0], np.zeros_like(offsets)))
 
     def embed_fields(self, titles: pa.Array, descriptions: pa.Array) -> Floats:
@@ -107,13 +107,20 @@ class BlendEmbedder(Unpicklable):
         Raises:
             TypeError: one is no column of lists of strings.
         """
-        return self._embed(Embedder.flat_arrow(titles), Embedder.flat_arrow(descriptions))
+        return self._embed(Embedder.flatten_arrow(titles), Embedder.flatten_arrow(descriptions))
 
-    def terms(self, title: Sequence[str], description: Sequence[str]) -> Terms:
+    def word_contributions(
+        self, title: Sequence[str], description: Sequence[str]
+    ) -> WordContributions:
         """What each word adds to an item's vector, to within the rounding of float32."""
-        (tokens, ends), (more, more_ends) = Embedder.flat([title]), Embedder.flat([description])
+        (tokens, ends), (more, more_ends) = (
+            Embedder.flatten([title]),
+            Embedder.flatten([description]),
+        )
         offsets = np.concatenate((ends, ends[-1] + more_ends[1:]))
-        words, hashes, counts = _counted(Batch.of(pa.concat_arrays([tokens, more]), offsets))
+        words, hashes, counts = _counted(
+            TokenBatch.from_arrow(pa.concat_arrays([tokens, more]), offsets)
+        )
         known = self._words.of(words, hashes)
         rows = known.rows[known.find(hashes)[0]].astype(np.float64)
         of_title, of_description = counts.toarray().astype(np.float64)
@@ -130,7 +137,7 @@ class BlendEmbedder(Unpicklable):
         for part, length in zip((slice(0, split), slice(split, self.dim)), lengths, strict=True):
             titles[:, part] *= length / (np.linalg.norm(titles[:, part].sum(axis=0)) or np.inf)
         decoded = [word.decode("utf-8", "surrogateescape") for word in words.to_list()]
-        return Terms(decoded, titles, split)
+        return WordContributions(decoded, titles, split)
 
     def in_vocabulary(self, words: Sequence[str]) -> npt.NDArray[np.bool_]:
         """Which words the model has met: bool[n]."""
@@ -142,11 +149,11 @@ class BlendEmbedder(Unpicklable):
             title, ends = _cut(titles, start, stop)
             description, more_ends = _cut(descriptions, start, stop)
             offsets = np.concatenate((ends, ends[-1] + more_ends[1:]))
-            batch = Batch.of(pa.concat_arrays([title, description]), offsets)
+            batch = TokenBatch.from_arrow(pa.concat_arrays([title, description]), offsets)
             self._into(out[start:stop], batch)
         return out
 
-    def _into(self, out: Floats, batch: Batch) -> None:
+    def _into(self, out: Floats, batch: TokenBatch) -> None:
         """Fill float32[n, dim] with the vectors of n titles and then n descriptions."""
         words, hashes, counts = _counted(batch)
         known = self._words.of(words, hashes)
@@ -181,14 +188,14 @@ class BlendEmbedder(Unpicklable):
         return np.asarray(np.where((title > 0) & (bound < weight), bound, weight))
 
 
-def _counted(batch: Batch) -> tuple[ByteStrings, Hashes, csr_matrix]:
+def _counted(batch: TokenBatch) -> tuple[ByteStrings, Hashes, csr_matrix]:
     """The unique words, in an order that is the same in every batch, and each list's of them.
 
     Returns:
         the words; uint64[words], their hashes, ascending; float32[lists, words]: 1 + log of how
         often each occurs, since what is said ten times is not ten times as true.
     """
-    hashes = features.hashes_of_words(batch.unique)
+    hashes = lexical_features.word_features(batch.unique)
     order = np.argsort(hashes, kind="stable")
     order = order[batch.unique.lengths[order] > 0]
     rank = np.full(len(hashes), -1, dtype=np.int32)

@@ -30,27 +30,27 @@ class ByteStrings:
     offsets: npt.NDArray[np.int64]
 
     @classmethod
-    def of(cls, strings: Sequence[bytes]) -> "ByteStrings":
+    def from_list(cls, strings: Sequence[bytes]) -> "ByteStrings":
         """The same strings in one array."""
         lengths = np.fromiter(map(len, strings), dtype=np.int64, count=len(strings))
         joined = b"".join((*strings, bytes(SPARE)))
-        return cls(np.frombuffer(joined, dtype=np.uint8), offsets_of(lengths))
+        return cls(np.frombuffer(joined, dtype=np.uint8), offsets_from_lengths(lengths))
 
     @classmethod
-    def of_chars(
+    def from_chars(
         cls, chars: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]
     ) -> "ByteStrings":
         """Strings whose bytes are uint8[total], copied."""
         return cls(np.concatenate((chars, np.zeros(SPARE, dtype=np.uint8))), offsets)
 
     @classmethod
-    def of_arrow(cls, array: pa.Array) -> "ByteStrings":
+    def from_arrow(cls, array: pa.Array) -> "ByteStrings":
         """The strings of an Arrow array of (large) strings or binaries without nulls."""
         large = array.cast(pa.large_binary())
         _, offsets, data = large.buffers()
         ends = np.frombuffer(offsets, dtype=np.int64)[large.offset : large.offset + len(large) + 1]
         every = np.frombuffer(data or b"", dtype=np.uint8)
-        return cls.of_chars(every[ends[0] : ends[-1]], ends - ends[0])
+        return cls.from_chars(every[ends[0] : ends[-1]], ends - ends[0])
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -78,8 +78,8 @@ class ByteStrings:
     def take(self, places: npt.NDArray[np.integer]) -> "ByteStrings":
         """The strings at these places, copied."""
         lengths = self.offsets[places + 1] - self.offsets[places]
-        chars = self.data[spread(self.offsets[places], lengths)]
-        return ByteStrings.of_chars(chars, offsets_of(lengths))
+        chars = self.data[expand_ranges(self.offsets[places], lengths)]
+        return ByteStrings.from_chars(chars, offsets_from_lengths(lengths))
 
     def blocks(self, size: int) -> Iterator[tuple[int, int]]:
         """Runs (start, stop) of strings of about `size` bytes together, at least one string."""
@@ -136,7 +136,7 @@ class ByteStrings:
         """The strings and one more, in a new array."""
         more = np.frombuffer(value, dtype=np.uint8)
         ends = np.append(self.offsets, self.offsets[-1] + len(value))
-        return ByteStrings.of_chars(np.concatenate((self.chars, more)), ends)
+        return ByteStrings.from_chars(np.concatenate((self.chars, more)), ends)
 
     def hash64(self) -> npt.NDArray[np.uint64]:
         """uint64[n]: of the length, the first 64 bytes and the last 8, mixed as splitmix64 mixes.
@@ -157,16 +157,18 @@ class ByteStrings:
         return np.asarray(mixed ^ (mixed >> np.uint64(31)), dtype=np.uint64)
 
 
-def offsets_of(lengths: npt.NDArray[np.integer | np.bool_]) -> npt.NDArray[np.int64]:
+def offsets_from_lengths(lengths: npt.NDArray[np.integer | np.bool_]) -> npt.NDArray[np.int64]:
     """int64[n + 1]: where each of n runs of these lengths starts, and where the last ends."""
     offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
     np.cumsum(lengths, out=offsets[1:])
     return offsets
 
 
-def spread(starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def expand_ranges(
+    starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
     """Every place of n runs: starts[0], starts[0] + 1, ..., starts[1], ..."""
-    shifts = starts - offsets_of(lengths)[:-1]
+    shifts = starts - offsets_from_lengths(lengths)[:-1]
     return np.arange(int(lengths.sum())) + np.repeat(shifts, lengths)
 
 

@@ -12,15 +12,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from models.fasttext.bytestrings import ByteStrings, encode, offsets_of
-from models.fasttext.lines import LineVectors
-from models.fasttext.means import MeanVectors
+from models.fasttext.bytestrings import ByteStrings, encode, offsets_from_lengths
+from models.fasttext.catalogue_statistics import CatalogueStatistics
 from models.fasttext.model import Model
+from models.fasttext.row_sums import Floats
 from models.fasttext.source import Header
-from models.fasttext.statistics import Statistics
-from models.fasttext.sums import Floats
-from models.fasttext.terms import Terms, of_mean
-from models.fasttext.tokens import Batch
+from models.fasttext.supervised_vectors import SupervisedVectors
+from models.fasttext.token_batch import TokenBatch
+from models.fasttext.unsupervised_vectors import UnsupervisedVectors
+from models.fasttext.word_contributions import WordContributions, mean_contributions
 from models.unpicklable import Unpicklable
 
 _BLOCK_TOKENS = 1 << 18
@@ -44,9 +44,11 @@ class Embedder(Unpicklable):
     def __init__(self, model: Model) -> None:
         self.header: Header = model.header
         self.dim = model.header.dim
-        self.statistics: Statistics | None = model.statistics
+        self.statistics: CatalogueStatistics | None = model.statistics
         self._vocabulary = model.vocabulary
-        self._vectors = LineVectors(model) if model.header.supervised else MeanVectors(model)
+        self._vectors = (
+            SupervisedVectors(model) if model.header.supervised else UnsupervisedVectors(model)
+        )
 
     def embed(self, token_lists: Sequence[Sequence[str]]) -> Floats:
         """The sentence vector of each token list.
@@ -62,7 +64,7 @@ class Embedder(Unpicklable):
         Returns:
             float32[n, dim], a zero row for an empty list and where no token has a vector.
         """
-        return self._embed(*self.flat(token_lists))
+        return self._embed(*self.flatten(token_lists))
 
     def embed_arrow(self, token_lists: pa.Array) -> Floats:
         """As `embed`, of an Arrow column of lists; a null list gives a zero row.
@@ -76,18 +78,18 @@ class Embedder(Unpicklable):
         Raises:
             TypeError: it is no column of lists of strings.
         """
-        return self._embed(*self.flat_arrow(token_lists))
+        return self._embed(*self.flatten_arrow(token_lists))
 
     def in_vocabulary(self, words: Sequence[str]) -> npt.NDArray[np.bool_]:
         """Which words the model has met: bool[n]."""
-        return self._vocabulary.find(ByteStrings.of([encode(word) for word in words])) >= 0
+        return self._vocabulary.find(ByteStrings.from_list([encode(word) for word in words])) >= 0
 
-    def terms(self, tokens: Sequence[str]) -> Terms | None:
+    def word_contributions(self, tokens: Sequence[str]) -> WordContributions | None:
         """What each token adds to the vector; None of a supervised model: it is no such sum."""
-        return None if self.header.supervised else of_mean(self, tokens)
+        return None if self.header.supervised else mean_contributions(self, tokens)
 
     @staticmethod
-    def flat(token_lists: Sequence[Sequence[str]]) -> Flat:
+    def flatten(token_lists: Sequence[Sequence[str]]) -> Flat:
         """Lists of tokens in one array."""
         lengths = np.fromiter(map(len, token_lists), dtype=np.int64, count=len(token_lists))
         tokens = list(chain.from_iterable(token_lists))
@@ -97,10 +99,10 @@ class Embedder(Unpicklable):
             values = pa.array(
                 [None if token is None else encode(token) for token in tokens], pa.large_binary()
             )
-        return values, offsets_of(lengths)
+        return values, offsets_from_lengths(lengths)
 
     @staticmethod
-    def flat_arrow(token_lists: pa.Array) -> Flat:
+    def flatten_arrow(token_lists: pa.Array) -> Flat:
         """An Arrow column of lists in one array; a null list is an empty one.
 
         Raises:
@@ -110,19 +112,21 @@ class Embedder(Unpicklable):
         if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
             raise TypeError(f"lists of strings are embedded, not {kind}")
         lengths = token_lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
-        return token_lists.flatten(), offsets_of(lengths)
+        return token_lists.flatten(), offsets_from_lengths(lengths)
 
-    def vectors_of(self, words: ByteStrings) -> Floats:
+    def word_vectors(self, words: ByteStrings) -> Floats:
         """float32[n, dim]: the vector of each word as a list of it alone."""
         each = np.arange(len(words) + 1)
-        return self._vectors.embed(Batch(words, each[:-1], each))
+        return self._vectors.embed(TokenBatch(words, each[:-1], each))
 
     def _embed(self, tokens: pa.Array, offsets: npt.NDArray[np.int64]) -> Floats:
         out = np.empty((len(offsets) - 1, self.dim), dtype=np.float32)
         for start, stop in blocks(offsets):
             first, last = int(offsets[start]), int(offsets[stop])
             part = tokens.slice(first, last - first)
-            out[start:stop] = self._vectors.embed(Batch.of(part, offsets[start : stop + 1] - first))
+            out[start:stop] = self._vectors.embed(
+                TokenBatch.from_arrow(part, offsets[start : stop + 1] - first)
+            )
         return out
 
 

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from models.errors import ModelError
-from models.fasttext.bytestrings import encode, offsets_of
-from models.fasttext.layout import Layout
-from models.fasttext.sums import Floats, sum_rows, unit
-from models.fasttext.terms import Terms, of_mean
+from models.fasttext.binary_layout import Layout
+from models.fasttext.bytestrings import encode, offsets_from_lengths
+from models.fasttext.row_sums import Floats, sum_rows, unit
+from models.fasttext.word_contributions import WordContributions, mean_contributions
 from models.unpicklable import Unpicklable
 
 
@@ -66,9 +66,9 @@ class LibraryEmbedder(Unpicklable):
         """Which words the model has met: bool[n]."""
         return np.array([self._model.get_word_id(word) >= 0 for word in words], dtype=bool)
 
-    def terms(self, tokens: Sequence[str]) -> Terms | None:
+    def word_contributions(self, tokens: Sequence[str]) -> WordContributions | None:
         """What each token adds to the vector; None of a supervised model: it is no such sum."""
-        return None if self._supervised else of_mean(self, tokens)
+        return None if self._supervised else mean_contributions(self, tokens)
 
     def _embed_words(self, token_lists: list[list[bytes]]) -> Floats:
         index: dict[bytes, int] = {}
@@ -79,8 +79,8 @@ class LibraryEmbedder(Unpicklable):
         for token, place in index.items():
             words[place] = self._call(self._model.f.getWordVector, token)
         counts = unit(words)[places].astype(np.int64)
-        offsets = offsets_of(np.fromiter(map(len, worded), np.int64, count=len(worded)))
-        totals = np.diff(offsets_of(counts)[offsets])
+        offsets = offsets_from_lengths(np.fromiter(map(len, worded), np.int64, count=len(worded)))
+        totals = np.diff(offsets_from_lengths(counts)[offsets])
         sums = sum_rows(words, np.array(places, dtype=np.int64), offsets)
         sums /= np.maximum(totals, 1).astype(np.float32)[:, None]
         return sums

@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from models.errors import ModelError
-from models.fasttext import counted, tensors
+from models.fasttext import packed_statistics, safetensors_file
 from models.fasttext.bytestrings import SPARE, ByteStrings
+from models.fasttext.catalogue_statistics import CatalogueStatistics
 from models.fasttext.ngrams import Ngrams
 from models.fasttext.source import Header, Source
-from models.fasttext.statistics import Statistics
 from models.fasttext.vocabulary import Vocabulary
 
 FORMAT = "nitamono.fasttext"
@@ -42,7 +42,7 @@ class Model:
     rows: np.ndarray
     vocabulary: Vocabulary
     ngrams: Ngrams
-    statistics: Statistics | None = None
+    statistics: CatalogueStatistics | None = None
 
 
 def in_memory(source: Source) -> Model:
@@ -59,7 +59,7 @@ def in_memory(source: Source) -> Model:
         np.concatenate([empty, *(vectors for vectors, _ in parts)]),
         np.concatenate([np.zeros(0, bool), *(has_vector for _, has_vector in parts)]),
         np.concatenate([empty, *source.rows()]),
-        Vocabulary.of(source.words),
+        Vocabulary.build(source.words),
         _ngrams(header, source.kept),
     )
 
@@ -74,7 +74,7 @@ def read_header(path: Path) -> Header:
     Raises:
         ModelError: it is no packed model, or damaged, or of another version.
     """
-    return _header(tensors.read(path)[0], path)
+    return _header(safetensors_file.read(path)[0], path)
 
 
 def read_packed(path: Path) -> Model:
@@ -83,7 +83,7 @@ def read_packed(path: Path) -> Model:
     Raises:
         ModelError: it is no packed model, or damaged, or of another version.
     """
-    metadata, arrays = tensors.read(path)
+    metadata, arrays = safetensors_file.read(path)
     header = _header(metadata, path)
     for name, (shape, dtypes) in _expected(header, arrays).items():
         found = arrays.get(name)
@@ -101,7 +101,7 @@ def read_packed(path: Path) -> Model:
         arrays["rows"],
         Vocabulary(words, arrays["word_hashes"], table),
         _ngrams(header, arrays.get("kept_ngrams")),
-        counted.read(path, metadata, arrays, header.dim),
+        packed_statistics.read(path, metadata, arrays, header.dim),
     )
 
 

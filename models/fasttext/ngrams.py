@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models.fasttext.bytestrings import SPARE, ByteStrings, offsets_of, spread
+from models.fasttext.bytestrings import SPARE, ByteStrings, expand_ranges, offsets_from_lengths
 
 Int64s = npt.NDArray[np.int64]
 
@@ -48,7 +48,7 @@ class Ngrams:
         own = ~words.equal_to(END_OF_SENTENCE)[word]
         places, exists = self.rows(hashes[own] % np.uint32(self.bucket))
         counts = np.bincount(word[own][exists], minlength=len(words))
-        return places, offsets_of(counts)
+        return places, offsets_from_lengths(counts)
 
     def rows(self, remainders: npt.NDArray[np.unsignedinteger]) -> tuple[Int64s, Int64s]:
         """The rows of hashes modulo bucket, and which of the k given have one.
@@ -94,7 +94,7 @@ class Ngrams:
         start = np.concatenate(starts)
         counts = np.bincount(start, minlength=len(wide))
         order = np.argsort(start, kind="stable")
-        return np.concatenate(places)[order], offsets_of(counts)[offsets]
+        return np.concatenate(places)[order], offsets_from_lengths(counts)[offsets]
 
 
 def hash32(words: ByteStrings) -> npt.NDArray[np.uint32]:
@@ -122,7 +122,7 @@ def bracket(words: ByteStrings) -> ByteStrings:
     """Each word between < and >."""
     offsets = words.offsets + 2 * np.arange(len(words) + 1)
     data = np.zeros(int(offsets[-1]) + SPARE, dtype=np.uint8)
-    data[spread(offsets[:-1] + 1, words.lengths)] = words.chars
+    data[expand_ranges(offsets[:-1] + 1, words.lengths)] = words.chars
     data[offsets[:-1]] = ord("<")
     data[offsets[1:] - 1] = ord(">")
     return ByteStrings(data, offsets)

@@ -13,12 +13,12 @@ import numpy.typing as npt
 from models.content import file_sha256
 from models.disk import sync
 from models.errors import ModelError
-from models.fasttext import counted, kinds, tensors
+from models.fasttext import file_kind, packed_statistics, safetensors_file
+from models.fasttext.catalogue_statistics import CatalogueStatistics
 from models.fasttext.model import FORMAT, VERSION, read_header
+from models.fasttext.row_sums import Floats
 from models.fasttext.source import BinarySource, Header, Source
-from models.fasttext.statistics import Statistics
-from models.fasttext.sums import Floats
-from models.fasttext.text import TextSource
+from models.fasttext.vec_source import VecSource
 from models.fasttext.vocabulary import Vocabulary
 
 FILE_NAME = "model.safetensors"
@@ -31,10 +31,10 @@ def open_source(path: Path) -> Source:
     Raises:
         ModelError: the file is damaged, or no model, or packed already.
     """
-    kind = kinds.kind_of(path)
+    kind = file_kind.detect_kind(path)
     if kind == "packed":
         raise ModelError(f"{path}: packed already; give the .bin, .ftz or .vec it was made of")
-    return BinarySource(path) if kind == "binary" else TextSource(path)
+    return BinarySource(path) if kind == "binary" else VecSource(path)
 
 
 def pack(
@@ -82,7 +82,7 @@ def pack(
     return folder / FILE_NAME
 
 
-def add_statistics(packed: Path, statistics: Statistics) -> None:
+def add_statistics(packed: Path, statistics: CatalogueStatistics) -> None:
     """Put statistics into a packed model that has none, and describe it anew in model.json.
 
     The file is changed in place: it must not be in use, and it is no model until this is done.
@@ -94,7 +94,7 @@ def add_statistics(packed: Path, statistics: Statistics) -> None:
     beside = about.with_name(f".{JSON_NAME}.{uuid.uuid4().hex}")
     try:
         about.unlink(missing_ok=True)
-        counted.append(packed, statistics)
+        packed_statistics.append(packed, statistics)
         _describe(packed, beside)
         beside.replace(about)
         sync(packed.parent)
@@ -114,11 +114,11 @@ def write(source: Source, header: Header, path: Path, float16: bool) -> None:
             has_vector.append(has)
             yield _narrow(part, dtype)
 
-    with tensors.Writer(path) as writer:
+    with safetensors_file.Writer(path) as writer:
         writer.add("vectors", dtype, (dim,), vectors())
         writer.add("rows", dtype, (dim,), (_narrow(part, dtype) for part in source.rows()))
         writer.add("has_vector", "u1", (), has_vector)
-        vocabulary = Vocabulary.of(source.words)
+        vocabulary = Vocabulary.build(source.words)
         writer.add("word_hashes", "<u8", (), [vocabulary.hashes])
         writer.add("word_offsets", "<i8", (), [vocabulary.words.offsets])
         writer.add("word_table", "<i4", (), [vocabulary.table])
@@ -138,7 +138,7 @@ def _narrow(part: Floats, dtype: np.dtype) -> np.ndarray:
 
 
 def _describe(packed: Path, out: Path) -> None:
-    metadata, arrays = tensors.read(packed)
+    metadata, arrays = safetensors_file.read(packed)
     described = {
         "kind": "fasttext",
         "sha256": file_sha256(packed),
@@ -146,7 +146,7 @@ def _describe(packed: Path, out: Path) -> None:
         "format": FORMAT,
         "version": VERSION,
         "float16": arrays["rows"].dtype == np.float16,
-        "statistics": counted.about(metadata),
+        "statistics": packed_statistics.about(metadata),
         **asdict(read_header(packed)),
     }
     with out.open("w", encoding="utf-8") as file:

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from models.errors import ModelError
-from models.fasttext.bytestrings import ByteStrings, offsets_of, spread
-from models.fasttext.format import check_finite, map_file, read_layout
-from models.fasttext.layout import Dense, Layout, Quantized, Quantizer
+from models.fasttext.binary_format import check_finite, map_file, read_layout
+from models.fasttext.binary_layout import Dense, Layout, Quantized, Quantizer
+from models.fasttext.bytestrings import ByteStrings, expand_ranges, offsets_from_lengths
 from models.fasttext.ngrams import Ngrams
-from models.fasttext.sums import Floats, sum_taken, unit
+from models.fasttext.row_sums import Floats, sum_decoded_rows, unit
 
 _BLOCK_BYTES = 1 << 17
 _BLOCK_ROWS = 1 << 12
@@ -130,7 +130,7 @@ class BinarySource:
             own = np.arange(start, stop)
             places = np.insert(self._ngram_places[places], offsets[:-1], own)
             offsets = offsets + np.arange(len(offsets))
-            vectors = sum_taken(self._take, places, offsets, layout.dim)
+            vectors = sum_decoded_rows(self._take, places, offsets, layout.dim)
             vectors *= (np.float32(1) / np.diff(offsets).astype(np.float32))[:, None]
             has_vector = unit(vectors)
             if not np.isfinite(vectors).all():
@@ -223,5 +223,5 @@ def _words(data: mmap.mmap, layout: Layout) -> ByteStrings:
     ends = layout.entry_ends
     starts = np.concatenate(([layout.vocabulary], ends[:-1]))[: len(ends)]
     lengths = ends - starts - 10
-    chars = np.frombuffer(data, dtype=np.uint8)[spread(starts, lengths)]
-    return ByteStrings.of_chars(chars, offsets_of(lengths))
+    chars = np.frombuffer(data, dtype=np.uint8)[expand_ranges(starts, lengths)]
+    return ByteStrings.from_chars(chars, offsets_from_lengths(lengths))

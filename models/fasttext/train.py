@@ -19,7 +19,7 @@ from typing import Literal
 
 from models.errors import ModelError
 from models.fasttext import library
-from models.fasttext.format import check_finite, read_layout
+from models.fasttext.binary_format import check_finite, read_layout
 
 # The library does not notice when its file does not fit on the disk.
 _LEAST_FREE_BYTES = 1 << 16

@@ -25,7 +25,7 @@ class Vocabulary:
     table: npt.NDArray[np.int32]
 
     @classmethod
-    def of(cls, words: ByteStrings) -> "Vocabulary":
+    def build(cls, words: ByteStrings) -> "Vocabulary":
         """Hash the words and fill the table; of equal words the first is found."""
         hashes = np.concatenate(
             [np.zeros(0, np.uint64)]

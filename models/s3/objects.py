@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 from models import disk
 from models.content import (
     Content,
-    Part,
+    FileEntry,
     check,
-    measure,
+    read_content,
     safe_name,
     tree_content,
-    tree_parts,
+    tree_entries,
 )
 from models.errors import ModelError
 from models.s3.client import REQUEST_ATTEMPTS, Address, S3Options, connect, explained, is_missing
@@ -84,7 +84,7 @@ def push(path: Path, uri: str, options: S3Options | None = None) -> Content:
     with explained(address):
         if path.is_dir():
             return _push_directory(client, path, address)
-        content = measure(path)
+        content = read_content(path)
         place = address.below(path.name) if address.is_prefix else address
         _upload(client, path, place, content.sha256)
         return content
@@ -117,7 +117,7 @@ def pull(uri: str, folder: Path, options: S3Options | None = None) -> Path:
 
 
 def _push_directory(client: Any, folder: Path, address: Address) -> Content:  # noqa: ANN401
-    parts = tree_parts(folder)
+    parts = tree_entries(folder)
     for part in parts:
         _upload(client, folder / part.name, address.below(part.name), part.sha256)
     listing = json.dumps([asdict(part) for part in parts], ensure_ascii=False).encode()
@@ -171,17 +171,17 @@ def _head(client: Any, place: Address) -> dict[str, Any] | None:  # noqa: ANN401
     return found
 
 
-def _part(client: Any, place: Address, name: str) -> Part | None:  # noqa: ANN401
+def _part(client: Any, place: Address, name: str) -> FileEntry | None:  # noqa: ANN401
     """What an object holds; without our metadata it is read to know."""
     found = _head(client, place)
     if found is None:
         return None
     size = int(found["ContentLength"])
     sha256 = found["Metadata"].get(_SHA256) or _streamed(client, place, size, found["ETag"])
-    return Part(name, size, sha256)
+    return FileEntry(name, size, sha256)
 
 
-def _parts(client: Any, address: Address) -> list[Part]:  # noqa: ANN401
+def _parts(client: Any, address: Address) -> list[FileEntry]:  # noqa: ANN401
     listed = _listing(client, address)
     if listed is not None:
         return listed
@@ -208,7 +208,7 @@ def _names(client: Any, address: Address) -> list[str]:  # noqa: ANN401
     return names
 
 
-def _listing(client: Any, address: Address) -> list[Part] | None:  # noqa: ANN401
+def _listing(client: Any, address: Address) -> list[FileEntry] | None:  # noqa: ANN401
     from botocore.exceptions import ClientError
 
     place = address.below(LISTING)
@@ -219,7 +219,7 @@ def _listing(client: Any, address: Address) -> list[Part] | None:  # noqa: ANN40
             return None
         raise
     try:
-        parts = [Part(**part) for part in json.loads(body)]
+        parts = [FileEntry(**part) for part in json.loads(body)]
     except (ValueError, TypeError) as error:
         raise ModelError(f"{place}: not a list of files; push the model again") from error
     for part in parts:

@@ -77,7 +77,7 @@ def embed(
             texts = _texts(batch, encoder=encoder, fields=fields)
             rows = pa.RecordBatch.from_arrays([batch["item_id"], texts], ["item_id", "texts"])
             if rows.num_rows:
-                made = stage.embed_batch(embedder.use(handle, counter, way), rows)
+                made = stage.embed_batch(embedder.load_shipped(handle, counter, way), rows)
                 yield made.select(["item_id", "vector"])
 
     return named.mapInArrow(run, _SCHEMA)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from models import ModelError, fasttext, onnx
-from models.content import measure
+from models.content import read_content
 from models.fasttext.packing import open_source
 from pipeline.config import reading as config
 from pipeline.config.sections import Config
@@ -112,7 +112,7 @@ def _info(given: argparse.Namespace) -> Iterator[str]:
 
 
 def _about(path: Path) -> dict[str, Any]:
-    content = measure(path)
+    content = read_content(path)
     about: dict[str, Any] = {"path": str(path), "sha256": content.sha256, "bytes": content.size}
     if content.directory:
         return about | {"kind": "onnx", "dim": onnx.load(path).dim}

@@ -118,7 +118,7 @@ def _requirements(
             raise UsageError("size: give --model FILE, or --words and --buckets, not both")
         rows = _rows(given, settings)
         dim = given.dim or settings.model.dim
-        size = fasttext.size_of_numbers(given.words, rows, dim, float16=settings.model.float16)
+        size = fasttext.estimate_size(given.words, rows, dim, float16=settings.model.float16)
         return size, requirements.for_fasttext(settings, size, given.items)
     path = Path(given.model) if given.model else _of_config(given, settings)
     if path.is_dir():

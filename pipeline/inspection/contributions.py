@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from models import embedder
 from models.fasttext import BlendEmbedder, Embedder, LibraryEmbedder
-from models.fasttext.terms import Terms, products
+from models.fasttext.word_contributions import WordContributions, pairwise_products
 from pipeline.query.published import Published
 from pipeline.stages.embed.stage import fields
 
@@ -55,7 +55,7 @@ class Reader:
         Raises:
             UsageError: it is not there.
         """
-        self._model = embedder.use(published.model(), None, published.way)
+        self._model = embedder.load_shipped(published.model(), None, published.way)
         way = published.way
         self._letters = way is not None and way.dim > 0
 
@@ -73,13 +73,13 @@ class Reader:
         left = Counter(texts[0].split()) - Counter(title)
         return [word for word in dict.fromkeys(texts[0].split()) if left[word]]
 
-    def terms(self, texts: Texts) -> Terms | None:
+    def terms(self, texts: Texts) -> WordContributions | None:
         """What each token adds to the vector; None where it can't be told."""
         title, description = self._fields(texts)
         if isinstance(self._model, BlendEmbedder):
-            return self._model.terms(title, description)
+            return self._model.word_contributions(title, description)
         if isinstance(self._model, Embedder | LibraryEmbedder):
-            return self._model.terms(title + description)
+            return self._model.word_contributions(title + description)
         return None
 
     def shares(self, one: Texts, other: Texts) -> Shares:
@@ -89,7 +89,7 @@ class Reader:
             words = {word for field in other for word in field.split()}
             both = [word for field in one for word in field.split() if word in words]
             return Shares(None, None, [(word, None) for word in dict.fromkeys(both)], None)
-        meaning, letters = products(mine, theirs)
+        meaning, letters = pairwise_products(mine, theirs)
         place = {word: n for n, word in enumerate(theirs.words)}
         every = meaning + letters
         score = float(every.sum())

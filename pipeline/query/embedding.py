@@ -35,7 +35,7 @@ class Embedding:
             UsageError: the version's tokens or model can't be had here.
         """
         handle, way = published.model(), published.way
-        return cls(Tokenizer(published.text(config)), embedder.use(handle, None, way))
+        return cls(Tokenizer(published.text(config)), embedder.load_shipped(handle, None, way))
 
     def tokens(self, texts: pa.RecordBatch) -> pa.RecordBatch:
         """Rows of the tokens table; of columns item_id, title, description."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from models import Handle, ModelError, local_path
-from models.content import measure
+from models.content import read_content
 from models.disk import link_or_copy
 from models.s3 import objects
 from pipeline.storage.place import Place
@@ -83,7 +83,7 @@ def on_this_host(file: Place, kind: str) -> Path:
 
 def _holds(path: Path, sha256: str) -> bool:
     try:
-        return measure(path).sha256 == sha256
+        return read_content(path).sha256 == sha256
     except ModelError:
         return False
 

@@ -47,7 +47,7 @@ def look(handle: Handle, counter: resident.LoadCounter | None = None) -> Loaded:
     """What a process has of a model: its files' hashes, or of a real one its vectors' hash."""
     if handle.kind == "bytes":
         return resident.get(handle.key, lambda: load(local_path(handle)), counter)
-    vectors = models.use(handle, counter).embed(TEXTS)
+    vectors = models.load_shipped(handle, counter).embed(TEXTS)
     return local_path(handle), {"": hashlib.sha256(vectors.tobytes()).hexdigest()}
 
 

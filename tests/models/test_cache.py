@@ -14,7 +14,7 @@ import pytest
 
 from models import ModelError
 from models.cache import Cache
-from models.content import check, measure
+from models.content import check, read_content
 from models.disk import copy
 from tests.models.conftest import entries, leftovers
 
@@ -32,7 +32,7 @@ def hold(root: Path, source: Path, limit: int = 10**9, log: Path | None = None) 
             time.sleep(0.5)
         copy(source, target)
 
-    content = measure(source)
+    content = read_content(source)
     return Cache(root, limit).hold(
         source.name, content.size, fetch, lambda path: check(path, content, str(source))
     )
@@ -147,7 +147,7 @@ def test_what_was_used_longest_ago_goes_first_and_nothing_in_use(
 
 
 def test_wrong_content_leaves_nothing(root: Path, tmp_path: Path) -> None:
-    wanted = measure(source(tmp_path, "wanted"))
+    wanted = read_content(source(tmp_path, "wanted"))
     other = source(tmp_path, "other")
     with pytest.raises(ModelError, match="from there: its content is not what was shipped"):
         Cache(root).hold(
@@ -241,7 +241,7 @@ def test_a_limit_that_is_no_number_is_refused(
 
 def test_a_path_is_read_once_a_host_and_again_when_it_changes(root: Path, tmp_path: Path) -> None:
     model = source(tmp_path, "one")
-    wanted = measure(model)
+    wanted = read_content(model)
     Cache(root).check_once(model, wanted)
     marks = [path.name for path in (root / "locks").iterdir()]
     Cache(root).check_once(model, wanted)

@@ -4,12 +4,12 @@ from pathlib import Path
 import pytest
 
 from models import ModelError
-from models.content import Part, check, measure, tree_sha256
+from models.content import FileEntry, check, read_content, tree_sha256
 
 
 def test_a_file_is_named_by_its_sha256(tmp_path: Path) -> None:
     (tmp_path / "m").write_bytes(b"abc" * 1000)
-    content = measure(tmp_path / "m")
+    content = read_content(tmp_path / "m")
     assert content.sha256 == hashlib.sha256(b"abc" * 1000).hexdigest()
     assert (content.size, content.directory) == (3000, False)
 
@@ -22,17 +22,17 @@ def test_a_directory_is_named_by_its_paths_and_contents(tmp_path: Path) -> None:
         f"{name}\0{len(data)}\0{hashlib.sha256(data).hexdigest()}\n"
         for name, data in (("a", b"22"), ("b/語", b"1"))
     )
-    content = measure(tmp_path / "m")
+    content = read_content(tmp_path / "m")
     assert content.sha256 == hashlib.sha256(lines.encode()).hexdigest()
     assert (content.size, content.directory) == (3, True)
     (tmp_path / "m" / "a").rename(tmp_path / "m" / "A")
-    assert measure(tmp_path / "m").sha256 != content.sha256
+    assert read_content(tmp_path / "m").sha256 != content.sha256
     with pytest.raises(ModelError, match="ship the model again"):
         check(tmp_path / "m", content, "there")
 
 
 def test_the_order_of_files_does_not_matter() -> None:
-    parts = [Part("a/b", 1, "x"), Part("a.b", 2, "y"), Part("あ", 3, "z")]
+    parts = [FileEntry("a/b", 1, "x"), FileEntry("a.b", 2, "y"), FileEntry("あ", 3, "z")]
     assert tree_sha256(parts) == tree_sha256(parts[::-1])
 
 
@@ -51,9 +51,9 @@ def test_a_directory_that_cannot_travel_is_refused(
     assert callable(make)
     make(tmp_path)
     with pytest.raises(ModelError, match=reason):
-        measure(tmp_path)
+        read_content(tmp_path)
 
 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=f"{tmp_path}/gone: no such file or directory"):
-        measure(tmp_path / "gone")
+        read_content(tmp_path / "gone")

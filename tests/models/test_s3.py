@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from models import ModelError
-from models.content import measure
+from models.content import read_content
 from models.s3 import S3Options, objects, pull, push
 from models.s3.client import Address
 from tests.models.conftest import BUCKET, client
@@ -40,7 +40,7 @@ def test_any_legal_key_is_pushed_found_and_fetched(
     assert seen["Body"].read() == data
     assert seen["Metadata"] == {"sha256": digest(data)}
     proxy.gets.clear()
-    assert objects.find(uri, options) == pushed == measure(tmp_path / "model")
+    assert objects.find(uri, options) == pushed == read_content(tmp_path / "model")
     assert proxy.gets == []  # known without reading it
     objects.fetch(uri, tmp_path / "fetched", pushed, options)
     assert (tmp_path / "fetched").read_bytes() == data
@@ -104,7 +104,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_directory_comes_back_as_it_was(folder: Path, options: S3Options, tmp_path: Path) -> None:
     pushed = push(folder, f"s3://{BUCKET}/dirs/one?", options)
-    assert objects.find(f"s3://{BUCKET}/dirs/one?/", options) == pushed == measure(folder)
+    assert objects.find(f"s3://{BUCKET}/dirs/one?/", options) == pushed == read_content(folder)
     pulled = pull(f"s3://{BUCKET}/dirs/one?/", tmp_path / "here", options)
     assert pulled == tmp_path / "here" / "one?"
     assert sorted(p.relative_to(pulled) for p in pulled.rglob("*")) == sorted(
@@ -123,7 +123,7 @@ def test_a_directory_of_another_tool_is_found_by_its_prefix(
         if file.is_file():
             key = f"synced/{file.relative_to(folder)}"
             plain.put_object(Bucket=BUCKET, Key=key, Body=file.read_bytes())
-    assert objects.find(f"s3://{BUCKET}/synced", options) == measure(folder)
+    assert objects.find(f"s3://{BUCKET}/synced", options) == read_content(folder)
 
 
 def test_a_file_replaced_in_a_pushed_directory_is_noticed(

@@ -19,11 +19,11 @@ MIN_OFF_HEAP_MIB, OFF_HEAP_SHARE = 384, 0.10
 # A Python worker with its libraries, a batch and what is computed from it, without rows of words:
 # benchmarks/memory.py --words 1000 --buckets 1000, 215 MiB.
 WORKER_MIB = 220
-# The cache of word rows in a worker (models/fasttext/words.py). While the cache is renewed there
-# are three times as many rows: the old ones, the new ones, and those that stay.
+# The cache of word rows in a worker (models/fasttext/weighted_rows.py). While the cache is renewed
+# there are three times as many rows: the old ones, the new ones, and those that stay.
 WORD_ROWS_MIB, WORD_ROWS_COPIES = 256, 3
-# The cache of vectors of words outside the vocabulary (models/fasttext/kept.py), the only one that
-# embed.method = "mean" has.
+# The cache of vectors of words outside the vocabulary (models/fasttext/row_cache.py), the only
+# one that embed.method = "mean" has.
 UNKNOWN_WORDS_MIB = 32
 
 Engine = Literal["mapped", "library", "encoder"]

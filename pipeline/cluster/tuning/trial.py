@@ -110,7 +110,7 @@ def _load(
     handle: Handle, counter: LoadCounter, way: Blend | None, batches: Iterator[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
     for _ in batches:
-        embedder.use(handle, counter, way)
+        embedder.load_shipped(handle, counter, way)
     yield pa.RecordBatch.from_pydict({"loaded": pa.array([1], pa.int32())})
 
 

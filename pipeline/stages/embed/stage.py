@@ -214,7 +214,7 @@ def _run(handle: Handle, counter: LoadCounter, way: Blend | None) -> Run:
         for batch in batches:
             new = batch["texts"].is_valid()
             if pc.any(new).as_py():
-                yield embed_batch(embedder.use(handle, counter, way), batch.filter(new))
+                yield embed_batch(embedder.load_shipped(handle, counter, way), batch.filter(new))
             known = batch.filter(pc.invert(new))
             if known.num_rows:
                 yield _embeddings(known["item_id"], known["tokens"], known["half"])

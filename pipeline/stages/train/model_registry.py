@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from models import ModelError, s3
-from models.content import measure, safe_name
+from models.content import read_content, safe_name
 from pipeline.config.sections import Config
 from pipeline.errors import UsageError
 from pipeline.stages.context import Job
@@ -146,7 +146,7 @@ def pull(config: Config, store: Store, source: str) -> Record:
             shutil.copytree(source, found)
         record = _pushed_record(found, source)
         sha256, file = record.outputs["sha256"], record.outputs["file"]
-        content = measure(found / file)
+        content = read_content(found / file)
         if content.sha256 != sha256:
             raise ModelError(
                 f"{source}: the sha256 of {file} is {content.sha256}, not {sha256}: it was "

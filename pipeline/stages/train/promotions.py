@@ -14,7 +14,7 @@ _TITLES, _LENGTH = 50_000, 500
 
 
 def learned(job: Job) -> tuple[str, ...]:
-    """Phrases, tokens separated by spaces, as `Statistics` of a model has them."""
+    """Phrases, tokens separated by spaces, as `CatalogueStatistics` of a model has them."""
     from pyspark.sql import functions as F
 
     items = job.read("items", "ingest")

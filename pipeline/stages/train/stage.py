@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models import ModelError, fasttext, onnx
-from models.content import measure
+from models.content import read_content
 from models.fasttext.train import train as train_fasttext
 from models.s3 import objects
 from models.shipping import local_path
@@ -46,7 +46,7 @@ def inputs(job: Job) -> dict[str, Any]:
         if "://" in section.path:
             given = objects.find(section.path, job.config.s3.options()).sha256
         else:
-            given = measure(Path(section.path)).sha256
+            given = read_content(Path(section.path)).sha256
     except ModelError as error:
         raise InputError(f"model.path {section.path}: {error}; check [model] path") from error
     used = ["kind", "engine", "float16"]
@@ -57,7 +57,7 @@ def inputs(job: Job) -> dict[str, Any]:
         "settings": {name: settings[name] for name in used},
         "text": tokens.outputs["text_fingerprint"],
     }
-    # Statistics are counted on the tokens.
+    # CatalogueStatistics are counted on the tokens.
     return of_given | ({"tokens": tokens.fingerprint} if _counts(section) else {})
 
 
@@ -129,7 +129,7 @@ def execute(job: Job, version: str) -> Made:
         except ModelError as error:
             kind = InputError if section.path else StageError
             raise kind(f"train: {error}") from error
-        content = measure(shipped)
+        content = read_content(shipped)
         outputs = {
             "kind": section.kind,
             "file": shipped.name,

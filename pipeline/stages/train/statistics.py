@@ -7,9 +7,14 @@ import numpy as np
 import pyarrow as pa
 
 from models.fasttext import Blend, BlendEmbedder, Embedder
+from models.fasttext.catalogue_statistics import (
+    TABLE_SIZE,
+    CatalogueStatistics,
+    DocumentCounter,
+    principal_direction,
+)
 from models.fasttext.embedder import blocks
-from models.fasttext.statistics import COUNTERS, DocumentCounts, Statistics, common_direction
-from models.fasttext.tokens import Batch
+from models.fasttext.token_batch import TokenBatch
 from pipeline.spark.sampling import collected_sample
 
 if TYPE_CHECKING:
@@ -21,7 +26,7 @@ _TOKENS = 200
 _SCHEMA = "place int, documents long"
 
 
-def count(texts: "DataFrame", total: int, embedder: Embedder, seed: int) -> Statistics:
+def count(texts: "DataFrame", total: int, embedder: Embedder, seed: int) -> CatalogueStatistics:
     """Count a sample of the catalogue.
 
     Args:
@@ -37,7 +42,7 @@ def count(texts: "DataFrame", total: int, embedder: Embedder, seed: int) -> Stat
     whole = BlendEmbedder(embedder, Blend(dim=0))
     tokens = few["tokens"].combine_chunks()
     vectors = whole.embed_fields(tokens, pa.nulls(len(tokens), tokens.type))
-    return counts.finish(common_direction(vectors))
+    return counts.finish(principal_direction(vectors))
 
 
 def _begun(texts: "DataFrame") -> "DataFrame":
@@ -47,7 +52,7 @@ def _begun(texts: "DataFrame") -> "DataFrame":
     return texts.select("item_id", F.slice("tokens", 1, _TOKENS).alias("tokens"))
 
 
-def document_counts(texts: "DataFrame") -> DocumentCounts:
+def document_counts(texts: "DataFrame") -> DocumentCounter:
     """In how many documents words and n-grams occur, by hash: a bounded table a task and in all.
 
     Args:
@@ -57,23 +62,23 @@ def document_counts(texts: "DataFrame") -> DocumentCounts:
 
     counted = texts.select("tokens").mapInArrow(_count_batches, _SCHEMA)
     table = counted.groupBy("place").agg(F.sum("documents").alias("documents")).toArrow()
-    every = np.zeros(2 * COUNTERS + 1, dtype=np.int64)
+    every = np.zeros(2 * TABLE_SIZE + 1, dtype=np.int64)
     every[table["place"].to_numpy()] = table["documents"].to_numpy()
-    counts = DocumentCounts()
-    counts.words, counts.ngrams = every[:COUNTERS], every[COUNTERS : 2 * COUNTERS]
-    counts.documents = int(every[2 * COUNTERS])
+    counts = DocumentCounter()
+    counts.words, counts.ngrams = every[:TABLE_SIZE], every[TABLE_SIZE : 2 * TABLE_SIZE]
+    counts.documents = int(every[2 * TABLE_SIZE])
     return counts
 
 
 def _count_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """All that is not zero of: the words' counters, the n-grams', the number of documents."""
-    counts = DocumentCounts()
+    counts = DocumentCounter()
     for batch in batches:
-        tokens, offsets = Embedder.flat_arrow(batch["tokens"])
+        tokens, offsets = Embedder.flatten_arrow(batch["tokens"])
         for start, stop in blocks(offsets):
             first, last = int(offsets[start]), int(offsets[stop])
             ends = offsets[start : stop + 1] - first
-            counts.add(Batch.of(tokens.slice(first, last - first), ends))
+            counts.add(TokenBatch.from_arrow(tokens.slice(first, last - first), ends))
     every = np.concatenate((counts.words, counts.ngrams, [counts.documents]))
     places = np.flatnonzero(every)
     yield pa.RecordBatch.from_arrays(

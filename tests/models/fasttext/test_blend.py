@@ -12,11 +12,15 @@ import pyarrow as pa
 import pytest
 
 from models import ModelError, fasttext
-from models.fasttext import Blend, BlendEmbedder, words
+from models.fasttext import Blend, BlendEmbedder, weighted_rows
 from models.fasttext.bytestrings import ByteStrings
+from models.fasttext.catalogue_statistics import (
+    CatalogueStatistics,
+    DocumentCounter,
+    principal_direction,
+)
 from models.fasttext.embedder import Embedder
-from models.fasttext.statistics import DocumentCounts, Statistics, common_direction
-from models.fasttext.tokens import Batch
+from models.fasttext.token_batch import TokenBatch
 
 MASK = (1 << 64) - 1
 STEP = 0x9E3779B97F4A7C15
@@ -40,7 +44,7 @@ def fnv(text: str) -> int:
 
 
 def word_hash(word: str) -> int:
-    return int(ByteStrings.of([word.encode()]).hash64()[0])
+    return int(ByteStrings.from_list([word.encode()]).hash64()[0])
 
 
 def features(word: str) -> list[tuple[str, int]]:
@@ -51,13 +55,13 @@ def features(word: str) -> list[tuple[str, int]]:
     return [("words", word_hash(word)), *(("ngrams", number) for number in hashes)]
 
 
-def worth(statistics: Statistics, table: str, number: int) -> float:
+def worth(statistics: CatalogueStatistics, table: str, number: int) -> float:
     counts = getattr(statistics, table)
     found = min(int(counts[number % len(counts)]), statistics.documents)
     return math.log((statistics.documents + 5) / (found + 4.5)) + 0.25
 
 
-def letters(statistics: Statistics, word: str, dim: int) -> np.ndarray:
+def letters(statistics: CatalogueStatistics, word: str, dim: int) -> np.ndarray:
     row = np.zeros(dim)
     for table, number in features(word):
         for place in range(1, 5):
@@ -72,7 +76,7 @@ def unit(vector: np.ndarray) -> np.ndarray:
     return vector / norm if norm > 0 else vector
 
 
-def oracle(model: Any, statistics: Statistics, blend: Blend, item: Fields) -> np.ndarray:
+def oracle(model: Any, statistics: CatalogueStatistics, blend: Blend, item: Fields) -> np.ndarray:
     """The vector of an item, token by token; `model` is the library's."""
     dim = model.get_dimension()
     lexical = max(blend.dim - dim, 64) if blend.dim else 0
@@ -103,9 +107,9 @@ def with_statistics(path: Path, documents: list[list[str]]) -> Embedder:
     """A packed model that carries the statistics of documents."""
     model = fasttext.load(path)
     assert isinstance(model, Embedder)
-    counts = DocumentCounts()
-    counts.add(Batch.of(*Embedder.flat(documents)))
-    statistics = counts.finish(common_direction(model.embed(documents)))
+    counts = DocumentCounter()
+    counts.add(TokenBatch.from_arrow(*Embedder.flatten(documents)))
+    statistics = counts.finish(principal_direction(model.embed(documents)))
     fasttext.add_statistics(path, statistics)
     again = fasttext.load(path)
     assert isinstance(again, Embedder)
@@ -173,7 +177,7 @@ def test_an_items_vector_is_the_same_to_the_bit_in_any_company(
     items = some_items(names, 600)
     whole = embedded(BlendEmbedder(model, Blend()), items)
     # With room for few words, most are made again and again.
-    monkeypatch.setattr(words, "_ROOM_BYTES", 1)
+    monkeypatch.setattr(weighted_rows, "_ROOM_BYTES", 1)
     alone = BlendEmbedder(model, Blend())
     assert alone._words.room == 256
     one = np.concatenate([embedded(alone, [item]) for item in items])
@@ -237,8 +241,8 @@ def test_statistics_are_part_of_the_packed_file(model: Embedder, tmp_path: Path)
     assert isinstance(loaded, Embedder)
     with pytest.raises(ModelError, match="carries no statistics"):
         BlendEmbedder(loaded, Blend())
-    counts = DocumentCounts()
-    counts.add(Batch.of(*Embedder.flat([["箱", "apple"], ["箱"], []])))
+    counts = DocumentCounter()
+    counts.add(TokenBatch.from_arrow(*Embedder.flatten([["箱", "apple"], ["箱"], []])))
     given = counts.finish(np.array([0, 1, 0, 0], dtype=np.float32))
     fasttext.add_statistics(plain, given)
     found = fasttext.load(plain)
@@ -271,9 +275,9 @@ def test_documents_are_counted_once_a_word() -> None:
     rng = random.Random(2)  # noqa: S311
     names = [f"品{number}" for number in range(300)]
     documents = [rng.choices(names, k=rng.randint(0, 12)) for _ in range(500)]
-    counts = DocumentCounts()
+    counts = DocumentCounter()
     for start in range(0, 500, 70):
-        counts.add(Batch.of(*Embedder.flat(documents[start : start + 70])))
+        counts.add(TokenBatch.from_arrow(*Embedder.flatten(documents[start : start + 70])))
     statistics = counts.finish(np.zeros(1, dtype=np.float32))
     expected: dict[str, Counter[int]] = {"words": Counter(), "ngrams": Counter()}
     for document in documents:

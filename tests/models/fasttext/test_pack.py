@@ -16,7 +16,7 @@ from pyspark.sql import SparkSession
 from safetensors import safe_open
 
 from models import ModelError, fasttext
-from models.fasttext import tensors
+from models.fasttext import safetensors_file
 from tests.models.fasttext import files
 from tests.models.fasttext.files import Bin
 
@@ -254,7 +254,7 @@ def test_spark_shows_how_to_ship(model: Path, tmp_path: Path, spark: SparkSessio
 
 def test_a_header_too_long_is_refused(tmp_path: Path) -> None:
     with (
-        tensors.Writer(tmp_path / "long.safetensors") as writer,
+        safetensors_file.Writer(tmp_path / "long.safetensors") as writer,
         pytest.raises(ModelError, match="there is room for"),
     ):
         writer.finish({"text": "x" * 10_000})

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from models import ModelError, fasttext
-from models.fasttext.format import read_layout
+from models.fasttext.binary_format import read_layout
 from tests.models.fasttext import files
 from tests.models.fasttext.files import Bin
 

@@ -22,27 +22,29 @@ def strings_of_all_lengths(count: int) -> list[bytes]:
 def test_every_word_is_found_and_no_other() -> None:
     words = strings_of_all_lengths(6000)
     known, others = words[:3000], words[3000:]
-    vocabulary = Vocabulary.of(ByteStrings.of(known))
-    tokens = ByteStrings.of([*others, *known])
+    vocabulary = Vocabulary.build(ByteStrings.from_list(known))
+    tokens = ByteStrings.from_list([*others, *known])
     assert vocabulary.find(tokens).tolist() == [-1] * len(others) + list(range(len(known)))
 
 
 def test_words_of_one_hash_are_told_apart() -> None:
     """The hash is of the first 64 bytes and the last 8: these have one in common."""
     words = [b"a" * 64 + bytes([middle]) + b"z" * 8 for middle in range(200)]
-    strings = ByteStrings.of(words)
+    strings = ByteStrings.from_list(words)
     assert len(np.unique(strings.hash64())) == 1
-    vocabulary = Vocabulary.of(strings.slice(0, 100))
+    vocabulary = Vocabulary.build(strings.slice(0, 100))
     assert vocabulary.find(strings).tolist() == [*range(100), *[-1] * 100]
 
 
 def test_of_equal_words_the_first_is_found() -> None:
-    words = ByteStrings.of([b"a", b"b", b"a", b"", b"b"])
-    assert Vocabulary.of(words).find(words).tolist() == [0, 1, 0, 3, 1]
+    words = ByteStrings.from_list([b"a", b"b", b"a", b"", b"b"])
+    assert Vocabulary.build(words).find(words).tolist() == [0, 1, 0, 3, 1]
 
 
 def test_an_empty_vocabulary_has_no_word() -> None:
-    assert Vocabulary.of(ByteStrings.of([])).find(ByteStrings.of([b"a", b""])).tolist() == [-1, -1]
+    assert Vocabulary.build(ByteStrings.from_list([])).find(
+        ByteStrings.from_list([b"a", b""])
+    ).tolist() == [-1, -1]
 
 
 def test_whole_words_are_hashed_as_signed_bytes() -> None:
@@ -54,4 +56,4 @@ def test_whole_words_are_hashed_as_signed_bytes() -> None:
             value = (value ^ (byte | 0xFFFFFF00 if byte & 0x80 else byte)) * 16777619 % 2**32
         return value
 
-    assert hash32(ByteStrings.of(words)).tolist() == [fnv(word) for word in words]
+    assert hash32(ByteStrings.from_list(words)).tolist() == [fnv(word) for word in words]

@@ -8,9 +8,9 @@ from pyspark.sql import SparkSession
 
 from models import fasttext
 from models.fasttext import Blend, BlendEmbedder
+from models.fasttext.catalogue_statistics import DocumentCounter
 from models.fasttext.embedder import Embedder
-from models.fasttext.statistics import DocumentCounts
-from models.fasttext.tokens import Batch
+from models.fasttext.token_batch import TokenBatch
 from pipeline.stages.train import statistics
 from tests.models.fasttext.files import Bin
 
@@ -21,8 +21,8 @@ def test_counts_and_direction_are_those_of_all_documents_whatever_the_partitions
     rng = random.Random(4)  # noqa: S311
     names = ["りんご", "箱", "apple", *(f"語{number}" for number in range(50))]
     documents = [rng.choices(names, k=rng.randint(1, 9)) for _ in range(300)]
-    counts = DocumentCounts()
-    counts.add(Batch.of(*Embedder.flat(documents)))
+    counts = DocumentCounter()
+    counts.add(TokenBatch.from_arrow(*Embedder.flatten(documents)))
     rows = [(f"{place:03}", tokens) for place, tokens in enumerate(documents)]
     frame = spark.createDataFrame(rows, "item_id string, tokens array<string>")
     model = fasttext.load(fasttext.pack(Bin().write(tmp_path / "model.bin"), tmp_path))

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from models.fasttext.sums import Floats, sum_rows
-from models.fasttext.unknown import UnknownWords
+from models.fasttext.oov_vectors import OovVectors
+from models.fasttext.row_sums import Floats, sum_rows
 
 if TYPE_CHECKING:
     from models.fasttext.model import Model
-    from models.fasttext.tokens import Batch
+    from models.fasttext.token_batch import TokenBatch
 
 
-class MeanVectors:
+class UnsupervisedVectors:
     """Means of unit vectors.
 
     Attributes:
@@ -25,9 +25,9 @@ class MeanVectors:
 
     def __init__(self, model: "Model") -> None:
         self._model = model
-        self.unknown = UnknownWords(model.ngrams, model.rows)
+        self.unknown = OovVectors(model.ngrams, model.rows)
 
-    def embed(self, batch: "Batch") -> Floats:
+    def embed(self, batch: "TokenBatch") -> Floats:
         """float32[n, dim]: words without a vector are out of sum and count; zeros if none has."""
         unique, rows = batch.unique, self._model.vectors
         places = self._model.vocabulary.find(unique)
@@ -53,7 +53,7 @@ class MeanVectors:
 
 
 def _weighted(
-    rows: Floats, places: npt.NDArray[np.int64], batch: "Batch", shares: Floats
+    rows: Floats, places: npt.NDArray[np.int64], batch: "TokenBatch", shares: Floats
 ) -> Floats:
     weights = np.repeat(shares, batch.lengths)
     return sum_rows(rows, places[batch.codes], batch.offsets, weights)

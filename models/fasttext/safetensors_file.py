@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.errors import ModelError
-from models.fasttext.format import map_file
+from models.fasttext.binary_format import map_file
 
 ALIGNMENT = 64
 DATA_START = 1 << 13

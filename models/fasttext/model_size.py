@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.errors import ModelError
-from models.fasttext import kinds
+from models.fasttext import file_kind
 from models.fasttext.bytestrings import SPARE
+from models.fasttext.catalogue_statistics import TABLE_SIZE
 from models.fasttext.model import read_header
-from models.fasttext.statistics import COUNTERS
-from models.fasttext.tensors import ALIGNMENT, DATA_START
+from models.fasttext.safetensors_file import ALIGNMENT, DATA_START
 
 # Of a word where only the number of words is known; Japanese and Latin words are much alike.
 MEAN_WORD_BYTES = 10
@@ -45,7 +45,7 @@ class ModelSize:
         return self.binary + LIBRARY_TABLE_BYTES + LIBRARY_WORD_BYTES * self.words
 
 
-def size_of_numbers(
+def estimate_size(
     words: int, rows: int, dim: int, *, float16: bool = False, statistics: bool = True
 ) -> ModelSize:
     """The size of a model that is not there yet.
@@ -83,7 +83,7 @@ def packed_bytes(
     tensors = [value * dim * words, value * dim * rows, words, 8 * words, 8 * (words + 1)]
     tensors += [4 * table, word_bytes + SPARE]
     if statistics:
-        tensors += [4 * COUNTERS, 4 * COUNTERS, 4 * dim]
+        tensors += [4 * TABLE_SIZE, 4 * TABLE_SIZE, 4 * dim]
     return DATA_START + sum(-(-size // ALIGNMENT) * ALIGNMENT for size in tensors)
 
 
@@ -97,15 +97,15 @@ def size_of_file(path: Path, *, float16: bool = False) -> ModelSize:
     Raises:
         ModelError: the file is missing, damaged in its header, or no model.
     """
-    kind = kinds.kind_of(path)
+    kind = file_kind.detect_kind(path)
     if kind == "packed":
         header, size = read_header(path), path.stat().st_size
-        made = size_of_numbers(header.nwords, header.bucket, header.dim)
+        made = estimate_size(header.nwords, header.bucket, header.dim)
         return ModelSize(header.nwords, header.bucket, header.dim, size, made.binary)
     if kind == "text":
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             words, dim = map(int, file.readline().split())
-        return size_of_numbers(words, 0, dim, float16=float16)
+        return estimate_size(words, 0, dim, float16=float16)
     with path.open("rb") as file:
         head = file.read(_ARGS.size)
     if len(head) < _ARGS.size:
@@ -114,5 +114,5 @@ def size_of_file(path: Path, *, float16: bool = False) -> ModelSize:
     dim, bucket, words, pruned = values[2], values[10], values[16], values[19]
     if dim <= 0 or bucket < 0 or words < 0:
         raise ModelError(f"{path}: its header is damaged: dim {dim}, bucket {bucket}")
-    made = size_of_numbers(words, bucket if pruned < 0 else pruned, dim, float16=float16)
+    made = estimate_size(words, bucket if pruned < 0 else pruned, dim, float16=float16)
     return ModelSize(words, made.rows, dim, made.packed, path.stat().st_size)

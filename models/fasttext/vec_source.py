@@ -16,13 +16,13 @@ import numpy.typing as npt
 
 from models.errors import ModelError
 from models.fasttext.bytestrings import ByteStrings
+from models.fasttext.row_sums import Floats, unit
 from models.fasttext.source import Header
-from models.fasttext.sums import Floats, unit
 
 _READ_BYTES = 1 << 23
 
 
-class TextSource:
+class VecSource:
     """A .vec file as the source of a packed model: read once, from first line to last."""
 
     kept: npt.NDArray[np.int32] | None
@@ -43,7 +43,7 @@ class TextSource:
     @property
     def words(self) -> ByteStrings:
         """The vocabulary, once `vectors` is through."""
-        return ByteStrings.of(self._words)
+        return ByteStrings.from_list(self._words)
 
     def _first_line(self, file: IO[bytes]) -> tuple[int, int]:
         parts = file.readline(1 << 10).split()

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
-from models.fasttext.bytestrings import ByteStrings, offsets_of
+from models.fasttext.bytestrings import ByteStrings, offsets_from_lengths
 from models.fasttext.ngrams import bracket, hash_ngrams
-from models.fasttext.sums import Floats
+from models.fasttext.row_sums import Floats
 
 VERSION = 1
 MINN, MAXN = 2, 3
@@ -28,7 +28,7 @@ _MIXERS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 _NGRAM_SEED = np.uint64(0xD1B54A32D192ED03)
 
 
-def hashes_of_words(words: ByteStrings) -> Hashes:
+def word_features(words: ByteStrings) -> Hashes:
     """uint64[n]: one feature for each word, of all its bytes."""
     hashes = words.hash64()
     # That does not look at every byte of long ones.
@@ -38,7 +38,7 @@ def hashes_of_words(words: ByteStrings) -> Hashes:
     return hashes
 
 
-def hashes_of_ngrams(words: ByteStrings) -> tuple[Hashes, npt.NDArray[np.int64]]:
+def ngram_features(words: ByteStrings) -> tuple[Hashes, npt.NDArray[np.int64]]:
     """The features of all n-grams of `<word>`, of MINN to MAXN characters.
 
     Returns:
@@ -49,10 +49,12 @@ def hashes_of_ngrams(words: ByteStrings) -> tuple[Hashes, npt.NDArray[np.int64]]
         return np.zeros(0, np.uint64), np.zeros(1, np.int64)
     short, word = hash_ngrams(bracket(words), MINN, MAXN)
     counts = np.bincount(word, minlength=len(words))
-    return _mixed(short.astype(np.uint64) + _NGRAM_SEED), offsets_of(counts)
+    return _mixed(short.astype(np.uint64) + _NGRAM_SEED), offsets_from_lengths(counts)
 
 
-def projection(hashes: Hashes, weights: Floats, offsets: npt.NDArray[np.int64], dim: int) -> Floats:
+def random_projection(
+    hashes: Hashes, weights: Floats, offsets: npt.NDArray[np.int64], dim: int
+) -> Floats:
     """The sums of runs of features, each at PLACES signed places of `dim`.
 
     Two features have about nothing in common, and one a length of its weight. Source: sparse

@@ -1,4 +1,4 @@
-"""Statistics in a packed model: optional tensors, and one entry of its metadata."""
+"""Catalogue statistics in a packed model: optional tensors, and one entry of its metadata."""
 
 import json
 from pathlib import Path
@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from models.errors import ModelError
-from models.fasttext import features, tensors
-from models.fasttext.statistics import Statistics
+from models.fasttext import lexical_features, safetensors_file
+from models.fasttext.catalogue_statistics import CatalogueStatistics
 
 _ENTRY = "statistics"
 _WORDS, _NGRAMS, _COMMON = "word_documents", "ngram_documents", "common_direction"
@@ -18,21 +18,21 @@ _PHRASES = "phrases"
 def definition() -> dict[str, int]:
     """How features are made: statistics made otherwise are of no use."""
     return {
-        "version": features.VERSION,
-        "minn": features.MINN,
-        "maxn": features.MAXN,
-        "places": features.PLACES,
+        "version": lexical_features.VERSION,
+        "minn": lexical_features.MINN,
+        "maxn": lexical_features.MAXN,
+        "places": lexical_features.PLACES,
     }
 
 
-def append(path: Path, statistics: Statistics) -> None:
+def append(path: Path, statistics: CatalogueStatistics) -> None:
     """Write statistics into a packed model that has none, at its end.
 
     Raises:
         ModelError: it is damaged.
         OSError: it can't be written.
     """
-    with tensors.Appender(path) as writer:
+    with safetensors_file.Appender(path) as writer:
         writer.add(_WORDS, "<i4", (), [statistics.words])
         writer.add(_NGRAMS, "<i4", (), [statistics.ngrams])
         writer.add(_COMMON, "<f4", (), [statistics.common])
@@ -53,7 +53,7 @@ def about(metadata: dict[str, str]) -> dict[str, Any] | None:
 
 def read(
     path: Path, metadata: dict[str, str], arrays: dict[str, np.ndarray], dim: int
-) -> Statistics | None:
+) -> CatalogueStatistics | None:
     """The statistics of a packed model, mapped as the rest of it; None if it has none.
 
     Raises:
@@ -80,7 +80,7 @@ def read(
         phrases = arrays.get(_PHRASES, np.zeros(0, dtype=np.uint8)).tobytes().decode()
     except UnicodeDecodeError as error:
         raise ModelError(f"{path}: its phrases are damaged; pack it again") from error
-    return Statistics(
+    return CatalogueStatistics(
         documents, words, ngrams, common, tuple(phrases.split("\n") if phrases else ())
     )
 

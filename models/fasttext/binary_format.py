@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models.errors import ModelError
-from models.fasttext import kinds
-from models.fasttext.layout import Dense, Layout, Quantized, Quantizer
+from models.fasttext import file_kind
+from models.fasttext.binary_layout import Dense, Layout, Quantized, Quantizer
 
 _NEWEST_VERSION = 12
 _MODELS = {1: "cbow", 2: "skipgram", 3: "supervised"}
@@ -60,7 +60,7 @@ def read_layout(path: Path) -> Layout:
         ModelError: the file is missing, of another kind, cut short, too long, or its parts
             disagree.
     """
-    kind = kinds.kind_of(path)
+    kind = file_kind.detect_kind(path)
     if kind != "binary":
         what = {"text": "word vectors as text (.vec)", "packed": "a packed model"}[kind]
         raise ModelError(f"{path}: {what}, not a fastText .bin")

@@ -4,14 +4,14 @@ import numpy as np
 import numpy.typing as npt
 
 from models.fasttext.bytestrings import ByteStrings
-from models.fasttext.kept import KeptRows
 from models.fasttext.ngrams import Ngrams
-from models.fasttext.sums import Floats, unit, widened_sums
+from models.fasttext.row_cache import RowCache
+from models.fasttext.row_sums import Floats, sum_widened_rows, unit
 
 _BLOCK_BYTES = 1 << 16
 
 
-class UnknownWords:
+class OovVectors:
     """Makes vectors of words out of n-gram rows.
 
     Attributes:
@@ -27,7 +27,7 @@ class UnknownWords:
         """
         self._ngrams = ngrams
         self._rows = rows
-        self.kept = KeptRows(self._make, rows.shape[1])
+        self.kept = RowCache(self._make, rows.shape[1])
 
     def vectors(self, words: ByteStrings) -> tuple[Floats, npt.NDArray[np.bool_]]:
         """The words' unit vectors, float32[n, dim], and whether each has one, bool[n]."""
@@ -41,7 +41,7 @@ class UnknownWords:
         vectors = np.empty((len(words), self._rows.shape[1]), dtype=np.float32)
         for start, stop in words.blocks(_BLOCK_BYTES):
             places, offsets = self._ngrams.of_words(words.slice(start, stop))
-            sums = widened_sums(self._rows, places, offsets)
+            sums = sum_widened_rows(self._rows, places, offsets)
             counts = np.maximum(np.diff(offsets), 1).astype(np.float32)
             vectors[start:stop] = sums * (np.float32(1) / counts)[:, None]
         unit(vectors)

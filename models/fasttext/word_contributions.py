@@ -8,11 +8,11 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from models.fasttext.sums import Floats
+from models.fasttext.row_sums import Floats
 
 
 @dataclass(frozen=True)
-class Terms:
+class WordContributions:
     """A vector as a sum of its words' parts.
 
     Attributes:
@@ -40,17 +40,19 @@ class Means(Protocol):
         """The vector of each list: float32[n, dim]."""
 
 
-def of_mean(model: Means, tokens: Sequence[str]) -> Terms:
+def mean_contributions(model: Means, tokens: Sequence[str]) -> WordContributions:
     """The terms of a mean of unit vectors; words without a vector add nothing."""
     counts = Counter(token for token in tokens if token)
     words = list(counts)
     vectors = model.embed([[word] for word in words]).astype(np.float64).reshape(-1, model.dim)
     times = np.array([counts[word] for word in words], dtype=np.float64)
     total = max(times[vectors.any(axis=1)].sum(), 1.0)
-    return Terms(words, vectors * (times / total)[:, None], model.dim)
+    return WordContributions(words, vectors * (times / total)[:, None], model.dim)
 
 
-def products(one: Terms, other: Terms) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def pairwise_products(
+    one: WordContributions, other: WordContributions
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """What each pair of words adds to the cosine of two vectors.
 
     Returns:

@@ -6,11 +6,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from models.fasttext.bytestrings import ByteStrings, offsets_of
+from models.fasttext.bytestrings import ByteStrings, offsets_from_lengths
 
 
 @dataclass(frozen=True)
-class Batch:
+class TokenBatch:
     """Token lists.
 
     Attributes:
@@ -24,7 +24,7 @@ class Batch:
     offsets: npt.NDArray[np.int64]
 
     @classmethod
-    def of(cls, tokens: pa.Array, offsets: npt.NDArray[np.int64]) -> "Batch":
+    def from_arrow(cls, tokens: pa.Array, offsets: npt.NDArray[np.int64]) -> "TokenBatch":
         """Find the unique tokens of lists; nulls are left out.
 
         Args:
@@ -33,29 +33,31 @@ class Batch:
         """
         encoded = tokens.dictionary_encode()
         codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-        return cls(ByteStrings.of_arrow(encoded.dictionary), codes, offsets).keep(codes >= 0)
+        return cls(ByteStrings.from_arrow(encoded.dictionary), codes, offsets).keep(codes >= 0)
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
         """int64[n], tokens of each list."""
         return np.diff(self.offsets)
 
-    def keep(self, chosen: npt.NDArray[np.bool_]) -> "Batch":
+    def keep(self, chosen: npt.NDArray[np.bool_]) -> "TokenBatch":
         """The lists with only the tokens for which bool[k] is true."""
         if chosen.all():
             return self
-        return Batch(self.unique, self.codes[chosen], offsets_of(chosen)[self.offsets])
+        return TokenBatch(
+            self.unique, self.codes[chosen], offsets_from_lengths(chosen)[self.offsets]
+        )
 
-    def end_with(self, mark: bytes) -> "Batch":
+    def end_with(self, mark: bytes) -> "TokenBatch":
         """Cut each list before its first `mark` and append one; an empty list stays empty."""
         unique, found = self.unique, np.flatnonzero(self.unique.equal_to(mark))
         code = int(found[0]) if len(found) else len(unique)
         if not len(found):
             unique = unique.append(mark)
         is_mark = self.codes == code
-        before = offsets_of(is_mark)
+        before = offsets_from_lengths(is_mark)
         at_start = np.repeat(before[self.offsets[:-1]], self.lengths)
         cut = self.keep((before[:-1] == at_start) & ~is_mark)
         ended = self.lengths > 0
         codes = np.insert(cut.codes, cut.offsets[1:][ended], code)
-        return Batch(unique, codes, offsets_of(cut.lengths + ended))
+        return TokenBatch(unique, codes, offsets_from_lengths(cut.lengths + ended))

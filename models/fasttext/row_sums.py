@@ -38,7 +38,7 @@ def sum_rows(
     return cast("Floats", chosen @ matrix)
 
 
-def sum_taken(
+def sum_decoded_rows(
     take: TakeRows, places: npt.NDArray[np.int64], offsets: npt.NDArray[np.int64], dim: int
 ) -> Floats:
     """As `sum_rows`, of rows that are decoded or copied when asked for, some thousand at a time.
@@ -59,7 +59,7 @@ def sum_taken(
     return out
 
 
-def widened_sums(
+def sum_widened_rows(
     matrix: np.ndarray, places: npt.NDArray[np.int64], offsets: npt.NDArray[np.int64]
 ) -> Floats:
     """As `sum_rows` without weights, of float32 rows in place or float16 rows widened."""
@@ -69,7 +69,7 @@ def widened_sums(
     def widen(some: npt.NDArray[np.int64]) -> Floats:
         return matrix[some].astype(np.float32)
 
-    return sum_taken(widen, places, offsets, matrix.shape[1])
+    return sum_decoded_rows(widen, places, offsets, matrix.shape[1])
 
 
 def unit(vectors: Floats) -> npt.NDArray[np.bool_]:

@@ -6,12 +6,12 @@ from collections.abc import Callable
 import numpy as np
 
 from models.fasttext.bytestrings import ByteStrings
-from models.fasttext.sums import Floats
+from models.fasttext.row_sums import Floats
 
 _ROOM_BYTES = 32 << 20
 
 
-class KeptRows:
+class RowCache:
     """A bounded memory of a row for each word; it makes no difference but to the time.
 
     Attributes:

@@ -10,16 +10,16 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
-from models.fasttext import features
-from models.fasttext.features import Hashes
-from models.fasttext.sums import Floats
-from models.fasttext.tokens import Batch
+from models.fasttext import lexical_features
+from models.fasttext.lexical_features import Hashes
+from models.fasttext.row_sums import Floats
+from models.fasttext.token_batch import TokenBatch
 
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
 
 # Counters of each table while counting; of a small catalogue fewer are kept.
-COUNTERS = 1 << 20
+TABLE_SIZE = 1 << 20
 _COUNTERS_A_FEATURE = 4
 # Documents that a word's count is raised by, so that words of one, two and three are much alike.
 _MORE = 5
@@ -29,7 +29,7 @@ _LEAST = 0.25
 
 
 @dataclass(frozen=True)
-class Statistics:
+class CatalogueStatistics:
     """Statistics of a catalogue, for one model.
 
     Attributes:
@@ -69,20 +69,20 @@ def _places(hashes: Hashes, size: int) -> Int64s:
     return (hashes & np.uint64(size - 1)).astype(np.int64)
 
 
-class DocumentCounts:
+class DocumentCounter:
     """Counts documents.
 
     Attributes:
         documents: so far.
-        words, ngrams: int64[COUNTERS], see `Statistics`.
+        words, ngrams: int64[TABLE_SIZE], see `CatalogueStatistics`.
     """
 
     def __init__(self) -> None:
         self.documents = 0
-        self.words = np.zeros(COUNTERS, dtype=np.int64)
-        self.ngrams = np.zeros(COUNTERS, dtype=np.int64)
+        self.words = np.zeros(TABLE_SIZE, dtype=np.int64)
+        self.ngrams = np.zeros(TABLE_SIZE, dtype=np.int64)
 
-    def add(self, batch: Batch) -> None:
+    def add(self, batch: TokenBatch) -> None:
         """Count a batch of token lists, each a document; empty tokens are nothing."""
         batch = batch.keep((batch.unique.lengths > 0)[batch.codes])
         shape = (len(batch.lengths), len(batch.unique))
@@ -90,17 +90,19 @@ class DocumentCounts:
         words = csr_matrix((ones, batch.codes.copy(), batch.offsets), shape=shape)
         # A document counts once, however often it has the word.
         words.sum_duplicates()
-        _count(self.words, features.hashes_of_words(batch.unique), words)
-        hashes, offsets = features.hashes_of_ngrams(batch.unique)
+        _count(self.words, lexical_features.word_features(batch.unique), words)
+        hashes, offsets = lexical_features.ngram_features(batch.unique)
         unique, codes = np.unique(hashes, return_inverse=True)
         ones = np.ones(len(codes), dtype=np.int32)
         parts = csr_matrix((ones, codes, offsets), shape=(len(batch.unique), len(unique)))
         _count(self.ngrams, unique, words @ parts)
         self.documents += len(batch.lengths)
 
-    def finish(self, common: Floats) -> Statistics:
+    def finish(self, common: Floats) -> CatalogueStatistics:
         """The statistics, their tables cut to a size that fits what was counted."""
-        return Statistics(self.documents, _folded(self.words), _folded(self.ngrams), common)
+        return CatalogueStatistics(
+            self.documents, _folded(self.words), _folded(self.ngrams), common
+        )
 
 
 def _count(table: Int64s, hashes: Hashes, documents: csr_matrix) -> None:
@@ -116,7 +118,7 @@ def _folded(table: Int64s) -> Int32s:
     return np.asarray(np.minimum(folded, np.iinfo(np.int32).max), dtype=np.int32)
 
 
-def common_direction(vectors: Floats) -> Floats:
+def principal_direction(vectors: Floats) -> Floats:
     """The first principal direction of vectors, not centred: float32[dim].
 
     Args:

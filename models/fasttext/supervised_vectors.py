@@ -9,27 +9,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from models.fasttext.bytestrings import offsets_of, spread
+from models.fasttext.bytestrings import expand_ranges, offsets_from_lengths
 from models.fasttext.ngrams import END_OF_SENTENCE, hash32
-from models.fasttext.sums import Floats, widened_sums
+from models.fasttext.row_sums import Floats, sum_widened_rows
 
 if TYPE_CHECKING:
     from models.fasttext.bytestrings import ByteStrings
     from models.fasttext.model import Model
-    from models.fasttext.tokens import Batch
+    from models.fasttext.token_batch import TokenBatch
 
 # The library's default prefix, which is not in a model's file.
 _LABEL = b"__label__"
 
 
-class LineVectors:
+class SupervisedVectors:
     """Means of the rows of words, their n-grams, the end of the sentence, and word n-grams."""
 
     def __init__(self, model: "Model") -> None:
         self._model = model
         self._first_ngram = model.header.first_ngram
 
-    def embed(self, batch: "Batch") -> Floats:
+    def embed(self, batch: "TokenBatch") -> Floats:
         """float32[n, dim]: the library's vector of each list as a line; zeros of an empty list."""
         # Empty tokens leave no trace in a line, but the line is there: so its end comes first.
         lines = batch.end_with(END_OF_SENTENCE)
@@ -52,8 +52,8 @@ class LineVectors:
             line_runs = lines.offsets + np.arange(len(lines.offsets))
         else:
             line_runs = lines.offsets
-        line_rows = offsets_of(lengths)[line_runs]
-        out = widened_sums(self._model.rows, rows[spread(starts, lengths)], line_rows)
+        line_rows = offsets_from_lengths(lengths)[line_runs]
+        out = sum_widened_rows(self._model.rows, rows[expand_ranges(starts, lengths)], line_rows)
         out *= (np.float32(1) / np.maximum(np.diff(line_rows), 1).astype(np.float32))[:, None]
         return out
 
@@ -64,4 +64,4 @@ class LineVectors:
         rows, offsets = self._model.ngrams.of_words(words)
         known = np.flatnonzero(entries >= 0)
         rows = np.insert(rows + self._first_ngram, offsets[:-1][known], entries[known])
-        return rows, offsets + offsets_of(entries >= 0)
+        return rows, offsets + offsets_from_lengths(entries >= 0)

@@ -15,7 +15,7 @@ _GZIP = b"\x1f\x8b"
 _HEAD = 512
 
 
-def kind_of(path: Path) -> Kind:
+def detect_kind(path: Path) -> Kind:
     """Tell a .bin or .ftz ("binary"), word vectors as text ("text") and a packed model apart.
 
     Raises:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models.fasttext import features
+from models.fasttext import lexical_features
 from models.fasttext.bytestrings import ByteStrings
+from models.fasttext.catalogue_statistics import CatalogueStatistics
 from models.fasttext.embedder import Embedder
-from models.fasttext.features import Hashes
-from models.fasttext.statistics import Statistics
-from models.fasttext.sums import Floats, unit
+from models.fasttext.lexical_features import Hashes
+from models.fasttext.row_sums import Floats, unit
 
 _ROOM_BYTES = 256 << 20
 _MADE_TOGETHER = 1 << 12
@@ -41,7 +41,7 @@ class Rows:
         return self.places[near], np.asarray(self.hashes[near] == hashes)
 
 
-class WordRows:
+class WeightedRowCache:
     """Makes the rows of words; a word is known by its 64-bit hash.
 
     Attributes:
@@ -49,7 +49,7 @@ class WordRows:
         room: words that are kept.
     """
 
-    def __init__(self, embedder: Embedder, statistics: Statistics, lexical: int) -> None:
+    def __init__(self, embedder: Embedder, statistics: CatalogueStatistics, lexical: int) -> None:
         """Prepare for one model.
 
         Args:
@@ -115,15 +115,17 @@ class WordRows:
 
     def _make(self, out: Floats, words: ByteStrings, hashes: Hashes, worth: Floats) -> None:
         split = self._embedder.dim
-        vectors = self._embedder.vectors_of(words)
+        vectors = self._embedder.word_vectors(words)
         if self._embedder.header.supervised:
             unit(vectors)
         np.multiply(vectors, worth[:, None], out=out[:, :split])
         if self._lexical:
-            ngrams, offsets = features.hashes_of_ngrams(words)
+            ngrams, offsets = lexical_features.ngram_features(words)
             starts = offsets[:-1]
             # The word itself comes first.
             every = np.insert(ngrams, starts, hashes)
             weights = np.insert(self._statistics.weights_of_ngrams(ngrams), starts, worth)
             offsets = offsets + np.arange(len(offsets))
-            out[:, split:] = features.projection(every, weights, offsets, self._lexical)
+            out[:, split:] = lexical_features.random_projection(
+                every, weights, offsets, self._lexical
+            )

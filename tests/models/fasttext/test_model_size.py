@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from models import ModelError, fasttext
-from models.fasttext.sizes import packed_bytes
-from models.fasttext.statistics import COUNTERS, Statistics
+from models.fasttext.catalogue_statistics import TABLE_SIZE, CatalogueStatistics
+from models.fasttext.model_size import packed_bytes
 from tests.models.fasttext.files import Bin
 
 
@@ -18,9 +18,9 @@ def test_the_packed_size_is_that_of_the_file(
     binary = Bin(words=words, dim=7, bucket=50).write(tmp_path / "model.bin")
     packed = fasttext.pack(binary, tmp_path / "packed", float16=float16)
     if statistics:
-        counts = np.zeros(COUNTERS, np.int32)
+        counts = np.zeros(TABLE_SIZE, np.int32)
         common = np.zeros(7, np.float32)
-        fasttext.add_statistics(packed, Statistics(9, counts, counts, common))
+        fasttext.add_statistics(packed, CatalogueStatistics(9, counts, counts, common))
     total = sum(map(len, words))
     found = packed_bytes(321, 50, 7, total, float16=float16, statistics=statistics)
     assert found == packed.stat().st_size
