@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline.cli.verb import Verb
 from pipeline.config.sections import Config
 from pipeline.errors import UsageError
-from pipeline.report import page, write
+from pipeline.report import run_page
 from pipeline.storage.files import write_whole
 from pipeline.store.store import Store
 from pipeline.terminal.output import say, say_json
@@ -24,12 +24,12 @@ def _do(given: argparse.Namespace, settings: Config) -> None:
     store = Store.of(settings, make=False)
     run_id, most = _run(store, given.run), settings.report.map_items
     if given.json:
-        say_json(write.of(store, run_id, most))
+        say_json(run_page.page_data(store, run_id, most))
         return
     if given.out is None:
-        say([str(write.write(store, run_id, most))])
+        say([str(run_page.write(store, run_id, most))])
         return
-    content = page.html(write.of(store, run_id, most)).encode()
+    content = run_page.html(run_page.page_data(store, run_id, most))
     try:
         write_whole(Path(given.out), content)
     except OSError as error:

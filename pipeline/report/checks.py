@@ -1,61 +1,64 @@
-"""A run's figures against the gate's limits, for its page."""
+"""A run's figures compared with the gate's limits, for its page."""
 
 from collections.abc import Iterator
 from typing import Any
 
 GOOD, BAD, WAIVED = "good", "bad", "waived"
+AT_LEAST, AT_MOST = "least", "most"
 
 
-def checks(about: dict[str, Any]) -> list[dict[str, Any]]:
-    """Each figure that the gate looks at: name, value, limit, side, state.
-
-    `side` says whether the limit is the least or the most; `state` is good, bad, or waived: beyond
-    the limit, and published all the same, because the run was told to.
+def checks(run_json: dict[str, Any]) -> list[dict[str, Any]]:
+    """The figures that the gate checks.
 
     Args:
-        about: run.json.
+        run_json: the run's run.json.
+
+    Returns:
+        For each figure: name, value, limit; side: whether the limit is a minimum ("least") or a
+        maximum ("most"); state: good, bad, or waived, which means beyond the limit, but published
+        because the run was told to.
     """
-    publish = about["settings"].get("publish", {})
-    published = about["status"] == "published"
+    publish = run_json["settings"].get("publish", {})
+    published = run_json["status"] == "published"
     return [
         {
             "name": name,
             "value": value,
             "limit": limit,
             "side": side,
-            "state": GOOD if _within(value, limit, side) else WAIVED if published else BAD,
+            "state": GOOD if _is_within(value, limit, side) else WAIVED if published else BAD,
         }
-        for name, value, limit, side in _figures(about, publish)
+        for name, value, limit, side in _figures(run_json, publish)
         if limit is not None
     ]
 
 
-def _within(value: float, limit: float, side: str) -> bool:
-    return value >= limit if side == "least" else value <= limit
+def _is_within(value: float, limit: float, side: str) -> bool:
+    return value >= limit if side == AT_LEAST else value <= limit
 
 
 def _figures(
-    about: dict[str, Any], publish: dict[str, Any]
+    run_json: dict[str, Any], publish: dict[str, Any]
 ) -> Iterator[tuple[str, float, float | None, str]]:
-    recall, gate = about["recall"], about["counts"].get("gate", {})
+    recall, gate = run_json["recall"], run_json["counts"].get("gate", {})
     if recall and recall["queries"]:
-        yield "recall", recall["value"], least_recall(about), "least"
-    # In a catalogue of one item nothing is wrong with its having no neighbour.
-    if gate.get("items_asked") and about["counts"].get("vectors") != 1:
-        without = gate["items_without_neighbors"] / gate["items_asked"]
-        yield "without", without, publish.get("max_without"), "most"
+        yield "recall", recall["value"], min_recall(run_json), AT_LEAST
+    # The only item of a catalogue of one item can't have a neighbour.
+    if gate.get("items_asked") and run_json["counts"].get("vectors") != 1:
+        share = gate["items_without_neighbors"] / gate["items_asked"]
+        yield "without", share, publish.get("max_without"), AT_MOST
     if gate.get("rows_before"):
-        yield "rows", gate["rows"] / gate["rows_before"], publish.get("min_rows"), "least"
+        yield "rows", gate["rows"] / gate["rows_before"], publish.get("min_rows"), AT_LEAST
     if gate.get("items_before"):
         share = gate["items"] / gate["items_before"]
-        yield "coverage", share, publish.get("min_coverage"), "least"
+        yield "coverage", share, publish.get("min_coverage"), AT_LEAST
     if "churn" in gate:
-        yield "churn", gate["churn"], publish.get("max_churn"), "most"
+        yield "churn", gate["churn"], publish.get("max_churn"), AT_MOST
 
 
-def least_recall(about: dict[str, Any]) -> float | None:
+def min_recall(run_json: dict[str, Any]) -> float | None:
     """The recall below which the gate holds a run's table back."""
-    settings = about["settings"]
-    least: float = settings.get("publish", {}).get("min_recall", -1.0)
+    settings = run_json["settings"]
+    limit: float = settings.get("publish", {}).get("min_recall", -1.0)
     target: float | None = settings.get("neighbors", {}).get("target_recall")
-    return target if least < 0 else least
+    return target if limit < 0 else limit

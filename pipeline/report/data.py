@@ -1,4 +1,4 @@
-"""What a run's page shows, as data: of run.json, and of the table of examples."""
+"""The data of a run's page, from run.json and the table of examples."""
 
 import re
 from collections.abc import Iterator
@@ -11,60 +11,58 @@ from pipeline.stages.publish.examples import TABLE
 from pipeline.store.store import Store
 
 _SECRET = re.compile(r"secret|password|token|credential|access\.?key|sas\b", re.I)
-# As much of a text as is read on a page.
-_MESSAGE, _SETTING = 4000, 300
-_NO_SAMPLE: dict[str, Any] = {"items": [], "shown": [], "of": 0, "map": []}
+# Longer texts are cut.
+_MAX_MESSAGE, _MAX_SETTING = 4000, 300
+_EMPTY_SAMPLE: dict[str, Any] = {"items": [], "shown": [], "of": 0, "map": []}
+_NOTICES = ("rows_with_lost_numbers", "items_with_garbled_text")
+_COUNTS = ("items", "items_with_neighbors", "short_lists", "rows", "pairs", "lists")
 
 
-def gather(store: Store, about: dict[str, Any], map_items: int) -> dict[str, Any]:
-    """All that the page of a run shows; numbers and codes, no words.
+def page_data(store: Store, run_json: dict[str, Any], map_items: int) -> dict[str, Any]:
+    """The data of a run's page: numbers and codes, no words.
 
     Args:
-        store: of the run.
-        about: its run.json.
-        map_items: so many at most are on the map.
+        store: the store that holds the run.
+        run_json: the run's run.json.
+        map_items: maximum number of items on the map.
     """
-    counts, gate = about["counts"], about["counts"].get("gate", {})
+    counts = run_json["counts"]
     return {
-        "run": {
-            "run_id": about["run_id"],
-            "status": about["status"],
-            "message": about["message"][:_MESSAGE],
-            "started": about["started"],
-            "seconds": about["seconds"],
-            "nitamono": about.get("nitamono", ""),
-            "version": (about.get("published") or {}).get("version"),
-            "table": about["fingerprints"].get(publish.NAME),
-            "k": about["settings"].get("neighbors", {}).get("k"),
-        },
-        "checks": checks.checks(about),
+        "run": _run(run_json),
+        "checks": checks.checks(run_json),
         "flow": list(_flow(counts)),
         "reasons": {
             "quarantine": counts.get("quarantine_reasons", {}),
             "short_lists": counts.get("short_list_reasons", {}),
         },
-        "notices": {
-            name: counts[name]
-            for name in ("rows_with_lost_numbers", "items_with_garbled_text")
-            if counts.get(name)
-        },
-        "counts": {
-            name: counts[name]
-            for name in ("items", "items_with_neighbors", "short_lists", "rows", "pairs", "lists")
-            if name in counts
-        },
-        "stages": about.get("stages", []),
-        "recall": about["recall"],
-        "least_recall": checks.least_recall(about),
+        "notices": {name: counts[name] for name in _NOTICES if counts.get(name)},
+        "counts": {name: counts[name] for name in _COUNTS if name in counts},
+        "stages": run_json.get("stages", []),
+        "recall": run_json["recall"],
+        "least_recall": checks.min_recall(run_json),
         "quality": counts.get("quality"),
-        "gate": gate or None,
-        "settings": list(_settings(about["settings"])),
-        "sample": _sample(store, about, map_items),
+        "gate": counts.get("gate", {}) or None,
+        "settings": list(_settings(run_json["settings"])),
+        "sample": _sample(store, run_json, map_items),
+    }
+
+
+def _run(run_json: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "run_id": run_json["run_id"],
+        "status": run_json["status"],
+        "message": run_json["message"][:_MAX_MESSAGE],
+        "started": run_json["started"],
+        "seconds": run_json["seconds"],
+        "nitamono": run_json.get("nitamono", ""),
+        "version": (run_json.get("published") or {}).get("version"),
+        "table": run_json["fingerprints"].get(publish.NAME),
+        "k": run_json["settings"].get("neighbors", {}).get("k"),
     }
 
 
 def _flow(counts: dict[str, Any]) -> Iterator[list[Any]]:
-    """How many there were on each step: name and number."""
+    """Name and number of rows or items of each step."""
     for name, key in (
         ("read", "rows_read"),
         ("quarantined", "quarantined"),
@@ -74,7 +72,7 @@ def _flow(counts: dict[str, Any]) -> Iterator[list[Any]]:
         if key in counts:
             yield [name, counts[key]]
     if "quality" in counts and "items" in counts:
-        # Of all items of the table: those that this run asked for may be some only.
+        # All items of the table; this run may have searched for some of them only.
         listed = counts.get("gate", {}).get("items")
         yield ["listed", listed or round(counts["quality"]["coverage"] * counts["items"])]
     if "rows" in counts:
@@ -82,24 +80,22 @@ def _flow(counts: dict[str, Any]) -> Iterator[list[Any]]:
 
 
 def _settings(settings: dict[str, Any]) -> Iterator[list[Any]]:
-    """Name, value, and whether it is another than the default; values of secrets are left out."""
-    known = Config.model_fields
+    """Name, value, and whether it differs from the default; values of secrets are hidden."""
+    sections = Config.model_fields
     for section, values in sorted(settings.items()):
-        kind = known[section].annotation if section in known else None
-        fields = getattr(kind, "model_fields", {})
-        for name, value in sorted(values.items() if isinstance(values, dict) else ()):
-            full = name if section == "spark" else f"{section}.{name}"
-            said = "…" if _SECRET.search(full) else str(value)
-            default = (
-                fields[name].get_default(call_default_factory=True) if name in fields else None
-            )
-            said = said if len(said) <= _SETTING else f"{said[: _SETTING - 1]}…"
-            yield [full, said, name not in fields or value != default]
+        model = sections[section].annotation if section in sections else None
+        fields = getattr(model, "model_fields", {})
+        for key, value in sorted(values.items() if isinstance(values, dict) else ()):
+            name = key if section == "spark" else f"{section}.{key}"
+            text = "…" if _SECRET.search(name) else str(value)
+            default = fields[key].get_default(call_default_factory=True) if key in fields else None
+            text = text if len(text) <= _MAX_SETTING else f"{text[: _MAX_SETTING - 1]}…"
+            yield [name, text, key not in fields or value != default]
 
 
-def _sample(store: Store, about: dict[str, Any], map_items: int) -> dict[str, Any]:
-    record = store.find(publish.NAME, about["fingerprints"].get(publish.NAME, ""))
-    # A table that gc has removed, or one of a release that made no examples.
+def _sample(store: Store, run_json: dict[str, Any], map_items: int) -> dict[str, Any]:
+    record = store.find(publish.NAME, run_json["fingerprints"].get(publish.NAME, ""))
+    # The table was removed by gc, or is of a release that made no examples.
     if record is None or TABLE not in record.tables:
-        return _NO_SAMPLE
-    return sample.read(store, record, map_items)
+        return _EMPTY_SAMPLE
+    return sample.read_sample(store, record, map_items)

@@ -1,4 +1,4 @@
-"""Vectors as points of a plane: those that are near each other stay so."""
+"""Projection of vectors on a plane: vectors that are near each other stay so."""
 
 import numpy as np
 
@@ -6,51 +6,54 @@ from pipeline.retrieval.vectors import Float32
 
 _SEED = 0
 _PERPLEXITY = 30.0
-# Enough for a map to look at; twice as many take twice as long and move little.
+# Enough for a map to look at; twice as many take twice as long and move points little.
 _ITERATIONS = 500
-# Of fewer the principal components say as much.
-_FEW = 10
+# For fewer vectors the principal components are as good.
+_MIN_VECTORS = 10
 
 
 def project(vectors: Float32) -> Float32:
-    """A map of vectors by t-SNE (van der Maaten and Hinton 2008), on one thread, seeded.
+    """Project vectors by t-SNE (van der Maaten and Hinton 2008), on one thread, seeded.
+
+    Few vectors are projected on their principal components.
 
     Args:
         vectors: float32[n, dim]; their lengths do not count.
 
     Returns:
-        float32[n, 2] between -1 and 1; the principal components where there are few vectors.
+        float32[n, 2] between -1 and 1.
     """
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit = np.asarray(vectors / np.where(lengths > 0, lengths, 1), dtype=np.float32)
     centred: Float32 = unit - unit.mean(axis=0) if len(unit) else unit
-    # Where all are one point t-SNE divides by nothing.
-    if len(unit) < _FEW or not np.abs(centred).max() > 1e-6:
-        return _scaled(_components(centred))
+    # If all points are the same, t-SNE divides by zero.
+    if len(unit) < _MIN_VECTORS or not np.abs(centred).max() > 1e-6:
+        return _scale(_principal_components(centred))
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
     # For vectors of length 1 the order by distance is that by cosine.
-    how = TSNE(
+    tsne = TSNE(
         init="pca" if unit.shape[1] > 1 else "random",
         perplexity=min(_PERPLEXITY, (len(unit) - 1) / 3),
         max_iter=_ITERATIONS,
         random_state=_SEED,
     )
     with threadpool_limits(1):
-        return _scaled(how.fit_transform(unit))
+        return _scale(tsne.fit_transform(unit))
 
 
-def _components(centred: Float32) -> Float32:
-    plane = np.zeros((len(centred), 2), dtype=np.float32)
+def _principal_components(centred: Float32) -> Float32:
+    points = np.zeros((len(centred), 2), dtype=np.float32)
     if centred.size:
         left, values, _ = np.linalg.svd(centred, full_matrices=False)
-        found = (left * values)[:, :2]
-        plane[:, : found.shape[1]] = found
-    return plane
+        components = (left * values)[:, :2]
+        points[:, : components.shape[1]] = components
+    return points
 
 
-def _scaled(points: Float32) -> Float32:
+def _scale(points: Float32) -> Float32:
+    """Points scaled to -1 to 1 in each direction."""
     if not len(points):
         return points.astype(np.float32)
     low, high = points.min(axis=0), points.max(axis=0)

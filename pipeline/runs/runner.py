@@ -12,7 +12,7 @@ from models import ModelError
 from pipeline import __version__
 from pipeline.config.sections import Config
 from pipeline.errors import GateError, NitamonoError, StageError, UsageError, cause
-from pipeline.report import write as report
+from pipeline.report import run_page
 from pipeline.runs import pinned
 from pipeline.runs.invalidation import not_there
 from pipeline.stages import CHAIN, NAMES, incremental
@@ -156,7 +156,7 @@ class Runner:
 
     def _reported(self) -> AbstractContextManager[None]:
         most, say = self._config.report.map_items, self._progress.say
-        return report.afterwards(self._store, self._job.run_id, most, say)
+        return run_page.write_at_end(self._store, self._job.run_id, most, say)
 
     def _publish(self, held: lock.Lock, *, retrained: bool) -> str:
         measured = self._measure()

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.report import write as report
+from pipeline.report import run_page
 from pipeline.runs.runner import Outcome
 from pipeline.store.store import Store
 from pipeline.terminal.colours import HEAD, paint
@@ -109,7 +109,7 @@ def lines(store: Store, outcome: Outcome) -> Iterator[str]:
             f"Changed     {now['churn']:.1%} of the neighbours of {now['common']:,} items since "
             f"version {now['against']}"
         )
-    page = store.run_path(outcome.run_id) / report.NAME
+    page = store.run_path(outcome.run_id) / run_page.FILE_NAME
     if page.is_file():
         yield f"Page        {page}"
     if ingest.tables["items"] <= _EXAMPLES_UP_TO:

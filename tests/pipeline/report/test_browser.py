@@ -12,13 +12,14 @@ import pytest
 from playwright.sync_api import Page, expect
 from pyspark.sql import SparkSession
 
-from pipeline.report import page, projection, write
+from pipeline.report import projection, run_page
 from pipeline.retrieval.vectors import Float32
 from pipeline.runs.runner import Outcome
 from pipeline.store.store import Record, Store
 from tests.browser import Opened, opened
 from tests.pipeline.places import on_disk
-from tests.pipeline.report import hand
+from tests.pipeline.report import handmade
+from tests.pipeline.report.scripts import Scripts
 from tests.pipeline.runs.test_runner import SAMPLES, Shop, head
 
 ITEMS = 300
@@ -61,7 +62,13 @@ def run(
 
 def page_of(run: tuple[Shop, Outcome]) -> Path:
     shop, outcome = run
-    return on_disk(shop.store.run_path(outcome.run_id)) / write.NAME
+    return on_disk(shop.store.run_path(outcome.run_id)) / run_page.FILE_NAME
+
+
+def write_page(folder: Path, run_json: dict[str, Any]) -> Path:
+    """The page of a run without a table of examples."""
+    store = handmade.make_store(folder, run_json, None)
+    return on_disk(run_page.write(store, handmade.RUN, 10))
 
 
 def record(run: tuple[Shop, Outcome], stage: str) -> Record:
@@ -149,7 +156,7 @@ def test_items_are_found_by_id_and_title_and_their_neighbours_can_be_gone_to(
         search.fill(titles[first["similar_id"]])
         assert first["similar_id"] in found.texts("#results .id")
         search.fill("no such item anywhere")
-        assert found.texts("#found") == ["Nothing found among these items."]
+        assert found.texts("#match-count") == ["Nothing found among these items."]
 
 
 def test_a_pointer_on_the_map_shows_a_title_and_a_click_the_item(run: tuple[Shop, Outcome]) -> None:
@@ -211,7 +218,7 @@ def test_language_and_theme_are_the_reader_s_and_can_be_switched(run: tuple[Shop
         page.locator("#language").click()
         # Drawn again and again, each chart is there once.
         expect(page.locator("#scores-chart canvas").first).to_be_visible()
-        until(page, "drawn.size === 5 && Bokeh.documents.length === 5")
+        until(page, "chartViews.size === 5 && Bokeh.documents.length === 5")
         expect(page.locator("#scores-chart .bk-Figure")).to_have_count(1)
 
 
@@ -227,7 +234,7 @@ ODD = ["<img src=x onerror=alert(1)>", "</script><script>alert(1)</script>", "\u
 
 def test_odd_texts_are_shown_as_they_are(tmp_path: Path) -> None:
     rows = [
-        hand.example(f"{text}|{n}", text, category=text, title_tokens=text, image_url=address)
+        handmade.example(f"{text}|{n}", text, category=text, title_tokens=text, image_url=address)
         for n, (text, address) in enumerate(
             zip(
                 ODD,
@@ -238,8 +245,8 @@ def test_odd_texts_are_shown_as_they_are(tmp_path: Path) -> None:
     ]
     best = [{"similar_id": row["item_id"], "score": 0.5} for row in rows[1:]]
     rows[0]["neighbors"] = best
-    store = hand.store(tmp_path, hand.about(message=ODD[0]), rows)
-    with clean(on_disk(write.write(store, hand.RUN, 10))) as found:
+    store = handmade.make_store(tmp_path, handmade.run_json(message=ODD[0]), rows)
+    with clean(on_disk(run_page.write(store, handmade.RUN, 10))) as found:
         dialogs: list[str] = []
         found.page.on("dialog", lambda dialog: dialogs.append(dialog.message))
         assert found.texts("#item-title") == [ODD[0]]
@@ -266,16 +273,16 @@ def test_a_catalogue_of_nothing_or_one_item_has_a_page(tmp_path: Path, count: in
     counts = {"rows_read": count, "items": count, "quarantined": 0, "vectors": count, "rows": 0}
     gate = {"items_asked": count, "items_without_neighbors": count, "against": None}
     recall = {"value": 1.0, "low": 0.0, "high": 1.0, "queries": 0, "k": 10}
-    raw = hand.about(counts=counts | {"quality": quality, "gate": gate}, recall=recall)
-    store = hand.store(tmp_path, raw, [hand.example("a", "one")] * count)
-    with clean(on_disk(write.write(store, hand.RUN, 10))) as found:
+    content = handmade.run_json(counts=counts | {"quality": quality, "gate": gate}, recall=recall)
+    store = handmade.make_store(tmp_path, content, [handmade.example("a", "one")] * count)
+    with clean(on_disk(run_page.write(store, handmade.RUN, 10))) as found:
         assert "Published" in found.texts("h1")[0]
         assert found.texts("#item-title") == ["one"] * count
         assert found.page.locator("#map-chart").count() == 0
 
 
 def test_of_a_run_that_failed_early_the_page_says_why(tmp_path: Path) -> None:
-    raw = hand.about(
+    content = handmade.run_json(
         status="failed",
         message="catalogue.path /x.csv: no such file",
         counts={},
@@ -284,7 +291,7 @@ def test_of_a_run_that_failed_early_the_page_says_why(tmp_path: Path) -> None:
         fingerprints={},
         published=None,
     )
-    with clean(on_disk(write.write(hand.store(tmp_path, raw, None), hand.RUN, 10))) as found:
+    with clean(write_page(tmp_path, content)) as found:
         assert "Failed" in found.texts("h1")[0]
         assert found.texts(".message p") == ["catalogue.path /x.csv: no such file"]
         assert found.texts("main > section h2:not(.message h2)")[-1] == "Settings"
@@ -292,9 +299,11 @@ def test_of_a_run_that_failed_early_the_page_says_why(tmp_path: Path) -> None:
 
 
 def test_a_table_that_was_held_back_names_the_figure(tmp_path: Path) -> None:
-    raw = hand.about(status="held_back", message="the table is held back: ...", published=None)
-    raw["counts"]["gate"]["churn"] = 0.8
-    with clean(on_disk(write.write(hand.store(tmp_path, raw, None), hand.RUN, 0))) as found:
+    content = handmade.run_json(
+        status="held_back", message="the table is held back: ...", published=None
+    )
+    content["counts"]["gate"]["churn"] = 0.8
+    with clean(write_page(tmp_path, content)) as found:
         assert "Held back" in found.texts("h1")[0]
         assert found.texts(".checks li.bad .what") == ["Neighbours replaced"]
         assert found.texts(".checks li.bad .value") == ["80.0%"]
@@ -304,6 +313,7 @@ def test_a_table_that_was_held_back_names_the_figure(tmp_path: Path) -> None:
 def test_the_data_of_a_page_are_those_of_json(run: tuple[Shop, Outcome]) -> None:
     shop, outcome = run
     store: Store = shop.store
-    found = write.of(store, outcome.run_id, 1500)
-    assert page.embedded(found) in page_of(run).read_text(encoding="utf-8")
-    assert json.loads(json.dumps(found))["run"]["version"] == outcome.version
+    content = run_page.page_data(store, outcome.run_id, 1500)
+    scripts = Scripts(page_of(run).read_text(encoding="utf-8"))
+    assert json.loads(dict(scripts.texts)["data"]) == json.loads(json.dumps(content))
+    assert content["run"]["version"] == outcome.version

@@ -5,16 +5,16 @@ from typing import Any
 import pytest
 
 from pipeline.report import checks
-from tests.pipeline.report import hand
+from tests.pipeline.report import handmade
 
 
-def states(raw: dict[str, Any]) -> dict[str, str]:
-    return {check["name"]: check["state"] for check in checks.checks(raw)}
+def states(run_json: dict[str, Any]) -> dict[str, str]:
+    return {check["name"]: check["state"] for check in checks.checks(run_json)}
 
 
 def test_within_the_limits_all_is_good() -> None:
     names = ("recall", "without", "rows", "coverage", "churn")
-    assert states(hand.about()) == dict.fromkeys(names, "good")
+    assert states(handmade.run_json()) == dict.fromkeys(names, "good")
 
 
 @pytest.mark.parametrize(
@@ -29,18 +29,18 @@ def test_within_the_limits_all_is_good() -> None:
 )
 def test_what_the_gate_would_hold_back_for_is_marked(name: str, change: dict[str, Any]) -> None:
     for status, state in (("held_back", "bad"), ("published", "waived")):
-        raw = hand.about(status=status)
-        (raw["recall"] if name == "recall" else raw["counts"]["gate"]).update(change)
-        assert {n for n, found in states(raw).items() if found != "good"} == {name}
-        assert states(raw)[name] == state
+        run_json = handmade.run_json(status=status)
+        (run_json["recall"] if name == "recall" else run_json["counts"]["gate"]).update(change)
+        assert {n for n, found in states(run_json).items() if found != "good"} == {name}
+        assert states(run_json)[name] == state
 
 
 def test_a_least_recall_of_its_own_stands_for_the_target() -> None:
-    raw = hand.about()
-    raw["settings"]["publish"]["min_recall"] = 0.995
-    assert checks.least_recall(raw) == 0.995
-    assert states(raw)["recall"] == "waived"
+    run_json = handmade.run_json()
+    run_json["settings"]["publish"]["min_recall"] = 0.995
+    assert checks.min_recall(run_json) == 0.995
+    assert states(run_json)["recall"] == "waived"
 
 
 def test_of_a_run_that_did_not_come_so_far_nothing_is_said() -> None:
-    assert checks.checks(hand.about(counts={}, recall=None)) == []
+    assert checks.checks(handmade.run_json(counts={}, recall=None)) == []

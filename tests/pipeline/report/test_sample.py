@@ -9,26 +9,26 @@ import pytest
 
 from pipeline.report import projection, sample
 from pipeline.store.store import Store
-from tests.pipeline.report import hand
+from tests.pipeline.report import handmade
 
 
 def read(store: Store, map_items: int = 0) -> dict[str, Any]:
-    record = store.find("publish", hand.VERSION)
+    record = store.find("publish", handmade.VERSION)
     assert record is not None
-    return sample.read(store, record, map_items)
+    return sample.read_sample(store, record, map_items)
 
 
 def test_items_are_named_by_their_places_and_neighbours_keep_their_order(tmp_path: Path) -> None:
     best = [{"similar_id": "c", "score": 0.9}, {"similar_id": "b", "score": 0.4}]
     rows = [
-        hand.example("a", "one", neighbors=best, title_tokens="x y", mapped=False),
-        hand.example("b", "two", shown=False, mapped=False, neighbors=None, brand="B"),
-        hand.example("c", "three", shown=False, neighbors=None),
-        hand.example("d", "four", shown=False, neighbors=None),
-        hand.example("e", "five", shown=False, neighbors=None),
-        hand.example("f", "none", neighbors=None, half=None),
+        handmade.example("a", "one", neighbors=best, title_tokens="x y", mapped=False),
+        handmade.example("b", "two", shown=False, mapped=False, neighbors=None, brand="B"),
+        handmade.example("c", "three", shown=False, neighbors=None),
+        handmade.example("d", "four", shown=False, neighbors=None),
+        handmade.example("e", "five", shown=False, neighbors=None),
+        handmade.example("f", "none", neighbors=None, half=None),
     ]
-    found = read(hand.store(tmp_path, hand.about(), rows), map_items=10)
+    found = read(handmade.make_store(tmp_path, handmade.run_json(), rows), map_items=10)
     ids = [item[0] for item in found["items"]]
     named = {ids[n]: [(ids[m], s) for m, s in best] for n, best in found["shown"]}
     assert named == {"a": [("c", 0.9), ("b", 0.4)], "f": []}
@@ -41,8 +41,9 @@ def test_items_are_named_by_their_places_and_neighbours_keep_their_order(tmp_pat
 
 
 def test_the_map_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = [hand.example(f"i{n}", "t", half=np.array([n, 1], "<f2").tobytes()) for n in range(6)]
-    store = hand.store(tmp_path, hand.about(), rows)
+    halves = [np.array([n, 1], "<f2").tobytes() for n in range(6)]
+    rows = [handmade.example(f"i{n}", "t", half=half) for n, half in enumerate(halves)]
+    store = handmade.make_store(tmp_path, handmade.run_json(), rows)
     assert read(store)["map"] == []
     first = read(store, map_items=4)["map"]
     assert len(first) == 4
@@ -59,11 +60,11 @@ def test_the_map_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_long_texts_leave_items_out_not_the_bound(tmp_path: Path) -> None:
     text = " ".join(f"語{n}" * 20 for n in range(100))
     rows = [
-        hand.example(f"{n:04d}" * 60, text, title_tokens=text, description_tokens=text)
+        handmade.example(f"{n:04d}" * 60, text, title_tokens=text, description_tokens=text)
         for n in range(600)
     ]
-    found = read(hand.store(tmp_path, hand.about(), rows), map_items=100)
+    found = read(handmade.make_store(tmp_path, handmade.run_json(), rows), map_items=100)
     assert found["of"] == 600
     assert 10 < len(found["shown"]) < 600
-    assert len(json.dumps(found, ensure_ascii=False).encode()) < sample.MOST_BYTES * 1.01
+    assert len(json.dumps(found, ensure_ascii=False).encode()) < sample.MAX_BYTES * 1.01
     assert max(len(item[1]) for item in found["items"]) == 160

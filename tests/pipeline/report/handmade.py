@@ -14,9 +14,9 @@ VERSION, RUN = "0123456789abcdef", "night7"
 _STAGES = ("ingest", "tokenize", "train", "embed", "index", "neighbors", "publish")
 
 
-def about(**other: Any) -> dict[str, Any]:
-    """The run.json of a run that published, over a few items."""
-    raw: dict[str, Any] = {
+def run_json(**changes: Any) -> dict[str, Any]:
+    """The run.json of a run that published, with a few items."""
+    content: dict[str, Any] = {
         "run_id": RUN,
         "status": "published",
         "message": "",
@@ -90,10 +90,10 @@ def about(**other: Any) -> dict[str, Any]:
         ],
         "published": {"version": VERSION, "run_id": RUN, "path": "somewhere"},
     }
-    return raw | other
+    return content | changes
 
 
-def example(item_id: str, title: str | None, **other: Any) -> dict[str, Any]:
+def example(item_id: str, title: str | None, **changes: Any) -> dict[str, Any]:
     """A row of the table of examples."""
     return {
         "item_id": item_id,
@@ -107,21 +107,21 @@ def example(item_id: str, title: str | None, **other: Any) -> dict[str, Any]:
         "description_tokens": "",
         "half": np.array([len(item_id), 1.5], dtype="<f2").tobytes(),
         "neighbors": [],
-    } | other
+    } | changes
 
 
-def store(folder: Path, raw: dict[str, Any], rows: list[dict[str, Any]] | None) -> Store:
-    """A store with one run, and its table of examples if there are rows."""
-    made = Store(str(folder / "store"))
-    write_json(made.run_path(raw["run_id"]) / "run.json", raw)
+def make_store(folder: Path, content: dict[str, Any], rows: list[dict[str, Any]] | None) -> Store:
+    """A store with one run; if there are rows, with its table of examples too."""
+    store = Store(str(folder / "store"))
+    write_json(store.run_path(content["run_id"]) / "run.json", content)
     if rows is None:
-        return made
+        return store
     entry = pa.struct([("similar_id", pa.string()), ("score", pa.float32())])
-    kinds = {"shown": pa.bool_(), "mapped": pa.bool_(), "half": pa.binary()}
-    kinds["neighbors"] = pa.list_(entry)
-    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in example("", "")])
-    with made.versions.new("examples", VERSION) as path:
+    types = {"shown": pa.bool_(), "mapped": pa.bool_(), "half": pa.binary()}
+    types["neighbors"] = pa.list_(entry)
+    schema = pa.schema([(name, types.get(name, pa.string())) for name in example("", "")])
+    with store.versions.new("examples", VERSION) as path:
         path.mkdir(parents=True, exist_ok=True)
         pq.write_table(pa.Table.from_pylist(rows, schema), str(path / "part.parquet"))
-    made.keep(Record("publish", VERSION, raw["run_id"], {}, {"examples": len(rows)}))
-    return made
+    store.keep(Record("publish", VERSION, content["run_id"], {}, {"examples": len(rows)}))
+    return store

@@ -1,4 +1,4 @@
-"""When pages are made, and what comes of it if they can't be."""
+"""When a run's page is written, and what happens if it can't be."""
 
 import json
 import subprocess
@@ -9,11 +9,11 @@ import pytest
 
 from pipeline.cli.main import execute
 from pipeline.errors import StageError, UsageError
-from pipeline.report import page, write
+from pipeline.report import run_page
 from pipeline.store.store import Store
-from tests.pipeline.report import hand
+from tests.pipeline.report import handmade
 
-ROWS = [hand.example("a", "one"), hand.example("b", "two")]
+ROWS = [handmade.example("a", "one"), handmade.example("b", "two")]
 
 
 def config(folder: Path) -> str:
@@ -23,86 +23,89 @@ def config(folder: Path) -> str:
 
 
 def store(folder: Path) -> Store:
-    found = hand.store(folder, hand.about(), ROWS)
-    found.point("similar_items", hand.VERSION, hand.RUN)
+    found = handmade.make_store(folder, handmade.run_json(), ROWS)
+    found.point("similar_items", handmade.VERSION, handmade.RUN)
     return found
 
 
 def test_a_run_that_ends_has_its_page_and_says_no_more(tmp_path: Path) -> None:
-    said: list[str] = []
-    kept = store(tmp_path)
-    with write.afterwards(kept, hand.RUN, 0, said.append):
+    messages: list[str] = []
+    run_store = store(tmp_path)
+    with run_page.write_at_end(run_store, handmade.RUN, 0, messages.append):
         pass
-    assert said == []
-    assert "<title>nitamono night7</title>" in (kept.run_path(hand.RUN) / write.NAME).read_text()
+    assert messages == []
+    path = run_store.run_path(handmade.RUN) / run_page.FILE_NAME
+    assert "<title>nitamono night7</title>" in path.read_text()
 
 
 def test_a_run_that_fails_has_its_page_too_and_says_where(tmp_path: Path) -> None:
-    said: list[str] = []
-    kept = store(tmp_path)
+    messages: list[str] = []
+    run_store = store(tmp_path)
     with (
         pytest.raises(StageError, match="embed failed"),
-        write.afterwards(kept, hand.RUN, 0, said.append),
+        run_page.write_at_end(run_store, handmade.RUN, 0, messages.append),
     ):
         raise StageError("embed failed")
-    path = kept.run_path(hand.RUN) / write.NAME
+    path = run_store.run_path(handmade.RUN) / run_page.FILE_NAME
     assert path.is_file()
-    assert said == [f"the run's page: {path}"]
+    assert messages == [f"the run's page: {path}"]
 
 
 def test_a_page_that_cannot_be_made_changes_nothing_of_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(_: object) -> str:
+    def broken(_: object) -> bytes:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(page, "html", broken)
-    said: list[str] = []
-    kept = store(tmp_path)
-    with write.afterwards(kept, hand.RUN, 0, said.append):
+    monkeypatch.setattr(run_page, "html", broken)
+    messages: list[str] = []
+    run_store = store(tmp_path)
+    with run_page.write_at_end(run_store, handmade.RUN, 0, messages.append):
         pass
-    assert len(said) == 1
-    assert "No space left on device" in said[0]
-    assert "nitamono report night7" in said[0]
+    assert len(messages) == 1
+    assert "No space left on device" in messages[0]
+    assert "nitamono report night7" in messages[0]
     with (
         pytest.raises(StageError, match="embed failed"),
-        write.afterwards(kept, hand.RUN, 0, said.append),
+        run_page.write_at_end(run_store, handmade.RUN, 0, messages.append),
     ):
         raise StageError("embed failed")
-    assert not (kept.run_path(hand.RUN) / write.NAME).exists()
+    assert not (run_store.run_path(handmade.RUN) / run_page.FILE_NAME).exists()
 
 
 def test_an_interruption_of_the_page_is_none_of_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(_: object) -> str:
+    def interrupted(_: object) -> bytes:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(page, "html", interrupted)
-    said: list[str] = []
-    with write.afterwards(store(tmp_path), hand.RUN, 0, said.append):
+    monkeypatch.setattr(run_page, "html", interrupted)
+    messages: list[str] = []
+    with run_page.write_at_end(store(tmp_path), handmade.RUN, 0, messages.append):
         pass
-    assert said == ["the run's page could not be made: interrupted; try: nitamono report night7"]
+    assert messages == [
+        "the run's page could not be made: interrupted; try: nitamono report night7"
+    ]
 
 
 def test_a_run_that_never_began_has_none(tmp_path: Path) -> None:
-    said: list[str] = []
-    kept = store(tmp_path)
-    with write.afterwards(kept, "other", 0, said.append):
+    messages: list[str] = []
+    run_store = store(tmp_path)
+    with run_page.write_at_end(run_store, "other", 0, messages.append):
         pass
-    assert said == []
-    assert not kept.run_path("other").exists()
+    assert messages == []
+    assert not run_store.run_path("other").exists()
 
 
 def test_the_verb_makes_the_page_of_what_is_published(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = store(tmp_path).run_path(hand.RUN) / write.NAME
+    path = store(tmp_path).run_path(handmade.RUN) / run_page.FILE_NAME
     execute(["report", "--config", config(tmp_path)])
     assert capsys.readouterr().out == f"{path}\n"
     assert path.is_file()
     out = tmp_path / "elsewhere.html"
-    execute(["report", hand.RUN, "--config", config(tmp_path), "--out", str(out)])
+    execute(["report", handmade.RUN, "--config", config(tmp_path), "--out", str(out)])
     assert out.read_text() == path.read_text()
     capsys.readouterr()
     execute(["report", "--config", config(tmp_path), "--json"])
@@ -112,20 +115,20 @@ def test_the_verb_makes_the_page_of_what_is_published(
 
 
 def test_what_is_not_there_has_no_page(tmp_path: Path) -> None:
-    kept = hand.store(tmp_path, hand.about(), ROWS)
+    run_store = handmade.make_store(tmp_path, handmade.run_json(), ROWS)
     with pytest.raises(UsageError, match="nothing is published"):
         execute(["report", "--config", config(tmp_path)])
     with pytest.raises(UsageError, match="no run night8"):
         execute(["report", "night8", "--config", config(tmp_path)])
-    kept.point("similar_items", hand.VERSION, hand.RUN)
+    run_store.point("similar_items", handmade.VERSION, handmade.RUN)
     with pytest.raises(UsageError, match="can't be written"):
         execute(["report", "--config", config(tmp_path), "--out", str(tmp_path / "store")])
 
 
 def test_a_table_that_gc_removed_leaves_the_figures(tmp_path: Path) -> None:
-    kept = store(tmp_path)
-    kept.discard("examples", hand.VERSION)
-    found = write.of(kept, hand.RUN, 10)
+    run_store = store(tmp_path)
+    run_store.discard("examples", handmade.VERSION)
+    found = run_page.page_data(run_store, handmade.RUN, 10)
     assert found["sample"]["items"] == []
     assert found["quality"]["hubs"]["never_shown"] == 4
 

@@ -1,13 +1,13 @@
 "use strict";
-// The browser of items: search, one item, its neighbours and the tokens that they share.
+// The item browser of a run's page: search, one item, its neighbours and the tokens that they share.
 
-const LISTED = 60;
+const MAX_RESULTS = 60;
 const sample = DATA.sample;
 const listOf = new Map(sample.shown.map(([place, best]) => [place, best]));
-// Those of which the page holds the tokens: the items shown and their neighbours.
+// The page holds the tokens of the items shown and of their neighbours only.
 const searchable = sample.items.map((item, place) => place).filter((place) => sample.items[place][5] !== null);
-const folding = (text) => text.normalize("NFKC").toLowerCase();
-const searched = new Map(searchable.map((place) => [place, folding(`${sample.items[place][0]} ${sample.items[place][1] || ""}`)]));
+const foldCase = (text) => text.normalize("NFKC").toLowerCase();
+const searchTexts = new Map(searchable.map((place) => [place, foldCase(`${sample.items[place][0]} ${sample.items[place][1] || ""}`)]));
 const containing = new Map();
 for (const [place, best] of sample.shown) {
   for (const [other] of best) {
@@ -15,33 +15,33 @@ for (const [place, best] of sample.shown) {
     containing.get(other).push(place);
   }
 }
-// To begin with one that has neighbours.
-const opening = sample.shown.reduce((best, entry) => (entry[1].length > best[1].length ? entry : best), sample.shown[0] || [null, []]);
-const browsing = { query: "", chosen: opening[0] };
+// The item shown first is the one with most neighbours.
+const firstEntry = sample.shown.reduce((best, entry) => (entry[1].length > best[1].length ? entry : best), sample.shown[0] || [null, []]);
+const browsing = { query: "", item: firstEntry[0] };
 
 const titleOf = (place) => sample.items[place][1] || sample.items[place][0];
 const tokensOf = (place) => [sample.items[place][5], sample.items[place][6]].map((text) => (text ? text.split(" ") : []));
 
-/** What fits the query: those with a list first. */
-function found() {
-  const words = folding(browsing.query).split(/\s+/).filter(Boolean);
+/** Items that match the query; those with a list come first. */
+function matchingItems() {
+  const words = foldCase(browsing.query).split(/\s+/).filter(Boolean);
   if (!words.length) return sample.shown.map(([place]) => place);
-  const hits = searchable.filter((place) => words.every((word) => searched.get(place).includes(word)));
+  const hits = searchable.filter((place) => words.every((word) => searchTexts.get(place).includes(word)));
   return [...hits.filter((place) => listOf.has(place)), ...hits.filter((place) => !listOf.has(place))];
 }
 
 function listResults() {
-  const hits = found();
-  const first = hits.slice(0, LISTED);
-  const said = !hits.length ? t("no_results") : hits.length > LISTED
-    ? t("results_some", { n: number(hits.length), shown: number(LISTED) }) : t("results", { n: number(hits.length) });
-  document.getElementById("found").textContent = said;
+  const hits = matchingItems();
+  const first = hits.slice(0, MAX_RESULTS);
+  const summary = !hits.length ? t("no_results") : hits.length > MAX_RESULTS
+    ? t("results_some", { n: number(hits.length), shown: number(MAX_RESULTS) }) : t("results", { n: number(hits.length) });
+  document.getElementById("match-count").textContent = summary;
   document.getElementById("results").replaceChildren(...first.map((place) => el("li", {}, el("button", {
-    type: "button", "data-place": place, "aria-current": place === browsing.chosen ? "true" : null, onclick: () => choose(place),
+    type: "button", "data-place": place, "aria-current": place === browsing.item ? "true" : null, onclick: () => choose(place),
   }, el("span", { class: "name" }, titleOf(place)), el("span", { class: "id" }, sample.items[place][0])))));
 }
 
-/** An address that can be opened; of any other scheme the text alone. */
+/** A link to a picture; an address of another scheme than http and https is shown as text. */
 function picture(address) {
   if (!address) return null;
   let safe = false;
@@ -66,10 +66,10 @@ function facts(place) {
   return el("dl", { class: "facts" }, rows.filter(([, value]) => value).flatMap(([name, value]) => [el("dt", {}, t(name)), el("dd", {}, value)]));
 }
 
-function neighbour([place, score], mine) {
+function neighbour([place, score], itemTokens) {
   const [id, , category, , image] = sample.items[place];
   const lists = tokensOf(place);
-  const shared = new Set(lists.flat().filter((token) => mine.has(token)));
+  const shared = new Set(lists.flat().filter((token) => itemTokens.has(token)));
   return el("li", {},
     el("div", { class: "line" },
       el("button", { type: "button", "data-place": place, onclick: () => choose(place) }, titleOf(place)),
@@ -83,12 +83,12 @@ function neighbours(place) {
   const best = listOf.get(place);
   if (best === undefined) return el("p", { class: "note" }, t("neighbors_unknown"));
   if (!best.length) return el("p", { class: "note" }, t("neighbors_none"));
-  const mine = new Set(tokensOf(place).flat());
-  return [el("p", { class: "hint" }, t("neighbors_text")), el("ol", { class: "neighbours" }, best.map((entry) => neighbour(entry, mine)))];
+  const itemTokens = new Set(tokensOf(place).flat());
+  return [el("p", { class: "hint" }, t("neighbors_text")), el("ol", { class: "neighbours" }, best.map((entry) => neighbour(entry, itemTokens)))];
 }
 
-function showChosen() {
-  const place = browsing.chosen;
+function showItem() {
+  const place = browsing.item;
   const target = document.getElementById("item");
   if (place === null) { target.replaceChildren(el("p", {}, t("choose"))); return; }
   const holders = (containing.get(place) || []).slice(0, 12);
@@ -103,19 +103,19 @@ function showChosen() {
   ].flat().filter(Boolean));
 }
 
-/** Look at an item; what has the keyboard's focus goes there too. */
+/** Show an item, and move the keyboard's focus to it. */
 function choose(place) {
-  browsing.chosen = place;
+  browsing.item = place;
   for (const button of document.querySelectorAll("#results button")) {
     if (Number(button.dataset.place) === place) button.setAttribute("aria-current", "true");
     else button.removeAttribute("aria-current");
   }
-  showChosen();
-  ringed(place);
+  showItem();
+  markOnMap(place);
   const title = document.getElementById("item-title");
-  const top = document.getElementById("item").getBoundingClientRect();
+  const box = document.getElementById("item").getBoundingClientRect();
   title.focus({ preventScroll: true });
-  if (top.top < 0 || top.top > innerHeight * 0.8) title.scrollIntoView({ block: "start" });
+  if (box.top < 0 || box.top > innerHeight * 0.8) title.scrollIntoView({ block: "start" });
 }
 
 function itemsSection() {
@@ -128,7 +128,7 @@ function itemsSection() {
     el("div", { class: "browser" },
       el("div", { class: "side" },
         el("label", { for: "search" }, t("search")), search,
-        el("p", { id: "found", class: "hint", "aria-live": "polite" }),
+        el("p", { id: "match-count", class: "hint", "aria-live": "polite" }),
         el("ul", { id: "results" })),
       el("article", { id: "item" })));
 }

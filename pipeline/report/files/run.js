@@ -1,5 +1,5 @@
 "use strict";
-// The page: the verdict, the figures, and what they mean.
+// The page of a run: the verdict, the figures, and what they mean.
 
 const quality = DATA.quality;
 const ICONS = { published: "✓", held_back: "!", failed: "✕", died: "✕", running: "…", done: "○" };
@@ -7,7 +7,6 @@ const MARKS = { good: "✓", bad: "✕", waived: "!" };
 
 const mark = (state) => el("span", { class: `mark-${state}` }, el("span", { "aria-hidden": "true" }, MARKS[state]), ` ${t(state)}`);
 const stateOf = (name) => DATA.checks.find((check) => check.name === name)?.state;
-const hint = (text) => el("p", { class: "hint" }, text);
 const checkValue = (name, value) => (name === "recall" ? number(value, 4) : percent(value));
 
 function moment(text) {
@@ -19,40 +18,40 @@ function verdictSection() {
   const waived = status === "published" && DATA.checks.some((check) => check.state === "waived");
   const why = t(waived ? "why_waived" : `why_${status}`, { version });
   return el("section", { id: "verdict", class: `verdict ${status}`, tabindex: "-1", "aria-labelledby": "verdict-title" },
-    el("h1", { id: "verdict-title" }, el("span", { class: "icon", "aria-hidden": "true" }, ICONS[status] || "·"), known(status) ? t(status) : status),
+    el("h1", { id: "verdict-title" }, el("span", { class: "icon", "aria-hidden": "true" }, ICONS[status] || "·"), hasWords(status) ? t(status) : status),
     el("p", { class: "why" }, why),
     el("p", { class: "about" }, t("run", { run: run_id }), " · ", t("started", { time: moment(started) }), " · ", t("took", { time: duration(seconds) })),
     message ? el("div", { class: "message" }, el("h2", {}, t("said")), el("p", { lang: "en" }, message)) : null,
     el("h2", {}, t("checks")),
-    DATA.checks.length ? el("ul", { class: "checks" }, DATA.checks.map(({ name, value, limit, side, state: how }) => el("li", { class: how },
+    DATA.checks.length ? el("ul", { class: "checks" }, DATA.checks.map(({ name, value, limit, side, state: checkState }) => el("li", { class: checkState },
       el("span", { class: "what" }, t(`check_${name}`)),
       el("span", { class: "value" }, checkValue(name, value)),
       el("span", { class: "limit" }, t(side, { limit: checkValue(name, limit) })),
-      mark(how)))) : el("p", {}, t("no_checks")));
+      mark(checkState)))) : el("p", {}, t("no_checks")));
 }
 
 function figures() {
   const { recall, run, counts, gate } = DATA;
   const tiles = [];
-  const tile = (name, value, more, how) => tiles.push(el("div", { class: `tile ${how || ""}` },
+  const tile = (name, value, more, checkState) => tiles.push(el("div", { class: `tile ${checkState || ""}` },
     el("dt", {}, name), el("dd", { class: "big" }, value), more ? el("dd", { class: "more" }, more) : null));
   if (recall && recall.queries) {
     tile(t("figure_recall", { k: recall.k }), number(recall.value, 4), t("interval", { low: number(recall.low, 4), high: number(recall.high, 4) }), stateOf("recall"));
   }
   if (quality) tile(t("figure_coverage"), percent(quality.coverage), t("short_lists", { n: number(counts.short_lists ?? 0), k: run.k }), stateOf("without"));
   if (counts.items !== undefined) {
-    const out = DATA.flow.find(([name]) => name === "quarantined");
-    tile(t("figure_items"), number(counts.items), out ? t("quarantined_n", { n: number(out[1]) }) : "");
+    const quarantined = DATA.flow.find(([name]) => name === "quarantined");
+    tile(t("figure_items"), number(counts.items), quarantined ? t("quarantined_n", { n: number(quarantined[1]) }) : "");
   }
   if (quality) tile(t("figure_change"), gate && gate.churn !== undefined ? percent(gate.churn) : "–", gate && gate.churn !== undefined ? t("of_items", { n: number(gate.common) }) : t("figure_first"), stateOf("churn"));
-  const again = DATA.stages.filter((stage) => stage.status === "reused").length;
-  tile(t("figure_time"), duration(run.seconds), DATA.stages.length ? t("reused_n", { n: again, all: DATA.stages.length }) : "");
+  const reused = DATA.stages.filter((stage) => stage.status === "reused").length;
+  tile(t("figure_time"), duration(run.seconds), DATA.stages.length ? t("reused_n", { n: reused, all: DATA.stages.length }) : "");
   return el("dl", { class: "tiles" }, tiles);
 }
 
-function reasons(found, heads) {
-  const rows = Object.entries(found).sort((a, b) => b[1] - a[1]);
-  return rows.length ? table(heads, rows.map(([name, count]) => [known(name) ? t(name) : name, number(count)]), [1]) : null;
+function reasons(counts, heads) {
+  const rows = Object.entries(counts).sort((a, b) => b[1] - a[1]);
+  return rows.length ? table(heads, rows.map(([name, count]) => [hasWords(name) ? t(name) : name, number(count)]), [1]) : null;
 }
 
 function flowSection() {
@@ -101,10 +100,10 @@ function hubsSection() {
   if (!quality) return null;
   const { most_shown, never_shown, gini } = quality.hubs;
   const place = most_shown ? sample.items.findIndex((item) => item[0] === most_shown.item_id) : -1;
-  const who = !most_shown ? t("nothing") : place < 0 ? most_shown.item_id
+  const link = !most_shown ? t("nothing") : place < 0 ? most_shown.item_id
     : el("button", { type: "button", class: "link", onclick: () => choose(place) }, titleOf(place));
   return section("hubs", hint(t("hubs_text")), el("dl", { class: "facts-wide" },
-    fact(t("most_shown"), most_shown ? number(most_shown.times) : "–", [who, most_shown ? el("br") : null, most_shown ? t("most_shown_text", { n: number(most_shown.times), k: DATA.run.k }) : ""]),
+    fact(t("most_shown"), most_shown ? number(most_shown.times) : "–", [link, most_shown ? el("br") : null, most_shown ? t("most_shown_text", { n: number(most_shown.times), k: DATA.run.k }) : ""]),
     fact(t("never_shown"), number(never_shown), t("never_shown_text", { share: DATA.counts.items ? percent(never_shown / DATA.counts.items) : "–" })),
     fact(t("gini"), number(gini, 3), t("gini_text"))));
 }
@@ -137,60 +136,40 @@ function mapSection() {
 
 function settingsSection() {
   return section("settings", hint(t("settings_text")), folded(
-    table([t("setting"), t("value")], DATA.settings.map(([name, value, own]) => [own ? el("strong", {}, name) : name, own ? el("strong", {}, value) : value]))));
+    table([t("setting"), t("value")], DATA.settings.map(([name, value, changed]) => [changed ? el("strong", {}, name) : name, changed ? el("strong", {}, value) : value]))));
 }
 
-function drawAll() {
+function drawCharts() {
   if (DATA.flow.length) {
     drawBars("flow-chart", DATA.flow.map(([name, count]) => ({ label: t(`flow_${name}`), value: name === "rows" ? 0 : count, text: number(count), tone: name === "quarantined" ? "warn" : "accent" })));
   }
   if (DATA.stages.length) {
     drawBars("time-chart", DATA.stages.map((stage) => {
-      const time = duration(stage.seconds), again = stage.status === "reused";
-      return { label: stage.stage, value: stage.seconds, text: again ? t("reused", { time }) : time, pale: again };
+      const time = duration(stage.seconds), pale = stage.status === "reused";
+      return { label: stage.stage, value: stage.seconds, text: pale ? t("reused", { time }) : time, pale };
     }));
   }
   if (DATA.recall && DATA.recall.queries) drawRecall("recall-chart", DATA.recall, DATA.least_recall);
   if (quality && quality.scores.histogram.length) drawScores("scores-chart", quality.scores);
   if (sample.map.length) drawMap("map-chart", choose);
+  if (browsing.item !== null) markOnMap(browsing.item);
 }
 
-function switches() {
-  const language = document.getElementById("language"), theme = document.getElementById("theme");
-  language.textContent = t("language");
-  language.lang = state.language === "ja" ? "en" : "ja";
-  language.setAttribute("aria-label", t("language_label"));
-  theme.textContent = t(state.dark ? "theme_light" : "theme_dark");
-  theme.setAttribute("aria-label", t("theme_label"));
-}
-
-function render() {
-  document.documentElement.lang = state.language;
-  document.documentElement.dataset.theme = state.dark ? "dark" : "light";
-  document.querySelector(".skip").textContent = t("skip");
-  switches();
-  const pair = (...two) => (two.some(Boolean) ? el("div", { class: "pair" }, two) : null);
+/** The sections of the page, in order. */
+function content() {
+  const pair = (...sections) => (sections.some(Boolean) ? el("div", { class: "pair" }, sections) : null);
   const parts = [pair(flowSection(), timeSection()), pair(recallSection(), coverageSection()), scoresSection(), hubsSection(),
     pair(alikeSection(), changeSection()), mapSection(), itemsSection(), settingsSection()].filter(Boolean);
-  const titles = parts.flatMap((part) => (part.matches("section") ? [part] : [...part.children]));
-  document.getElementById("main").replaceChildren(...[
+  const sections = parts.flatMap((part) => (part.matches("section") ? [part] : [...part.children]));
+  return [
     verdictSection(), figures(),
     quality ? null : el("p", { class: "note" }, t("unknown")),
-    el("nav", { "aria-label": t("contents") }, titles.map(({ id }) => el("a", { href: `#${id}` }, t(id)))),
-    ...parts].filter(Boolean));
-  document.getElementById("footer").replaceChildren(t("made_with", { version: DATA.run.nitamono }));
-  if (sample.shown.length) { listResults(); showChosen(); }
-  drawAll();
-  if (browsing.chosen !== null) ringed(browsing.chosen);
+    el("nav", { "aria-label": t("contents") }, sections.map(({ id }) => el("a", { href: `#${id}` }, t(id)))),
+    ...parts];
 }
 
-document.getElementById("language").addEventListener("click", () => { state.language = state.language === "ja" ? "en" : "ja"; render(); });
-document.getElementById("theme").addEventListener("click", () => { state.dark = !state.dark; render(); });
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", (event) => { state.dark = event.matches; render(); });
-let width = innerWidth;
-addEventListener("resize", () => {
-  // Bokeh fits the charts to their room; only the shape of narrow ones is another.
-  if ((width < 600) !== (innerWidth < 600)) drawAll();
-  width = innerWidth;
-});
-render();
+function fill() {
+  if (sample.shown.length) { listResults(); showItem(); }
+}
+
+start({ content, fill, drawCharts, version: DATA.run.nitamono });

@@ -1,0 +1,95 @@
+"""The page of a run: written at the end of every run, and on request."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pipeline.errors import UsageError, cause
+from pipeline.report import data, page, words
+from pipeline.storage.files import read_json, write_whole
+from pipeline.storage.place import Place
+from pipeline.store import run_records
+from pipeline.store.store import Store
+
+FILE_NAME = "report.html"
+_SCRIPTS = ("run_charts.js", "run_items.js", "run.js")
+
+
+def page_data(store: Store, run_id: str, map_items: int) -> dict[str, Any]:
+    """The data that a run's page shows.
+
+    Args:
+        store: the store that holds the run.
+        run_id: the run.
+        map_items: maximum number of items on the map.
+
+    Raises:
+        UsageError: there is no such run.
+    """
+    run_json = read_json(store.run_path(run_id) / "run.json")
+    if run_json is None:
+        raise UsageError(f"no run {run_id} in {store.root}; nitamono runs lists the runs")
+    if run_json["status"] == run_records.RUNNING:
+        # A process that was killed could not write its end into run.json.
+        run = run_records.find(store, run_id)
+        run_json["status"] = run.status if run else run_json["status"]
+    return data.page_data(store, run_json, map_items)
+
+
+def html(content: dict[str, Any]) -> bytes:
+    """A run's page.
+
+    Args:
+        content: what `page_data` returned.
+    """
+    texts = words.load(page.FILES / "run.toml")
+    scripts = [page.FILES / name for name in _SCRIPTS]
+    return page.render(f"nitamono {content['run']['run_id']}", content, scripts, texts)
+
+
+def write(store: Store, run_id: str, map_items: int) -> Place:
+    """Write a run's page into the run's folder, completely or not at all.
+
+    Raises:
+        UsageError: there is no such run.
+    """
+    path = store.run_path(run_id) / FILE_NAME
+    write_whole(path, html(page_data(store, run_id, map_items)))
+    return path
+
+
+@contextmanager
+def write_at_end(
+    store: Store, run_id: str, map_items: int, say: Callable[[str], None]
+) -> Iterator[None]:
+    """Write the run's page when the run ends, however it ends.
+
+    Args:
+        store: the store that holds the run.
+        run_id: the run.
+        map_items: maximum number of items on the page's map.
+        say: prints a line. If the page can't be written it is told why; if the run failed, where
+            the page is.
+    """
+    try:
+        yield
+    except BaseException:
+        path = _try_to_write(store, run_id, map_items, say)
+        if path is not None:
+            say(f"the run's page: {path}")
+        raise
+    _try_to_write(store, run_id, map_items, say)
+
+
+def _try_to_write(
+    store: Store, run_id: str, map_items: int, say: Callable[[str], None]
+) -> Place | None:
+    # The run has ended: neither an error of its page nor an interruption may change its outcome.
+    try:
+        if not (store.run_path(run_id) / "run.json").is_file():
+            return None  # The run never began: another run holds the store's lock.
+        return write(store, run_id, map_items)
+    except (Exception, KeyboardInterrupt) as error:
+        why = cause(error) if isinstance(error, Exception) else "interrupted"
+        say(f"the run's page could not be made: {why}; try: nitamono report {run_id}")
+        return None
