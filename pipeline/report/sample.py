@@ -140,9 +140,10 @@ def _map_vectors(store: Store, record: Record, map_items: int) -> tuple[list[str
     table = store.dataset(TABLE, record.fingerprint).to_table(
         columns=["item_id", "half"], filter=ds.field("mapped") & ds.field("half").is_valid()
     )
-    pairs = zip(table["item_id"].to_pylist(), table["half"].to_pylist(), strict=True)
     # Ids often begin with the category: the first ones by id would show few categories.
-    pairs = sorted(pairs, key=lambda pair: blake2b(pair[0].encode(errors="replace")).digest())
-    ids = [item_id for item_id, _ in pairs[:map_items]]
-    halves = [np.frombuffer(half, dtype="<f2") for _, half in pairs[:map_items]]
-    return ids, np.array(halves, dtype=np.float32)
+    pairs = sorted(
+        zip(table["item_id"].to_pylist(), table["half"].to_pylist(), strict=True),
+        key=lambda pair: blake2b(pair[0].encode(errors="replace")).digest(),
+    )[:map_items]
+    halves = [np.frombuffer(half, dtype="<f2") for _, half in pairs]
+    return [item_id for item_id, _ in pairs], np.array(halves, dtype=np.float32)
