@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 
 from pipeline.config import reading as config
 from pipeline.retrieval import quantiser
-from pipeline.retrieval.vectors import Float32, to_bytes, unit
+from pipeline.retrieval.vectors import Float32, to_bytes, unit_vectors
 from pipeline.stages.context import Job
 from pipeline.stages.index import stage as index
 from pipeline.stages.neighbors import stage as neighbors
@@ -50,7 +50,7 @@ def load(path: str) -> Float32:
 
 def sample(vectors: Float32, k: int) -> tuple["np.ndarray", Float32]:
     """Some rows, and the cosines of their k nearest others by exact search, best first."""
-    directions = unit(vectors)
+    directions = unit_vectors(vectors)
     rows = np.random.default_rng(0).permutation(len(vectors))[:QUERIES]
     best = np.full((len(rows), k), -np.inf, dtype=np.float32)
     for i in range(0, len(vectors), _FILE_ROWS):
@@ -64,7 +64,7 @@ def sample(vectors: Float32, k: int) -> tuple["np.ndarray", Float32]:
 def recall_of(vectors: Float32, found: "np.ndarray", k: int) -> float:
     """Recall of neighbours given as row numbers, int[n, k] or with the item itself among them."""
     rows, truth = sample(vectors, k)
-    directions = unit(vectors)
+    directions = unit_vectors(vectors)
     shares = []
     for row, exact in zip(rows, truth, strict=True):
         others = [other for other in found[row].tolist() if other not in (row, -1)][:k]
@@ -175,7 +175,7 @@ def kernel(vectors: Float32, k: int, nlist: int, nprobe: int) -> "np.ndarray":
             lambda i: quantiser.probe(vectors[i : i + _FILE_ROWS], centroids, nprobe), starts
         )
         probes = np.concatenate(list(probed))
-        directions = unit(vectors)
+        directions = unit_vectors(vectors)
         order = np.argsort(probes.ravel(), kind="stable")
         bounds = np.searchsorted(probes.ravel()[order], np.arange(len(centroids) + 1))
         scores = np.full((len(vectors), nprobe, k + 1), -np.inf, dtype=np.float32)
@@ -203,7 +203,7 @@ def ivf(vectors: Float32, k: int, nlist: int, target: float) -> tuple["np.ndarra
     import faiss
 
     faiss.omp_set_num_threads(THREADS)
-    directions = unit(vectors)
+    directions = unit_vectors(vectors)
     index_ = faiss.IndexIVFFlat(
         faiss.IndexFlatIP(vectors.shape[1]), vectors.shape[1], nlist, faiss.METRIC_INNER_PRODUCT
     )
@@ -239,7 +239,7 @@ def pynndescent(vectors: Float32, k: int) -> "np.ndarray":
     import pynndescent as library
 
     made = library.NNDescent(
-        unit(vectors), metric="cosine", n_neighbors=k + 1, random_state=0, n_jobs=THREADS
+        unit_vectors(vectors), metric="cosine", n_neighbors=k + 1, random_state=0, n_jobs=THREADS
     )
     return np.asarray(made.neighbor_graph[0])
 

@@ -195,7 +195,7 @@ def diff(
     one, two = (resolve.side(store, name) for name in (before, after))
     session = live(found, spark)
     early, late = (store.read(session, "similar_items", side.version) for side in (one, two))
-    lists = comparison.by_item(early, late, k or found.neighbors.k)
+    lists = comparison.join_by_item(early, late, k or found.neighbors.k)
     items = differences.measured(lists, "before", "after")
     frames = [_titles(session, resolve.find(store, name)) for name in (after, before)]
     items = _titled(_titled(items, frames[0], "item_id", "new"), frames[1], "item_id", "old")

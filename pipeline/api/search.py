@@ -14,15 +14,19 @@ import pyarrow as pa
 
 from pipeline.config.sections import Config, RulesSection
 from pipeline.errors import UsageError
-from pipeline.retrieval.rounding import rounded
+from pipeline.retrieval.rounding import round_to_float16
 from pipeline.spark import executors, s3a, session
 from pipeline.spark.log import SparkLog
 from pipeline.stages.context import Job
 from pipeline.stages.index import lists
 from pipeline.stages.index import stage as index
 from pipeline.stages.neighbors import stage
-from pipeline.stages.neighbors.search import merge_parts
-from pipeline.stages.neighbors.search_context import Night, sizes_of, tonight
+from pipeline.stages.neighbors.search import plan_merge
+from pipeline.stages.neighbors.search_context import (
+    SearchContext,
+    build_search_context,
+    rows_per_list,
+)
 from pipeline.storage.place import Place, remove_tree
 from pipeline.storage.processes import mark
 from pipeline.store.arrow_files import Rows
@@ -114,7 +118,7 @@ def neighbors(
     job.resolve(Record("embed", _VERSION, _RUN, {}, {"embeddings": count}, {}, embedded))
     made = index.execute(job, _VERSION)
     job.resolve(Record("index", _VERSION, _RUN, {}, made.tables, made.counts, made.outputs))
-    night = tonight(job, _VERSION)
+    night = build_search_context(job, _VERSION)
     if queries is not None:
         asked, other = _embedded(job, queries, _QUERIES, "queries")
         if not asked:
@@ -126,11 +130,11 @@ def neighbors(
     return store.read(spark, "similar_items", _VERSION)
 
 
-def _found(night: Night) -> None:
+def _found(night: SearchContext) -> None:
     """Write the similar-item table."""
     job = night.job
-    nprobe, sample = stage.probes_for(night)
-    _, measured, _ = stage.find(night, nprobe, sample, _VERSION)
+    nprobe, sample = stage.choose_nprobe(night)
+    _, measured, _ = stage.search_until_target(night, nprobe, sample, _VERSION)
     if not night.met(measured) and not job.config.neighbors.nprobe:
         warnings.warn(
             f"recall@{measured.k} is {measured.value:.4f} of {measured.queries} queries against "
@@ -144,18 +148,18 @@ def _found(night: Night) -> None:
     job.store.write(table, "similar_items", _VERSION)
 
 
-def _asking(night: Night) -> Night:
+def _asking(night: SearchContext) -> SearchContext:
     """The search with the queries of the embeddings table _QUERIES in place of the items."""
     job, outputs = night.job, night.job.record("index").outputs
     if night.centroids is None:
-        locate = lists.hashed_lists(night.nlist)
+        locate = lists.assign_by_hash(night.nlist)
     else:
-        locate = lists.near_lists(night.centroids, outputs["probes"])
+        locate = lists.assign_by_quantiser(night.centroids, outputs["probes"])
     # Written, since the search reads them in Python workers of its own.
-    job.store.write_arrow("arrivals", _QUERIES, lists.in_lists(_halves(job, _QUERIES), locate))
+    job.store.write_arrow("arrivals", _QUERIES, lists.assigned_rows(_halves(job, _QUERIES), locate))
     queries = job.store.read(job.spark, "arrivals", _QUERIES)
-    sizes, cores = sizes_of(job, queries), job.spark.sparkContext.defaultParallelism
-    parts = merge_parts(sizes, night.search.depth, cores)
+    sizes, cores = rows_per_list(job, queries), job.spark.sparkContext.defaultParallelism
+    parts = plan_merge(sizes, night.search.depth, cores)
     search = replace(night.search, everyone=False, parts=parts)
     return replace(night, asked=queries, queries=queries, count=int(sizes.sum()), search=search)
 
@@ -200,7 +204,7 @@ def _embedded(job: Job, vectors: "DataFrame", version: str, what: str) -> tuple[
 def _rounded(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Rows of the embeddings table of item_id, vector; `vector` itself is left out."""
     for batch in batches:
-        half, odd = rounded(batch["vector"])
+        half, odd = round_to_float16(batch["vector"])
         tokens = pa.array(np.where(odd, _ODD, 1).astype(np.int32))
         none = pa.nulls(len(odd), pa.list_(pa.float32()))
         columns = [batch["item_id"], none, tokens, half]

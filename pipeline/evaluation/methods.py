@@ -10,7 +10,14 @@ from scipy import sparse
 
 from models.embedder import Embedder
 from pipeline.retrieval.ranking import Int64
-from pipeline.retrieval.vectors import Float32, Float64, cosines, from_bytes, squares, to_bytes
+from pipeline.retrieval.vectors import (
+    Float32,
+    Float64,
+    cosines,
+    from_bytes,
+    squared_norms,
+    to_bytes,
+)
 from pipeline.stages.embed.stage import round_vectors
 
 # Items that are embedded at a time.
@@ -66,7 +73,7 @@ class Dense:
         both = (place[left] >= 0) & (place[right] >= 0)
         if both.any():
             vectors = from_bytes(self._halves)
-            mine = (vectors, squares(vectors))
+            mine = (vectors, squared_norms(vectors))
             scores[both] = cosines(mine, mine, place[left[both]], place[right[both]])
         return scores
 

@@ -12,7 +12,7 @@ from pipeline import catalogue
 from pipeline.errors import InputError, StageError, UsageError
 from pipeline.evaluation.pairs_file import Pairs
 from pipeline.retrieval.ranking import Int64
-from pipeline.retrieval.rounding import rounded
+from pipeline.retrieval.rounding import round_to_float16
 from pipeline.spark.sampling import collected_sample
 from pipeline.stages.ingest import stage as ingest
 from pipeline.stages.tokenize import columns
@@ -167,7 +167,7 @@ def take_vectors(
 
 def _halves(vectors: pa.ListArray) -> pa.Array:
     """Vectors in float16, as methods.Dense takes them; null for a null or zero one."""
-    halves, odd = rounded(vectors)
+    halves, odd = round_to_float16(vectors)
     if odd.any():
         raise UsageError(f"vectors: {int(odd.sum()):,} hold values that are null or not finite")
     sizes = pc.unique(pc.binary_length(halves.drop_null()))

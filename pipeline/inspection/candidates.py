@@ -14,7 +14,7 @@ from pipeline.inspection.item import Item
 from pipeline.query.index import COLUMNS, Index
 from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.rules import Rules, Traits, with_traits
-from pipeline.retrieval.vectors import Float32, cosines, from_bytes, squares
+from pipeline.retrieval.vectors import Float32, cosines, from_bytes, squared_norms
 
 # What removes a candidate. Those of caps are of the value at their place: see Walk.caps.
 ELIGIBLE, SAME, DENY = "eligible", "same", "deny"
@@ -97,7 +97,7 @@ def scored(item: Item, vectors: pa.Array) -> Float32:
     for start in range(0, len(vectors), _BLOCK_ROWS):
         some = from_bytes(vectors.slice(start, _BLOCK_ROWS))
         zeros: Int64 = np.zeros(len(some), dtype=np.int64)
-        pair = (mine, squares(mine)), (some, squares(some))
+        pair = (mine, squared_norms(mine)), (some, squared_norms(some))
         parts.append(cosines(*pair, zeros, np.arange(len(some))))
     return np.concatenate(parts)
 

@@ -33,7 +33,7 @@ def diff(spark: "SparkSession", store: Store, one: Side, two: Side, k: int) -> d
     from pyspark.sql import functions as F
 
     before, after = (store.read(spark, "similar_items", s.version) for s in (one, two))
-    items = measured(comparison.by_item(before, after, k)).persist(StorageLevel.DISK_ONLY)
+    items = measured(comparison.join_by_item(before, after, k)).persist(StorageLevel.DISK_ONLY)
     try:
         sums = items.agg(
             F.count_if("was").alias("items_before"),
@@ -73,7 +73,7 @@ def measured(items: "DataFrame", *kept: str) -> "DataFrame":
     """
     from pyspark.sql import functions as F
 
-    both = comparison.common()
+    both = comparison.in_both()
     longer = F.greatest(F.size("before"), F.size("after"))
     means = [
         F.aggregate(f"{name}.score", F.lit(0.0), lambda a, b: a + b) / F.size(name)
@@ -84,7 +84,7 @@ def measured(items: "DataFrame", *kept: str) -> "DataFrame":
         F.col("before").isNotNull().alias("was"),
         F.col("after").isNotNull().alias("is"),
         (both & (F.col("before.similar_id") != F.col("after.similar_id"))).alias("changed"),
-        F.when(both, comparison.shared() / longer).alias("overlap"),
+        F.when(both, comparison.shared_count() / longer).alias("overlap"),
         F.when(both, means[1] - means[0]).alias("shift"),
         *kept,
     )

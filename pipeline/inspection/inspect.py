@@ -193,7 +193,9 @@ class Inspector:
         return answer | self._not_taken(found, mine, details)
 
     def _not_probed(self, item: Item, searched: int, home: int, other: str) -> dict[str, Any]:
-        place = int(quantiser.places(item.vector, self._version.index.centroids)[0, home]) + 1
+        place = (
+            int(quantiser.centroid_ranks(item.vector, self._version.index.centroids)[0, home]) + 1
+        )
         score = self._score(item, other)
         said = (
             f"it is in list {home}, the {_ordinal(place)} nearest; {searched} were searched. "

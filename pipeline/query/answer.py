@@ -12,7 +12,7 @@ from pipeline.query import traits
 from pipeline.query.embedding import Embedding
 from pipeline.query.index import Index
 from pipeline.query.published import Published
-from pipeline.retrieval.route import QUERIES
+from pipeline.retrieval.routing import QUERIES
 from pipeline.stages.neighbors import short_lists
 from pipeline.store import lookup
 

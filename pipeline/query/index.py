@@ -12,10 +12,10 @@ import pyarrow.compute as pc
 from pipeline.query import prune
 from pipeline.query.published import Published, pairs_of
 from pipeline.retrieval import join, loaded_group, merge, quantiser
-from pipeline.retrieval.groups import Plan
-from pipeline.retrieval.loaded_group import Held
+from pipeline.retrieval.groups import GroupPlan
+from pipeline.retrieval.loaded_group import LoadedGroup
 from pipeline.retrieval.ranking import Int64
-from pipeline.retrieval.route import QUERIES
+from pipeline.retrieval.routing import QUERIES
 from pipeline.retrieval.rules import TRAITS, Rules
 from pipeline.retrieval.vectors import Float32, from_bytes
 from pipeline.stages.neighbors import search_context, widening
@@ -112,7 +112,7 @@ class Index:
             rows of NEIGHBORS; item_id and list are each query's `list`, ascending.
         """
         done = _nothing(asked)
-        for width in widening.widths(self.nprobe, self.most, self.nlist):
+        for width in widening.probe_widths(self.nprobe, self.most, self.nlist):
             sizes = np.asarray(pc.list_value_length(done["neighbors"]))
             short = np.flatnonzero((sizes < k) & (sizes < self.vectors))
             if not len(short):
@@ -141,15 +141,17 @@ class Index:
         probed = np.zeros((asked.num_rows, self.nlist), dtype=bool)
         np.put_along_axis(probed, probes.astype(np.int64), True, axis=1)
         for rows in self._held(asked, probed, depth):
-            group = Held(loaded_group.of_group(iter(rows), plan, 0, depth), depth, self.rules)
+            group = LoadedGroup(
+                loaded_group.items_of_group(iter(rows), plan, 0, depth), depth, self.rules
+            )
             there = np.zeros(self.nlist, dtype=bool)
             for batch in rows:
                 there[batch["list"].to_numpy()] = True
             some = _probing(asked, probes, there)
             if some.num_rows:
-                parts.append(_numbered(join.answered(group, [some])))
-        wanted = merge.Wanted(k, probes.shape[1], self.rules)
-        return merge.best(pa.concat_batches(parts), wanted)
+                parts.append(_numbered(join.search_batches(group, [some])))
+        wanted = merge.MergeSettings(k, probes.shape[1], self.rules)
+        return merge.top_k(pa.concat_batches(parts), wanted)
 
     def _held(
         self, asked: pa.RecordBatch, probed: npt.NDArray[np.bool_], depth: int
@@ -169,10 +171,10 @@ class Index:
             yield rows
 
 
-def _one_group(nlist: int) -> Plan:
+def _one_group(nlist: int) -> GroupPlan:
     """Every list is a unit, and all are in one group."""
     each = np.arange(nlist, dtype=np.int64)
-    return Plan(each, np.ones(nlist, dtype=np.int64), np.zeros(nlist, dtype=np.int64))
+    return GroupPlan(each, np.ones(nlist, dtype=np.int64), np.zeros(nlist, dtype=np.int64))
 
 
 def _probing(asked: pa.RecordBatch, probes: Int32, there: npt.NDArray[np.bool_]) -> pa.RecordBatch:

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.retrieval.rules import Rules, eligible, with_traits
-from pipeline.retrieval.vectors import from_bytes, unit
+from pipeline.retrieval.rules import Rules, eligible_rows, with_traits
+from pipeline.retrieval.vectors import from_bytes, unit_vectors
 
 # So many queries count as few.
 FEW = 16
@@ -32,13 +32,13 @@ def nearest(
         probed: bool[queries, lists], which lists each query probes.
         depth: candidates of a query that are looked at, beside itself.
     """
-    rows = eligible(rows)
+    rows = eligible_rows(rows)
     if not rows.num_rows:
         return rows
     vectors = from_bytes(rows["vector"])
     lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
     lengths[lengths == 0] = 1
-    directions = unit(from_bytes(asked["vector"]))
+    directions = unit_vectors(from_bytes(asked["vector"]))
     # A product of this shape is not worth the threads of a matrix product.
     scores = [np.einsum("ij,j->i", vectors, one) / lengths for one in directions]
     # What float32 may be off by, as the search has it.

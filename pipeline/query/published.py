@@ -183,7 +183,7 @@ def pairs_of(section: RulesSection | None) -> Rules:
     """What holds for pairs."""
     from pipeline.stages.neighbors import rules
 
-    return rules.of(section or RulesSection())
+    return rules.pair_rules(section or RulesSection())
 
 
 def _content(record: Record) -> Content:

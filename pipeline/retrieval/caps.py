@@ -10,12 +10,12 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.retrieval.ranking import Int64, ranks
+from pipeline.retrieval.ranking import Int64, rank_in_row
 
 Bools = npt.NDArray[np.bool_]
 
 
-def chosen(rows: Int64, values: Int64, caps: Sequence[int], most: int) -> Bools:
+def top_k_mask(rows: Int64, values: Int64, caps: Sequence[int], most: int) -> Bools:
     """Which candidates are taken.
 
     Args:
@@ -27,7 +27,7 @@ def chosen(rows: Int64, values: Int64, caps: Sequence[int], most: int) -> Bools:
     Returns:
         bool[n].
     """
-    place = ranks(rows)
+    place = rank_in_row(rows)
     steps = np.argsort(place, kind="stable")
     bounds = np.searchsorted(place[steps], np.arange(place.max(initial=-1) + 2))
     run = np.cumsum(place == 0) - 1
@@ -60,7 +60,7 @@ def _codes(run: Int64, values: Int64) -> Int64:
     return np.where(values == 0, -1, codes)
 
 
-def needed(rows: Int64, values: Int64, caps: Sequence[int]) -> Bools:
+def selectable_mask(rows: Int64, values: Int64, caps: Sequence[int]) -> Bools:
     """Candidates without those that can't be taken, whatever others there are: bool[n].
 
     Of candidates with all the same values no more are taken than the least cap of these allows,
@@ -77,5 +77,5 @@ def needed(rows: Int64, values: Int64, caps: Sequence[int]) -> Bools:
     new = np.ones(len(rows), dtype=bool)
     new[1:] = (np.diff(mine) != 0) | (some[1:] != some[:-1]).any(axis=1)
     out = np.empty(len(rows), dtype=bool)
-    out[order] = ranks(np.cumsum(new)) < limits.min(axis=1)[order]
+    out[order] = rank_in_row(np.cumsum(new)) < limits.min(axis=1)[order]
     return out

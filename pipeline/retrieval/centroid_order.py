@@ -4,10 +4,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.retrieval.ranking import Int64
-from pipeline.retrieval.vectors import Float32, unit
+from pipeline.retrieval.vectors import Float32, unit_vectors
 
 
-def in_line(centroids: Float32) -> Int64:
+def order_centroids(centroids: Float32) -> Int64:
     """Positions of the centroids, cut in two by 2-means, each half in two, and so on: int64[n].
 
     Args:
@@ -33,6 +33,8 @@ def _axis(points: Float32) -> npt.NDArray[np.float64]:
         to_one = points @ (one - other) >= 0
         if to_one.all() or not to_one.any():
             break
-        one, other = unit(np.stack([points[to_one].mean(axis=0), points[~to_one].mean(axis=0)]))
+        one, other = unit_vectors(
+            np.stack([points[to_one].mean(axis=0), points[~to_one].mean(axis=0)])
+        )
     along: npt.NDArray[np.float64] = (points @ (one - other)).astype(np.float64)
     return along

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.retrieval.ranking import Int64, ranges
+from pipeline.retrieval.ranking import Int64, concat_ranges
 
 # A list of more than this many times the mean is split.
 SPLIT_ABOVE = 4
@@ -22,7 +22,7 @@ _LEAST_ITEMS = 4_000
 
 
 @dataclass(frozen=True)
-class Plan:
+class GroupPlan:
     """Which units (a list or a part of one) a list has, and which group a unit is in.
 
     Attributes:
@@ -65,18 +65,18 @@ class Plan:
             int64[m] and int64[m]: positions in `lists`, and a group of each.
         """
         sizes = self.parts[lists]
-        units = ranges(self.first[lists], sizes)
+        units = concat_ranges(self.first[lists], sizes)
         pairs = np.repeat(np.arange(len(lists)), sizes) * self.groups + self.group[units]
         return np.divmod(np.unique(pairs), self.groups)
 
 
-def most_items(worker_mb: int, dim: int) -> int:
+def max_items_per_group(worker_mb: int, dim: int) -> int:
     """How many items of this dimension a group may have, so that a worker keeps to its memory."""
     room = max(worker_mb - _BASE_MB, worker_mb // 4) * 1_000_000
     return max(1, room // (_BYTES_A_VALUE * dim + _BYTES_AN_ITEM))
 
 
-def plan(sizes: Int64, cores: int, most: int) -> Plan:
+def plan_by_work(sizes: Int64, cores: int, most: int) -> GroupPlan:
     """Groups of about equal work; that of the most work is 0.
 
     Work is the number of pairs of a query and an item; that a list is probed as often as it has
@@ -96,10 +96,10 @@ def plan(sizes: Int64, cores: int, most: int) -> Plan:
     work = items * sizes[of_list]
     group = _grouped(items, work, wanted, most)
     heaviest_first = np.argsort(-np.bincount(group, work), kind="stable")
-    return Plan(first, parts, np.argsort(heaviest_first)[group])
+    return GroupPlan(first, parts, np.argsort(heaviest_first)[group])
 
 
-def pieces(sizes: Int64, wanted: int) -> Plan:
+def plan_by_rows(sizes: Int64, wanted: int) -> GroupPlan:
     """Groups of about equally many rows, in the order of the lists.
 
     Args:
@@ -109,7 +109,7 @@ def pieces(sizes: Int64, wanted: int) -> Plan:
     longest = max(1, -(-int(sizes.sum()) // wanted))
     first, parts, of_list = _units(sizes, longest)
     rows = -(-sizes[of_list] // parts[of_list])
-    return Plan(first, parts, _grouped(rows, rows, wanted, 2 * longest))
+    return GroupPlan(first, parts, _grouped(rows, rows, wanted, 2 * longest))
 
 
 def _units(sizes: Int64, longest: int) -> tuple[Int64, Int64, Int64]:

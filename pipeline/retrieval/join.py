@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pyarrow as pa
 
-from pipeline.retrieval import caps, parcels
-from pipeline.retrieval.loaded_group import Held
+from pipeline.retrieval import caps, packed_batches
+from pipeline.retrieval.loaded_group import LoadedGroup
 from pipeline.retrieval.queries import Candidates
 from pipeline.retrieval.ranking import Int64
-from pipeline.retrieval.route import QUERIES
+from pipeline.retrieval.routing import QUERIES
 from pipeline.retrieval.rules import Rules
 
 # What a group found for a query: its best candidates, best first, ties by id. Where there are caps,
@@ -30,13 +30,18 @@ FOUND = pa.schema(
 )
 
 # Reads the items of a group, as held.of_group gives them; or its queries, as Routes does.
-Read = Callable[[int], Iterator[pa.RecordBatch]]
+ReadGroup = Callable[[int], Iterator[pa.RecordBatch]]
 # Called with a group's distances when the group is done.
-Done = Callable[[int], None]
+OnGroupDone = Callable[[int], None]
 
 
 def join(
-    batches: Iterator[pa.RecordBatch], items: Read, at_home: Read, k: int, rules: Rules, done: Done
+    batches: Iterator[pa.RecordBatch],
+    items: ReadGroup,
+    at_home: ReadGroup,
+    k: int,
+    rules: Rules,
+    done: OnGroupDone,
 ) -> Iterator[pa.RecordBatch]:
     """Search each group for its own queries and those that came to it.
 
@@ -53,12 +58,12 @@ def join(
     Yields:
         batches of parcels of FOUND, under the part that they are merged in.
     """
-    return as_parcels(_found(batches, items, at_home, k, rules, done))
+    return pack_candidates(_search_groups(batches, items, at_home, k, rules, done))
 
 
-def as_parcels(found: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def pack_candidates(found: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Batches with the columns of FOUND as parcels of it, under the part they are merged in."""
-    for some in parcels.gathered(found):
+    for some in packed_batches.coalesce(found):
         columns = [some[field.name].cast(field.type) for field in FOUND]
         whole = pa.RecordBatch.from_arrays(columns, schema=FOUND)
         part = whole["part"].to_numpy().astype(np.int64)
@@ -66,27 +71,34 @@ def as_parcels(found: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         def rows(taken: Int64, whole: pa.RecordBatch = whole) -> pa.RecordBatch:
             return whole.take(pa.array(taken))
 
-        yield from parcels.pack(rows, part, whole.nbytes // whole.num_rows)
+        yield from packed_batches.pack(rows, part, whole.nbytes // whole.num_rows)
 
 
-def _found(
-    batches: Iterator[pa.RecordBatch], items: Read, at_home: Read, k: int, rules: Rules, done: Done
+def _search_groups(
+    batches: Iterator[pa.RecordBatch],
+    items: ReadGroup,
+    at_home: ReadGroup,
+    k: int,
+    rules: Rules,
+    done: OnGroupDone,
 ) -> Iterator[pa.RecordBatch]:
-    for group, cells in itertools.groupby(parcels.cells(batches), key=lambda cell: cell[0]):
-        held = Held(items(group), k, rules)
-        came = (parcels.unpack(cell, QUERIES) for _, cell in cells if len(cell))
+    for group, cells in itertools.groupby(
+        packed_batches.iter_cells(batches), key=lambda cell: cell[0]
+    ):
+        held = LoadedGroup(items(group), k, rules)
+        came = (packed_batches.unpack(cell, QUERIES) for _, cell in cells if len(cell))
         waiting: list[pa.RecordBatch] = []
         for queries in itertools.chain(at_home(group), came):
             waiting.append(queries)
             if sum(rows.num_rows for rows in waiting) >= held.block:
-                yield answered(held, waiting)
+                yield search_batches(held, waiting)
                 waiting = []
         if waiting:
-            yield answered(held, waiting)
+            yield search_batches(held, waiting)
         done(held.distances)
 
 
-def answered(held: Held, waiting: list[pa.RecordBatch]) -> pa.RecordBatch:
+def search_batches(held: LoadedGroup, waiting: list[pa.RecordBatch]) -> pa.RecordBatch:
     """What a group has for batches of QUERIES: a batch with the columns of FOUND."""
     asked = pa.concat_batches(waiting)
     found = held.search(asked)
@@ -100,7 +112,7 @@ def answered(held: Held, waiting: list[pa.RecordBatch]) -> pa.RecordBatch:
     scores = pa.array(found.scores, pa.float32()).take(cut)
     ids = held.ids.take(pa.array(found.items).take(cut))
     rows = np.repeat(np.arange(len(asked)), found.counts)
-    kept = caps.needed(rows, held.capped[found.items], held.rules.caps)
+    kept = caps.selectable_mask(rows, held.capped[found.items], held.rules.caps)
     counts = np.bincount(rows[kept], minlength=len(asked))
     found = Candidates(counts, found.items[kept], found.scores[kept])
     ends = np.concatenate([[0], np.cumsum(counts)]) * len(held.rules.caps)
@@ -111,7 +123,7 @@ def answered(held: Held, waiting: list[pa.RecordBatch]) -> pa.RecordBatch:
 
 def _batch(
     asked: pa.RecordBatch,
-    held: Held,
+    held: LoadedGroup,
     found: Candidates,
     values: pa.Array,
     cut_score: pa.Array,

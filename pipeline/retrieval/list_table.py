@@ -8,11 +8,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.retrieval import parcels
-from pipeline.retrieval.groups import Plan
-from pipeline.retrieval.loaded_group import units_of
+from pipeline.retrieval import packed_batches
+from pipeline.retrieval.groups import GroupPlan
+from pipeline.retrieval.loaded_group import units_of_rows
 from pipeline.retrieval.ranking import Int64
-from pipeline.retrieval.vectors import binary_values, hashes, to_binary
+from pipeline.retrieval.vectors import binary_values, hash_vectors, to_binary
 
 LISTED = pa.schema(
     [
@@ -26,14 +26,16 @@ DDL = "item_id string, list int, probes binary, vector binary"
 
 # From rows with vector binary (float16) to int32[n, m], the nearest lists of each, nearest first;
 # of one column where nobody asks for the others.
-Locate = Callable[[pa.RecordBatch], npt.NDArray[np.int32]]
+AssignLists = Callable[[pa.RecordBatch], npt.NDArray[np.int32]]
 # Reads the rows of the lists from one up to another, not included.
 ReadLists = Callable[[int, int], Iterator[pa.RecordBatch]]
 
 _ROWS_A_BATCH = 10_000
 
 
-def located(batches: Iterator[pa.RecordBatch], locate: Locate) -> Iterator[pa.RecordBatch]:
+def assign_items(
+    batches: Iterator[pa.RecordBatch], locate: AssignLists
+) -> Iterator[pa.RecordBatch]:
     """Put each item into its list.
 
     Args:
@@ -43,15 +45,15 @@ def located(batches: Iterator[pa.RecordBatch], locate: Locate) -> Iterator[pa.Re
     Yields:
         batches of LISTED.
     """
-    for chunk in parcels.gathered(batches):
+    for chunk in packed_batches.coalesce(batches):
         nearest = locate(chunk)
         none = pa.nulls(len(nearest), pa.binary())
-        probes = none if nearest.shape[1] == 1 else _bytes(nearest)
+        probes = none if nearest.shape[1] == 1 else _encode_probes(nearest)
         columns = [chunk["item_id"], pa.array(nearest[:, 0]), probes, chunk["vector"]]
         yield pa.RecordBatch.from_arrays(columns, schema=LISTED)
 
 
-def send(batches: Iterator[pa.RecordBatch], files: Plan) -> Iterator[pa.RecordBatch]:
+def send_to_files(batches: Iterator[pa.RecordBatch], files: GroupPlan) -> Iterator[pa.RecordBatch]:
     """Send rows to the files that their lists are in.
 
     Args:
@@ -61,23 +63,23 @@ def send(batches: Iterator[pa.RecordBatch], files: Plan) -> Iterator[pa.RecordBa
     Yields:
         batches of parcels of LISTED, under the file.
     """
-    for rows in parcels.gathered(batches):
+    for rows in packed_batches.coalesce(batches):
         there = np.asarray(rows["vector"].is_valid())
         stays = rows.filter(pa.array(there))
         leaves = rows.filter(pa.array(~there))
         # Which part of a split list an item was in nobody knows without its vector.
         sources, file = files.everywhere(leaves["list"].to_numpy().astype(np.int64))
         sent = pa.concat_batches([stays, leaves.take(pa.array(sources))])
-        place = np.concatenate([files.group[units_of(stays, files)], file])
+        place = np.concatenate([files.group[units_of_rows(stays, files)], file])
 
         def some(taken: Int64, sent: pa.RecordBatch = sent) -> pa.RecordBatch:
             return sent.take(pa.array(taken))
 
-        yield from parcels.pack(some, place, max(1, sent.nbytes // sent.num_rows))
+        yield from packed_batches.pack(some, place, max(1, sent.nbytes // sent.num_rows))
 
 
-def receive(
-    batches: Iterator[pa.RecordBatch], files: Plan, before: ReadLists
+def receive_files(
+    batches: Iterator[pa.RecordBatch], files: GroupPlan, before: ReadLists
 ) -> Iterator[pa.RecordBatch]:
     """The rows of files, those of an earlier night with what has come and without what has left.
 
@@ -89,26 +91,28 @@ def receive(
     Yields:
         batches of LISTED, in the order of the lists, equal vectors together, then by id.
     """
-    for file, cells in itertools.groupby(parcels.cells(batches), key=lambda cell: cell[0]):
+    for file, cells in itertools.groupby(
+        packed_batches.iter_cells(batches), key=lambda cell: cell[0]
+    ):
         nothing = pa.RecordBatch.from_pylist([], schema=LISTED)
-        sent = [parcels.unpack(cell, LISTED) for _, cell in cells if len(cell)]
+        sent = [packed_batches.unpack(cell, LISTED) for _, cell in cells if len(cell)]
         came = pa.concat_batches([nothing, *sent])
         sent.clear()
         left = came.filter(came["vector"].is_null())["item_id"]
         rows = [nothing, came.filter(came["vector"].is_valid())]
         for batch in before(*files.lists(file)):
-            mine = files.group[units_of(batch, files)] == file
+            mine = files.group[units_of_rows(batch, files)] == file
             gone = pc.is_in(batch["item_id"], left)
             some = batch.filter(pc.and_(pa.array(mine), pc.invert(gone)))
             rows.append(some.select(LISTED.names).cast(LISTED))
-        yield from _in_order(pa.concat_batches(rows))
+        yield from _sort_rows(pa.concat_batches(rows))
 
 
-def _in_order(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+def _sort_rows(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     keyed = pa.table(
         {
             "list": rows["list"],
-            "hash": pa.array(hashes(rows["vector"])),
+            "hash": pa.array(hash_vectors(rows["vector"])),
             "item_id": rows["item_id"],
         }
     )
@@ -117,7 +121,9 @@ def _in_order(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         yield rows.take(order.slice(start, _ROWS_A_BATCH))
 
 
-def reached(batches: Iterator[pa.RecordBatch], nlist: int, width: int) -> Iterator[pa.RecordBatch]:
+def probe_pairs(
+    batches: Iterator[pa.RecordBatch], nlist: int, width: int
+) -> Iterator[pa.RecordBatch]:
     """Which lists are probed from which: the pairs of a list and one that its items probe.
 
     Args:
@@ -131,19 +137,19 @@ def reached(batches: Iterator[pa.RecordBatch], nlist: int, width: int) -> Iterat
     for batch in batches:
         if not batch.num_rows:
             continue
-        probes = stored_probes(batch["probes"])[:, :width].astype(np.int64)
+        probes = decode_probes(batch["probes"])[:, :width].astype(np.int64)
         pairs = np.unique(batch["list"].to_numpy().astype(np.int64)[:, None] * nlist + probes)
         columns = [pa.array((part).astype(np.int32)) for part in np.divmod(pairs, nlist)]
         yield pa.RecordBatch.from_arrays(columns, ["home", "probed"])
 
 
-def stored_probes(column: pa.Array) -> npt.NDArray[np.int32]:
+def decode_probes(column: pa.Array) -> npt.NDArray[np.int32]:
     """The nearest lists of items as the lists table has them: int32[n, m], nearest first."""
     values: npt.NDArray[np.int32] = binary_values(column).view("<i4").reshape(len(column), -1)
     return values
 
 
-def _bytes(probes: npt.NDArray[np.int32]) -> pa.Array:
+def _encode_probes(probes: npt.NDArray[np.int32]) -> pa.Array:
     """int[n, m] as a binary column, each row in little-endian int32."""
     rows = np.ascontiguousarray(probes, dtype="<i4")
     return to_binary(rows.reshape(-1).view(np.uint8), np.full(len(rows), 4 * rows.shape[1]))

@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.retrieval import parcels
-from pipeline.retrieval.groups import Plan
+from pipeline.retrieval import packed_batches
+from pipeline.retrieval.groups import GroupPlan
 from pipeline.retrieval.list_table import LISTED, ReadLists
-from pipeline.retrieval.loaded_group import units_of
+from pipeline.retrieval.loaded_group import units_of_rows
 from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.rules import TRAITS
 
@@ -18,13 +18,13 @@ from pipeline.retrieval.rules import TRAITS
 SENT = pa.schema([("item_id", pa.string()), ("list", pa.int32()), *TRAITS])
 
 
-def send(batches: Iterator[pa.RecordBatch], files: Plan) -> Iterator[pa.RecordBatch]:
+def send_to_files(batches: Iterator[pa.RecordBatch], files: GroupPlan) -> Iterator[pa.RecordBatch]:
     """Send rows of SENT to the files that their lists are in.
 
     Yields:
         batches of parcels of SENT, under the file.
     """
-    for batch in parcels.gathered(batches):
+    for batch in packed_batches.coalesce(batches):
         rows = batch.select(SENT.names).cast(SENT)
         # In which part of a split list an item is nobody knows without its vector.
         sources, file = files.everywhere(rows["list"].to_numpy().astype(np.int64))
@@ -32,11 +32,11 @@ def send(batches: Iterator[pa.RecordBatch], files: Plan) -> Iterator[pa.RecordBa
         def some(taken: Int64, rows: pa.RecordBatch = rows, of: Int64 = sources) -> pa.RecordBatch:
             return rows.take(pa.array(of[taken]))
 
-        yield from parcels.pack(some, file, max(1, rows.nbytes // rows.num_rows))
+        yield from packed_batches.pack(some, file, max(1, rows.nbytes // rows.num_rows))
 
 
-def receive(
-    batches: Iterator[pa.RecordBatch], files: Plan, lists: ReadLists
+def receive_files(
+    batches: Iterator[pa.RecordBatch], files: GroupPlan, lists: ReadLists
 ) -> Iterator[pa.RecordBatch]:
     """The rows of the lists table, each with what rules read of it.
 
@@ -48,13 +48,15 @@ def receive(
     Yields:
         batches of LISTED and TRAITS, in the order of the lists.
     """
-    for file, cells in itertools.groupby(parcels.cells(batches), key=lambda cell: cell[0]):
+    for file, cells in itertools.groupby(
+        packed_batches.iter_cells(batches), key=lambda cell: cell[0]
+    ):
         nothing = pa.RecordBatch.from_pylist([], schema=SENT)
         sent = pa.concat_batches(
-            [nothing, *(parcels.unpack(cell, SENT) for _, cell in cells if len(cell))]
+            [nothing, *(packed_batches.unpack(cell, SENT) for _, cell in cells if len(cell))]
         )
         for batch in lists(*files.lists(file)):
-            mine = batch.filter(pa.array(files.group[units_of(batch, files)] == file))
+            mine = batch.filter(pa.array(files.group[units_of_rows(batch, files)] == file))
             found = sent.take(pc.index_in(mine["item_id"], sent["item_id"]))
             columns = [mine[name] for name in LISTED.names] + [found[n] for n in TRAITS.names]
             yield pa.RecordBatch.from_arrays(columns, [*LISTED.names, *TRAITS.names])

@@ -6,12 +6,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.retrieval.groups import Plan
+from pipeline.retrieval.groups import GroupPlan
 from pipeline.retrieval.queries import Candidates, Queries
 from pipeline.retrieval.ranking import Int64
-from pipeline.retrieval.rules import TRAITS, Rules, Traits, eligible, with_traits
-from pipeline.retrieval.search import Group, classes, query_block
-from pipeline.retrieval.vectors import from_bytes, halves, hashes
+from pipeline.retrieval.rules import TRAITS, Rules, Traits, eligible_rows, with_traits
+from pipeline.retrieval.search import ExactIndex, equal_classes, query_block_size
+from pipeline.retrieval.vectors import float16_rows, from_bytes, hash_vectors
 
 NOTHING = Candidates(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
 _TRAITS = ("same", "kind", "price", "variant", "capped")
@@ -25,8 +25,8 @@ _ROWS = pa.schema(
 )
 
 
-def of_group(
-    items: Iterator[pa.RecordBatch], plan: Plan, group: int, k: int
+def items_of_group(
+    items: Iterator[pa.RecordBatch], plan: GroupPlan, group: int, k: int
 ) -> Iterator[pa.RecordBatch]:
     """The items that a group has, with their units; none that could be no query's neighbour.
 
@@ -38,11 +38,11 @@ def of_group(
         k: how many candidates a query will be given.
     """
     for batch in items:
-        some = eligible(batch)
+        some = eligible_rows(batch)
         if not some.num_rows:
             continue
         rows = with_traits(some)
-        units = units_of(rows, plan)
+        units = units_of_rows(rows, plan)
         columns = [rows[name] for name in ("item_id", "vector", *_TRAITS)]
         found = pa.RecordBatch.from_arrays(
             [*columns, pa.array(units.astype(np.int32))], schema=_ROWS
@@ -51,10 +51,10 @@ def of_group(
         if not mine.all():
             found = found.filter(pa.array(mine))
         if found.num_rows:
-            yield found.take(pa.array(lowest(found, found["unit"].to_numpy(), k + 1)))
+            yield found.take(pa.array(keep_lowest_ids(found, found["unit"].to_numpy(), k + 1)))
 
 
-def units_of(rows: pa.RecordBatch, plan: Plan) -> Int64:
+def units_of_rows(rows: pa.RecordBatch, plan: GroupPlan) -> Int64:
     """The unit that each item is in: int64[n].
 
     Args:
@@ -65,11 +65,11 @@ def units_of(rows: pa.RecordBatch, plan: Plan) -> Int64:
     units: Int64 = plan.first[lists]
     split = np.flatnonzero(plan.parts[lists] > 1)
     if len(split):
-        units[split] = plan.units(lists[split], hashes(rows["vector"].take(pa.array(split))))
+        units[split] = plan.units(lists[split], hash_vectors(rows["vector"].take(pa.array(split))))
     return units
 
 
-def lowest(rows: pa.RecordBatch, lists: Int64, most: int) -> Int64:
+def keep_lowest_ids(rows: pa.RecordBatch, lists: Int64, most: int) -> Int64:
     """Positions of the rows, but of many that are equal to rules of the lowest ids only.
 
     The others can't be among the best of any query: what is held of equal items does not grow with
@@ -80,7 +80,7 @@ def lowest(rows: pa.RecordBatch, lists: Int64, most: int) -> Int64:
         lists: int64[n], the list of each.
         most: how many of one list, vector, `same` and kind are kept.
     """
-    values = halves(rows["vector"]).view(np.uint16)
+    values = float16_rows(rows["vector"]).view(np.uint16)
     new = np.ones(len(values), dtype=bool)
     new[1:] = (values[1:] != values[:-1]).any(axis=1)
     run = np.cumsum(new) - 1
@@ -93,11 +93,11 @@ def lowest(rows: pa.RecordBatch, lists: Int64, most: int) -> Int64:
     of = lists[crowded] * np.int64(len(same.dictionary)) + np.asarray(same.indices)
     by_id = np.asarray(pc.sort_indices(some["item_id"]))
     kinds = np.asarray(pc.fill_null(some["kind"], 0)).astype(np.int64)
-    members, _ = classes(of, some["vector"], by_id, most, kinds)
+    members, _ = equal_classes(of, some["vector"], by_id, most, kinds)
     return np.sort(np.concatenate([np.flatnonzero(~many), crowded[by_id[members]]]))
 
 
-class Held:
+class LoadedGroup:
     """A group that is searched: a unit's items with one value of `same` make one list.
 
     Attributes:
@@ -109,7 +109,7 @@ class Held:
 
     def __init__(self, items: Iterator[pa.RecordBatch], k: int, rules: Rules) -> None:
         """Take a group's items, as `of_group` gives them."""
-        self._group: Group | None = None
+        self._group: ExactIndex | None = None
         self.rules = rules
         self.depth = k
         self.capped = np.empty((0, len(rules.caps)), dtype=np.int64)
@@ -124,11 +124,11 @@ class Held:
         self._values = same.dictionary
         lists = self._lists(rows["unit"].to_numpy(), np.asarray(same.indices))
         traits = Traits.of(rows) if rules.of_kinds else None
-        self._group = Group(lists, rows["item_id"], rows["vector"], k, rules, traits)
+        self._group = ExactIndex(lists, rows["item_id"], rows["vector"], k, rules, traits)
         if rules.caps:
             capped = rows["capped"].take(pc.index_in(self.ids, rows["item_id"]))
             self.capped = np.asarray(capped.flatten()).reshape(len(capped), -1)
-        self.block = query_block(len(rows["vector"][0].as_buffer()) // 2, k)
+        self.block = query_block_size(len(rows["vector"][0].as_buffer()) // 2, k)
 
     @property
     def distances(self) -> int:

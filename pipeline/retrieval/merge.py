@@ -8,9 +8,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.retrieval import caps, parcels
+from pipeline.retrieval import caps, packed_batches
 from pipeline.retrieval.join import FOUND
-from pipeline.retrieval.ranking import Int64, by_rank, ranks
+from pipeline.retrieval.ranking import Int64, rank_in_row, rank_order
 from pipeline.retrieval.rules import Rules
 
 NEIGHBOR = pa.struct([("similar_id", pa.string()), ("score", pa.float32())])
@@ -31,7 +31,7 @@ _ROWS_A_BATCH = 10_000
 
 
 @dataclass(frozen=True)
-class Wanted:
+class MergeSettings:
     """What is made of the candidates.
 
     Attributes:
@@ -45,7 +45,7 @@ class Wanted:
     rules: Rules
 
 
-def merge(batches: Iterator[pa.RecordBatch], wanted: Wanted) -> Iterator[pa.RecordBatch]:
+def merge(batches: Iterator[pa.RecordBatch], wanted: MergeSettings) -> Iterator[pa.RecordBatch]:
     """The k best candidates of each query, ties by id.
 
     All rows of a part are held; it holds some of the queries, with all that was found for them.
@@ -57,17 +57,17 @@ def merge(batches: Iterator[pa.RecordBatch], wanted: Wanted) -> Iterator[pa.Reco
     Yields:
         batches of NEIGHBORS, one row a query, in the order of the items' lists.
     """
-    some = [parcels.unpack(cell, FOUND) for _, cell in parcels.cells(batches)]
+    some = [packed_batches.unpack(cell, FOUND) for _, cell in packed_batches.iter_cells(batches)]
     if not some:
         return
     found = pa.concat_batches(some)
     some.clear()
-    whole = best(found, wanted)
+    whole = top_k(found, wanted)
     for start in range(0, whole.num_rows, _ROWS_A_BATCH):
         yield whole.slice(start, _ROWS_A_BATCH)
 
 
-def best(found: pa.RecordBatch, wanted: Wanted) -> pa.RecordBatch:
+def top_k(found: pa.RecordBatch, wanted: MergeSettings) -> pa.RecordBatch:
     """Rows of FOUND, in any order, as rows of NEIGHBORS."""
     queries = found["item_id"].dictionary_encode()
     mine = np.asarray(queries.indices).astype(np.int64)
@@ -87,8 +87,8 @@ def best(found: pa.RecordBatch, wanted: Wanted) -> pa.RecordBatch:
     if wanted.rules.caps:
         order, open_ = _capped(found, place[mine], wanted)
     else:
-        order = by_rank(rows, scores, by_id)
-    order = order[ranks(rows[order]) < wanted.k]
+        order = rank_order(rows, scores, by_id)
+    order = order[rank_in_row(rows[order]) < wanted.k]
     counts = np.bincount(rows[order], minlength=len(lists))
     structs = pa.StructArray.from_arrays(
         [similar.take(pa.array(order)), pa.array(scores[order])], fields=list(NEIGHBOR)
@@ -107,7 +107,7 @@ def best(found: pa.RecordBatch, wanted: Wanted) -> pa.RecordBatch:
 
 
 def _capped(
-    found: pa.RecordBatch, places: Int64, wanted: Wanted
+    found: pa.RecordBatch, places: Int64, wanted: MergeSettings
 ) -> tuple[Int64, npt.NDArray[np.bool_]]:
     """The candidates that the caps let in, of those that are known to be all there are so far.
 
@@ -136,15 +136,15 @@ def _capped(
         rank = np.asarray(pc.rank(ids.take(pa.array(some)), tiebreaker="dense")).astype(np.int64)
         return 2 * rank + is_cut[some]
 
-    everything = by_rank(all_rows, all_scores.astype(np.float32), by_id)
+    everything = rank_order(all_rows, all_scores.astype(np.float32), by_id)
     cuts = np.cumsum(is_cut[everything])
     # Cuts of the queries before do not count.
-    starts = np.flatnonzero(ranks(all_rows[everything]) == 0)
+    starts = np.flatnonzero(rank_in_row(all_rows[everything]) == 0)
     first = np.repeat(starts, np.diff(starts, append=len(everything)))
     before: Int64 = cuts[first] - is_cut[everything][first]
     order = everything[(cuts == before) & ~is_cut[everything]]
     values = np.asarray(found["values"].flatten()).reshape(-1, len(wanted.rules.caps))
-    taken = caps.chosen(rows[order], values[order], wanted.rules.caps, wanted.k)
+    taken = caps.top_k_mask(rows[order], values[order], wanted.rules.caps, wanted.k)
     order = order[taken]
     queries = int(places.max(initial=-1)) + 1
     counts = np.bincount(rows[order], minlength=queries)

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.retrieval.centroid_order import in_line
-from pipeline.retrieval.ranking import Int64, by_rank, lower_bound, ranks
-from pipeline.retrieval.vectors import Float32, squares, unit
+from pipeline.retrieval.centroid_order import order_centroids
+from pipeline.retrieval.ranking import Int64, kth_score_bound, rank_in_row, rank_order
+from pipeline.retrieval.vectors import Float32, squared_norms, unit_vectors
 
 # The mean size of a list that the number of lists aims at: assigning an item costs as many
 # products as there are lists, so that large catalogues have longer ones.
@@ -51,7 +51,7 @@ def train(sample: Float32, nlist: int, seed: int) -> Float32:
     Returns:
         float32[nlist, dim], unit length.
     """
-    points = unit(sample)
+    points = unit_vectors(sample)
     nlist = min(nlist, len(points))
     rng = np.random.default_rng(seed)
     centroids = points[np.sort(rng.choice(len(points), nlist, replace=False))]
@@ -65,12 +65,12 @@ def train(sample: Float32, nlist: int, seed: int) -> Float32:
         by_size = np.argsort(-counts, kind="stable")
         for empty, large in zip(np.flatnonzero(counts == 0), by_size, strict=False):
             noise = rng.standard_normal((1, points.shape[1]), dtype=np.float32)
-            centroids[empty] = (unit(centroids[[large]]) + np.float32(0.01) * noise)[0]
-        centroids = unit(centroids)
-    return centroids[in_line(centroids)]
+            centroids[empty] = (unit_vectors(centroids[[large]]) + np.float32(0.01) * noise)[0]
+        centroids = unit_vectors(centroids)
+    return centroids[order_centroids(centroids)]
 
 
-def sizes(points: Float32, centroids: Float32) -> Int64:
+def list_sizes(points: Float32, centroids: Float32) -> Int64:
     """How many of the points each centroid is nearest to: int64[nlist]."""
     return np.bincount(_nearest(points, centroids), minlength=len(centroids))
 
@@ -105,23 +105,23 @@ def probe(vectors: Float32, centroids: Float32, nprobe: int) -> npt.NDArray[np.i
     return np.concatenate([np.empty((0, nprobe), np.int32), *blocks])
 
 
-def places(vectors: Float32, centroids: Float32) -> npt.NDArray[np.int32]:
+def centroid_ranks(vectors: Float32, centroids: Float32) -> npt.NDArray[np.int32]:
     """Which of a vector's nearest lists each list is: int32[n, nlist], 0 for the nearest."""
-    order = np.argsort(-(unit(vectors) @ centroids.T), axis=1, kind="stable")
+    order = np.argsort(-(unit_vectors(vectors) @ centroids.T), axis=1, kind="stable")
     found = np.empty(order.shape, dtype=np.int32)
     np.put_along_axis(found, order, np.arange(len(centroids), dtype=np.int32)[None], axis=1)
     return found
 
 
 def _probe_block(vectors: Float32, centroids: Float32, nprobe: int) -> npt.NDArray[np.int32]:
-    scores = unit(vectors) @ centroids.T
+    scores = unit_vectors(vectors) @ centroids.T
     # The product's last bits vary with its shape: what is so near that they decide is computed
     # pair by pair.
     margin = np.float32((vectors.shape[1] + 8) * 2.0**-22)
-    least = lower_bound(scores, nprobe) - margin
+    least = kth_score_bound(scores, nprobe) - margin
     flat = np.flatnonzero(scores >= least[:, None])
     rows, lists = np.divmod(flat, len(centroids))
-    order = by_rank(rows, scores.ravel()[flat], lists.__getitem__)
+    order = rank_order(rows, scores.ravel()[flat], lists.__getitem__)
     rows, lists = rows[order], lists[order]
     near = scores[rows, lists].astype(np.float64)
     close = np.zeros(len(rows), dtype=bool)
@@ -131,14 +131,14 @@ def _probe_block(vectors: Float32, centroids: Float32, nprobe: int) -> npt.NDArr
         near[close] = _exact(vectors, centroids, rows[close], lists[close])
         order = np.lexsort((lists, -near, rows))
         rows, lists = rows[order], lists[order]
-    return lists[ranks(rows) < nprobe].reshape(len(vectors), nprobe).astype(np.int32)
+    return lists[rank_in_row(rows) < nprobe].reshape(len(vectors), nprobe).astype(np.int32)
 
 
 def _exact(
     vectors: Float32, centroids: Float32, rows: Int64, lists: Int64
 ) -> npt.NDArray[np.float64]:
     """Cosines of pairs, each computed in float64 from its own two vectors."""
-    lengths = np.sqrt(squares(vectors))
+    lengths = np.sqrt(squared_norms(vectors))
     lengths[lengths == 0] = 1
     found = np.empty(len(rows), dtype=np.float64)
     for start in range(0, len(rows), _PAIR_BLOCK):

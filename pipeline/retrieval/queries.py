@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from pipeline.retrieval.ranking import Int64, ranges
+from pipeline.retrieval.ranking import Int64, concat_ranges
 from pipeline.retrieval.rules import Traits
 from pipeline.retrieval.vectors import Float32
 
@@ -61,7 +61,7 @@ class Queries:
         starts = np.cumsum(sizes) - sizes
         new[1:] = (self.vectors[1:] != self.vectors[:-1]).any(axis=1) | (sizes[1:] != sizes[:-1])
         alike = np.flatnonzero(~new)
-        mine, before = (ranges(starts[q], sizes[alike]) for q in (alike, alike - 1))
+        mine, before = (concat_ranges(starts[q], sizes[alike]) for q in (alike, alike - 1))
         differs = self.lists[mine] != self.lists[before]
         new[np.repeat(alike, sizes[alike])[differs]] = True
         if self.traits is not None:

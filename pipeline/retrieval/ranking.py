@@ -12,10 +12,10 @@ UInt64 = npt.NDArray[np.uint64]
 # Scores whose maximum stands for them where a row's best are looked for.
 _STRIPE = 8
 
-Places = Callable[[Int64], Int64]
+TieKeys = Callable[[Int64], Int64]
 
 
-def by_rank(rows: Int64, scores: Float32, places: Places) -> Int64:
+def rank_order(rows: Int64, scores: Float32, places: TieKeys) -> Int64:
     """The order by row, then descending score, then place: int64[n].
 
     Args:
@@ -44,7 +44,7 @@ def _descending(scores: Float32) -> UInt64:
     return np.subtract(np.uint64(0xFFFFFFFF), ascending, dtype=np.uint64)
 
 
-def lower_bound(scores: Float32, place: int) -> Float32:
+def kth_score_bound(scores: Float32, place: int) -> Float32:
     """A score that at least so many of each row reach, and seldom many more: float32[n].
 
     Args:
@@ -60,7 +60,7 @@ def lower_bound(scores: Float32, place: int) -> Float32:
     return np.partition(stripes, columns - place, axis=1)[:, columns - place]
 
 
-def by_list(lists: npt.NDArray[np.integer], rows: Int64) -> Iterator[tuple[int, Int64]]:
+def group_by_list(lists: npt.NDArray[np.integer], rows: Int64) -> Iterator[tuple[int, Int64]]:
     """Each list and the rows that are given for it: int64[n] and int64[n], in the lists' order."""
     order = np.argsort(lists, kind="stable")
     numbers, starts = np.unique(lists[order], return_index=True)
@@ -69,7 +69,7 @@ def by_list(lists: npt.NDArray[np.integer], rows: Int64) -> Iterator[tuple[int, 
     )
 
 
-def ranks(rows: npt.NDArray[np.integer]) -> Int64:
+def rank_in_row(rows: npt.NDArray[np.integer]) -> Int64:
     """The place of each entry in its run of equal rows, from 0."""
     new = np.ones(len(rows), dtype=bool)
     new[1:] = rows[1:] != rows[:-1]
@@ -77,7 +77,7 @@ def ranks(rows: npt.NDArray[np.integer]) -> Int64:
     return np.arange(len(rows)) - np.repeat(starts, np.diff(starts, append=len(rows)))
 
 
-def ranges(starts: Int64, sizes: Int64) -> Int64:
+def concat_ranges(starts: Int64, sizes: Int64) -> Int64:
     """start, start + 1, ... up to size of them, for each start and size, in one array."""
     shift = np.repeat(starts - (np.cumsum(sizes) - sizes), sizes)
     return shift + np.arange(len(shift))

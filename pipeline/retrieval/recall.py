@@ -9,11 +9,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.retrieval import caps, parcels
+from pipeline.retrieval import caps, packed_batches
 from pipeline.retrieval.queries import Queries
-from pipeline.retrieval.ranking import Int64, by_rank, ranks
+from pipeline.retrieval.ranking import Int64, rank_in_row, rank_order
 from pipeline.retrieval.rules import Rules, Traits, with_traits
-from pipeline.retrieval.search import Group
+from pipeline.retrieval.search import ExactIndex
 from pipeline.retrieval.vectors import Float32
 
 # Ids and scores of an item's neighbours, best first.
@@ -49,7 +49,7 @@ TRUTH_DDL = (
 
 
 @dataclass(frozen=True)
-class Asked:
+class TruthQueries:
     """Queries whose true neighbours are wanted.
 
     Attributes:
@@ -84,7 +84,7 @@ class Recall:
 
 
 def exact_search(
-    batches: Iterator[pa.RecordBatch], asked: Asked, k: int, rules: Rules
+    batches: Iterator[pa.RecordBatch], asked: TruthQueries, k: int, rules: Rules
 ) -> Iterator[pa.RecordBatch]:
     """The nearest items of a few queries in a stream of items, by comparing them with each.
 
@@ -111,7 +111,7 @@ def exact_search(
         same = pc.fill_null(pc.index_in(block["same"], values.dictionary), -1)
         of = np.asarray(same).astype(np.int64)
         kinds = Traits.of(block) if rules.of_kinds else None
-        group = Group(of, block["item_id"], block["vector"], depth, rules, kinds)
+        group = ExactIndex(of, block["item_id"], block["vector"], depth, rules, kinds)
         found = group.search(queries, floor)
         items = pc.index_in(group.ids, block["item_id"]).take(pa.array(found.items))
         numbers = np.repeat(np.arange(len(found.counts)), found.counts)
@@ -132,7 +132,7 @@ def exact_search(
         added = pa.RecordBatch.from_arrays(columns, schema=TRUTH)
         nearest = _nearest(pa.concat_batches([nearest, added]), depth, rules)
         numbers, scores = nearest["query"].to_numpy(), nearest["score"].to_numpy()
-        last = ranks(numbers) == depth - 1
+        last = rank_in_row(numbers) == depth - 1
         floor[numbers[last]] = scores[last]
         if rules.caps:
             ids = nearest["similar_id"].filter(pa.array(last))
@@ -159,12 +159,12 @@ def _nearest(found: pa.RecordBatch, most: int, rules: Rules) -> pa.RecordBatch:
     found = found.take(pa.array(_in_order(found)))
     rows = found["query"].to_numpy().astype(np.int64)
     if rules.caps:
-        needed = caps.needed(rows, _values(found, rules), rules.caps)
+        needed = caps.selectable_mask(rows, _values(found, rules), rules.caps)
         found, rows = found.filter(pa.array(needed)), rows[needed]
-    return found.filter(pa.array(ranks(rows) < most))
+    return found.filter(pa.array(rank_in_row(rows) < most))
 
 
-def best_truth(found: pa.RecordBatch, k: int, rules: Rules) -> pa.RecordBatch:
+def merge_truth(found: pa.RecordBatch, k: int, rules: Rules) -> pa.RecordBatch:
     """The k true neighbours of each query, in order, of what several searches found.
 
     Where caps leave out more than was looked at, those up to there: they are the first of the
@@ -173,7 +173,7 @@ def best_truth(found: pa.RecordBatch, k: int, rules: Rules) -> pa.RecordBatch:
     found = found.take(pa.array(_in_order(found)))
     rows = found["query"].to_numpy().astype(np.int64)
     if not rules.caps:
-        return found.filter(pa.array(ranks(rows) < k))
+        return found.filter(pa.array(rank_in_row(rows) < k))
     cuts: dict[int, Cut] = {}
     cut = found.filter(found["cut_id"].is_valid())
     _cut(cuts, cut["query"].to_numpy(), cut["cut_score"].to_numpy(), cut["cut_id"])
@@ -181,7 +181,7 @@ def best_truth(found: pa.RecordBatch, k: int, rules: Rules) -> pa.RecordBatch:
                strict=True)  # fmt: skip
     known = np.array([_before(score, item, cuts.get(query)) for query, score, item in mine], bool)
     found, rows = found.filter(pa.array(known)), rows[known]
-    taken = caps.chosen(rows, _values(found, rules), rules.caps, k)
+    taken = caps.top_k_mask(rows, _values(found, rules), rules.caps, k)
     return found.filter(pa.array(taken))
 
 
@@ -200,16 +200,16 @@ def _in_order(found: pa.RecordBatch) -> Int64:
     def by_id(some: Int64) -> Int64:
         return np.asarray(pc.rank(ids.take(pa.array(some)), tiebreaker="dense"))
 
-    return by_rank(rows, found["score"].to_numpy(), by_id)
+    return rank_order(rows, found["score"].to_numpy(), by_id)
 
 
 def _blocks(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    for whole in parcels.gathered(batches):
+    for whole in packed_batches.coalesce(batches):
         for start in range(0, whole.num_rows, _BLOCK_ROWS):
             yield whole.slice(start, _BLOCK_ROWS)
 
 
-def measure(found: Sequence[Neighbors], exact: Sequence[Neighbors], k: int) -> Recall:
+def measure_recall(found: Sequence[Neighbors], exact: Sequence[Neighbors], k: int) -> Recall:
     """Recall; an item that ties with the last true neighbour counts as one.
 
     Args:
@@ -223,7 +223,7 @@ def measure(found: Sequence[Neighbors], exact: Sequence[Neighbors], k: int) -> R
     if not shares:
         return Recall(1.0, 0.0, 1.0, 0, k)
     value = float(np.mean(shares))
-    low, high = wilson(value, len(shares))
+    low, high = wilson_interval(value, len(shares))
     return Recall(value, low, high, len(shares), k)
 
 
@@ -233,7 +233,7 @@ def _hits(mine: Neighbors, true: Neighbors) -> int:
     return min(hits, len(true))
 
 
-def wilson(share: float, trials: int, z: float = 1.959964) -> tuple[float, float]:
+def wilson_interval(share: float, trials: int, z: float = 1.959964) -> tuple[float, float]:
     """Wilson's score interval of a share (Wilson 1927, J. Am. Stat. Assoc. 22:209)."""
     square = z * z / trials
     centre = (share + square / 2) / (1 + square)
@@ -241,7 +241,9 @@ def wilson(share: float, trials: int, z: float = 1.959964) -> tuple[float, float
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def probes_for(depths: list[Int64], nlist: int, target: float, errors: float = CONFIDENCE) -> int:
+def nprobe_for_recall(
+    depths: list[Int64], nlist: int, target: float, errors: float = CONFIDENCE
+) -> int:
     """How many lists a query has to probe for a recall, by a sample of the queries.
 
     The recall that is aimed at is higher than the target by so many standard errors of the sample's

@@ -11,7 +11,7 @@ from pipeline.retrieval.vectors import to_binary
 _EXPONENT = 15
 
 
-def rounded(vectors: pa.Array) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
+def round_to_float16(vectors: pa.Array) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
     """Vectors as the embeddings table's `half`, each first brought to a size that float16 suits.
 
     That is by a power of two, which changes no cosine: what float16 holds is not changed by it.

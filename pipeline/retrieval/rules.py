@@ -86,12 +86,12 @@ def with_traits(rows: pa.RecordBatch) -> pa.RecordBatch:
     return rows
 
 
-def eligible(rows: pa.RecordBatch) -> pa.RecordBatch:
+def eligible_rows(rows: pa.RecordBatch) -> pa.RecordBatch:
     """The rows that are candidates."""
     return _where(rows, "eligible")
 
 
-def asking(rows: pa.RecordBatch) -> pa.RecordBatch:
+def query_rows(rows: pa.RecordBatch) -> pa.RecordBatch:
     """The rows that get a list."""
     return _where(rows, "asks")
 
@@ -155,7 +155,7 @@ class Traits:
         return owner[place >= 0], place[place >= 0]
 
 
-def _barred(
+def _blocked_mask(
     rules: Rules, prices: tuple[Float64, Float64], variants: tuple[Int64, Int64]
 ) -> npt.NDArray[np.bool_]:
     """Which pairs price and variant keep apart, in the shape that items and candidates make."""
@@ -172,7 +172,7 @@ def _barred(
     return barred
 
 
-class Bars:
+class BlockedPairs:
     """The pairs of some items and candidates that the rules keep apart."""
 
     def __init__(
@@ -194,7 +194,7 @@ class Bars:
         if rules.collapse or rules.price_ratio is not None:
             prices = self._left.price[rows][:, None], self._right.price[place]
             variants = self._left.variant[rows][:, None], self._right.variant[place]
-            scores[_barred(rules, prices, variants)] = -np.inf
+            scores[_blocked_mask(rules, prices, variants)] = -np.inf
         mine, theirs = self._denied
         if len(mine):
             at = np.minimum(np.searchsorted(rows, mine), len(rows) - 1)
@@ -202,7 +202,7 @@ class Bars:
             scores[at[here], theirs[here] - place.start] = -np.inf
 
 
-def passing(
+def pair_mask(
     rules: Rules,
     left: Traits,
     right: Traits,
@@ -222,7 +222,7 @@ def passing(
     passes = rules.scores(scores)
     if rules.collapse or rules.price_ratio is not None:
         prices = left.price[rows], right.price[others]
-        passes &= ~_barred(rules, prices, (left.variant[rows], right.variant[others]))
+        passes &= ~_blocked_mask(rules, prices, (left.variant[rows], right.variant[others]))
     if len(denied[0]):
         width = np.int64(len(right.price))
         passes &= ~np.isin(rows * width + others, denied[0] * width + denied[1])

@@ -5,9 +5,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.retrieval.queries import Candidates, Queries
-from pipeline.retrieval.ranking import Int64, by_list, by_rank, lower_bound, ranges, ranks
-from pipeline.retrieval.rules import NO_RULES, Bars, Rules, Traits
-from pipeline.retrieval.vectors import Float32, Float64, cosines, halves, squares, unit
+from pipeline.retrieval.ranking import (
+    Int64,
+    concat_ranges,
+    group_by_list,
+    kth_score_bound,
+    rank_in_row,
+    rank_order,
+)
+from pipeline.retrieval.rules import NO_RULES, BlockedPairs, Rules, Traits
+from pipeline.retrieval.vectors import (
+    Float32,
+    Float64,
+    cosines,
+    float16_rows,
+    squared_norms,
+    unit_vectors,
+)
 
 # Scores that are computed at a time, in memory that is used again and again: 8 MB.
 _PRODUCT = 1 << 21
@@ -24,12 +38,12 @@ _CROWDED = 8
 Scored = tuple[Float32, Float64]
 
 
-def query_block(dim: int, k: int) -> int:
+def query_block_size(dim: int, k: int) -> int:
     """How many queries of this dimension are searched for at a time, each for k candidates."""
     return min(max(256, _QUERY_VALUES // max(dim, 1)), max(64, _CANDIDATES // k))
 
 
-class Group:
+class ExactIndex:
     """The items of some lists, held for the queries that stream past.
 
     Items of one list with one vector form a class that is scored once. Of each class the k + 1
@@ -65,16 +79,16 @@ class Group:
         by_id = np.asarray(pc.sort_indices(ids))
         self.ids = ids.take(pa.array(by_id))
         kinds = None if traits is None else traits.kind
-        self._members, self._starts = classes(lists, vectors, by_id, self._wanted, kinds)
+        self._members, self._starts = equal_classes(lists, vectors, by_id, self._wanted, kinds)
         self._sizes = np.diff(self._starts, append=len(self._members))
         self._first = self._members[self._starts]
         stand_ins = by_id[self._first]
         self._traits = traits and traits.take(stand_ins)
         self._class_of = np.full(len(by_id), -1, dtype=np.int64)
         self._class_of[self._first] = np.arange(len(self._first))
-        self._vectors = halves(vectors)[stand_ins].astype(np.float32)
-        self._squares = squares(self._vectors)
-        self._unit = unit(self._vectors)
+        self._vectors = float16_rows(vectors)[stand_ins].astype(np.float32)
+        self._squares = squared_norms(self._vectors)
+        self._unit = unit_vectors(self._vectors)
         numbers, starts = np.unique(lists[stand_ins], return_index=True)
         ends = np.append(starts[1:], len(stand_ins))
         self._lists = {
@@ -104,7 +118,7 @@ class Group:
         total = len(queries.ids)
         if floor is None:
             floor = np.full(total, -np.inf, dtype=np.float32)
-        size = query_block(queries.vectors.shape[1], self._wanted)
+        size = query_block_size(queries.vectors.shape[1], self._wanted)
         size = -(-total // max(-(-total // size), 1))  # blocks of about one size
         blocks = [
             self._search_block(queries.block(i, min(i + size, total)), floor[i : i + size])
@@ -119,7 +133,7 @@ class Group:
     def _search_block(self, queries: Queries, floor: Float32) -> Candidates:
         distinct, of_query = queries.distinct()
         floor = np.minimum.reduceat(floor, np.flatnonzero(np.diff(of_query, prepend=-1)))
-        mine = (distinct.vectors, squares(distinct.vectors))
+        mine = (distinct.vectors, squared_norms(distinct.vectors))
         rows, found = self._near(distinct, mine, floor - self._margin, self._bars(distinct))
         best, scores = self._best_of(mine, rows, found)
         rows, items, scores = self._with_members(rows[best], found[best], scores)
@@ -129,28 +143,28 @@ class Group:
         own = np.asarray(pc.fill_null(pc.index_in(queries.ids, self.ids), -1))
         kept = items != own[rows]
         rows, items, scores = rows[kept], items[kept], scores[kept]
-        kept = ranks(rows) < self._wanted - 1
+        kept = rank_in_row(rows) < self._wanted - 1
         counts = np.bincount(rows[kept], minlength=len(queries.ids))
         return Candidates(counts, items[kept], scores[kept])
 
     def _best_of(self, queries: Scored, rows: Int64, found: Int64) -> tuple[Int64, Float32]:
         """Which pairs of a query and a class are its best, in order, and their cosines."""
         scores = cosines(queries, (self._vectors, self._squares), rows, found)
-        order = by_rank(rows, scores, lambda some: self._first[found[some]])
+        order = rank_order(rows, scores, lambda some: self._first[found[some]])
         order = order[self._rules.scores(scores[order])]
-        order = order[ranks(rows[order]) < self._wanted]
+        order = order[rank_in_row(rows[order]) < self._wanted]
         return order, scores[order]
 
-    def _bars(self, queries: Queries) -> Bars | None:
+    def _bars(self, queries: Queries) -> BlockedPairs | None:
         if self._traits is None or queries.traits is None:
             return None
         mine, items = queries.traits.denied_pairs(self.ids)
         # What somebody denies is in a class of its own.
         denied = (mine, self._class_of[items])
-        return Bars(self._rules, queries.traits, self._traits, denied)
+        return BlockedPairs(self._rules, queries.traits, self._traits, denied)
 
     def _near(
-        self, queries: Queries, mine: Scored, least: Float32, bars: Bars | None
+        self, queries: Queries, mine: Scored, least: Float32, bars: BlockedPairs | None
     ) -> tuple[Int64, Int64]:
         """Rows and classes of every score that could be among the best of its row.
 
@@ -158,11 +172,11 @@ class Group:
         k-th best: what is further below it than twice that can't belong to the k best.
         """
         found: list[tuple[Int64, Int64, Float32]] = []
-        directions = unit(queries.vectors)
+        directions = unit_vectors(queries.vectors)
         nearest = np.diff(queries.rows, prepend=-1) != 0
         # The nearest list of each query says how near a candidate has to be in the others.
         for of_round in (nearest, ~nearest):
-            for number, asking in by_list(queries.lists[of_round], queries.rows[of_round]):
+            for number, asking in group_by_list(queries.lists[of_round], queries.rows[of_round]):
                 place = self._lists.get(number)
                 if place is None:
                     continue
@@ -177,16 +191,21 @@ class Group:
         if not found:
             return np.empty(0, np.int64), np.empty(0, np.int64)
         rows, items, scores = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        order = by_rank(rows, scores, items.__getitem__)
+        order = rank_order(rows, scores, items.__getitem__)
         rows, items, scores = rows[order], items[order], scores[order]
         sure = np.flatnonzero(scores <= self._doubtful)
-        last = sure[ranks(rows[sure]) == self._wanted - 1]
+        last = sure[rank_in_row(rows[sure]) == self._wanted - 1]
         least[rows[last]] = scores[last] - self._margin
         kept = scores >= least[rows]
         return rows[kept], items[kept]
 
     def _above(
-        self, directions: Float32, rows: Int64, place: slice, least: Float32, bars: Bars | None
+        self,
+        directions: Float32,
+        rows: Int64,
+        place: slice,
+        least: Float32,
+        bars: BlockedPairs | None,
     ) -> tuple[Int64, Int64, Float32]:
         """Rows, classes and scores of one list that reach `least`, which is raised where unset."""
         count = place.stop - place.start
@@ -202,7 +221,7 @@ class Group:
             some = product if unknown.all() else product[unknown]
             if self._rules.max_score < 1:
                 some = np.where(some > self._doubtful, np.float32(-np.inf), some)
-            least[rows[unknown]] = lower_bound(some, self._wanted) - self._margin
+            least[rows[unknown]] = kth_score_bound(some, self._wanted) - self._margin
         reached = self._reached[: product.size].reshape(product.shape)
         np.greater_equal(product, np.maximum(least[rows], self._least)[:, None], out=reached)
         flat = np.flatnonzero(reached)
@@ -216,14 +235,14 @@ class Group:
         sizes = self._sizes[found]
         if not len(found) or sizes.max() == 1:
             return rows, self._first[found], scores
-        items = self._members[ranges(self._starts[found], sizes)]
+        items = self._members[concat_ranges(self._starts[found], sizes)]
         rows, scores = np.repeat(rows, sizes), np.repeat(scores, sizes)
-        order = by_rank(rows, scores, items.__getitem__)
-        order = order[ranks(rows[order]) < self._wanted]
+        order = rank_order(rows, scores, items.__getitem__)
+        order = order[rank_in_row(rows[order]) < self._wanted]
         return rows[order], items[order], scores[order]
 
 
-def classes(
+def equal_classes(
     lists: Int64, vectors: pa.Array, by_id: Int64, most: int, kinds: Int64 | None = None
 ) -> tuple[Int64, Int64]:
     """Items of one list with one vector, list by list.
@@ -245,7 +264,7 @@ def classes(
     new[:1] = True
     for key in keys:
         new[1:] |= np.diff(key[members]) != 0
-    kept = ranks(np.cumsum(new)) < most
+    kept = rank_in_row(np.cumsum(new)) < most
     return members[kept], np.flatnonzero(new[kept])
 
 
@@ -254,4 +273,4 @@ def _repeated(rows: Int64, of_query: Int64) -> tuple[Int64, Int64]:
     counts = np.bincount(rows, minlength=of_query[-1] + 1)
     starts = np.cumsum(counts) - counts
     sizes = counts[of_query]
-    return np.repeat(np.arange(len(of_query)), sizes), ranges(starts[of_query], sizes)
+    return np.repeat(np.arange(len(of_query)), sizes), concat_ranges(starts[of_query], sizes)

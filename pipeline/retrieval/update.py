@@ -14,31 +14,37 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.retrieval import parcels
-from pipeline.retrieval.groups import Plan
-from pipeline.retrieval.join import Done, Read
-from pipeline.retrieval.loaded_group import units_of
+from pipeline.retrieval import packed_batches
+from pipeline.retrieval.arrivals import NeighborSettings, ScoredPairs, pairs_above_floor
+from pipeline.retrieval.groups import GroupPlan
+from pipeline.retrieval.join import OnGroupDone, ReadGroup
+from pipeline.retrieval.loaded_group import units_of_rows
 from pipeline.retrieval.merge import NEIGHBOR, NEIGHBORS
-from pipeline.retrieval.newcomers import Pairs, Settings, taken_in
-from pipeline.retrieval.ranking import Int64, by_rank, ranks
-from pipeline.retrieval.reach import MOVES
-from pipeline.retrieval.rules import asking, eligible
+from pipeline.retrieval.ranking import Int64, rank_in_row, rank_order
+from pipeline.retrieval.reverse_probes import MOVES
+from pipeline.retrieval.rules import eligible_rows, query_rows
 
 
 def _by_group(
     batches: Iterator[pa.RecordBatch],
 ) -> Iterator[tuple[int, pa.RecordBatch, pa.Array]]:
     """Each group, what came to lists that its items probe, and the ids of what left those."""
-    for group, cells in itertools.groupby(parcels.cells(batches), key=lambda cell: cell[0]):
+    for group, cells in itertools.groupby(
+        packed_batches.iter_cells(batches), key=lambda cell: cell[0]
+    ):
         nothing = pa.RecordBatch.from_pylist([], schema=MOVES)
-        sent = (parcels.unpack(cell, MOVES) for _, cell in cells if len(cell))
+        sent = (packed_batches.unpack(cell, MOVES) for _, cell in cells if len(cell))
         moves = pa.concat_batches([nothing, *sent])
         there = moves["vector"].is_valid()
         yield group, moves.filter(there), moves.filter(pc.invert(there))["item_id"]
 
 
-def short(
-    batches: Iterator[pa.RecordBatch], plan: Plan, items: Read, kept: Read, settings: Settings
+def find_incomplete(
+    batches: Iterator[pa.RecordBatch],
+    plan: GroupPlan,
+    items: ReadGroup,
+    kept: ReadGroup,
+    settings: NeighborSettings,
 ) -> Iterator[pa.RecordBatch]:
     """The items that stay and have to ask again.
 
@@ -65,10 +71,10 @@ def short(
         for rows in items(group) if len(wanted) else ():
             found = rows.filter(pc.is_in(rows["item_id"], wanted))
             # Of a split list every group has read all rows.
-            yield found.filter(pa.array(plan.group[units_of(found, plan)] == group))
+            yield found.filter(pa.array(plan.group[units_of_rows(found, plan)] == group))
 
 
-def _must_ask(rows: pa.RecordBatch, left: pa.Array, settings: Settings) -> "np.ndarray":
+def _must_ask(rows: pa.RecordBatch, left: pa.Array, settings: NeighborSettings) -> "np.ndarray":
     """Which rows of NEIGHBORS may lack a neighbour after some have left: bool[n]."""
     owner, flat = _flat(rows["neighbors"])
     stays = ~np.asarray(pc.is_in(flat.field("similar_id"), left))
@@ -98,7 +104,7 @@ class _State:
     items: pa.RecordBatch
     before: pa.RecordBatch
     asks: "np.ndarray"
-    new: Pairs
+    new: ScoredPairs
     scored: int
 
 
@@ -106,10 +112,10 @@ def _states(
     group: int,
     came: pa.RecordBatch,
     left: pa.Array,
-    plan: Plan,
-    items: Read,
-    kept: Read,
-    settings: Settings,
+    plan: GroupPlan,
+    items: ReadGroup,
+    kept: ReadGroup,
+    settings: NeighborSettings,
 ) -> Iterator[_State]:
     """The state of a group; nothing of one that has no items."""
     rows = [batch for batch in items(group) if batch.num_rows]
@@ -117,28 +123,28 @@ def _states(
         return
     whole = pa.concat_batches(rows)
     rows.clear()
-    mine = pa.array(plan.group[units_of(whole, plan)] == group)
+    mine = pa.array(plan.group[units_of_rows(whole, plan)] == group)
     stays = pc.and_(mine, pc.invert(pc.is_in(whole["item_id"], came["item_id"])))
-    whole = asking(whole.filter(stays))
+    whole = query_rows(whole.filter(stays))
     before = _aligned(whole, kept(group))
     asks = _must_ask(before, left, settings)
     if not settings.rules.caps:
         # Those need not be compared with what came.
         whole, before = whole.filter(pa.array(~asks)), before.filter(pa.array(~asks))
         asks = asks[~asks]
-    new, scored = taken_in(whole, before, eligible(came), settings)
+    new, scored = pairs_above_floor(whole, before, eligible_rows(came), settings)
     if settings.rules.caps:
         asks[new[0]] = True
     yield _State(whole, before, asks, new, scored)
 
 
-def update(
+def update_neighbors(
     batches: Iterator[pa.RecordBatch],
-    plan: Plan,
-    items: Read,
-    kept: Read,
-    settings: Settings,
-    done: Done,
+    plan: GroupPlan,
+    items: ReadGroup,
+    kept: ReadGroup,
+    settings: NeighborSettings,
+    done: OnGroupDone,
 ) -> Iterator[pa.RecordBatch]:
     """The neighbours of the items that stay, but for those that have to ask again.
 
@@ -160,7 +166,7 @@ def update(
             if settings.rules.caps:
                 yield state.before.filter(pa.array(~state.asks))
             else:
-                ids = eligible(came)["item_id"]
+                ids = eligible_rows(came)["item_id"]
                 yield _updated(state.before, left, ids, state.new, settings.kept)
         done(scored)
 
@@ -183,7 +189,7 @@ def _flat(lists: pa.Array) -> tuple[Int64, pa.StructArray]:
 
 
 def _updated(
-    before: pa.RecordBatch, left: pa.Array, came: pa.Array, new: Pairs, most: int
+    before: pa.RecordBatch, left: pa.Array, came: pa.Array, new: ScoredPairs, most: int
 ) -> pa.RecordBatch:
     """Rows of NEIGHBORS brought up to date; those that nobody left or joined stay as they are."""
     owner, flat = _flat(before["neighbors"])
@@ -200,7 +206,7 @@ def _updated(
 
 
 def _merged(
-    before: pa.RecordBatch, left: pa.Array, came: pa.Array, new: Pairs, most: int
+    before: pa.RecordBatch, left: pa.Array, came: pa.Array, new: ScoredPairs, most: int
 ) -> pa.RecordBatch:
     """Rows of NEIGHBORS without those that left and with those that were taken in."""
     owner, flat = _flat(before["neighbors"])
@@ -214,9 +220,9 @@ def _merged(
     def by_id(some: Int64) -> Int64:
         return np.asarray(pc.rank(ids.take(pa.array(some)), tiebreaker="dense"))
 
-    order = by_rank(rows, scores.astype(np.float32), by_id)
+    order = rank_order(rows, scores.astype(np.float32), by_id)
     total = np.bincount(rows, minlength=before.num_rows)
-    order = order[ranks(rows[order]) < most]
+    order = order[rank_in_row(rows[order]) < most]
     counts = np.minimum(total, most)
     ends = np.cumsum(counts)
     structs = pa.StructArray.from_arrays(

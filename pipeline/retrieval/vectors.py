@@ -20,10 +20,10 @@ def from_bytes(column: pa.Array | pa.ChunkedArray) -> Float32:
     Returns:
         float32[n, dim]; float32[0, 0] where n is 0.
     """
-    return halves(column).astype(np.float32)
+    return float16_rows(column).astype(np.float32)
 
 
-def halves(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.float16]:
+def float16_rows(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.float16]:
     """The same as float16[n, dim], a view of the column's memory where it is in one piece."""
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
@@ -60,9 +60,9 @@ def to_binary(values: npt.NDArray[np.uint8], sizes: npt.NDArray[np.integer]) -> 
 _FACTORS = np.random.default_rng(0).integers(1, 1 << 62, size=4096, dtype=np.int64) | 1
 
 
-def hashes(column: pa.Array) -> npt.NDArray[np.int64]:
+def hash_vectors(column: pa.Array) -> npt.NDArray[np.int64]:
     """A hash of each vector's bytes: int64[n], not negative."""
-    values = halves(column).view(np.uint16).astype(np.int64)
+    values = float16_rows(column).view(np.uint16).astype(np.int64)
     factors = np.resize(_FACTORS, values.shape[1])
     mixed: npt.NDArray[np.int64] = ((values @ factors) >> 17) & (2**46 - 1)
     return mixed
@@ -78,7 +78,7 @@ def from_lists(column: pa.Array | pa.ChunkedArray) -> Float32:
     return np.asarray(values).reshape(len(column), -1)
 
 
-def unit(vectors: Float32) -> Float32:
+def unit_vectors(vectors: Float32) -> Float32:
     """Vectors of length 1, float32[n, dim]; zero vectors stay zero."""
     lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
     lengths[lengths == 0] = 1
@@ -86,7 +86,7 @@ def unit(vectors: Float32) -> Float32:
     return scaled
 
 
-def squares(vectors: Float32) -> Float64:
+def squared_norms(vectors: Float32) -> Float64:
     """The squared length of each row, float64[n], as `cosines` wants it."""
     sums: Float64 = np.add.reduce(vectors * vectors, axis=1, dtype=np.float64)
     return sums

@@ -162,9 +162,9 @@ class Runner:
         measured = self._measure()
         self.outcome.gate = measured.counts()
         held.check()
-        return publish.finish(self._job, measured, retrained=retrained)
+        return publish.pass_gate_and_publish(self._job, measured, retrained=retrained)
 
-    def _measure(self) -> gate.Measured:
+    def _measure(self) -> gate.Measurements:
         if not gate.needs_spark(self._job):
             return gate.measure(self._job)
         with self._progress.stage("      the gate") as line:
@@ -259,7 +259,7 @@ class Runner:
         elif record.stage == index.NAME:
             current_quantiser.adopt(self._job, record)
         elif record.stage == neighbors.NAME:
-            current_quantiser.note_probes(self._job, record)
+            current_quantiser.record_nprobe(self._job, record)
 
     def _resolve(self, name: str, status: str, record: Record) -> None:
         self._job.resolve(record)

@@ -109,7 +109,7 @@ def watch(notes: Path, places: Places) -> None:
         made = make_task(run, folder, schema, row_group_bytes, encoded)
         return killing_untold(made, table, notes, where) if places.get(table) == 0 else made
 
-    def join(search: search.Search, probes: search.Probes) -> Any:
+    def join(search: search.ListSearch, probes: search.ProbedLists) -> Any:
         run = make_join(search, probes)
         return killing(run, "join", places["join"], notes, None) if "join" in places else run
 

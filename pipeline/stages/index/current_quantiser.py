@@ -27,13 +27,13 @@ from pipeline.store.store import Record
 # was (for the lists: or less than that part of it).
 DRIFT = 2.0
 # Below it lists are not called out of balance, whatever they were.
-BALANCED = 4.0
+ALWAYS_BALANCED = 4.0
 # How many of its nearest lists an item is given where it is not known how many will be probed.
-PROBES = 8
+DEFAULT_PROBES_PER_ITEM = 8
 
 
 @dataclass(frozen=True)
-class Lasting:
+class CurrentQuantiser:
     """A quantiser in use; the fields are explained above."""
 
     version: str
@@ -43,16 +43,16 @@ class Lasting:
     imbalance: float
     probes: dict[str, dict[str, Any]] = field(default_factory=dict)
     drifted: str | None = None
-    width_before: int = PROBES
+    width_before: int = DEFAULT_PROBES_PER_ITEM
 
 
-def find(job: Job) -> Lasting | None:
+def load(job: Job) -> CurrentQuantiser | None:
     """The store's quantiser for this model and these settings."""
     raw = job.store.current_quantiser(_key(job))
-    return None if raw is None else Lasting(**raw)
+    return None if raw is None else CurrentQuantiser(**raw)
 
 
-def keep(job: Job, lasting: Lasting) -> None:
+def save(job: Job, lasting: CurrentQuantiser) -> None:
     """Let the nights to come use this quantiser; a run that does not publish changes nothing."""
     if job.publishing:
         job.store.set_current_quantiser(_key(job), asdict(lasting))
@@ -65,21 +65,21 @@ def adopt(job: Job, record: Record) -> None:
         job: the run that uses the index.
         record: of the index, made by this run or an earlier one.
     """
-    made, earlier = record.fingerprint, find(job)
+    made, earlier = record.fingerprint, load(job)
     if record.outputs["quantiser"] != made or (earlier and earlier.version == made):
         return
     asked, lists = record.inputs, record.outputs["lists"]
     imbalance = record.counts["imbalance"]
-    new = Lasting(made, asked["embeddings"], asked["quantiser"], lists, imbalance)
-    keep(job, replace(new, width_before=asked["probes"]))
+    new = CurrentQuantiser(made, asked["embeddings"], asked["quantiser"], lists, imbalance)
+    save(job, replace(new, width_before=asked["probes"]))
 
 
-def version(job: Job) -> str | None:
+def usable_version(job: Job) -> str | None:
     """Which quantiser this night uses; None where it trains one.
 
     Where the one in use was trained for these very embeddings, what was said then.
     """
-    lasting = find(job)
+    lasting = load(job)
     if lasting is None:
         return None
     mine = job.record("embed").fingerprint
@@ -94,19 +94,19 @@ def version(job: Job) -> str | None:
     return lasting.version if fits and there and lasting.drifted in (None, mine) else None
 
 
-def unbalanced(lasting: Lasting, imbalance: float) -> bool:
+def is_unbalanced(lasting: CurrentQuantiser, imbalance: float) -> bool:
     """Whether the longest list has grown too far beyond the mean."""
-    return imbalance > max(DRIFT * lasting.imbalance, BALANCED)
+    return imbalance > max(DRIFT * lasting.imbalance, ALWAYS_BALANCED)
 
 
-def note_probes(job: Job, record: Record) -> None:
+def record_nprobe(job: Job, record: Record) -> None:
     """Remember how many probes the target recall took; too many more than at first is drift.
 
     Args:
         job: the run that uses the neighbours, and whose settings name the target.
         record: of the neighbours, made by this run or an earlier one.
     """
-    lasting, now = find(job), record.outputs["chosen_probes"]
+    lasting, now = load(job), record.outputs["chosen_probes"]
     if lasting is None or now is None:
         return
     known = lasting.probes.get(_target(job), {})
@@ -120,47 +120,51 @@ def note_probes(job: Job, record: Record) -> None:
     noted = {"first": first, "now": now, "before": known.get("now"), "embeddings": mine}
     drifted = mine if now > DRIFT * first else lasting.drifted
     probed = lasting.probes | {_target(job): noted}
-    keep(job, replace(lasting, probes=probed, drifted=drifted))
+    save(job, replace(lasting, probes=probed, drifted=drifted))
 
 
-def probes(job: Job) -> int | None:
+def previous_nprobe(job: Job) -> int | None:
     """How many lists this night probes, as the night before it; None where it has to find out.
 
     Where that was found out for these very embeddings, what was known then.
     """
-    lasting = find(job)
+    lasting = load(job)
     known = lasting.probes.get(_target(job)) if lasting else None
-    if lasting is None or known is None or version(job) != lasting.version:
+    if lasting is None or known is None or usable_version(job) != lasting.version:
         return None
     mine = job.record("embed").fingerprint
     found: int | None = known["before" if known["embeddings"] == mine else "now"]
     return found
 
 
-def known_probes(job: Job) -> list[int | None]:
+def past_nprobes(job: Job) -> list[int | None]:
     """All that `probes` may have said on nights of this quantiser."""
-    lasting = find(job)
+    lasting = load(job)
     of = lasting.probes.get(_target(job)) if lasting else None
     return [of["first"], of["before"], of["now"]] if of else []
 
 
-def width(job: Job) -> int:
+def probes_per_item(job: Job) -> int:
     """How many of its nearest lists each item is given: at least as many as will be probed."""
-    lasting, mine = find(job), job.record("embed").fingerprint
+    lasting, mine = load(job), job.record("embed").fingerprint
     if lasting is not None and lasting.embeddings == mine:
         return lasting.width_before
     known = lasting.probes.values() if lasting else ()
     now = [of["before" if of["embeddings"] == mine else "now"] or 0 for of in known]
-    return max([PROBES, *now])
+    return max([DEFAULT_PROBES_PER_ITEM, *now])
 
 
-def known_widths(job: Job) -> set[int]:
+def past_probes_per_item(job: Job) -> set[int]:
     """All that `width` may have said on nights of this quantiser."""
-    lasting = find(job)
+    lasting = load(job)
     if lasting is None:
-        return {PROBES}
+        return {DEFAULT_PROBES_PER_ITEM}
     probes = (of[n] or 0 for of in lasting.probes.values() for n in ("first", "before", "now"))
-    return {PROBES, lasting.width_before, *(n for n in probes if n > PROBES)}
+    return {
+        DEFAULT_PROBES_PER_ITEM,
+        lasting.width_before,
+        *(n for n in probes if n > DEFAULT_PROBES_PER_ITEM),
+    }
 
 
 def _target(job: Job) -> str:

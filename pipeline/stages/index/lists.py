@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from models import Handle, resident, shipping
-from pipeline.retrieval import list_table, parcels, quantiser
+from pipeline.retrieval import list_table, packed_batches, quantiser
 from pipeline.retrieval import list_traits as with_rules
-from pipeline.retrieval.groups import Plan
-from pipeline.retrieval.list_table import Locate
-from pipeline.retrieval.vectors import Float32, from_bytes, hashes
+from pipeline.retrieval.groups import GroupPlan
+from pipeline.retrieval.list_table import AssignLists
+from pipeline.retrieval.vectors import Float32, from_bytes, hash_vectors
 from pipeline.store.arrow_files import Rows
 from pipeline.store.clustered import Clustered
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 
-def hashed_lists(nlist: int) -> Locate:
+def assign_by_hash(nlist: int) -> AssignLists:
     """Lists by a hash of the vector, for an exact search."""
-    return lambda rows: (hashes(rows["vector"]) % nlist).astype("int32")[:, None]
+    return lambda rows: (hash_vectors(rows["vector"]) % nlist).astype("int32")[:, None]
 
 
-def near_lists(centroids: Handle, most: int) -> Locate:
+def assign_by_quantiser(centroids: Handle, most: int) -> AssignLists:
     """The nearest lists by a quantiser shipped as a file, at most so many."""
 
     def locate(rows: "pa.RecordBatch") -> "np.ndarray":
@@ -34,35 +34,37 @@ def near_lists(centroids: Handle, most: int) -> Locate:
     return locate
 
 
-def located(vectors: "DataFrame", locate: Locate) -> "DataFrame":
+def assigned_frame(vectors: "DataFrame", locate: AssignLists) -> "DataFrame":
     """Rows of the lists table, in any order.
 
     Args:
         vectors: item_id string, vector binary.
         locate: gives the nearest lists of vectors, on an executor.
     """
-    return in_lists(vectors, locate).table("lists")
+    return assigned_rows(vectors, locate).table("lists")
 
 
-def in_lists(vectors: "DataFrame", locate: Locate) -> Rows:
+def assigned_rows(vectors: "DataFrame", locate: AssignLists) -> Rows:
     """The same, for writing."""
 
     def run(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-        return list_table.located(batches, locate)
+        return list_table.assign_items(batches, locate)
 
     return Rows(vectors, run)
 
 
-def in_order(vectors: "DataFrame", locate: Locate, files: Plan) -> Rows:
+def sorted_lists(vectors: "DataFrame", locate: AssignLists, files: GroupPlan) -> Rows:
     """The lists table, one partition a file; arguments as for `located`, and the files."""
 
     def send(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-        return list_table.send(list_table.located(batches, locate), files)
+        return list_table.send_to_files(list_table.assign_items(batches, locate), files)
 
-    return _received(vectors.mapInArrow(send, parcels.DDL), files, Clustered(Path(), ()))
+    return _received(vectors.mapInArrow(send, packed_batches.DDL), files, Clustered(Path(), ()))
 
 
-def moved(before: Clustered, arrivals: "DataFrame", left: "DataFrame", files: Plan) -> Rows:
+def updated_lists(
+    before: Clustered, arrivals: "DataFrame", left: "DataFrame", files: GroupPlan
+) -> Rows:
     """An earlier night's lists table, brought up to date, one partition a file.
 
     Args:
@@ -73,15 +75,15 @@ def moved(before: Clustered, arrivals: "DataFrame", left: "DataFrame", files: Pl
     """
 
     def send(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-        return list_table.send(batches, files)
+        return list_table.send_to_files(batches, files)
 
     none = "cast(null as binary)"
     leaves = left.selectExpr("item_id", "list", f"{none} as probes", f"{none} as vector")
     moves = arrivals.unionByName(leaves)
-    return _received(moves.mapInArrow(send, parcels.DDL), files, before)
+    return _received(moves.mapInArrow(send, packed_batches.DDL), files, before)
 
 
-def ruled(lists: Clustered, traits: "DataFrame", files: Plan) -> Rows:
+def lists_with_traits(lists: Clustered, traits: "DataFrame", files: GroupPlan) -> Rows:
     """The candidates table, one partition a file.
 
     Args:
@@ -94,26 +96,26 @@ def ruled(lists: Clustered, traits: "DataFrame", files: Plan) -> Rows:
         return lists.rows(first, last, list_table.LISTED.names)
 
     def send(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-        return with_rules.send(batches, files)
+        return with_rules.send_to_files(batches, files)
 
     def receive(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-        return with_rules.receive(batches, files, read)
+        return with_rules.receive_files(batches, files, read)
 
-    sent = traits.mapInArrow(send, parcels.DDL)
-    return Rows(by_group(sent, files.groups, files.groups), receive)
+    sent = traits.mapInArrow(send, packed_batches.DDL)
+    return Rows(shuffle_by_group(sent, files.groups, files.groups), receive)
 
 
-def _received(sent: "DataFrame", files: Plan, before: Clustered) -> Rows:
+def _received(sent: "DataFrame", files: GroupPlan, before: Clustered) -> Rows:
     def read(first: int, last: int) -> "Iterator[pa.RecordBatch]":
         return before.rows(first, last, list_table.LISTED.names)
 
     def receive(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-        return list_table.receive(batches, files, read)
+        return list_table.receive_files(batches, files, read)
 
-    return Rows(by_group(sent, files.groups, files.groups), receive)
+    return Rows(shuffle_by_group(sent, files.groups, files.groups), receive)
 
 
-def reach(lists: "DataFrame", nlist: int, width: int) -> "DataFrame":
+def probe_pairs(lists: "DataFrame", nlist: int, width: int) -> "DataFrame":
     """From which lists' items which lists are probed: home int, probed int.
 
     Args:
@@ -123,7 +125,7 @@ def reach(lists: "DataFrame", nlist: int, width: int) -> "DataFrame":
     """
 
     def run(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-        return list_table.reached(batches, nlist, width)
+        return list_table.probe_pairs(batches, nlist, width)
 
     pairs = lists.select("list", "probes").mapInArrow(run, "home int, probed int")
     return pairs.distinct()
@@ -135,7 +137,7 @@ def load_centroids(handle: Handle) -> Float32:
     return centroids
 
 
-def by_group(sent: "DataFrame", groups: int, partitions: int) -> "DataFrame":
+def shuffle_by_group(sent: "DataFrame", groups: int, partitions: int) -> "DataFrame":
     """Parcels, each group's together; also an empty one for every group, that none is left out.
 
     Args:
@@ -146,6 +148,6 @@ def by_group(sent: "DataFrame", groups: int, partitions: int) -> "DataFrame":
     from pyspark.sql import functions as F
 
     every = sent.sparkSession.range(groups, numPartitions=1)
-    empty = every.select(F.col("id").alias("key"), F.lit(b"").alias("parcel"))
+    empty = every.select(F.col("id").alias("key"), F.lit(b"").alias("rows"))
     together = sent.unionByName(empty).repartitionById(partitions, F.col("key").cast("int"))
     return together.sortWithinPartitions("key") if partitions < groups else together

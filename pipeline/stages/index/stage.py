@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.retrieval import groups, quantiser
-from pipeline.retrieval.list_table import Locate
+from pipeline.retrieval.list_table import AssignLists
 from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.vectors import from_bytes
 from pipeline.spark.sampling import collected_sample
@@ -36,13 +36,13 @@ def inputs(job: Job) -> dict[str, Any]:
     return {
         "embeddings": job.record("embed").fingerprint,
         "index": job.config.index.model_dump(),
-        "quantiser": None if exact else current_quantiser.version(job),
-        "probes": None if exact else current_quantiser.width(job),
+        "quantiser": None if exact else current_quantiser.usable_version(job),
+        "probes": None if exact else current_quantiser.probes_per_item(job),
     }
 
 
 @dataclass
-class Cut:
+class Assignment:
     """How the vectors are put into lists.
 
     Attributes:
@@ -57,7 +57,7 @@ class Cut:
     vectors: "DataFrame"
     nlist: int
     used: str | None
-    locate: Locate
+    locate: AssignLists
     sizes: Int64
     base: Base
 
@@ -69,11 +69,11 @@ def execute(job: Job, version: str) -> Made:
     nlist = section.nlist or quantiser.list_count(count, section.sample_items)
     if count < section.exact_below or nlist == 1:
         return _make(job, _exact(job, nlist), version)
-    used, earlier = current_quantiser.version(job), current_quantiser.find(job)
+    used, earlier = current_quantiser.usable_version(job), current_quantiser.load(job)
     if used is not None and earlier is not None:
         trial = job.store.trial(version)
         made = _make(job, _by_quantiser(job, used, _base(job, used)), trial, version)
-        if not current_quantiser.unbalanced(earlier, made.counts["imbalance"]):
+        if not current_quantiser.is_unbalanced(earlier, made.counts["imbalance"]):
             job.store.rename("lists", trial, version)
             return made
         job.store.discard("lists", trial)
@@ -90,11 +90,11 @@ def _train(job: Job, nlist: int, version: str) -> None:
         return
     job.line.note = "training the quantiser"
     size = quantiser.sample_size(nlist, section.sample_items)
-    points = sample(_vectors(job), count, size, section.seed)
+    points = training_sample(_vectors(job), count, size, section.seed)
     centroids = quantiser.train(points, nlist, section.seed)
     job.line.note = ""
     _save(path, centroids)
-    _save(sizes, quantiser.sizes(points, centroids))
+    _save(sizes, quantiser.list_sizes(points, centroids))
 
 
 def _vectors(job: Job) -> "DataFrame":
@@ -104,7 +104,7 @@ def _vectors(job: Job) -> "DataFrame":
     return embeddings.select("item_id", F.col("half").alias("vector"))
 
 
-def _exact(job: Job, nlist: int) -> Cut:
+def _exact(job: Job, nlist: int) -> Assignment:
     base = _base(job, None)
     if base.record is not None:
         kept = base.record.outputs["lists"]
@@ -116,23 +116,23 @@ def _exact(job: Job, nlist: int) -> Cut:
         else:
             base = incremental.nothing("the number of lists has changed")
     even = np.ones(nlist, dtype=np.int64)
-    return Cut(_vectors(job), nlist, None, lists.hashed_lists(nlist), even, base)
+    return Assignment(_vectors(job), nlist, None, lists.assign_by_hash(nlist), even, base)
 
 
-def _by_quantiser(job: Job, used: str, base: Base) -> Cut:
+def _by_quantiser(job: Job, used: str, base: Base) -> Assignment:
     handle = job.ship(job.store.quantiser_path(used), "quantiser")
     sizes = load_array(job.store.quantiser_sizes_path(used))
-    locate = lists.near_lists(handle, current_quantiser.width(job))
-    return Cut(_vectors(job), len(sizes), used, locate, np.maximum(sizes, 1), base)
+    locate = lists.assign_by_quantiser(handle, current_quantiser.probes_per_item(job))
+    return Assignment(_vectors(job), len(sizes), used, locate, np.maximum(sizes, 1), base)
 
 
 def _base(job: Job, used: str | None) -> Base:
     """The earlier lists that were cut by the same quantiser."""
-    mine, kept = inputs(job), current_quantiser.find(job)
+    mine, kept = inputs(job), current_quantiser.load(job)
     mine["embeddings"] = job.record("embed").outputs["base"]
     # In this order: of several, the first that is there is taken.
     quantisers = dict.fromkeys([used, kept.before if kept else None, None])
-    known = [None] if used is None else sorted(current_quantiser.known_widths(job))
+    known = [None] if used is None else sorted(current_quantiser.past_probes_per_item(job))
     widths = dict.fromkeys([mine["probes"], *known])
     variants = [mine | {"quantiser": q, "probes": w} for q in quantisers for w in widths]
     base = incremental.of_stage(job, (NAME, CODE_VERSION), "embed", *variants)
@@ -141,7 +141,7 @@ def _base(job: Job, used: str | None) -> Base:
     return base
 
 
-def _make(job: Job, cut: Cut, version: str, final: str = "") -> Made:
+def _make(job: Job, cut: Assignment, version: str, final: str = "") -> Made:
     """Write the tables: the lists under this version, which may be a trial of the final one."""
     final = final or version
     base = cut.base.record
@@ -152,16 +152,18 @@ def _make(job: Job, cut: Cut, version: str, final: str = "") -> Made:
     )
     cores = job.spark.sparkContext.defaultParallelism
     # As many files a core: none waits for the last.
-    files = groups.pieces(cut.sizes, cores * max(1, -(-size // (_FILE_BYTES * cores))))
-    width = None if cut.used is None else current_quantiser.width(job)
+    files = groups.plan_by_rows(cut.sizes, cores * max(1, -(-size // (_FILE_BYTES * cores))))
+    width = None if cut.used is None else current_quantiser.probes_per_item(job)
     if base is None or base.outputs["probes"] != width:
         spread = job.spread(cut.vectors, job.record("embed").outputs["vectors"])
-        rows = lists.in_order(spread, cut.locate, files)
+        rows = lists.sorted_lists(spread, cut.locate, files)
     else:
         came, left = (
             job.store.read(job.spark, name, str(moves)) for name in ("arrivals", "departures")
         )
-        rows = lists.moved(job.store.clustered("lists", base.fingerprint), came, left, files)
+        rows = lists.updated_lists(
+            job.store.clustered("lists", base.fingerprint), came, left, files
+        )
     tables["lists"] = job.store.write_arrow("lists", version, rows)
     imbalance = _imbalance(job, version, cut.nlist)
     known = {"lists": cut.nlist, "exact": cut.used is None, "quantiser": cut.used}
@@ -174,14 +176,14 @@ def _make(job: Job, cut: Cut, version: str, final: str = "") -> Made:
     )
 
 
-def _moves(job: Job, cut: Cut, base: Record, version: str) -> dict[str, int]:
+def _moves(job: Job, cut: Assignment, base: Record, version: str) -> dict[str, int]:
     """Write which rows came and which left since an earlier night."""
     changes = job.read("changes", "tokenize")
     vectors = cut.vectors.join(incremental.new(changes), "item_id", how="left_semi")
     before = job.store.read(job.spark, "lists", base.fingerprint).select("item_id", "list")
     left = before.join(incremental.gone(changes), "item_id", how="left_semi")
     return {
-        "arrivals": job.store.write(lists.located(vectors, cut.locate), "arrivals", version),
+        "arrivals": job.store.write(lists.assigned_frame(vectors, cut.locate), "arrivals", version),
         "departures": job.store.write(left, "departures", version),
     }
 
@@ -196,7 +198,7 @@ def _imbalance(job: Job, version: str, nlist: int) -> float:
     return round(found[0] * nlist / found[1], 2) if found[1] else 0.0
 
 
-def sample(vectors: "DataFrame", total: int, most: int, seed: int) -> np.ndarray:
+def training_sample(vectors: "DataFrame", total: int, most: int, seed: int) -> np.ndarray:
     """At most `most` vectors, chosen and ordered by a hash of the id: float32[n, dim]."""
     # Collected, but bounded by the setting whatever the catalogue's size.
     return from_bytes(collected_sample(vectors, total, most, seed, "quantiser")["vector"])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from pipeline.retrieval import parcels, quantiser, recall
+from pipeline.retrieval import packed_batches, quantiser, recall
 from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.rules import TRAITS, Rules, Traits, with_traits
 from pipeline.retrieval.vectors import Float32, from_bytes
@@ -45,7 +45,7 @@ class Sample:
         """For each query, which of its nearest lists each of its true neighbours is in."""
         found = []
         for start in range(0, len(self.ids), _BLOCK_ROWS):
-            places = quantiser.places(self.vectors[start : start + _BLOCK_ROWS], centroids)
+            places = quantiser.centroid_ranks(self.vectors[start : start + _BLOCK_ROWS], centroids)
             for mine, lists in zip(places, self.lists[start:], strict=False):
                 found.append(mine[np.array(lists, dtype=np.int64)].astype(np.int64))
         return found
@@ -57,11 +57,11 @@ class Sample:
         mine = neighbors.where(F.col("item_id").isin(self.ids))
         rows = mine.selectExpr("item_id", f"slice(neighbors, 1, {k}) as neighbors").collect()
         found = {row["item_id"]: [tuple(n) for n in row["neighbors"]] for row in rows}
-        return recall.measure([found.get(item, []) for item in self.ids], self.neighbors, k)
+        return recall.measure_recall([found.get(item, []) for item in self.ids], self.neighbors, k)
 
 
 @dataclass(frozen=True)
-class Truth:
+class TruthSettings:
     """What true neighbours are.
 
     Attributes:
@@ -73,8 +73,13 @@ class Truth:
     rules: Rules
 
 
-def take(
-    lists: "DataFrame", asking: "DataFrame", queries: int, most: int, wanted: Truth, seed: int
+def draw_sample(
+    lists: "DataFrame",
+    asking: "DataFrame",
+    queries: int,
+    most: int,
+    wanted: TruthSettings,
+    seed: int,
 ) -> Sample:
     """A seeded sample; its size does not grow with the catalogue.
 
@@ -91,7 +96,7 @@ def take(
     some = asking.select("item_id", "vector", *traits)
     table = collected_sample(some, queries, most, seed, "recall")
     drawn = _drawn(table)
-    asked = recall.Asked(
+    asked = recall.TruthQueries(
         drawn["item_id"], from_bytes(drawn["vector"]), drawn["same"], Traits.of(drawn)
     )
     ids = asked.ids
@@ -112,15 +117,15 @@ def _drawn(table: pa.Table) -> pa.RecordBatch:
     return pa.concat_batches([nothing, *(batch.cast(_ASKED) for batch in batches)])
 
 
-def _nearest(items: "DataFrame", asked: recall.Asked, wanted: Truth) -> "DataFrame":
+def _nearest(items: "DataFrame", asked: recall.TruthQueries, wanted: TruthSettings) -> "DataFrame":
     """The true neighbours of all queries: each task's best, then the best of those."""
 
     def scan(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         return recall.exact_search(batches, asked, wanted.k, wanted.rules)
 
     def best(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for found in parcels.gathered(batches, most=1 << 62):
-            yield recall.best_truth(found, wanted.k, wanted.rules)
+        for found in packed_batches.coalesce(batches, most=1 << 62):
+            yield recall.merge_truth(found, wanted.k, wanted.rules)
 
     found = items.mapInArrow(scan, recall.TRUTH_DDL)
     parts = max(1, -(-len(asked.ids) // 1000))

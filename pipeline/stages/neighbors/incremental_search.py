@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from pipeline.retrieval import list_table, merge, parcels
+from pipeline.retrieval import list_table, merge, packed_batches
 from pipeline.retrieval import update as updates
-from pipeline.retrieval.groups import Plan
-from pipeline.retrieval.join import Read
+from pipeline.retrieval.arrivals import NeighborSettings
+from pipeline.retrieval.groups import GroupPlan
+from pipeline.retrieval.join import ReadGroup
 from pipeline.retrieval.list_table import LISTED
-from pipeline.retrieval.newcomers import Settings
-from pipeline.retrieval.reach import MOVES, Reach, send_moves
+from pipeline.retrieval.reverse_probes import MOVES, ReverseProbes, send_moves
 from pipeline.retrieval.rules import TRAITS, TRAITS_DDL, with_traits
 from pipeline.stages.index import lists
 from pipeline.stages.neighbors import rules
-from pipeline.stages.neighbors.search import ITEM_COLUMNS, Counts, Probes
-from pipeline.stages.neighbors.search_context import Night
+from pipeline.stages.neighbors.search import ITEM_COLUMNS, ProbedLists, SearchCounts
+from pipeline.stages.neighbors.search_context import SearchContext
 from pipeline.store.arrow_files import Rows
 from pipeline.store.clustered import Clustered
 from pipeline.store.store import Record
@@ -34,7 +34,7 @@ _ASKING = pa.schema([*LISTED, *TRAITS])
 
 
 @dataclass(frozen=True)
-class Update:
+class NeighborUpdate:
     """One night's changes.
 
     Attributes:
@@ -46,12 +46,12 @@ class Update:
         counts: of what is done.
     """
 
-    plan: Plan
+    plan: GroupPlan
     items: Clustered
     kept: Clustered
-    reach: Reach
-    settings: Settings
-    counts: Counts
+    reach: ReverseProbes
+    settings: NeighborSettings
+    counts: SearchCounts
 
     def short(self, moves: "DataFrame") -> "DataFrame":
         """The rows of the items that stay and have to ask again.
@@ -62,7 +62,7 @@ class Update:
         plan, settings, (read_items, read_kept) = self.plan, self.settings, self._reads()
 
         def run(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-            for rows in updates.short(batches, plan, read_items, read_kept, settings):
+            for rows in updates.find_incomplete(batches, plan, read_items, read_kept, settings):
                 yield with_traits(rows).select(_ASKING.names).cast(_ASKING)
 
         return self._sent(moves).mapInArrow(run, f"{list_table.DDL}, {TRAITS_DDL}")
@@ -73,11 +73,13 @@ class Update:
         read_items, read_kept = self._reads()
 
         def run(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-            return updates.update(batches, plan, read_items, read_kept, settings, distances.add)
+            return updates.update_neighbors(
+                batches, plan, read_items, read_kept, settings, distances.add
+            )
 
         return Rows(self._sent(moves), run)
 
-    def _reads(self) -> tuple[Read, Read]:
+    def _reads(self) -> tuple[ReadGroup, ReadGroup]:
         """What reads a group's items, and the neighbours kept for them."""
         plan, items, kept = self.plan, self.items, self.kept
 
@@ -97,11 +99,11 @@ class Update:
                 counts.bytes.add(batch.nbytes)
                 yield batch
 
-        sent = moves.mapInArrow(run, parcels.DDL)
-        return lists.by_group(sent, plan.groups, plan.groups)
+        sent = moves.mapInArrow(run, packed_batches.DDL)
+        return lists.shuffle_by_group(sent, plan.groups, plan.groups)
 
 
-def moves_of(arrivals: "DataFrame", departures: "DataFrame") -> "DataFrame":
+def join_moves(arrivals: "DataFrame", departures: "DataFrame") -> "DataFrame":
     """What came and what left, as one frame.
 
     Args:
@@ -113,7 +115,7 @@ def moves_of(arrivals: "DataFrame", departures: "DataFrame") -> "DataFrame":
 
 
 @dataclass(frozen=True)
-class Moved:
+class ListChanges:
     """What has changed since an earlier night.
 
     Attributes:
@@ -127,7 +129,7 @@ class Moved:
     count: int
 
 
-def moved(night: Night, base: Record) -> Moved:
+def changes_since(night: SearchContext, base: Record) -> ListChanges:
     """What has changed: an item that rules see otherwise than before has left, and come again."""
     from pyspark import StorageLevel
 
@@ -135,19 +137,21 @@ def moved(night: Night, base: Record) -> Moved:
     arrivals, departures = job.read("arrivals", "index"), job.read("departures", "index")
     tables = job.record("index").tables
     count = tables["arrivals"] + tables["departures"]
-    if not rules.given(job.config.rules):
-        return Moved(arrivals, departures, count)
+    if not rules.has_rules(job.config.rules):
+        return ListChanges(arrivals, departures, count)
     before = store.read(job.spark, "candidates", base.fingerprint)
-    changed = rules.changed(night.lists, before).join(arrivals, "item_id", how="left_anti")
+    changed = rules.items_with_changed_traits(night.lists, before).join(
+        arrivals, "item_id", how="left_anti"
+    )
     # It is asked for several times, and is let go with the session.
     changed = changed.persist(StorageLevel.DISK_ONLY)
     ids = arrivals.select("item_id").unionByName(changed)
     came = night.lists.join(ids, "item_id", how="left_semi")
     again = night.lists.select("item_id", "list").join(changed, "item_id", how="left_semi")
-    return Moved(came, departures.unionByName(again), count + 2 * changed.count())
+    return ListChanges(came, departures.unionByName(again), count + 2 * changed.count())
 
 
-def reach_of(pairs: "DataFrame | None", nlist: int) -> Reach:
+def load_reverse_probes(pairs: "DataFrame | None", nlist: int) -> ReverseProbes:
     """From which lists each is probed.
 
     Args:
@@ -156,13 +160,15 @@ def reach_of(pairs: "DataFrame | None", nlist: int) -> Reach:
         nlist: number of lists.
     """
     if pairs is None:
-        return Reach.everywhere(nlist)
+        return ReverseProbes.everywhere(nlist)
     found = pairs.toArrow()
     home, probed = (np.asarray(found[name]).astype(np.int64) for name in ("home", "probed"))
-    return Reach.of(home, probed, nlist)
+    return ReverseProbes.of(home, probed, nlist)
 
 
-def update(night: Night, base: Record, since: Moved, version: str) -> dict[str, int]:
+def update_neighbors(
+    night: SearchContext, base: Record, since: ListChanges, version: str
+) -> dict[str, int]:
     """Write the neighbors table by what has changed since an earlier night, and `reach`.
 
     Args:
@@ -181,25 +187,25 @@ def update(night: Night, base: Record, since: Moved, version: str) -> dict[str, 
     pairs, tables = None, {}
     if not exact:
         pairs = store.read(job.spark, "reach", base.fingerprint).unionByName(
-            lists.reach(arrivals, night.nlist, width)
+            lists.probe_pairs(arrivals, night.nlist, width)
         )
         tables["reach"] = store.write(pairs.distinct(), "reach", version)
         pairs = store.read(job.spark, "reach", version)
     section = job.config.neighbors
-    changes = Update(
+    changes = NeighborUpdate(
         plan=search.plan,
         items=search.items,
         kept=store.clustered("neighbors", base.fingerprint),
-        reach=reach_of(pairs, night.nlist),
-        settings=Settings(
+        reach=load_reverse_probes(pairs, night.nlist),
+        settings=NeighborSettings(
             section.k, section.k + section.reserve, width, search.rules, widens=not exact
         ),
         counts=search.counts,
     )
-    moves = moves_of(arrivals, departures)
+    moves = join_moves(arrivals, departures)
     asking = arrivals.where("asks is null or asks") if "asks" in arrivals.columns else arrivals
     asks = asking.unionByName(changes.short(moves), allowMissingColumns=True)
-    probes = Probes(night.centroids, night.nlist, width or night.nlist)
+    probes = ProbedLists(night.centroids, night.nlist, width or night.nlist)
     found = search.merged(replace(search, everyone=False).found(asks, probes), probes)
     tables["neighbors"] = store.write_arrow("neighbors", version, changes.neighbors(moves), found)
     return tables

@@ -33,7 +33,7 @@ def baseline(job: Job) -> Baseline | None:
     return Baseline(items["version"], table["version"])
 
 
-def as_input(job: Job) -> dict[str, Any]:
+def publish_inputs(job: Job) -> dict[str, Any]:
     """What publishing depends on besides the neighbours, for its record."""
     section = job.config.neighbors
     if section.mode == "all" and not section.where:
@@ -45,7 +45,7 @@ def as_input(job: Job) -> dict[str, Any]:
     }
 
 
-def asked(job: Job) -> "DataFrame | None":
+def select_query_items(job: Job) -> "DataFrame | None":
     """The items that neighbours are wanted for; None for all.
 
     Those that match the setting `where`; or the new ones: those that the catalogue of the
@@ -56,7 +56,7 @@ def asked(job: Job) -> "DataFrame | None":
     """
     section = job.config.neighbors
     if section.where:
-        return rules.matching(job.read("items", "ingest"), "neighbors.where", section.where)
+        return rules.filter_items(job.read("items", "ingest"), "neighbors.where", section.where)
     built_on = baseline(job) if section.mode == "new" else None
     if built_on is None:
         return None

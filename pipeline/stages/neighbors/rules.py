@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 
-def of(section: RulesSection) -> Rules:
+def pair_rules(section: RulesSection) -> Rules:
     """What holds for pairs."""
     caps = [1] if section.collapse else []
     ratio = section.price_ratio
@@ -28,15 +28,15 @@ def of(section: RulesSection) -> Rules:
     )
 
 
-def given(section: RulesSection) -> bool:
+def has_rules(section: RulesSection) -> bool:
     """Whether there are rules."""
     return section != RulesSection()
 
 
-def as_input(job: Job) -> dict[str, Any] | None:
+def rule_inputs(job: Job) -> dict[str, Any] | None:
     """All that decides what rules do; None where there are none."""
     section = job.config.rules
-    if not given(section):
+    if not has_rules(section):
         return None
     with _of_deny():
         deny = catalogue.identity(_denied_file(job)) if section.deny else None
@@ -47,7 +47,7 @@ def as_input(job: Job) -> dict[str, Any] | None:
     }
 
 
-def matching(items: "DataFrame", setting: str, where: str) -> "DataFrame":
+def filter_items(items: "DataFrame", setting: str, where: str) -> "DataFrame":
     """The items that match a condition in SQL; all where there is none.
 
     Raises:
@@ -66,16 +66,16 @@ def matching(items: "DataFrame", setting: str, where: str) -> "DataFrame":
         ) from error
 
 
-def asking(job: Job) -> "DataFrame":
+def query_rule_items(job: Job) -> "DataFrame":
     """The items that get a list: item_id."""
     items = job.read("items", "ingest")
-    return matching(items, "rules.query", job.config.rules.query).select("item_id")
+    return filter_items(items, "rules.query", job.config.rules.query).select("item_id")
 
 
-def shown(job: Job) -> "DataFrame":
+def eligible_items(job: Job) -> "DataFrame":
     """The items that may be in lists: item_id."""
     section, items = job.config.rules, job.read("items", "ingest")
-    eligible = matching(items, "rules.eligible", section.eligible).select("item_id")
+    eligible = filter_items(items, "rules.eligible", section.eligible).select("item_id")
     if not section.deny:
         return eligible
     alone = _denied(job).where("similar_id is null").select("item_id")
@@ -90,7 +90,7 @@ def without_denied(job: Job, pairs: "DataFrame") -> "DataFrame":
     return pairs.join(denied, ["item_id", "similar_id"], how="left_anti")
 
 
-def traits(job: Job) -> "DataFrame":
+def item_traits(job: Job) -> "DataFrame":
     """What rules read of each item: item_id and retrieval.rules.TRAITS.
 
     Raises:
@@ -102,7 +102,7 @@ def traits(job: Job) -> "DataFrame":
     section, items = job.config.rules, job.read("items", "ingest")
     _check_columns(section, items)
     for setting in ("eligible", "query"):
-        matching(items, f"rules.{setting}", getattr(section, setting))
+        filter_items(items, f"rules.{setting}", getattr(section, setting))
     none = F.lit(None)
     kept = [*([section.collapse] if section.collapse else []), *sorted(section.max_per)]
     rows = items.select(
@@ -225,7 +225,7 @@ def _with_denied(rows: "DataFrame", denied: "DataFrame") -> "DataFrame":
     )
 
 
-def changed(today: "DataFrame", before: "DataFrame") -> "DataFrame":
+def items_with_changed_traits(today: "DataFrame", before: "DataFrame") -> "DataFrame":
     """Items of both nights that rules see otherwise than before: item_id.
 
     Args:
@@ -243,7 +243,7 @@ def changed(today: "DataFrame", before: "DataFrame") -> "DataFrame":
     return both.where("now <> then").select("item_id")
 
 
-def possible(candidates: "DataFrame", some: "DataFrame") -> "DataFrame":
+def possible_neighbors(candidates: "DataFrame", some: "DataFrame") -> "DataFrame":
     """How many others there are for some items, whatever the lists and the rules on pairs.
 
     Args:

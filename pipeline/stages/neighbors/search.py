@@ -7,12 +7,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models import Handle
-from pipeline.retrieval import join, list_table, loaded_group, merge, parcels, quantiser, route
-from pipeline.retrieval.groups import Plan, pieces
+from pipeline.retrieval import (
+    join,
+    list_table,
+    loaded_group,
+    merge,
+    packed_batches,
+    quantiser,
+    routing,
+)
+from pipeline.retrieval.groups import GroupPlan, plan_by_rows
 from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.rules import TRAITS, Rules
 from pipeline.retrieval.vectors import from_bytes
-from pipeline.stages.index.lists import by_group, load_centroids
+from pipeline.stages.index.lists import load_centroids, shuffle_by_group
 from pipeline.store.arrow_files import Rows
 from pipeline.store.clustered import Clustered
 
@@ -27,7 +35,7 @@ ITEM_COLUMNS = ("item_id", "list", "probes", "vector", *TRAITS.names)
 _MERGED_CANDIDATES = 1_000_000
 
 
-class Counts:
+class SearchCounts:
     """What the tasks count; a task that is run again counts again."""
 
     def __init__(self, context: "SparkContext") -> None:
@@ -62,7 +70,7 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Probes:
+class ProbedLists:
     """Which lists a query probes: so many of the nearest.
 
     Attributes:
@@ -75,7 +83,7 @@ class Probes:
     nlist: int
     width: int
 
-    def load(self) -> route.Probe:
+    def load(self) -> routing.ProbeLists:
         """The function that gives the lists of queries, on an executor."""
         width, every = self.width, np.arange(self.nlist, dtype=np.int32)
         handle = self.centroids
@@ -83,7 +91,7 @@ class Probes:
             return lambda rows: np.tile(every[:width], (rows.num_rows, 1))
 
         def probe(rows: "pa.RecordBatch") -> "np.ndarray":
-            known = list_table.stored_probes(rows["probes"])
+            known = list_table.decode_probes(rows["probes"])
             if known.shape[1] < width:
                 known = quantiser.probe(from_bytes(rows["vector"]), load_centroids(handle), width)
             return known[:, :width]
@@ -92,7 +100,7 @@ class Probes:
 
 
 @dataclass(frozen=True)
-class Search:
+class ListSearch:
     """One search of the lists.
 
     Attributes:
@@ -108,16 +116,16 @@ class Search:
     """
 
     items: Clustered
-    plan: Plan
-    parts: Plan
+    plan: GroupPlan
+    parts: GroupPlan
     k: int
     depth: int
     rules: Rules
     partitions: int
     everyone: bool
-    counts: Counts
+    counts: SearchCounts
 
-    def found(self, queries: "DataFrame", probes: Probes) -> "DataFrame":
+    def found(self, queries: "DataFrame", probes: ProbedLists) -> "DataFrame":
         """What the groups found for each query: parcels of join.FOUND by part.
 
         Args:
@@ -127,19 +135,19 @@ class Search:
         from pyspark.sql import functions as F
 
         routed = queries.withColumn("hash", F.xxhash64("vector"))
-        routed = routed.mapInArrow(_route(self, probes), parcels.DDL)
-        sent = by_group(routed, self.plan.groups, self.partitions)
-        return sent.mapInArrow(_join(self, probes), parcels.DDL)
+        routed = routed.mapInArrow(_route(self, probes), packed_batches.DDL)
+        sent = shuffle_by_group(routed, self.plan.groups, self.partitions)
+        return sent.mapInArrow(_join(self, probes), packed_batches.DDL)
 
-    def routes(self, probes: Probes) -> route.Routes:
+    def routes(self, probes: ProbedLists) -> routing.Router:
         """Where queries go, on an executor."""
-        return route.Routes(self.plan, probes.load(), probes.width, self.parts, self.everyone)
+        return routing.Router(self.plan, probes.load(), probes.width, self.parts, self.everyone)
 
-    def merged(self, found: "DataFrame", probes: Probes) -> Rows:
+    def merged(self, found: "DataFrame", probes: ProbedLists) -> Rows:
         """The neighbors table of what was found: the k best of each query."""
         from pyspark.sql import functions as F
 
-        wanted = merge.Wanted(self.k, probes.width, self.rules)
+        wanted = merge.MergeSettings(self.k, probes.width, self.rules)
 
         def run(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
             return merge.merge(batches, wanted)
@@ -148,7 +156,7 @@ class Search:
         return Rows(by_part, run)
 
 
-def merge_parts(sizes: Int64, k: int, cores: int) -> Plan:
+def plan_merge(sizes: Int64, k: int, cores: int) -> GroupPlan:
     """The tasks that the candidates of queries are merged in, by the queries' own lists.
 
     Args:
@@ -156,10 +164,10 @@ def merge_parts(sizes: Int64, k: int, cores: int) -> Plan:
         k: neighbours a query.
         cores: tasks at a time.
     """
-    return pieces(sizes, max(cores, -(-int(sizes.sum()) * k // _MERGED_CANDIDATES)))
+    return plan_by_rows(sizes, max(cores, -(-int(sizes.sum()) * k // _MERGED_CANDIDATES)))
 
 
-def _route(search: Search, probes: Probes) -> Any:  # noqa: ANN401 - for mapInArrow
+def _route(search: ListSearch, probes: ProbedLists) -> Any:  # noqa: ANN401 - for mapInArrow
     queries, travels, total = search.counts.queries, search.counts.travels, search.counts.bytes
 
     def count(asked: int, sent: int, size: int) -> None:
@@ -173,14 +181,14 @@ def _route(search: Search, probes: Probes) -> Any:  # noqa: ANN401 - for mapInAr
     return run
 
 
-def _join(search: Search, probes: Probes) -> Any:  # noqa: ANN401 - for mapInArrow
+def _join(search: ListSearch, probes: ProbedLists) -> Any:  # noqa: ANN401 - for mapInArrow
     counts, plan, k, rules = search.counts, search.plan, search.depth, search.rules
 
     def rows(group: int) -> "Iterator[pa.RecordBatch]":
         return search.items.rows(*plan.lists(group), ITEM_COLUMNS)
 
     def items(group: int) -> "Iterator[pa.RecordBatch]":
-        return loaded_group.of_group(rows(group), plan, group, k)
+        return loaded_group.items_of_group(rows(group), plan, group, k)
 
     def count(_asked: int, stayed: int, _size: int) -> None:
         counts.travels.add(stayed)

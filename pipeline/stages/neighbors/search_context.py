@@ -12,7 +12,7 @@ from pipeline.retrieval.vectors import Float32
 from pipeline.stages.context import Job
 from pipeline.stages.index import lists
 from pipeline.stages.neighbors import query_items, rules
-from pipeline.stages.neighbors.search import Counts, Search, merge_parts
+from pipeline.stages.neighbors.search import ListSearch, SearchCounts, plan_merge
 from pipeline.storage.place import Place, load_array
 from pipeline.store.clustered import Clustered
 
@@ -24,7 +24,7 @@ DEPTH = 4
 
 
 @dataclass
-class Night:
+class SearchContext:
     """What the stage works with.
 
     Attributes:
@@ -42,7 +42,7 @@ class Night:
     queries: "DataFrame"
     count: int
     centroids: Handle | None
-    search: Search
+    search: ListSearch
 
     @property
     def nlist(self) -> int:
@@ -55,7 +55,7 @@ class Night:
         return measured.value >= wanted or not measured.queries
 
 
-def tonight(job: Job, version: str) -> Night:
+def build_search_context(job: Job, version: str) -> SearchContext:
     """What tonight's search works with.
 
     Args:
@@ -64,7 +64,7 @@ def tonight(job: Job, version: str) -> Night:
     """
     index, section = job.record("index"), job.config.neighbors
     everything, items = _candidates(job, version)
-    asked = query_items.asked(job)
+    asked = query_items.select_query_items(job)
     asks = everything.where("asks is null or asks") if job.config.rules.query else everything
     if asked is not None:
         asks = asks.join(asked.select("item_id"), "item_id", how="left_semi")
@@ -72,23 +72,25 @@ def tonight(job: Job, version: str) -> Night:
     if not index.outputs["exact"]:
         centroids = job.ship(_quantiser(job), "quantiser")
     cores, kept = context.defaultParallelism, section.k + section.reserve
-    sizes = sizes_of(job, everything)
-    queries = sizes if asks is everything else sizes_of(job, asks)
-    pairs = rules.of(job.config.rules)
+    sizes = rows_per_list(job, everything)
+    queries = sizes if asks is everything else rows_per_list(job, asks)
+    pairs = rules.pair_rules(job.config.rules)
     depth = kept * DEPTH if pairs.caps else kept
-    plan = groups.plan(sizes, cores, groups.most_items(section.worker_mb, index.outputs["dim"]))
-    search = Search(
+    plan = groups.plan_by_work(
+        sizes, cores, groups.max_items_per_group(section.worker_mb, index.outputs["dim"])
+    )
+    search = ListSearch(
         items=items,
         plan=plan,
-        parts=merge_parts(queries, depth, cores),
+        parts=plan_merge(queries, depth, cores),
         k=kept,
         depth=depth,
         rules=pairs,
         partitions=section.partitions or plan.groups,
         everyone=asked is None,
-        counts=Counts(context),
+        counts=SearchCounts(context),
     )
-    return Night(job, everything, asked, asks, int(queries.sum()), centroids, search)
+    return SearchContext(job, everything, asked, asks, int(queries.sum()), centroids, search)
 
 
 def _candidates(job: Job, version: str) -> tuple["DataFrame", Clustered]:
@@ -96,16 +98,20 @@ def _candidates(job: Job, version: str) -> tuple["DataFrame", Clustered]:
     index, store = job.record("index"), job.store
     everything = job.read("lists", "index")
     listed = store.clustered("lists", index.fingerprint)
-    if not rules.given(job.config.rules):
+    if not rules.has_rules(job.config.rules):
         return everything, listed
     job.line.note = "reading what the rules ask for"
     # Nobody may collect it while it is read.
     job.used.add(version)
     job.announce()
-    traits = rules.traits(job).join(everything.select("item_id", "list"), "item_id", how="inner")
+    traits = rules.item_traits(job).join(
+        everything.select("item_id", "list"), "item_id", how="inner"
+    )
     # As large as those of the lists table.
-    files = groups.pieces(np.maximum(sizes_of(job, everything), 1), max(1, len(listed.files)))
-    store.write_arrow("candidates", version, lists.ruled(listed, traits, files))
+    files = groups.plan_by_rows(
+        np.maximum(rows_per_list(job, everything), 1), max(1, len(listed.files))
+    )
+    store.write_arrow("candidates", version, lists.lists_with_traits(listed, traits, files))
     job.line.note = ""
     return store.read(job.spark, "candidates", version), store.clustered("candidates", version)
 
@@ -114,13 +120,13 @@ def _quantiser(job: Job) -> Place:
     return job.store.quantiser_path(job.record("index").outputs["quantiser"])
 
 
-def centroids_of(job: Job) -> Float32:
+def read_centroids(job: Job) -> Float32:
     """The quantiser's centroids: float32[nlist, dim]."""
     centroids: Float32 = load_array(_quantiser(job))
     return centroids
 
 
-def sizes_of(job: Job, rows: "DataFrame") -> Int64:
+def rows_per_list(job: Job, rows: "DataFrame") -> Int64:
     """How many of these rows each list has: int64[nlist]."""
     sizes = np.zeros(job.record("index").outputs["lists"], dtype=np.int64)
     # One row a list: a thousandth of the items or less.

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from pipeline.stages.neighbors import rules
-from pipeline.stages.neighbors.search_context import Night
+from pipeline.stages.neighbors.search_context import SearchContext
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -19,7 +19,7 @@ FEW_IN_LISTS = "few_in_lists"
 WITHOUT_VECTOR = (NO_TOKENS, NO_VECTOR)
 
 
-def of(night: Night, neighbors: "DataFrame") -> "DataFrame":
+def find_short_lists(night: SearchContext, neighbors: "DataFrame") -> "DataFrame":
     """Every item with fewer than k neighbours, how many it has, and why.
 
     Args:
@@ -34,8 +34,8 @@ def of(night: Night, neighbors: "DataFrame") -> "DataFrame":
         "item_id", F.size("neighbors").alias("neighbors")
     )
     reason = F.when(F.col("neighbors") == F.lit(vectors - 1), F.lit(FEW_ITEMS))
-    if rules.given(job.config.rules):
-        possible = rules.possible(night.lists, short.select("item_id"))
+    if rules.has_rules(job.config.rules):
+        possible = rules.possible_neighbors(night.lists, short.select("item_id"))
         short = short.join(possible, "item_id", how="left")
         reason = reason.when(F.col("neighbors") >= F.col("possible"), F.lit(FEW_ELIGIBLE))
     last = RULES if night.search.rules.any else FEW_IN_LISTS
@@ -43,7 +43,7 @@ def of(night: Night, neighbors: "DataFrame") -> "DataFrame":
     return few.unionByName(_without_vector(night))
 
 
-def _without_vector(night: Night) -> "DataFrame":
+def _without_vector(night: SearchContext) -> "DataFrame":
     """Items that ask and have no vector."""
     from pyspark.sql import functions as F
 
@@ -52,6 +52,6 @@ def _without_vector(night: Night) -> "DataFrame":
     if night.asked is not None:
         items = items.join(night.asked.select("item_id"), "item_id", how="left_semi")
     if job.config.rules.query:
-        items = items.join(rules.asking(job), "item_id", how="left_semi")
+        items = items.join(rules.query_rule_items(job), "item_id", how="left_semi")
     reason = F.when(F.col("tokens") == 0, F.lit(NO_TOKENS)).otherwise(F.lit(NO_VECTOR))
     return items.select("item_id", F.lit(0).alias("neighbors"), reason.alias("reason"))

@@ -18,8 +18,12 @@ from pipeline.stages.neighbors import (
     short_lists,
     widening,
 )
-from pipeline.stages.neighbors.search import Probes
-from pipeline.stages.neighbors.search_context import Night, centroids_of, tonight
+from pipeline.stages.neighbors.search import ProbedLists
+from pipeline.stages.neighbors.search_context import (
+    SearchContext,
+    build_search_context,
+    read_centroids,
+)
 from pipeline.store import publications
 from pipeline.terminal.progress import watched
 
@@ -42,25 +46,25 @@ def inputs(job: Job) -> dict[str, Any]:
         "items": job.record("ingest").outputs["content"] if section.where else None,
         "settings": section.model_dump(exclude={"worker_mb", "partitions"}),
         "known": built_on and built_on.items,
-        "rules": rules.as_input(job),
+        "rules": rules.rule_inputs(job),
         "probes": None
         if section.nprobe or index.outputs["exact"]
-        else current_quantiser.probes(job),
+        else current_quantiser.previous_nprobe(job),
     }
 
 
 def execute(job: Job, version: str) -> Made:
     """Find the neighbours, list the items that are short of them, and measure recall."""
-    night = tonight(job, version)
-    nprobe, sample = probes_for(night)
+    night = build_search_context(job, version)
+    nprobe, sample = choose_nprobe(night)
     base, since = _base(night, nprobe)
     if base.record is not None and since is not None:
         trial = job.store.trial(version)
-        tables = incremental_search.update(night, base.record, since, trial)
-        settled = widening.settle(night, trial, nprobe)
+        tables = incremental_search.update_neighbors(night, base.record, since, trial)
+        settled = widening.complete_lists(night, trial, nprobe)
         if settled != trial:
             job.store.rename("neighbors", settled, trial)
-        measured = _measured(night, sample, trial)
+        measured = _measure_recall(night, sample, trial)
         if night.met(measured) or night.job.config.neighbors.nprobe:
             for table in tables:
                 job.store.rename(table, trial, version)
@@ -68,46 +72,48 @@ def execute(job: Job, version: str) -> Made:
         for table in tables:
             job.store.discard(table, trial)
         base = incremental.nothing("the earlier number of probes gave too low a recall")
-    rows, measured, nprobe = find(night, nprobe, sample, version)
+    rows, measured, nprobe = search_until_target(night, nprobe, sample, version)
     tables = {"neighbors": rows, **_reach(night, nprobe, version)}
     return _made(night, version, tables, measured, nprobe, base)
 
 
-def probes_for(night: Night) -> tuple[int, ground_truth.Sample]:
+def choose_nprobe(night: SearchContext) -> tuple[int, ground_truth.Sample]:
     """How many lists are searched for a query, and the sample that recall is measured on.
 
     The number is as set, or as it was the night before, or as a pilot sample needs, which is
     another than the one returned.
     """
     job, section = night.job, night.job.config.neighbors
-    known = current_quantiser.probes(job)
+    known = current_quantiser.previous_nprobe(job)
     chosen = night.centroids is not None and not section.nprobe
     piloted = chosen and known is None
     most = section.recall_sample * (2 if piloted else 1)
     job.line.note = "exact search for a sample"
-    wanted = ground_truth.Truth(section.k, night.search.rules)
-    sample = ground_truth.take(night.lists, night.queries, night.count, most, wanted, section.seed)
+    wanted = ground_truth.TruthSettings(section.k, night.search.rules)
+    sample = ground_truth.draw_sample(
+        night.lists, night.queries, night.count, most, wanted, section.seed
+    )
     job.line.note = ""
     if not chosen:
         exact = night.centroids is None
         return night.nlist if exact else min(section.nprobe, night.nlist), sample
     # Of a small catalogue nothing may be left for a second sample.
     measured, pilot = sample[: section.recall_sample], sample[section.recall_sample :]
-    centroids, target = centroids_of(job), section.target_recall
+    centroids, target = read_centroids(job), section.target_recall
     depths = (pilot if pilot.ids else sample).depths(centroids)
-    enough = known or recall.probes_for(depths, night.nlist, target)
+    enough = known or recall.nprobe_for_recall(depths, night.nlist, target)
     # What the finished table will show is known: it holds the best of the lists probed.
-    shown = recall.probes_for(measured.depths(centroids), night.nlist, target, 0)
+    shown = recall.nprobe_for_recall(measured.depths(centroids), night.nlist, target, 0)
     return max(enough, shown), measured
 
 
-def find(
-    night: Night, nprobe: int, sample: ground_truth.Sample, version: str
+def search_until_target(
+    night: SearchContext, nprobe: int, sample: ground_truth.Sample, version: str
 ) -> tuple[int, recall.Recall, int]:
     """Write the neighbors table, and again with more probes where its recall is too low."""
     job, section, search = night.job, night.job.config.neighbors, night.search
     for attempt in range(1, ATTEMPTS + 1):
-        probes = Probes(night.centroids, night.nlist, nprobe)
+        probes = ProbedLists(night.centroids, night.nlist, nprobe)
         found = search.found(night.queries, probes)
         trial = job.store.trial(version)
         started, total = time.monotonic(), search.plan.groups * attempt
@@ -117,8 +123,8 @@ def find(
 
         with watched(job.line, note):
             rows = job.store.write_arrow("neighbors", trial, search.merged(found, probes))
-        trial = widening.settle(night, trial, nprobe)
-        measured = _measured(night, sample, trial)
+        trial = widening.complete_lists(night, trial, nprobe)
+        measured = _measure_recall(night, sample, trial)
         if night.met(measured) or section.nprobe or nprobe == night.nlist or attempt == ATTEMPTS:
             break
         # From the ground: of what has been searched already only the best are kept.
@@ -128,7 +134,9 @@ def find(
     return rows, measured, nprobe
 
 
-def _measured(night: Night, sample: ground_truth.Sample, version: str) -> recall.Recall:
+def _measure_recall(
+    night: SearchContext, sample: ground_truth.Sample, version: str
+) -> recall.Recall:
     job = night.job
     job.line.note = "measuring recall"
     found = job.store.read(job.spark, "neighbors", version)
@@ -137,20 +145,20 @@ def _measured(night: Night, sample: ground_truth.Sample, version: str) -> recall
     return measured
 
 
-def _base(night: Night, nprobe: int) -> tuple[Base, incremental_search.Moved | None]:
+def _base(night: SearchContext, nprobe: int) -> tuple[Base, incremental_search.ListChanges | None]:
     """The earlier neighbours that can be built on, and what has changed since."""
     base = _fitting(night, nprobe)
     if base.record is None:
         return base, None
     vectors = night.job.record("index").outputs["vectors"]
-    since = incremental_search.moved(night, base.record)
+    since = incremental_search.changes_since(night, base.record)
     if since.count > incremental_search.MOST_MOVED * vectors:
         why = f"{since.count:,} of {vectors:,} items have moved"
         return incremental.nothing(why), None
     return base, since
 
 
-def _fitting(night: Night, nprobe: int) -> Base:
+def _fitting(night: SearchContext, nprobe: int) -> Base:
     """The earlier neighbours that were made in the same way."""
     job = night.job
     if night.asked is not None or job.config.neighbors.mode != "all":
@@ -158,7 +166,7 @@ def _fitting(night: Night, nprobe: int) -> Base:
     index = job.record("index")
     mine = inputs(job) | {"lists": index.outputs["base"]}
     variants = [
-        mine | {"probes": n} for n in (mine["probes"], None, *current_quantiser.known_probes(job))
+        mine | {"probes": n} for n in (mine["probes"], None, *current_quantiser.past_nprobes(job))
     ]
     if mine["rules"] is not None:
         variants = _under_the_same_rules(job, mine)
@@ -190,7 +198,7 @@ def _under_the_same_rules(job: Job, mine: dict[str, Any]) -> list[dict[str, Any]
 
 
 def _made(
-    night: Night,
+    night: SearchContext,
     version: str,
     tables: dict[str, int],
     measured: recall.Recall,
@@ -202,7 +210,7 @@ def _made(
     job, section = night.job, night.job.config.neighbors
     vectors = job.record("index").outputs["vectors"]
     found, rows = job.store.read(job.spark, "neighbors", version), tables["neighbors"]
-    short_rows = job.store.write(short_lists.of(night, found), "short_lists", version)
+    short_rows = job.store.write(short_lists.find_short_lists(night, found), "short_lists", version)
     written = job.store.read(job.spark, "short_lists", version)
     reasons = written.groupBy("reason").agg(F.count("*"), F.sum("neighbors")).collect()
     few = {row[0]: (row[1], row[2]) for row in sorted(reasons)}
@@ -211,7 +219,7 @@ def _made(
     # Every other item has k.
     pairs = (asked - short_rows) * section.k + sum(had for _, had in few.values())
     chosen = night.centroids is not None and not section.nprobe
-    if rules.given(job.config.rules):
+    if rules.has_rules(job.config.rules):
         tables = tables | {"candidates": vectors}
     return Made(
         tables=tables | {"short_lists": short_rows},
@@ -236,9 +244,9 @@ def _made(
     )
 
 
-def _reach(night: Night, nprobe: int, version: str) -> dict[str, int]:
+def _reach(night: SearchContext, nprobe: int, version: str) -> dict[str, int]:
     """Write from which lists each is probed, for the nights to come."""
     if night.centroids is None or night.job.record("index").outputs["probes"] < nprobe:
         return {}
-    reach = lists.reach(night.lists, night.nlist, nprobe)
+    reach = lists.probe_pairs(night.lists, night.nlist, nprobe)
     return {"reach": night.job.store.write(reach, "reach", version)}

@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipeline.stages.neighbors import rules
-from pipeline.stages.neighbors.search import Probes, merge_parts
-from pipeline.stages.neighbors.search_context import Night, sizes_of
+from pipeline.stages.neighbors.search import ProbedLists, plan_merge
+from pipeline.stages.neighbors.search_context import SearchContext, rows_per_list
 from pipeline.store.arrow_files import Rows
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ WIDER, ROUNDS = 4, 2
 _OPEN = "probes is null"
 
 
-def settle(night: Night, version: str, nprobe: int) -> str:
+def complete_lists(night: SearchContext, version: str, nprobe: int) -> str:
     """Complete a neighbors table: where it is not what its rules and probes say, and short lists.
 
     Args:
@@ -31,16 +31,18 @@ def settle(night: Night, version: str, nprobe: int) -> str:
         the version of the whole table.
     """
     k, most = night.job.config.neighbors.k, night.job.config.neighbors.max_probes
-    for width in widths(nprobe, most, night.nlist):
+    for width in probe_widths(nprobe, most, night.nlist):
         if width > nprobe:
             short = f"probes < {width} and size(neighbors) < {k}"
-            version = _again(night, version, short, Probes(night.centroids, night.nlist, width))
+            version = _again(
+                night, version, short, ProbedLists(night.centroids, night.nlist, width)
+            )
         if night.search.rules.caps:
-            version = _deeper(night, version, Probes(night.centroids, night.nlist, width))
+            version = _deeper(night, version, ProbedLists(night.centroids, night.nlist, width))
     return version
 
 
-def _deeper(night: Night, version: str, probes: Probes) -> str:
+def _deeper(night: SearchContext, version: str, probes: ProbedLists) -> str:
     """Look at more and more candidates, until the caps leave enough, or none is left."""
     deeper, done = night, ""
     while done != version:
@@ -50,7 +52,7 @@ def _deeper(night: Night, version: str, probes: Probes) -> str:
     return version
 
 
-def widths(nprobe: int, most: int, nlist: int) -> Iterator[int]:
+def probe_widths(nprobe: int, most: int, nlist: int) -> Iterator[int]:
     """How many lists are searched: at first, and then for items that are short.
 
     Args:
@@ -65,7 +67,7 @@ def widths(nprobe: int, most: int, nlist: int) -> Iterator[int]:
         yield width
 
 
-def _again(night: Night, version: str, which: str, probes: Probes) -> str:
+def _again(night: SearchContext, version: str, which: str, probes: ProbedLists) -> str:
     """Search again for the items of some rows; the version is the same if there are none.
 
     Args:
@@ -86,8 +88,8 @@ def _again(night: Night, version: str, which: str, probes: Probes) -> str:
             return version
         job.line.note = "searching on for lists that are short"
         queries = night.queries.join(asking, "item_id", how="left_semi")
-        sizes, cores = sizes_of(job, some), job.spark.sparkContext.defaultParallelism
-        search = replace(search, parts=merge_parts(sizes, search.depth, cores))
+        sizes, cores = rows_per_list(job, some), job.spark.sparkContext.defaultParallelism
+        search = replace(search, parts=plan_merge(sizes, search.depth, cores))
         found = search.merged(search.found(queries, probes), probes)
         # The others keep their order, and do not travel.
         stays = table.where(f"not ({which})")
@@ -102,13 +104,13 @@ def _again(night: Night, version: str, which: str, probes: Probes) -> str:
     return trial
 
 
-def _hopeful(night: Night, short: "DataFrame") -> "DataFrame":
+def _hopeful(night: SearchContext, short: "DataFrame") -> "DataFrame":
     """The rows of short lists that more candidates could be found for."""
     from pyspark.sql import functions as F
 
     had = F.size("neighbors")
-    if not rules.given(night.job.config.rules):
+    if not rules.has_rules(night.job.config.rules):
         others = night.job.record("index").outputs["vectors"] - 1
         return short.where(had < F.lit(others))
-    possible = rules.possible(night.lists, short.select("item_id"))
+    possible = rules.possible_neighbors(night.lists, short.select("item_id"))
     return short.join(possible, "item_id", how="inner").where(had < F.col("possible"))

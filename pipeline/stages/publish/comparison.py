@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 # Of more items a sample says what is to be known: a churn of one half to within 0.7 points.
-MOST_COMPARED = 20_000
+MAX_COMPARED = 20_000
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Change:
         return self.replaced / self.entries if self.entries else 0.0
 
 
-def by_item(before: "DataFrame", after: "DataFrame", k: int) -> "DataFrame":
+def join_by_item(before: "DataFrame", after: "DataFrame", k: int) -> "DataFrame":
     """One row an item: item_id, and its top k `before` and `after`, null where it has none.
 
     Args:
@@ -62,21 +62,21 @@ def _lists(pairs: "DataFrame", k: int, name: str) -> "DataFrame":
     return top.groupBy("item_id").agg(F.array_sort(entries).alias(name))
 
 
-def common() -> "Column":
+def in_both() -> "Column":
     """Whether an item of `by_item` has neighbours in both versions."""
     from pyspark.sql import functions as F
 
     return F.col("before").isNotNull() & F.col("after").isNotNull()
 
 
-def shared() -> "Column":
+def shared_count() -> "Column":
     """How many neighbours both lists of an item of `by_item` have."""
     from pyspark.sql import functions as F
 
     return F.size(F.array_intersect("before.similar_id", "after.similar_id"))
 
 
-def change(before: "DataFrame", after: "DataFrame", k: int, most: int = MOST_COMPARED) -> Change:
+def compare(before: "DataFrame", after: "DataFrame", k: int, most: int = MAX_COMPARED) -> Change:
     """How much of the top k changed.
 
     Args:
@@ -91,12 +91,12 @@ def change(before: "DataFrame", after: "DataFrame", k: int, most: int = MOST_COM
     one_in = max(1, -(-max(items_before, items) // most))
     chosen = F.pmod(F.xxhash64("item_id"), F.lit(one_in)) == 0
     sums = (
-        by_item(before.where(chosen), after.where(chosen), k)
-        .where(common())
+        join_by_item(before.where(chosen), after.where(chosen), k)
+        .where(in_both())
         .agg(
             F.count("*").alias("common"),
             F.sum(F.size("before")).alias("entries"),
-            F.sum(F.size("before") - shared()).alias("replaced"),
+            F.sum(F.size("before") - shared_count()).alias("replaced"),
         )
         .first()
     )

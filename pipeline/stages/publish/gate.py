@@ -13,7 +13,7 @@ from pipeline.store import publications
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurements:
     """What the gate looks at.
 
     Attributes:
@@ -47,14 +47,14 @@ class Measured:
         return counts
 
 
-def measure(job: Job) -> Measured:
+def measure(job: Job) -> Measurements:
     """Look at the table of this run, and compare it with the published one."""
     import pyarrow.dataset as ds
 
     record, found = job.record("publish"), job.record("neighbors")
     short = job.store.dataset("short_lists", found.fingerprint)
     without = short.count_rows(filter=ds.field("neighbors") == 0)
-    measured = Measured(
+    measured = Measurements(
         rows=record.tables["similar_items"],
         rows_wanted=found.outputs["pairs"] + record.counts["carried_rows"],
         asked=found.outputs["asked"],
@@ -70,7 +70,7 @@ def measure(job: Job) -> Measured:
     return replace(
         measured,
         against=against.version,
-        change=comparison.change(before, after, job.config.neighbors.k),
+        change=comparison.compare(before, after, job.config.neighbors.k),
         new_model=_model(job, against) not in (None, job.record("embed").inputs["model"]),
     )
 
@@ -94,7 +94,7 @@ def _model(job: Job, published: publications.Publication) -> str | None:
     return str(record.inputs["model"]) if record else None
 
 
-def problems(job: Job, measured: Measured, *, retrained: bool) -> list[str]:
+def problems(job: Job, measured: Measurements, *, retrained: bool) -> list[str]:
     """What speaks against publishing.
 
     Args:
@@ -120,7 +120,7 @@ def _recall(job: Job) -> Iterator[str]:
         )
 
 
-def _empty(job: Job, measured: Measured) -> Iterator[str]:
+def _empty(job: Job, measured: Measurements) -> Iterator[str]:
     most = job.config.publish.max_without
     # In a catalogue of one item nothing is wrong with its having no neighbour.
     several = job.record("index").outputs["vectors"] != 1
@@ -132,7 +132,7 @@ def _empty(job: Job, measured: Measured) -> Iterator[str]:
         )
 
 
-def _against_last(job: Job, measured: Measured, retrained: bool) -> Iterator[str]:
+def _against_last(job: Job, measured: Measurements, retrained: bool) -> Iterator[str]:
     change, limits = measured.change, job.config.publish
     if change is None:
         return

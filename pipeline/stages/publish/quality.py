@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 # Of more items a sample says what is to be known: a share of one half to within 0.7 points.
-MOST_SAMPLED = 20_000
+MAX_SAMPLED = 20_000
 _QUANTILES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
 # Scores are counted in so many steps from 0 to 1.
 _STEPS = 100
@@ -36,7 +36,7 @@ class Table:
     items: int
 
 
-def of(job: Job, table: Table) -> dict[str, Any]:
+def measure_quality(job: Job, table: Table) -> dict[str, Any]:
     """Coverage, scores, hubs, and of a sample the share of the same category and of duplicates."""
     found, covered = scores(table.pairs)
     return {
@@ -121,7 +121,7 @@ def sameness(job: Job, table: Table, covered: int) -> dict[str, Any]:
     """Of a sample: the shares of neighbours of the same category and with the same text."""
     from pyspark.sql import functions as F
 
-    one_in = max(1, -(-covered // MOST_SAMPLED))
+    one_in = max(1, -(-covered // MAX_SAMPLED))
     chosen = F.pmod(F.xxhash64("item_id"), F.lit(one_in)) == 0
     pairs = table.pairs.where(chosen).select("item_id", "similar_id")
     items = job.read("items", "ingest").select("item_id", "category")

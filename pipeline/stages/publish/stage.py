@@ -19,7 +19,7 @@ CODE_VERSION = 1
 
 def inputs(job: Job) -> dict[str, Any]:
     """The neighbours; and of a run that asked for some only, what the others are taken from."""
-    return {"neighbors": job.record("neighbors").fingerprint, **query_items.as_input(job)}
+    return {"neighbors": job.record("neighbors").fingerprint, **query_items.publish_inputs(job)}
 
 
 def execute(job: Job, version: str) -> Made:
@@ -27,7 +27,7 @@ def execute(job: Job, version: str) -> Made:
     from pyspark.sql import functions as F
 
     found = job.read("neighbors", "neighbors")
-    table, kept = _pairs(found, job.config.neighbors.k), carried(job)
+    table, kept = _pairs(found, job.config.neighbors.k), carried_over(job)
     if kept is None:
         # Items are fewer than pairs: they are sorted.
         ordered = _pairs(found.orderBy("item_id"), job.config.neighbors.k)
@@ -59,7 +59,7 @@ def execute(job: Job, version: str) -> Made:
         raise StageError(f"publish: {rows} rows, not {wanted} found and {counts}; run it again")
     by_list = _pairs(found, job.config.neighbors.k) if kept is None else written
     about = quality.Table(written, by_list, job.record("ingest").tables["items"])
-    shown = quality.of(job, about)
+    shown = quality.measure_quality(job, about)
     few = examples.write(job, version, written, shown["hubs"]["most_shown"])
     tables = {"similar_items": rows, "details": details.write(job, version), examples.TABLE: few}
     return Made(tables=tables, counts=counts | {"quality": shown})
@@ -78,7 +78,7 @@ def _pairs(neighbors: "DataFrame", k: int) -> "DataFrame":
     )
 
 
-def carried(job: Job) -> "DataFrame | None":
+def carried_over(job: Job) -> "DataFrame | None":
     """Rows of the published version for items that this run did not ask for.
 
     Items that have left the catalogue, or may not be shown any more, leave the lists; the ranks
@@ -87,11 +87,11 @@ def carried(job: Job) -> "DataFrame | None":
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
-    asked, built_on = query_items.asked(job), query_items.baseline(job)
+    asked, built_on = query_items.select_query_items(job), query_items.baseline(job)
     if asked is None or built_on is None:
         return None
-    others = rules.asking(job).join(asked.select("item_id"), "item_id", how="left_anti")
-    still = rules.shown(job).withColumnRenamed("item_id", "similar_id")
+    others = rules.query_rule_items(job).join(asked.select("item_id"), "item_id", how="left_anti")
+    still = rules.eligible_items(job).withColumnRenamed("item_id", "similar_id")
     last = job.store.read(job.spark, "similar_items", built_on.similar_items)
     kept = last.join(others, "item_id", how="left_semi").join(still, "similar_id", how="left_semi")
     kept = rules.without_denied(job, kept)
@@ -99,7 +99,7 @@ def carried(job: Job) -> "DataFrame | None":
     return kept.select("item_id", rank.alias("rank"), "similar_id", "score")
 
 
-def finish(job: Job, measured: gate.Measured, *, retrained: bool = False) -> str:
+def pass_gate_and_publish(job: Job, measured: gate.Measurements, *, retrained: bool = False) -> str:
     """Pass the gate, then move the pointers: the similar-item table's last.
 
     Args:

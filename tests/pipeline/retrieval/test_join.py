@@ -6,13 +6,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from pipeline.retrieval import parcels
-from pipeline.retrieval import route as route_module
-from pipeline.retrieval.groups import Plan, pieces, plan
-from pipeline.retrieval.join import Read, join
-from pipeline.retrieval.loaded_group import of_group
-from pipeline.retrieval.merge import Wanted, merge
-from pipeline.retrieval.route import QUERIES, Probe, Routes
+from pipeline.retrieval import packed_batches
+from pipeline.retrieval import routing as route_module
+from pipeline.retrieval.groups import GroupPlan, plan_by_rows, plan_by_work
+from pipeline.retrieval.join import ReadGroup, join
+from pipeline.retrieval.loaded_group import items_of_group
+from pipeline.retrieval.merge import MergeSettings, merge
+from pipeline.retrieval.routing import QUERIES, ProbeLists, Router
 from pipeline.retrieval.vectors import from_bytes, from_lists, to_bytes
 from tests.pipeline.retrieval import oracle, traits
 
@@ -43,7 +43,7 @@ class Shop:
         self.rules = oracle.Rules()
         self.nlist = nlist
         self.sizes = np.bincount(self.lists, minlength=nlist)
-        self.parts = pieces(self.sizes, 3)
+        self.parts = plan_by_rows(self.sizes, 3)
         # Equal vectors have one hash, as they have where Spark gives it.
         _, self.hashes = np.unique(self.vectors, axis=0, return_inverse=True)
 
@@ -60,7 +60,7 @@ class Shop:
             }
         )
 
-    def reading(self, groups: Plan, rows: int) -> Read:
+    def reading(self, groups: GroupPlan, rows: int) -> ReadGroup:
         """Reads the rows of a group as the lists table has them: by list, equal ones together."""
         table = self.rows().sort_by([(name, "ascending") for name in ("list", "hash", "item_id")])
 
@@ -71,17 +71,17 @@ class Shop:
 
         return read
 
-    def items(self, groups: Plan, k: int, rows: int = 10_000) -> Read:
+    def items(self, groups: GroupPlan, k: int, rows: int = 10_000) -> ReadGroup:
         """Reads the items of a group."""
         read = self.reading(groups, rows)
-        return lambda group: of_group(read(group), groups, group, k)
+        return lambda group: items_of_group(read(group), groups, group, k)
 
-    def routes(self, groups: Plan) -> Routes:
+    def routes(self, groups: GroupPlan) -> Router:
         """Where the queries go."""
         everyone = bool(self.query.all())
-        return Routes(groups, self._given(), self.probes.shape[1], self.parts, everyone)
+        return Router(groups, self._given(), self.probes.shape[1], self.parts, everyone)
 
-    def routed(self, groups: Plan, rows: int = 10_000) -> tuple[pa.Table, list[int]]:
+    def routed(self, groups: GroupPlan, rows: int = 10_000) -> tuple[pa.Table, list[int]]:
         """What comes out of routing, sorted as Spark would, and the queries and travels."""
         counts = [0, 0, 0]
 
@@ -93,15 +93,17 @@ class Shop:
             some = self.rows().slice(start, rows).filter(pa.array(self.query[start : start + rows]))
             part = some.combine_chunks().to_batches()
             sent += list(self.routes(groups).send(iter(part), count))
-        table = pa.Table.from_batches(sent, schema=parcels.SCHEMA)
+        table = pa.Table.from_batches(sent, schema=packed_batches.SCHEMA)
         assert counts[2] == sum(batch.nbytes for batch in sent)
         return table.sort_by("key"), counts
 
-    def join(self, groups: Plan, k: int, rows: int) -> Table:
+    def join(self, groups: GroupPlan, k: int, rows: int) -> Table:
         """Routed, joined and merged: the lists that are known to be right."""
         table, _ = self.routed(groups, rows)
-        every = {"key": np.arange(groups.groups), "parcel": [b""] * groups.groups}
-        table = pa.concat_tables([table, pa.table(every, schema=parcels.SCHEMA)]).sort_by("key")
+        every = {"key": np.arange(groups.groups), "rows": [b""] * groups.groups}
+        table = pa.concat_tables([table, pa.table(every, schema=packed_batches.SCHEMA)]).sort_by(
+            "key"
+        )
         done: list[int] = []
         sent = iter(table.to_batches(max_chunksize=rows))
         read, routes = self.reading(groups, rows), self.routes(groups)
@@ -116,14 +118,14 @@ class Shop:
             join(sent, self.items(groups, depth, rows), at_home, depth, wanted, done.append)
         )
         assert len(done) == groups.groups
-        joined = pa.Table.from_batches(found, schema=parcels.SCHEMA)
+        joined = pa.Table.from_batches(found, schema=packed_batches.SCHEMA)
         merged: Table = {}
         for part in range(self.parts.groups):
             mine = joined.filter(pc.field("key") == part).to_batches()
-            merged |= as_table(merge(iter(mine), Wanted(k, 3, wanted)))
+            merged |= as_table(merge(iter(mine), MergeSettings(k, 3, wanted)))
         return merged
 
-    def _given(self) -> Probe:
+    def _given(self) -> ProbeLists:
         """The lists that the items probe, by their vectors."""
         known = {
             vector.tobytes(): probes
@@ -157,7 +159,7 @@ def test_the_join_finds_the_best_of_the_probed_lists_whatever_groups_and_batches
     rows: int, most: int
 ) -> None:
     shop = Shop(300, nlist=6, nprobe=3, seed=3, duplicates=60)
-    groups = plan(shop.sizes, cores=1, most=most)
+    groups = plan_by_work(shop.sizes, cores=1, most=most)
     assert shop.join(groups, 4, rows) == shop.expected(4)
 
 
@@ -165,7 +167,7 @@ def test_how_many_units_are_worked_on_at_a_time_changes_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     shop = Shop(200, nlist=6, nprobe=3, seed=4, duplicates=60)
-    groups = plan(shop.sizes, cores=1, most=9)
+    groups = plan_by_work(shop.sizes, cores=1, most=9)
     assert groups.parts.max() > 3
     for most in (1, 7, 100):
         monkeypatch.setattr(route_module, "_MOST_UNITS", most)
@@ -174,7 +176,7 @@ def test_how_many_units_are_worked_on_at_a_time_changes_nothing(
 
 def test_a_query_travels_once_to_each_group_with_a_list_that_it_probes() -> None:
     shop = Shop(200, nlist=8, nprobe=4, seed=5)
-    groups = Plan(np.arange(8), np.ones(8, dtype=np.int64), np.arange(8) // 4)
+    groups = GroupPlan(np.arange(8), np.ones(8, dtype=np.int64), np.arange(8) // 4)
     table, (queries, travels, _) = shop.routed(groups)
     # It needs not travel to its own.
     expected = sum(
@@ -182,7 +184,10 @@ def test_a_query_travels_once_to_each_group_with_a_list_that_it_probes() -> None
         for probes, mine in zip(shop.probes, shop.lists, strict=True)
     )
     assert (queries, travels) == (200, expected)
-    sent = [parcels.unpack(cell, QUERIES) for _, cell in parcels.cells(iter(table.to_batches()))]
+    sent = [
+        packed_batches.unpack(cell, QUERIES)
+        for _, cell in packed_batches.iter_cells(iter(table.to_batches()))
+    ]
     assert sum(rows.num_rows for rows in sent) == expected
 
 
@@ -190,7 +195,7 @@ def test_only_the_items_that_ask_get_neighbours_and_only_eligible_ones_are_given
     shop = Shop(250, nlist=5, nprobe=3, seed=6, duplicates=100)
     rng = np.random.default_rng(6)
     shop.eligible, shop.query = rng.random(250) < 0.6, rng.random(250) < 0.3
-    groups = plan(shop.sizes, cores=1, most=60)
+    groups = plan_by_work(shop.sizes, cores=1, most=60)
     assert shop.join(groups, 10, 50) == shop.expected(10)
 
 
@@ -200,7 +205,7 @@ def test_hard_equality_acts_before_the_k_best_are_cut() -> None:
     shop.same = [[None, "ja", "en", "日本"][n] for n in rng.integers(4, size=250)]
     shop.same[11] = "alone"
     shop.eligible = rng.random(250) < 0.8
-    groups = plan(shop.sizes, cores=1, most=60)
+    groups = plan_by_work(shop.sizes, cores=1, most=60)
     assert shop.join(groups, 10, 50) == shop.expected(10)
     assert "alone" not in {shop.same[shop.ids.index(item)] for item in shop.join(groups, 10, 50)}
 
@@ -210,14 +215,14 @@ def test_queries_of_an_empty_list_find_nothing() -> None:
     shop.lists, shop.probes = np.array([0, 0]), np.array([[1], [1]])
     one = np.ones(2, dtype=np.int64)
     for group in ([0, 0], [0, 1]):
-        assert shop.join(Plan(np.arange(2), one, np.array(group)), 3, 10) == {}
+        assert shop.join(GroupPlan(np.arange(2), one, np.array(group)), 3, 10) == {}
 
 
 def test_what_is_held_of_equal_items_does_not_grow_with_their_number() -> None:
     shop = Shop(5000, nlist=1, nprobe=1, seed=9)
     shop.vectors[:] = shop.vectors[0]
     shop.hashes[:] = 0
-    groups = plan(shop.sizes, cores=1, most=10_000)
+    groups = plan_by_work(shop.sizes, cores=1, most=10_000)
     assert sum(rows.num_rows for rows in shop.items(groups, 3, 500)(0)) <= 4 * 5000 / 500
     table = shop.join(groups, 3, 500)
     assert table["4999"] == [(other, table["4999"][0][1]) for other in ("0000", "0001", "0002")]
@@ -279,7 +284,7 @@ def test_rules_act_before_the_k_best_are_cut(which: list[str], most: int) -> Non
     shop.rules = random_rules(shop, rng, set(which))
     shop.eligible = rng.random(240) < 0.8
     shop.same = [[None, "ja"][i] for i in rng.integers(2, size=240)]
-    groups = plan(shop.sizes, cores=1, most=most)
+    groups = plan_by_work(shop.sizes, cores=1, most=most)
     expected = shop.expected(6)
     assert shop.join(groups, 6, 50) == expected
     without = dataclasses.replace(shop.rules, **vars(oracle.Rules()))
@@ -291,7 +296,7 @@ def test_lists_that_caps_leave_open_are_told_from_those_that_are_right() -> None
     shop = Shop(240, nlist=5, nprobe=3, seed=2, duplicates=70)
     shop.rules = random_rules(shop, np.random.default_rng(2), {"collapse"})
     shop.rules.caps = [([["a", "b", "c"][n % 3] for n in range(240)], 1)]
-    groups, expected = plan(shop.sizes, cores=1, most=60), shop.expected(3)
+    groups, expected = plan_by_work(shop.sizes, cores=1, most=60), shop.expected(3)
     known = []
     for shop.depth in (3, 5, 40, 240):
         right = shop.join(groups, 3, 50)

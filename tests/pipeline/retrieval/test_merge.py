@@ -1,9 +1,9 @@
 import numpy as np
 import pyarrow as pa
 
-from pipeline.retrieval import parcels
-from pipeline.retrieval.join import FOUND, as_parcels
-from pipeline.retrieval.merge import Wanted, merge
+from pipeline.retrieval import packed_batches
+from pipeline.retrieval.join import FOUND, pack_candidates
+from pipeline.retrieval.merge import MergeSettings, merge
 from pipeline.retrieval.rules import NO_RULES
 
 
@@ -32,11 +32,13 @@ def test_the_merge_keeps_the_best_of_all_rows_of_a_query_ties_by_id() -> None:
         )
     table = pa.Table.from_pylist(rows, schema=FOUND)
     sent = [
-        batch for some in table.to_batches(max_chunksize=37) for batch in as_parcels(iter([some]))
+        batch
+        for some in table.to_batches(max_chunksize=37)
+        for batch in pack_candidates(iter([some]))
     ]
     merged = {
         row["item_id"]: [(n["similar_id"], n["score"]) for n in row["neighbors"]]
-        for batch in merge(iter(sent), Wanted(5, 3, NO_RULES))
+        for batch in merge(iter(sent), MergeSettings(5, 3, NO_RULES))
         for row in batch.to_pylist()
     }
     assert merged == {
@@ -46,5 +48,5 @@ def test_the_merge_keeps_the_best_of_all_rows_of_a_query_ties_by_id() -> None:
 
 
 def test_nothing_merged_is_nothing() -> None:
-    nothing = parcels.SCHEMA.empty_table().to_batches()
-    assert list(merge(iter(nothing), Wanted(5, 3, NO_RULES))) == []
+    nothing = packed_batches.SCHEMA.empty_table().to_batches()
+    assert list(merge(iter(nothing), MergeSettings(5, 3, NO_RULES))) == []

@@ -46,7 +46,7 @@ def test_a_tie_between_lists_goes_to_the_lower_number_whatever_the_batch() -> No
 def test_places_are_those_of_the_probes() -> None:
     vectors = oracle.vectors(100, 24, seed=10)
     centroids = quantiser.train(vectors, 12, seed=0)
-    places = quantiser.places(vectors, centroids)
+    places = quantiser.centroid_ranks(vectors, centroids)
     probes = quantiser.probe(vectors, centroids, 12)
     assert np.array_equal(np.take_along_axis(places, probes, axis=1), [range(12)] * 100)
 

@@ -5,14 +5,14 @@ import pyarrow as pa
 import pytest
 
 from pipeline.retrieval.queries import Queries
-from pipeline.retrieval.search import Group
+from pipeline.retrieval.search import ExactIndex
 from pipeline.retrieval.vectors import to_bytes
 from tests.pipeline.retrieval import oracle
 
 
-def group(ids: list[str], vectors: np.ndarray, k: int, lists: Sequence[int] = ()) -> Group:
+def group(ids: list[str], vectors: np.ndarray, k: int, lists: Sequence[int] = ()) -> ExactIndex:
     numbers = np.array(lists if len(lists) else [0] * len(ids), dtype=np.int64)
-    return Group(numbers, pa.array(ids, pa.string()), to_bytes(vectors), k)
+    return ExactIndex(numbers, pa.array(ids, pa.string()), to_bytes(vectors), k)
 
 
 def asked(ids: list[str], vectors: np.ndarray, probes: np.ndarray | None = None) -> Queries:
@@ -22,7 +22,7 @@ def asked(ids: list[str], vectors: np.ndarray, probes: np.ndarray | None = None)
     return Queries(pa.array(ids, pa.string()), vectors, rows, probes.ravel().astype(np.int64))
 
 
-def found(items: Group, queries: Queries) -> dict[str, list[tuple[str, float]]]:
+def found(items: ExactIndex, queries: Queries) -> dict[str, list[tuple[str, float]]]:
     result = items.search(queries)
     ids, ends = items.ids.to_pylist(), np.cumsum(result.counts)
     return {

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.retrieval import groups, parcels, quantiser, update
-from pipeline.retrieval.list_table import LISTED, located, reached
+from pipeline.retrieval import groups, packed_batches, quantiser, update
+from pipeline.retrieval.arrivals import NeighborSettings
+from pipeline.retrieval.list_table import LISTED, assign_items, probe_pairs
 from pipeline.retrieval.merge import NEIGHBORS
-from pipeline.retrieval.newcomers import Settings
-from pipeline.retrieval.reach import MOVES, Reach, send_moves
+from pipeline.retrieval.reverse_probes import MOVES, ReverseProbes, send_moves
 from pipeline.retrieval.rules import with_traits
-from pipeline.retrieval.vectors import to_bytes, unit
+from pipeline.retrieval.vectors import to_bytes, unit_vectors
 from tests.pipeline.retrieval import oracle
 from tests.pipeline.retrieval.traits import columns, rules
 
@@ -85,7 +85,7 @@ class Shop:
 
     def __post_init__(self) -> None:
         drawn = np.random.default_rng(5).standard_normal((NLIST, DIM)).astype(np.float32)
-        self.centroids = unit(drawn)
+        self.centroids = unit_vectors(drawn)
 
     def listed(self, catalogue: Catalogue) -> pa.RecordBatch:
         """The lists table of a catalogue."""
@@ -94,7 +94,7 @@ class Shop:
             return with_traits(pa.RecordBatch.from_pylist([], schema=LISTED))
         vectors = np.array([catalogue[item] for item in ids], dtype=np.float32)
         rows = pa.record_batch({"item_id": ids, "vector": to_bytes(vectors)})
-        (found,) = located(
+        (found,) = assign_items(
             iter([rows]), lambda _: quantiser.probe(vectors, self.centroids, max(self.nprobe, 2))
         )
         found = found.take(pa.array(np.argsort(found["list"].to_numpy(), kind="stable")))
@@ -189,11 +189,11 @@ class Shop:
         gone = {item: v for item, v in before.items() if seen[item] != sees.get(item)}
         now, came, left = (self.listed(some) for some in (catalogue, new, gone))
         width = self.nprobe or NLIST
-        for batch in reached(iter([came]), NLIST, width):
+        for batch in probe_pairs(iter([came]), NLIST, width):
             pairs = zip(batch["home"].to_pylist(), batch["probed"].to_pylist(), strict=True)
             self.pairs |= set(pairs)
         sizes = np.bincount(now["list"].to_numpy(), minlength=NLIST)
-        plan = groups.plan(sizes, 1, self.most)
+        plan = groups.plan_by_work(sizes, 1, self.most)
         sent = self._sent(came, left, plan)
 
         def items(group: int) -> Iterator[pa.RecordBatch]:
@@ -203,17 +203,21 @@ class Shop:
             rows = pa.RecordBatch.from_pylist(self.kept, schema=NEIGHBORS)
             return _lists(rows, *plan.lists(group))
 
-        wanted = Settings(self.k, self.k + self.reserve, self.nprobe, rules(self.rules(["00"])))
+        wanted = NeighborSettings(
+            self.k, self.k + self.reserve, self.nprobe, rules(self.rules(["00"]))
+        )
         again = {
             item
-            for batch in update.short(iter(sent), plan, items, kept, wanted)
+            for batch in update.find_incomplete(iter(sent), plan, items, kept, wanted)
             for item in batch["item_id"].to_pylist()
         }
         assert not again & set(new)
         self.asked_again += len(again)
         stay = [
             row
-            for batch in update.update(iter(sent), plan, items, kept, wanted, lambda _: None)
+            for batch in update.update_neighbors(
+                iter(sent), plan, items, kept, wanted, lambda _: None
+            )
             for row in batch.to_pylist()
         ]
         assert len({row["item_id"] for row in stay}) == len(stay)
@@ -225,17 +229,21 @@ class Shop:
         return {item: best for item, best in shown.items() if best}
 
     def _sent(
-        self, came: pa.RecordBatch, left: pa.RecordBatch, plan: groups.Plan
+        self, came: pa.RecordBatch, left: pa.RecordBatch, plan: groups.GroupPlan
     ) -> list[pa.RecordBatch]:
         home, probed = (np.array([p[n] for p in sorted(self.pairs)], np.int64) for n in (0, 1))
-        reach = Reach.of(home, probed, NLIST) if self.nprobe else Reach.everywhere(NLIST)
+        reach = (
+            ReverseProbes.of(home, probed, NLIST)
+            if self.nprobe
+            else ReverseProbes.everywhere(NLIST)
+        )
         rows = came.select(MOVES.names).to_pylist()
         rows += left.select(["item_id", "list"]).to_pylist()
         moves = pa.RecordBatch.from_pylist(rows, schema=MOVES)
         sent = list(send_moves(iter([moves]), reach, plan))
-        every = {"key": np.arange(plan.groups), "parcel": [b""] * plan.groups}
-        table = pa.Table.from_batches(sent, parcels.SCHEMA)
-        table = pa.concat_tables([table, pa.table(every, schema=parcels.SCHEMA)])
+        every = {"key": np.arange(plan.groups), "rows": [b""] * plan.groups}
+        table = pa.Table.from_batches(sent, packed_batches.SCHEMA)
+        table = pa.concat_tables([table, pa.table(every, schema=packed_batches.SCHEMA)])
         batches: list[pa.RecordBatch] = table.sort_by("key").to_batches(max_chunksize=3)
         return batches
 

@@ -80,7 +80,7 @@ class Night:
         version = f"neighbors{self._runs}"
         made = neighbors.execute(job, version)
         outputs = made.outputs
-        current_quantiser.note_probes(
+        current_quantiser.record_nprobe(
             job, Record("neighbors", version, "r", {}, {}, made.counts, outputs)
         )
         k = job.config.neighbors.k

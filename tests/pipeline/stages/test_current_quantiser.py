@@ -70,20 +70,20 @@ def test_a_catalogue_that_wants_twice_the_lists_gets_a_new_quantiser(
 def test_probes_that_double_are_drift_from_the_next_night_on(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recall, "probes_for", lambda *_: 5)
+    monkeypatch.setattr(recall, "nprobe_for_recall", lambda *_: 5)
     sets = (QUANTISED, "index.nlist=12", "neighbors.target_recall=0.5")
     night = Night(tmp_path, vectors(300))
     night.run(*sets)
     first = night.index
     for probes, used in ((10, first), (11, first), (11, None)):
-        monkeypatch.setattr(recall, "probes_for", lambda *_, probes=probes: probes)
+        monkeypatch.setattr(recall, "nprobe_for_recall", lambda *_, probes=probes: probes)
         night.tomorrow(vectors(300, seed=probes))
         asked = index.inputs(night.job(*sets))
         assert asked["quantiser"] == used
         night.run(*sets)
         assert index.inputs(night.job(*sets)) == asked
     assert night.index != first
-    found = current_quantiser.find(night.job(*sets))
+    found = current_quantiser.load(night.job(*sets))
     assert found is not None
     assert (found.probes["0.5 of 10"]["now"], found.drifted) == (11, None)
 
@@ -113,10 +113,10 @@ def test_a_run_that_does_not_publish_leaves_the_nights_quantiser(
     made = index.execute(job, "quiet")
     record = Record("index", "quiet", "r", asked, made.tables, made.counts, made.outputs)
     current_quantiser.adopt(job, record)
-    assert current_quantiser.find(job) is None
+    assert current_quantiser.load(job) is None
     # A night that publishes finds the same index, and takes its quantiser over.
     job.publishing = True
     current_quantiser.adopt(job, record)
-    found = current_quantiser.find(job)
+    found = current_quantiser.load(job)
     assert found is not None
     assert (found.version, found.lists, found.probes) == ("quiet", 12, {})

@@ -114,7 +114,7 @@ def test_of_many_items_a_sample_is_compared_and_all_are_counted(shop: Shop) -> N
     shop.publish(lists(900))
     job = shop.night(lists(1000, shift=1))
     tables = [shop.store.read(job.spark, "similar_items", version) for version in ("v1", "v2")]
-    found = comparison.change(tables[0], tables[1], 10, most=300)
+    found = comparison.compare(tables[0], tables[1], 10, most=300)
     assert (found.items_before, found.items, found.rows_before, found.rows) == (
         900,
         1000,

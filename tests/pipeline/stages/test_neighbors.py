@@ -57,7 +57,7 @@ def test_the_target_recall_is_met_without_a_number_of_probes(
 def test_an_unlucky_pilot_sample_is_mended_by_more_probes(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recall, "probes_for", lambda *_: 2)
+    monkeypatch.setattr(recall, "nprobe_for_recall", lambda *_: 2)
     vectors = np.random.default_rng(4).standard_normal((400, 10)).astype(np.float16)
     night = Night(tmp_path, vectors.astype(np.float32))
     sets = (QUANTISED, "index.nlist=20", "neighbors.target_recall=0.99", "neighbors.k=5")

@@ -82,7 +82,7 @@ class Nights:
             self.store.keep(record)
             job.resolve(record)
             records[stage.NAME] = record
-            note = current_quantiser.adopt if stage is index else current_quantiser.note_probes
+            note = current_quantiser.adopt if stage is index else current_quantiser.record_nprobe
             note(job, record)
         found = self.store.dataset("neighbors", version).to_table().to_pylist()
         k = settings.neighbors.k

@@ -11,11 +11,11 @@ from pyspark.sql import DataFrame, SparkSession
 
 from models import fasttext, ship
 from models.resident import LoadCounter
-from pipeline.retrieval.groups import Plan
+from pipeline.retrieval.groups import GroupPlan
 from pipeline.retrieval.rules import NO_RULES
 from pipeline.retrieval.vectors import to_bytes
 from pipeline.stages.embed import stage as embed
-from pipeline.stages.neighbors.search import Counts, Probes, Search
+from pipeline.stages.neighbors.search import ListSearch, ProbedLists, SearchCounts
 from pipeline.stages.tokenize import stage as tokenize
 from pipeline.store.clustered import clustered
 from pipeline.store.schemas import NEIGHBORS
@@ -60,9 +60,9 @@ def test_the_search_has_one_a_task(spark: SparkSession, tmp_path: Path) -> None:
     pq.write_table(pa.table(table), tmp_path / "lists.parquet")
     lists = spark.read.parquet(str(tmp_path))
     one = np.ones(1, dtype=np.int64)
-    plan = Plan(np.zeros(1, np.int64), one, np.zeros(1, np.int64))
-    counts, probes = Counts(spark.sparkContext), Probes(None, 1, 1)
-    search = Search(clustered(tmp_path), plan, plan, 3, 3, NO_RULES, 2, True, counts)
+    plan = GroupPlan(np.zeros(1, np.int64), one, np.zeros(1, np.int64))
+    counts, probes = SearchCounts(spark.sparkContext), ProbedLists(None, 1, 1)
+    search = ListSearch(clustered(tmp_path), plan, plan, 3, 3, NO_RULES, 2, True, counts)
     rows = search.merged(search.found(lists, probes), probes)
     ddl = ", ".join(f"{name} {kind}" for name, kind in NEIGHBORS.items())
     found = rows.frame.mapInArrow(rows.run, ddl)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from pipeline.retrieval import parcels
-from pipeline.retrieval.groups import Plan
-from pipeline.retrieval.ranking import Int64, ranges
+from pipeline.retrieval import packed_batches
+from pipeline.retrieval.groups import GroupPlan
+from pipeline.retrieval.ranking import Int64, concat_ranges
 from pipeline.retrieval.rules import TRAITS, with_traits
 
 # An item that came into a list, and what rules read of a candidate; without a vector: that left it.
@@ -25,7 +25,7 @@ _LISTS = 4096
 
 
 @dataclass(frozen=True)
-class Reach:
+class ReverseProbes:
     """From which lists' items each list is probed.
 
     Attributes:
@@ -37,7 +37,7 @@ class Reach:
     homes: "np.ndarray"
 
     @classmethod
-    def of(cls, home: "np.ndarray", probed: "np.ndarray", nlist: int) -> "Reach":
+    def of(cls, home: "np.ndarray", probed: "np.ndarray", nlist: int) -> "ReverseProbes":
         """From pairs of a list and one that its items probe; each list reaches itself."""
         own = np.arange(nlist)
         pairs = np.concatenate([probed.astype(np.int64) * nlist + home, own * nlist + own])
@@ -45,11 +45,11 @@ class Reach:
         return cls(np.searchsorted(probed, np.arange(nlist + 1)), home.astype(np.int32))
 
     @classmethod
-    def everywhere(cls, nlist: int) -> "Reach":
+    def everywhere(cls, nlist: int) -> "ReverseProbes":
         """Every list is probed from every list."""
         return cls(np.arange(nlist + 1) * nlist, np.tile(np.arange(nlist, dtype=np.int32), nlist))
 
-    def groups(self, lists: Int64, plan: Plan) -> tuple[Int64, Int64]:
+    def groups(self, lists: Int64, plan: GroupPlan) -> tuple[Int64, Int64]:
         """The groups with an item that probes a list, for each list.
 
         Returns:
@@ -63,12 +63,12 @@ class Reach:
         found = np.concatenate([none, *(groups for _, groups in blocks)])
         starts = np.cumsum(counts) - counts
         rows = np.repeat(np.arange(len(lists)), counts[place])
-        return rows, found[ranges(starts[place], counts[place])]
+        return rows, found[concat_ranges(starts[place], counts[place])]
 
-    def _groups(self, lists: Int64, plan: Plan) -> tuple[Int64, Int64]:
+    def _groups(self, lists: Int64, plan: GroupPlan) -> tuple[Int64, Int64]:
         """How many groups have an item that probes each list, and which, list by list."""
         sizes = np.diff(self.starts)[lists]
-        homes = self.homes[ranges(self.starts[lists], sizes)].astype(np.int64)
+        homes = self.homes[concat_ranges(self.starts[lists], sizes)].astype(np.int64)
         owner = np.repeat(np.arange(len(lists)), sizes)
         source, group = plan.everywhere(homes)
         owner, groups = np.divmod(np.unique(owner[source] * plan.groups + group), plan.groups)
@@ -76,18 +76,18 @@ class Reach:
 
 
 def send_moves(
-    batches: Iterator[pa.RecordBatch], reach: Reach, plan: Plan
+    batches: Iterator[pa.RecordBatch], reach: ReverseProbes, plan: GroupPlan
 ) -> Iterator[pa.RecordBatch]:
     """Send rows of MOVES to every group with an item that they can matter to.
 
     Yields:
         batches of parcels of MOVES under the group.
     """
-    for batch in parcels.gathered(batches):
+    for batch in packed_batches.coalesce(batches):
         rows = with_traits(batch).select(MOVES.names).cast(MOVES)
         sources, groups = reach.groups(rows["list"].to_numpy().astype(np.int64), plan)
 
         def some(taken: Int64, rows: pa.RecordBatch = rows, of: Int64 = sources) -> pa.RecordBatch:
             return rows.take(pa.array(of[taken]))
 
-        yield from parcels.pack(some, groups, max(1, rows.nbytes // rows.num_rows))
+        yield from packed_batches.pack(some, groups, max(1, rows.nbytes // rows.num_rows))

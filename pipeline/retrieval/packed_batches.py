@@ -10,18 +10,18 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-SCHEMA = pa.schema([("key", pa.int64()), ("parcel", pa.binary())])
-DDL = "key bigint, parcel binary"
+SCHEMA = pa.schema([("key", pa.int64()), ("rows", pa.binary())])
+DDL = "key bigint, rows binary"
 
 # Rows are gathered up to so many bytes before they are packed: the more, the larger the parcels.
-GATHERED_BYTES = 64 << 20
+COALESCED_BYTES = 64 << 20
 # A parcel's size, about: a row of Spark's should not be much larger.
-PARCEL_BYTES = 1 << 18
+CELL_BYTES = 1 << 18
 _BATCH_BYTES = 16 << 20
 
 
-def gathered(
-    batches: Iterator[pa.RecordBatch], most: int = GATHERED_BYTES
+def coalesce(
+    batches: Iterator[pa.RecordBatch], most: int = COALESCED_BYTES
 ) -> Iterator[pa.RecordBatch]:
     """Batches put together to about `most` bytes each; empty ones are left out."""
     held: list[pa.RecordBatch] = []
@@ -54,7 +54,7 @@ def pack(
     sorted_keys = keys[order]
     starts = np.flatnonzero(np.diff(sorted_keys, prepend=sorted_keys[:1] - 1))
     ends = np.append(starts[1:], len(keys))
-    rows_a_parcel = max(1, PARCEL_BYTES // max(size, 1))
+    rows_a_parcel = max(1, CELL_BYTES // max(size, 1))
     of_key: list[int] = []
     cells: list[bytes] = []
     filled = 0
@@ -76,10 +76,10 @@ def _batch(keys: list[int], cells: list[bytes]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
 
 
-def cells(batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[int, pa.Buffer]]:
+def iter_cells(batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[int, pa.Buffer]]:
     """The key and the cell of each parcel in batches of SCHEMA."""
     for batch in batches:
-        for key, cell in zip(batch["key"].to_pylist(), batch["parcel"], strict=True):
+        for key, cell in zip(batch["key"].to_pylist(), batch["rows"], strict=True):
             yield key, cell.as_buffer()
 
 

@@ -7,21 +7,28 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.retrieval.list_table import stored_probes
-from pipeline.retrieval.loaded_group import lowest
-from pipeline.retrieval.ranking import Int64, by_list
-from pipeline.retrieval.rules import Rules, Traits, passing
-from pipeline.retrieval.vectors import Float32, cosines, from_bytes, hashes, squares, unit
+from pipeline.retrieval.list_table import decode_probes
+from pipeline.retrieval.loaded_group import keep_lowest_ids
+from pipeline.retrieval.ranking import Int64, group_by_list
+from pipeline.retrieval.rules import Rules, Traits, pair_mask
+from pipeline.retrieval.vectors import (
+    Float32,
+    cosines,
+    from_bytes,
+    hash_vectors,
+    squared_norms,
+    unit_vectors,
+)
 
 # Scores that are computed at a time: 8 MB.
 _PRODUCT = 1 << 21
 
 # For each pair: the row of the item, the one that came, and their cosine.
-Pairs = tuple[Int64, Int64, Float32]
+ScoredPairs = tuple[Int64, Int64, Float32]
 
 
 @dataclass(frozen=True)
-class Settings:
+class NeighborSettings:
     """What neighbours are.
 
     Attributes:
@@ -39,9 +46,9 @@ class Settings:
     widens: bool = False
 
 
-def taken_in(
-    items: pa.RecordBatch, before: pa.RecordBatch, came: pa.RecordBatch, settings: Settings
-) -> tuple[Pairs, int]:
+def pairs_above_floor(
+    items: pa.RecordBatch, before: pa.RecordBatch, came: pa.RecordBatch, settings: NeighborSettings
+) -> tuple[ScoredPairs, int]:
     """Pairs of an item and one that came to a list that it probes and ranks before its floor."""
     nothing = np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
     if not items.num_rows or not came.num_rows:
@@ -50,8 +57,8 @@ def taken_in(
     least = np.asarray(pc.fill_null(floor.field("score").cast(pa.float32()), -np.inf))
     least = np.where(np.asarray(floor.is_valid()), least, np.float32(-np.inf)).astype(np.float32)
     mine, theirs = (from_bytes(rows["vector"]) for rows in (items, came))
-    left, right = (mine, squares(mine)), (theirs, squares(theirs))
-    directions, others = unit(mine), unit(theirs)
+    left, right = (mine, squared_norms(mine)), (theirs, squared_norms(theirs))
+    directions, others = unit_vectors(mine), unit_vectors(theirs)
     margin = np.float32((mine.shape[1] + 8) * 2.0**-22)
     same = _same(items, came)
     traits = Traits.of(items), Traits.of(came)
@@ -70,7 +77,7 @@ def taken_in(
             scores = cosines(left, right, rows, new)
             kept = scores >= least[rows]
             if settings.rules.any:
-                kept &= passing(settings.rules, *traits, denied, (rows, new, scores))
+                kept &= pair_mask(settings.rules, *traits, denied, (rows, new, scores))
             found.append((rows[kept], new[kept], scores[kept]))
     rows, new, scores = (np.concatenate(parts) for parts in zip(*found, strict=True))
     ties = np.flatnonzero(scores == least[rows])
@@ -93,15 +100,15 @@ def _same(items: pa.RecordBatch, came: pa.RecordBatch) -> tuple["np.ndarray", "n
 
 
 def _meeting(
-    items: pa.RecordBatch, came: pa.RecordBatch, settings: Settings
+    items: pa.RecordBatch, came: pa.RecordBatch, settings: NeighborSettings
 ) -> Iterator[tuple[Int64, Int64]]:
     """For each list: the items that probe it, and those that came to it, few of equal ones."""
     lists = came["list"].to_numpy()
-    arrived = dict(by_list(lists, np.arange(came.num_rows)))
+    arrived = dict(group_by_list(lists, np.arange(came.num_rows)))
     if settings.width:
-        probes = stored_probes(items["probes"])[:, : settings.width]
+        probes = decode_probes(items["probes"])[:, : settings.width]
         rows, column = np.nonzero(np.isin(probes, lists))
-        probing = dict(by_list(probes[rows, column], rows))
+        probing = dict(group_by_list(probes[rows, column], rows))
     else:
         probing = dict.fromkeys(arrived, np.arange(items.num_rows))
     for number, mine in probing.items():
@@ -112,8 +119,8 @@ def _meeting(
 
 def _few(rows: pa.RecordBatch, most: int) -> Int64:
     """Positions of the lowest ids of rows that are equal to rules, at most so many each."""
-    keyed = pa.table({"hash": pa.array(hashes(rows["vector"])), "item_id": rows["item_id"]})
+    keyed = pa.table({"hash": pa.array(hash_vectors(rows["vector"])), "item_id": rows["item_id"]})
     order = np.asarray(
         pc.sort_indices(keyed, sort_keys=[("hash", "ascending"), ("item_id", "ascending")])
     )
-    return order[lowest(rows.take(pa.array(order)), np.zeros(len(order), np.int64), most)]
+    return order[keep_lowest_ids(rows.take(pa.array(order)), np.zeros(len(order), np.int64), most)]

@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.retrieval import parcels
-from pipeline.retrieval.groups import Plan
-from pipeline.retrieval.loaded_group import units_of
-from pipeline.retrieval.ranking import Int64, ranges
-from pipeline.retrieval.rules import TRAITS, asking, with_traits
+from pipeline.retrieval import packed_batches
+from pipeline.retrieval.groups import GroupPlan
+from pipeline.retrieval.loaded_group import units_of_rows
+from pipeline.retrieval.ranking import Int64, concat_ranges
+from pipeline.retrieval.rules import TRAITS, query_rows, with_traits
 
 # Units of queries that are worked on at a time.
 _MOST_UNITS = 1 << 21
@@ -32,15 +32,15 @@ QUERIES = pa.schema(
 )
 
 # From rows of the lists table to int[n, nprobe], the lists that each probes, nearest first.
-Probe = Callable[[pa.RecordBatch], npt.NDArray[np.int32]]
+ProbeLists = Callable[[pa.RecordBatch], npt.NDArray[np.int32]]
 
 
 # Called with how many queries there are, how often they travel, and the bytes sent.
-Count = Callable[[int, int, int], None]
+CountRouted = Callable[[int, int, int], None]
 
 
 @dataclass(frozen=True)
-class Routes:
+class Router:
     """Where queries go.
 
     Attributes:
@@ -51,13 +51,15 @@ class Routes:
         at_home: whether a group finds the queries that are items of its own by itself.
     """
 
-    plan: Plan
-    probe: Probe
+    plan: GroupPlan
+    probe: ProbeLists
     width: int
-    parts: Plan
+    parts: GroupPlan
     at_home: bool
 
-    def send(self, batches: Iterator[pa.RecordBatch], count: Count) -> Iterator[pa.RecordBatch]:
+    def send(
+        self, batches: Iterator[pa.RecordBatch], count: CountRouted
+    ) -> Iterator[pa.RecordBatch]:
         """Send each query once to every group that holds a list it probes.
 
         Args:
@@ -68,21 +70,21 @@ class Routes:
         Yields:
             batches of parcels of QUERIES under the group.
         """
-        for chunk in parcels.gathered(batches):
+        for chunk in packed_batches.coalesce(batches):
             size = chunk.nbytes // chunk.num_rows
             # Equal vectors lie together: they are searched for as one.
             order = np.argsort(chunk["hash"].to_numpy(), kind="stable")
-            queries = with_part(with_traits(chunk.take(pa.array(order))), self.parts)
+            queries = with_merge_part(with_traits(chunk.take(pa.array(order))), self.parts)
             for some, probes in self._probing(queries):
-                home = units_of(some, self.plan) if self.at_home else None
+                home = units_of_rows(some, self.plan) if self.at_home else None
                 rows, groups = self._queries(some, probes, home)
                 count(some.num_rows, len(groups), 0)
-                for sent in parcels.pack(rows, groups, size):
+                for sent in packed_batches.pack(rows, groups, size):
                     count(0, 0, sent.nbytes)
                     yield sent
 
     def of_group(
-        self, batches: Iterator[pa.RecordBatch], group: int, count: Count
+        self, batches: Iterator[pa.RecordBatch], group: int, count: CountRouted
     ) -> Iterator[pa.RecordBatch]:
         """The queries that are items of a group, as far as they stay in it.
 
@@ -95,8 +97,8 @@ class Routes:
             batches of QUERIES.
         """
         for batch in batches:
-            mine = pa.array(self.plan.group[units_of(batch, self.plan)] == group)
-            queries = with_part(asking(with_traits(batch.filter(mine))), self.parts)
+            mine = pa.array(self.plan.group[units_of_rows(batch, self.plan)] == group)
+            queries = with_merge_part(query_rows(with_traits(batch.filter(mine))), self.parts)
             for some, probes in self._probing(queries):
                 rows, groups = self._queries(some, probes, None)
                 staying = np.flatnonzero(groups == group)
@@ -127,7 +129,7 @@ class Routes:
         """
         plan, lists = self.plan, probes.ravel()
         parts = plan.parts[lists]
-        units = ranges(plan.first[lists], parts)
+        units = concat_ranges(plan.first[lists], parts)
         asked = np.repeat(np.repeat(np.arange(len(probes)), probes.shape[1]), parts)
         if home is not None:
             away = plan.group[units] != plan.group[home][asked]
@@ -152,7 +154,7 @@ class Routes:
         return rows, group[starts]
 
 
-def with_part(rows: pa.RecordBatch, parts: Plan) -> pa.RecordBatch:
+def with_merge_part(rows: pa.RecordBatch, parts: GroupPlan) -> pa.RecordBatch:
     """The rows with the part that the candidates of each are merged in; see `Routes`."""
     lists = rows["list"].to_numpy().astype(np.int64)
     units = parts.first[lists]
