@@ -28,4 +28,4 @@ def test_the_settings_table_is_that_of_the_config() -> None:
 def test_every_verb_and_column_is_named() -> None:
     verbs = (*NAMES, *(verb.name for verb in VERBS), "submit")
     assert all(f"`{name}`" in README or f"nitamono {name} " in README for name in verbs)
-    assert all(re.search(rf"\b{name}\b", README) for name in ITEMS)
+    assert all(re.search(rf"\b{name}\b", README) for name in ITEMS.names)

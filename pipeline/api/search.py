@@ -30,7 +30,7 @@ from pipeline.stages.neighbors.search_context import (
 from pipeline.storage.place import Place, remove_tree
 from pipeline.storage.processes import mark
 from pipeline.store.arrow_files import Rows
-from pipeline.store.schemas import ddl
+from pipeline.store.schemas import SIMILAR_ITEMS, ddl
 from pipeline.store.store import Record, Store
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def neighbors(
     executors.check(sister.sparkContext, folder, job.line)
     count, dim = _embedded(job, vectors, _VERSION, "vectors")
     if not count:
-        return spark.createDataFrame([], ddl("similar_items"))
+        return spark.createDataFrame([], ddl(SIMILAR_ITEMS))
     embedded = {"vectors": count, "dim": dim, "space": "", "base": None, "why": _NO_VECTOR}
     job.resolve(Record("embed", _VERSION, _RUN, {}, {"embeddings": count}, {}, embedded))
     made = index.execute(job, _VERSION)
@@ -122,7 +122,7 @@ def neighbors(
     if queries is not None:
         asked, other = _embedded(job, queries, _QUERIES, "queries")
         if not asked:
-            return spark.createDataFrame([], ddl("similar_items"))
+            return spark.createDataFrame([], ddl(SIMILAR_ITEMS))
         if other != dim:
             raise UsageError(f"queries: vectors have {other} values, those of vectors have {dim}")
         night = _asking(night)

@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from pipeline.catalogue.csv_files import read_csv
 from pipeline.catalogue.files import Source, format_of, identity, reading_options
 from pipeline.config.encodings import java_encoding
 from pipeline.errors import InputError
 from pipeline.storage.place import spark_path
-from pipeline.store.schemas import ITEMS
+from pipeline.store.schemas import ITEMS, spark_types
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -111,13 +113,13 @@ def columns(frame: "DataFrame", source: Source) -> "list[Column]":
         )
     kinds = {name: kind for name, kind in frame.dtypes if name != CORRUPT}
     problems = [
-        f"catalogue.columns.{name}: unknown; known are {', '.join(ITEMS)}"
+        f"catalogue.columns.{name}: unknown; known are {', '.join(ITEMS.names)}"
         for name in source.columns
-        if name not in ITEMS
+        if name not in ITEMS.names
     ]
     chosen: list[Column] = []
     lost = F.lit(False)
-    for name, wanted in ITEMS.items():
+    for name, wanted in spark_types(ITEMS).items():
         given = source.columns.get(name, name)
         if given in kinds:
             problem = _misfit(name, kinds[given])
@@ -142,7 +144,7 @@ def columns(frame: "DataFrame", source: Source) -> "list[Column]":
 
 def _misfit(name: str, kind: str) -> str:
     whole = kind in _WHOLE_NUMBERS or re.fullmatch(r"decimal\(\d+,0\)", kind)
-    if ITEMS[name] == "double":
+    if ITEMS.field(name).type == pa.float64():
         numeric = whole or kind in ("string", "double", "float", "boolean")
         return "" if numeric or kind.startswith("decimal") else f"{kind}, not a number"
     # A column of nulls alone has whatever type its writer thought of.

@@ -70,7 +70,7 @@ def _columns(source: Source) -> list[str]:
     for place, name in enumerate(first):
         taken = not name or name in first[:place]
         names.append(f"_c{place}" if taken else name)
-    wanted = {source.columns.get(name, name) for name in ITEMS}
+    wanted = {source.columns.get(name, name) for name in ITEMS.names}
     twice = sorted({name for name in first if first.count(name) > 1 and name in wanted})
     if twice:
         raise InputError(f"catalogue.path {source.path}: columns come twice: {', '.join(twice)}")

@@ -108,7 +108,7 @@ def _of_item() -> "tuple[Column, Column]":
     there = F.col("ranked").isNotNull()
     found = F.transform("ranked", lambda pair: pair.dropFields("rank"))
     line = F.struct(
-        F.struct(*ITEMS).alias("input"),
+        F.struct(*ITEMS.names).alias("input"),
         F.when(there, F.struct(found.alias("neighbours"))).alias("output"),
         F.when(~there, F.coalesce("reason", F.lit(NOT_ASKED))).alias("error"),
     )

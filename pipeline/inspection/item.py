@@ -66,7 +66,7 @@ class Version:
 
     def details(self, ids: list[str]) -> dict[str, dict[str, Any]]:
         """Rows of the details table by item."""
-        store, columns = self.published.store, list(DETAILS)
+        store, columns = self.published.store, DETAILS.names
         rows = lookup.rows(store, "details", self._details, ids, columns, in_order=True)
         return {row["item_id"]: row for row in rows.to_pylist()}
 

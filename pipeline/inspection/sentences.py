@@ -64,7 +64,7 @@ def of_rule(section: RulesSection, item: Details, other: Details, found: Candida
 def _not_eligible(section: RulesSection, other: Details) -> str:
     if not section.eligible:
         return "rules.deny: is in no list"
-    named = [name for name in DETAILS if re.search(rf"\b{name}\b", section.eligible)]
+    named = [name for name in DETAILS.names if re.search(rf"\b{name}\b", section.eligible)]
     values = ", ".join(f"{name} is {_said(other.get(name))}" for name in named)
     denied = ", or rules.deny names it" if section.deny else ""
     shown = f" ({values})" if values else ""

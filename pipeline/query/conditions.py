@@ -7,7 +7,7 @@ A condition that SQLite can't read has no answer here.
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 
-from pipeline.store.schemas import ITEMS
+from pipeline.store.schemas import ITEMS, spark_types
 
 _TYPES = {"string": "TEXT", "double": "REAL"}
 
@@ -22,17 +22,18 @@ def holds(where: str, items: Sequence[Mapping[str, object]]) -> list[bool] | Non
     Returns:
         None if SQLite can't read the condition.
     """
-    columns = ", ".join(f"{name} {_TYPES[kind]}" for name, kind in ITEMS.items())
+    columns = ", ".join(f"{name} {_TYPES[kind]}" for name, kind in spark_types(ITEMS).items())
+    names = ITEMS.names
     with sqlite3.connect(":memory:") as database:
         database.execute("PRAGMA case_sensitive_like = ON")
         # SQLite's own know ASCII letters only.
         for name, function in (("lower", str.lower), ("upper", str.upper)):
             database.create_function(name, 1, _of_text(function), deterministic=True)
         database.execute(f"CREATE TABLE items (place INTEGER, {columns})")
-        marks = ", ".join("?" * (len(ITEMS) + 1))
+        marks = ", ".join("?" * (len(names) + 1))
         database.executemany(
             f"INSERT INTO items VALUES ({marks})",  # noqa: S608 - question marks
-            [(place, *(item.get(name) for name in ITEMS)) for place, item in enumerate(items)],
+            [(place, *(item.get(name) for name in names)) for place, item in enumerate(items)],
         )
         try:
             # The condition is the config's own, which Spark is given in the same way.

@@ -16,9 +16,10 @@ from pipeline.retrieval.groups import GroupPlan
 from pipeline.retrieval.loaded_group import LoadedGroup
 from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.routing import QUERIES
-from pipeline.retrieval.rules import TRAITS, Rules
+from pipeline.retrieval.rules import Rules
 from pipeline.retrieval.vectors import Float32, from_bytes
 from pipeline.stages.neighbors import search_context, widening
+from pipeline.storage.clustered_tables import NEIGHBOR, NEIGHBORS, TRAITS
 from pipeline.storage.place import load_array
 from pipeline.store.clustered import Clustered
 
@@ -220,11 +221,11 @@ def _nothing(asked: pa.RecordBatch) -> pa.RecordBatch:
     columns = [
         asked["list"].cast(pa.string()),
         asked["list"],
-        pa.array([[]] * count, merge.NEIGHBORS.field("neighbors").type),
-        pa.nulls(count, merge.NEIGHBOR),
+        pa.array([[]] * count, NEIGHBORS.field("neighbors").type),
+        pa.nulls(count, NEIGHBOR),
         pa.array(np.zeros(count, dtype=np.int32)),
     ]
-    return pa.RecordBatch.from_arrays(columns, schema=merge.NEIGHBORS)
+    return pa.RecordBatch.from_arrays(columns, schema=NEIGHBORS)
 
 
 def _replaced(rows: pa.RecordBatch, new: pa.RecordBatch) -> pa.RecordBatch:

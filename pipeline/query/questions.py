@@ -17,8 +17,7 @@ from pipeline.store.schemas import ITEMS
 
 # Rows of a file that are worked on together.
 BATCH_ROWS = 10_000
-_TYPES = {"string": pa.string(), "double": pa.float64()}
-SCHEMA = pa.schema([("row", pa.int64()), *((name, _TYPES[kind]) for name, kind in ITEMS.items())])
+SCHEMA = pa.schema([("row", pa.int64()), *ITEMS])
 _BLOCK_BYTES = 8 << 20
 
 Row = Mapping[str, Any]
@@ -38,12 +37,12 @@ def single(title: str | None, description: str | None, columns: Sequence[str]) -
     row: dict[str, Any] = {"row": 1, "title": title, "description": description}
     for given in columns:
         name, equals, value = given.partition("=")
-        if not equals or name not in ITEMS:
+        if not equals or name not in ITEMS.names:
             raise UsageError(
-                f"--column {given}: write it as NAME=VALUE; names are {', '.join(ITEMS)}"
+                f"--column {given}: write it as NAME=VALUE; names are {', '.join(ITEMS.names)}"
             )
         try:
-            row[name] = float(value) if ITEMS[name] == "double" else value
+            row[name] = float(value) if ITEMS.field(name).type == pa.float64() else value
         except ValueError:
             raise UsageError(f"--column {given}: {name} has to be a number") from None
     return _batch([row])
@@ -87,9 +86,9 @@ def read(path: Path, names: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
 
 def _named(row: Row, names: Mapping[str, str], number: int, path: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"row": number}
-    for name, kind in ITEMS.items():
-        value = row.get(names.get(name, name), row.get(name))
-        found[name] = _number(value) if kind == "double" else text(value)
+    for field in ITEMS:
+        value = row.get(names.get(field.name, field.name), row.get(field.name))
+        found[field.name] = _number(value) if field.type == pa.float64() else text(value)
     if number == 1 and not {"title", "description"} & {*row, *_known(row, names)}:
         raise InputError(
             f"--file {path}: has neither title nor description; its columns: {', '.join(row)}"

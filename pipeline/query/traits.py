@@ -11,15 +11,9 @@ from pipeline.config.sections import CatalogueSection, Config, RulesSection
 from pipeline.errors import UsageError
 from pipeline.query import conditions
 from pipeline.query.spark_values import blank, struct_json, text_of, xxhash64
+from pipeline.storage.clustered_tables import TRAITS
 
-SCHEMA = pa.schema(
-    [
-        ("same", pa.string()),
-        ("price", pa.float64()),
-        ("variant", pa.int64()),
-        ("denied", pa.list_(pa.string())),
-    ]
-)
+SCHEMA = pa.schema([TRAITS.field(name) for name in ("same", "price", "variant", "denied")])
 
 
 @dataclass(frozen=True)

@@ -13,16 +13,7 @@ from pipeline.retrieval.groups import GroupPlan
 from pipeline.retrieval.loaded_group import units_of_rows
 from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.vectors import binary_values, hash_vectors, to_binary
-
-LISTED = pa.schema(
-    [
-        ("item_id", pa.string()),
-        ("list", pa.int32()),
-        ("probes", pa.binary()),
-        ("vector", pa.binary()),
-    ]
-)
-DDL = "item_id string, list int, probes binary, vector binary"
+from pipeline.storage.clustered_tables import LISTS
 
 # From rows with vector binary (float16) to int32[n, m], the nearest lists of each, nearest first;
 # of one column where nobody asks for the others.
@@ -43,25 +34,25 @@ def assign_items(
         locate: gives the nearest lists.
 
     Yields:
-        batches of LISTED.
+        batches of LISTS.
     """
     for chunk in packed_batches.coalesce(batches):
         nearest = locate(chunk)
         none = pa.nulls(len(nearest), pa.binary())
         probes = none if nearest.shape[1] == 1 else _encode_probes(nearest)
         columns = [chunk["item_id"], pa.array(nearest[:, 0]), probes, chunk["vector"]]
-        yield pa.RecordBatch.from_arrays(columns, schema=LISTED)
+        yield pa.RecordBatch.from_arrays(columns, schema=LISTS)
 
 
 def send_to_files(batches: Iterator[pa.RecordBatch], files: GroupPlan) -> Iterator[pa.RecordBatch]:
     """Send rows to the files that their lists are in.
 
     Args:
-        batches: of LISTED; a row without a vector says that this item has left its list.
+        batches: of LISTS; a row without a vector says that this item has left its list.
         files: which lists come into one file.
 
     Yields:
-        batches of parcels of LISTED, under the file.
+        batches of parcels of LISTS, under the file.
     """
     for rows in packed_batches.coalesce(batches):
         there = np.asarray(rows["vector"].is_valid())
@@ -89,13 +80,13 @@ def receive_files(
         before: the earlier night's rows.
 
     Yields:
-        batches of LISTED, in the order of the lists, equal vectors together, then by id.
+        batches of LISTS, in the order of the lists, equal vectors together, then by id.
     """
     for file, cells in itertools.groupby(
         packed_batches.iter_cells(batches), key=lambda cell: cell[0]
     ):
-        nothing = pa.RecordBatch.from_pylist([], schema=LISTED)
-        sent = [packed_batches.unpack(cell, LISTED) for _, cell in cells if len(cell)]
+        nothing = pa.RecordBatch.from_pylist([], schema=LISTS)
+        sent = [packed_batches.unpack(cell, LISTS) for _, cell in cells if len(cell)]
         came = pa.concat_batches([nothing, *sent])
         sent.clear()
         left = came.filter(came["vector"].is_null())["item_id"]
@@ -104,7 +95,7 @@ def receive_files(
             mine = files.group[units_of_rows(batch, files)] == file
             gone = pc.is_in(batch["item_id"], left)
             some = batch.filter(pc.and_(pa.array(mine), pc.invert(gone)))
-            rows.append(some.select(LISTED.names).cast(LISTED))
+            rows.append(some.select(LISTS.names).cast(LISTS))
         yield from _sort_rows(pa.concat_batches(rows))
 
 

@@ -9,10 +9,10 @@ import pyarrow.compute as pc
 
 from pipeline.retrieval import packed_batches
 from pipeline.retrieval.groups import GroupPlan
-from pipeline.retrieval.list_table import LISTED, ReadLists
+from pipeline.retrieval.list_table import ReadLists
 from pipeline.retrieval.loaded_group import units_of_rows
 from pipeline.retrieval.ranking import Int64
-from pipeline.retrieval.rules import TRAITS
+from pipeline.storage.clustered_tables import CANDIDATES, LISTS, TRAITS
 
 # What rules read of an item, and the list that it is in.
 SENT = pa.schema([("item_id", pa.string()), ("list", pa.int32()), *TRAITS])
@@ -46,7 +46,7 @@ def receive_files(
         lists: reads the lists table.
 
     Yields:
-        batches of LISTED and TRAITS, in the order of the lists.
+        batches of CANDIDATES, in the order of the lists.
     """
     for file, cells in itertools.groupby(
         packed_batches.iter_cells(batches), key=lambda cell: cell[0]
@@ -58,5 +58,5 @@ def receive_files(
         for batch in lists(*files.lists(file)):
             mine = batch.filter(pa.array(files.group[units_of_rows(batch, files)] == file))
             found = sent.take(pc.index_in(mine["item_id"], sent["item_id"]))
-            columns = [mine[name] for name in LISTED.names] + [found[n] for n in TRAITS.names]
-            yield pa.RecordBatch.from_arrays(columns, [*LISTED.names, *TRAITS.names])
+            columns = [mine[name] for name in LISTS.names] + [found[n] for n in TRAITS.names]
+            yield pa.RecordBatch.from_arrays(columns, CANDIDATES.names)

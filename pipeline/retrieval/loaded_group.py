@@ -9,9 +9,10 @@ import pyarrow.compute as pc
 from pipeline.retrieval.groups import GroupPlan
 from pipeline.retrieval.queries import Candidates, Queries
 from pipeline.retrieval.ranking import Int64
-from pipeline.retrieval.rules import TRAITS, Rules, Traits, eligible_rows, with_traits
+from pipeline.retrieval.rules import Rules, Traits, eligible_rows, with_traits
 from pipeline.retrieval.search import ExactIndex, equal_classes, query_block_size
 from pipeline.retrieval.vectors import float16_rows, from_bytes, hash_vectors
+from pipeline.storage.clustered_tables import TRAITS
 
 NOTHING = Candidates(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
 _TRAITS = ("same", "kind", "price", "variant", "capped")

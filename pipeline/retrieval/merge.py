@@ -12,20 +12,7 @@ from pipeline.retrieval import caps, packed_batches
 from pipeline.retrieval.join import FOUND
 from pipeline.retrieval.ranking import Int64, rank_in_row, rank_order
 from pipeline.retrieval.rules import Rules
-
-NEIGHBOR = pa.struct([("similar_id", pa.string()), ("score", pa.float32())])
-# `floor` is the last neighbour that there was room for: what ranks after it may be missing. It is
-# null where nothing is. `probes` is how many lists were searched; null where the caps leave too few
-# of the candidates that were looked at: then more of them have to be.
-NEIGHBORS = pa.schema(
-    [
-        ("item_id", pa.string()),
-        ("list", pa.int32()),
-        ("neighbors", pa.list_(NEIGHBOR)),
-        ("floor", NEIGHBOR),
-        ("probes", pa.int32()),
-    ]
-)
+from pipeline.storage.clustered_tables import NEIGHBOR, NEIGHBORS
 
 _ROWS_A_BATCH = 10_000
 

@@ -11,7 +11,6 @@ import numpy.typing as npt
 import pyarrow as pa
 
 SCHEMA = pa.schema([("key", pa.int64()), ("rows", pa.binary())])
-DDL = "key bigint, rows binary"
 
 # Rows are gathered up to so many bytes before they are packed: the more, the larger the parcels.
 COALESCED_BYTES = 64 << 20

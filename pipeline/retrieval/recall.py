@@ -42,10 +42,6 @@ TRUTH = pa.schema(
         ("cut_id", pa.string()),
     ]
 )
-TRUTH_DDL = (
-    "query int, similar_id string, score float, list int, values array<bigint>, "
-    "cut_score float, cut_id string"
-)
 
 
 @dataclass(frozen=True)

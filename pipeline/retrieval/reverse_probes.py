@@ -9,7 +9,8 @@ import pyarrow as pa
 from pipeline.retrieval import packed_batches
 from pipeline.retrieval.groups import GroupPlan
 from pipeline.retrieval.ranking import Int64, concat_ranges
-from pipeline.retrieval.rules import TRAITS, with_traits
+from pipeline.retrieval.rules import with_traits
+from pipeline.storage.clustered_tables import TRAITS
 
 # An item that came into a list, and what rules read of a candidate; without a vector: that left it.
 MOVES = pa.schema(

@@ -12,7 +12,8 @@ from pipeline.retrieval import packed_batches
 from pipeline.retrieval.groups import GroupPlan
 from pipeline.retrieval.loaded_group import units_of_rows
 from pipeline.retrieval.ranking import Int64, concat_ranges
-from pipeline.retrieval.rules import TRAITS, query_rows, with_traits
+from pipeline.retrieval.rules import query_rows, with_traits
+from pipeline.storage.clustered_tables import TRAITS
 
 # Units of queries that are worked on at a time.
 _MOST_UNITS = 1 << 21

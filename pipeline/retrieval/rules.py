@@ -9,27 +9,7 @@ import pyarrow.compute as pc
 
 from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.vectors import Float32, Float64
-
-# What the rules read of an item; null where there is no such rule. `same` has to be equal, `kind`
-# is one for items that every rule takes alike, `eligible` items are candidates, those that `asks`
-# get a list, `variant` and `capped` are hashes of values, 0 for none, and `denied` may not stand
-# in the item's list.
-TRAITS = pa.schema(
-    [
-        ("same", pa.string()),
-        ("kind", pa.int64()),
-        ("eligible", pa.bool_()),
-        ("asks", pa.bool_()),
-        ("price", pa.float64()),
-        ("variant", pa.int64()),
-        ("capped", pa.list_(pa.int64())),
-        ("denied", pa.list_(pa.string())),
-    ]
-)
-TRAITS_DDL = (
-    "same string, kind bigint, eligible boolean, asks boolean, price double, variant bigint, "
-    "capped array<bigint>, denied array<string>"
-)
+from pipeline.storage.clustered_tables import TRAITS
 
 
 @dataclass(frozen=True)

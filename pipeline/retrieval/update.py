@@ -19,10 +19,10 @@ from pipeline.retrieval.arrivals import NeighborSettings, ScoredPairs, pairs_abo
 from pipeline.retrieval.groups import GroupPlan
 from pipeline.retrieval.join import OnGroupDone, ReadGroup
 from pipeline.retrieval.loaded_group import units_of_rows
-from pipeline.retrieval.merge import NEIGHBOR, NEIGHBORS
 from pipeline.retrieval.ranking import Int64, rank_in_row, rank_order
 from pipeline.retrieval.reverse_probes import MOVES
 from pipeline.retrieval.rules import eligible_rows, query_rows
+from pipeline.storage.clustered_tables import NEIGHBOR, NEIGHBORS
 
 
 def _by_group(

@@ -40,7 +40,7 @@ class Rows:
 
     def table(self, name: str) -> "DataFrame":
         """The rows as a frame of a table's schema: what reads it is no Python worker's."""
-        return self.frame.mapInArrow(self.run, schemas.ddl(name))
+        return self.frame.mapInArrow(self.run, schemas.ddl(schemas.SCHEMAS[name]))
 
 
 def write(

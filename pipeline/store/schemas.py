@@ -1,118 +1,98 @@
-"""Every table's schema, as data, and its check."""
+"""Every table's columns, and what is derived from them: Spark's DDL, the check, the digest."""
 
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from pipeline.errors import StageError
+from pipeline.storage.clustered_tables import CANDIDATES, LISTS, NEIGHBOR, NEIGHBORS, list_of
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-Schema = dict[str, str]
-
-ITEMS: Schema = {
-    "item_id": "string",
-    "title": "string",
-    "description": "string",
-    "category": "string",
-    "group_id": "string",
-    "brand": "string",
-    "locale": "string",
-    "image_url": "string",
-    "price": "double",
-    "stock": "double",
-}
+ITEMS = pa.schema(
+    [
+        ("item_id", pa.string()),
+        ("title", pa.string()),
+        ("description", pa.string()),
+        ("category", pa.string()),
+        ("group_id", pa.string()),
+        ("brand", pa.string()),
+        ("locale", pa.string()),
+        ("image_url", pa.string()),
+        ("price", pa.float64()),
+        ("stock", pa.float64()),
+    ]
+)
 # `row` is the row as it was read, in JSON.
-QUARANTINE: Schema = {"item_id": "string", "reasons": "array<string>", "row": "string"}
+QUARANTINE = pa.schema(
+    [("item_id", pa.string()), ("reasons", list_of(pa.string())), ("row", pa.string())]
+)
 # Tokens are separated by single spaces, which Spark reads many times faster than arrays.
 # `text` is a hash of the cleaned title and description.
-TOKENS: Schema = {
-    "item_id": "string",
-    "title_tokens": "string",
-    "description_tokens": "string",
-    "text": "binary",
-}
-# What has changed since the night that the tokens are built on: added, changed, removed.
-CHANGES: Schema = {"item_id": "string", "change": "string"}
+TOKENS = pa.schema(
+    [
+        ("item_id", pa.string()),
+        ("title_tokens", pa.string()),
+        ("description_tokens", pa.string()),
+        ("text", pa.binary()),
+    ]
+)
+# Items that differ from those that the tokens are built on; `change` is added, changed or removed.
+CHANGES = pa.schema([("item_id", pa.string()), ("change", pa.string())])
 # Vectors are rounded to float16 here, once; null where no token has a vector.
 # `half` is the same vector in little-endian float16: Spark reads a binary value many times faster
 # than a list of floats.
-EMBEDDINGS: Schema = {
-    "item_id": "string",
-    "vector": "array<float>",
-    "tokens": "int",
-    "half": "binary",
-}
-# `vector` is the embeddings' `half`; an item is in the list nearest to it. `probes` are the nearest
-# lists, nearest first, in little-endian int32; null where every list is searched. In the order of
-# the lists, equal vectors together.
-LISTS: Schema = {"item_id": "string", "list": "int", "probes": "binary", "vector": "binary"}
-# The lists table with what rules read of each item: see pipeline.retrieval.rules.TRAITS.
-CANDIDATES: Schema = {
-    **LISTS,
-    "same": "string",
-    "kind": "bigint",
-    "eligible": "boolean",
-    "asks": "boolean",
-    "price": "double",
-    "variant": "bigint",
-    "capped": "array<bigint>",
-    "denied": "array<string>",
-}
-# The rows of the lists table that came, and those that left, since the night it is built on.
-ARRIVALS: Schema = LISTS
-DEPARTURES: Schema = {"item_id": "string", "list": "int"}
+EMBEDDINGS = pa.schema(
+    [
+        ("item_id", pa.string()),
+        ("vector", list_of(pa.float32())),
+        ("tokens", pa.int32()),
+        ("half", pa.binary()),
+    ]
+)
+# The rows that came into the lists table, and those that left it, since the version that it is
+# built on.
+ARRIVALS = LISTS
+DEPARTURES = pa.schema([("item_id", pa.string()), ("list", pa.int32())])
 # Items of the list `home` probe the list `probed`.
-REACH: Schema = {"home": "int", "probed": "int"}
-# `list` is the item's; `neighbors` are some more than k, best first; `floor` is the last that there
-# was room for, null where all that there are have found room; `probes` is how many lists were
-# searched. One row for every item with a vector that asks, in the order of the lists.
-NEIGHBORS: Schema = {
-    "item_id": "string",
-    "list": "int",
-    "neighbors": "array<struct<similar_id:string,score:float>>",
-    "floor": "struct<similar_id:string,score:float>",
-    "probes": "int",
-}
-SIMILAR_ITEMS: Schema = {
-    "item_id": "string",
-    "rank": "int",
-    "similar_id": "string",
-    "score": "float",
-}
-SHORT_LISTS: Schema = {"item_id": "string", "neighbors": "int", "reason": "string"}
-# What is shown of an item, and its list, null where it has no vector. Sorted by item_id, in row
-# groups that are small: one item is read without the others.
-DETAILS: Schema = {name: ITEMS[name] for name in ITEMS if name != "description"} | {"list": "int"}
+REACH = pa.schema([("home", pa.int32()), ("probed", pa.int32())])
+SIMILAR_ITEMS = pa.schema(
+    [
+        ("item_id", pa.string()),
+        ("rank", pa.int32()),
+        ("similar_id", pa.string()),
+        ("score", pa.float32()),
+    ]
+)
+# Items with fewer than k neighbours; `reason` is one of pipeline.store.reasons.
+SHORT_LISTS = pa.schema(
+    [("item_id", pa.string()), ("neighbors", pa.int32()), ("reason", pa.string())]
+)
+# What is shown of an item, and its list, null where it has no vector. Sorted by item_id, in small
+# row groups, so that one item is read without the others.
+DETAILS = pa.schema(
+    [*(field for field in ITEMS if field.name != "description"), ("list", pa.int32())]
+)
 # A few items for the run's page: see stages/publish/examples.py. `shown` are those with
-# `neighbors`, best first; `mapped` those with `half`, the embeddings', if they have a vector.
-EXAMPLES: Schema = {
-    "item_id": "string",
-    "shown": "boolean",
-    "mapped": "boolean",
-    "title": "string",
-    "category": "string",
-    "brand": "string",
-    "image_url": "string",
-    "title_tokens": "string",
-    "description_tokens": "string",
-    "half": "binary",
-    "neighbors": "array<struct<similar_id:string,score:float>>",
-}
+# `neighbors`, best first; `mapped` are those with `half`, the embeddings', if they have a vector.
+EXAMPLES = pa.schema(
+    [
+        ("item_id", pa.string()),
+        ("shown", pa.bool_()),
+        ("mapped", pa.bool_()),
+        ("title", pa.string()),
+        ("category", pa.string()),
+        ("brand", pa.string()),
+        ("image_url", pa.string()),
+        ("title_tokens", pa.string()),
+        ("description_tokens", pa.string()),
+        ("half", pa.binary()),
+        ("neighbors", list_of(NEIGHBOR)),
+    ]
+)
 
-# Those that are read list by list.
-CLUSTERED = {"lists", "candidates", "neighbors"}
-# Those whose batches are row groups as they come.
-IN_SMALL_GROUPS = {"details"}
-# Those that tell from what to what: they depend on the night that is built on too.
-MOVES = {"changes", "arrivals", "departures"}
-# Columns that hold vectors.
-VECTORS = {
-    "embeddings": ("vector", "half"),
-    "lists": ("vector",),
-    "candidates": ("vector",),
-}
-
-SCHEMAS: dict[str, Schema] = {
+SCHEMAS: dict[str, pa.Schema] = {
     "items": ITEMS,
     "quarantine": QUARANTINE,
     "tokens": TOKENS,
@@ -130,27 +110,68 @@ SCHEMAS: dict[str, Schema] = {
     "examples": EXAMPLES,
 }
 
+# Tables that are read list by list.
+CLUSTERED = {"lists", "candidates", "neighbors"}
+# Tables each of whose batches becomes a row group.
+IN_SMALL_GROUPS = {"details"}
+# Tables that hold the difference between two versions: their version is named by both.
+MOVES = {"changes", "arrivals", "departures"}
+# Columns that hold vectors.
+VECTORS = {
+    "embeddings": ("vector", "half"),
+    "lists": ("vector",),
+    "candidates": ("vector",),
+}
 
-def ddl(table: str) -> str:
-    """The table's schema as Spark takes it."""
-    return ", ".join(f"{name} {kind}" for name, kind in SCHEMAS[table].items())
+_SPARK_NAMES = {
+    pa.string(): "string",
+    pa.binary(): "binary",
+    pa.bool_(): "boolean",
+    pa.int32(): "int",
+    pa.int64(): "bigint",
+    pa.float32(): "float",
+    pa.float64(): "double",
+}
+
+
+def spark_type(kind: pa.DataType) -> str:
+    """Spark's name of an Arrow type.
+
+    Raises:
+        KeyError: no table has a column of this type.
+    """
+    if pa.types.is_list(kind):
+        return f"array<{spark_type(kind.value_type)}>"
+    if pa.types.is_struct(kind):
+        return f"struct<{','.join(f'{field.name}:{spark_type(field.type)}' for field in kind)}>"
+    return _SPARK_NAMES[kind]
+
+
+def spark_types(schema: pa.Schema) -> dict[str, str]:
+    """Spark's name of each column's type, by column."""
+    return {field.name: spark_type(field.type) for field in schema}
+
+
+def ddl(schema: pa.Schema) -> str:
+    """A schema as Spark takes it: column and type, separated by commas."""
+    return ", ".join(f"{name} {kind}" for name, kind in spark_types(schema).items())
 
 
 def check(frame: "DataFrame", table: str) -> "DataFrame":
-    """The frame with the columns of the table's schema, in its order.
+    """The frame with the columns of the table's schema, in the schema's order.
 
     Raises:
         StageError: naming every column that is missing or of another type.
     """
-    found = dict(frame.dtypes)
+    present = dict(frame.dtypes)
     problems = [
-        f"{name} is {found.get(name, 'missing')}, not {kind}"
-        for name, kind in SCHEMAS[table].items()
-        if found.get(name) != kind
+        f"{name} is {present.get(name, 'missing')}, not {kind}"
+        for name, kind in spark_types(SCHEMAS[table]).items()
+        if present.get(name) != kind
     ]
     if problems:
         raise StageError(f"table {table}: {'; '.join(problems)}")
-    return frame.select(*SCHEMAS[table])
+    return frame.select(*SCHEMAS[table].names)
 
 
 def digest(frame: "DataFrame") -> str:
@@ -159,7 +180,15 @@ def digest(frame: "DataFrame") -> str:
 
 
 def digest_with(frame: "DataFrame", **sums: "Column") -> tuple[str, dict[str, Any]]:
-    """A frame's digest, and aggregates of it that are to be had by the way."""
+    """A frame's digest, and aggregates of the frame that the same scan computes.
+
+    Args:
+        frame: the rows.
+        sums: aggregates, by name.
+
+    Returns:
+        the digest, 32 hexadecimal digits, and the value of each aggregate by name.
+    """
     from pyspark.sql import functions as F
 
     # Spark's hash passes over nulls: where they are is hashed too.

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from models import ModelError
 from models.s3 import S3Options
@@ -144,7 +144,7 @@ class Store:
     def read(self, spark: "SparkSession", table: str, version: str) -> "DataFrame":
         """One version of a table."""
         # Told the schema, Spark starts no job to look for it.
-        reader = spark.read.schema(schemas.ddl(table))
+        reader = spark.read.schema(schemas.ddl(schemas.SCHEMAS[table]))
         return reader.parquet(spark_path(self.table_path(table, version)))
 
     def dataset(self, table: str, version: str) -> "ds.Dataset":
@@ -178,7 +178,7 @@ class Store:
             arrow_files.write(
                 parts,
                 folder,
-                _arrow_schema(table),
+                schemas.SCHEMAS[table],
                 row_group_bytes=size,
                 plain=schemas.VECTORS.get(table, ()),
             )
@@ -191,7 +191,7 @@ class Store:
             the number of rows.
         """
         with self.versions.new(table, version) as folder:
-            arrow_files.write_few(rows, folder, _arrow_schema(table))
+            arrow_files.write_few(rows, folder, schemas.SCHEMAS[table])
         return len(rows)
 
     # The pointer
@@ -291,13 +291,6 @@ class Store:
     def run_path(self, run_id: str) -> Place:
         """The folder of a run."""
         return self.root / "runs" / run_id
-
-
-def _arrow_schema(table: str) -> "pa.Schema":
-    from pyspark.sql.pandas.types import to_arrow_schema
-    from pyspark.sql.types import StructType
-
-    return to_arrow_schema(cast("StructType", StructType.fromDDL(schemas.ddl(table))))
 
 
 def _as_they_are(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":

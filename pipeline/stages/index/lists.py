@@ -12,6 +12,8 @@ from pipeline.retrieval import list_traits as with_rules
 from pipeline.retrieval.groups import GroupPlan
 from pipeline.retrieval.list_table import AssignLists
 from pipeline.retrieval.vectors import Float32, from_bytes, hash_vectors
+from pipeline.storage.clustered_tables import LISTS
+from pipeline.store import schemas
 from pipeline.store.arrow_files import Rows
 from pipeline.store.clustered import Clustered
 
@@ -59,7 +61,8 @@ def sorted_lists(vectors: "DataFrame", locate: AssignLists, files: GroupPlan) ->
     def send(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
         return list_table.send_to_files(list_table.assign_items(batches, locate), files)
 
-    return _received(vectors.mapInArrow(send, packed_batches.DDL), files, Clustered(Path(), ()))
+    sent = vectors.mapInArrow(send, schemas.ddl(packed_batches.SCHEMA))
+    return _received(sent, files, Clustered(Path(), ()))
 
 
 def updated_lists(
@@ -80,7 +83,7 @@ def updated_lists(
     none = "cast(null as binary)"
     leaves = left.selectExpr("item_id", "list", f"{none} as probes", f"{none} as vector")
     moves = arrivals.unionByName(leaves)
-    return _received(moves.mapInArrow(send, packed_batches.DDL), files, before)
+    return _received(moves.mapInArrow(send, schemas.ddl(packed_batches.SCHEMA)), files, before)
 
 
 def lists_with_traits(lists: Clustered, traits: "DataFrame", files: GroupPlan) -> Rows:
@@ -93,7 +96,7 @@ def lists_with_traits(lists: Clustered, traits: "DataFrame", files: GroupPlan) -
     """
 
     def read(first: int, last: int) -> "Iterator[pa.RecordBatch]":
-        return lists.rows(first, last, list_table.LISTED.names)
+        return lists.rows(first, last, LISTS.names)
 
     def send(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
         return with_rules.send_to_files(batches, files)
@@ -101,13 +104,13 @@ def lists_with_traits(lists: Clustered, traits: "DataFrame", files: GroupPlan) -
     def receive(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
         return with_rules.receive_files(batches, files, read)
 
-    sent = traits.mapInArrow(send, packed_batches.DDL)
+    sent = traits.mapInArrow(send, schemas.ddl(packed_batches.SCHEMA))
     return Rows(shuffle_by_group(sent, files.groups, files.groups), receive)
 
 
 def _received(sent: "DataFrame", files: GroupPlan, before: Clustered) -> Rows:
     def read(first: int, last: int) -> "Iterator[pa.RecordBatch]":
-        return before.rows(first, last, list_table.LISTED.names)
+        return before.rows(first, last, LISTS.names)
 
     def receive(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
         return list_table.receive_files(batches, files, read)

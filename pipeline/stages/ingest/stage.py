@@ -92,7 +92,7 @@ def _ingest(job: Job, raw: "DataFrame", version: str) -> Made:
             F.max(F.when(F.col("unreadable"), _lines(as_read()))).alias("unreadable_lines"),
             F.max(F.when(good, _lines(F.col("title")))).alias("title_lines"),
         )
-        items = job.store.write(rows.where(good).select(*ITEMS), "items", version)
+        items = job.store.write(rows.where(good).select(*ITEMS.names), "items", version)
         bad = every.where(~good).select("item_id", "reasons", as_read().alias("row"))
         quarantined = job.store.write(bad, "quarantine", version)
         summary = checked.get

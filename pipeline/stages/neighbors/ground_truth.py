@@ -9,9 +9,11 @@ import pyarrow as pa
 
 from pipeline.retrieval import packed_batches, quantiser, recall
 from pipeline.retrieval.ranking import Int64
-from pipeline.retrieval.rules import TRAITS, Rules, Traits, with_traits
+from pipeline.retrieval.rules import Rules, Traits, with_traits
 from pipeline.retrieval.vectors import Float32, from_bytes
 from pipeline.spark.sampling import collected_sample
+from pipeline.storage.clustered_tables import TRAITS
+from pipeline.store import schemas
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -127,6 +129,6 @@ def _nearest(items: "DataFrame", asked: recall.TruthQueries, wanted: TruthSettin
         for found in packed_batches.coalesce(batches, most=1 << 62):
             yield recall.merge_truth(found, wanted.k, wanted.rules)
 
-    found = items.mapInArrow(scan, recall.TRUTH_DDL)
+    found = items.mapInArrow(scan, schemas.ddl(recall.TRUTH))
     parts = max(1, -(-len(asked.ids) // 1000))
-    return found.repartition(parts, "query").mapInArrow(best, recall.TRUTH_DDL)
+    return found.repartition(parts, "query").mapInArrow(best, schemas.ddl(recall.TRUTH))

@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from pipeline.retrieval import list_table, merge, packed_batches
+from pipeline.retrieval import packed_batches
 from pipeline.retrieval import update as updates
 from pipeline.retrieval.arrivals import NeighborSettings
 from pipeline.retrieval.groups import GroupPlan
 from pipeline.retrieval.join import ReadGroup
-from pipeline.retrieval.list_table import LISTED
 from pipeline.retrieval.reverse_probes import MOVES, ReverseProbes, send_moves
-from pipeline.retrieval.rules import TRAITS, TRAITS_DDL, with_traits
+from pipeline.retrieval.rules import with_traits
 from pipeline.stages.index import lists
 from pipeline.stages.neighbors import rules
 from pipeline.stages.neighbors.search import ITEM_COLUMNS, ProbedLists, SearchCounts
 from pipeline.stages.neighbors.search_context import SearchContext
+from pipeline.storage.clustered_tables import CANDIDATES, NEIGHBORS
+from pipeline.store import schemas
 from pipeline.store.arrow_files import Rows
 from pipeline.store.clustered import Clustered
 from pipeline.store.store import Record
@@ -29,8 +30,7 @@ if TYPE_CHECKING:
 # Where more of the catalogue has moved, to search it all costs less.
 MOST_MOVED = 0.2
 
-_KEPT_COLUMNS = tuple(merge.NEIGHBORS.names)
-_ASKING = pa.schema([*LISTED, *TRAITS])
+_KEPT_COLUMNS = tuple(NEIGHBORS.names)
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,9 @@ class NeighborUpdate:
 
         def run(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
             for rows in updates.find_incomplete(batches, plan, read_items, read_kept, settings):
-                yield with_traits(rows).select(_ASKING.names).cast(_ASKING)
+                yield with_traits(rows).select(CANDIDATES.names).cast(CANDIDATES)
 
-        return self._sent(moves).mapInArrow(run, f"{list_table.DDL}, {TRAITS_DDL}")
+        return self._sent(moves).mapInArrow(run, schemas.ddl(CANDIDATES))
 
     def neighbors(self, moves: "DataFrame") -> Rows:
         """The neighbors table of the items that stay and need not ask again."""
@@ -99,7 +99,7 @@ class NeighborUpdate:
                 counts.bytes.add(batch.nbytes)
                 yield batch
 
-        sent = moves.mapInArrow(run, packed_batches.DDL)
+        sent = moves.mapInArrow(run, schemas.ddl(packed_batches.SCHEMA))
         return lists.shuffle_by_group(sent, plan.groups, plan.groups)
 
 

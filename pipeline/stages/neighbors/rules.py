@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from pipeline import catalogue
 from pipeline.config.sections import CatalogueSection, RulesSection
 from pipeline.errors import InputError, NitamonoError, UsageError
-from pipeline.retrieval.rules import TRAITS, Rules
+from pipeline.retrieval.rules import Rules
 from pipeline.stages.context import Job
+from pipeline.storage.clustered_tables import TRAITS
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -91,7 +92,7 @@ def without_denied(job: Job, pairs: "DataFrame") -> "DataFrame":
 
 
 def item_traits(job: Job) -> "DataFrame":
-    """What rules read of each item: item_id and retrieval.rules.TRAITS.
+    """What rules read of each item: item_id and storage.clustered_tables.TRAITS.
 
     Raises:
         InputError: a rule asks for a column that the catalogue does not have, or the table of

@@ -18,9 +18,11 @@ from pipeline.retrieval import (
 )
 from pipeline.retrieval.groups import GroupPlan, plan_by_rows
 from pipeline.retrieval.ranking import Int64
-from pipeline.retrieval.rules import TRAITS, Rules
+from pipeline.retrieval.rules import Rules
 from pipeline.retrieval.vectors import from_bytes
 from pipeline.stages.index.lists import load_centroids, shuffle_by_group
+from pipeline.storage.clustered_tables import TRAITS
+from pipeline.store import schemas
 from pipeline.store.arrow_files import Rows
 from pipeline.store.clustered import Clustered
 
@@ -135,9 +137,9 @@ class ListSearch:
         from pyspark.sql import functions as F
 
         routed = queries.withColumn("hash", F.xxhash64("vector"))
-        routed = routed.mapInArrow(_route(self, probes), packed_batches.DDL)
+        routed = routed.mapInArrow(_route(self, probes), schemas.ddl(packed_batches.SCHEMA))
         sent = shuffle_by_group(routed, self.plan.groups, self.partitions)
-        return sent.mapInArrow(_join(self, probes), packed_batches.DDL)
+        return sent.mapInArrow(_join(self, probes), schemas.ddl(packed_batches.SCHEMA))
 
     def routes(self, probes: ProbedLists) -> routing.Router:
         """Where queries go, on an executor."""

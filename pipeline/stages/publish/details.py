@@ -28,7 +28,7 @@ def write(job: Job, version: str) -> int:
 def _sorted(job: Job) -> "DataFrame":
     items = job.read("items", "ingest")
     lists = job.read("lists", "index").select("item_id", "list")
-    return items.join(lists, "item_id", how="left").select(*DETAILS).orderBy("item_id")
+    return items.join(lists, "item_id", how="left").select(*DETAILS.names).orderBy("item_id")
 
 
 def _in_small_groups(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

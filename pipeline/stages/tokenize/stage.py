@@ -13,6 +13,7 @@ from pipeline.stages import incremental
 from pipeline.stages.context import Job, Made
 from pipeline.stages.tokenize import columns
 from pipeline.store.arrow_files import Rows
+from pipeline.store.schemas import TOKENS
 from pipeline.store.store import Record
 from pipeline.text.clean import clean
 from pipeline.text.tokenize import TextSettings, Tokenizer
@@ -23,16 +24,6 @@ if TYPE_CHECKING:
 NAME = "tokenize"
 # Raise it when the output for the same inputs and settings changes: see the Stage protocol.
 CODE_VERSION = 1
-
-
-_SCHEMA = pa.schema(
-    [
-        ("item_id", pa.string()),
-        ("title_tokens", pa.string()),
-        ("description_tokens", pa.string()),
-        ("text", pa.binary()),
-    ]
-)
 
 
 def settings(job: Job) -> TextSettings:
@@ -218,7 +209,7 @@ def tokenize_batch(tokenizer: Tokenizer, batch: pa.RecordBatch) -> pa.RecordBatc
             "description_tokens": [" ".join(tokenizer.of_clean(text)) for text in descriptions],
             "text": [_hash(*both) for both in zip(titles, descriptions, strict=True)],
         },
-        schema=_SCHEMA,
+        schema=TOKENS,
     )
 
 

@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 from pipeline import catalogue
 from pipeline.query import conditions
 from pipeline.query.spark_values import blank, struct_json, text_of, xxhash64
-from pipeline.store.schemas import ITEMS
+from pipeline.store.schemas import ITEMS, spark_types
 
 
 def texts() -> list[str]:
@@ -63,7 +63,7 @@ def test_conditions_hold_where_they_do_in_spark(spark: SparkSession, where: str)
         "stock": [0.0, 3.0, None],
     }
     items = [{name: rng.choice(values) for name, values in choices.items()} for _ in range(60)]
-    schema = ", ".join(f"{name} {ITEMS[name]}" for name in choices)
+    schema = ", ".join(f"{name} {spark_types(ITEMS)[name]}" for name in choices)
     rows = [tuple(item[name] for name in choices) for item in items]
     frame = spark.createDataFrame(rows, schema).coalesce(1)
     expected = [row[0] for row in frame.select(F.coalesce(F.expr(where), F.lit(False))).collect()]

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from pipeline.retrieval import groups, packed_batches, quantiser, update
 from pipeline.retrieval.arrivals import NeighborSettings
-from pipeline.retrieval.list_table import LISTED, assign_items, probe_pairs
-from pipeline.retrieval.merge import NEIGHBORS
+from pipeline.retrieval.list_table import assign_items, probe_pairs
 from pipeline.retrieval.reverse_probes import MOVES, ReverseProbes, send_moves
 from pipeline.retrieval.rules import with_traits
 from pipeline.retrieval.vectors import to_bytes, unit_vectors
+from pipeline.storage.clustered_tables import LISTS, NEIGHBORS
 from tests.pipeline.retrieval import oracle
 from tests.pipeline.retrieval.traits import columns, rules
 
@@ -91,7 +91,7 @@ class Shop:
         """The lists table of a catalogue."""
         ids = sorted(catalogue)
         if not ids:
-            return with_traits(pa.RecordBatch.from_pylist([], schema=LISTED))
+            return with_traits(pa.RecordBatch.from_pylist([], schema=LISTS))
         vectors = np.array([catalogue[item] for item in ids], dtype=np.float32)
         rows = pa.record_batch({"item_id": ids, "vector": to_bytes(vectors)})
         (found,) = assign_items(

@@ -4,7 +4,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.retrieval.rules import TRAITS, Rules
+from pipeline.retrieval.rules import Rules
+from pipeline.storage.clustered_tables import TRAITS
 from tests.pipeline.retrieval import oracle
 
 

@@ -17,8 +17,9 @@ from pipeline.retrieval.vectors import to_bytes
 from pipeline.stages.embed import stage as embed
 from pipeline.stages.neighbors.search import ListSearch, ProbedLists, SearchCounts
 from pipeline.stages.tokenize import stage as tokenize
+from pipeline.storage.clustered_tables import NEIGHBORS
 from pipeline.store.clustered import clustered
-from pipeline.store.schemas import NEIGHBORS
+from pipeline.store.schemas import ddl
 from pipeline.text.tokenize import TextSettings
 from tests.models.fasttext.files import Bin
 
@@ -64,8 +65,7 @@ def test_the_search_has_one_a_task(spark: SparkSession, tmp_path: Path) -> None:
     counts, probes = SearchCounts(spark.sparkContext), ProbedLists(None, 1, 1)
     search = ListSearch(clustered(tmp_path), plan, plan, 3, 3, NO_RULES, 2, True, counts)
     rows = search.merged(search.found(lists, probes), probes)
-    ddl = ", ".join(f"{name} {kind}" for name, kind in NEIGHBORS.items())
-    found = rows.frame.mapInArrow(rows.run, ddl)
+    found = rows.frame.mapInArrow(rows.run, ddl(NEIGHBORS))
     # Route, join and merge, with a shuffle between each and the next.
     assert python_steps(found) == 3
     assert {row.item_id: row.neighbors[0].similar_id for row in found.collect()} == {

@@ -1,0 +1,69 @@
+"""Columns of the tables whose rows lie in the order of the lists: lists, candidates, neighbors.
+
+`pipeline.retrieval` makes their rows and `pipeline.store` writes them, and neither imports the
+other, so the columns are declared below both. All other tables are in `pipeline.store.schemas`.
+"""
+
+import pyarrow as pa
+
+
+def list_of(value: pa.DataType) -> pa.DataType:
+    """The type of a list; its values are called `element`, as Spark calls them in Parquet files."""
+    return pa.list_(pa.field("element", value))
+
+
+# One row for every item with a vector.
+#   list: the list that the item is in, the nearest to its vector.
+#   probes: its nearest lists, nearest first, in little-endian int32; null where every list is
+#     searched.
+#   vector: in little-endian float16, the column `half` of the embeddings table.
+# The rows are in the order of the lists, equal vectors together, then by item_id.
+LISTS = pa.schema(
+    [
+        ("item_id", pa.string()),
+        ("list", pa.int32()),
+        ("probes", pa.binary()),
+        ("vector", pa.binary()),
+    ]
+)
+
+# What the rules read of an item; a column is null where the config has no such rule.
+#   same: has to be equal in an item and its neighbours.
+#   kind: one number for items that all rules treat alike.
+#   eligible: whether the item may be a neighbour.
+#   asks: whether the item gets neighbours.
+#   price: in the catalogue's currency.
+#   variant, capped: hashes of values, 0 where an item has no value.
+#   denied: items that may not be among its neighbours.
+TRAITS = pa.schema(
+    [
+        ("same", pa.string()),
+        ("kind", pa.int64()),
+        ("eligible", pa.bool_()),
+        ("asks", pa.bool_()),
+        ("price", pa.float64()),
+        ("variant", pa.int64()),
+        ("capped", list_of(pa.int64())),
+        ("denied", list_of(pa.string())),
+    ]
+)
+
+# The lists table with the traits of each item.
+CANDIDATES = pa.schema([*LISTS, *TRAITS])
+
+NEIGHBOR = pa.struct([("similar_id", pa.string()), ("score", pa.float32())])
+# One row for every item with a vector that gets neighbours, in the order of the lists.
+#   neighbors: some more than k, best first.
+#   floor: the last neighbour that there was room for. Items that rank after it may be missing; null
+#     where none is missing.
+#   probes: how many lists were searched. While the rows are made it is null where the caps left too
+#     few of the candidates that were looked at: then more candidates have to be.
+NEIGHBORS = pa.schema(
+    [
+        ("item_id", pa.string()),
+        ("list", pa.int32()),
+        ("neighbors", list_of(NEIGHBOR)),
+        ("floor", NEIGHBOR),
+        ("probes", pa.int32()),
+    ]
+)
