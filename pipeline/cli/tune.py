@@ -5,7 +5,8 @@ from pathlib import Path
 
 from pipeline.cli.size import add_nodes
 from pipeline.cli.verb import Verb, positive, seconds
-from pipeline.cluster.tuning.tune import Asked, as_json, rows, tune
+from pipeline.cluster.tuning.result import as_json, rows
+from pipeline.cluster.tuning.tune import TuningOptions, tune
 from pipeline.config.sections import Config
 from pipeline.terminal.output import say, say_json, table
 from pipeline.terminal.progress import Progress
@@ -26,7 +27,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _do(given: argparse.Namespace, settings: Config) -> None:
-    asked = Asked(
+    options = TuningOptions(
         cores=given.node_cores,
         memory=given.node_memory,
         nodes=given.nodes,
@@ -34,7 +35,7 @@ def _do(given: argparse.Namespace, settings: Config) -> None:
         timeout=given.timeout,
         out=given.out,
     )
-    found = tune(settings, asked, Progress())
+    found = tune(settings, options, Progress())
     if given.json:
         say_json(as_json(found))
         return

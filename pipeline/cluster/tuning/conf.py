@@ -1,15 +1,25 @@
-"""Spark's settings for a setup."""
+"""Spark's settings for a setup of executors."""
 
 from pipeline.cluster.sizing.memory_size import spark_value
 from pipeline.cluster.tuning.search import Setup
 
-# Of an executor's memory the share that its JVM's heap gets; the rest is for the JVM beside its
-# heap, for Python workers and, where that counts, for the model. About what `size` plans.
+# Share of an executor's memory that its JVM's heap gets; the rest is for the JVM outside its heap,
+# for Python workers and, on Kubernetes, for the model. It is about what `size` plans.
 HEAP_SHARE = 0.4
 
+# A task that fails has failed the trial, and executors that don't come soon won't come.
+_TRIAL_SETTINGS = {"spark.task.maxFailures": "1", "spark.nitamono.wait": "120s"}
+# Settings of the user's that would change the executors of a trial.
+_DROPPED = (
+    "spark.executor.memoryOverheadFactor",
+    "spark.executor.pyspark.memory",
+    "spark.dynamicAllocation.minExecutors",
+    "spark.dynamicAllocation.maxExecutors",
+)
 
-def of(setup: Setup, nodes: int) -> dict[str, str]:
-    """The settings that a setup stands for."""
+
+def executor_settings(setup: Setup, nodes: int) -> dict[str, str]:
+    """The settings of a setup's executors, on so many nodes."""
     heap = int(HEAP_SHARE * setup.memory)
     instances = nodes * setup.executors
     return {
@@ -23,23 +33,13 @@ def of(setup: Setup, nodes: int) -> dict[str, str]:
     }
 
 
-def in_trial(given: dict[str, str], setup: Setup, nodes: int) -> dict[str, str]:
-    """Settings of a trial: the user's, but for executors, and no second chance for a task.
+def trial_settings(user_conf: dict[str, str], setup: Setup, nodes: int) -> dict[str, str]:
+    """The settings of a trial: the user's, with the setup's executors, and no retries of tasks.
 
     Args:
-        given: the user's own [spark] settings.
-        setup: what is tried.
-        nodes: how many.
+        user_conf: the user's own [spark] settings.
+        setup: the executors to try.
+        nodes: number of nodes.
     """
-    left = {name: value for name, value in given.items() if name not in _TRIED}
-    return left | of(setup, nodes) | _TRIAL
-
-
-# A task that fails has failed the trial, and executors that don't come soon won't come.
-_TRIAL = {"spark.task.maxFailures": "1", "spark.nitamono.wait": "120s"}
-_TRIED = (
-    "spark.executor.memoryOverheadFactor",
-    "spark.executor.pyspark.memory",
-    "spark.dynamicAllocation.minExecutors",
-    "spark.dynamicAllocation.maxExecutors",
-)
+    conf = {name: value for name, value in user_conf.items() if name not in _DROPPED}
+    return conf | executor_settings(setup, nodes) | _TRIAL_SETTINGS

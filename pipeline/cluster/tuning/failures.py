@@ -1,11 +1,12 @@
-"""Why a trial failed, as Spark's messages tell it."""
+"""Why a trial failed, from Spark's messages."""
 
 import re
 
 from pipeline.spark.failures import named
 
-# What is no failure of a run, or not a certain one, is one of a trial.
-_OTHERS = (
+# Failures of a trial that are not known to pipeline.spark.failures, because in a run they need not
+# be failures of memory.
+_PATTERNS = (
     (r"System memory \d+ must be at least|Executor memory \d+ must be at least",
      "Spark needs a heap of 450 MiB at least"),
     (r"Unable to allocate|malloc of size", "a Python worker got no more memory"),
@@ -13,17 +14,19 @@ _OTHERS = (
     (r"ExecutorLostFailure|[Ee]xecutor .{0,80} (?:lost|exited)|Lost executor",
      "an executor was lost"),
 )  # fmt: skip
-_LOST = re.compile(r"Reason: (.{1,200}?)(?:\n|$)")
+_LOSS_REASON = re.compile(r"Reason: (.{1,200}?)(?:\n|$)")
 
 
 def reason(text: str) -> str:
-    """A failure in words, with what Spark says of a lost executor; empty if none is told of.
+    """The reason of a failure, with what Spark says of a lost executor; empty if none is known.
 
     Args:
         text: an error's message, or a log.
     """
-    others = (said for pattern, said in _OTHERS if re.search(pattern, text))
-    words = named(text) or next(others, "")
-    told = _LOST.search(text)
-    more = " ".join(told[1].split()) if told else ""
-    return f"{words}; Spark says: {more}" if words and more else words
+    descriptions = (description for pattern, description in _PATTERNS if re.search(pattern, text))
+    description = named(text) or next(descriptions, "")
+    match = _LOSS_REASON.search(text)
+    spark_reason = " ".join(match[1].split()) if match else ""
+    if description and spark_reason:
+        return f"{description}; Spark says: {spark_reason}"
+    return description

@@ -1,7 +1,7 @@
-"""One trial, in a process of its own: embeds a sample of the catalogue and writes down how long.
+"""The program of a trial's process: embeds a sample of the catalogue and measures the time.
 
-Reads a request on standard input, see `Request`, and writes its result to a file: {"seconds"} or
-{"why"}.
+It reads a `TrialRequest` on standard input, and writes a result file: {"seconds"}, or {"why"} if
+the trial failed.
 """
 
 import json
@@ -29,21 +29,22 @@ from pipeline.store.store import Store
 if TYPE_CHECKING:
     from pyspark import SparkContext
 
+# How long the executors of a trial are waited for.
 _WAIT_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
-class Request:
-    """What is asked of a trial.
+class TrialRequest:
+    """What a trial does.
 
     Attributes:
         config: the whole config, with Spark's settings of the trial.
-        run_id: of the run that it belongs to.
+        run_id: the run that the trial belongs to.
         fingerprints: of the stages before embed.
-        version: under which the embeddings are written; whoever asks discards them.
-        executors: that have to come.
-        sample: items to embed, about.
-        result: file of the result.
+        version: version under which the embeddings are written; the caller discards it.
+        executors: number of executors that have to register.
+        sample: approximate number of items to embed.
+        result: path of the result file.
     """
 
     config: dict[str, Any]
@@ -57,91 +58,93 @@ class Request:
 
 def main() -> None:
     """Run a trial."""
-    asked = Request(**json.load(sys.stdin))
-    config = Config.model_validate(asked.config)
-    job = Job(config, Store.of(config), asked.run_id, publishing=False)
+    request = TrialRequest(**json.load(sys.stdin))
+    config = Config.model_validate(request.config)
+    job = Job(config, Store.of(config), request.run_id, publishing=False)
     try:
-        result = _tried(job, asked)
+        result = _run(job, request)
     except NitamonoError as error:
         result = {"why": reason(str(error)) or str(error)}
     except Exception as error:  # whatever it is, it is this trial's result
         result = {"why": reason(str(error)) or cause(error)}
     finally:
         job.stop()
-    write_json(Path(asked.result), result)
+    write_json(Path(request.result), result)
 
 
-def _tried(job: Job, asked: Request) -> dict[str, Any]:
-    for stage, fingerprint in asked.fingerprints.items():
+def _run(job: Job, request: TrialRequest) -> dict[str, Any]:
+    for stage, fingerprint in request.fingerprints.items():
         record = job.store.find(stage, fingerprint)
         if record is not None:
             job.resolve(record)
     context = job.spark.sparkContext
-    came = _wait(context, asked.executors)
-    if came < asked.executors:
-        lost = reason("\n".join(_removed(context)))
+    registered = _wait_for_executors(context, request.executors)
+    if registered < request.executors:
         return {
-            "why": lost
-            or f"{came} of {asked.executors} executors came within {_WAIT_SECONDS:.0f} s: the "
-            "cluster has not so much memory or so many cores to give"
+            "why": reason("\n".join(_removal_reasons(context)))
+            or f"{registered} of {request.executors} executors came within {_WAIT_SECONDS:.0f} s: "
+            "the cluster has not so much memory or so many cores to give"
         }
-    seconds = _embedded(job, asked)
-    if lost_ones := _removed(context):
-        return {"why": reason("\n".join(lost_ones)) or f"an executor was lost: {lost_ones[0]}"}
+    seconds = _embed(job, request)
+    if removals := _removal_reasons(context):
+        return {"why": reason("\n".join(removals)) or f"an executor was lost: {removals[0]}"}
     return {"seconds": round(seconds, 2)}
 
 
-def _embedded(job: Job, asked: Request) -> float:
-    """Seconds to embed the sample, the model loaded in every Python worker before."""
+def _embed(job: Job, request: TrialRequest) -> float:
+    """Seconds to embed the sample, after every Python worker has loaded the model."""
     handle, counter = embed.ship(job), LoadCounter(job.spark.sparkContext)
-    way = embed.blend(job)
+    blend = embed.blend(job)
     tasks = job.spark.sparkContext.defaultParallelism
     loading = job.spark.range(0, tasks, 1, tasks).mapInArrow(
-        partial(_load, handle, counter, way), "loaded int"
+        partial(_load_model, handle, counter, blend), "loaded int"
     )
     loading.collect()
-    rows = embed.sample(job, way, handle, counter, asked.sample)
+    rows = embed.sample(job, blend, handle, counter, request.sample)
     start = time.monotonic()
-    job.store.write_arrow("embeddings", asked.version, rows)
+    job.store.write_arrow("embeddings", request.version, rows)
     return time.monotonic() - start
 
 
-def _load(
-    handle: Handle, counter: LoadCounter, way: Blend | None, batches: Iterator[pa.RecordBatch]
+def _load_model(
+    handle: Handle, counter: LoadCounter, blend: Blend | None, batches: Iterator[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
     for _ in batches:
-        embedder.load_shipped(handle, counter, way)
+        embedder.load_shipped(handle, counter, blend)
     yield pa.RecordBatch.from_pydict({"loaded": pa.array([1], pa.int32())})
 
 
-def _wait(context: "SparkContext", wanted: int) -> int:
-    """How many executors have come, when all have or the time is over."""
-    until = time.monotonic() + _WAIT_SECONDS
+def _wait_for_executors(context: "SparkContext", executors: int) -> int:
+    """Wait until so many executors have registered, or the time is over; return their number."""
+    deadline = time.monotonic() + _WAIT_SECONDS
     while True:
-        came = len(_executors(context, active=True))
-        if came >= wanted or time.monotonic() > until:
-            return came
+        registered = len(_executors(context, active=True))
+        if registered >= executors or time.monotonic() > deadline:
+            return registered
         time.sleep(0.1)
 
 
-def _removed(context: "SparkContext") -> list[str]:
-    """Why executors were removed, as Spark tells it."""
-    gone = [one for one in _executors(context, active=False) if not one.isActive()]
-    return [_why(one) for one in gone]
+def _removal_reasons(context: "SparkContext") -> list[str]:
+    """Why executors were removed, in Spark's words."""
+    removed = [one for one in _executors(context, active=False) if not one.isActive()]
+    return [_removal_reason(executor) for executor in removed]
 
 
-def _why(executor: Any) -> str:  # noqa: ANN401 - a Java object
-    told = executor.removeReason()
-    return str(told.get()) if told.isDefined() else "for no reason that Spark tells"
+def _removal_reason(executor: Any) -> str:  # noqa: ANN401 - a Java object
+    option = executor.removeReason()
+    return str(option.get()) if option.isDefined() else "for no reason that Spark tells"
 
 
 def _executors(context: "SparkContext", *, active: bool) -> list[Any]:
-    """What Spark knows of executors: those that are there, or all that ever were."""
+    """Spark's records of executors: of the active ones, or of all that ever were.
+
+    PySpark has no public way to them: its StatusTracker knows jobs and stages only.
+    """
     if context._jsc is None:
         return []
-    found = context._jsc.sc().statusStore().executorList(active)
-    every = [found.apply(place) for place in range(found.size())]
-    return [one for one in every if one.id() != "driver"]
+    summaries = context._jsc.sc().statusStore().executorList(active)
+    executors = [summaries.apply(place) for place in range(summaries.size())]
+    return [executor for executor in executors if executor.id() != "driver"]
 
 
 if __name__ == "__main__":
