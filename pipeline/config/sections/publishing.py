@@ -1,0 +1,47 @@
+"""The sections of what comes out: [publish] and [report]."""
+
+from pydantic import Field
+
+from pipeline.config.sections.base import Section
+
+
+class PublishSection(Section):
+    """Whether runs publish, and the gate before it."""
+
+    publish: bool = Field(True, description="false: runs publish only when told to with --publish")
+    min_recall: float = Field(
+        -1.0,
+        ge=-1,
+        le=1,
+        description="the table is held back below this recall; -1: neighbors.target_recall",
+    )
+    max_without: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="the table is held back if a larger share of items has no neighbour",
+    )
+    min_rows: float = Field(
+        0.9,
+        ge=0,
+        le=1,
+        description="the table is held back if it has fewer rows than this share of the "
+        "published one's",
+    )
+    min_coverage: float = Field(
+        0.9, ge=0, le=1, description="as min_rows, for the items that have neighbours"
+    )
+    max_churn: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="the table is held back if a larger share of neighbours was replaced; 1: never",
+    )
+
+
+class ReportSection(Section):
+    """The page of a run."""
+
+    map_items: int = Field(
+        1500, ge=0, le=2000, description="items on the map of a run's page, at most; 0: no map"
+    )

@@ -1,0 +1,122 @@
+"""The sections that decide the neighbours: [index], [neighbors] and [rules]."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from pipeline.config.sections.base import Section
+
+
+class IndexSection(Section):
+    """How the catalogue is cut into lists."""
+
+    exact_below: int = Field(
+        50_000, ge=0, description="catalogues with fewer vectors are searched exactly"
+    )
+    nlist: int = Field(0, ge=0, description="number of lists; 0: by the number of items")
+    sample_items: int = Field(
+        1_200_000,
+        ge=1,
+        description="vectors to train the quantiser on, at most; at least 16 a list are used",
+    )
+    seed: int = Field(
+        0, ge=0, le=2**31 - 1, description="seed of the sample of vectors and of the centroids"
+    )
+
+
+class NeighborsSection(Section):
+    """The search for neighbours."""
+
+    k: int = Field(10, ge=1, le=1000, description="neighbours of an item, at most")
+    reserve: int = Field(
+        2,
+        ge=0,
+        le=1000,
+        description="neighbours stored beyond k, for nights when some leave the catalogue",
+    )
+    target_recall: float = Field(
+        0.97, gt=0, le=1, description="share of the true neighbours that should be found"
+    )
+    nprobe: int = Field(
+        0, ge=0, description="lists searched for an item; 0: as many as target_recall needs"
+    )
+    max_probes: int = Field(
+        0,
+        ge=0,
+        description="lists searched, at most, for an item with fewer than k neighbours; "
+        "0: 16 times as many as for other items",
+    )
+    recall_sample: int = Field(1000, ge=1, le=10_000, description="items to measure recall on")
+    mode: Literal["all", "new"] = Field(
+        "all", description="new: only for items that the last published catalogue lacks"
+    )
+    where: str = Field(
+        "", description="SQL: only for items that match; with mode new: instead of new items"
+    )
+    worker_mb: int = Field(1500, ge=500, description="memory that a Python worker may use, in MB")
+    partitions: int = Field(
+        0, ge=0, description="Spark tasks of the join; 0: one for each group of lists"
+    )
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of the sample for recall")
+
+
+# Columns of an item that rules compare.
+ItemColumn = Literal[
+    "title", "category", "group_id", "brand", "locale", "image_url", "price", "stock"
+]
+
+
+class RulesSection(Section):
+    """What an item's list may hold; rules act before the best are chosen."""
+
+    eligible: str = Field(
+        "", description="SQL: only items that match are shown, for instance stock > 0"
+    )
+    query: str = Field("", description="SQL: only items that match get a list")
+    same: list[ItemColumn] = Field(
+        default_factory=list,
+        description="columns in which an item and its neighbours must be equal",
+    )
+    collapse: Literal["", "group_id", "brand", "category", "title"] = Field(
+        "",
+        description="column that variants share: a list holds one item of each group, "
+        "and none of the item's own group",
+    )
+    max_per: dict[ItemColumn, Annotated[int, Field(ge=1)]] = Field(
+        default_factory=dict, description="column = how many items of one value a list may hold"
+    )
+    price_ratio: list[float] = Field(
+        default_factory=list,
+        description="lowest and highest price of a neighbour, as a multiple of the item's: "
+        "[0.5, 2.0]",
+    )
+    min_score: float = Field(-1.0, ge=-1, le=1, description="lowest score of a neighbour")
+    max_score: float = Field(
+        1.0, ge=-1, le=1, description="highest score; items that are nearer are left out"
+    )
+    deny: str = Field(
+        "",
+        description="file of items, or of pairs, that are never shown: item_id, similar_id",
+    )
+
+    @field_validator("price_ratio")
+    @classmethod
+    def _two_ascending(cls, value: list[float]) -> list[float]:
+        if value and (len(value) != 2 or not 0 <= value[0] <= value[1]):
+            raise ValueError("must be two numbers, the least and the greatest: [0.5, 2.0]")
+        return value
+
+    @model_validator(mode="after")
+    def _scores_ascend(self) -> Self:
+        if self.min_score > self.max_score:
+            raise ValueError(f"min_score is {self.min_score}, above max_score, {self.max_score}")
+        return self
+
+    def columns(self) -> dict[str, list[str]]:
+        """The columns that each rule compares."""
+        return {
+            "same": list(self.same),
+            "collapse": [self.collapse] if self.collapse else [],
+            "max_per": list(self.max_per),
+            "price_ratio": ["price"] if self.price_ratio else [],
+        }

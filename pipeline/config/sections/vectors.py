@@ -1,0 +1,110 @@
+"""The sections that decide the vectors: [text], [model] and [embed]."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from pipeline.config.sections.base import Section
+
+
+class TextSection(Section):
+    """How text becomes tokens."""
+
+    split_mode: Literal["A", "B", "C"] = Field(
+        "C", description="length of SudachiPy's units, from short (A) to long (C)"
+    )
+    word_form: Literal["surface", "dictionary", "normalized"] = Field(
+        "normalized", description="form of a Japanese word that becomes its token"
+    )
+    dictionary: Literal["small", "core", "full"] = Field(
+        "core",
+        description="SudachiPy's edition; small and full: pip install nitamono[dictionaries]",
+    )
+    user_dictionaries: list[str] = Field(
+        default_factory=list, description="compiled user dictionaries, in order"
+    )
+
+
+class ModelSection(Section):
+    """The embedding model: trained on the catalogue, or loaded from path."""
+
+    kind: Literal["fasttext", "onnx"] = Field(
+        "fasttext", description="fasttext, or onnx: a directory with a sentence encoder"
+    )
+    path: str = Field(
+        "", description="file, directory or s3:// address of a model; empty: fastText is trained"
+    )
+    engine: Literal["mapped", "library"] = Field(
+        "mapped",
+        description="fastText's code: mapped, one copy a host, or library, a copy in each process",
+    )
+    float16: bool = Field(False, description="store a mapped model in half the space")
+    ship: Literal["auto", "addfile", "archive", "s3", "path"] = Field(
+        "auto", description="how the model gets to the executors"
+    )
+    algorithm: Literal["skipgram", "cbow"] = Field(
+        "skipgram", description="fastText's training algorithm: skipgram or cbow"
+    )
+    dim: int = Field(100, ge=1, le=2000, description="dimensions of the model's vectors")
+    epoch: int = Field(
+        0, ge=0, description="passes over the sample; 0: 5 to 20, by the sample's size"
+    )
+    min_count: int = Field(
+        2,
+        ge=1,
+        description="rarer words get no vector of their own, only their n-grams; "
+        "lowered if too few words are left",
+    )
+    window: int = Field(5, ge=1, description="words on each side that count as context")
+    minn: int = Field(2, ge=0, description="shortest character n-gram; 0 with maxn = 0: none")
+    maxn: int = Field(5, ge=0, le=20, description="longest character n-gram")
+    bucket: int = Field(
+        0, ge=0, le=100_000_000, description="rows for n-grams; 0: by the size of the vocabulary"
+    )
+    sample_items: int = Field(1_000_000, ge=1, description="items to train on, at most")
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of the sample of items")
+    threads: int = Field(
+        1, ge=1, description="training threads; more than 1 is faster, and not repeatable"
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.kind == "onnx" and not self.path:
+            raise ValueError('kind = "onnx" needs path, the directory of the encoder')
+        if self.minn > self.maxn:
+            raise ValueError(f"minn is {self.minn}, above maxn, which is {self.maxn}")
+        return self
+
+
+class EmbedSection(Section):
+    """How tokens become vectors."""
+
+    method: Literal["mean", "weighted", "blend"] = Field(
+        "blend",
+        description="mean: mean of the tokens' vectors, as fastText's; weighted: rare tokens count "
+        "more; blend: weighted, and the letters of the words",
+    )
+    dim: int = Field(
+        448,
+        ge=64,
+        le=4096,
+        description="dimensions of a blend's vector; the first of them are the model's",
+    )
+    lexical_weight: float = Field(
+        0.55, ge=0, le=1, description="share of the letters in a blend's cosine"
+    )
+    title_weight: float = Field(
+        1.0, ge=0, le=100, description="weight of a title's tokens; weighted and blend only"
+    )
+    description_weight: float = Field(
+        0.8, ge=0, le=100, description="weight of a description's tokens; weighted and blend only"
+    )
+    drop_phrases: bool = Field(
+        True, description="leave out promotional phrases, which are learned from all titles"
+    )
+
+    @model_validator(mode="after")
+    def _something_counts(self) -> Self:
+        if self.title_weight == self.description_weight == 0:
+            raise ValueError("title_weight and description_weight are both 0")
+        return self
