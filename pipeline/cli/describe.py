@@ -10,7 +10,7 @@ from pipeline.store.publications import Publication
 from pipeline.store.run_records import Run
 from pipeline.store.store import Store
 from pipeline.terminal.colours import BAD, DIM, GOOD, HEAD, STATUS, paint
-from pipeline.terminal.output import size, table, title, width
+from pipeline.terminal.output import display_width, fit_title, format_bytes, table
 
 _NONE = "-"
 _SHOWN = 5
@@ -73,7 +73,7 @@ def diff(found: dict[str, Any]) -> Iterator[str]:
     for item in found["most_changed"]:
         yield ""
         name = item["item_id"]
-        yield f"{paint(name, HEAD)}  {title(item['title'], width(name) + 2)}"
+        yield f"{paint(name, HEAD)}  {fit_title(item['title'], display_width(name) + 2)}"
         yield f"  overlap {item['overlap']:.2f}, mean score {_signed(item['score_shift'])}"
         yield from _lists(item)
 
@@ -93,7 +93,7 @@ def _lists(item: dict[str, Any]) -> Iterator[str]:
                 start = (
                     f"  {one:<6} {mark} {rank:>2}  {entry['score']:.3f}  {entry['similar_id']}  "
                 )
-                name = title(entry["title"], width(start), 40)
+                name = fit_title(entry["title"], display_width(start), 40)
                 yield paint(f"{start}{name}", {"-": BAD, "+": GOOD}.get(mark, ""))
 
 
@@ -103,10 +103,11 @@ def garbage(found: Garbage, store: Store, *, dry_run: bool) -> Iterator[str]:
     for path, count in found.data.items():
         sums.setdefault(str(below(path.parent, store.root)), []).append(count)
     for folder, sizes in sums.items():
-        yield f"{folder:<24} {len(sizes):>4}  {size(sum(sizes)):>10}"
+        yield f"{folder:<24} {len(sizes):>4}  {format_bytes(sum(sizes)):>10}"
     if found.records:
         yield f"{'stages (records)':<24} {len(found.records):>4}"
-    yield f"{'would free' if dry_run else 'freed'} {found.size:,} bytes ({size(found.size)})"
+    verb = "would free" if dry_run else "freed"
+    yield f"{verb} {found.size:,} bytes ({format_bytes(found.size)})"
     yield from (f"kept  {why}: {what}" for why, what in _reasons(found).items())
 
 

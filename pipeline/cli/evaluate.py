@@ -7,7 +7,7 @@ from pipeline.config.sections import Config
 from pipeline.errors import UsageError
 from pipeline.evaluation import pairs_file, report
 from pipeline.evaluation.evaluate import ITEMS, Asked, evaluate
-from pipeline.terminal.output import say, say_json
+from pipeline.terminal.output import print_json, print_lines
 from pipeline.terminal.progress import Progress
 
 
@@ -32,9 +32,9 @@ def _do(given: argparse.Namespace, settings: Config) -> None:
     asked = Asked(tuple(dict.fromkeys(given.label)), pairs, given.k, given.items)
     found = evaluate(settings, asked, Progress())
     if given.json:
-        say_json(report.as_json(found))
+        print_json(report.as_json(found))
     else:
-        say(report.lines(found))
+        print_lines(report.lines(found))
 
 
 EVALUATE = Verb(

@@ -13,7 +13,7 @@ from pipeline.export import address as addresses
 from pipeline.export.address import Address
 from pipeline.export.options import Options
 from pipeline.store.store import Store
-from pipeline.terminal.output import say, say_json
+from pipeline.terminal.output import print_json, print_lines
 from pipeline.terminal.progress import Progress
 
 _DEFAULT = Options()
@@ -54,9 +54,9 @@ def _do(given: argparse.Namespace, settings: Config) -> None:
     found = _exported(store, settings, address, options, given.version)
     found |= {"seconds": round(time.monotonic() - start, 1)}
     if given.json:
-        say_json(found)
+        print_json(found)
     else:
-        say(_lines(found))
+        print_lines(_lines(found))
 
 
 def _exported(

@@ -5,7 +5,7 @@ import argparse
 from pipeline.cli.verb import Verb
 from pipeline.config.sections import Config
 from pipeline.query.start import skip_pandas
-from pipeline.terminal.output import say, say_json
+from pipeline.terminal.output import print_json, print_lines
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,9 +29,9 @@ def _do(given: argparse.Namespace, settings: Config) -> None:
     with whole(published):
         found = Inspector(Version(published)).inspect(given.item, given.why_not)
     if given.json:
-        say_json(describe.as_json(found, published))
+        print_json(describe.as_json(found, published))
     else:
-        say(describe.lines(found, published))
+        print_lines(describe.lines(found, published))
 
 
 INSPECT = Verb(

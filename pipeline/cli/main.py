@@ -22,7 +22,7 @@ from pipeline.runs.request import Order
 from pipeline.stages import NAMES
 from pipeline.store.store import Store
 from pipeline.terminal.colours import BAD, paint
-from pipeline.terminal.output import say, say_json
+from pipeline.terminal.output import print_json, print_lines
 from pipeline.terminal.progress import Progress
 
 _AGAIN = "run it again to go on from the last finished stage"
@@ -36,11 +36,11 @@ def execute(arguments: Sequence[str] | None = None) -> None:
     """
     given = parser().parse_args(arguments)
     if given.verb == "model":
-        say(model.execute(given))
+        print_lines(model.execute(given))
     elif given.verb == submit.NAME:
         submit.execute(given, parser())
     elif given.verb == completion.NAME:
-        say([completion.script(parser(), given.shell)])
+        print_lines([completion.script(parser(), given.shell)])
     elif given.config is None:
         given.do(given, config.defaults(given.assignments))
     else:
@@ -60,11 +60,11 @@ def _make(given: argparse.Namespace, settings: Config) -> None:
         return
     outcome, store = order.run(settings, Progress()), Store.of(settings)
     if given.json:
-        say_json(asdict(summary.result(store, outcome)))
+        print_json(asdict(summary.result(store, outcome)))
     elif order.last == NAMES[-1]:
-        say(summary.lines(store, outcome))
+        print_lines(summary.lines(store, outcome))
     else:
-        say(summary.of_stage(store, outcome, order.last))
+        print_lines(summary.of_stage(store, outcome, order.last))
 
 
 def _plan(order: Order, settings: Config, *, json: bool) -> None:
@@ -75,10 +75,10 @@ def _plan(order: Order, settings: Config, *, json: bool) -> None:
             {"stage": name, "action": what.split(":")[0].split()[0], "why": what}
             for name, what in plan
         ]
-        say_json({"stages": stages, "publishes": publishing})
+        print_json({"stages": stages, "publishes": publishing})
         return
-    say(f"{name:<10}  {what}" for name, what in plan)
-    say([f"{'LATEST':<10}  {'would move, if the gate agrees' if publishing else 'stays'}"])
+    print_lines(f"{name:<10}  {what}" for name, what in plan)
+    print_lines([f"{'LATEST':<10}  {'would move, if the gate agrees' if publishing else 'stays'}"])
 
 
 def main() -> None:

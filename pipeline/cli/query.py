@@ -11,7 +11,7 @@ from pipeline.config.sections import Config
 from pipeline.errors import UsageError
 from pipeline.query.start import skip_pandas
 from pipeline.store.reasons import MEANING
-from pipeline.terminal.output import say, say_json, short, table
+from pipeline.terminal.output import print_json, print_lines, shorten, table
 from pipeline.terminal.progress import Progress
 
 if TYPE_CHECKING:
@@ -50,17 +50,17 @@ def _do(given: argparse.Namespace, settings: Config) -> None:
             _say_one(answer, published, as_json=given.json)
         else:
             for batch in questions.read(Path(given.file), settings.catalogue.columns):
-                say(_of_file(answerer.answers(batch), as_json=given.json))
+                print_lines(_of_file(answerer.answers(batch), as_json=given.json))
         if answerer.unsure:
-            Progress().say("rules.query can't be evaluated without Spark: it was passed over")
+            Progress().print("rules.query can't be evaluated without Spark: it was passed over")
 
 
 def _say_one(answer: "Answer", published: "Published", *, as_json: bool) -> None:
     if as_json:
         about = {"version": published.version, "run_id": published.run_id}
-        say_json({name: _shown(answer)[name] for name in ("neighbours", "reason")} | about)
+        print_json({name: _shown(answer)[name] for name in ("neighbours", "reason")} | about)
     else:
-        say(_lines(answer))
+        print_lines(_lines(answer))
 
 
 def _of_file(answers: "list[Answer]", *, as_json: bool) -> Iterator[str]:
@@ -69,7 +69,7 @@ def _of_file(answers: "list[Answer]", *, as_json: bool) -> Iterator[str]:
             yield json.dumps(_shown(answer), ensure_ascii=False)
         else:
             name = answer.item_id if answer.item_id is not None else f"row {answer.row}"
-            yield from (f"{name}  {short(answer.title)}", *_lines(answer), "")
+            yield from (f"{name}  {shorten(answer.title)}", *_lines(answer), "")
 
 
 def _check(given: argparse.Namespace) -> None:
@@ -96,7 +96,7 @@ def _shown(answer: "Answer") -> dict[str, Any]:
 
 def _lines(answer: "Answer") -> list[str]:
     rows = [
-        (str(rank), f"{one.score:.3f}", one.similar_id, short(one.title))
+        (str(rank), f"{one.score:.3f}", one.similar_id, shorten(one.title))
         for rank, one in enumerate(answer.neighbours, 1)
     ]
     lines = table(("", "score", "item", "title"), rows, right=" score", cut="title") if rows else []

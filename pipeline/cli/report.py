@@ -9,7 +9,7 @@ from pipeline.errors import UsageError
 from pipeline.report import run_page
 from pipeline.storage.files import write_whole
 from pipeline.store.store import Store
-from pipeline.terminal.output import say, say_json
+from pipeline.terminal.output import print_json, print_lines
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,17 +24,17 @@ def _do(given: argparse.Namespace, settings: Config) -> None:
     store = Store.of(settings, make=False)
     run_id, most = _run(store, given.run), settings.report.map_items
     if given.json:
-        say_json(run_page.page_data(store, run_id, most))
+        print_json(run_page.page_data(store, run_id, most))
         return
     if given.out is None:
-        say([str(run_page.write(store, run_id, most))])
+        print_lines([str(run_page.write(store, run_id, most))])
         return
     content = run_page.html(run_page.page_data(store, run_id, most))
     try:
         write_whole(Path(given.out), content)
     except OSError as error:
         raise UsageError(f"--out {given.out}: can't be written: {error.strerror}") from error
-    say([given.out])
+    print_lines([given.out])
 
 
 def _run(store: Store, name: str) -> str:

@@ -20,7 +20,7 @@ from pipeline.errors import InputError, UsageError
 from pipeline.stages.train import model_registry
 from pipeline.store import model_folders
 from pipeline.store.store import Store
-from pipeline.terminal.output import say, say_json
+from pipeline.terminal.output import print_json, print_lines
 
 # On disk on nearly every Linux, where /tmp often is memory.
 _CACHE = "/var/tmp/nitamono"  # noqa: S108 - a folder of nodes, not of this machine
@@ -77,9 +77,9 @@ def _do(given: argparse.Namespace, settings: Config) -> None:
     except ModelError as error:
         raise InputError(f"size: {error}") from error
     if given.json or given.format == "json":
-        say_json(as_json(found))
+        print_json(as_json(found))
     else:
-        say(conf_lines(found) if given.format == "conf" else submit_lines(found))
+        print_lines(conf_lines(found) if given.format == "conf" else submit_lines(found))
 
 
 def sized(given: argparse.Namespace, settings: Config) -> SizingResult:

@@ -20,7 +20,7 @@ from pipeline.cluster.submit.command import (
 from pipeline.config import reading as config
 from pipeline.errors import StageError, UsageError
 from pipeline.spark import s3a
-from pipeline.terminal.output import say
+from pipeline.terminal.output import print_lines
 
 NAME = "submit"
 _TEXT = "run another verb by spark-submit, here or on a cluster"
@@ -89,7 +89,7 @@ def execute(given: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     asked = _submission(given, parser)
     line = command(asked)
     if given.dry_run:
-        say([shlex.join(line)])
+        print_lines([shlex.join(line)])
         return
     program = _program(line[0])
     to = target(asked)

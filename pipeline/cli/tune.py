@@ -8,7 +8,7 @@ from pipeline.cli.verb import Verb, positive, seconds
 from pipeline.cluster.tuning.result import as_json, rows
 from pipeline.cluster.tuning.tune import TuningOptions, tune
 from pipeline.config.sections import Config
-from pipeline.terminal.output import say, say_json, table
+from pipeline.terminal.output import print_json, print_lines, table
 from pipeline.terminal.progress import Progress
 
 _SAMPLE, _TIMEOUT = 200_000, 1800.0
@@ -37,11 +37,11 @@ def _do(given: argparse.Namespace, settings: Config) -> None:
     )
     found = tune(settings, options, Progress())
     if given.json:
-        say_json(as_json(found))
+        print_json(as_json(found))
         return
     head = ["executors a node", "cores", "memory", "seconds", "items/s", ""]
-    say(table(head, rows(found), right="cores memory seconds items/s"))
-    say([f"settings  {found.conf}", f"curve     {found.page}"])
+    print_lines(table(head, rows(found), right="cores memory seconds items/s"))
+    print_lines([f"settings  {found.conf}", f"curve     {found.page}"])
 
 
 TUNE = Verb(

@@ -28,7 +28,7 @@ from pipeline.stages.train import model_registry
 from pipeline.store import gc, lock, publications, run_records
 from pipeline.store.resolve import side
 from pipeline.store.store import Store
-from pipeline.terminal.output import say, say_json
+from pipeline.terminal.output import print_json, print_lines
 from pipeline.terminal.progress import Progress
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 def _runs(given: argparse.Namespace, settings: Config) -> None:
     found = run_records.listed(Store.of(settings, make=False))
     if given.json:
-        say_json([run.shown() for run in found])
+        print_json([run.shown() for run in found])
     else:
-        say(describe.runs(found))
+        print_lines(describe.runs(found))
 
 
 def _diff_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,9 +56,9 @@ def _diff(given: argparse.Namespace, settings: Config) -> None:
     with _spark(settings, f"diff {given.before} {given.after}") as spark:
         found = diff(spark, store, one, two, given.k or settings.neighbors.k)
     if given.json:
-        say_json(found)
+        print_json(found)
     else:
-        say(describe.diff(found))
+        print_lines(describe.diff(found))
 
 
 def add_wait(parser: argparse.ArgumentParser) -> None:
@@ -80,9 +80,9 @@ def _rollback(given: argparse.Namespace, settings: Config) -> None:
         was, now = publications.rollback(store, given.version)
         model_registry.restore(store, now.stages.get("train", ""))
     if given.json:
-        say_json({"was": asdict(was), "now": asdict(now)})
+        print_json({"was": asdict(was), "now": asdict(now)})
     else:
-        say(describe.rollback(was, now))
+        print_lines(describe.rollback(was, now))
 
 
 def _gc_arguments(parser: argparse.ArgumentParser) -> None:
@@ -100,9 +100,9 @@ def _gc(given: argparse.Namespace, settings: Config) -> None:
         with lock.held(store, "nitamono gc", wait=given.wait):
             found = gc.collect(store, given.keep)
     if given.json:
-        say_json(describe.garbage_json(found, store, dry_run=given.dry_run))
+        print_json(describe.garbage_json(found, store, dry_run=given.dry_run))
     else:
-        say(describe.garbage(found, store, dry_run=given.dry_run))
+        print_lines(describe.garbage(found, store, dry_run=given.dry_run))
 
 
 VERBS = (

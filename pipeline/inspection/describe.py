@@ -6,8 +6,8 @@ from typing import Any
 from pipeline.inspection.inspect import Inspected, Neighbour
 from pipeline.query.published import Published
 from pipeline.store.reasons import MEANING
-from pipeline.terminal.colours import BAD, DIM, HEAD, ODD, paint
-from pipeline.terminal.output import short, table
+from pipeline.terminal.colours import BAD, DIM, HEAD, WARNING, paint
+from pipeline.terminal.output import shorten, table
 
 _TOKENS, _SHARED = 40, 5
 
@@ -15,7 +15,7 @@ _TOKENS, _SHARED = 40, 5
 def lines(found: Inspected, published: Published) -> Iterator[str]:
     """What was found of an item."""
     about = found.item.about
-    yield paint(f"{found.item.item_id}  {short(about['title'], 70)}", HEAD)
+    yield paint(f"{found.item.item_id}  {shorten(about['title'], 70)}", HEAD)
     yield f"version     {published.version}  run {published.run_id}"
     if said := _columns(about):
         yield f"columns     {said}"
@@ -34,7 +34,7 @@ def lines(found: Inspected, published: Published) -> Iterator[str]:
     yield from _removed(found)
     if found.why_not is not None:
         yield ""
-        why_not = f"why not {found.why_not['item_id']}  {short(found.why_not['title'])}"
+        why_not = f"why not {found.why_not['item_id']}  {shorten(found.why_not['title'])}"
         yield paint(why_not.rstrip(), HEAD)
         yield f"  {found.why_not['said']}"
 
@@ -54,7 +54,7 @@ def _tokens(text: str, found: Inspected) -> str:
     marked = [
         paint(f"({word})", DIM)
         if word in left_out
-        else paint(f"{word}*", ODD)
+        else paint(f"{word}*", WARNING)
         if word in unknown
         else word
         for word in words[:_TOKENS]
@@ -78,7 +78,7 @@ def _neighbours(found: list[Neighbour]) -> Iterator[str]:
             _part(one.shares.meaning),
             _part(one.shares.letters),
             one.item_id,
-            short(one.title),
+            shorten(one.title),
         )
         for rank, one in enumerate(found, 1)
     ]

@@ -155,7 +155,7 @@ class Runner:
         return self.outcome
 
     def _reported(self) -> AbstractContextManager[None]:
-        most, say = self._config.report.map_items, self._progress.say
+        most, say = self._config.report.map_items, self._progress.print
         return run_page.write_at_end(self._store, self._job.run_id, most, say)
 
     def _publish(self, held: lock.Lock, *, retrained: bool) -> str:
@@ -178,7 +178,7 @@ class Runner:
     def _locked(self) -> AbstractContextManager[lock.Lock | None]:
         if not self._job.publishing:
             return nullcontext()
-        run_id, say = self._job.run_id, self._progress.say
+        run_id, say = self._job.run_id, self._progress.print
         return lock.held(self._store, f"run {run_id}", wait=self._wait, say=say)
 
     def _resolve_before(self, first: str) -> None:
@@ -196,7 +196,7 @@ class Runner:
         number = f"[{NAMES.index(stage.NAME) + 1}/{len(NAMES)}]"
         record = self._existing(stage, fresh=fresh)
         if record is not None and self._reuse(stage.NAME, record):
-            self._progress.say(f"{number} {stage.NAME:<10}  already done by run {record.run_id}")
+            self._progress.print(f"{number} {stage.NAME:<10}  already done by run {record.run_id}")
             return
         version, inputs = self._job.fingerprint(stage)
         with self._progress.stage(f"{number} {stage.NAME}") as line:
@@ -298,7 +298,7 @@ class Runner:
             if not self.outcome.version:
                 raise
             # What is published is published.
-            self._progress.say(f"published, but run.json can't be written: {cause(error)}")
+            self._progress.print(f"published, but run.json can't be written: {cause(error)}")
 
     def _write_failure(self, message: str) -> None:
         # Where the disk is full the cause still has to be told.

@@ -8,7 +8,7 @@ from pipeline.report import run_page
 from pipeline.runs.runner import Outcome
 from pipeline.store.store import Store
 from pipeline.terminal.colours import HEAD, paint
-from pipeline.terminal.output import title, width
+from pipeline.terminal.output import display_width, fit_title
 
 _EXAMPLES = 3
 _SHOWN = 5
@@ -147,8 +147,8 @@ def _examples(store: Store, version: str, items_version: str) -> Iterator[str]:
     titles = dict(zip(found["item_id"].to_pylist(), found["title"].to_pylist(), strict=True))
     for item in chosen:
         yield ""
-        yield f"{paint(item, HEAD)}  {title(titles[item], width(item) + 2)}"
+        yield f"{paint(item, HEAD)}  {fit_title(titles[item], display_width(item) + 2)}"
         for row in sorted((r for r in rows if r["item_id"] == item), key=lambda r: r["rank"]):
             if row["rank"] <= _SHOWN:
                 start = f"  {row['rank']:>2}  {row['score']:.3f}  {row['similar_id']}  "
-                yield f"{start}{title(titles[row['similar_id']], width(start))}"
+                yield f"{start}{fit_title(titles[row['similar_id']], display_width(start))}"

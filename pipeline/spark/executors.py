@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import StageError, UsageError
 from pipeline.storage.processes import mark
-from pipeline.terminal.progress import StageLine, watched
+from pipeline.terminal.progress import StageLine, updating_note
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
@@ -101,7 +101,7 @@ def _waiting(context: "SparkContext", line: StageLine) -> Iterator[None]:
         return f"waiting for executors{said}"
 
     try:
-        with watched(line, note):
+        with updating_note(line, note):
             yield
     except Exception as error:
         if not gave_up.is_set():

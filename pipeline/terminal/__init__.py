@@ -1,1 +1,1 @@
-"""What is printed: lines, tables, colours and progress."""
+"""Output of commands: lines, tables, colours and progress."""

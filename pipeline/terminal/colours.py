@@ -1,29 +1,29 @@
 """Colours on a terminal, and nowhere else.
 
-NO_COLOR (no-color.org) turns them off, FORCE_COLOR or CLICOLOR_FORCE on, in a pipe too; JSON never
-has any.
+NO_COLOR (no-color.org) turns them off. FORCE_COLOR or CLICOLOR_FORCE turns them on, also in a pipe.
+JSON output never has colours.
 """
 
 import os
 import sys
 from typing import TextIO
 
-# Styles, as a terminal knows them (ECMA-48, SGR).
-GOOD, BAD, ODD, DIM, HEAD = "32", "31", "33", "2", "1"
+# Styles as a terminal's escape codes (ECMA-48, SGR).
+GOOD, BAD, WARNING, DIM, HEAD = "32", "31", "33", "2", "1"
 
-# What a run came to.
+# The style of a run's status.
 STATUS = {
     "published": GOOD,
     "held_back": BAD,
     "failed": BAD,
-    "died": ODD,
+    "died": WARNING,
     "running": HEAD,
     "done": "",
 }
 
 
-def wanted(stream: TextIO) -> bool:
-    """Whether a stream is to have colours."""
+def colours_enabled(stream: TextIO) -> bool:
+    """Whether text written to a stream gets colours."""
     if os.environ.get("NO_COLOR"):
         return False
     if any(os.environ.get(n, "0") not in ("", "0") for n in ("FORCE_COLOR", "CLICOLOR_FORCE")):
@@ -32,13 +32,13 @@ def wanted(stream: TextIO) -> bool:
 
 
 def paint(text: str, style: str, stream: TextIO | None = None) -> str:
-    """A text in a style, where the stream is to have colours.
+    """A text in a style, if the stream gets colours; else the text as it is.
 
     Args:
-        text: of one line.
-        style: one of the above; empty for none.
-        stream: where it will be written; None for stdout.
+        text: one line.
+        style: one of this module's styles; empty for none.
+        stream: the stream it will be written to; None for stdout.
     """
-    if not style or not text or not wanted(sys.stdout if stream is None else stream):
+    if not style or not text or not colours_enabled(sys.stdout if stream is None else stream):
         return text
     return f"\x1b[{style}m{text}\x1b[0m"

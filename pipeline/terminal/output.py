@@ -1,4 +1,4 @@
-"""What commands print on stdout: lines, tables for a terminal, JSON for programs."""
+"""Printing on stdout: lines, tables for a terminal, JSON for programs."""
 
 import json
 import shutil
@@ -8,34 +8,34 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from pipeline.terminal.colours import HEAD, paint
 
-# A column of text is cut to no less than this many columns of the terminal.
-_LEAST = 12
+# A column of text is never cut to fewer columns of the terminal than this.
+_MIN_WIDTH = 12
 
 
-def say(lines: Iterable[str]) -> None:
-    """Print lines."""
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines on stdout."""
     for line in lines:
         sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
 
-def say_json(value: object) -> None:
-    """Print one JSON value."""
-    say([json.dumps(value, ensure_ascii=False, indent=2)])
+def print_json(value: object) -> None:
+    """Print one JSON value on stdout."""
+    print_lines([json.dumps(value, ensure_ascii=False, indent=2)])
 
 
-def columns() -> int | None:
-    """How wide the terminal is; None where stdout is none."""
+def terminal_width() -> int | None:
+    """The terminal's width in columns; None if stdout is no terminal."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def width(text: str) -> int:
-    """How many columns of a terminal a text takes: 2 for a full-width character, 0 for a mark."""
-    import wcwidth
-
+def display_width(text: str) -> int:
+    """The columns of a terminal that a text takes: 2 for a full-width character, 0 for a mark."""
     if text.isascii():
         return len(text)
-    return sum(max(wcwidth.wcwidth(character), 0) for character in text)
+    import wcwidth
+
+    return wcwidth.width(text)
 
 
 def table(
@@ -45,64 +45,62 @@ def table(
     cut: str = "",
     styles: Mapping[str, Callable[[str], str]] | None = None,
 ) -> list[str]:
-    """Rows of text in columns.
+    """Lines of a table with aligned columns, the head first.
 
     Args:
-        head: the columns' names.
-        rows: their values.
-        right: names of columns that are set to the right, with spaces between.
-        cut: name of the column that is shortened where the terminal is too narrow.
-        styles: of columns by name: the style of a value, of pipeline.terminal.colours.
+        head: names of the columns.
+        rows: one value for each column.
+        right: names of the right-aligned columns, separated by spaces.
+        cut: name of the column that is shortened if the terminal is too narrow.
+        styles: functions from a value to its style (pipeline.terminal.colours), by column name.
     """
-    every = [head, *rows]
-    widths = [max(width(row[column]) for row in every) for column in range(len(head))]
-    most = columns()
-    if cut and most is not None:
-        place = list(head).index(cut)
-        over = sum(widths) + 2 * (len(head) - 1) - most
-        widths[place] = max(min(_LEAST, widths[place]), widths[place] - max(0, over))
-    aligned, styles = right.split(), styles or {}
-    lines = []
-    for number, row in enumerate(every):
+    lines = [head, *rows]
+    widths = [max(map(display_width, column)) for column in zip(*lines, strict=True)]
+    available = terminal_width()
+    if cut and available is not None:
+        index = list(head).index(cut)
+        excess = sum(widths) + 2 * (len(head) - 1) - available
+        widths[index] = max(min(_MIN_WIDTH, widths[index]), widths[index] - max(0, excess))
+    right_aligned, styles = right.split(), styles or {}
+    aligned = []
+    for number, line in enumerate(lines):
         cells = []
-        for name, value, to in zip(head, row, widths, strict=True):
-            text = short(value, to) if name == cut else value
+        for name, value, width in zip(head, line, widths, strict=True):
+            text = shorten(value, width) if name == cut else value
             style = HEAD if number == 0 else styles[name](value) if name in styles else ""
-            painted, space = paint(text, style), " " * (to - width(text))
-            cells.append(space + painted if name in aligned else painted + space)
-        lines.append("  ".join(cells).rstrip())
-    return lines
+            painted, padding = paint(text, style), " " * (width - display_width(text))
+            cells.append(padding + painted if name in right_aligned else painted + padding)
+        aligned.append("  ".join(cells).rstrip())
+    return aligned
 
 
-def short(text: str | None, most: int = 60) -> str:
-    """A text on one line, without control characters, cut to so many columns of a terminal."""
+def shorten(text: str | None, max_width: int = 60) -> str:
+    """A text on one line, without control characters, cut to a number of terminal columns."""
     plain = "".join(" " if unicodedata.category(c) == "Cc" else c for c in text or "")
     line = " ".join(plain.split())
-    if width(line) <= most:
+    if display_width(line) <= max_width:
         return line
-    kept, taken = "", 0
-    for character in line:
-        taken += width(character)
-        if taken > most - 1:
-            break
-        kept += character
-    return f"{kept.rstrip()}…"
+    import wcwidth
+
+    return f"{wcwidth.clip(line, 0, max_width - 1).rstrip()}…"
 
 
-def title(text: str | None, taken: int, most: int = 60) -> str:
-    """A title at the end of a line, cut to what the terminal has left of it.
+def fit_title(text: str | None, indent: int, max_width: int = 60) -> str:
+    """A text at the end of a line, cut to the columns that the terminal has left there.
 
     Args:
-        text: the title.
-        taken: how many columns are before it.
-        most: columns that it may take at most.
+        text: an item's title.
+        indent: columns before the text.
+        max_width: columns that the text may take.
     """
-    wide = columns()
-    return short(text, most if wide is None else max(_LEAST, min(most, wide - taken)))
+    available = terminal_width()
+    if available is not None:
+        max_width = max(_MIN_WIDTH, min(max_width, available - indent))
+    return shorten(text, max_width)
 
 
-def size(count: int) -> str:
-    """Bytes as they are read."""
+def format_bytes(count: int) -> str:
+    """A number of bytes with a unit of powers of 1000: 1.5 MB."""
     value, unit = float(count), "B"
     for unit in ("B", "KB", "MB", "GB", "TB"):
         if value < 1000 or unit == "TB":

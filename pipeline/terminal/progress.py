@@ -1,4 +1,4 @@
-"""Progress on stderr: one live line a stage on a terminal, plain lines elsewhere."""
+"""Progress on stderr: one live line for each stage on a terminal, plain lines elsewhere."""
 
 import sys
 import threading
@@ -12,28 +12,28 @@ if TYPE_CHECKING:
 
 _LIVE_SECONDS = 0.2
 _PLAIN_SECONDS = 30.0
-_WATCH_SECONDS = 0.5
+_NOTE_SECONDS = 0.5
 
 
 class Progress:
-    """Says what happens. Nothing else writes to stderr while a stage is under way."""
+    """Reports what a command is doing; nothing else writes to stderr while a stage runs."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = sys.stderr if stream is None else stream
         self._live = self._stream.isatty()
 
-    def say(self, text: str) -> None:
+    def print(self, text: str) -> None:
         """Print one line."""
         self._write(f"{text}\n")
 
     @contextmanager
     def stage(self, title: str) -> "Iterator[StageLine]":
-        """The line of one stage, from its start to its end."""
+        """Show a stage's line from its start to its end."""
         line = StageLine(title)
         stop = threading.Event()
         watcher = threading.Thread(target=self._watch, args=(line, stop), daemon=True)
         if not self._live:
-            self.say(f"{title} ...")
+            self.print(f"{title} ...")
         watcher.start()
         try:
             yield line
@@ -42,22 +42,22 @@ class Progress:
             watcher.join()
             if self._live:
                 self._write("\r\x1b[2K")
-        self.say(line.text())
+        self.print(line.text())
 
     def _watch(self, line: "StageLine", stop: threading.Event) -> None:
         while not stop.wait(_LIVE_SECONDS if self._live else _PLAIN_SECONDS):
-            line.look()
+            line.update()
             self._write(f"\r\x1b[2K{line.text()}" if self._live else f"{line.text()}\n")
 
     def _write(self, text: str) -> None:
-        # Nor must a terminal or a log that has gone away end a night.
+        # A terminal or a log that has gone away must not end a run.
         with suppress(OSError, ValueError):
             self._stream.write(text)
             self._stream.flush()
 
 
 class StageLine:
-    """What is known of a stage under way."""
+    """The line of a running stage: its tasks and rows, a note, the time since its start."""
 
     def __init__(self, title: str) -> None:
         self._title = title
@@ -69,17 +69,17 @@ class StageLine:
         self.note = ""
 
     def follow(self, context: "SparkContext", group: str) -> None:
-        """Count the tasks of the Spark jobs of this group from now on."""
+        """Put Spark's jobs into this group from now on, and count the group's tasks."""
         context.setJobGroup(group, self._title)
         self._context, self._group = context, group
 
     @property
     def seconds(self) -> float:
-        """Seconds since the stage began."""
+        """Seconds since the stage's start."""
         return time.monotonic() - self._start
 
-    def look(self) -> None:
-        """Ask Spark how far it is."""
+    def update(self) -> None:
+        """Ask Spark for the tasks and rows that are done."""
         if self._context is None:
             return
         # A line of progress must never end a stage.
@@ -87,7 +87,7 @@ class StageLine:
             self._tasks, self._rows = _tasks_and_rows(self._context, self._group)
 
     def text(self) -> str:
-        """The line: title, tasks, rows or a note, seconds."""
+        """The line: title, tasks and rows, or a note; seconds."""
         done, total = self._tasks
         parts = [f"{self._title:<16}"]
         if total and not self.note:
@@ -100,12 +100,12 @@ class StageLine:
 
 
 @contextmanager
-def watched(line: StageLine, note: Callable[[], str]) -> Iterator[None]:
-    """While something runs, its line says what `note` gives, asked twice a second."""
+def updating_note(line: StageLine, note: Callable[[], str]) -> Iterator[None]:
+    """Set a line's note from a function, twice a second; clear it at the end."""
     stop = threading.Event()
 
     def watch() -> None:
-        while not stop.wait(_WATCH_SECONDS):
+        while not stop.wait(_NOTE_SECONDS):
             line.note = note()
 
     watcher = threading.Thread(target=watch, daemon=True)
@@ -119,12 +119,14 @@ def watched(line: StageLine, note: Callable[[], str]) -> Iterator[None]:
 
 
 def _tasks_and_rows(context: "SparkContext", group: str) -> tuple[tuple[int, int], int]:
+    """Done and all tasks of a group's jobs, and the rows they wrote."""
     tracker = context.statusTracker()
     done = total = rows = 0
+    # PySpark has no public way to the rows that a stage wrote.
     statuses = context._jsc.sc().statusStore() if context._jsc is not None else None
     for job in tracker.getJobIdsForGroup(group):
-        info = tracker.getJobInfo(job)
-        for stage in info.stageIds if info else ():
+        job_info = tracker.getJobInfo(job)
+        for stage in job_info.stageIds if job_info else ():
             stage_info = tracker.getStageInfo(stage)
             if stage_info is None:
                 continue

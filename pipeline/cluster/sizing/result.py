@@ -9,7 +9,7 @@ from models.fasttext import ModelSize
 from pipeline.cluster.sizing.cost import Cost
 from pipeline.cluster.sizing.memory_size import MIB, readable
 from pipeline.cluster.sizing.plan import Plan
-from pipeline.terminal.output import size, table
+from pipeline.terminal.output import format_bytes, table
 
 _WIDTH = 96
 
@@ -128,10 +128,10 @@ def _comment(text: str) -> list[str]:
 def _model_text(result: SizingResult) -> str:
     model, needs = result.model, result.plan.requirements
     if model is None:
-        return f"model: an encoder of {size(int(needs.model * MIB))}"
+        return f"model: an encoder of {format_bytes(int(needs.model * MIB))}"
     return (
         f"model: {model.words:,} words and {model.rows:,} n-gram rows of {model.dim} dimensions: "
-        f"{size(model.binary)} as .bin, {size(model.packed)} packed; "
+        f"{format_bytes(model.binary)} as .bin, {format_bytes(model.packed)} packed; "
         f"an item's vector has {needs.dim}"
     )
 
@@ -169,7 +169,9 @@ def _cost_lines(result: SizingResult) -> Iterator[str]:
     if cost.training_core_hours:
         training = f"{_hours(cost.training_core_hours)} core-hours"
         yield f"training the quantiser, on the driver, some nights: {training}"
-    sent = ", ".join(f"{name} {size(round(value))}" for name, value in cost.shuffle_bytes.items())
+    sent = ", ".join(
+        f"{name} {format_bytes(round(value))}" for name, value in cost.shuffle_bytes.items()
+    )
     yield f"sent between executors: {sent}"
     yield f"assumed: {'; '.join(cost.assumptions)}"
 

@@ -25,7 +25,7 @@ from pipeline.stages.neighbors.search_context import (
     read_centroids,
 )
 from pipeline.store import publications
-from pipeline.terminal.progress import watched
+from pipeline.terminal.progress import updating_note
 
 NAME = "neighbors"
 # Raise it when the output for the same inputs and settings changes: see the Stage protocol.
@@ -121,7 +121,7 @@ def search_until_target(
         def note(started: float = started, total: int = total) -> str:
             return search.counts.progress(total, time.monotonic() - started)
 
-        with watched(job.line, note):
+        with updating_note(job.line, note):
             rows = job.store.write_arrow("neighbors", trial, search.merged(found, probes))
         trial = widening.complete_lists(night, trial, nprobe)
         measured = _measure_recall(night, sample, trial)

@@ -29,7 +29,7 @@ def on_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", Terminal())
 
 
-def shown(text: str) -> int:
+def cells(text: str) -> int:
     """Columns of a terminal by Unicode's own table."""
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
@@ -37,20 +37,20 @@ def shown(text: str) -> int:
 def test_columns_align_on_a_terminal_whatever_the_width_of_the_characters() -> None:
     rows = [("無洗米５ｋｇ", "1", "北の穂"), ("tea", "10", "x"), ("ｶﾅ", "5", "半角")]
     lines = output.table(("title", "n", "brand"), rows, right="n")
-    ends = [shown(line[: line.index(row[2])]) for line, row in zip(lines[1:], rows, strict=True)]
+    ends = [cells(line[: line.index(row[2])]) for line, row in zip(lines[1:], rows, strict=True)]
     assert ends == [12 + 2 + 2 + 2] * 3
     assert lines[0] == "title          n  brand"
     assert lines[2] == "tea           10  x"
 
 
 def test_a_combining_mark_takes_no_column() -> None:
-    assert output.width("か\u3099") == 2
-    assert output.width("が") == 2
-    assert output.width("ascii") == 5
+    assert output.display_width("か\u3099") == 2
+    assert output.display_width("が") == 2
+    assert output.display_width("ascii") == 5
 
 
 @pytest.mark.parametrize(
-    ("text", "most", "expected"),
+    ("text", "max_width", "expected"),
     [
         ("無洗米 5kg", 10, "無洗米 5kg"),
         ("無洗米 5kg 2袋", 10, "無洗米 5k…"),
@@ -60,9 +60,9 @@ def test_a_combining_mark_takes_no_column() -> None:
         (None, 60, ""),
     ],
 )
-def test_a_title_is_cut_by_the_columns_it_takes(text: str, most: int, expected: str) -> None:
-    assert output.short(text, most) == expected
-    assert shown(output.short(text, most)) <= most
+def test_a_title_is_cut_by_the_columns_it_takes(text: str, max_width: int, expected: str) -> None:
+    assert output.shorten(text, max_width) == expected
+    assert cells(output.shorten(text, max_width)) <= max_width
 
 
 def test_a_table_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,8 +71,8 @@ def test_a_table_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = output.table(("item", "title", "score"), rows, cut="title")
     assert "…" in lines[1]
     assert lines[1].endswith("0.8871")
-    assert shown(lines[1]) == 40
-    assert output.title("白峰ファーム あきたこまち", taken=20) == "白峰ファーム あきた…"
+    assert cells(lines[1]) == 40
+    assert output.fit_title("白峰ファーム あきたこまち", indent=20) == "白峰ファーム あきた…"
 
 
 def test_nothing_is_cut_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +92,7 @@ def test_a_style_does_not_move_a_column(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize(
-    ("terminal_", "environment", "expected"),
+    ("is_terminal", "environment", "expected"),
     [
         (True, {}, True),
         (False, {}, False),
@@ -108,7 +108,7 @@ def test_a_style_does_not_move_a_column(monkeypatch: pytest.MonkeyPatch) -> None
 def test_colours_come_on_terminals_unless_the_environment_says_otherwise(
     monkeypatch: pytest.MonkeyPatch,
     *,
-    terminal_: bool,
+    is_terminal: bool,
     environment: dict[str, str],
     expected: bool,
 ) -> None:
@@ -116,8 +116,8 @@ def test_colours_come_on_terminals_unless_the_environment_says_otherwise(
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    stream = Terminal() if terminal_ else io.StringIO()
-    assert colours.wanted(stream) is expected
+    stream = Terminal() if is_terminal else io.StringIO()
+    assert colours.colours_enabled(stream) is expected
     assert paint("x", HEAD, stream) == ("\x1b[1mx\x1b[0m" if expected else "x")
 
 
@@ -130,8 +130,8 @@ def test_the_commands_own_terminal_has_colours_and_its_pipe_has_none(tmp_path: P
     main, other = pty.openpty()
     subprocess.run(arguments, stderr=other, check=False, env=environment)
     os.close(other)
-    said = os.read(main, 10_000)
+    output_bytes = os.read(main, 10_000)
     os.close(main)
-    assert said.startswith(b"\x1b[31mnitamono:\x1b[0m config ")
+    assert output_bytes.startswith(b"\x1b[31mnitamono:\x1b[0m config ")
     piped = subprocess.run(arguments, capture_output=True, check=False, env=environment)
     assert piped.stderr.startswith(b"nitamono: config ")

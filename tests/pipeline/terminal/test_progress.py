@@ -31,7 +31,7 @@ def test_a_stream_that_has_gone_away_ends_nothing() -> None:
         progress = Progress(stream)
         with progress.stage("[1/7] ingest") as line:
             line.note = "12 items"
-        progress.say("more")
+        progress.print("more")
         with suppress(BrokenPipeError):
             stream.close()
 
