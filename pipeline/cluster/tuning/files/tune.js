@@ -15,21 +15,24 @@ function resultSection() {
 }
 
 function outcome(trial) {
-  if (trial.seconds === null) return el("span", { class: "mark-bad" }, t("failed", { why: trial.why }));
+  if (trial.seconds === null) return el("span", { class: "mark-bad" }, `✕ ${t("failed")}`);
   return isWinner(trial) ? el("span", { class: "mark-good" }, `✓ ${t("winner")}`) : "";
 }
 
 function trialsSection() {
-  const rows = DATA.trials.map((trial) => [number(trial.executors), number(trial.cores), memorySize(trial.memory),
+  const rows = DATA.trials.map((trial, n) => [number(n + 1), number(trial.executors), number(trial.cores), memorySize(trial.memory),
     trial.seconds === null ? "–" : number(trial.seconds, 1), trial.seconds ? number(DATA.items / trial.seconds) : "–", outcome(trial)]);
+  const failures = DATA.trials.map((trial, n) => (trial.seconds === null
+    ? el("p", { class: "note" }, `${n + 1}: ${setupText(trial)}: `, el("span", { lang: "en" }, trial.why)) : null)).filter(Boolean);
   return section("trials", hint(t("trials_text", { items: number(DATA.items) })), chart("trials-chart", t("trials")),
-    table([t("executors"), t("cores"), t("memory"), t("time_column"), t("rate"), t("outcome")], rows, [0, 1, 2, 3, 4]));
+    table(["", t("executors"), t("cores"), t("memory"), t("time_column"), t("rate"), t("outcome")], rows, [0, 1, 2, 3, 4, 5, 6]),
+    failures.length ? [el("h3", {}, t("failures")), ...failures] : null);
 }
 
 function drawCharts() {
   drawBars("trials-chart", DATA.trials.map((trial, n) => ({
     label: `${n + 1}: ${setupText(trial)}`, value: trial.seconds ?? 0,
-    text: trial.seconds === null ? `✕ ${t("failure")}` : t("seconds", { n: number(trial.seconds, 1) }), tone: isWinner(trial) ? "good" : "accent",
+    text: trial.seconds === null ? `✕ ${t("failed")}` : t("seconds", { n: number(trial.seconds, 1) }), tone: isWinner(trial) ? "good" : "accent",
   })));
 }
 

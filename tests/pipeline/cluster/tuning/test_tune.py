@@ -58,9 +58,10 @@ def test_the_page_shows_the_best_setup_and_why_others_failed(tmp_path: Path) -> 
     with opened(file, locale="en-US", viewport=viewport) as window:
         expect(window.page.locator("#trials-chart canvas").first).to_be_visible()
         assert "Best: 2 × 1 cores, 1.0 GiB" in window.texts("h1")[0]
-        assert window.texts("tbody td:nth-child(4)") == ["40.0", "20.0", "–"]
-        outcomes = ["", "✓ best", "failed: killed <here>"]
-        assert window.texts("tbody td:nth-child(6)") == outcomes
+        assert window.texts("tbody td:nth-child(5)") == ["40.0", "20.0", "–"]
+        outcomes = ["", "✓ best", "✕ failed"]
+        assert window.texts("tbody td:nth-child(7)") == outcomes
+        assert window.texts("#trials .note") == ["3: 4 × 1 cores, 512 MiB: killed <here>"]
         assert window.page.evaluate("document.documentElement.scrollWidth") == 400
         assert window.errors == []
         assert window.requests == []
@@ -72,7 +73,7 @@ def test_the_page_of_failures_is_in_the_reader_s_language(tmp_path: Path) -> Non
     file.write_bytes(page.html(content() | failed))
     with opened(file, locale="ja-JP") as window:
         assert "すべての構成が失敗" in window.texts("h1")[0]
-        assert window.texts("tbody td:nth-child(6)") == ["失敗：killed <here>"]
+        assert window.texts("tbody td:nth-child(7)") == ["✕ 失敗"]
         assert window.errors == []
 
 
