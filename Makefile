@@ -1,6 +1,6 @@
 # `make` alone explains the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow test-cluster check format lock package image test-airflow golden samples screenshots clean
+.PHONY: help setup run test test-slow test-cluster check format lock package image test-airflow golden samples docs screenshots clean
 
 BIN := .venv/bin
 IMAGE := nitamono
@@ -62,6 +62,9 @@ golden: setup ## write tests/golden/ anew, from the commands in its files, and t
 
 samples: setup ## write data_samples/*.csv anew
 	@$(BIN)/python data_samples/make_samples.py
+
+docs: setup ## write docs/configuration.md anew from the config's sections
+	@$(BIN)/python scripts/configuration_page.py
 
 screenshots: run ## write README's pictures anew, docs/*.png (needs Chromium and Japanese fonts)
 	@$(BIN)/python scripts/screenshots.py

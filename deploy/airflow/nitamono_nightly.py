@@ -24,7 +24,7 @@ SPARK = {
     "spark.executor.instances": "10",
     "spark.executor.memoryOverhead": "8g",
     "spark.kubernetes.authenticate.driver.serviceAccountName": "nitamono",
-    "spark.kubernetes.container.image": "registry.example/nitamono:0.1.0",
+    "spark.kubernetes.container.image": "registry.example/nitamono:0.2.0",
     "spark.kubernetes.driver.podTemplateFile": f"{TEMPLATES}/driver.yaml",
     "spark.kubernetes.executor.podTemplateFile": f"{TEMPLATES}/executor.yaml",
     "spark.kubernetes.namespace": "shop",

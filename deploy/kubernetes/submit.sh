@@ -10,7 +10,7 @@ spark-submit \
     --conf spark.executor.instances=10 \
     --conf spark.executor.memoryOverhead=8g \
     --conf spark.kubernetes.authenticate.driver.serviceAccountName=nitamono \
-    --conf spark.kubernetes.container.image=registry.example/nitamono:0.1.0 \
+    --conf spark.kubernetes.container.image=registry.example/nitamono:0.2.0 \
     --conf spark.kubernetes.driver.podTemplateFile=driver.yaml \
     --conf spark.kubernetes.driver.secretKeyRef.AWS_ACCESS_KEY_ID=s3-credentials:access-key-id \
     --conf spark.kubernetes.driver.secretKeyRef.AWS_SECRET_ACCESS_KEY=s3-credentials:secret-access-key \

@@ -1,6 +1,7 @@
 """The files of deploy/ agree with each other, with the code, and with Kubernetes' operator."""
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,6 @@ import pyspark
 import pytest
 import yaml
 
-from pipeline import __version__
 from pipeline.cli.parser import parser
 from pipeline.cluster.submit.command import IMAGE_CONFIG, IMAGE_ENTRY, IMAGE_PYTHON
 from pipeline.config import reading as config
@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 KUBERNETES = DEPLOY / "kubernetes"
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
-IMAGE = f"registry.example/nitamono:{__version__}"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+IMAGE = f"registry.example/nitamono:{PROJECT['version']}"
 CACHE = "/var/cache/nitamono"
 
 # Fields of kubeflow/spark-operator's api/v1beta2, read off sparkapplication_types.go: of all that

@@ -1,4 +1,4 @@
-"""What `nitamono size` prints, against the README's formula and examples."""
+"""What `nitamono size` prints, against the formula and the example of docs/."""
 
 import json
 import re
@@ -11,9 +11,9 @@ import pytest
 from models.cache import FOLDER_VARIABLE, LIMIT_VARIABLE
 from pipeline.cli.main import execute
 from pipeline.errors import UsageError
+from tests.pages import ROOT, Page
 
-README = (Path(__file__).parents[4] / "README.md").read_text(encoding="utf-8")
-SECTION = README.partition("## Sizing")[2].partition("\n## ")[0]
+PAGE = Page(ROOT / "docs" / "sizing-and-tuning.md")
 NODES = ("--node-cores", "16", "--node-memory", "64g", "--nodes", "10", "--items", "300000000")
 MODEL = ("--words", "2000000", "--buckets", "2000000", "--dim", "300")
 LIBRARY = ("--set", "model.engine=library", "--set", "embed.method=mean")
@@ -38,18 +38,17 @@ def sized(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]
 
 
 def formula(**given: float) -> dict[str, float]:
-    """The README's formula, evaluated line by line."""
-    block = re.search(r"\n\n((?:    \w+ = .+\n)+)", SECTION)
-    assert block is not None
+    """The page's formula, evaluated line by line."""
+    (block,) = PAGE.blocks("text")
     values: dict[str, Any] = dict(given) | {"min": min, "max": max, "__builtins__": {}}
-    for line in block[1].splitlines():
+    for line in block.text.splitlines():
         name, _, expression = line.strip().partition(" = ")
-        values[name] = eval(expression, values)  # noqa: S307 - our own README
+        values[name] = eval(expression, values)  # noqa: S307 - our own page
     return values
 
 
 @pytest.mark.parametrize(("cores", "memory"), [("16", "64g"), ("4", "24g"), ("8", "16g")])
-def test_the_plan_follows_from_the_formula_of_the_readme(
+def test_the_plan_follows_from_the_formula_of_the_page(
     capsys: pytest.CaptureFixture[str], cores: str, memory: str
 ) -> None:
     nodes = ("--node-cores", cores, "--node-memory", memory, "--items", "300000000")
@@ -79,12 +78,11 @@ def test_one_task_more_would_not_fit_or_has_no_core(capsys: pytest.CaptureFixtur
     assert "memory is short" in found["reasons"][0]
 
 
-def test_the_example_of_the_readme_is_what_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    block = re.search(r"    \$ nitamono size (.+\\\n.+)\n((?:    .*\n|\n(?=    ))+)", SECTION)
-    assert block is not None
-    command = block[1].replace("\\\n", " ")
+def test_the_example_of_the_page_is_what_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    command = next(PAGE.commands()).removeprefix("nitamono size ")
     printed = size(capsys, *shlex.split(command)).splitlines()
-    shown = [line.removeprefix("    ") for line in block[2].splitlines() if "..." not in line]
+    example = PAGE.blocks("console")[0].text.splitlines()[2:]
+    shown = [line for line in example if "..." not in line]
     assert [line for line in printed if line in shown] == shown
     assert len(shown) > 25
 
@@ -105,7 +103,7 @@ def test_the_method_mean_keeps_fewer_rows(capsys: pytest.CaptureFixture[str]) ->
     found = sized(capsys, *NODES, *MODEL, "--set", "embed.method=mean")
     assert found["vector_dim"] == 300
     assert found["stages"]["embed"]["worker"] == 220 + 3 * 32
-    assert '`embed.method = "mean"` `rows` is 32' in SECTION
+    assert '`embed.method = "mean"` `rows` is 32' in PAGE.text
 
 
 def test_on_kubernetes_the_container_has_room_for_the_models_pages(

@@ -1,0 +1,169 @@
+"""Writes docs/configuration.md from the config's sections: `make docs`.
+
+A test checks that the page in git is the one that this writes.
+"""
+
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from pipeline.config.sections import Config
+from pipeline.spark.executors import DEFAULT_WAIT, WAIT
+
+PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
+
+_HEAD = """\
+<!-- `make docs` writes this page from pipeline/config/sections/: change descriptions there. -->
+# Configuration
+
+A config is a TOML file. Only `store.path` and `catalogue.path` must be given:
+
+```toml
+[store]
+path = "store"
+
+[catalogue]
+path = "items.parquet"
+```
+
+A setting is taken from the first of these places that has it:
+
+1. `--set section.key=value` on the command line, as often as needed;
+2. the environment variable `NITAMONO_SECTION_KEY`, for instance `NITAMONO_NEIGHBORS_K`;
+3. the config file;
+4. the default.
+
+Relative paths in the file are relative to the file. Relative paths in the environment or after
+`--set` are relative to the working folder. Unknown names are refused, and the message gives the
+closest known name. Credentials are never settings: they stay in the environment, in AWS's shared
+files, or with the host's role.
+
+A change of a setting runs some stages again and leaves the others: `nitamono run --dry-run` says
+which.
+"""
+_PLAIN = {str: "text", int: "whole number", float: "number", bool: "`true`, `false`"}
+_COLUMNS = """\
+nitamono reads these columns of a catalogue: `item_id` and `title`, which must be there, and
+`description`, `category`, `group_id`, `brand`, `locale`, `image_url`, `price` and `stock`, where
+they are there. Ids may be strings or integers; they become strings. `columns` maps names that
+differ:
+
+```toml
+[catalogue]
+path = "items.csv"
+encoding = "Shift_JIS"
+columns = { item_id = "sku", title = "name", description = "body" }
+```
+"""
+_NOTES = {
+    "catalogue": _COLUMNS,
+    "model": "See [the model](similarity-and-recall.md#the-model).",
+    "embed": "See [what makes items similar](similarity-and-recall.md#what-makes-items-similar).",
+    "neighbors": "See [the search](similarity-and-recall.md#how-neighbours-are-found).",
+    "rules": "See [rules](rules.md).",
+    "publish": "See [the gate](nightly.md#the-gate).",
+    "report": "See [the page of a run](report.md).",
+}
+_SPARK = f"""\
+## [spark]
+
+All settings here are passed to Spark, under Spark's own names with or without the leading `spark.`:
+
+```toml
+[spark]
+master = "local[4]"
+driver.memory = "8g"
+```
+
+nitamono adds one of its own:
+
+| setting | default | allowed | meaning |
+| --- | --- | --- | --- |
+| `{WAIT}` | `"{DEFAULT_WAIT}"` | text | how long a run waits for the first executor of a cluster |
+
+[sizing-and-tuning.md](sizing-and-tuning.md) says how large Spark's processes should be.
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    return "\n".join([_HEAD, *_sections(), _SPARK])
+
+
+def _sections() -> Iterator[str]:
+    for name, field in Config.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            yield "\n".join(_section(name, section))
+
+
+def _section(name: str, section: type[BaseModel]) -> Iterator[str]:
+    yield f"## [{name}]\n"
+    yield f"{(section.__doc__ or '').strip().splitlines()[0]}\n"
+    yield "| setting | default | allowed | meaning |"
+    yield "| --- | --- | --- | --- |"
+    for key, field in section.model_fields.items():
+        cells = (f"`{name}.{key}`", _default(field), _allowed(field), field.description or "")
+        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+    if name in _NOTES:
+        yield f"\n{_NOTES[name].rstrip()}"
+    yield ""
+
+
+def _default(field: FieldInfo) -> str:
+    """The default as TOML writes it."""
+    return "**must be given**" if field.is_required() else f"`{_toml(_default_value(field))}`"
+
+
+def _default_value(field: FieldInfo) -> Any:  # noqa: ANN401 - any setting
+    return field.get_default(call_default_factory=True)
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def _allowed(field: FieldInfo) -> str:
+    """The type of a setting, or its values, with their bounds."""
+    bounds = [text for bound in field.metadata for text in _bound(bound)]
+    return " ".join([_kind(field.annotation), *bounds])
+
+
+def _bound(bound: object) -> Iterator[str]:
+    """A bound of a number, in words."""
+    if isinstance(bound, Ge):
+        yield f"from {bound.ge:,}"
+    elif isinstance(bound, Gt):
+        yield f"above {bound.gt:,},"
+    elif isinstance(bound, Le):
+        yield f"up to {bound.le:,}"
+
+
+def _kind(annotation: Any) -> str:  # noqa: ANN401 - any type
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Annotated:
+        return _kind(arguments[0])
+    if origin is Literal:
+        return ", ".join(f"`{_toml(value)}`" for value in arguments)
+    if origin is list:
+        return f"list of {_plural(arguments[0])}"
+    if origin is dict:
+        return f"table of {_plural(arguments[1])}"
+    return _PLAIN[annotation]
+
+
+def _plural(annotation: Any) -> str:  # noqa: ANN401 - any type
+    """The name of several values of a type."""
+    kind = _kind(annotation)
+    return kind if kind.startswith("`") else {"text": "texts"}.get(kind, f"{kind}s")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
