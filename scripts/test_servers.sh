@@ -1,6 +1,7 @@
 #!/bin/sh
-# Installs what tests need besides Python and is missing: PostgreSQL, redis, Chromium. Where that
-# can't be done the tests that need them are skipped, and say so; this never fails.
+# Installs the programs that tests need besides Python and that are missing: PostgreSQL, redis,
+# Chromium, and the shells fish and zsh. Where that can't be done the tests that need them are
+# skipped, or fail if the environment variable CI is set; this script never fails.
 set -u
 
 missing=
@@ -8,6 +9,9 @@ missing=
 { command -v redis-server || command -v valkey-server; } >/dev/null 2>&1 || missing="$missing redis-server"
 { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null 2>&1 ||
     missing="$missing chromium"
+for shell in fish zsh; do
+    command -v "$shell" >/dev/null 2>&1 || missing="$missing $shell"
+done
 [ -n "$missing" ] || exit 0
 
 as_root() {

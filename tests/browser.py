@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
 from playwright.sync_api import ConsoleMessage, Error, Page, Request, sync_playwright
+
+from tests.requirements import missing
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # What is inside the page itself.
@@ -63,7 +64,8 @@ def opened(file: Path, **context: Any) -> Iterator[Opened]:
     """
     path = chromium()
     if path is None:
-        pytest.skip(f"no Chromium is installed: none of {', '.join(_NAMES)} is on PATH")
+        names = ", ".join(_NAMES)
+        missing(f"no Chromium is installed: none of {names} is on PATH", "install chromium")
     with sync_playwright() as playwright:
         # In a container Chromium can't make a sandbox of its own; the page is ours.
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])

@@ -1,7 +1,7 @@
 """Servers for tests, real ones: PostgreSQL and redis, in temporary folders, stopped afterwards.
 
 PostgreSQL does not run as root: there it runs as a user without rights. scripts/test_servers.sh
-installs what is missing; tests of what could not be installed are skipped, and say so.
+installs what is missing; tests/requirements.py says what happens where that fails.
 """
 
 import os
@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
+from tests.requirements import missing
 
 _DEBIAN = Path("/usr/lib/postgresql")
 _SECONDS = 60.0
@@ -47,7 +47,7 @@ def postgres_binary(name: str) -> str:
     versions = _DEBIAN.glob(f"[0-9]*/bin/{name}")
     newest = max(versions, key=lambda path: float(path.parts[-3]), default=None)
     if newest is None:
-        pytest.skip(f"PostgreSQL is not installed (no {name}): {_HOW}")
+        missing(f"PostgreSQL is not installed (no {name})", _HOW)
     return str(newest)
 
 
@@ -55,7 +55,7 @@ def redis_binary() -> str:
     """redis-server, or valkey-server; the test is skipped where there is none."""
     found = shutil.which("redis-server") or shutil.which("valkey-server")
     if found is None:
-        pytest.skip(f"redis is not installed (no redis-server): {_HOW}")
+        missing("redis is not installed (no redis-server)", _HOW)
     return found
 
 
@@ -125,7 +125,7 @@ def _unprivileged() -> pwd.struct_passwd | None:
     for name in ("postgres", "nobody"):
         with suppress(KeyError):
             return pwd.getpwnam(name)
-    pytest.skip("PostgreSQL does not run as root, and there is no user postgres or nobody")
+    return missing("PostgreSQL does not run as root", "add a user named postgres or nobody")
 
 
 def _run(user: pwd.struct_passwd | None, folder: Path, *command: str) -> "subprocess.Popen[bytes]":

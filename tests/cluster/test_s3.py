@@ -19,6 +19,7 @@ from tests.cluster.conftest import ROOT
 from tests.cluster.runs import KEYS, Run
 from tests.cluster.standalone import StandaloneCluster
 from tests.models.conftest import s3_server
+from tests.requirements import missing
 from tests.s3 import s3proxy
 from tests.s3.conftest import object_store
 from tests.s3.proxy import Proxy, running
@@ -72,7 +73,7 @@ class Shop:
             check=False,
         )
         if "unresolved dependency" in done.stderr or "download failed" in done.stderr:
-            pytest.skip("S3 ON A CLUSTER IS NOT TESTED: hadoop-aws can't be fetched")
+            missing("hadoop-aws can't be fetched", "let Ivy reach a Maven repository")
         assert done.returncode == 0, done.stderr[-4000:]
         return done.stderr
 

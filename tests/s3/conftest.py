@@ -9,7 +9,9 @@ import pytest
 from models.s3 import S3Options
 from pipeline.errors import StageError
 from pipeline.storage.s3_path import S3Path
+from tests import once
 from tests.models.conftest import s3_server
+from tests.requirements import missing
 from tests.s3 import s3proxy
 from tests.s3.proxy import Proxy, running
 
@@ -18,13 +20,12 @@ __all__ = ["s3_server"]
 
 @pytest.fixture(scope="session")
 def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of an S3Proxy; where it can't be fetched the test is skipped, and says so."""
-    folder = tmp_path_factory.mktemp("s3proxy")
+    """The URL of an S3Proxy of this worker's own; its jars are fetched once for all workers."""
     try:
-        s3proxy.fetch(folder)
+        jars = once.folder(tmp_path_factory, "s3proxy-jars", s3proxy.fetch)
     except StageError as error:
-        pytest.skip(f"S3 IS NOT TESTED: S3Proxy can't be fetched: {error}")
-    with s3proxy.serving(folder) as url:
+        missing(f"S3Proxy can't be fetched: {error}", "let Ivy reach a Maven repository")
+    with s3proxy.serving(jars, tmp_path_factory.mktemp("s3proxy")) as url:
         yield url
 
 

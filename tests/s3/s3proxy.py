@@ -21,7 +21,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-from pipeline.spark import jars
+from pipeline.spark import jars as ivy
 
 KEY_ID, SECRET = "local-identity", "local-credential"
 
@@ -66,7 +66,7 @@ def fetch(folder: Path) -> None:
     Raises:
         StageError: with Ivy's own words.
     """
-    jars.fetch(_ARTIFACTS, folder, transitive=False)
+    ivy.fetch(_ARTIFACTS, folder, transitive=False)
 
 
 def client(url: str) -> Any:
@@ -83,11 +83,12 @@ def client(url: str) -> Any:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[str]:
+def serving(jars: Path, folder: Path) -> Iterator[str]:
     """The URL of a server with no bucket yet.
 
     Args:
-        folder: with the jars; its settings and its log come there.
+        jars: the folder that `fetch` has filled.
+        folder: for the server's settings and its log.
     """
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
@@ -109,7 +110,7 @@ def serving(folder: Path) -> Iterator[str]:
         '<root level="warn"><appender-ref ref="out"/></root></configuration>'
     )
     command = [
-        *[_java(), "-Xmx1g", f"-Dlogback.configurationFile={quiet}", "-cp", str(folder / "*")],
+        *[_java(), "-Xmx1g", f"-Dlogback.configurationFile={quiet}", "-cp", str(jars / "*")],
         *["org.gaul.s3proxy.Main", "--properties", str(settings)],
     ]
     with (folder / "s3proxy.log").open("wb") as log:

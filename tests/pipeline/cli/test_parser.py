@@ -13,6 +13,7 @@ from pipeline.cli.completion import parsers, script
 from pipeline.cli.parser import parser
 from pipeline.cli.verbs import VERBS
 from pipeline.stages import NAMES
+from tests.requirements import missing
 
 
 def leaves() -> list[argparse.ArgumentParser]:
@@ -116,9 +117,10 @@ def test_bash_completes(scripts: Path, words: tuple[str, ...], expected: set[str
         assert all(word.startswith(words[-1]) for word in done.stdout.split())
 
 
-@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
 @pytest.mark.parametrize(("words", "expected"), QUESTIONS)
 def test_fish_completes(scripts: Path, words: tuple[str, ...], expected: set[str]) -> None:
+    if shutil.which("fish") is None:
+        missing("fish is not installed", "run scripts/test_servers.sh as root")
     line = shlex.quote(" ".join(words))
     asked = ["fish", "--no-config", "-c", f"source nitamono.fish; complete -C {line}"]
     program = scripts / "bin" / "nitamono"
@@ -132,9 +134,10 @@ def test_fish_completes(scripts: Path, words: tuple[str, ...], expected: set[str
     assert {line.split("\t")[0] for line in done.stdout.splitlines()} >= expected
 
 
-@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
 @pytest.mark.parametrize(("words", "expected"), [QUESTIONS[0], QUESTIONS[3], QUESTIONS[5]])
 def test_zsh_completes(scripts: Path, words: tuple[str, ...], expected: set[str]) -> None:
+    if shutil.which("zsh") is None:
+        missing("zsh is not installed", "run scripts/test_servers.sh as root")
     (scripts / "start.zsh").write_text(START_ZSH)
     asked = ["zsh", "-f", "-c", ASK_ZSH, "zsh", " ".join(words)]
     environment = os.environ | {"HOME": str(scripts), "TERM": "xterm", "COLUMNS": "200"}
