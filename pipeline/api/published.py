@@ -11,8 +11,7 @@ from pipeline.runs import request, summary
 from pipeline.runs.summary import Result
 from pipeline.stages import NAMES
 from pipeline.stages.publish import comparison
-from pipeline.store import resolve
-from pipeline.store.resolve import LATEST, Version
+from pipeline.store.resolve import LATEST, ResolvedVersion, resolve
 from pipeline.store.store import Store
 from pipeline.terminal.progress import Progress
 
@@ -105,9 +104,9 @@ def table(
         UsageError: there is no such table or version.
     """
     found, _ = settled(config)
-    known = resolve.find(Store.of(found, make=False), version)
+    known = resolve(Store.of(found, make=False), version)
     session = live(found, spark)
-    frame = known.store.read(session, name, known.of(name))
+    frame = known.store.read(session, name, known.table(name))
     return _with_titles(frame, _titles(session, known)) if titles else frame
 
 
@@ -139,9 +138,9 @@ def similar_to(
     from pyspark.sql import functions as F
 
     found, _ = settled(config)
-    known = resolve.find(Store.of(found, make=False), version)
+    known = resolve(Store.of(found, make=False), version)
     session = live(found, spark)
-    pairs = known.store.read(session, "similar_items", known.of("similar_items"))
+    pairs = known.store.read(session, "similar_items", known.table("similar_items"))
     if k is not None:
         pairs = pairs.where(F.col("rank") <= k)
     titles = _titles(session, known)
@@ -152,7 +151,7 @@ def similar_to(
         there = {row["item_id"] for row in rows}
         if unknown := [item for item in ids if item not in there]:
             named = ", ".join(unknown[:_UNKNOWN_NAMED])
-            raise UsageError(f"items: {named}: not in the catalogue of {known.name}")
+            raise UsageError(f"items: {named}: not in the catalogue of {known.label}")
         wanted = pairs.where(F.col("item_id").isin(ids))
     else:
         need(items, "items", "item_id")
@@ -192,12 +191,12 @@ def diff(
 
     found, _ = settled(config)
     store = Store.of(found, make=False)
-    one, two = (resolve.side(store, name) for name in (before, after))
+    one, two = (resolve(store, name, with_table=True) for name in (before, after))
     session = live(found, spark)
     early, late = (store.read(session, "similar_items", side.version) for side in (one, two))
     lists = comparison.join_by_item(early, late, k or found.neighbors.k)
     items = differences.measured(lists, "before", "after")
-    frames = [_titles(session, resolve.find(store, name)) for name in (after, before)]
+    frames = [_titles(session, side) for side in (two, one)]
     items = _titled(_titled(items, frames[0], "item_id", "new"), frames[1], "item_id", "old")
     change = (
         F.when(~F.col("was"), F.lit("added"))
@@ -215,9 +214,9 @@ def diff(
     ).where("change is not null")
 
 
-def _titles(session: "SparkSession", known: Version) -> "DataFrame":
+def _titles(session: "SparkSession", known: ResolvedVersion) -> "DataFrame":
     """The titles of a version's items: item_id, title."""
-    return known.store.read(session, "items", known.of("items")).select("item_id", "title")
+    return known.store.read(session, "items", known.table("items")).select("item_id", "title")
 
 
 def _with_titles(frame: "DataFrame", titles: "DataFrame") -> "DataFrame":

@@ -16,8 +16,7 @@ from pipeline.errors import UsageError
 from pipeline.stages.context import Job
 from pipeline.stages.embed import stage
 from pipeline.stages.tokenize import stage as tokenize
-from pipeline.store import resolve
-from pipeline.store.resolve import LATEST
+from pipeline.store.resolve import LATEST, ResolvedVersion, resolve
 from pipeline.store.store import Record, Store
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ def embed(
     spark = items.sparkSession
     found, _ = settled(config)
     with work(spark, "embed"):
-        known = resolve.find(Store.of(found, make=False), version)
+        known = resolve(Store.of(found, make=False), version)
         job = _job(found, known, items)
         text, way = tokenize.settings(job), stage.blend(job)
         dictionaries = [job.ship(path, "dictionary") for path in text.user_dictionaries]
@@ -83,7 +82,7 @@ def embed(
     return named.mapInArrow(run, _SCHEMA)
 
 
-def _job(settings: Config, known: resolve.Version, items: "DataFrame") -> Job:
+def _job(settings: Config, known: ResolvedVersion, items: "DataFrame") -> Job:
     """A job that embeds as a run did."""
     if known.run is not None:
         theirs = known.run.settings

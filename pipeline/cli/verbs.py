@@ -26,7 +26,7 @@ from pipeline.spark.failures import explained
 from pipeline.spark.log import SparkLog
 from pipeline.stages.train import model_registry
 from pipeline.store import gc, lock, publications, run_records
-from pipeline.store.resolve import side
+from pipeline.store.resolve import resolve
 from pipeline.store.store import Store
 from pipeline.terminal.output import print_json, print_lines
 from pipeline.terminal.progress import Progress
@@ -52,7 +52,8 @@ def _diff_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _diff(given: argparse.Namespace, settings: Config) -> None:
     store = Store.of(settings, make=False)
-    one, two = side(store, given.before), side(store, given.after)
+    names = (given.before, given.after)
+    one, two = (resolve(store, name, with_table=True) for name in names)
     with _spark(settings, f"diff {given.before} {given.after}") as spark:
         found = diff(spark, store, one, two, given.k or settings.neighbors.k)
     if given.json:

@@ -19,7 +19,7 @@ from pipeline.export.source import Source
 from pipeline.storage.files import read_json, write_json
 from pipeline.storage.place import Place, place, remove_tree
 from pipeline.store import lock, publications
-from pipeline.store.resolve import side
+from pipeline.store.resolve import resolve
 from pipeline.store.store import Store
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 _ITEMS_A_FILE = 1_000_000
-_TABLES = {"items": "ingest", "quarantine": "ingest", "short_lists": "neighbors"}
+_TABLES = ("items", "quarantine", "short_lists")
 
 Spark = Callable[[], AbstractContextManager["SparkSession"]]
 
@@ -86,20 +86,15 @@ def export(
 
 def _versions(store: Store, source: Source) -> dict[str, str]:
     """Which versions of the other tables belong to this one."""
-    now = publications.present(store)
-    if now is not None and now.version == source.version:
-        found = {table: about["version"] for table, about in now.tables.items()}
-    else:
-        run = side(store, source.version).run
-        stages = run.fingerprints if run else {}
-        found = {table: stages.get(stage, "") for table, stage in _TABLES.items()}
-    missing = [name for name in _TABLES if not store.has(name, found.get(name, ""))]
+    stages = resolve(store, source.version).stages
+    versions = {table: stages.get(publications.POINTERS[table], "") for table in _TABLES}
+    missing = [table for table, version in versions.items() if not store.has(table, version)]
     if missing:
         raise UsageError(
             f"export to jsonl: of version {source.version} the tables {', '.join(missing)} are not "
             "in the store any more; export a later version"
         )
-    return {name: found[name] for name in _TABLES}
+    return versions
 
 
 def _check(layout: Layout, made: list[dict[str, Any]], wanted: dict[str, int]) -> None:

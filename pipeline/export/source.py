@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import StageError, UsageError
-from pipeline.store.resolve import side
+from pipeline.store.resolve import resolve
 from pipeline.store.store import Store
 
 if TYPE_CHECKING:
@@ -45,16 +45,15 @@ class Source:
         Raises:
             UsageError: nothing in the store has this name, or its table has no rows.
         """
-        found = side(store, name)
-        latest = store.latest()
-        run_id = found.run.run_id if found.run else ""
-        if latest is not None and latest["version"] == found.version:
-            run_id = latest["run_id"]
-        data = store.dataset("similar_items", found.version)
+        resolved = resolve(store, name, with_table=True)
+        version, latest = resolved.version, store.latest()
+        is_latest = latest is not None and latest["version"] == version
+        run_id = latest["run_id"] if latest is not None and is_latest else resolved.run_id
+        data = store.dataset("similar_items", version)
         rows = data.count_rows()
         if not rows:
-            raise UsageError(f"version {found.version} has no rows; name another with --version")
-        return cls(found.version, run_id, rows, tuple(sorted(data.files)), data.filesystem)
+            raise UsageError(f"version {version} has no rows; name another with --version")
+        return cls(version, run_id or "", rows, tuple(sorted(data.files)), data.filesystem)
 
     def name(self, number: int) -> str:
         """The base name of a file."""

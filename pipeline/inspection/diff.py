@@ -1,10 +1,10 @@
 """What changed between two versions of the similar-item table."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipeline.stages.publish import comparison
-from pipeline.store.resolve import Side
+from pipeline.store.resolve import ResolvedVersion
 from pipeline.store.store import Store
 
 if TYPE_CHECKING:
@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 MOST_CHANGED = 20
 
 
-def diff(spark: "SparkSession", store: Store, one: Side, two: Side, k: int) -> dict[str, Any]:
+def diff(
+    spark: "SparkSession", store: Store, one: ResolvedVersion, two: ResolvedVersion, k: int
+) -> dict[str, Any]:
     """Compare two versions; only sums and the items that changed most are collected.
 
     The overlap of two lists is the share of the longer one that both have. The score shift is the
@@ -90,7 +92,7 @@ def measured(items: "DataFrame", *kept: str) -> "DataFrame":
     )
 
 
-def _settings(one: Side, two: Side) -> list[dict[str, Any]]:
+def _settings(one: ResolvedVersion, two: ResolvedVersion) -> list[dict[str, Any]]:
     """Settings that differ; a setting that one of them does not know is null."""
     return [
         {"setting": name, "before": one.settings.get(name), "after": two.settings.get(name)}
@@ -102,7 +104,7 @@ def _settings(one: Side, two: Side) -> list[dict[str, Any]]:
 def _with_lists(
     spark: "SparkSession",
     store: Store,
-    sides: tuple[Side, Side],
+    sides: Sequence[ResolvedVersion],
     rows: list[dict[str, Any]],
     k: int,
 ) -> list[dict[str, Any]]:
@@ -138,16 +140,16 @@ def _neighbors(lists: Iterable[dict[str, list[dict[str, Any]]]]) -> Iterable[str
 
 
 def _titles(
-    spark: "SparkSession", store: Store, sides: tuple[Side, Side], wanted: set[str]
+    spark: "SparkSession", store: Store, sides: Sequence[ResolvedVersion], ids: set[str]
 ) -> dict[str, str]:
     """Titles of items, the later ones where they differ."""
     from pyspark.sql import functions as F
 
     titles: dict[str, str] = {}
     for one in sides:
-        version = one.run.fingerprints.get("ingest") if one.run else None
+        version = one.stages.get("ingest")
         if version is None or not store.has("items", version):
             continue
-        items = store.read(spark, "items", version).where(F.col("item_id").isin(list(wanted)))
+        items = store.read(spark, "items", version).where(F.col("item_id").isin(list(ids)))
         titles |= {row[0]: row[1] for row in items.select("item_id", "title").collect()}
     return titles

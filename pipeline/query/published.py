@@ -16,12 +16,9 @@ from pipeline.errors import UsageError
 from pipeline.retrieval.rules import Rules
 from pipeline.storage.files import read_json
 from pipeline.storage.place import Place
-from pipeline.store import publications
-from pipeline.store.resolve import side
+from pipeline.store.resolve import LATEST, resolve
 from pipeline.store.store import Record, Store
 from pipeline.text.tokenize import TextSettings
-
-LATEST = "LATEST"
 
 
 @dataclass(frozen=True)
@@ -47,20 +44,12 @@ class Published:
         Raises:
             UsageError: nothing has this name, or nothing is published.
         """
-        if name == LATEST:
-            entry = publications.present(store)
-            if entry is None:
-                raise UsageError(
-                    f"nothing is published in {store.root}; run: nitamono run --config FILE"
-                )
-            return cls(store, entry.version, entry.run_id, entry.stages)
-        found = side(store, name)
-        if found.run is not None:
-            return cls(store, found.version, found.run.run_id, found.run.fingerprints)
-        for entry in reversed(publications.entries(store)):
-            if entry.version == found.version:
-                return cls(store, entry.version, entry.run_id, entry.stages)
-        raise UsageError(f"version {name}: no run.json tells what it was made of; name a run")
+        resolved = resolve(store, name, with_table=True)
+        if resolved.run_id is None or "neighbors" not in resolved.stages:
+            raise UsageError(
+                f"version {name}: no run.json tells what it was made of; name a run instead"
+            )
+        return cls(store, resolved.version, resolved.run_id, resolved.stages)
 
     def record(self, stage: str) -> Record:
         """The record of one of its stages, whether or not its tables are still there.

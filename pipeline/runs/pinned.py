@@ -3,7 +3,7 @@
 from pipeline.errors import UsageError
 from pipeline.stages.ingest import stage as ingest
 from pipeline.stages.train import stage as train
-from pipeline.storage.files import read_json
+from pipeline.store import run_records
 from pipeline.store.store import Record, Store
 
 STAGES = (ingest.NAME, train.NAME)
@@ -15,14 +15,14 @@ def records(store: Store, run_id: str) -> dict[str, Record]:
     Raises:
         UsageError: there is no such run, it did not come so far, or its output is gone.
     """
-    written = read_json(store.run_path(run_id) / "run.json")
-    if written is None:
+    run = run_records.find(store, run_id)
+    if run is None:
         raise UsageError(
             f"--as-of {run_id}: no such run in {store.root}; see {store.root / 'runs'}"
         )
     found = {}
     for stage in STAGES:
-        fingerprint = written["fingerprints"].get(stage)
+        fingerprint = run.fingerprints.get(stage)
         if fingerprint is None:
             raise UsageError(f"--as-of {run_id}: that run ended before {stage}; choose another")
         record = store.find(stage, fingerprint)

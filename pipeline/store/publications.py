@@ -63,15 +63,23 @@ def entries(store: Store) -> list[Publication]:
 def present(store: Store) -> Publication | None:
     """The entry that holds now: the newest one of the version that LATEST names."""
     latest = store.latest()
-    if latest is None:
-        return None
-    mine = [entry for entry in entries(store) if entry.version == latest["version"]]
-    return mine[-1] if mine else _found(store, latest)
+    return None if latest is None else newest_of(store, latest["version"])
 
 
-def _found(store: Store, latest: dict[str, str]) -> Publication:
+def newest_of(store: Store, version: str) -> Publication | None:
+    """The newest entry of a version; None if the version was never published."""
+    of_version = [entry for entry in entries(store) if entry.version == version]
+    if of_version:
+        return of_version[-1]
+    latest = store.latest()
+    published = latest is not None and latest["version"] == version
+    return _without_entry(store, latest) if latest is not None and published else None
+
+
+def _without_entry(store: Store, latest: dict[str, str]) -> Publication:
     """What an earlier release published, which wrote no entries."""
-    pointers = {table: store.latest(table) for table in POINTERS}
+    latest_of = {table: store.latest(table) for table in POINTERS}
+    pointers = {table: pointer for table, pointer in latest_of.items() if pointer}
     run = read_json(store.run_path(latest["run_id"]) / "run.json") or {}
     return Publication(
         number=0,
@@ -82,9 +90,9 @@ def _found(store: Store, latest: dict[str, str]) -> Publication:
         tables={
             table: {"version": pointer["version"], "run_id": pointer["run_id"]}
             for table, pointer in pointers.items()
-            if pointer
         },
-        stages=run.get("fingerprints", {}),
+        stages={POINTERS[table]: pointer["version"] for table, pointer in pointers.items()}
+        | run.get("fingerprints", {}),
     )
 
 

@@ -1,147 +1,160 @@
-"""Which tables belong together: those that one run has made, or that are published."""
+"""What a name in a command stands for: a run, a version of the similar-item table, or LATEST."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from pipeline.errors import UsageError
 from pipeline.store import publications, run_records
+from pipeline.store.publications import Publication
+from pipeline.store.run_records import Run
 from pipeline.store.store import Record, Store
 
 LATEST = "LATEST"
-
-
-_NAMED = 5
-
-
-@dataclass(frozen=True)
-class Side:
-    """One of the two.
-
-    Attributes:
-        version: of the similar-item table.
-        run: the run that made it; None where its run.json is gone.
-        settings: that run's, by section.key.
-    """
-
-    version: str
-    run: run_records.Run | None
-    settings: dict[str, Any]
-
-    def shown(self) -> dict[str, Any]:
-        """For JSON."""
-        return {"version": self.version, "run_id": self.run.run_id if self.run else None}
-
-
-def side(store: Store, name: str) -> Side:
-    """What a name on the command line stands for: a run, a version, or LATEST.
-
-    Raises:
-        UsageError: nothing in the store has this name, or its table is not there.
-    """
-    run = None if name == LATEST else run_records.find(store, name)
-    version = name
-    if name == LATEST:
-        latest = store.latest()
-        if latest is None:
-            raise UsageError(f"nothing is published in {store.root}; name a run or a version")
-        version = latest["version"]
-    elif run is not None:
-        if "publish" not in run.fingerprints:
-            raise UsageError(f"run {name} did not come to a similar-item table; {_known(store)}")
-        version = run.fingerprints["publish"]
-    elif "/" in name:
-        raise UsageError(f"{name} is no run or version; {_known(store)}")
-    if not store.has("similar_items", version):
-        if run is not None:
-            raise UsageError(f"the table of run {name} has been deleted; {_known(store)}")
-        raise UsageError(f"{name} is no run or version in {store.root}; {_known(store)}")
-    if run is None:
-        run = _maker(store, version)
-    return Side(version, run, _flat(run.settings) if run else {})
-
-
-def _maker(store: Store, version: str) -> run_records.Run | None:
-    """The run that made a version; of a version without a record the first that came to it."""
-    record = store.find("publish", version)
-    if record is not None:
-        return run_records.find(store, record.run_id)
-    had = [run for run in run_records.listed(store) if run.fingerprints.get("publish") == version]
-    return had[-1] if had else None
-
-
-def _known(store: Store) -> str:
-    names = [run.run_id for run in run_records.listed(store) if "publish" in run.fingerprints]
-    return f"the last runs are {', '.join(names[:_NAMED])}" if names else "no run made a table yet"
-
-
-def _flat(settings: dict[str, Any]) -> dict[str, Any]:
-    return {
-        f"{section}.{name}": value
-        for section, values in settings.items()
-        for name, value in values.items()
-    }
+_NAMES_SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Version:
-    """What a name stands for: a run, a version of the similar-item table, or LATEST.
+class ResolvedVersion:
+    """A run, or a version of the similar-item table, with the other tables that belong to it.
+
+    Only what is asked for is read from the store, once: LATEST reads no run.json unless `run` or
+    `settings` is asked for.
 
     Attributes:
-        store: where it is.
-        name: as it was given.
-        run: the run that made it; None where its run.json is gone.
-        stages: the fingerprint of each stage.
+        store: the store that it is in.
+        name: the name that was resolved.
+        version: of the similar-item table; empty if it is a run that ended before that table.
+        named_run: the run of this name; None if the name is a version's or LATEST.
     """
 
     store: Store
     name: str
-    run: run_records.Run | None
-    stages: dict[str, str]
+    version: str
+    named_run: Run | None = None
+
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        return f"run {self.name}" if self.named_run else self.name
+
+    @cached_property
+    def _publication(self) -> Publication | None:
+        return None if self.named_run else publications.newest_of(self.store, self.version)
+
+    @cached_property
+    def run_id(self) -> str | None:
+        """The run of this name; else the one that published it last, or made it."""
+        if self.named_run is not None:
+            return self.named_run.run_id
+        if self._publication is not None:
+            return self._publication.run_id
+        return _maker_id(self.store, self.version)
+
+    @cached_property
+    def run(self) -> Run | None:
+        """The run of `run_id`; None if its run.json is gone."""
+        if self.named_run is not None or self.run_id is None:
+            return self.named_run
+        return run_records.find(self.store, self.run_id)
+
+    @cached_property
+    def stages(self) -> dict[str, str]:
+        """The fingerprint of each stage that it was made by."""
+        if self._publication is not None and self._publication.stages:
+            return self._publication.stages
+        return (self.run.fingerprints if self.run else {}) or {"publish": self.version}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The run's settings by `section.key`; none if its run.json is gone."""
+        sections = self.run.settings if self.run else {}
+        return {
+            f"{section}.{key}": value
+            for section, values in sections.items()
+            for key, value in values.items()
+        }
 
     def record(self, stage: str) -> Record:
-        """The record of a stage.
+        """The record of a stage, whose output is in the store.
 
         Raises:
-            UsageError: it is not in the store.
+            UsageError: the output is not in the store.
         """
         record = self.store.find(stage, self.stages.get(stage, "none"))
         if record is None:
             raise UsageError(
-                f"{self.name}: the output of {stage} is not in {self.store.root}; name another run"
+                f"{self.label}: the output of {stage} is not in {self.store.root}; name another run"
             )
         return record
 
-    def of(self, table: str) -> str:
-        """Under which version one of its tables is.
+    def table(self, table: str) -> str:
+        """The version of one of its tables.
 
         Raises:
             UsageError: it has no such table.
         """
-        found = (self.store.find(stage, name) for stage, name in self.stages.items())
-        tables = {name: one.version(name) for one in found if one for name in one.tables}
-        if table not in tables:
+        records = (self.store.find(stage, version) for stage, version in self.stages.items())
+        versions = {name: one.version(name) for one in records if one for name in one.tables}
+        if table not in versions:
             raise UsageError(
-                f"{table}: no table of {self.name} in {self.store.root}; it has: "
-                f"{', '.join(sorted(tables)) or 'none'}"
+                f"{table}: no table of {self.label} in {self.store.root}; it has: "
+                f"{', '.join(sorted(versions)) or 'none'}"
             )
-        return tables[table]
+        return versions[table]
+
+    def shown(self) -> dict[str, Any]:
+        """For JSON: version and run_id."""
+        return {"version": self.version, "run_id": self.run.run_id if self.run else None}
 
 
-def find(store: Store, name: str = LATEST) -> Version:
-    """What a run, a version of the similar-item table or LATEST is made of.
+def resolve(store: Store, name: str = LATEST, *, with_table: bool = False) -> ResolvedVersion:
+    """What a name stands for.
+
+    Args:
+        store: where to look.
+        name: a run, a version of the similar-item table, or LATEST.
+        with_table: whether a run without a similar-item table in the store is an error.
 
     Raises:
-        UsageError: nothing in the store has this name.
+        UsageError: nothing in the store has this name, or LATEST names nothing yet.
     """
-    run = None if name == LATEST else run_records.find(store, name)
+    resolved = _resolve(store, name)
+    if with_table and not resolved.version:
+        raise UsageError(f"run {name} did not come to a similar-item table; {_last_runs(store)}")
+    if with_table and not store.has("similar_items", resolved.version):
+        raise UsageError(f"the table of {resolved.label} has been deleted; {_last_runs(store)}")
+    return resolved
+
+
+def _resolve(store: Store, name: str) -> ResolvedVersion:
+    if name == LATEST:
+        latest = store.latest()
+        if latest is None:
+            raise UsageError(
+                f"nothing is published in {store.root}; run: nitamono run --config FILE, "
+                "or name a run or a version"
+            )
+        return ResolvedVersion(store, name, latest["version"])
+    run = None if "/" in name else run_records.find(store, name)
     if run is not None:
-        return Version(store, f"run {name}", run, run.fingerprints)
-    named = side(store, name)
-    entry = publications.present(store) if name == LATEST else _published(store, named)
-    stages = entry.stages if entry else named.run.fingerprints if named.run else {}
-    return Version(store, name, named.run, stages or {"publish": named.version})
+        return ResolvedVersion(store, name, run.fingerprints.get("publish", ""), run)
+    if "/" in name or not store.has("similar_items", name):
+        raise UsageError(f"{name} is no run or version in {store.root}; {_last_runs(store)}")
+    return ResolvedVersion(store, name, name)
 
 
-def _published(store: Store, named: Side) -> publications.Publication | None:
-    mine = [entry for entry in publications.entries(store) if entry.version == named.version]
-    return mine[-1] if mine else None
+def _maker_id(store: Store, version: str) -> str | None:
+    """The run that made a version; for a version without a record the oldest run that has it."""
+    record = store.find("publish", version)
+    if record is not None:
+        return record.run_id
+    runs = [run for run in run_records.listed(store) if run.fingerprints.get("publish") == version]
+    return runs[-1].run_id if runs else None
+
+
+def _last_runs(store: Store) -> str:
+    names = [run.run_id for run in run_records.listed(store) if "publish" in run.fingerprints]
+    if not names:
+        return "no run made a table yet"
+    return f"the last runs are {', '.join(names[:_NAMES_SHOWN])}"

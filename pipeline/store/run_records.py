@@ -64,8 +64,12 @@ def listed(store: Store) -> list[Run]:
 
 
 def find(store: Store, run_id: str) -> Run | None:
-    """One run by its name."""
-    return next((run for run in listed(store) if run.run_id == run_id), None)
+    """One run by its name; None if there is none."""
+    about = read_json(store.run_path(run_id) / "run.json")
+    if not about:
+        return None
+    latest = store.latest()
+    return _run(store, about, latest["version"] if latest else None)
 
 
 def _run(store: Store, about: dict[str, Any], latest: str | None) -> Run:

@@ -8,7 +8,7 @@ from pyspark.sql import SparkSession
 from pipeline.cli import describe
 from pipeline.errors import UsageError
 from pipeline.inspection.diff import MOST_CHANGED, diff
-from pipeline.store.resolve import side
+from pipeline.store.resolve import resolve
 from pipeline.store.store import Record, Store
 from tests.pipeline import kept
 from tests.pipeline.tables import Lists, write_items, write_lists
@@ -47,7 +47,7 @@ def shop(spark: SparkSession, folder: Path, before: Lists, after: Lists) -> Stor
 
 def test_the_sums_and_the_items_that_changed_most(spark: SparkSession, tmp_path: Path) -> None:
     store = shop(spark, tmp_path, BEFORE, AFTER)
-    found = diff(spark, store, side(store, "one"), side(store, "v2"), 10)
+    found = diff(spark, store, resolve(store, "one"), resolve(store, "v2"), 10)
     assert (found["items_before"], found["items_after"]) == (6, 6)
     assert (found["added"], found["gone"], found["common"], found["changed"]) == (1, 1, 5, 4)
     assert found["mean_overlap"] == pytest.approx((1 + 1 + 2 / 3 + 0 + 1 / 2) / 5, abs=1e-4)
@@ -71,7 +71,7 @@ def test_the_sums_and_the_items_that_changed_most(spark: SparkSession, tmp_path:
 
 def test_ranks_beyond_k_do_not_count(spark: SparkSession, tmp_path: Path) -> None:
     store = shop(spark, tmp_path, BEFORE, AFTER)
-    found = diff(spark, store, side(store, "one"), side(store, "two"), 1)
+    found = diff(spark, store, resolve(store, "one"), resolve(store, "two"), 1)
     assert found["changed"] == 2
     assert {item["item_id"] for item in found["most_changed"]} == {"order", "all"}
     assert all(len(item["before"]) == len(item["after"]) == 1 for item in found["most_changed"])
@@ -81,7 +81,7 @@ def test_only_the_twenty_most_changed_items_are_listed(spark: SparkSession, tmp_
     before: Lists = {f"i{n:02d}": [(f"o{m}", 0.5) for m in range(50)] for n in range(40)}
     after: Lists = {f"i{n:02d}": [(f"o{m + n}", 0.5) for m in range(50)] for n in range(40)}
     store = shop(spark, tmp_path, before, after)
-    found = diff(spark, store, side(store, "one"), side(store, "two"), 50)
+    found = diff(spark, store, resolve(store, "one"), resolve(store, "two"), 50)
     assert found["changed"] == 39
     listed = [item["item_id"] for item in found["most_changed"]]
     assert listed == [f"i{n:02d}" for n in range(39, 39 - MOST_CHANGED, -1)]
@@ -89,14 +89,14 @@ def test_only_the_twenty_most_changed_items_are_listed(spark: SparkSession, tmp_
 
 def test_a_version_and_itself_do_not_differ(spark: SparkSession, tmp_path: Path) -> None:
     store = shop(spark, tmp_path, BEFORE, AFTER)
-    found = diff(spark, store, side(store, "one"), side(store, "one"), 10)
+    found = diff(spark, store, resolve(store, "one"), resolve(store, "one"), 10)
     assert (found["changed"], found["mean_overlap"], found["score_shift"]) == (0, 1.0, 0.0)
     assert (found["settings"], found["most_changed"]) == ([], [])
 
 
 def test_versions_that_share_no_item(spark: SparkSession, tmp_path: Path) -> None:
     store = shop(spark, tmp_path, {"a": [("b", 0.5)]}, {"c": [("d", 0.5)]})
-    found = diff(spark, store, side(store, "one"), side(store, "two"), 10)
+    found = diff(spark, store, resolve(store, "one"), resolve(store, "two"), 10)
     assert (found["added"], found["gone"], found["common"]) == (1, 1, 0)
     assert found["mean_overlap"] is None
     assert not any("lists" in line for line in describe.diff(found))
@@ -104,7 +104,7 @@ def test_versions_that_share_no_item(spark: SparkSession, tmp_path: Path) -> Non
 
 def test_titles_that_are_gone_are_left_out(spark: SparkSession, tmp_path: Path) -> None:
     store = shop(spark, tmp_path, BEFORE, AFTER)
-    one, two = side(store, "one"), side(store, "two")
+    one, two = resolve(store, "one"), resolve(store, "two")
     for version in ("v1", "v2"):
         store.discard("items", version)
     found = diff(spark, store, one, two, 10)
@@ -128,4 +128,4 @@ def test_a_name_that_stands_for_nothing_is_refused(tmp_path: Path, name: str, sa
     kept.run_json(store, "deleted", fingerprints={"publish": "v0"})
     kept.run_json(store, "early", fingerprints={"ingest": "v1"})
     with pytest.raises(UsageError, match=said):
-        side(store, name)
+        resolve(store, name, with_table=True)
