@@ -65,7 +65,7 @@ def test_without_a_run_json_a_version_still_has_what_was_published(store: Store)
     assert published.table("items") == kept.name(1, "ingest")
     assert (published.run, published.settings) == (None, {})
     assert unpublished.table("similar_items") == kept.version(3)
-    with pytest.raises(UsageError, match=f"items: no table of {kept.version(3)} in .*; it has: sim"):
+    with pytest.raises(UsageError, match=r"items: no table of .*; it has: similar_items"):
         unpublished.table("items")
 
 
