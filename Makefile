@@ -66,7 +66,7 @@ samples: setup ## write data_samples/*.csv anew
 docs: setup ## write docs/configuration.md anew from the config's sections
 	@$(BIN)/python scripts/configuration_page.py
 
-screenshots: run ## write README's pictures anew, docs/*.png (needs Chromium and Japanese fonts)
+screenshots: run ## write the pages' pictures anew, docs/*.png (needs Chromium and Japanese fonts)
 	@$(BIN)/python scripts/screenshots.py
 
 clean: ## remove the store of `make run`, and caches

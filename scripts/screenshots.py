@@ -1,4 +1,4 @@
-"""Writes the pictures of README: docs/report.png and docs/inspect.png, of the sample catalogue.
+"""Writes the pictures of the pages: docs/report.png and docs/inspect.png, of the sample catalogue.
 
 It needs Chromium, Japanese fonts, and a store in which `make run` has published.
 """

@@ -97,7 +97,7 @@ def table(
         spark: the session; else the live one, else a new one.
 
     Returns:
-        its columns, as README lists them: similar_items has item_id string, rank int from 1,
+        its columns, as docs/store.md lists them: similar_items has item_id string, rank int from 1,
         similar_id string, score float, a cosine from -1 to 1.
 
     Raises:
