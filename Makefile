@@ -58,7 +58,7 @@ package: setup ## build dist/: the wheel, and the packed environment for cluster
 	@sh scripts/package.sh
 
 golden: setup ## write tests/golden/ anew, from the commands in its files, and the notebook's outputs
-	@$(BIN)/python -m pytest -q tests/pipeline/cluster/submit/test_golden.py tests/test_notebook.py --write-golden
+	@$(BIN)/python -m pytest -q tests/pipeline/cluster/submit/test_golden.py tests/pipeline/stages/test_code_versions.py tests/test_notebook.py --write-golden
 
 samples: setup ## write data_samples/*.csv anew
 	@$(BIN)/python data_samples/make_samples.py
