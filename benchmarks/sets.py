@@ -11,7 +11,7 @@ from typing import Literal
 import pyarrow as pa
 
 from pipeline.stages.train.promotions import of_titles
-from pipeline.text.phrases import Promotions
+from pipeline.text.phrases import PhraseRemover
 from pipeline.text.tokenize import TextSettings, Tokenizer
 
 Rows = list[dict[str, str]]
@@ -65,8 +65,8 @@ def _tokens(rows: Rows, column: str) -> list[list[str]]:
 def _bare(rows: Rows, column: str, titles: list[list[str]]) -> list[list[str]]:
     """Titles without promotional phrases."""
     phrases = of_titles([row.get(column, "") for row in rows], _tokenizer())
-    promotions = Promotions(tuple(phrase.split(" ")) for phrase in phrases)
-    left = promotions.without(pa.array(map(" ".join, titles), pa.string()))
+    remover = PhraseRemover(tuple(phrase.split(" ")) for phrase in phrases)
+    left = remover.remove_from(pa.array(map(" ".join, titles), pa.string()))
     return [text.split() for text in left.to_pylist()]
 
 

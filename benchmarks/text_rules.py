@@ -31,7 +31,7 @@ from sklearn.metrics import average_precision_score
 from models import fasttext
 from models.fasttext.train import Training, train
 from pipeline.text import clean, tokenize, words
-from pipeline.text.phrases import Promotions, Title, learn, segments
+from pipeline.text.phrases import PhraseRemover, Title, bracketed_segments, learn
 
 # What stands in place of a rule that is switched off.
 _RULES: dict[str, tuple[Any, str, Callable[..., Any]]] = {
@@ -145,12 +145,14 @@ def lines(data: Path) -> dict[str, Line]:
 def tokens(tokenizer: tokenize.Tokenizer, texts: list[str], *, bargains: bool) -> list[list[str]]:
     """The tokens of titles; without `bargains`, less the phrases learned from them."""
     cleaned = [clean.clean(text) for text in texts]
-    made = [tokenizer.of_clean(text) for text in cleaned]
+    made = [tokenizer.tokens_of_clean(text) for text in cleaned]
     if bargains:
         return made
-    bracketed = [[tokenizer.of_clean(part) for part in segments(text)] for text in cleaned]
+    bracketed = [
+        [tokenizer.tokens_of_clean(part) for part in bracketed_segments(text)] for text in cleaned
+    ]
     phrases = learn([Title(*title) for title in zip(made, bracketed, strict=True)])
-    left = Promotions(phrases).without(pa.array(map(" ".join, made), pa.string()))
+    left = PhraseRemover(phrases).remove_from(pa.array(map(" ".join, made), pa.string()))
     return [text.split() for text in left.to_pylist()]
 
 

@@ -65,7 +65,7 @@ def ship(
     if isinstance(source, str) and "://" in source:
         if method not in ("auto", "s3"):
             raise ModelError(f"{source}: {method} is for local models; s3 or auto reads it")
-        content = objects.find(source, options)
+        content = objects.content_of(source, options)
         return _handle(kind, name or source, content, "s3", source, options)
     path = Path(source).absolute()
     content = read_content(path)

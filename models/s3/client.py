@@ -108,7 +108,7 @@ def connect(options: S3Options) -> Any:  # noqa: ANN401 - boto3 makes its classe
     import boto3
     from botocore.config import Config
 
-    with explained(options.endpoint or "S3"):
+    with translated_errors(options.endpoint or "S3"):
         session = boto3.Session(profile_name=options.profile, region_name=options.region)
         return session.client(
             "s3",
@@ -125,7 +125,7 @@ def connect(options: S3Options) -> Any:  # noqa: ANN401 - boto3 makes its classe
         )
 
 
-def filesystem(options: S3Options) -> "S3FileSystem":
+def arrow_filesystem(options: S3Options) -> "S3FileSystem":
     """The store as Arrow reads and writes it, in this process; it is not to be pickled.
 
     Raises:
@@ -137,7 +137,7 @@ def filesystem(options: S3Options) -> "S3FileSystem":
     if options.endpoint:
         # As above; Arrow has no argument for it.
         os.environ.setdefault("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
-    with explained(options.endpoint or "S3"):
+    with translated_errors(options.endpoint or "S3"):
         session = boto3.Session(profile_name=options.profile, region_name=options.region)
         found = session.get_credentials()
         keys = found.get_frozen_credentials() if found else None
@@ -156,14 +156,14 @@ def filesystem(options: S3Options) -> "S3FileSystem":
         )
 
 
-def is_missing(error: Exception) -> bool:
+def is_not_found(error: Exception) -> bool:
     """Whether a ClientError says that there is no such object."""
     code = getattr(error, "response", {}).get("Error", {}).get("Code")
     return code in ("404", "NoSuchKey", "NotFound")
 
 
 @contextmanager
-def explained(what: object) -> Iterator[None]:
+def translated_errors(what: object) -> Iterator[None]:
     """Turn what boto3 raises into a ModelError that names the address and says what to do."""
     from boto3.exceptions import Boto3Error, RetriesExceededError
     from botocore.exceptions import BotoCoreError, ClientError
@@ -189,7 +189,7 @@ def _advice(error: Any) -> str:  # noqa: ANN401 - botocore's ClientError
     code = error.response.get("Error", {}).get("Code", "")
     if code in ("403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"):
         return f"access denied ({code}); look at the credentials boto3 finds and at the policy"
-    if is_missing(error):
+    if is_not_found(error):
         return "no such object; look at the address"
     if code == "NoSuchBucket":
         return "no such bucket; look at the address and the endpoint"

@@ -25,7 +25,14 @@ from models.content import (
     tree_entries,
 )
 from models.errors import ModelError
-from models.s3.client import REQUEST_ATTEMPTS, Address, S3Options, connect, explained, is_missing
+from models.s3.client import (
+    REQUEST_ATTEMPTS,
+    Address,
+    S3Options,
+    connect,
+    is_not_found,
+    translated_errors,
+)
 
 if TYPE_CHECKING:
     from boto3.s3.transfer import TransferConfig
@@ -36,14 +43,14 @@ _PART_BYTES = 16 << 20
 _BLOCK_BYTES = 1 << 20
 
 
-def find(uri: str, options: S3Options) -> Content:
+def content_of(uri: str, options: S3Options) -> Content:
     """The content of an object or, where there is none of this key, of the prefix.
 
     Raises:
         ModelError: there is neither, or the store can't be read.
     """
     address, client = Address.parse(uri), connect(options)
-    with explained(address):
+    with translated_errors(address):
         part = None if address.is_prefix else _part(client, address, address.key)
         if part is not None:
             return Content(part.sha256, part.size, directory=False)
@@ -58,7 +65,7 @@ def fetch(uri: str, target: Path, content: Content, options: S3Options) -> None:
         OSError: the path can't be written.
     """
     address, client = Address.parse(uri), connect(options)
-    with explained(address):
+    with translated_errors(address):
         if not content.directory:
             _download(client, address, target)
             return
@@ -81,7 +88,7 @@ def push(path: Path, uri: str, options: S3Options | None = None) -> Content:
         ModelError: the model can't be read, or the store can't be written.
     """
     address, client = Address.parse(uri), connect(options or S3Options())
-    with explained(address):
+    with translated_errors(address):
         if path.is_dir():
             return _push_directory(client, path, address)
         content = read_content(path)
@@ -101,7 +108,7 @@ def pull(uri: str, folder: Path, options: S3Options | None = None) -> Path:
     """
     options = options or S3Options()
     name = safe_name(PurePosixPath(Address.parse(uri).key).name or "model", uri)
-    content = find(uri, options)
+    content = content_of(uri, options)
     target, beside = folder / name, folder / f".{name[:40]}.{uuid.uuid4().hex}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -165,7 +172,7 @@ def _head(client: Any, place: Address) -> dict[str, Any] | None:  # noqa: ANN401
     try:
         found: dict[str, Any] = client.head_object(Bucket=place.bucket, Key=place.key)
     except ClientError as error:
-        if is_missing(error):
+        if is_not_found(error):
             return None
         raise
     return found
@@ -215,7 +222,7 @@ def _listing(client: Any, address: Address) -> list[FileEntry] | None:  # noqa: 
     try:
         body = client.get_object(Bucket=place.bucket, Key=place.key)["Body"].read()
     except ClientError as error:
-        if is_missing(error):
+        if is_not_found(error):
             return None
         raise
     try:

@@ -39,10 +39,11 @@ def settled(given: Given, settings: Settings | None = None) -> tuple[Config, lis
     assignments = list(_assignments(settings or {}))
     if isinstance(given, Config):
         if assignments:
-            return config.of(given.model_dump(exclude_unset=True), assignments), assignments
+            settings = given.model_dump(exclude_unset=True)
+            return config.from_mapping(settings, assignments), assignments
         return given, assignments
     if isinstance(given, Mapping):
-        return config.of(given, assignments), assignments
+        return config.from_mapping(given, assignments), assignments
     return config.load(Path(given), assignments), assignments
 
 

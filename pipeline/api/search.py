@@ -27,8 +27,8 @@ from pipeline.stages.neighbors.search_context import (
     build_search_context,
     rows_per_list,
 )
-from pipeline.storage.place import Place, remove_tree
-from pipeline.storage.processes import mark
+from pipeline.storage.paths import StoragePath, remove_tree
+from pipeline.storage.processes import owner_tag
 from pipeline.store.arrow_files import Rows
 from pipeline.store.schemas import SIMILAR_ITEMS, ddl
 from pipeline.store.store import Record, Store
@@ -70,7 +70,7 @@ def workshop(config: Config, *, in_store: bool) -> Iterator[Store]:
         in_store: whether it does; else it is a temporary folder.
     """
     if in_store:
-        path = f"{config.store.path.rstrip('/')}/.search-{mark()}"
+        path = f"{config.store.path.rstrip('/')}/.search-{owner_tag()}"
     else:
         path = tempfile.mkdtemp(prefix="nitamono-search-")
     store = Store(path, config.s3.options())
@@ -81,7 +81,7 @@ def workshop(config: Config, *, in_store: bool) -> Iterator[Store]:
         _clear(store.root)
 
 
-def _clear(root: Place) -> None:
+def _clear(root: StoragePath) -> None:
     for folder in root.iterdir():
         if folder.name != "tables":
             remove_tree(folder)

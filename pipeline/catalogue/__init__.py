@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from pipeline.catalogue.csv_files import read_csv
-from pipeline.catalogue.files import Source, format_of, identity, reading_options
+from pipeline.catalogue.files import Source, format_of, identity, spark_options
 from pipeline.config.encodings import java_encoding
 from pipeline.errors import InputError
-from pipeline.storage.place import spark_path
+from pipeline.storage.paths import spark_path
 from pipeline.store.schemas import ITEMS, spark_types
 
 if TYPE_CHECKING:
@@ -21,12 +21,12 @@ __all__ = [
     "CORRUPT",
     "NUMBERS_LOST",
     "Source",
-    "blank",
-    "columns",
+    "explained_damage",
     "format_of",
     "identity",
+    "is_blank",
+    "item_columns",
     "read",
-    "readable",
 ]
 
 CORRUPT = "_nitamono_unreadable"
@@ -49,14 +49,14 @@ def read(spark: "SparkSession", source: Source) -> "DataFrame":
         InputError: the files are not of the format.
     """
     kind = format_of(source)
-    with readable(source):
+    with explained_damage(source):
         if kind == "csv":
             return read_csv(spark, source, CORRUPT)
         return (_read_parquet if kind == "parquet" else _read_jsonl)(spark, source)
 
 
 @contextmanager
-def readable(source: Source) -> Iterator[None]:
+def explained_damage(source: Source) -> Iterator[None]:
     """Turn what Spark raises over a damaged file into an InputError that names it."""
     from py4j.protocol import Py4JJavaError
     from pyspark.errors import AnalysisException, PySparkException
@@ -80,7 +80,7 @@ def readable(source: Source) -> Iterator[None]:
 
 
 def _read_parquet(spark: "SparkSession", source: Source) -> "DataFrame":
-    reader = spark.read.options(mergeSchema="true", **reading_options(source))
+    reader = spark.read.options(mergeSchema="true", **spark_options(source))
     return reader.parquet(spark_path(source.root))
 
 
@@ -91,14 +91,14 @@ def _read_jsonl(spark: "SparkSession", source: Source) -> "DataFrame":
         columnNameOfCorruptRecord=CORRUPT,
         encoding=java_encoding(source.encoding),
         lineSep="\n",
-        **reading_options(source),
+        **spark_options(source),
     )
     where = spark_path(source.root)
     # Spark refuses queries on the corrupt column alone when the schema was inferred.
     return reader.schema(reader.json(where).schema).json(where)
 
 
-def columns(frame: "DataFrame", source: Source) -> "list[Column]":
+def item_columns(frame: "DataFrame", source: Source) -> "list[Column]":
     """The columns of the items table, out of the catalogue's, and NUMBERS_LOST.
 
     Raises:
@@ -128,7 +128,7 @@ def columns(frame: "DataFrame", source: Source) -> "list[Column]":
             column = frame[f"`{given.replace('`', '``')}`"]
             cast = column.try_cast(wanted)
             if wanted == "double":
-                lost = lost | (~blank(column.cast("string")) & cast.isNull())
+                lost = lost | (~is_blank(column.cast("string")) & cast.isNull())
             chosen.append(cast.alias(name))
         elif name in source.columns or name in ("item_id", "title"):
             problems.append(f"column {given} (for {name}) is missing")
@@ -151,7 +151,7 @@ def _misfit(name: str, kind: str) -> str:
     return "" if whole or kind in ("string", "void") else f"{kind}, not string or integer"
 
 
-def blank(column: "Column") -> "Column":
+def is_blank(column: "Column") -> "Column":
     """Whether a text is null or white space only, of any script."""
     from pyspark.sql import functions as F
 

@@ -5,10 +5,10 @@ import io
 import re
 from typing import TYPE_CHECKING
 
-from pipeline.catalogue.files import Source, files, reading_options
+from pipeline.catalogue.files import Source, list_files, spark_options
 from pipeline.config.encodings import java_encoding, python_encoding
 from pipeline.errors import InputError
-from pipeline.storage.place import Place, arrow, spark_path
+from pipeline.storage.paths import StoragePath, arrow_path, spark_path
 from pipeline.store.schemas import ITEMS
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def read_csv(spark: "SparkSession", source: Source, corrupt: str) -> "DataFrame"
     """
     from pyspark.sql.types import StringType, StructType
 
-    odd = [str(file) for file in files(source) if _PATTERN.search(str(file))]
+    odd = [str(file) for file in list_files(source) if _PATTERN.search(str(file))]
     if odd:
         raise InputError(
             f"catalogue.path {odd[0]}: Spark takes *, ?, [, ], {{, }} and \\ in a CSV file's path "
@@ -43,13 +43,13 @@ def read_csv(spark: "SparkSession", source: Source, corrupt: str) -> "DataFrame"
         encoding=java_encoding(source.encoding),
         mode="PERMISSIVE",
         columnNameOfCorruptRecord=corrupt,
-        **reading_options(source),
+        **spark_options(source),
     )
     return reader.schema(schema).csv(spark_path(source.root))
 
 
 def _delimiter(source: Source) -> str:
-    return "\t" if ".tsv" in files(source)[0].suffixes else source.delimiter
+    return "\t" if ".tsv" in list_files(source)[0].suffixes else source.delimiter
 
 
 def _columns(source: Source) -> list[str]:
@@ -58,7 +58,7 @@ def _columns(source: Source) -> list[str]:
     Raises:
         InputError: a file has no header, or another one than the first.
     """
-    every = files(source)
+    every = list_files(source)
     first = _header(every[0], source)
     for file in every[1:]:
         if (other := _header(file, source)) != first:
@@ -77,11 +77,11 @@ def _columns(source: Source) -> list[str]:
     return names
 
 
-def _header(file: Place, source: Source) -> list[str]:
+def _header(file: StoragePath, source: Source) -> list[str]:
     encoding = python_encoding(source.encoding)
     encoding = "utf-8-sig" if encoding == "utf-8" else encoding
     try:
-        system, path = arrow(file)
+        system, path = arrow_path(file)
         with system.open_input_stream(path, compression="detect") as stream:
             text = io.TextIOWrapper(stream, encoding=encoding, errors="replace", newline="")
             header = next(csv.reader(text, delimiter=_delimiter(source)), None)

@@ -8,7 +8,7 @@ from models.content import file_sha256
 from models.s3 import S3Options
 from pipeline.config.sections import CatalogueSection
 from pipeline.errors import InputError, UsageError
-from pipeline.storage.place import Place, below, in_order, place
+from pipeline.storage.paths import StoragePath, relative_to, sorted_by_address, storage_path
 from pipeline.storage.s3_path import Stat
 
 ENDINGS = {
@@ -45,17 +45,17 @@ class Source:
     s3: S3Options
 
     @classmethod
-    def of(cls, section: CatalogueSection, s3: S3Options) -> "Source":
+    def from_config(cls, section: CatalogueSection, s3: S3Options) -> "Source":
         """The source that a section names."""
         return cls(**section.model_dump(), s3=s3)
 
     @property
-    def root(self) -> Place:
+    def root(self) -> StoragePath:
         """The file or folder."""
-        return place(self.path, self.s3, "catalogue.path")
+        return storage_path(self.path, self.s3, "catalogue.path")
 
 
-def files(source: Source) -> list[Place]:
+def list_files(source: Source) -> list[StoragePath]:
     """The catalogue's files, sorted; those that Spark passes over (`_x`, `.x`) are left out.
 
     Raises:
@@ -66,10 +66,10 @@ def files(source: Source) -> list[Place]:
         return [path]
     if not path.is_dir():
         raise InputError(f"catalogue.path {path}: no such file; check [catalogue] path")
-    found = in_order(
+    found = sorted_by_address(
         file
         for file in path.rglob("*")
-        if file.is_file() and not any(p[0] in "_." for p in below(file, path).parts)
+        if file.is_file() and not any(p[0] in "_." for p in relative_to(file, path).parts)
     )
     if not found:
         raise InputError(f"catalogue.path {path}: the folder holds no file")
@@ -88,7 +88,7 @@ def identity(source: Source) -> list[list[object]]:
     Raises:
         InputError: there is no file, or one can't be read.
     """
-    paths, root = files(source), source.root
+    paths, root = list_files(source), source.root
     folder = root.parent if paths == [root] else root
     try:
         states = [file.stat() for file in paths]
@@ -105,12 +105,12 @@ def identity(source: Source) -> list[list[object]]:
 
 
 def _identity_of_file(
-    file: Place, folder: Place, state: "os.stat_result | Stat", *, hashed: bool
+    file: StoragePath, folder: StoragePath, state: "os.stat_result | Stat", *, hashed: bool
 ) -> list[object]:
     if isinstance(state, Stat):
-        return [str(below(file, folder)), state.st_size, state.etag]
+        return [str(relative_to(file, folder)), state.st_size, state.etag]
     if isinstance(file, Path) and hashed:
-        return [str(below(file, folder)), state.st_size, file_sha256(file)]
+        return [str(relative_to(file, folder)), state.st_size, file_sha256(file)]
     return [str(file), state.st_size, state.st_mtime_ns]
 
 
@@ -123,7 +123,7 @@ def format_of(source: Source) -> str:
     if source.format != "auto":
         return source.format
     found = set()
-    for file in files(source):
+    for file in list_files(source):
         endings = [ending for ending in file.suffixes if ending.lower() not in _COMPRESSED]
         found.add(ENDINGS.get(endings[-1].lower() if endings else "", ""))
     if len(found) != 1 or "" in found:
@@ -134,10 +134,12 @@ def format_of(source: Source) -> str:
     return found.pop()
 
 
-def reading_options(source: Source) -> dict[str, str]:
+def spark_options(source: Source) -> dict[str, str]:
     """Options of every format: which files are read, which are those of `files`."""
     root = source.root
-    folders = {below(file.parent, root) for file in files(source)} if root.is_dir() else set()
+    if not root.is_dir():
+        return {}
+    folders = {relative_to(file.parent, root) for file in list_files(source)}
     # Folders named key=value are columns to Spark; others it would pass over without a word.
     odd = any("=" not in part for folder in folders for part in folder.parts)
     return {"recursiveFileLookup": "true"} if odd else {}

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline.storage.place import below
+from pipeline.storage.paths import relative_to
 from pipeline.store.gc import Garbage
 from pipeline.store.publications import Publication
 from pipeline.store.run_records import Run
@@ -101,7 +101,7 @@ def garbage(found: Garbage, store: Store, *, dry_run: bool) -> Iterator[str]:
     """What was freed, and what was kept and why."""
     sums: dict[str, list[int]] = {}
     for path, count in found.data.items():
-        sums.setdefault(str(below(path.parent, store.root)), []).append(count)
+        sums.setdefault(str(relative_to(path.parent, store.root)), []).append(count)
     for folder, sizes in sums.items():
         yield f"{folder:<24} {len(sizes):>4}  {format_bytes(sum(sizes)):>10}"
     if found.records:
@@ -131,9 +131,9 @@ def garbage_json(found: Garbage, store: Store, *, dry_run: bool) -> dict[str, An
         "dry_run": dry_run,
         "freed_bytes": found.size,
         "deleted": [
-            *({"path": str(below(path, store.root)), "bytes": 0} for path in found.records),
+            *({"path": str(relative_to(path, store.root)), "bytes": 0} for path in found.records),
             *(
-                {"path": str(below(path, store.root)), "bytes": count}
+                {"path": str(relative_to(path, store.root)), "bytes": count}
                 for path, count in found.data.items()
             ),
         ],

@@ -7,7 +7,7 @@ from pipeline.cli.verb import Verb
 from pipeline.config.sections import Config
 from pipeline.errors import UsageError
 from pipeline.report import run_page
-from pipeline.storage.files import write_whole
+from pipeline.storage.files import write_atomic
 from pipeline.store.store import Store
 from pipeline.terminal.output import print_json, print_lines
 
@@ -31,7 +31,7 @@ def _do(given: argparse.Namespace, settings: Config) -> None:
         return
     content = run_page.html(run_page.page_data(store, run_id, most))
     try:
-        write_whole(Path(given.out), content)
+        write_atomic(Path(given.out), content)
     except OSError as error:
         raise UsageError(f"--out {given.out}: can't be written: {error.strerror}") from error
     print_lines([given.out])

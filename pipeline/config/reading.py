@@ -51,7 +51,7 @@ def load(
     return _built(raw, f"config {file}", assignments, environment, anchored=anchored)
 
 
-def of(raw: Mapping[str, Any], assignments: Iterable[str] = ()) -> Config:
+def from_mapping(raw: Mapping[str, Any], assignments: Iterable[str] = ()) -> Config:
     """The config that a mapping holds, as a TOML file would; the environment overrides it too.
 
     Args:
@@ -145,7 +145,7 @@ def _wants_text(section: str, keys: list[str]) -> bool:
     return keys[0] in fields and fields[keys[0]].annotation is str
 
 
-def overriding(environment: Mapping[str, str]) -> dict[str, str]:
+def environment_overrides(environment: Mapping[str, str]) -> dict[str, str]:
     """Those variables of an environment that override settings."""
     found = {}
     for name in sorted(environment):
@@ -159,7 +159,7 @@ def overriding(environment: Mapping[str, str]) -> dict[str, str]:
 def _from_environment(
     environment: Mapping[str, str],
 ) -> Iterable[tuple[str, list[str], Any]]:
-    for name, text in overriding(environment).items():
+    for name, text in environment_overrides(environment).items():
         section, _, key = name.removeprefix(ENVIRONMENT_PREFIX).lower().partition("_")
         key = key.replace("_", ".") if section == "spark" else key
         value = _toml_value(section, [key], text)

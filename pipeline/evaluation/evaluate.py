@@ -59,7 +59,7 @@ def evaluate(settings: Config, asked: Asked, progress: Progress) -> Evaluation:
     """
     run_id, store = new_run_id(), Store.of(settings)
     log = SparkLog(store.run_path(run_id) / "spark.log")
-    catalogue = Source.of(settings.catalogue, settings.s3.options())
+    catalogue = Source.from_config(settings.catalogue, settings.s3.options())
     with _session(settings, progress, log) as spark:
         with _step(progress, spark, "      catalogue", log):
             raw = as_read(spark, catalogue, asked.labels)

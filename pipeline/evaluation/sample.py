@@ -68,7 +68,7 @@ def as_read(spark: "SparkSession", source: catalogue.Source, labels: Sequence[st
         InputError: it can't be read.
     """
     raw = catalogue.read(spark, source)
-    catalogue.columns(raw, source)
+    catalogue.item_columns(raw, source)
     known = [name for name in raw.columns if name != catalogue.CORRUPT]
     missing = [name for name in labels if name not in known]
     if missing:
@@ -152,7 +152,7 @@ def take_vectors(
     total = named.count()
     ids = _ids(named.select("item_id"), total, pairs, most)
     chosen = vectors.sparkSession.createDataFrame(pa.table({"item_id": ids}))
-    given = {name: F.when(~catalogue.blank(text), text) for name, text in texts.items()}
+    given = {name: F.when(~catalogue.is_blank(text), text) for name, text in texts.items()}
     rows = _collect(named, chosen, vector=F.col("vector").cast("array<float>"), **given)
     if rows.num_rows != pc.count_distinct(rows["item_id"]).as_py():
         raise UsageError("vectors: an item_id comes more than once")
@@ -216,13 +216,13 @@ def _labels(
     """The labels of the chosen items, as label_0, label_1, ..., of the rows that ingest kept."""
     from pyspark.sql import functions as F
 
-    with catalogue.readable(source):
-        rows = _semi(ingest.flag(raw, catalogue.columns(raw, source)), chosen)
+    with catalogue.explained_damage(source):
+        rows = _semi(ingest.flag(raw, catalogue.item_columns(raw, source)), chosen)
         if ingest.DUPLICATE in ingested.counts["quarantine_reasons"]:
             rows = ingest.without_duplicates(rows, ingest.shared_ids(rows))
         texts = [F.col("raw").getField(name).cast("string") for name in labels]
         columns = {
-            f"label_{n}": F.when(~catalogue.blank(text), text) for n, text in enumerate(texts)
+            f"label_{n}": F.when(~catalogue.is_blank(text), text) for n, text in enumerate(texts)
         }
         found = _collect(rows.where(F.size("reasons") == 0), chosen, **columns)
     if catalogue.identity(source) != ingested.inputs["files"]:

@@ -17,7 +17,7 @@ from pipeline.export.jsonl_files import NOTES, Layout
 from pipeline.export.options import Options
 from pipeline.export.source import Source
 from pipeline.storage.files import read_json, write_json
-from pipeline.storage.place import Place, place, remove_tree
+from pipeline.storage.paths import StoragePath, remove_tree, storage_path
 from pipeline.store import lock, publications
 from pipeline.store.resolve import resolve
 from pipeline.store.store import Store
@@ -52,7 +52,7 @@ def export(
         StageError: the files do not hold what the tables do; readers take what they took before.
         LockedError: another export to this folder is under way.
     """
-    out = place(options.out, settings.s3.options(), "--out")
+    out = storage_path(options.out, settings.s3.options(), "--out")
     versions = _versions(store, source)
     wanted = {
         "items": store.dataset("items", versions["items"]).count_rows(),
@@ -114,7 +114,7 @@ def _check(layout: Layout, made: list[dict[str, Any]], wanted: dict[str, int]) -
         )
 
 
-def _remove_others(out: Place, kept: set[str | None]) -> None:
+def _remove_others(out: StoragePath, kept: set[str | None]) -> None:
     """Remove versions that neither this manifest nor the last one names."""
     for folder in out.iterdir():
         ours = folder.name.startswith("version=") and (folder / NOTES).is_dir()

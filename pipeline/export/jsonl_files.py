@@ -15,8 +15,8 @@ import numpy as np
 
 from pipeline.stages.ingest.stage import UNREADABLE
 from pipeline.storage.files import read_json, write_json
-from pipeline.storage.place import Place, written
-from pipeline.storage.processes import mark
+from pipeline.storage.paths import StoragePath, staged_file
+from pipeline.storage.processes import owner_tag
 from pipeline.store.schemas import ITEMS
 from pipeline.store.store import Store
 
@@ -41,7 +41,7 @@ class Layout:
         gzip: whether they are compressed.
     """
 
-    folder: Place
+    folder: StoragePath
     files: int
     gzip: bool
 
@@ -49,7 +49,7 @@ class Layout:
         """A file's."""
         return f"part-{part:05d}.jsonl{'.gz' if self.gzip else ''}"
 
-    def note(self, part: int) -> Place:
+    def note(self, part: int) -> StoragePath:
         """The place of what is noted of a file."""
         return self.folder / NOTES / f"{self.name(part)}.json"
 
@@ -214,13 +214,13 @@ def _packed(file: _Hashed, layout: Layout) -> Iterator[Any]:
 
 
 @contextmanager
-def _whole(where: Place) -> Iterator[str]:
+def _whole(where: StoragePath) -> Iterator[str]:
     """A path to write a file to, which has its own name when the block ends without an error."""
     if not isinstance(where, Path):
-        with written(where) as path:
+        with staged_file(where) as path:
             yield path
         return
-    beside = where.with_name(f".{where.name}.{mark()}")
+    beside = where.with_name(f".{where.name}.{owner_tag()}")
     try:
         yield str(beside)
         beside.replace(where)

@@ -161,7 +161,7 @@ def locked(client: "Redis", key: str, lost: Callable[[], None]) -> Iterator[Held
     Raises:
         LockedError: another is at it.
     """
-    held = Held(client, key, f"{node()} {processes.mark()}")
+    held = Held(client, key, f"{node()} {processes.owner_tag()}")
     held.take()
     stop = threading.Event()
     beat = threading.Thread(target=held.beat, args=(stop, lost), daemon=True)

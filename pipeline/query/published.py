@@ -15,7 +15,7 @@ from pipeline.config.sections import Config, RulesSection
 from pipeline.errors import UsageError
 from pipeline.retrieval.rules import Rules
 from pipeline.storage.files import read_json
-from pipeline.storage.place import Place
+from pipeline.storage.paths import StoragePath
 from pipeline.store.resolve import LATEST, resolve
 from pipeline.store.store import Record, Store
 from pipeline.text.tokenize import TextSettings
@@ -180,7 +180,7 @@ def _content(record: Record) -> Content:
     return Content(outputs["sha256"], record.counts["model_bytes"], outputs["kind"] == "onnx")
 
 
-def handle(file: Place, kind: str, content: Content) -> Handle:
+def handle(file: StoragePath, kind: str, content: Content) -> Handle:
     """A handle of a file or folder of the store for this process."""
     from pipeline.storage.s3_path import S3Path
 

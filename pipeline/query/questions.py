@@ -12,7 +12,7 @@ import pyarrow as pa
 from pipeline.catalogue.files import ENDINGS
 from pipeline.errors import InputError, UsageError
 from pipeline.query.spark_values import blank
-from pipeline.storage.place import Place, arrow
+from pipeline.storage.paths import StoragePath, arrow_path
 from pipeline.store.schemas import ITEMS
 
 # Rows of a file that are worked on together.
@@ -118,7 +118,7 @@ def _number(value: object) -> float | None:
         return None
 
 
-def csv_rows(path: Place) -> Iterator[Row]:
+def csv_rows(path: StoragePath) -> Iterator[Row]:
     """The rows of a CSV file, all text; what is empty without quotation marks is missing."""
     from pyarrow import csv as arrow_csv
 
@@ -146,7 +146,7 @@ def csv_rows(path: Place) -> Iterator[Row]:
             yield from batch.to_pylist()
 
 
-def jsonl_rows(path: Place) -> Iterator[Row]:
+def jsonl_rows(path: StoragePath) -> Iterator[Row]:
     """The objects of a JSON Lines file."""
     with _opened(path) as stream:
         lines = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="\n")
@@ -162,18 +162,18 @@ def jsonl_rows(path: Place) -> Iterator[Row]:
             yield row
 
 
-def parquet_rows(path: Place) -> Iterator[Row]:
+def parquet_rows(path: StoragePath) -> Iterator[Row]:
     """The rows of a Parquet file."""
     import pyarrow.parquet as pq
 
-    system, base = arrow(path)
+    system, base = arrow_path(path)
     with pq.ParquetFile(base, filesystem=system) as file:
         for batch in file.iter_batches(BATCH_ROWS, use_threads=False):
             yield from batch.to_pylist()
 
 
-def _opened(path: Place) -> Any:  # noqa: ANN401 - Arrow's stream
-    system, base = arrow(path)
+def _opened(path: StoragePath) -> Any:  # noqa: ANN401 - Arrow's stream
+    system, base = arrow_path(path)
     return system.open_input_stream(base, compression="detect")
 
 

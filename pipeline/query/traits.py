@@ -76,7 +76,7 @@ def denied_of(config: Config, section: RulesSection | None, state: object) -> De
     """
     if section is None or not section.deny:
         return NOTHING_DENIED
-    source = catalogue.Source.of(CatalogueSection(path=section.deny), config.s3.options())
+    source = catalogue.Source.from_config(CatalogueSection(path=section.deny), config.s3.options())
     try:
         now: object = catalogue.identity(source)
     except Exception as error:
@@ -96,7 +96,7 @@ def _read(source: catalogue.Source) -> Denied:
     alone: set[str] = set()
     kinds = {"csv": questions.csv_rows, "jsonl": questions.jsonl_rows,
              "parquet": questions.parquet_rows}  # fmt: skip
-    for file in catalogue.files.files(source):
+    for file in catalogue.files.list_files(source):
         kind = next((ENDINGS[end] for end in reversed(file.suffixes) if end in ENDINGS), "csv")
         for row in kinds[kind](file):
             item, other = (questions.text(row.get(name)) for name in ("item_id", "similar_id"))

@@ -6,8 +6,8 @@ from typing import Any
 
 from pipeline.errors import UsageError, cause
 from pipeline.report import data, page, words
-from pipeline.storage.files import read_json, write_whole
-from pipeline.storage.place import Place
+from pipeline.storage.files import read_json, write_atomic
+from pipeline.storage.paths import StoragePath
 from pipeline.store import run_records
 from pipeline.store.store import Store
 
@@ -47,14 +47,14 @@ def html(content: dict[str, Any]) -> bytes:
     return page.render(f"nitamono {content['run']['run_id']}", content, scripts, texts)
 
 
-def write(store: Store, run_id: str, map_items: int) -> Place:
+def write(store: Store, run_id: str, map_items: int) -> StoragePath:
     """Write a run's page into the run's folder, completely or not at all.
 
     Raises:
         UsageError: there is no such run.
     """
     path = store.run_path(run_id) / FILE_NAME
-    write_whole(path, html(page_data(store, run_id, map_items)))
+    write_atomic(path, html(page_data(store, run_id, map_items)))
     return path
 
 
@@ -83,7 +83,7 @@ def write_at_end(
 
 def _try_to_write(
     store: Store, run_id: str, map_items: int, say: Callable[[str], None]
-) -> Place | None:
+) -> StoragePath | None:
     # The run has ended: neither an error of its page nor an interruption may change its outcome.
     try:
         if not (store.run_path(run_id) / "run.json").is_file():

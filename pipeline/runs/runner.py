@@ -25,7 +25,7 @@ from pipeline.stages.publish import stage as publish
 from pipeline.stages.train import stage as train
 from pipeline.storage import processes
 from pipeline.storage.files import write_json
-from pipeline.storage.place import Place
+from pipeline.storage.paths import StoragePath
 from pipeline.store import lock
 from pipeline.store.store import Record, Store
 from pipeline.terminal.progress import Progress
@@ -320,7 +320,7 @@ class Runner:
                 "message": message,
                 "nitamono": __version__,
                 "started": self._started.isoformat(),
-                "process": asdict(processes.me()),
+                "process": asdict(processes.current_process()),
                 "seconds": round((datetime.now(UTC) - self._started).total_seconds(), 3),
                 "settings": self._config.model_dump(),
                 "counts": counts,
@@ -357,7 +357,7 @@ def _explained(stage: str, job: Job) -> Iterator[None]:
         raise StageError(f"{stage} failed: {job.explained(error)}. More is in {folder}") from error
 
 
-def _keep_traceback(job: Job) -> Place:
+def _keep_traceback(job: Job) -> StoragePath:
     file = job.store.run_path(job.run_id) / "error.txt"
     # Where the disk is full the cause still has to be told.
     with suppress(OSError):

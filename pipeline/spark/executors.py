@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import StageError, UsageError
-from pipeline.storage.processes import mark
+from pipeline.storage.processes import owner_tag
 from pipeline.terminal.progress import StageLine, updating_note
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def check(context: "SparkContext", store: Path | None, line: StageLine) -> None:
         with _waiting(context, line):
             context.parallelize([0], 1).count()
         return
-    marker = store.absolute() / f".probe-{mark()}"
+    marker = store.absolute() / f".probe-{owner_tag()}"
     marker.touch()
     try:
         with _waiting(context, line):
@@ -64,7 +64,7 @@ def _look(marker: Path) -> tuple[str, str]:
     if not marker.exists():
         return host, "does not see it"
     try:
-        probe = marker.with_name(f".probe-{mark()}")
+        probe = marker.with_name(f".probe-{owner_tag()}")
         probe.touch()
         probe.unlink()
     except OSError as error:

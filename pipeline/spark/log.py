@@ -4,7 +4,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from pipeline.storage.place import Place
+from pipeline.storage.paths import StoragePath
 
 _MOST_BYTES = 16 << 20
 
@@ -17,7 +17,7 @@ class SparkLog:
         kept: where it is after the run.
     """
 
-    def __init__(self, kept: Place) -> None:
+    def __init__(self, kept: StoragePath) -> None:
         """Choose the file.
 
         Args:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pipeline.config.sections import Config
-from pipeline.storage.place import remote
+from pipeline.storage.paths import is_remote
 
 # The AWS SDK that each release of Hadoop is built with (aws-java-sdk-v2.version of hadoop-project).
 # Its modules that s3a needs are 15 MB; the bundle of all, which hadoop-aws asks for, has 686.
@@ -57,7 +57,7 @@ def fetched(config: Config) -> dict[str, str]:
 
 
 def _used(config: Config) -> bool:
-    return any(map(remote, (config.store.path, config.catalogue.path, config.rules.deny)))
+    return any(map(is_remote, (config.store.path, config.catalogue.path, config.rules.deny)))
 
 
 def packages() -> list[str]:

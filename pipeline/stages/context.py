@@ -13,7 +13,7 @@ from pipeline.errors import UsageError
 from pipeline.spark import executors, s3a, session
 from pipeline.spark.failures import explained
 from pipeline.spark.log import SparkLog
-from pipeline.storage.place import Place
+from pipeline.storage.paths import StoragePath
 from pipeline.store.fingerprint import fingerprint
 from pipeline.store.store import Record, Store
 from pipeline.terminal.progress import StageLine
@@ -188,7 +188,7 @@ class Job:
         return self.store.read(self.spark, table, self.record(stage).version(table))
 
     def ship(
-        self, source: Place | str, kind: str, method: Literal["auto"] | Method = "auto"
+        self, source: StoragePath | str, kind: str, method: Literal["auto"] | Method = "auto"
     ) -> Handle:
         """Make a model or another file available to the executors: see models.shipping.
 

@@ -5,23 +5,23 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pipeline.storage.place import Place
-from pipeline.storage.processes import mark
+from pipeline.storage.paths import StoragePath
+from pipeline.storage.processes import owner_tag
 
 
-def write_json(path: Place, value: object, *, indent: int | None = 2) -> None:
+def write_json(path: StoragePath, value: object, *, indent: int | None = 2) -> None:
     """Write JSON so that a reader sees the old file or the new one, never a part."""
     text = json.dumps(value, ensure_ascii=False, indent=indent) + "\n"
-    write_whole(path, text.encode())
+    write_atomic(path, text.encode())
 
 
-def write_whole(path: Place, content: bytes) -> None:
+def write_atomic(path: StoragePath, content: bytes) -> None:
     """Write a file so that a reader sees the old one or the new one, never a part."""
     if not isinstance(path, Path):
         path.write_bytes(content)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{mark()}")
+    beside = path.with_name(f".{path.name}.{owner_tag()}")
     try:
         with beside.open("wb") as file:
             file.write(content)
@@ -32,17 +32,17 @@ def write_whole(path: Place, content: bytes) -> None:
         beside.unlink(missing_ok=True)
 
 
-def write_new(path: Place, content: bytes) -> None:
+def write_exclusive(path: StoragePath, content: bytes) -> None:
     """Write a file whole or not at all; where another process was first, what it wrote stays.
 
     Raises:
         FileExistsError: another was first.
     """
     if not isinstance(path, Path):
-        path.write_new(content)
+        path.write_exclusive(content)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"_writing-{mark()}")
+    beside = path.with_name(f"_writing-{owner_tag()}")
     try:
         beside.write_bytes(content)
         os.link(beside, path)
@@ -50,7 +50,7 @@ def write_new(path: Place, content: bytes) -> None:
         beside.unlink(missing_ok=True)
 
 
-def read_json(path: Place) -> Any:  # noqa: ANN401 - whatever was written
+def read_json(path: StoragePath) -> Any:  # noqa: ANN401 - whatever was written
     """The JSON of a file; None if there is no such file, or if it is damaged."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))

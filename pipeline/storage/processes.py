@@ -48,15 +48,15 @@ class Process:
         return True
 
 
-def me() -> Process:
+def current_process() -> Process:
     """This process."""
     pid = os.getpid()
     return Process(_machine(), pid, _started(pid) or 0)
 
 
-def mark() -> str:
+def owner_tag() -> str:
     """The end of a name that nobody else uses, and that tells whose it is."""
-    mine = me()
+    mine = current_process()
     return f"{mine.machine}-{mine.pid}-{mine.started}-{uuid.uuid4().hex[:8]}"
 
 

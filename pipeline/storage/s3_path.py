@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from models.errors import ModelError
-from models.s3.client import Address, S3Options, connect, explained, is_missing
+from models.s3.client import Address, S3Options, connect, is_not_found, translated_errors
 from models.s3.objects import multipart
 
 SCHEME = "s3a"
@@ -200,7 +200,7 @@ class S3Path:
         """Write the object."""
         self.write_bytes(text.encode(encoding))
 
-    def write_new(self, content: bytes) -> None:
+    def write_exclusive(self, content: bytes) -> None:
         """Write an object that is not there yet: of several who try at once one succeeds.
 
         Args:
@@ -277,12 +277,12 @@ class S3Path:
         from botocore.exceptions import ClientError
 
         try:
-            with explained(self):
+            with translated_errors(self):
                 yield
         except ModelError as error:
             why = error.__cause__
             if isinstance(why, ClientError):
-                if is_missing(why):
+                if is_not_found(why):
                     raise FileNotFoundError(str(error)) from error
                 status = why.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
                 # 409: another is at it this very moment.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.storage.place import Place, written
+from pipeline.storage.paths import StoragePath, staged_file
 from pipeline.store import schemas
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Rows:
 
 def write(
     parts: Sequence[Rows],
-    folder: Place,
+    folder: StoragePath,
     schema: pa.Schema,
     *,
     row_group_bytes: int,
@@ -72,19 +72,19 @@ def write(
         if path.name.endswith(_ENDING) and path.name not in kept:
             path.unlink()
     if not kept:
-        with written(folder / f"part-00000{_ENDING}") as empty:
+        with staged_file(folder / f"part-00000{_ENDING}") as empty:
             pq.write_table(schema.empty_table(), empty)
 
 
-def write_few(rows: list[dict[str, Any]], folder: Place, schema: pa.Schema) -> None:
+def write_few(rows: list[dict[str, Any]], folder: StoragePath, schema: pa.Schema) -> None:
     """Write rows that this process holds, to one file."""
     folder.mkdir(parents=True, exist_ok=True)
-    with written(folder / f"part-00000{_ENDING}") as path:
+    with staged_file(folder / f"part-00000{_ENDING}") as path:
         pq.write_table(pa.Table.from_pylist(rows, schema), path, compression="zstd")
 
 
 def _task(
-    run: Run, folder: Place, schema: pa.Schema, row_group_bytes: int, encoded: Sequence[str]
+    run: Run, folder: StoragePath, schema: pa.Schema, row_group_bytes: int, encoded: Sequence[str]
 ) -> Run:
     def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         from pyspark import TaskContext
@@ -97,7 +97,7 @@ def _task(
         if first is None:
             return
         with (
-            written(folder / name) as path,
+            staged_file(folder / name) as path,
             pq.ParquetWriter(
                 path,
                 schema,

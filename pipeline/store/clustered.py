@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.storage.place import Place, arrow
+from pipeline.storage.paths import StoragePath, arrow_path
 
 _BATCH_ROWS = 8_192
 # Ends of files that are read at a time: an object store takes its time for each.
@@ -26,7 +26,7 @@ class Clustered:
         files: name, least and greatest list of each that has rows.
     """
 
-    folder: Place
+    folder: StoragePath
     files: tuple[tuple[str, int, int], ...]
 
     def rows(self, first: int, last: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -72,7 +72,7 @@ class Clustered:
         self, wanted: Callable[[int, int], bool], columns: Sequence[str]
     ) -> Iterator[pa.RecordBatch]:
         """Batches of the row groups whose least and greatest lists are wanted."""
-        system, base = arrow(self.folder)
+        system, base = arrow_path(self.folder)
         for name, low, high in self.files:
             if not wanted(low, high):
                 continue
@@ -84,13 +84,13 @@ class Clustered:
                 )
 
 
-def clustered(folder: Place) -> Clustered:
+def clustered(folder: StoragePath) -> Clustered:
     """The files of a folder; their ends are read, not their rows.
 
     Raises:
         FileNotFoundError: there is none.
     """
-    system, base = arrow(folder)
+    system, base = arrow_path(folder)
 
     def ends(name: str) -> list[tuple[int, int]]:
         with pq.ParquetFile(f"{base}/{name}", filesystem=system) as file:

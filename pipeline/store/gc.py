@@ -7,8 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.storage.place import Place, in_order, remove_tree
-from pipeline.storage.processes import mark, owner
+from pipeline.storage.paths import StoragePath, remove_tree, sorted_by_address
+from pipeline.storage.processes import owner, owner_tag
 from pipeline.store import retention
 from pipeline.store.retention import Needs
 from pipeline.store.store import Store
@@ -27,8 +27,8 @@ class Garbage:
         needs: what stays, and why.
     """
 
-    records: list[Place]
-    data: dict[Place, int]
+    records: list[StoragePath]
+    data: dict[StoragePath, int]
     needs: Needs
 
     @property
@@ -51,7 +51,7 @@ def find(store: Store, keep: int, also: Iterable[str] = ()) -> Garbage:
     old = [path for path in data if _newest(path) < needed.before]
     records = [
         path
-        for path in in_order((store.root / "stages").glob("*/*.json"))
+        for path in sorted_by_address((store.root / "stages").glob("*/*.json"))
         if path.stem not in needed.versions and _newest(path) < needed.before
     ]
     return Garbage(records, {path: _size(path) for path in old}, needed)
@@ -81,13 +81,13 @@ def collect(store: Store, keep: int) -> Garbage:
     return Garbage(list(records), found.data, found.needs)
 
 
-def _remove(store: Store, places: Iterable[Place]) -> None:
+def _remove(store: Store, places: Iterable[StoragePath]) -> None:
     """What is deleted loses its name before its content goes: half of a table is never seen."""
-    going: list[Place] = []
+    going: list[StoragePath] = []
     for path in places:
         if isinstance(path, Path):
             with suppress(FileNotFoundError):
-                going.append(path.rename(path.with_name(f"_deleting-{mark()}")))
+                going.append(path.rename(path.with_name(f"_deleting-{owner_tag()}")))
         else:
             store.versions.forget(path)
             going.append(path)
@@ -96,37 +96,37 @@ def _remove(store: Store, places: Iterable[Place]) -> None:
         path.unlink(missing_ok=True)
 
 
-def _tables(store: Store, needed: Needs) -> Iterator[Place]:
+def _tables(store: Store, needed: Needs) -> Iterator[StoragePath]:
     for version, path in store.versions.every():
         # What carries a process's mark is unfinished: see leftovers.
         if version not in needed.versions and not owner(version):
             yield path
 
 
-def _models(store: Store, needed: Needs) -> Iterator[Place]:
-    for path in in_order((store.root / "models").glob("*")):
+def _models(store: Store, needed: Needs) -> Iterator[StoragePath]:
+    for path in sorted_by_address((store.root / "models").glob("*")):
         if _MODEL.fullmatch(path.name) and path.name not in needed.models:
             yield path
 
 
-def _quantisers(store: Store, needed: Needs) -> Iterator[Place]:
-    for path in in_order((store.root / "quantisers").glob("*.npy")):
+def _quantisers(store: Store, needed: Needs) -> Iterator[StoragePath]:
+    for path in sorted_by_address((store.root / "quantisers").glob("*.npy")):
         found = _QUANTISER.fullmatch(path.name)
         if found and found[1] not in needed.quantisers:
             yield path
 
 
-def _newest(path: Place) -> float:
+def _newest(path: StoragePath) -> float:
     """When a file, or the newest in a folder, was changed, in seconds since the epoch."""
     return max((file.stat().st_mtime for file in _walk(path)), default=time.time())
 
 
-def _size(path: Place) -> int:
+def _size(path: StoragePath) -> int:
     """Bytes of a file, or of all in a folder."""
     return sum(file.stat().st_size for file in _walk(path) if file.is_file())
 
 
-def _walk(path: Place) -> list[Place]:
+def _walk(path: StoragePath) -> list[StoragePath]:
     found = [path, *path.rglob("*")] if path.is_dir() else [path]
     # What goes meanwhile is another's to delete.
     return [file for file in found if file.exists()]

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from pipeline.storage import processes
-from pipeline.storage.place import Place, remove_tree
+from pipeline.storage.paths import StoragePath, remove_tree
 from pipeline.store.store import Store
 
 # Where it can't be known whether the owner lives, it does not if it wrote nothing for so long.
@@ -17,7 +17,7 @@ _UNFINISHED = re.compile(r"_writing-|_deleting-|\.|version=")
 _UNMARKED = re.compile(r"(_writing-|\.probe-|\..+\.)[0-9a-f]{32}")
 
 
-def remove(store: Store) -> list[Place]:
+def remove(store: Store) -> list[StoragePath]:
     """Remove what no living process can be at work on.
 
     Returns:
@@ -41,7 +41,7 @@ def remove(store: Store) -> list[Place]:
     return gone
 
 
-def unfinished(root: Place) -> Iterator[Place]:
+def unfinished(root: StoragePath) -> Iterator[StoragePath]:
     """Everything in a store that carries the name of something unfinished.
 
     In an object store the names of tables' folders tell nothing: see pipeline.store.versions.
@@ -60,12 +60,12 @@ def _is_unfinished(name: str) -> bool:
     return bool(marked or _UNMARKED.fullmatch(name))
 
 
-def _abandoned(path: Place) -> bool:
+def _abandoned(path: StoragePath) -> bool:
     owner = processes.owner(path.name)
     return abandoned(path, alive=owner.alive() if owner else None)
 
 
-def abandoned(path: Place, *, alive: bool | None) -> bool:
+def abandoned(path: StoragePath, *, alive: bool | None) -> bool:
     """Whether nobody is at work on a file or folder any more.
 
     Args:
@@ -77,7 +77,7 @@ def abandoned(path: Place, *, alive: bool | None) -> bool:
     return time.time() - _last_written(path) > _ABANDONED_SECONDS
 
 
-def _last_written(path: Place) -> float:
+def _last_written(path: StoragePath) -> float:
     latest = 0.0
     for each in (path, *path.rglob("*")):
         with suppress(FileNotFoundError):

@@ -19,7 +19,7 @@ from typing import Any
 from pipeline.errors import LockedError, StageError
 from pipeline.storage import processes
 from pipeline.storage.files import read_json, write_json
-from pipeline.storage.place import Place, link_new, touch
+from pipeline.storage.paths import StoragePath, link_exclusive, touch
 from pipeline.store import leftovers, publications
 from pipeline.store.store import Store
 
@@ -34,7 +34,7 @@ _NAME = re.compile(r"publishing-(\d+)\.json")
 class Lock:
     """A lock that is held: its file."""
 
-    path: Place
+    path: StoragePath
 
     def check(self) -> None:
         """See that it has not been taken away: of a process that stood still that may happen.
@@ -79,7 +79,7 @@ def held(
 
 @contextmanager
 def held_in(
-    folder: Place,
+    folder: StoragePath,
     holder: str,
     what: str,
     *,
@@ -113,16 +113,16 @@ def held_in(
 
 
 def _acquire(
-    folder: Place,
+    folder: StoragePath,
     who: str,
     what: str,
     advice: str,
     wait: float,
     say: Callable[[str], None],
-) -> Place:
+) -> StoragePath:
     folder.mkdir(parents=True, exist_ok=True)
-    beside = folder / f".publishing.{processes.mark()}"
-    about = {"holder": who, "host": node(), **asdict(processes.me()), "since": _now()}
+    beside = folder / f".publishing.{processes.owner_tag()}"
+    about = {"holder": who, "host": node(), **asdict(processes.current_process()), "since": _now()}
     # No other attempt's file has the same content.
     about["attempt"] = beside.name
     deadline, told = time.monotonic() + wait, False
@@ -145,7 +145,7 @@ def _acquire(
         beside.unlink(missing_ok=True)
 
 
-def _see_that_names_are_kept_apart(beside: Place) -> None:
+def _see_that_names_are_kept_apart(beside: StoragePath) -> None:
     """See that what the lock is made of holds here.
 
     Raises:
@@ -154,7 +154,7 @@ def _see_that_names_are_kept_apart(beside: Place) -> None:
     if isinstance(beside, Path):
         return
     try:
-        beside.write_new(b"another")
+        beside.write_exclusive(b"another")
     except FileExistsError:
         return
     raise StageError(
@@ -163,7 +163,9 @@ def _see_that_names_are_kept_apart(beside: Place) -> None:
     )
 
 
-def _take(folder: Place, beside: Place) -> tuple[Place | None, dict[str, Any] | None]:
+def _take(
+    folder: StoragePath, beside: StoragePath
+) -> tuple[StoragePath | None, dict[str, Any] | None]:
     """Try once: the lock's file; or whoever holds it; or neither, where it changed meanwhile."""
     newest, number = _newest(folder), 0
     if newest is not None:
@@ -176,7 +178,7 @@ def _take(folder: Place, beside: Place) -> tuple[Place | None, dict[str, Any] | 
             return None, holder
     mine = folder / f"publishing-{number + 1}.json"
     try:
-        link_new(beside, mine)
+        link_exclusive(beside, mine)
     except FileExistsError:
         return None, None
     # Who slept since it looked makes one that was here before, or that others have gone beyond.
@@ -189,7 +191,7 @@ def _take(folder: Place, beside: Place) -> tuple[Place | None, dict[str, Any] | 
     return mine, None
 
 
-def _is_free(path: Place, holder: dict[str, Any], beside: Place) -> bool:
+def _is_free(path: StoragePath, holder: dict[str, Any], beside: StoragePath) -> bool:
     if holder.get("released"):
         return True
     try:
@@ -207,21 +209,21 @@ def _is_free(path: Place, holder: dict[str, Any], beside: Place) -> bool:
         return False
 
 
-def _beat(path: Place, stop: threading.Event) -> None:
+def _beat(path: StoragePath, stop: threading.Event) -> None:
     while not stop.wait(BEAT_SECONDS):
         with suppress(OSError):
             touch(path)
 
 
-def _files(folder: Place) -> list[Place]:
+def _files(folder: StoragePath) -> list[StoragePath]:
     return [path for path in folder.iterdir() if _NAME.fullmatch(path.name)]
 
 
-def _newest(folder: Place) -> Place | None:
+def _newest(folder: StoragePath) -> StoragePath | None:
     return max(_files(folder), key=_number, default=None)
 
 
-def _number(path: Place) -> int:
+def _number(path: StoragePath) -> int:
     found = _NAME.fullmatch(path.name)
     return int(found[1]) if found else 0
 

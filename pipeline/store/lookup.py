@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.errors import UsageError
-from pipeline.storage.place import arrow
+from pipeline.storage.paths import arrow_path
 from pipeline.store.store import Store
 
 # Files that are looked at at a time: an object store takes its time for each.
@@ -49,7 +49,7 @@ def rows(
     folder = store.table_path(table, version)
     if not store.has(table, version):
         raise gone(table, version)
-    system, base = arrow(folder)
+    system, base = arrow_path(folder)
     files = _Files(system, base, sorted(path.name for path in folder.glob("*.parquet")), wanted)
     names = [_ID, *(name for name in columns if name != _ID)]
     try:
@@ -178,7 +178,7 @@ def nearest(store: Store, table: str, version: str, item_id: str, most: int = 3)
     Those come from one row group: at its ends there may be fewer.
     """
     folder = store.table_path(table, version)
-    system, base = arrow(folder)
+    system, base = arrow_path(folder)
     files = _Files(system, base, sorted(path.name for path in folder.glob("*.parquet")), [item_id])
     best = files.beside(item_id)
     place = bisect_left(best, item_id)

@@ -11,13 +11,13 @@ from models import Handle, ModelError, local_path
 from models.content import read_content
 from models.disk import link_or_copy
 from models.s3 import objects
-from pipeline.storage.place import Place
-from pipeline.storage.processes import mark
+from pipeline.storage.paths import StoragePath
+from pipeline.storage.processes import owner_tag
 from pipeline.store.versions import rename_unless_there
 
 
 @contextmanager
-def new(models: Place) -> Iterator[Path]:
+def new(models: StoragePath) -> Iterator[Path]:
     """A folder on the driver's disk to make a model in; it is gone afterwards: see `keep`.
 
     Args:
@@ -25,7 +25,7 @@ def new(models: Place) -> Iterator[Path]:
     """
     if isinstance(models, Path):
         # Beside the others, where there must be room for it, and where it can be renamed.
-        folder = models / f"_writing-{mark()}"
+        folder = models / f"_writing-{owner_tag()}"
         folder.mkdir(parents=True)
     else:
         folder = Path(tempfile.mkdtemp(prefix="nitamono-model-"))
@@ -35,7 +35,7 @@ def new(models: Place) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def keep(folder: Path, final: Place, sha256: str, file: str) -> None:
+def keep(folder: Path, final: StoragePath, sha256: str, file: str) -> None:
     """Move or send a finished model folder to its place.
 
     Where that is there already and whole it stays; where it is damaged it is replaced.
@@ -54,7 +54,7 @@ def keep(folder: Path, final: Place, sha256: str, file: str) -> None:
     rename_unless_there(folder, final)
 
 
-def copy(source: Place, folder: Path) -> None:
+def copy(source: StoragePath, folder: Path) -> None:
     """Bring a kept model's files into a folder on this host.
 
     Raises:
@@ -64,11 +64,11 @@ def copy(source: Place, folder: Path) -> None:
         shutil.copytree(source, folder, copy_function=_link, dirs_exist_ok=True)
     else:
         address = f"{source}/"
-        content = objects.find(address, source.options)
+        content = objects.content_of(address, source.options)
         objects.fetch(address, folder, content, source.options)
 
 
-def on_this_host(file: Place, kind: str) -> Path:
+def on_this_host(file: StoragePath, kind: str) -> Path:
     """A kept model's file or directory as this process can open it.
 
     Raises:
@@ -76,7 +76,7 @@ def on_this_host(file: Place, kind: str) -> Path:
     """
     if isinstance(file, Path):
         return file
-    content = objects.find(str(file), file.options)
+    content = objects.content_of(str(file), file.options)
     options = replace(file.options, staging=None)
     return local_path(Handle(kind, file.name, content, "s3", str(file), options))
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from pipeline.storage.files import read_json
-from pipeline.storage.place import in_order
+from pipeline.storage.paths import sorted_by_address
 from pipeline.store import publications, run_records
 from pipeline.store.publications import Publication
 from pipeline.store.schemas import SCHEMAS
@@ -112,10 +112,10 @@ def _seconds(time: str) -> float:
 
 
 def _next_night(store: Store, needs: Needs) -> None:
-    for path in in_order((store.root / "models" / "current").glob("*.json")):
+    for path in sorted_by_address((store.root / "models" / "current").glob("*.json")):
         if current := read_json(path):
             needs.add([current["fingerprint"]], "current model")
-    for path in in_order((store.root / "quantisers" / "current").glob("*.json")):
+    for path in sorted_by_address((store.root / "quantisers" / "current").glob("*.json")):
         if current := read_json(path):
             for version in (current["version"], current["before"]):
                 if version:

@@ -11,8 +11,8 @@ from models.s3 import S3Options
 from pipeline.config.sections import Config
 from pipeline.errors import UsageError
 from pipeline.storage.files import read_json, write_json
-from pipeline.storage.place import Place, arrow, place, spark_path
-from pipeline.storage.processes import mark
+from pipeline.storage.paths import StoragePath, arrow_path, spark_path, storage_path
+from pipeline.storage.processes import owner_tag
 from pipeline.store import arrow_files, model_folders, schemas
 from pipeline.store.arrow_files import Rows
 from pipeline.store.clustered import Clustered, clustered
@@ -73,13 +73,13 @@ class Store:
                 it is missing and not to be made.
         """
         try:
-            self.root = place(path, s3, "store.path")
+            self.root = storage_path(path, s3, "store.path")
             self.versions = versions(self.root)
             if not make:
                 self._see_that_it_is_there(path)
                 return
             self.root.mkdir(parents=True, exist_ok=True)
-            probe = self.root / f".probe-{mark()}"
+            probe = self.root / f".probe-{owner_tag()}"
             probe.write_bytes(b"")
             probe.unlink()
         except (OSError, ValueError, ModelError) as error:
@@ -128,12 +128,12 @@ class Store:
         """Write a stage's record: from now on its output counts as made."""
         write_json(self._record_path(record.stage, record.fingerprint), asdict(record))
 
-    def _record_path(self, stage: str, fingerprint: str) -> Place:
+    def _record_path(self, stage: str, fingerprint: str) -> StoragePath:
         return self.root / "stages" / stage / f"{fingerprint}.json"
 
     # Tables
 
-    def table_path(self, table: str, version: str) -> Place:
+    def table_path(self, table: str, version: str) -> StoragePath:
         """The folder of one version of a table."""
         return self.versions.path(table, version)
 
@@ -151,7 +151,7 @@ class Store:
         """One version of a table, for reading without Spark."""
         import pyarrow.dataset as ds
 
-        system, path = arrow(self.table_path(table, version))
+        system, path = arrow_path(self.table_path(table, version))
         return ds.dataset(path, format="parquet", filesystem=system)
 
     def write(self, frame: "DataFrame", table: str, version: str) -> int:
@@ -216,7 +216,7 @@ class Store:
 
     def trial(self, version: str) -> str:
         """A version of this process's own, to be looked at before it is renamed or discarded."""
-        return f"{version}-{mark()}"
+        return f"{version}-{owner_tag()}"
 
     def rename(self, table: str, version: str, final: str) -> None:
         """Give a finished version of a table another name; where that is there already it stays."""
@@ -244,11 +244,11 @@ class Store:
         """
         model_folders.keep(folder, self.model_path(sha256), sha256, file)
 
-    def model_path(self, sha256: str) -> Place:
+    def model_path(self, sha256: str) -> StoragePath:
         """The folder of a model."""
         return self.root / "models" / sha256[:16]
 
-    def model_file(self, record: Record) -> Place:
+    def model_file(self, record: Record) -> StoragePath:
         """The file or directory that a training's record is of, as it is shipped."""
         return self.model_path(record.outputs["sha256"]) / str(record.outputs["file"])
 
@@ -261,18 +261,18 @@ class Store:
         """Let new runs of these settings use the model of this training."""
         write_json(self._current_path(settings), {"fingerprint": fingerprint}, indent=None)
 
-    def _current_path(self, settings: str) -> Place:
+    def _current_path(self, settings: str) -> StoragePath:
         return self.root / "models" / "current" / f"{settings}.json"
 
     def clustered(self, table: str, version: str) -> Clustered:
         """One version of a table in the order of the lists, for reading list by list."""
         return clustered(self.table_path(table, version))
 
-    def quantiser_path(self, fingerprint: str) -> Place:
+    def quantiser_path(self, fingerprint: str) -> StoragePath:
         """The file of the centroids of the quantiser that was trained for this index."""
         return self.root / "quantisers" / f"{fingerprint}.npy"
 
-    def quantiser_sizes_path(self, fingerprint: str) -> Place:
+    def quantiser_sizes_path(self, fingerprint: str) -> StoragePath:
         """The file of how many of its training's vectors each of its lists has."""
         return self.root / "quantisers" / f"{fingerprint}.sizes.npy"
 
@@ -285,10 +285,10 @@ class Store:
         """Let nights of these settings use this quantiser."""
         write_json(self._current_quantiser_path(key), about)
 
-    def _current_quantiser_path(self, key: str) -> Place:
+    def _current_quantiser_path(self, key: str) -> StoragePath:
         return self.root / "quantisers" / "current" / f"{key}.json"
 
-    def run_path(self, run_id: str) -> Place:
+    def run_path(self, run_id: str) -> StoragePath:
         """The folder of a run."""
         return self.root / "runs" / run_id
 

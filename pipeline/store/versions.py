@@ -17,8 +17,8 @@ from typing import Protocol
 
 from pipeline.storage import processes
 from pipeline.storage.files import read_json
-from pipeline.storage.place import Place, remove_tree
-from pipeline.storage.processes import Process, mark
+from pipeline.storage.paths import StoragePath, remove_tree
+from pipeline.storage.processes import Process, owner_tag
 from pipeline.storage.s3_path import S3Path
 
 # Names that Spark and Arrow pass over when they read a folder.
@@ -28,13 +28,13 @@ _WHOLE, _CLAIM = "_whole", "_claim"
 class Versions(Protocol):
     """What a store needs of the versions of its tables."""
 
-    def path(self, table: str, version: str) -> Place:
+    def path(self, table: str, version: str) -> StoragePath:
         """The folder of a version, there or not."""
 
     def there(self, table: str, version: str) -> bool:
         """Whether a version is whole."""
 
-    def new(self, table: str, version: str) -> AbstractContextManager[Place]:
+    def new(self, table: str, version: str) -> AbstractContextManager[StoragePath]:
         """A folder to fill: the version is there when the block ends without an error."""
 
     def rename(self, table: str, version: str, final: str) -> None:
@@ -43,13 +43,13 @@ class Versions(Protocol):
     def discard(self, table: str, version: str) -> None:
         """Remove a version."""
 
-    def every(self) -> Iterator[tuple[str, Place]]:
+    def every(self) -> Iterator[tuple[str, StoragePath]]:
         """Name and folder of every whole version of every table, trials too."""
 
-    def unfinished(self) -> Iterator[tuple[Place, Process | None]]:
+    def unfinished(self) -> Iterator[tuple[StoragePath, Process | None]]:
         """Folders that were begun and are no version, with the process that began each."""
 
-    def forget(self, folder: Place) -> None:
+    def forget(self, folder: StoragePath) -> None:
         """Make a folder no version, before what it holds goes."""
 
 
@@ -76,7 +76,7 @@ class FolderVersions:
         """A folder to fill: the version is there when the block ends without an error."""
         final = self.path(table, version)
         final.parent.mkdir(parents=True, exist_ok=True)
-        folder = final.with_name(f"_writing-{mark()}")
+        folder = final.with_name(f"_writing-{owner_tag()}")
         try:
             yield folder
             rename_unless_there(folder, final)
@@ -101,7 +101,7 @@ class FolderVersions:
         """None: on a file system names tell what is unfinished, see pipeline.store.leftovers."""
         yield from ()
 
-    def forget(self, folder: Place) -> None:
+    def forget(self, folder: StoragePath) -> None:
         """Nothing: a folder that has lost its name is no version."""
 
 
@@ -167,7 +167,7 @@ class ObjectVersions:
             said = read_json(folder / _CLAIM) or {}
             yield folder, trials.get(folder) or processes.owner(said.get("mark", ""))
 
-    def forget(self, folder: Place) -> None:
+    def forget(self, folder: StoragePath) -> None:
         """Make a folder no version, before what it holds goes."""
         assert isinstance(folder, S3Path)  # noqa: S101 - this is an object store
         for said in (folder.parent / _WHOLE).iterdir():
@@ -179,11 +179,11 @@ class ObjectVersions:
 
     def _claimed(self, table: str, name: str) -> S3Path:
         """A folder that is this writer's alone."""
-        mine = json.dumps({"mark": mark()}).encode()
+        mine = json.dumps({"mark": owner_tag()}).encode()
         while True:
             folder = self.tables / table / name
             try:
-                (folder / _CLAIM).write_new(mine)
+                (folder / _CLAIM).write_exclusive(mine)
             except FileExistsError:
                 name = f"{name.partition('.')[0]}.{uuid.uuid4().hex[:8]}"
             else:
@@ -193,12 +193,12 @@ class ObjectVersions:
         """Make a full folder the version; where another writer was first, its own stays."""
         said = json.dumps({"folder": folder.name}).encode()
         try:
-            self._whole(table, version).write_new(said)
+            self._whole(table, version).write_exclusive(said)
         except FileExistsError:
             remove_tree(folder)
 
 
-def versions(root: Place) -> Versions:
+def versions(root: StoragePath) -> Versions:
     """The versions of the tables of a store."""
     tables = root / "tables"
     return FolderVersions(tables) if isinstance(tables, Path) else ObjectVersions(tables)

@@ -48,7 +48,7 @@ class Title(NamedTuple):
     segments: Sequence[Sequence[str]]
 
 
-def segments(text: str) -> list[str]:
+def bracketed_segments(text: str) -> list[str]:
     """What stands in brackets or between stars in a cleaned title: up to 60 characters each."""
     return [match[match.lastindex or 0] for match in _BRACKETED.finditer(text)]
 
@@ -69,7 +69,7 @@ def learn(titles: Sequence[Title]) -> frozenset[Pattern]:
     """
     patterns = [{pattern(segment) for segment in title.segments} for title in titles]
     held = Counter(phrase for found in patterns for phrase in found)
-    candidates = frequent(held, len(titles))
+    candidates = frequent_phrases(held, len(titles))
     overall: Counter[str] = Counter()
     beside: defaultdict[Pattern, Counter[str]] = defaultdict(Counter)
     for title, mine in zip(titles, patterns, strict=True):
@@ -81,12 +81,12 @@ def learn(titles: Sequence[Title]) -> frozenset[Pattern]:
     found = [
         phrase
         for phrase in candidates
-        if independent(held[phrase], beside[phrase], overall, len(titles))
+        if is_independent(held[phrase], beside[phrase], overall, len(titles))
     ]
     return frozenset(sorted(found, key=lambda phrase: (-held[phrase], phrase))[:_MOST])
 
 
-def frequent(held: Counter[Pattern], titles: int) -> set[Pattern]:
+def frequent_phrases(held: Counter[Pattern], titles: int) -> set[Pattern]:
     """The phrases that are in enough of so many titles, and of a phrase's length."""
     return {
         phrase
@@ -101,7 +101,7 @@ def _is_word(token: str) -> bool:
     return "0" not in token and _JAPANESE.search(token) is not None
 
 
-def independent(held: int, beside: Counter[str], overall: Counter[str], titles: int) -> bool:
+def is_independent(held: int, beside: Counter[str], overall: Counter[str], titles: int) -> bool:
     """Whether no token is much more frequent beside a phrase than in all titles.
 
     Args:
@@ -113,7 +113,7 @@ def independent(held: int, beside: Counter[str], overall: Counter[str], titles: 
     return all(count / held - overall[token] / titles < _LIFT for token, count in beside.items())
 
 
-class Promotions:
+class PhraseRemover:
     """Phrases, ready to be left out of titles."""
 
     def __init__(self, phrases: Iterable[Pattern]) -> None:
@@ -122,7 +122,7 @@ class Promotions:
         expressions = ("  ".join(map(_expression, phrase)) for phrase in longest_first)
         self._expression = f" (?:{'|'.join(expressions)}) " if longest_first else ""
 
-    def without(self, titles: pa.Array) -> pa.Array:
+    def remove_from(self, titles: pa.Array) -> pa.Array:
         """Titles without the phrases, bracketed or not, the longest first; whole if none is left.
 
         Args:

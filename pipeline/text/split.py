@@ -16,7 +16,7 @@ def normalized_bytes(text: str) -> int:
     return max(len(text.encode()), len(normal.encode()))
 
 
-def pieces(text: str, limit: int = LIMIT_BYTES) -> Iterator[str]:
+def split_text(text: str, limit: int = LIMIT_BYTES) -> Iterator[str]:
     """Cut a text at sentence ends, else at spaces, else anywhere; joined they are the text.
 
     Args:

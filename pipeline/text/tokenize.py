@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Literal
 
 from models.content import file_sha256
 from pipeline.text.clean import clean
-from pipeline.text.split import pieces
-from pipeline.text.units import abbreviate, close_up, counted
+from pipeline.text.split import split_text
+from pipeline.text.units import abbreviate_units, counter_token, join_numbers_and_units
 from pipeline.text.words import Word, latin_words
 
 if TYPE_CHECKING:
@@ -62,9 +62,9 @@ class Tokenizer:
 
     def tokens(self, text: str | None) -> list[str]:
         """The tokens of one text, in its order, after cleaning. None and '' give []."""
-        return self.of_clean(clean(text))
+        return self.tokens_of_clean(clean(text))
 
-    def of_clean(self, text: str) -> list[str]:
+    def tokens_of_clean(self, text: str) -> list[str]:
         """The tokens of a text that `clean` gave.
 
         Particles, auxiliaries, punctuation and white space are dropped, unless that would leave
@@ -72,8 +72,8 @@ class Tokenizer:
         """
         kept: list[str] = []
         everything: list[str] = []
-        text = close_up(abbreviate(text))
-        for piece in pieces(text):
+        text = join_numbers_and_units(abbreviate_units(text))
+        for piece in split_text(text):
             self._add_tokens(piece, kept, everything)
         return kept or everything
 
@@ -99,7 +99,7 @@ class Tokenizer:
                 everything.append(token)
                 if part not in _DROPPED:
                     counts = number_end == start and "助数詞" in use
-                    kept.append(counted(number, token) if counts else token)
+                    kept.append(counter_token(number, token) if counts else token)
             if kind == "数詞":
                 number, number_end = token if before != _ORDINAL else "", morpheme.end()
             before = morpheme.surface()

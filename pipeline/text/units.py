@@ -56,12 +56,12 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 _NO_MEASURE = frozenset("年月日時分秒号話巻回期章版人歳円%")
 
 
-def abbreviate(text: str) -> str:
+def abbreviate_units(text: str) -> str:
     """Units that are written out after a number as their signs: `2リットル` gives 2l."""
     return _WRITTEN.sub(lambda match: match[1] + _SPELT.get(match[2].lower(), match[2]), text)
 
 
-def close_up(text: str) -> str:
+def join_numbers_and_units(text: str) -> str:
     """No space between a number and its unit: `500 ml` gives 500ml."""
     return _SPACED.sub(
         lambda match: (
@@ -71,7 +71,7 @@ def close_up(text: str) -> str:
     )
 
 
-def counted(number: str, counter: str) -> str:
+def counter_token(number: str, counter: str) -> str:
     """The token of a Japanese counter that stands at its number: 合 after 5.5 gives 5.5合.
 
     Years, episodes, prices and the like stay as they are.

@@ -24,7 +24,7 @@ from pyspark import TaskContext
 
 from pipeline.cli.main import main
 from pipeline.stages.neighbors import search
-from pipeline.storage.place import Place
+from pipeline.storage.paths import StoragePath
 from pipeline.store import arrow_files, store
 
 MAGIC = b"PAR1"  # Parquet files begin with it, and end with it when they are whole.
@@ -100,7 +100,11 @@ def watch(notes: Path, places: Places) -> None:
     make_task, make_join = arrow_files._task, search._join
 
     def task(
-        run: Run, folder: Place, schema: pa.Schema, row_group_bytes: int, encoded: Sequence[str]
+        run: Run,
+        folder: StoragePath,
+        schema: pa.Schema,
+        row_group_bytes: int,
+        encoded: Sequence[str],
     ) -> Run:
         where = Path(str(folder))
         table = where.parent.name

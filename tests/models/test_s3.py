@@ -40,7 +40,7 @@ def test_any_legal_key_is_pushed_found_and_fetched(
     assert seen["Body"].read() == data
     assert seen["Metadata"] == {"sha256": digest(data)}
     proxy.gets.clear()
-    assert objects.find(uri, options) == pushed == read_content(tmp_path / "model")
+    assert objects.content_of(uri, options) == pushed == read_content(tmp_path / "model")
     assert proxy.gets == []  # known without reading it
     objects.fetch(uri, tmp_path / "fetched", pushed, options)
     assert (tmp_path / "fetched").read_bytes() == data
@@ -52,16 +52,16 @@ def test_an_object_of_another_tool_is_read_once_to_know_it(
     data = os.urandom(3 << 20)
     client(proxy.url).put_object(Bucket=BUCKET, Key="foreign", Body=data)
     client(proxy.url).put_object(Bucket=BUCKET, Key="empty", Body=b"")
-    assert objects.find(f"s3://{BUCKET}/foreign", options).sha256 == digest(data)
+    assert objects.content_of(f"s3://{BUCKET}/foreign", options).sha256 == digest(data)
     assert len(proxy.gets) == 1
-    assert objects.find(f"s3a://{BUCKET}/empty", options).sha256 == digest(b"")
+    assert objects.content_of(f"s3a://{BUCKET}/empty", options).sha256 == digest(b"")
 
 
 def test_reading_goes_on_where_bodies_break_off(proxy: Proxy, options: S3Options) -> None:
     data = os.urandom(4 << 20)
     client(proxy.url).put_object(Bucket=BUCKET, Key="breaking", Body=data)
     proxy.faults = ["cut", "cut"]
-    assert objects.find(f"s3://{BUCKET}/breaking", options).sha256 == digest(data)
+    assert objects.content_of(f"s3://{BUCKET}/breaking", options).sha256 == digest(data)
     assert proxy.faults == []
     assert len(proxy.gets) == 3
 
@@ -104,8 +104,9 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_directory_comes_back_as_it_was(folder: Path, options: S3Options, tmp_path: Path) -> None:
     pushed = push(folder, f"s3://{BUCKET}/dirs/one?", options)
-    assert objects.find(f"s3://{BUCKET}/dirs/one?/", options) == pushed == read_content(folder)
-    pulled = pull(f"s3://{BUCKET}/dirs/one?/", tmp_path / "here", options)
+    uri = f"s3://{BUCKET}/dirs/one?/"
+    assert objects.content_of(uri, options) == pushed == read_content(folder)
+    pulled = pull(uri, tmp_path / "here", options)
     assert pulled == tmp_path / "here" / "one?"
     assert sorted(p.relative_to(pulled) for p in pulled.rglob("*")) == sorted(
         p.relative_to(folder) for p in folder.rglob("*")
@@ -123,7 +124,7 @@ def test_a_directory_of_another_tool_is_found_by_its_prefix(
         if file.is_file():
             key = f"synced/{file.relative_to(folder)}"
             plain.put_object(Bucket=BUCKET, Key=key, Body=file.read_bytes())
-    assert objects.find(f"s3://{BUCKET}/synced", options) == read_content(folder)
+    assert objects.content_of(f"s3://{BUCKET}/synced", options) == read_content(folder)
 
 
 def test_a_file_replaced_in_a_pushed_directory_is_noticed(
@@ -146,9 +147,9 @@ def test_keys_do_not_lead_out_of_the_directory(
 
 def test_missing_objects_and_buckets_are_named(options: S3Options) -> None:
     with pytest.raises(ModelError, match=f"s3://{BUCKET}/nothing/here: no such object"):
-        objects.find(f"s3://{BUCKET}/nothing/here", options)
+        objects.content_of(f"s3://{BUCKET}/nothing/here", options)
     with pytest.raises(ModelError, match="no such bucket"):
-        objects.find("s3://no-bucket/x/", options)
+        objects.content_of("s3://no-bucket/x/", options)
 
 
 def test_missing_credentials_are_said(
@@ -160,9 +161,9 @@ def test_missing_credentials_are_said(
     for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "none"))
     with pytest.raises(ModelError, match="Unable to locate credentials; give boto3 some"):
-        objects.find(f"s3://{BUCKET}/x", options)
+        objects.content_of(f"s3://{BUCKET}/x", options)
     with pytest.raises(ModelError, match=r"profile .nobody. could not be found"):
-        objects.find(f"s3://{BUCKET}/x", S3Options(profile="nobody"))
+        objects.content_of(f"s3://{BUCKET}/x", S3Options(profile="nobody"))
 
 
 def test_credentials_do_not_get_into_options() -> None:

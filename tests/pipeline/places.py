@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from pipeline.storage.place import Place
+from pipeline.storage.paths import StoragePath
 
 
-def on_disk(place: Place) -> Path:
+def on_disk(place: StoragePath) -> Path:
     """The place as a path."""
     assert isinstance(place, Path)
     return place

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.storage.place import arrow, touch, written
+from pipeline.storage.paths import arrow_path, staged_file, touch
 from pipeline.storage.s3_path import ObjectStoreError, S3Path
 from tests.s3.proxy import Proxy
 
@@ -94,9 +94,9 @@ def test_a_touch_moves_the_time_and_nothing_else(root: S3Path) -> None:
 
 
 def test_what_is_there_is_not_written_anew(root: S3Path) -> None:
-    (root / "a").write_new(b"first")
+    (root / "a").write_exclusive(b"first")
     with pytest.raises(FileExistsError):
-        (root / "a").write_new(b"second")
+        (root / "a").write_exclusive(b"second")
     assert (root / "a").read_bytes() == b"first"
 
 
@@ -104,10 +104,10 @@ def test_who_did_not_hear_that_it_was_written_is_still_the_one_who_wrote_it(
     faulty: Proxy, root: S3Path
 ) -> None:
     faulty.lost = 1
-    (root / "a").write_new(b"first")
+    (root / "a").write_exclusive(b"first")
     assert faulty.lost == 0
     with pytest.raises(FileExistsError):
-        (root / "a").write_new(b"second")
+        (root / "a").write_exclusive(b"second")
     assert (root / "a").read_bytes() == b"first"
 
 
@@ -146,16 +146,16 @@ def test_a_store_that_asks_to_slow_down_is_asked_again(faulty: Proxy, root: S3Pa
     assert len(list(root.glob("*.json"))) == 6
     # More than one part.
     content = os.urandom((16 << 20) + 1)
-    with written(root / "large") as path:
+    with staged_file(root / "large") as path:
         Path(path).write_bytes(content)
-    system, path = arrow(root / "large")
+    system, path = arrow_path(root / "large")
     with system.open_input_file(path) as file:
         assert file.read() == content
     assert faulty.slowed >= 6
 
 
 def test_what_breaks_off_is_not_there(root: S3Path) -> None:
-    with pytest.raises(ZeroDivisionError), written(root / "a") as path:
+    with pytest.raises(ZeroDivisionError), staged_file(root / "a") as path:
         Path(path).write_bytes(b"x")
         raise ZeroDivisionError
     assert list(root.iterdir()) == []

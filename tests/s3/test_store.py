@@ -15,8 +15,8 @@ import pytest
 
 from models.s3 import S3Options
 from pipeline.errors import LockedError, StageError, UsageError
-from pipeline.storage.place import below
-from pipeline.storage.processes import mark
+from pipeline.storage.paths import relative_to
+from pipeline.storage.processes import owner_tag
 from pipeline.storage.s3_path import S3Path
 from pipeline.store import gc, leftovers, lock
 from pipeline.store.store import Store
@@ -31,7 +31,7 @@ def store(root: S3Path) -> Store:
 @pytest.fixture
 def dead() -> str:
     """The mark of a process that has ended."""
-    say = "from pipeline.storage.processes import mark; print(mark())"
+    say = "from pipeline.storage.processes import owner_tag; print(owner_tag())"
     done = subprocess.run([sys.executable, "-c", say], capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
@@ -107,7 +107,7 @@ def test_what_a_dead_writer_left_is_no_version_and_is_removed(
 ) -> None:
     living = root / "tables" / "items" / "version=v2"
     left = root / "tables" / "items" / "version=v1"
-    for folder, owner in ((left, dead), (living, mark())):
+    for folder, owner in ((left, dead), (living, owner_tag())):
         (folder / "_claim").write_text(json.dumps({"mark": owner}))
         fill(folder, "half")
     with store.versions.new("items", "v1") as mine:
@@ -219,7 +219,7 @@ def test_of_many_who_write_at_once_one_is_first(atomic: Proxy) -> None:
 
     def write(path: S3Path, number: int) -> bool:
         try:
-            path.write_new(str(number).encode())
+            path.write_exclusive(str(number).encode())
         except FileExistsError:
             return False
         return path.read_text() == str(number)
@@ -260,7 +260,7 @@ def test_what_nobody_needs_is_collected(store: Store, root: S3Path) -> None:
     for name in (*unused, "stages/ingest/v1.json", "stages/ingest/v2.json"):
         (root / name).write_text("{}")
     found = gc.collect(store, 1)
-    assert sorted(str(below(path, root)) for path in found.data) == [
+    assert sorted(str(relative_to(path, root)) for path in found.data) == [
         "models/0123456789abcdef",
         "quantisers/0123456789abcdef.npy",
         "tables/items/version=v1",

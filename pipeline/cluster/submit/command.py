@@ -12,7 +12,7 @@ from pathlib import Path
 import pipeline
 from models.cache import FOLDER_VARIABLE, LIMIT_VARIABLE
 from pipeline.cluster.submit.checks import no_secrets
-from pipeline.config.reading import overriding
+from pipeline.config.reading import environment_overrides
 from pipeline.errors import UsageError
 from pipeline.spark import session
 
@@ -177,7 +177,7 @@ def _defaults(given: Submission, to: Target) -> dict[str, str]:
 def _driver_environment(given: Submission, to: Target) -> dict[str, str]:
     """What a driver that runs elsewhere would have inherited."""
     prefix = {"yarn": "spark.yarn.appMasterEnv.", "k8s": "spark.kubernetes.driverEnv."}[to.manager]
-    found = overriding(given.environment)
+    found = environment_overrides(given.environment)
     for name in (FOLDER_VARIABLE, LIMIT_VARIABLE):
         if name in given.environment:
             found[name] = given.environment[name]

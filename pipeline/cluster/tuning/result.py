@@ -7,7 +7,7 @@ from typing import Any
 from pipeline.cluster.sizing.memory_size import readable
 from pipeline.cluster.tuning import conf
 from pipeline.cluster.tuning.search import Trial
-from pipeline.storage.place import Place
+from pipeline.storage.paths import StoragePath
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class TuningResult:
     items: int
     trials: list[Trial]
     winner: Trial | None
-    conf: Place
-    page: Place
+    conf: StoragePath
+    page: StoragePath
 
 
 def as_json(result: TuningResult) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from pipeline.runs.runner import Runner, new_run_id
 from pipeline.spark import session
 from pipeline.stages.ingest import stage as ingest
 from pipeline.stages.train import stage as train
-from pipeline.storage.files import read_json, write_json, write_whole
-from pipeline.storage.place import Place
+from pipeline.storage.files import read_json, write_atomic, write_json
+from pipeline.storage.paths import StoragePath
 from pipeline.store.store import Store
 from pipeline.terminal.progress import Progress
 
@@ -106,7 +106,7 @@ def _check_cluster(config: Config) -> None:
         )
 
 
-def _write(result: TuningResult, folder: Place, options: TuningOptions) -> None:
+def _write(result: TuningResult, folder: StoragePath, options: TuningOptions) -> None:
     """Write the trials into run.json, the page, and the winner's settings.
 
     Raises:
@@ -118,11 +118,11 @@ def _write(result: TuningResult, folder: Place, options: TuningOptions) -> None:
     if result.winner is None:
         run_json |= {"status": "failed", "message": "tune: no setup came through"}
     write_json(folder / "run.json", run_json)
-    write_whole(result.page, page.html(content | {"nitamono": __version__}))
+    write_atomic(result.page, page.html(content | {"nitamono": __version__}))
     if result.winner is None:
         return
     lines = conf_lines(result, result.winner, options.nodes, options.cores, options.memory)
     try:
-        write_whole(result.conf, "".join(f"{line}\n" for line in lines).encode())
+        write_atomic(result.conf, "".join(f"{line}\n" for line in lines).encode())
     except OSError as error:
         raise UsageError(f"--out {result.conf}: can't be written: {error.strerror}") from error

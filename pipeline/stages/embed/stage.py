@@ -20,7 +20,7 @@ from pipeline.stages.tokenize import columns
 from pipeline.store.arrow_files import Rows, Run
 from pipeline.store.fingerprint import fingerprint
 from pipeline.text.clean import clean
-from pipeline.text.phrases import Promotions
+from pipeline.text.phrases import PhraseRemover
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -247,13 +247,13 @@ def fields(model: BlendEmbedder, texts: pa.Array) -> tuple[pa.Array, pa.Array]:
         texts: two strings an item, title and description.
     """
     titles, descriptions = (texts.flatten()[place::2] for place in (0, 1))
-    titles = _promotions(model.phrases).without(titles)
+    titles = _phrase_remover(model.phrases).remove_from(titles)
     return _tokens(titles), _tokens(descriptions)
 
 
 @lru_cache
-def _promotions(phrases: tuple[str, ...]) -> Promotions:
-    return Promotions(tuple(phrase.split(" ")) for phrase in phrases)
+def _phrase_remover(phrases: tuple[str, ...]) -> PhraseRemover:
+    return PhraseRemover(tuple(phrase.split(" ")) for phrase in phrases)
 
 
 def _cleaned(texts: pa.Array) -> pa.Array:

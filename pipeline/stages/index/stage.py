@@ -16,8 +16,8 @@ from pipeline.stages import incremental
 from pipeline.stages.context import Job, Made
 from pipeline.stages.incremental import Base
 from pipeline.stages.index import current_quantiser, lists
-from pipeline.storage.files import write_new
-from pipeline.storage.place import Place, load_array
+from pipeline.storage.files import write_exclusive
+from pipeline.storage.paths import StoragePath, load_array
 from pipeline.store.store import Record
 
 if TYPE_CHECKING:
@@ -204,9 +204,9 @@ def training_sample(vectors: "DataFrame", total: int, most: int, seed: int) -> n
     return from_bytes(collected_sample(vectors, total, most, seed, "quantiser")["vector"])
 
 
-def _save(path: Place, values: np.ndarray) -> None:
+def _save(path: StoragePath, values: np.ndarray) -> None:
     """Write a file whole or not at all; where another run was first, what it wrote stays."""
     buffer = io.BytesIO()
     np.save(buffer, values)
     with suppress(FileExistsError):
-        write_new(path, buffer.getvalue())
+        write_exclusive(path, buffer.getvalue())

@@ -34,7 +34,7 @@ def inputs(job: Job) -> dict[str, Any]:
 
 
 def _source(job: Job) -> catalogue.Source:
-    return catalogue.Source.of(job.config.catalogue, job.config.s3.options())
+    return catalogue.Source.from_config(job.config.catalogue, job.config.s3.options())
 
 
 def execute(job: Job, version: str) -> Made:
@@ -43,7 +43,7 @@ def execute(job: Job, version: str) -> Made:
     state = catalogue.identity(source)
     raw = catalogue.read(job.spark, source)
     try:
-        with catalogue.readable(source):
+        with catalogue.explained_damage(source):
             made = _ingest(job, raw, version)
         _still(source, state)
     except Exception:
@@ -70,7 +70,7 @@ def _ingest(job: Job, raw: "DataFrame", version: str) -> Made:
     from pyspark.sql import Observation
     from pyspark.sql import functions as F
 
-    flagged = flag(raw, catalogue.columns(raw, _source(job)))
+    flagged = flag(raw, catalogue.item_columns(raw, _source(job)))
     cores = job.spark.sparkContext.defaultParallelism
     if flagged.rdd.getNumPartitions() < cores:
         # A file that can't be split, compressed CSV for instance, must not stay one task's.
@@ -134,8 +134,8 @@ def flag(raw: "DataFrame", columns: "list[Column]") -> "DataFrame":
         corrupt.cast("string").alias("corrupt"),
         corrupt.isNotNull().alias("unreadable"),
     )
-    no_id = catalogue.blank(F.col("item_id"))
-    no_text = catalogue.blank(F.col("title")) & catalogue.blank(F.col("description"))
+    no_id = catalogue.is_blank(F.col("item_id"))
+    no_text = catalogue.is_blank(F.col("title")) & catalogue.is_blank(F.col("description"))
     return frame.withColumn(
         "reasons",
         F.array_compact(

@@ -137,7 +137,7 @@ def _hash(name: str) -> "Column":
     from pyspark.sql import functions as F
 
     text = F.col(name).cast("string")
-    return F.when(catalogue.blank(text), F.lit(0)).otherwise(F.xxhash64(text)).cast("bigint")
+    return F.when(catalogue.is_blank(text), F.lit(0)).otherwise(F.xxhash64(text)).cast("bigint")
 
 
 def _check_columns(section: RulesSection, items: "DataFrame") -> None:
@@ -159,7 +159,7 @@ def _check_columns(section: RulesSection, items: "DataFrame") -> None:
 
 def _denied_file(job: Job) -> catalogue.Source:
     section = CatalogueSection(path=job.config.rules.deny)
-    return catalogue.Source.of(section, job.config.s3.options())
+    return catalogue.Source.from_config(section, job.config.s3.options())
 
 
 @contextmanager
@@ -181,7 +181,7 @@ def _denied(job: Job) -> "DataFrame":
     from pyspark.sql import functions as F
 
     source = _denied_file(job)
-    with _of_deny(), catalogue.readable(source):
+    with _of_deny(), catalogue.explained_damage(source):
         raw = catalogue.read(job.spark, source)
         names = [name for name in raw.columns if name != catalogue.CORRUPT]
         if not raw.columns:
@@ -193,10 +193,11 @@ def _denied(job: Job) -> "DataFrame":
             )
         pair = F.col("similar_id") if "similar_id" in names else F.lit(None)
         corrupt = F.col(catalogue.CORRUPT) if catalogue.CORRUPT in raw.columns else F.lit(None)
+        item_id, similar_id = F.col("item_id").cast("string"), pair.cast("string")
         rows = raw.select(
-            F.col("item_id").cast("string").alias("item_id"),
-            F.when(~catalogue.blank(pair.cast("string")), pair.cast("string")).alias("similar_id"),
-            (catalogue.blank(F.col("item_id").cast("string")) | corrupt.isNotNull()).alias("bad"),
+            item_id.alias("item_id"),
+            F.when(~catalogue.is_blank(similar_id), similar_id).alias("similar_id"),
+            (catalogue.is_blank(item_id) | corrupt.isNotNull()).alias("bad"),
         )
         bad = rows.where("bad").count()
     if bad:

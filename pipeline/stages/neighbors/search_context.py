@@ -13,7 +13,7 @@ from pipeline.stages.context import Job
 from pipeline.stages.index import lists
 from pipeline.stages.neighbors import query_items, rules
 from pipeline.stages.neighbors.search import ListSearch, SearchCounts, plan_merge
-from pipeline.storage.place import Place, load_array
+from pipeline.storage.paths import StoragePath, load_array
 from pipeline.store.clustered import Clustered
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _candidates(job: Job, version: str) -> tuple["DataFrame", Clustered]:
     return store.read(job.spark, "candidates", version), store.clustered("candidates", version)
 
 
-def _quantiser(job: Job) -> Place:
+def _quantiser(job: Job) -> StoragePath:
     return job.store.quantiser_path(job.record("index").outputs["quantiser"])
 
 

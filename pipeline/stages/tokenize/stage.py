@@ -205,12 +205,16 @@ def tokenize_batch(tokenizer: Tokenizer, batch: pa.RecordBatch) -> pa.RecordBatc
     return pa.RecordBatch.from_pydict(
         {
             "item_id": batch["item_id"],
-            "title_tokens": [" ".join(tokenizer.of_clean(text)) for text in titles],
-            "description_tokens": [" ".join(tokenizer.of_clean(text)) for text in descriptions],
+            "title_tokens": _joined_tokens(tokenizer, titles),
+            "description_tokens": _joined_tokens(tokenizer, descriptions),
             "text": [_hash(*both) for both in zip(titles, descriptions, strict=True)],
         },
         schema=TOKENS,
     )
+
+
+def _joined_tokens(tokenizer: Tokenizer, texts: list[str]) -> list[str]:
+    return [" ".join(tokenizer.tokens_of_clean(text)) for text in texts]
 
 
 def _hash(title: str, description: str) -> bytes:

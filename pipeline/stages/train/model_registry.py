@@ -15,7 +15,7 @@ from pipeline.stages.context import Job
 from pipeline.stages.tokenize import stage as tokenize
 from pipeline.stages.train import stage as train
 from pipeline.storage.files import read_json, write_json
-from pipeline.storage.processes import mark
+from pipeline.storage.processes import owner_tag
 from pipeline.store import model_folders
 from pipeline.store.store import Record, Store
 
@@ -115,7 +115,7 @@ def _put(folder: Path, target: Path) -> None:
     other = target.is_dir() and any(target.iterdir()) and not (target / _RECORD).is_file()
     if other or target.is_file():
         raise UsageError(f"{target}: is there, and no pushed model; choose another folder")
-    beside = target.with_name(f".{target.name}.{mark()}")
+    beside = target.with_name(f".{target.name}.{owner_tag()}")
     try:
         shutil.copytree(folder, beside)
         if target.is_dir():

@@ -6,7 +6,7 @@ from pipeline.spark.sampling import collected_sample
 from pipeline.stages.context import Job
 from pipeline.stages.tokenize import stage as tokenize
 from pipeline.text.clean import clean
-from pipeline.text.phrases import Title, learn, segments
+from pipeline.text.phrases import Title, bracketed_segments, learn
 from pipeline.text.tokenize import Tokenizer
 
 # Of so many titles, and of each so many characters: what a sample of two in a thousand is sure of.
@@ -28,7 +28,10 @@ def of_titles(titles: Sequence[str], tokenizer: Tokenizer) -> tuple[str, ...]:
     """The phrases of these titles."""
     found = learn(
         [
-            Title(tokenizer.of_clean(text), [tokenizer.of_clean(part) for part in segments(text)])
+            Title(
+                tokenizer.tokens_of_clean(text),
+                [tokenizer.tokens_of_clean(segment) for segment in bracketed_segments(text)],
+            )
             for text in map(clean, titles)
         ]
     )

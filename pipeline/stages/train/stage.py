@@ -44,7 +44,7 @@ def inputs(job: Job) -> dict[str, Any]:
         return {"training": settings, "tokens": tokens.fingerprint}
     try:
         if "://" in section.path:
-            given = objects.find(section.path, job.config.s3.options()).sha256
+            given = objects.content_of(section.path, job.config.s3.options()).sha256
         else:
             given = read_content(Path(section.path)).sha256
     except ModelError as error:

@@ -67,7 +67,7 @@ def shop(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Itera
     second = api.run(settings, {"neighbors.k": K - 1}, run_id="second", progress=False)
     yield Shop(settings, first, second, model)
     # The user's session was used, and lives.
-    assert arguments.live(config.of(settings)) is spark
+    assert arguments.live(config.from_mapping(settings)) is spark
     assert spark.range(3).count() == 3
 
 
@@ -110,7 +110,7 @@ def test_importing_it_starts_nothing() -> None:
 
 
 def test_a_run_publishes_and_an_experiment_does_not(shop: Shop, spark: SparkSession) -> None:
-    store = Store.of(config.of(shop.config))
+    store = Store.of(config.from_mapping(shop.config))
     latest = store.latest()
     assert latest is not None
     assert (shop.first.published, shop.second.published) == (True, False)

@@ -28,7 +28,7 @@ def test_hashes_json_and_blanks_are_spark_s(spark: SparkSession) -> None:
         "number",
         F.xxhash64("text").alias("hash"),
         F.to_json(F.struct("text", "number")).alias("json"),
-        catalogue.blank(F.col("text")).alias("blank"),
+        catalogue.is_blank(F.col("text")).alias("blank"),
         F.col("number").cast("string").alias("cast"),
     ).collect()
     assert len(found) == len(rows)

@@ -26,13 +26,13 @@ Flagged = dict[str | None, dict[str, Any]]
 
 
 def _source(**settings: Any) -> catalogue.Source:
-    return catalogue.Source.of(CatalogueSection(**settings), S3Options())
+    return catalogue.Source.from_config(CatalogueSection(**settings), S3Options())
 
 
 def flagged(spark: SparkSession, path: Path, **settings: Any) -> list[dict[str, Any]]:
     source = _source(path=str(path), **settings)
     raw = catalogue.read(spark, source)
-    frame = ingest.flag(raw, catalogue.columns(raw, source))
+    frame = ingest.flag(raw, catalogue.item_columns(raw, source))
     rows = ingest.without_duplicates(frame, ingest.shared_ids(frame))
     found = rows.withColumn("row", ingest.as_read()).collect()
     return sorted((row.asDict() for row in found), key=lambda row: str(row["item_id"]))
@@ -248,7 +248,7 @@ def test_every_missing_or_misfit_column_is_named(spark: SparkSession, tmp_path: 
     source = _source(path=str(path), columns={"description": "text", "colour": "x"})
     raw = catalogue.read(spark, source)
     with pytest.raises(InputError) as raised:
-        catalogue.columns(raw, source)
+        catalogue.item_columns(raw, source)
     message = str(raised.value)
     for part in (
         "catalogue.columns.colour: unknown",
@@ -267,7 +267,7 @@ def test_a_damaged_file_is_named(spark: SparkSession, tmp_path: Path, name: str)
     whole = gzip.compress(b"item_id,title\n" + random.Random(0).randbytes(50_000).hex().encode())  # noqa: S311
     path.write_bytes(whole[: len(whole) // 2])
     source = _source(path=str(path))
-    with pytest.raises(InputError, match=name), catalogue.readable(source):
+    with pytest.raises(InputError, match=name), catalogue.explained_damage(source):
         catalogue.read(spark, source).count()
 
 
@@ -339,8 +339,8 @@ def test_a_large_file_that_was_written_again_is_another(
 
 def test_a_file_that_vanishes_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = _source(path=str(_catalogue(tmp_path / "a", b"x")))
-    gone = catalogue.files.files(source)
+    gone = catalogue.files.list_files(source)
     shutil.rmtree(tmp_path / "a" / "0")
-    monkeypatch.setattr(catalogue.files, "files", lambda _: gone)
+    monkeypatch.setattr(catalogue.files, "list_files", lambda _: gone)
     with pytest.raises(InputError, match=r"a file can't be read .*items\.csv"):
         catalogue.identity(source)

@@ -110,7 +110,7 @@ def test_the_current_model_and_quantiser_stay_though_no_version_needs_them(store
 
 
 def me() -> dict[str, Any]:
-    return asdict(processes.me())
+    return asdict(processes.current_process())
 
 
 def age(store: Store) -> None:

@@ -18,7 +18,7 @@ DAYS = 24 * 3600.0
 @pytest.fixture(scope="module")
 def dead() -> str:
     """The mark of a process that is no more."""
-    code = "from pipeline.storage.processes import mark; print(mark())"
+    code = "from pipeline.storage.processes import owner_tag; print(owner_tag())"
     return subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.strip()
@@ -53,7 +53,7 @@ def dead() -> str:
 def test_what_no_living_process_can_own_goes(
     tmp_path: Path, dead: str, place: str, name: str, mark: str, days: float, goes: bool
 ) -> None:
-    marks = {DEAD: dead, LIVING: processes.mark()}
+    marks = {DEAD: dead, LIVING: processes.owner_tag()}
     path = tmp_path / place / name.format(marks.get(mark, mark))
     inside = path / "_temporary" / "0" / "part.parquet" if path.name[0] in "_v" else path
     inside.parent.mkdir(parents=True, exist_ok=True)

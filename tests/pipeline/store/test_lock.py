@@ -53,7 +53,7 @@ def write(store: Store, number: int, **changed: Any) -> Path:
     """A lock that somebody has taken."""
     path = on_disk(store.root) / "locks" / f"publishing-{number}.json"
     path.parent.mkdir(exist_ok=True)
-    mine = processes.me()
+    mine = processes.current_process()
     about = {"holder": "run night", "host": "h", "machine": mine.machine, "pid": mine.pid}
     path.write_text(json.dumps({**about, "started": mine.started, "since": "then", **changed}))
     return path
@@ -105,7 +105,7 @@ def test_a_killed_holder_is_dead_though_nobody_has_waited_for_it(store: Store) -
 
 
 def test_another_process_under_the_pid_of_the_holder_is_not_the_holder(store: Store) -> None:
-    write(store, 7, started=processes.me().started - 1)
+    write(store, 7, started=processes.current_process().started - 1)
     with lock.held(store, "test") as mine:
         assert mine.path.name == "publishing-8.json"
 

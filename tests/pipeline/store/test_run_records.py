@@ -62,7 +62,7 @@ def test_the_newest_is_first_and_the_published_one_is_marked(store: Store) -> No
 
 
 def test_a_run_whose_process_is_gone_has_died(store: Store) -> None:
-    mine = asdict(processes.me())
+    mine = asdict(processes.current_process())
     gone = mine | {"pid": ended_process()}
     kept.run_json(store, "mine", status="running", process=mine)
     kept.run_json(store, "gone", status="running", process=gone)
@@ -91,7 +91,7 @@ def test_a_run_that_failed_is_listed_with_why(tmp_path: Path) -> None:
     assert (run.status, run.items, run.recall, run.version) == ("failed", None, None, None)
     assert "no such file" in run.message
     written = read_json(store.run_path("first") / "run.json")
-    assert written["process"] == asdict(processes.me())
+    assert written["process"] == asdict(processes.current_process())
     assert describe.runs([run])[-1] == f"first: {run.message}"
 
 

@@ -3,7 +3,7 @@ import random
 import pyarrow as pa
 import pytest
 
-from pipeline.text.phrases import Promotions, Title, learn, pattern, segments
+from pipeline.text.phrases import PhraseRemover, Title, bracketed_segments, learn, pattern
 
 KINDS = ("靴", "鞄", "皿", "傘", "帯")
 
@@ -26,7 +26,7 @@ def title(number: int, *bracketed: str) -> Title:
     ],
 )
 def test_segments_are_what_stands_in_brackets(text: str, found: list[str]) -> None:
-    assert segments(text) == found
+    assert bracketed_segments(text) == found
 
 
 def test_a_phrase_of_many_titles_of_all_kinds_is_learned_whatever_its_numbers() -> None:
@@ -58,7 +58,7 @@ def test_sizes_counts_years_and_formats_stay_however_many_titles_have_them(segme
 
 
 def test_names_of_works_are_not_where_promotions_stand() -> None:
-    assert segments("『鬼滅の刃』マグカップ 「進撃の巨人」 《怪獣》") == []
+    assert bracketed_segments("『鬼滅の刃』マグカップ 「進撃の巨人」 《怪獣》") == []
 
 
 def test_no_titles_have_no_phrases() -> None:
@@ -82,11 +82,11 @@ def test_no_titles_have_no_phrases() -> None:
 def test_tokens_of_phrases_are_left_out_the_longest_first(tokens: str, kept: str) -> None:
     phrases = [("送料", "無料"), ("ポイント", "0", "倍"), ("ポイント", "0", "倍", "祭"),
                ("0%off(a)",)]  # fmt: skip
-    assert Promotions(phrases).without(pa.array([tokens])).to_pylist() == [kept]
+    assert PhraseRemover(phrases).remove_from(pa.array([tokens])).to_pylist() == [kept]
 
 
 def test_without_phrases_all_tokens_stay() -> None:
-    assert Promotions([]).without(pa.array(["靴 送料"])).to_pylist() == ["靴 送料"]
+    assert PhraseRemover([]).remove_from(pa.array(["靴 送料"])).to_pylist() == ["靴 送料"]
 
 
 def test_titles_are_cut_as_by_walking_along_their_tokens() -> None:
@@ -104,7 +104,7 @@ def test_titles_are_cut_as_by_walking_along_their_tokens() -> None:
         return kept or tokens
 
     titles = [rng.choices(words, k=rng.randint(0, 12)) for _ in range(3000)]
-    found = Promotions(phrases).without(pa.array(map(" ".join, titles)))
+    found = PhraseRemover(phrases).remove_from(pa.array(map(" ".join, titles)))
     assert found.to_pylist() == [" ".join(walked(title)) for title in titles]
     assert sum(len(title.split()) for title in found.to_pylist()) < sum(map(len, titles)) * 0.9
 

@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.text.split import LIMIT_BYTES, normalized_bytes, pieces
+from pipeline.text.split import LIMIT_BYTES, normalized_bytes, split_text
 
 
 @pytest.mark.parametrize(
@@ -17,16 +17,16 @@ from pipeline.text.split import LIMIT_BYTES, normalized_bytes, pieces
     ids=["sentences", "no end", "words", "grows 18 times", "grows in lower case", "ends", "short"],
 )
 def test_pieces_join_to_the_text_and_fit_after_normalisation(text: str) -> None:
-    cut = list(pieces(text))
+    cut = list(split_text(text))
     assert "".join(cut) == text
     assert max(map(normalized_bytes, cut)) <= LIMIT_BYTES
 
 
 def test_a_piece_ends_at_a_sentence_end_where_there_is_one() -> None:
-    cut = list(pieces("吾輩は猫である。" * 5000))
+    cut = list(split_text("吾輩は猫である。" * 5000))
     assert len(cut) > 1
     assert all(piece.endswith("。") for piece in cut)
 
 
 def test_nothing_gives_no_piece() -> None:
-    assert list(pieces("")) == []
+    assert list(split_text("")) == []

@@ -4,7 +4,7 @@ from collections.abc import Callable
 import pytest
 
 from pipeline.text.tokenize import TextSettings, Tokenizer
-from pipeline.text.units import abbreviate, close_up, counted
+from pipeline.text.units import abbreviate_units, counter_token, join_numbers_and_units
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from pipeline.text.units import abbreviate, close_up, counted
     ],
 )
 def test_units_that_are_written_out_become_signs(text: str, expected: str) -> None:
-    assert abbreviate(text) == expected
+    assert abbreviate_units(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_units_that_are_written_out_become_signs(text: str, expected: str) -> No
     ],
 )
 def test_a_unit_stands_at_its_number(text: str, expected: str) -> None:
-    assert close_up(text) == expected
+    assert join_numbers_and_units(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_a_unit_stands_at_its_number(text: str, expected: str) -> None:
     [("5.5", "合", "5.5合"), ("24", "本", "24本"), ("2017", "年", "年"), ("xz", "本", "本")],
 )
 def test_a_counter_has_its_number(number: str, counter: str, token: str) -> None:
-    assert counted(number, counter) == token
+    assert counter_token(number, counter) == token
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_spellings_of_one_measure_share_their_tokens(spellings: tuple[str, ...])
     assert len({tuple(tokenizer.tokens(spelling)) for spelling in spellings}) == 1
 
 
-@pytest.mark.parametrize("rule", [abbreviate, close_up])
+@pytest.mark.parametrize("rule", [abbreviate_units, join_numbers_and_units])
 @pytest.mark.parametrize("hostile", ["1ml", "1", "1 ", "1.", "1l ", "1 カ"])
 def test_hostile_text_takes_linear_time(rule: Callable[[str], str], hostile: str) -> None:
     start = time.monotonic()

@@ -11,24 +11,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models.s3.client import S3Options, filesystem
+from models.s3.client import S3Options, arrow_filesystem
 from pipeline.errors import UsageError
 from pipeline.storage.s3_path import S3Path
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
-Place = Path | S3Path
+StoragePath = Path | S3Path
 
 _SCHEMES = ("s3a://", "s3://")
 
 
-def remote(text: str) -> bool:
+def is_remote(text: str) -> bool:
     """Whether a setting names a place in an object store."""
     return text.startswith(_SCHEMES)
 
 
-def place(text: str, s3: S3Options, setting: str) -> Place:
+def storage_path(text: str, s3: S3Options, setting: str) -> StoragePath:
     """The place that a setting names.
 
     Args:
@@ -39,7 +39,7 @@ def place(text: str, s3: S3Options, setting: str) -> Place:
     Raises:
         UsageError: it is on something else.
     """
-    if remote(text):
+    if is_remote(text):
         return S3Path.parse(text, s3)
     if "://" in text:
         raise UsageError(
@@ -48,7 +48,7 @@ def place(text: str, s3: S3Options, setting: str) -> Place:
     return Path(text)
 
 
-def spark_path(where: Place, *, literal: bool = False) -> str:
+def spark_path(where: StoragePath, *, literal: bool = False) -> str:
     """A place as Spark takes it: with its scheme, and for reading with no glob in it."""
     text = str(where.absolute()) if isinstance(where, Path) else str(where)
     if not literal:
@@ -56,7 +56,7 @@ def spark_path(where: Place, *, literal: bool = False) -> str:
     return f"file://{text}" if isinstance(where, Path) else text
 
 
-def below(where: Place, root: Place) -> PurePath:
+def relative_to(where: StoragePath, root: StoragePath) -> PurePath:
     """The path of a place in a folder that it lies in."""
     if isinstance(where, Path):
         return where.relative_to(str(root))
@@ -64,22 +64,22 @@ def below(where: Place, root: Place) -> PurePath:
     return where.relative_to(root)
 
 
-def in_order(places: Iterable[Place]) -> list[Place]:
+def sorted_by_address(places: Iterable[StoragePath]) -> list[StoragePath]:
     """Places by their addresses."""
     return sorted(places, key=str)
 
 
-def arrow(where: Place) -> "tuple[FileSystem, str]":
+def arrow_path(where: StoragePath) -> "tuple[FileSystem, str]":
     """A place as Arrow reads it: its file system, made in this process, and the path in it."""
     from pyarrow.fs import LocalFileSystem
 
     if isinstance(where, Path):
         return LocalFileSystem(), str(where.absolute())
-    return filesystem(where.options), f"{where.bucket}/{where.key}"
+    return arrow_filesystem(where.options), f"{where.bucket}/{where.key}"
 
 
 @contextmanager
-def written(where: Place) -> Iterator[str]:
+def staged_file(where: StoragePath) -> Iterator[str]:
     """A path on this host to write a file to; when the block ends without an error it is there.
 
     What goes to an object store lies on this host's disk until it is whole: the store is asked as
@@ -96,7 +96,7 @@ def written(where: Place) -> Iterator[str]:
         where.upload(local)
 
 
-def touch(where: Place) -> None:
+def touch(where: StoragePath) -> None:
     """Set a file's time to now, by the clock of what it lies on.
 
     Raises:
@@ -108,7 +108,7 @@ def touch(where: Place) -> None:
         where.touch()
 
 
-def link_new(source: Place, target: Place) -> None:
+def link_exclusive(source: StoragePath, target: StoragePath) -> None:
     """Give a file a second name, or make a copy; of several who try at once one succeeds.
 
     Raises:
@@ -117,10 +117,10 @@ def link_new(source: Place, target: Place) -> None:
     if isinstance(target, Path):
         os.link(str(source), target)
     else:
-        target.write_new(source.read_bytes())
+        target.write_exclusive(source.read_bytes())
 
 
-def remove_tree(where: Place) -> None:
+def remove_tree(where: StoragePath) -> None:
     """Remove a folder with all that it holds, as far as that can be done."""
     if isinstance(where, Path):
         shutil.rmtree(where, ignore_errors=True)
@@ -129,6 +129,6 @@ def remove_tree(where: Place) -> None:
             where.remove_tree()
 
 
-def load_array(where: Place) -> Any:  # noqa: ANN401 - an array of whatever type
+def load_array(where: StoragePath) -> Any:  # noqa: ANN401 - an array of whatever type
     """A NumPy file's array."""
     return np.load(where if isinstance(where, Path) else io.BytesIO(where.read_bytes()))
