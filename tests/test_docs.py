@@ -64,7 +64,7 @@ def programs(line: str) -> Iterator[list[str]]:
 def nitamono(arguments: Sequence[str]) -> None:
     """See that a command line of nitamono is one, with settings that are there."""
     words = parser().parse_args(arguments)
-    config.of(CONFIG_NEEDS, getattr(words, "assignments", []))
+    config.from_mapping(CONFIG_NEEDS, getattr(words, "assignments", []))
     if words.verb == "submit":
         nitamono([*words.submitted, "--config", words.config])
 
@@ -137,7 +137,7 @@ def test_settings_exist(page: Page) -> None:
 @each_page
 def test_configs_can_be_read(page: Page) -> None:
     for block in page.blocks("toml"):
-        config.of(CONFIG_NEEDS | tomllib.loads(block.text))
+        config.from_mapping(CONFIG_NEEDS | tomllib.loads(block.text))
 
 
 @each_page
