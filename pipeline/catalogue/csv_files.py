@@ -14,22 +14,22 @@ from pipeline.store.schemas import ITEMS
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-_PATTERN = re.compile(r"[\\*?\[\]{}]")
+_GLOB = re.compile(r"[\\*?\[\]{}]")
 
 
 def read_csv(spark: "SparkSession", source: Source, corrupt: str) -> "DataFrame":
-    """The CSV files as they stand, all columns text; rows that can't be read fill only `corrupt`.
+    """The rows of the CSV files, all columns text; rows that can't be parsed fill `corrupt` only.
 
     Raises:
         InputError: a file has no header, another than the first, or a name that Spark can't read.
     """
     from pyspark.sql.types import StringType, StructType
 
-    odd = [str(file) for file in list_files(source) if _PATTERN.search(str(file))]
-    if odd:
+    globs = [str(file) for file in list_files(source) if _GLOB.search(str(file))]
+    if globs:
         raise InputError(
-            f"catalogue.path {odd[0]}: Spark takes *, ?, [, ], {{, }} and \\ in a CSV file's path "
-            "for a pattern; rename it"
+            f"catalogue.path {globs[0]}: Spark takes *, ?, [, ], {{, }} and \\ in a CSV file's "
+            "path for a pattern; rename it"
         )
     schema = StructType()
     for name in [*_columns(source), corrupt]:
@@ -58,23 +58,23 @@ def _columns(source: Source) -> list[str]:
     Raises:
         InputError: a file has no header, or another one than the first.
     """
-    every = list_files(source)
-    first = _header(every[0], source)
-    for file in every[1:]:
-        if (other := _header(file, source)) != first:
+    files = list_files(source)
+    header = _header(files[0], source)
+    for file in files[1:]:
+        if (other := _header(file, source)) != header:
             raise InputError(
                 f"catalogue.path {source.path}: the header of {file} is {', '.join(other)}, that "
-                f"of {every[0]} is {', '.join(first)}; give all files the same columns in one order"
+                f"of {files[0]} is {', '.join(header)}; give all files the same columns in one "
+                "order"
             )
-    names: list[str] = []
-    for place, name in enumerate(first):
-        taken = not name or name in first[:place]
-        names.append(f"_c{place}" if taken else name)
-    wanted = {source.columns.get(name, name) for name in ITEMS.names}
-    twice = sorted({name for name in first if first.count(name) > 1 and name in wanted})
-    if twice:
-        raise InputError(f"catalogue.path {source.path}: columns come twice: {', '.join(twice)}")
-    return names
+    read_columns = {source.columns.get(name, name) for name in ITEMS.names}
+    repeated = sorted({name for name in header if header.count(name) > 1 and name in read_columns})
+    if repeated:
+        raise InputError(f"catalogue.path {source.path}: columns come twice: {', '.join(repeated)}")
+    return [
+        name if name and name not in header[:position] else f"_c{position}"
+        for position, name in enumerate(header)
+    ]
 
 
 def _header(file: StoragePath, source: Source) -> list[str]:

@@ -19,7 +19,7 @@ ENDINGS = {
     ".ndjson": "jsonl",
     ".json": "jsonl",
 }
-# Local files are read for their identity up to this size together: a fraction of a second.
+# Local files are hashed for their identity up to this size together: a fraction of a second.
 HASHED_BYTES = 64 << 20
 _COMPRESSED = {".gz", ".bz2", ".zst", ".snappy", ".lz4"}
 
@@ -46,7 +46,7 @@ class Source:
 
     @classmethod
     def from_config(cls, section: CatalogueSection, s3: S3Options) -> "Source":
-        """The source that a section names."""
+        """The source that a section of the config names."""
         return cls(**section.model_dump(), s3=s3)
 
     @property
@@ -56,24 +56,24 @@ class Source:
 
 
 def list_files(source: Source) -> list[StoragePath]:
-    """The catalogue's files, sorted; those that Spark passes over (`_x`, `.x`) are left out.
+    """The catalogue's files, sorted; names that Spark ignores (`_x`, `.x`) are left out.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no file.
     """
-    path = source.root
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        raise InputError(f"catalogue.path {path}: no such file; check [catalogue] path")
-    found = sorted_by_address(
+    root = source.root
+    if root.is_file():
+        return [root]
+    if not root.is_dir():
+        raise InputError(f"catalogue.path {root}: no such file; check [catalogue] path")
+    files = sorted_by_address(
         file
-        for file in path.rglob("*")
-        if file.is_file() and not any(p[0] in "_." for p in relative_to(file, path).parts)
+        for file in root.rglob("*")
+        if file.is_file() and not any(part[0] in "_." for part in relative_to(file, root).parts)
     )
-    if not found:
-        raise InputError(f"catalogue.path {path}: the folder holds no file")
-    return found
+    if not files:
+        raise InputError(f"catalogue.path {root}: the folder holds no file")
+    return files
 
 
 def identity(source: Source) -> list[list[object]]:
@@ -88,14 +88,14 @@ def identity(source: Source) -> list[list[object]]:
     Raises:
         InputError: there is no file, or one can't be read.
     """
-    paths, root = list_files(source), source.root
-    folder = root.parent if paths == [root] else root
+    files, root = list_files(source), source.root
+    folder = root.parent if files == [root] else root
     try:
-        states = [file.stat() for file in paths]
+        states = [file.stat() for file in files]
         hashed = sum(state.st_size for state in states) <= HASHED_BYTES
         return [
             _identity_of_file(file, folder, state, hashed=hashed)
-            for file, state in zip(paths, states, strict=True)
+            for file, state in zip(files, states, strict=True)
         ]
     except (FileNotFoundError, PermissionError) as error:
         raise InputError(
@@ -115,31 +115,31 @@ def _identity_of_file(
 
 
 def format_of(source: Source) -> str:
-    """The format as set, or as the files' names tell.
+    """The format that is set or, where that is auto, the one that the files' names tell.
 
     Raises:
-        UsageError: the names don't tell, or tell of two.
+        UsageError: the names tell no format, or two.
     """
     if source.format != "auto":
         return source.format
-    found = set()
+    formats = set()
     for file in list_files(source):
         endings = [ending for ending in file.suffixes if ending.lower() not in _COMPRESSED]
-        found.add(ENDINGS.get(endings[-1].lower() if endings else "", ""))
-    if len(found) != 1 or "" in found:
+        formats.add(ENDINGS.get(endings[-1].lower() if endings else "", ""))
+    if len(formats) != 1 or "" in formats:
         raise UsageError(
             f"catalogue.path {source.path}: the format can't be told from the files' names; "
             "set catalogue.format to parquet, csv or jsonl"
         )
-    return found.pop()
+    return formats.pop()
 
 
 def spark_options(source: Source) -> dict[str, str]:
-    """Options of every format: which files are read, which are those of `files`."""
+    """The reader's options that make Spark read the files of `list_files`, of whatever format."""
     root = source.root
     if not root.is_dir():
         return {}
     folders = {relative_to(file.parent, root) for file in list_files(source)}
-    # Folders named key=value are columns to Spark; others it would pass over without a word.
-    odd = any("=" not in part for folder in folders for part in folder.parts)
-    return {"recursiveFileLookup": "true"} if odd else {}
+    # Spark takes folders named key=value for columns, and ignores others unless it is told.
+    plain_folders = any("=" not in part for folder in folders for part in folder.parts)
+    return {"recursiveFileLookup": "true"} if plain_folders else {}

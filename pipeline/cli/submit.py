@@ -128,7 +128,7 @@ def _submission(given: argparse.Namespace, parser: argparse.ArgumentParser) -> S
         # Images have these jars. The other settings of s3a:// the driver makes itself.
         asked = replace(asked, spark=settings.spark | s3a.fetched(settings))
     if to.cluster:
-        checks.no_relative_paths(config.load(given.config, assignments, anchored=False))
+        checks.no_relative_paths(config.load(given.config, assignments, absolute_paths=False))
     if to.manager != "local":
         for name, path in checks.local_paths(settings).items():
             sys.stderr.write(f"{name} = {path}: all hosts must have it under this path\n")

@@ -1,9 +1,9 @@
-"""Encodings of text files, under Python's names and Java's."""
+"""Encodings of text files, under the names that Python and Java have for them."""
 
 import codecs
 
-# Python's names of encodings, and Java's. Windows writes Shift_JIS with characters of its own
-# (①, ㈱, 髙), which Java's plain Shift_JIS turns into others.
+# Python's names of encodings and Java's. Shift_JIS is read as Windows writes it (cp932): with ①, ㈱
+# and 髙, which Java's plain Shift_JIS turns into other characters.
 _JAVA_ENCODINGS = {
     "ascii": "US-ASCII",
     "big5": "Big5",
@@ -23,25 +23,25 @@ _JAVA_ENCODINGS = {
 
 
 def python_encoding(name: str) -> str:
-    """Python's own name of an encoding, Windows' Shift_JIS for any.
+    """Python's canonical name of an encoding; every Shift_JIS is Windows' cp932.
 
     Raises:
-        ValueError: it is not known.
+        ValueError: Python does not know the encoding.
     """
     try:
-        found = codecs.lookup("cp932" if name.lower() == "windows-31j" else name).name
+        canonical = codecs.lookup("cp932" if name.lower() == "windows-31j" else name).name
     except LookupError as error:
         raise ValueError(f"unknown encoding {name!r}; UTF-8, Shift_JIS, EUC-JP?") from error
-    return "cp932" if found == "shift_jis" else found
+    return "cp932" if canonical == "shift_jis" else canonical
 
 
 def java_encoding(name: str) -> str:
     """Java's name of an encoding.
 
     Raises:
-        ValueError: it is not known, or not supported.
+        ValueError: the encoding is not known, or not supported.
     """
-    found = python_encoding(name)
-    if found not in _JAVA_ENCODINGS:
+    canonical = python_encoding(name)
+    if canonical not in _JAVA_ENCODINGS:
         raise ValueError(f"encoding {name!r} is not supported; {', '.join(_JAVA_ENCODINGS)} are")
-    return _JAVA_ENCODINGS[found]
+    return _JAVA_ENCODINGS[canonical]

@@ -5,7 +5,7 @@ import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
@@ -23,32 +23,48 @@ PATHS = (
 )
 
 
+class _Override(NamedTuple):
+    """One setting of the environment or of --set.
+
+    Attributes:
+        source: where it stands, for messages.
+        keys: the section and the names below it.
+        value: as TOML has it.
+    """
+
+    source: str
+    keys: list[str]
+    value: Any
+
+
 def load(
     path: str | Path,
     assignments: Iterable[str] = (),
     environment: Mapping[str, str] | None = None,
     *,
-    anchored: bool = True,
+    absolute_paths: bool = True,
 ) -> Config:
     """Read a TOML file, then NITAMONO_SECTION_KEY from the environment, then `section.key=value`.
 
-    A relative path in the file is relative to the file's folder; one given in the environment or
-    an assignment is relative to the working folder.
+    A relative path in the file is relative to the file's folder; one in the environment or in an
+    assignment is relative to the working folder.
 
     Args:
         path: of the file.
         assignments: `section.key=value`.
-        environment: its variables; else this process's.
-        anchored: whether relative paths are made absolute.
+        environment: its variables; None: those of this process.
+        absolute_paths: whether relative paths are made absolute.
 
     Raises:
-        UsageError: with every problem found, each under the name of its setting.
+        UsageError: something is wrong; the message names every problem under its setting.
     """
     file = Path(path)
     raw = _read_toml(file)
-    if anchored:
-        _anchor_paths(raw, file.resolve().parent)
-    return _built(raw, f"config {file}", assignments, environment, anchored=anchored)
+    if absolute_paths:
+        _make_paths_absolute(raw, file.resolve().parent)
+    return _validated(
+        raw, f"config {file}", assignments, environment, absolute_paths=absolute_paths
+    )
 
 
 def from_mapping(raw: Mapping[str, Any], assignments: Iterable[str] = ()) -> Config:
@@ -59,55 +75,52 @@ def from_mapping(raw: Mapping[str, Any], assignments: Iterable[str] = ()) -> Con
         assignments: `section.key=value`.
 
     Raises:
-        UsageError: with every problem found, each under the name of its setting.
+        UsageError: something is wrong; the message names every problem under its setting.
     """
-    copied: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     for name, value in raw.items():
         section, _, key = name.partition(".")
         keys = [section, *([key] if section == "spark" else key.split("."))] if key else [section]
-        layer: dict[str, Any] = {}
-        _put(layer, keys, _plain(value), "config")
-        _merge(copied, layer, "config")
-    _anchor_paths(copied, Path.cwd())
-    return _built(copied, "config", assignments, None, anchored=True)
+        _merge(settings, _nested(keys, _as_toml(value), "config"), "config")
+    _make_paths_absolute(settings, Path.cwd())
+    return _validated(settings, "config", assignments, None)
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - any setting
+def _as_toml(value: Any) -> Any:  # noqa: ANN401 - any setting
     """A setting's value as TOML would have it."""
     if isinstance(value, Mapping):
-        return {str(name): _plain(below) for name, below in value.items()}
+        return {str(name): _as_toml(entry) for name, entry in value.items()}
     return str(value) if isinstance(value, os.PathLike) else value
 
 
 def defaults(
     assignments: Iterable[str] = (), environment: Mapping[str, str] | None = None
 ) -> Config:
-    """The config where no file is given: nothing is to be read from its store and catalogue.
+    """The config for verbs that need no file: they read no store and no catalogue.
 
     Raises:
-        UsageError: with every problem found, each under the name of its setting.
+        UsageError: something is wrong; the message names every problem under its setting.
     """
     raw = {"store": {"path": "store"}, "catalogue": {"path": "catalogue"}}
-    return _built(raw, "settings", assignments, environment, anchored=True)
+    return _validated(raw, "settings", assignments, environment)
 
 
-def _built(
+def _validated(
     raw: dict[str, Any],
     name: str,
     assignments: Iterable[str],
     environment: Mapping[str, str] | None,
     *,
-    anchored: bool,
+    absolute_paths: bool = True,
 ) -> Config:
     overrides = [
         *_from_environment(os.environ if environment is None else environment),
         *(_from_assignment(text) for text in assignments),
     ]
     for source, keys, value in overrides:
-        layer: dict[str, Any] = {}
-        _put(layer, keys, value, source)
-        if anchored:
-            _anchor_paths(layer, Path.cwd())
+        layer = _nested(keys, value, source)
+        if absolute_paths:
+            _make_paths_absolute(layer, Path.cwd())
         _merge(raw, layer, source)
     raw["spark"] = _flat_spark(raw.get("spark", {}))
     try:
@@ -129,86 +142,95 @@ def _read_toml(file: Path) -> dict[str, Any]:
 
 
 def _toml_value(section: str, keys: list[str], text: str) -> Any:  # noqa: ANN401 - any TOML value
-    """The value of an override: TOML; the text itself where that is none, or text is wanted."""
+    """The value of an override: TOML; the text itself if that is no TOML, or the setting's type."""
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except (tomllib.TOMLDecodeError, RecursionError):
         return text
-    return text if not isinstance(value, str) and _wants_text(section, keys) else value
+    return text if not isinstance(value, str) and _is_text(section, keys) else value
 
 
-def _wants_text(section: str, keys: list[str]) -> bool:
+def _is_text(section: str, keys: list[str]) -> bool:
+    """Whether a setting's value is text."""
     if section == "spark" or len(keys) > 1:
         return True
-    kind = Config.model_fields[section].annotation if section in Config.model_fields else None
-    fields = kind.model_fields if isinstance(kind, type) and issubclass(kind, BaseModel) else {}
+    fields = _fields(section)
     return keys[0] in fields and fields[keys[0]].annotation is str
 
 
+def _fields(section: str) -> dict[str, Any]:
+    """The settings of a section by name; empty for [spark] and for what is no section."""
+    annotation = Config.model_fields[section].annotation if section in Config.model_fields else None
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation.model_fields
+    return {}
+
+
 def environment_overrides(environment: Mapping[str, str]) -> dict[str, str]:
-    """Those variables of an environment that override settings."""
-    found = {}
+    """The variables of an environment that override settings."""
+    overrides = {}
     for name in sorted(environment):
         section = name.removeprefix(ENVIRONMENT_PREFIX).lower().partition("_")[0]
-        # The models' cache has such names too, and Kubernetes sets some for a service.
+        # The cache of models has variables of this prefix too, and Kubernetes sets some.
         if name.startswith(ENVIRONMENT_PREFIX) and section in Config.model_fields:
-            found[name] = environment[name]
-    return found
+            overrides[name] = environment[name]
+    return overrides
 
 
-def _from_environment(
-    environment: Mapping[str, str],
-) -> Iterable[tuple[str, list[str], Any]]:
+def _from_environment(environment: Mapping[str, str]) -> Iterable[_Override]:
     for name, text in environment_overrides(environment).items():
         section, _, key = name.removeprefix(ENVIRONMENT_PREFIX).lower().partition("_")
         key = key.replace("_", ".") if section == "spark" else key
         value = _toml_value(section, [key], text)
-        yield f"environment variable {name}", [section, key], value
+        yield _Override(f"environment variable {name}", [section, key], value)
 
 
-def _from_assignment(text: str) -> tuple[str, list[str], Any]:
+def _from_assignment(text: str) -> _Override:
     name, equals, value = text.partition("=")
     section, _, key = name.strip().partition(".")
     if not equals or not key:
         raise UsageError(f"--set {text}: write it as --set section.key=value")
     # Spark's own names hold dots; below them nothing is nested.
     keys = [key] if section == "spark" else key.split(".", 1)
-    return f"--set {text}", [section, *keys], _toml_value(section, keys, value.strip())
+    return _Override(f"--set {text}", [section, *keys], _toml_value(section, keys, value.strip()))
 
 
-def _put(target: dict[str, Any], keys: list[str], value: object, source: str) -> None:
+def _nested(keys: list[str], value: Any, source: str) -> dict[str, Any]:  # noqa: ANN401
+    """A value under its keys, one mapping in another."""
     if not all(keys):
         raise UsageError(f"{source}: names no setting; write section and key")
-    for key in keys[:-1]:
-        target = target.setdefault(key, {})
-    target[keys[-1]] = value
+    for key in reversed(keys):
+        value = {key: value}
+    nested: dict[str, Any] = value
+    return nested
 
 
 def _merge(target: dict[str, Any], layer: dict[str, Any], source: str) -> None:
+    """Put a layer's settings into a config in place; a mapping is merged, not replaced."""
     for key, value in layer.items():
         if isinstance(value, dict):
-            below = target.setdefault(key, {})
-            if not isinstance(below, dict):
+            section = target.setdefault(key, {})
+            if not isinstance(section, dict):
                 raise UsageError(f"{source}: {key} is not a section")
-            _merge(below, value, source)
+            _merge(section, value, source)
         else:
             target[key] = value
 
 
-def _anchor_paths(raw: dict[str, Any], folder: Path) -> None:
-    """Make the relative paths of the settings that hold paths absolute."""
+def _make_paths_absolute(raw: dict[str, Any], folder: Path) -> None:
+    """Make relative paths absolute, in place: those of the settings in PATHS."""
     for section, key in PATHS:
         values = raw.get(section)
         if not isinstance(values, dict):
             continue
         value = values.get(key)
         if isinstance(value, str):
-            values[key] = _anchored(value, folder)
+            values[key] = _absolute(value, folder)
         elif isinstance(value, list):
-            values[key] = [_anchored(v, folder) if isinstance(v, str) else v for v in value]
+            values[key] = [_absolute(v, folder) if isinstance(v, str) else v for v in value]
 
 
-def _anchored(value: str, folder: Path) -> str:
+def _absolute(value: str, folder: Path) -> str:
     if not value or "://" in value:
         return value
     try:
@@ -227,12 +249,13 @@ def _flat_spark(raw: object, prefix: str = "") -> Any:  # noqa: ANN401 - validat
         if isinstance(value, dict):
             flat |= _flat_spark(value, f"{name}.")
         else:
-            full = name if name.startswith("spark.") else f"spark.{name}"
-            flat[full] = str(value).lower() if isinstance(value, bool) else str(value)
+            full_name = name if name.startswith("spark.") else f"spark.{name}"
+            flat[full_name] = str(value).lower() if isinstance(value, bool) else str(value)
     return flat
 
 
 def _problem(item: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
+    """A problem that pydantic reports, in one phrase."""
     location = [str(part) for part in item["loc"]]
     name = ".".join(location)
     if item["type"] == "extra_forbidden":
@@ -240,21 +263,14 @@ def _problem(item: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
     if item["type"] == "missing":
         return f"{name}: must be given"
     message = item["msg"].removeprefix("Value error, ")
-    shown = "" if isinstance(item["input"], dict) else f" (it is {item['input']!r})"
-    # What concerns two sections is of neither.
-    return f"{name and f'{name}: '}{message[0].lower()}{message[1:]}{shown}"
+    value = "" if isinstance(item["input"], dict) else f" (it is {item['input']!r})"
+    # A problem between two sections has no location.
+    return f"{name and f'{name}: '}{message[0].lower()}{message[1:]}{value}"
 
 
 def _hint(location: list[str]) -> str:
-    fields = Config.model_fields
-    if len(location) > 1:
-        section = fields[location[0]].annotation
-        fields = (
-            section.model_fields
-            if isinstance(section, type) and issubclass(section, BaseModel)
-            else {}
-        )
-    close = difflib.get_close_matches(location[-1], fields, n=1)
-    if close:
-        return f"; did you mean {close[0]}?"
-    return f"; known are {', '.join(fields)}"
+    names = _fields(location[0]) if len(location) > 1 else Config.model_fields
+    similar = difflib.get_close_matches(location[-1], names, n=1)
+    if similar:
+        return f"; did you mean {similar[0]}?"
+    return f"; known are {', '.join(names)}"

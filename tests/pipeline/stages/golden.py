@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pipeline.storage.place import load_array
 from pyspark.sql import SparkSession
 
 from models.content import read_content
@@ -21,7 +22,6 @@ from pipeline.config.sections import Config
 from pipeline.stages import NAMES
 from pipeline.stages.context import Job, Stage
 from pipeline.stages.tokenize.stage import text_fingerprint
-from pipeline.storage.place import load_array
 from pipeline.store import schemas
 from pipeline.store.store import Record, Store
 from tests.pipeline.places import on_disk

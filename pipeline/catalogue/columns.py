@@ -1,0 +1,84 @@
+"""The columns of the items table, made of a catalogue's."""
+
+import re
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from pipeline.catalogue.files import Source, format_of
+from pipeline.catalogue.readers import CORRUPT
+from pipeline.errors import InputError
+from pipeline.store.schemas import ITEMS, spark_types
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+
+# Column: whether a row has a price or stock that is no number, and so becomes null.
+NUMBERS_LOST = "numbers_lost"
+_WHOLE_NUMBERS = {"tinyint", "smallint", "int", "bigint"}
+
+
+def item_columns(frame: "DataFrame", source: Source) -> "list[Column]":
+    """The columns of the items table, made of the catalogue's, and NUMBERS_LOST.
+
+    Args:
+        frame: the catalogue's rows, from `read`.
+        source: the catalogue, which says how its columns are called.
+
+    Raises:
+        InputError: a column is missing or can't be used; the message names all of them.
+    """
+    from pyspark.sql import functions as F
+
+    types = {name: spark_type for name, spark_type in frame.dtypes if name != CORRUPT}
+    if not types:
+        raise InputError(
+            f"catalogue.path {source.path}: no row can be read as {format_of(source)}; "
+            "is it of that format? JSON Lines has one object a line"
+        )
+    problems = [
+        f"catalogue.columns.{name}: unknown; known are {', '.join(ITEMS.names)}"
+        for name in source.columns
+        if name not in ITEMS.names
+    ]
+    columns: list[Column] = []
+    lost = F.lit(False)
+    for name, item_type in spark_types(ITEMS).items():
+        source_name = source.columns.get(name, name)
+        if source_name in types:
+            if problem := _type_problem(name, types[source_name]):
+                problems.append(f"column {source_name} (for {name}): {problem}")
+            column = frame[f"`{source_name.replace('`', '``')}`"]
+            cast = column.try_cast(item_type)
+            if item_type == "double":
+                lost = lost | (~is_blank(column.cast("string")) & cast.isNull())
+            columns.append(cast.alias(name))
+        elif name in source.columns or name in ("item_id", "title"):
+            problems.append(f"column {source_name} (for {name}) is missing")
+        else:
+            columns.append(F.lit(None).cast(item_type).alias(name))
+    if problems:
+        raise InputError(
+            f"catalogue.path {source.path}: {'; '.join(problems)}. "
+            f"It has: {', '.join(types)}. Map them with [catalogue] columns"
+        )
+    return [*columns, lost.alias(NUMBERS_LOST)]
+
+
+def _type_problem(name: str, spark_type: str) -> str:
+    """Why a column of this type can't become the item's column; empty if it can."""
+    whole = spark_type in _WHOLE_NUMBERS or bool(re.fullmatch(r"decimal\(\d+,0\)", spark_type))
+    if ITEMS.field(name).type == pa.float64():
+        numeric = whole or spark_type in ("string", "double", "float", "boolean")
+        usable = numeric or spark_type.startswith("decimal")
+        return "" if usable else f"{spark_type}, not a number"
+    # A column that holds nulls only has any type: its writer had to choose one.
+    usable = whole or spark_type in ("string", "void")
+    return "" if usable else f"{spark_type}, not string or integer"
+
+
+def is_blank(column: "Column") -> "Column":
+    """Whether a text is null or holds only white space, of any script."""
+    from pyspark.sql import functions as F
+
+    return column.isNull() | F.regexp_like(column, F.lit(r"(?U)\A\s*\z"))
