@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pipeline.storage.place import load_array
 from pyspark.sql import SparkSession
 
 from models.content import read_content
@@ -22,6 +21,7 @@ from pipeline.config.sections import Config
 from pipeline.stages import NAMES
 from pipeline.stages.context import Job, Stage
 from pipeline.stages.tokenize.stage import text_fingerprint
+from pipeline.storage.paths import load_array
 from pipeline.store import schemas
 from pipeline.store.store import Record, Store
 from tests.pipeline.places import on_disk
