@@ -1,4 +1,4 @@
-"""Models as things that are shipped and used: a handle travels, the file follows, one load each.
+"""Models that are shipped: a small handle travels, the file follows, each process loads it once.
 
 Usable without the pipeline: nothing here imports it.
 """

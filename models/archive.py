@@ -1,7 +1,7 @@
-"""Archives: a directory as one zip file that Spark unpacks on executors.
+"""Archives: a model directory as one zip file that Spark unpacks on the executors.
 
-Inside, files go by number, and NAMES holds their relative paths: a JVM that runs in the POSIX
-locale, as in many containers, can't unpack a Japanese name.
+Inside the archive the files are named by number, and the entry NAMES lists their relative paths:
+a JVM that runs in the POSIX locale, as in many containers, can't unpack a Japanese name.
 """
 
 import hashlib
@@ -18,41 +18,41 @@ NAMES = "names.json"
 
 
 def pack(folder: Path, target: Path) -> None:
-    """Write a directory's files as a zip file; not compressed, weights hardly are compressible.
+    """Write a directory's files as a zip file, uncompressed, since weights hardly compress.
 
     Raises:
         ModelError: the directory can't be a model.
-        OSError: it can't be read, or the target can't be written.
+        OSError: the directory can't be read, or the target can't be written.
     """
     names = tree_names(folder)
-    # Files of container images are often dated 1970; zip knows no year before 1980.
+    # Files of container images are often dated 1970, and zip has no year before 1980.
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
         for number, name in enumerate(names):
             archive.write(folder / name, str(number))
         archive.writestr(NAMES, json.dumps(names))
 
 
-def check(path: Path, wanted: Content, origin: str) -> None:
-    """See that a zip file holds a directory of this content.
+def check(path: Path, expected: Content, origin: str) -> None:
+    """Check that a zip file contains a directory with the expected content.
 
     Raises:
-        ModelError: it doesn't: the directory was written to while it was packed.
+        ModelError: it does not, because the directory was changed while it was packed.
     """
-    parts = []
+    entries = []
     with zipfile.ZipFile(path) as archive:
         for number, name in enumerate(json.loads(archive.read(NAMES))):
             with archive.open(str(number)) as file:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
-            parts.append(FileEntry(name, archive.getinfo(str(number)).file_size, sha256))
-    if tree_content(parts) != wanted:
+            entries.append(FileEntry(name, archive.getinfo(str(number)).file_size, sha256))
+    if tree_content(entries) != expected:
         raise ModelError(f"{origin}: changed while it was packed; ship it again")
 
 
 def restore(unpacked: Path, target: Path) -> None:
-    """Give the files of an unpacked archive their names again, under a new directory.
+    """Link the numbered files of an unpacked archive under their own names in a new directory.
 
     Raises:
-        ModelError: it is not unpacked whole.
+        ModelError: the archive was not unpacked completely.
         OSError: the target can't be written.
     """
     try:
@@ -66,7 +66,7 @@ def restore(unpacked: Path, target: Path) -> None:
 
 
 def unpack(path: Path, target: Path) -> None:
-    """Unpack a zip file, names and all, under a new directory."""
+    """Unpack a zip file into a new directory, each file under its own name."""
     numbered = target.with_name(f"{target.name}.numbered")
     try:
         with zipfile.ZipFile(path) as archive:

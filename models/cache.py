@@ -1,13 +1,13 @@
-"""The host cache: one copy of each model on a host, whatever the number of its processes.
+"""The host cache: one copy of each model on a host, however many processes use it.
 
 Folders below the root:
-    entries/   models under their content's name, whole and read-only
-    incoming/  what is being fetched or removed; what a killed process left is removed later
-    locks/     <name>.use, shared by the processes that use an entry; its time is the last use
-               <name>.make, held by the one process that fetches it
-               <sha256>-<stamp>.checked, for a path that was found to hold that content
+    entries/   models named by their content, complete and read-only
+    incoming/  files that are being fetched or removed; those of a killed process are removed later
+    locks/     <name>.use is shared by the processes that use an entry; its time is the last use
+               <name>.make is locked by the one process that fetches the entry
+               <sha256>-<stamp>.checked marks a path outside the cache that has that content
 
-All locks are flock: the kernel drops them with the process, however it ends.
+All locks are flock: the kernel releases them when the process ends, however it ends.
 """
 
 import errno
@@ -33,20 +33,20 @@ FOLDER_VARIABLE = "NITAMONO_CACHE"
 LIMIT_VARIABLE = "NITAMONO_CACHE_LIMIT"
 DEFAULT_LIMIT = 50_000_000_000
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-_FORGOTTEN_SECONDS = 30 * 86_400
+_MARK_SECONDS = 30 * 86_400
 
-# Held until the process ends: whoever got a path may have it mapped.
-_held: dict[Path, int] = {}
+# Descriptors of the shared locks, open until the process ends: it may have mapped the entries.
+_use_locks: dict[Path, int] = {}
 _guard = threading.Lock()
 
 
 class Cache:
-    """A folder of models by their content.
+    """A folder of models named by their content.
 
     Attributes:
         root: the folder.
-        limit: bytes that it may hold. Past it the entries that were used longest ago go, but none
-            that a process uses: what is needed at one time is never refused for the limit.
+        limit: size of the cache in bytes. Beyond it the least recently used entries are removed,
+            but none that a process uses: the limit never refuses a model.
     """
 
     def __init__(self, root: Path, limit: int = DEFAULT_LIMIT) -> None:
@@ -57,65 +57,66 @@ class Cache:
         )
 
     @classmethod
-    def of_host(cls) -> "Cache":
-        """The cache that this host's processes share.
+    def for_this_host(cls) -> "Cache":
+        """Return the cache that the processes of this host share.
 
-        Its folder is NITAMONO_CACHE, else nitamono-<user id> under the system's folder for
+        Its folder is NITAMONO_CACHE, by default nitamono-<user id> in the system's folder for
         temporary files, closed to other users. Its limit is NITAMONO_CACHE_LIMIT (bytes; K, M, G
-        and T stand for thousands of them), else 50 GB or half of the disk, whichever is less.
+        and T are powers of 1000), by default 50 GB or half of the disk, whichever is less.
 
         Raises:
-            ModelError: the folder can't be used, or the limit is no number.
+            ModelError: the folder can't be used, or the limit is not a number.
         """
-        given = os.environ.get(FOLDER_VARIABLE)
-        root = Path(given or Path(tempfile.gettempdir(), f"nitamono-{os.getuid()}")).absolute()
+        setting = os.environ.get(FOLDER_VARIABLE)
+        default = Path(tempfile.gettempdir(), f"nitamono-{os.getuid()}")
+        root = Path(setting or default).absolute()
         with _explained(root):
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not given:
-                _keep_private(root)
+            if not setting:
+                _make_private(root)
             limit = _limit(root)
         return cls(root, limit)
 
-    def hold(
+    def get_or_fetch(
         self, name: str, size: int, fetch: Callable[[Path], None], check: Callable[[Path], None]
     ) -> Path:
-        """The entry's path, fetched by the first process that asks while the others wait.
+        """Return an entry's path. The first process fetches the entry while the others wait.
 
-        It stays until this process ends.
+        The entry stays in the cache at least until this process ends.
 
         Args:
-            name: of the entry; holds its content's hash.
-            size: what the entry needs, in bytes.
-            fetch: writes the file or directory under the path that it is given.
-            check: raises what is wrong with that file or directory.
+            name: name of the entry, which contains its content's hash.
+            size: size of the entry, in bytes.
+            fetch: writes the file or directory to the path that it receives.
+            check: raises an error if that file or directory is wrong.
 
         Raises:
-            ModelError: the cache can't be written or its disk is full; else what fetch and check
-                raise. Nothing of the entry is left then.
+            ModelError: the cache can't be written, or its disk is full. Errors of `fetch` and
+                `check` are raised too. In each case nothing of the entry is left.
         """
         entry = self._entries / name
         with _explained(self.root):
             for folder in (self._entries, self._incoming, self._locks):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._use(name)
-            if not _is_whole(entry, size):
+            if not _is_complete(entry, size):
                 with exclusive(self._locks / f"{name}.make"):
-                    if not _is_whole(entry, size):
+                    if not _is_complete(entry, size):
                         self._remove_leftovers(name)
                         self._make_room(size)
                         self._make(entry, fetch, check)
         return entry
 
     def find(self, name: str) -> Path | None:
-        """The entry's path, if the entry is here."""
+        """Return an entry's path, or None if the cache does not have it."""
         entry = self._entries / name
         return entry if entry.exists() else None
 
-    def check_once(self, path: Path, wanted: Content) -> None:
-        """See that a path outside the cache has this content; one process of a host reads it.
+    def check_once(self, path: Path, expected: Content) -> None:
+        """Check the content of a path outside the cache. One process of the host reads it.
 
         Raises:
-            ModelError: it has another, or it can't be read.
+            ModelError: the path has another content, or can't be read.
         """
         try:
             stamp = disk.stamp(path)
@@ -123,28 +124,28 @@ class Cache:
             raise ModelError(f"{path}: can't be read on this host: {error}") from error
         with _explained(self.root):
             self._locks.mkdir(mode=0o700, parents=True, exist_ok=True)
-            mark = self._locks / f"{wanted.sha256}-{stamp}.checked"
+            mark = self._locks / f"{expected.sha256}-{stamp}.checked"
             with exclusive(mark, keep=True):
                 if mark.stat().st_size == 0:
-                    check(path, wanted, str(path))
+                    check(path, expected, str(path))
                     mark.write_text("whole")
-                    self._forget_marks()
+                    self._remove_old_marks()
                 else:
                     os.utime(mark)
 
     def _use(self, name: str) -> None:
-        """Share the entry's lock until the process ends."""
+        """Hold the shared lock of an entry until the process ends."""
         path = self._locks / f"{name}.use"
         with _guard:
-            file = _held.get(path)
+            file = _use_locks.get(path)
             if file is None or not is_same(file, path):
-                file = _held[path] = acquire(path, fcntl.LOCK_SH)
+                file = _use_locks[path] = acquire(path, fcntl.LOCK_SH)
         os.utime(file)
 
     def _make(
         self, entry: Path, fetch: Callable[[Path], None], check: Callable[[Path], None]
     ) -> None:
-        fresh = self._aside(entry.name)
+        fresh = self._incoming_path(entry.name)
         try:
             fetch(fresh)
             check(fresh)
@@ -156,7 +157,7 @@ class Cache:
             disk.remove(fresh)
 
     def _remove_leftovers(self, own: str) -> None:
-        """Remove what killed processes left of this entry, whose lock is held, and of others."""
+        """Remove what killed processes left of the entry `own`, whose lock is held, and of others."""
         for leftover in self._incoming.iterdir():
             name = leftover.name.partition("~")[0]
             if name == own:
@@ -169,7 +170,7 @@ class Cache:
                 continue
 
     def _make_room(self, size: int) -> None:
-        """Remove entries, those used longest ago first, until there is room for `size` bytes."""
+        """Remove the least recently used entries until there is room for `size` bytes."""
         entries = sorted(self._entries.iterdir(), key=self._last_use)
         used = sum(map(disk.size, (*entries, *self._incoming.iterdir())))
         for entry in entries:
@@ -195,24 +196,24 @@ class Cache:
         """Remove an entry unless a process uses it."""
         try:
             with exclusive(self._locks / f"{entry.name}.use", wait=False):
-                gone = self._discard(entry)
+                removed = self._discard(entry)
         except BlockingIOError:
             return False
-        disk.remove(gone)
+        disk.remove(removed)
         return True
 
     def _discard(self, entry: Path) -> Path:
-        """Take an entry out in one step, a directory too; who has it mapped keeps it."""
-        aside = self._aside(entry.name)
+        """Rename an entry away in one step; processes that have mapped it keep their maps."""
+        target = self._incoming_path(entry.name)
         if entry.exists():
-            entry.rename(aside)
-        return aside
+            entry.rename(target)
+        return target
 
-    def _aside(self, name: str) -> Path:
+    def _incoming_path(self, name: str) -> Path:
         return self._incoming / f"{name}~{os.getpid()}-{uuid.uuid4().hex}"
 
-    def _forget_marks(self) -> None:
-        oldest = time.time() - _FORGOTTEN_SECONDS
+    def _remove_old_marks(self) -> None:
+        oldest = time.time() - _MARK_SECONDS
         for mark in self._locks.glob("*.checked"):
             with suppress(FileNotFoundError):
                 if mark.stat().st_mtime < oldest:
@@ -220,23 +221,25 @@ class Cache:
 
 
 def _limit(root: Path) -> int:
-    given = os.environ.get(LIMIT_VARIABLE)
-    if not given:
+    setting = os.environ.get(LIMIT_VARIABLE)
+    if not setting:
         return min(DEFAULT_LIMIT, shutil.disk_usage(root).total // 2)
-    found = re.fullmatch(r"(\d+) ?([KMGT]?)B?", given.strip().upper())
-    if not found:
-        raise ModelError(f"{LIMIT_VARIABLE}={given}: write a number of bytes, or 20G for instance")
-    return int(found[1]) * _UNITS[found[2]]
+    match = re.fullmatch(r"(\d+) ?([KMGT]?)B?", setting.strip().upper())
+    if not match:
+        raise ModelError(
+            f"{LIMIT_VARIABLE}={setting}: not a size; write a number of bytes, or 20G for instance"
+        )
+    return int(match[1]) * _UNITS[match[2]]
 
 
-def _keep_private(root: Path) -> None:
-    """Others can make folders beside ours: take none of theirs."""
-    found = root.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+def _make_private(root: Path) -> None:
+    """Close the folder to other users; refuse one that another user made under its name."""
+    status = root.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
         raise ModelError(
             f"{root}: belongs to another user; set {FOLDER_VARIABLE} to a folder of your own"
         )
-    if stat.S_IMODE(found.st_mode) != 0o700:
+    if stat.S_IMODE(status.st_mode) != 0o700:
         root.chmod(0o700)
 
 
@@ -246,12 +249,12 @@ def _explained(root: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            what = f"the disk is full ({error.strerror}); free some"
+            reason = f"the disk is full ({error.strerror}); free some"
         else:
-            what = f"the cache of models can't be used: {error}; make it writable"
-        raise ModelError(f"{root}: {what}, or set {FOLDER_VARIABLE} to another folder") from error
+            reason = f"the cache of models can't be used: {error}; make it writable"
+        raise ModelError(f"{root}: {reason}, or set {FOLDER_VARIABLE} to another folder") from error
 
 
-def _is_whole(entry: Path, size: int) -> bool:
-    """A cleaner of temporary files may have been there: at least all bytes have to be."""
+def _is_complete(entry: Path, size: int) -> bool:
+    """Whether an entry has all its bytes: a cleaner of temporary files may have removed some."""
     return entry.exists() and disk.size(entry) >= size

@@ -1,4 +1,4 @@
-"""A model's content: the sha256 that names it, of a file or of a directory."""
+"""The content of a model: the SHA-256 and the size that identify a file or a directory."""
 
 import hashlib
 import os
@@ -11,12 +11,12 @@ from models.errors import ModelError
 
 @dataclass(frozen=True)
 class Content:
-    """What a model's file or directory holds.
+    """Identifies what a model's file or directory contains.
 
     Attributes:
-        sha256: 64 hexadecimal digits; of a file its own, of a directory `tree_sha256`.
-        size: in bytes; of a directory the sum over its files.
-        directory: whether it is one.
+        sha256: 64 hexadecimal digits. For a directory it is `tree_sha256` of its files.
+        size: in bytes. For a directory it is the sum over its files.
+        directory: whether it is a directory.
     """
 
     sha256: str
@@ -26,7 +26,13 @@ class Content:
 
 @dataclass(frozen=True)
 class FileEntry:
-    """One file of a directory: its relative path with '/' between names, its size, its sha256."""
+    """One file of a directory.
+
+    Attributes:
+        name: path relative to the directory, with '/' between its parts.
+        size: in bytes.
+        sha256: 64 hexadecimal digits.
+    """
 
     name: str
     size: int
@@ -34,7 +40,7 @@ class FileEntry:
 
 
 def file_sha256(path: Path) -> str:
-    """The sha256 of a file, 64 hexadecimal digits.
+    """Return the SHA-256 of a file, 64 hexadecimal digits.
 
     Raises:
         OSError: the file can't be read.
@@ -43,50 +49,52 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def tree_sha256(parts: Iterable[FileEntry]) -> str:
-    """The sha256 of a directory: of one line a file, `name NUL size NUL sha256`, sorted by name.
+def tree_sha256(entries: Iterable[FileEntry]) -> str:
+    """Return the SHA-256 of a directory.
 
-    Empty directories, times and modes are no part of it.
+    It hashes one line for each file, `name NUL size NUL sha256`, sorted by name. Empty
+    directories, times and permissions do not change it.
     """
     digest = hashlib.sha256()
-    for part in sorted(parts, key=lambda part: part.name.encode()):
-        digest.update(f"{part.name}\0{part.size}\0{part.sha256}\n".encode())
+    for entry in sorted(entries, key=lambda entry: entry.name.encode()):
+        digest.update(f"{entry.name}\0{entry.size}\0{entry.sha256}\n".encode())
     return digest.hexdigest()
 
 
-def tree_content(parts: Iterable[FileEntry]) -> Content:
-    """The content of a directory with these files."""
-    listed = list(parts)
-    return Content(tree_sha256(listed), sum(part.size for part in listed), directory=True)
+def tree_content(entries: Iterable[FileEntry]) -> Content:
+    """Return the content of a directory with these files."""
+    files = list(entries)
+    return Content(tree_sha256(files), sum(entry.size for entry in files), directory=True)
 
 
 def tree_names(folder: Path) -> list[str]:
-    """The relative paths of a directory's files, sorted.
+    """List the relative paths of a directory's files, sorted.
 
     Raises:
-        ModelError: it holds no file, or something that is neither file nor directory.
+        ModelError: the directory has no files, or has something that is neither a file nor a
+            directory.
     """
     names = []
-    for parent, folders, files in os.walk(folder, onerror=_unreadable):
+    for parent, folders, files in os.walk(folder, onerror=_raise):
         for name in folders:
             if Path(parent, name).is_symlink():
                 raise ModelError(f"{parent}/{name}: a link to a directory; put a directory there")
         for name in files:
             path = Path(parent, name)
             if not path.is_file():
-                raise ModelError(f"{path}: neither a file nor a directory; take it away")
+                raise ModelError(f"{path}: neither a file nor a directory; remove it")
             names.append(safe_name(path.relative_to(folder).as_posix(), folder))
     if not names:
         raise ModelError(f"{folder}: holds no files, so it can't be a model")
     return sorted(names)
 
 
-def _unreadable(error: OSError) -> None:
+def _raise(error: OSError) -> None:
     raise error
 
 
 def tree_entries(folder: Path) -> list[FileEntry]:
-    """A directory's files, each read once.
+    """Read each file of a directory once and return their names, sizes and hashes.
 
     Raises:
         ModelError: as `tree_names`.
@@ -98,26 +106,30 @@ def tree_entries(folder: Path) -> list[FileEntry]:
     ]
 
 
-def safe_name(name: str, where: object) -> str:
-    """The relative path, if it stays inside its directory.
+def safe_name(name: str, origin: object) -> str:
+    """Return a relative path unchanged if it stays inside its directory.
+
+    Args:
+        name: the path, with '/' between its parts.
+        origin: where the name was read, for the error message.
 
     Raises:
-        ModelError: it doesn't, or it is no UTF-8.
+        ModelError: the path leaves its directory, or is not valid UTF-8.
     """
     try:
         name.encode()
     except UnicodeEncodeError as error:
-        raise ModelError(f"{where}: {name!r} is no UTF-8; rename that file") from error
+        raise ModelError(f"{origin}: {name!r} is no UTF-8; rename that file") from error
     if "\0" in name or any(step in ("", ".", "..") for step in name.split("/")):
-        raise ModelError(f"{where}: {name!r} can't be a file inside a model's directory")
+        raise ModelError(f"{origin}: {name!r} can't be a file inside a model's directory")
     return name
 
 
 def read_content(path: Path) -> Content:
-    """The content of a file or a directory, read once from end to end.
+    """Read a file or a directory once, from end to end, and return its content.
 
     Raises:
-        ModelError: it is missing, can't be read, or is a directory that can't be a model.
+        ModelError: the path is missing, can't be read, or is a directory that can't be a model.
     """
     try:
         if path.is_dir():
@@ -129,21 +141,21 @@ def read_content(path: Path) -> Content:
         raise ModelError(f"{path}: can't be read: {error}") from error
 
 
-def check(path: Path, wanted: Content, origin: str) -> None:
-    """See that a file or directory has this content.
+def check(path: Path, expected: Content, origin: str) -> None:
+    """Check that a file or directory has the expected content.
 
     Args:
-        path: what is looked at.
-        wanted: what it has to hold.
-        origin: where it came from, for the message.
+        path: the file or directory to read.
+        expected: the content that it must have.
+        origin: where it came from, for the error message.
 
     Raises:
-        ModelError: it holds something else.
+        ModelError: its content is another one.
     """
-    found = read_content(path)
-    if found != wanted:
+    actual = read_content(path)
+    if actual != expected:
         raise ModelError(
-            f"{origin}: its content is not what was shipped: sha256 {found.sha256[:16]}, "
-            f"{found.size} bytes instead of {wanted.sha256[:16]}, {wanted.size} bytes; "
+            f"{origin}: its content is not what was shipped: sha256 {actual.sha256[:16]}, "
+            f"{actual.size} bytes instead of {expected.sha256[:16]}, {expected.size} bytes; "
             "it was replaced or damaged: ship the model again"
         )

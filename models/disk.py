@@ -1,6 +1,7 @@
-"""Files and directories on this host: brought to the disk, measured, linked, removed."""
+"""Files and directories on this host: map, flush, measure, link, copy and remove them."""
 
 import hashlib
+import mmap
 import os
 import shutil
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from models.content import tree_names
+from models.errors import ModelError
 
 
 def _files(path: Path) -> Iterator[Path]:
@@ -19,7 +21,10 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def size(path: Path) -> int:
-    """Bytes of a file, or of all files of a directory; what goes meanwhile counts nothing."""
+    """Return the bytes of a file, or of all files of a directory.
+
+    A file that is removed meanwhile counts as 0 bytes.
+    """
     total = 0
     for file in _files(path):
         with suppress(FileNotFoundError):
@@ -27,25 +32,38 @@ def size(path: Path) -> int:
     return total
 
 
-def stamp(path: Path) -> str:
-    """16 hexadecimal digits that change when a file is written or replaced.
+def map_file(path: Path) -> mmap.mmap:
+    """Map a file into memory, read-only.
 
-    Made of names, inodes, sizes and times, without reading what the files hold.
+    Raises:
+        ModelError: the file is empty or can't be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: can't be mapped: {error}") from error
+
+
+def stamp(path: Path) -> str:
+    """Return 16 hexadecimal digits that change when a file is written or replaced.
+
+    They are made of names, inodes, sizes and times; the files themselves are not read.
 
     Raises:
         ModelError: the directory can't be a model.
-        OSError: something can't be read.
+        OSError: the path can't be read.
     """
     digest = hashlib.sha256()
     for name in tree_names(path) if path.is_dir() else [""]:
-        found = (path / name).stat()
-        numbers = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        stat = (path / name).stat()
+        numbers = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
         digest.update(f"{name}\0{numbers}\n".encode())
     return digest.hexdigest()[:16]
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Give a file that nobody writes to a second name; copy it where that can't be."""
+    """Hard-link a file that is never written again; copy it where links are not possible."""
     try:
         os.link(source, target)
     except OSError:
@@ -53,12 +71,12 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copy what a file holds."""
+    """Copy a file's content, without its permissions and times."""
     shutil.copyfile(source, target)
 
 
 def seal(path: Path) -> None:
-    """Bring a file or a directory to the disk and make its files read-only."""
+    """Make the files of a path read-only and flush them to the disk."""
     for file in _files(path):
         file.chmod(0o444)
         sync(file)
@@ -68,7 +86,7 @@ def seal(path: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Bring one file, or a directory's list of names, to the disk."""
+    """Flush one file, or a directory's list of names, to the disk."""
     file = os.open(path, os.O_RDONLY)
     try:
         os.fsync(file)
@@ -77,7 +95,7 @@ def sync(path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a directory, if it is there."""
+    """Remove a file or a directory, if it exists."""
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:

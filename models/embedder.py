@@ -1,4 +1,4 @@
-"""What an embedder is, and the one call that has it ready in any process."""
+"""The interface of an embedder, and the call that loads a shipped one in any process."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 
 
 class Embedder(Protocol):
-    """Anything that turns texts into vectors.
+    """Turns texts into vectors.
 
-    To use a kind of model that is not here, write a loader from a path to such an object, ship the
-    path with `models.shipping.ship(context, path, kind="mine")`, and have it in the executors with
+    To use another kind of model, write a loader that makes such an object from a path, ship the
+    path with `models.shipping.ship(context, path, kind="mine")`, and load it in the executors with
     `resident.get(handle.key, lambda: my_loader(shipping.local_path(handle)))`.
 
     Attributes:
         dim: length of a vector.
-        reads: "tokens": `embed` takes lists of tokens; "text": lists of fields of running text.
+        reads: "tokens" if `embed` takes lists of tokens, "text" if it takes lists of text fields.
     """
 
     dim: int
     reads: Literal["tokens", "text"]
 
     def embed(self, token_lists: Sequence[Sequence[str]]) -> npt.NDArray[np.float32]:
-        """The vector of each list: float32[n, dim], a zero row where there is none to be had."""
+        """Return the vector of each list: float32[n, dim], a zero row where a list has none."""
 
 
 def _fasttext(path: Path) -> Embedder:
@@ -53,16 +53,16 @@ _LOADERS: dict[str, Callable[[Path], Embedder]] = {"fasttext": _fasttext, "onnx"
 def load_shipped(
     handle: Handle, counter: LoadCounter | None = None, blend: "Blend | None" = None
 ) -> Embedder:
-    """The embedder of a shipped model, loaded once in this process.
+    """Return the embedder of a shipped model, which is loaded once in each process.
 
     Args:
         handle: the model.
-        counter: is told of a load.
-        blend: for vectors of a fastText model that are not its own means.
+        counter: counts this call if it loads the model.
+        blend: how vectors are made of a fastText model; None for its own means.
 
     Raises:
-        ModelError: the model isn't to be had here, can't be loaded, or is of an unknown kind; or
-            it carries no statistics, which a blend needs.
+        ModelError: the model is not on this host, can't be loaded, or is of an unknown kind; or
+            it has no statistics, which a blend needs.
     """
     if handle.kind not in _LOADERS:
         raise ModelError(f"{handle.name}: unknown kind {handle.kind}; known: {', '.join(_LOADERS)}")

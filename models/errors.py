@@ -1,4 +1,4 @@
-"""What models raise."""
+"""The error that models raise."""
 
 
 class ModelError(Exception):

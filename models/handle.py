@@ -1,4 +1,4 @@
-"""The handle: what crosses to the executors in place of a model."""
+"""The handle: what is sent to the executors in place of a model."""
 
 import re
 from dataclasses import dataclass
@@ -13,18 +13,19 @@ Method = Literal["addfile", "archive", "s3", "path"]
 
 @dataclass(frozen=True)
 class Handle:
-    """Names a model by its content, and says where it is.
+    """Identifies a model by its content, and says where to get it.
 
-    Pickles to under 1 kB, but for an address that is itself longer than some 500 bytes. It holds
-    no credentials.
+    A pickled handle takes less than 1 kB unless its address alone is longer than about 500 bytes.
+    It holds no credentials.
 
     Attributes:
-        kind: which loader reads it, "fasttext" for instance.
-        name: what people call it; in messages only.
-        content: sha256, size, and whether it is a directory.
-        method: how it travels.
-        address: where it is. addfile and archive: the name under which Spark gives it to an
-            executor; s3: its s3:// address; path: its path on the file system that hosts share.
+        kind: which loader reads the model, "fasttext" for instance.
+        name: the model's name in messages.
+        content: SHA-256, size, and whether it is a directory.
+        method: how the model gets to the executors.
+        address: where the model is. For addfile and archive it is the name that Spark gives the
+            file on an executor, for s3 its s3:// address, for path its path on the file system
+            that all hosts share.
         s3: how to reach the object store, if the method is s3.
     """
 
@@ -37,31 +38,31 @@ class Handle:
 
     @property
     def sha256(self) -> str:
-        """The content's sha256, 64 hexadecimal digits."""
+        """SHA-256 of the content, 64 hexadecimal digits."""
         return self.content.sha256
 
     @property
     def size(self) -> int:
-        """The content's size, in bytes."""
+        """Size of the content, in bytes."""
         return self.content.size
 
     @property
     def key(self) -> str:
-        """What `resident.get` keeps it under: a retrained model, or another kind, is another."""
+        """The key for `resident.get`, which differs for a retrained model and for another kind."""
         return f"{self.kind}:{self.sha256}"
 
     @property
     def entry(self) -> str:
-        """Its name in the host cache."""
+        """Name of the model in the host cache."""
         return entry_name(self.content, self.address)
 
 
 def entry_name(content: Content, origin: str) -> str:
-    """The name of this content in a host cache, and the one it travels under.
+    """Return the name of a content in the host cache and as an added file.
 
     Args:
-        content: its hash makes the name.
-        origin: a path or address; its suffix is kept, because loaders go by it.
+        content: the name is its hash.
+        origin: a path or address; the name keeps its suffix, because loaders read the suffix.
     """
     if content.directory:
         return f"{content.sha256}.dir"

@@ -1,4 +1,4 @@
-"""Locks between processes of one host: flock on files that may be removed with the lock."""
+"""Locks between the processes of one host: flock on files that are removed with the lock."""
 
 import fcntl
 import os
@@ -9,15 +9,15 @@ from pathlib import Path
 
 @contextmanager
 def exclusive(path: Path, *, wait: bool = True, keep: bool = False) -> Iterator[None]:
-    """Hold a lock file alone.
+    """Hold an exclusive lock on a file.
 
     Args:
-        path: the file; made if it isn't there.
-        wait: for whoever holds it.
-        keep: the file afterwards, because it says something.
+        path: the lock file; it is created if it does not exist.
+        wait: whether to wait while another process holds the lock.
+        keep: whether the file stays afterwards, because its content matters.
 
     Raises:
-        BlockingIOError: another holds it, and `wait` is not set.
+        BlockingIOError: another process holds the lock, and `wait` is false.
     """
     file = acquire(path, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     try:
@@ -28,22 +28,26 @@ def exclusive(path: Path, *, wait: bool = True, keep: bool = False) -> Iterator[
         os.close(file)
 
 
-def acquire(path: Path, how: int) -> int:
-    """Open a lock file and lock it, with a flag of fcntl.flock.
+def acquire(path: Path, operation: int) -> int:
+    """Open a lock file and lock it.
+
+    Args:
+        path: the lock file; it is created if it does not exist.
+        operation: the flags of fcntl.flock.
 
     Returns:
-        the file descriptor; closing it, or the end of the process, gives the lock back.
+        The file descriptor. The lock ends when it is closed or when the process ends.
     """
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(file, how)
+            fcntl.flock(file, operation)
             if is_same(file, path):
                 return file
         except OSError:
             os.close(file)
             raise
-        # The file was removed while we waited: later processes don't see this lock.
+        # The file was removed while this process waited: later processes don't see this lock.
         os.close(file)
 
 

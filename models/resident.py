@@ -1,4 +1,4 @@
-"""Resident models: each is loaded once in a process, whatever the number of rows or batches."""
+"""Resident models: a process loads each model once, however many rows or batches it works on."""
 
 import os
 import socket
@@ -27,9 +27,9 @@ class Load:
     """One load of a model.
 
     Attributes:
-        model: its key.
-        process: host, process id, and a mark that tells processes of the same id apart.
-        seconds: what the loader took.
+        model: key of the model.
+        process: host, process id, and a random suffix, since process ids are reused.
+        seconds: time that the loader took.
     """
 
     model: str
@@ -38,7 +38,7 @@ class Load:
 
 
 class _Loads:
-    """An AccumulatorParam in all but descent: Spark is not imported until it is used."""
+    """An AccumulatorParam that does not inherit from it, so that Spark is imported only if used."""
 
     def zero(self, value: tuple[Load, ...]) -> tuple[Load, ...]:
         return ()
@@ -50,31 +50,32 @@ class _Loads:
 
 
 class LoadCounter:
-    """Gathers the loads of all Python workers of a session, for the driver to read.
+    """Collects the loads of all Python workers of a session for the driver.
 
-    Put it into the closure of a pandas UDF or a mapInArrow function and hand it to `get`. A
-    worker that has a model from an earlier stage loads nothing, and adds nothing. Loads of a task
-    that failed are not in it.
+    Put it into the closure of a pandas UDF or a mapInArrow function and pass it to `get`. A
+    worker that has the model from an earlier stage loads and adds nothing. Loads of failed tasks
+    are not counted.
     """
 
     def __init__(self, context: "SparkContext") -> None:
         self._loads = context.accumulator((), cast("AccumulatorParam[tuple[Load, ...]]", _Loads()))
 
     def add(self, load: Load) -> None:
-        """Count a load; works in a worker and on the driver."""
+        """Count a load, in a worker or on the driver."""
         self._loads.add((load,))
 
     @property
     def loads(self) -> tuple[Load, ...]:
-        """All loads so far; on the driver only."""
+        """All loads so far. Works on the driver only."""
         return self._loads.value
 
     def summary(self) -> dict[str, int | float]:
-        """The loads for run.json; on the driver only.
+        """Summarise the loads for run.json. Works on the driver only.
 
         Returns:
-            loads; processes that loaded; most_in_one_process, the most that one process loaded
-            one model (1 is what it should be); seconds, summed over all processes.
+            `loads`, their number; `processes` that loaded a model; `most_in_one_process`, how
+            often one process loaded the same model at most (it should be 1); `seconds`, summed
+            over all processes.
         """
         loads = self.loads
         by_process = Counter((load.process, load.model) for load in loads)
@@ -87,18 +88,19 @@ class LoadCounter:
 
 
 def get(key: Hashable, load: Callable[[], Model], counter: LoadCounter | None = None) -> Model:
-    """The model under this key, loaded by the first caller while the others wait for it.
+    """Return the model with this key. The first caller loads it while the others wait.
 
-    A load that fails leaves nothing behind; the next caller tries again.
+    After a failed load the next caller tries again.
 
     Args:
-        key: names the model by its content (`Handle.key`), so that a retrained one is another.
-        load: makes the model; whatever it raises goes to the caller.
-        counter: is told when this call loads.
+        key: identifies the model by its content (`Handle.key`), so that a retrained model has
+            another key.
+        load: makes the model; its exceptions reach the caller.
+        counter: counts this call if it loads the model.
     """
     with _lock:
-        turn = _loading.setdefault(key, threading.Lock())
-    with turn:
+        model_lock = _loading.setdefault(key, threading.Lock())
+    with model_lock:
         if key not in _models:
             start = time.monotonic()
             _models[key] = load()
@@ -108,7 +110,7 @@ def get(key: Hashable, load: Callable[[], Model], counter: LoadCounter | None = 
 
 
 def _process() -> str:
-    """This process's name; made anew after a fork, because ids are given again."""
+    """Return the name of this process; a forked process gets a new one."""
     global _identity
     if _identity[0] != os.getpid():
         _identity = (os.getpid(), f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}")

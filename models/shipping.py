@@ -1,23 +1,25 @@
-"""Shipping: a model from the driver to every process that uses it.
+"""Shipping: how a model gets from the driver to every process that uses it.
 
-`ship` on the driver makes a handle; the handle crosses to the executors in a function's closure;
-`local_path` there gives the file or directory. Four methods:
+`ship` makes a handle on the driver. The handle travels to the executors in a function's closure,
+and `local_path` returns the model's file or directory there. There are four methods:
 
-    addfile  one file; Spark's driver serves it to each executor
-    archive  a directory; as addfile, as a zip file that Spark unpacks
-    s3       a file or a prefix in an object store, read by each host
-    path     on a file system that all hosts share, used where it is
+    addfile  a file; Spark's driver serves it to each executor
+    archive  a directory; it travels like addfile, as a zip file that Spark unpacks
+    s3       a file or a prefix in an object store; each host reads it
+    path     a file or a directory on a file system that all hosts share; it is used in place
 
-`auto` takes s3 for an s3:// source; path where the driver's file system is the executors', that
-is on a local[...] master; s3 for models of more than STAGED_BYTES if `S3Options.staging` says
-where to put them; else archive for a directory and addfile for a file.
+`auto` selects
+    s3 for an s3:// source;
+    path on a local[...] master, where driver and executors share a file system;
+    s3 for a model of more than STAGED_BYTES, if `S3Options.staging` says where to put it;
+    archive for any other directory, addfile for any other file.
 
-Whatever the method but path, a host keeps one copy, in its cache (`models.cache`), and all its
-processes map that one. Spark gives each executor a copy of its own of an added file; the first
-process that asks links its executor's copy into the cache, the others never open theirs. The
-driver adds the file from its own cache, under a name that holds the content's hash: Spark names
-an added file by its base name and serves the old content when a file changes under its name, and
-a model that is trained anew in place would be read half old, half new.
+With every method except path, a host keeps one copy in its cache (`models.cache`), and all its
+processes map that copy. Spark gives each executor its own copy of an added file; the first process
+that needs the model links its executor's copy into the cache, and the other copies are never
+opened. The driver adds the file from its own cache under a name that contains the content's hash,
+for two reasons: Spark identifies an added file by its base name and serves the old content when
+the file changes, and a model that is retrained in place would be read half old, half new.
 """
 
 from collections.abc import Callable
@@ -51,15 +53,15 @@ def ship(
     """Make a model available to the driver and to all executors of a session.
 
     Args:
-        context: the session's.
-        source: a file, a directory, or an s3:// address of an object or a prefix.
-        kind: which loader reads it.
-        name: for messages; else the source's.
-        method: how it travels; `auto` is explained above.
+        context: of the session.
+        source: a file, a directory, or the s3:// address of an object or a prefix.
+        kind: which loader reads the model.
+        name: the model's name in messages; the source's name if it is left out.
+        method: how the model travels; `auto` is explained above.
         s3: how to reach the object store.
 
     Raises:
-        ModelError: the source can't be read, or can't travel by this method.
+        ModelError: the source can't be read, or the method can't ship it.
     """
     options = s3 or S3Options()
     if isinstance(source, str) and "://" in source:
@@ -69,27 +71,28 @@ def ship(
         return _handle(kind, name or source, content, "s3", source, options)
     path = Path(source).absolute()
     content = read_content(path)
-    chosen = _choose(context, content, options) if method == "auto" else method
-    address = _SEND[chosen](context, path, content, options)
-    return _handle(kind, name or path.name, content, chosen, address, options)
+    resolved = _select_method(context, content, options) if method == "auto" else method
+    address = _SEND[resolved](context, path, content, options)
+    return _handle(kind, name or path.name, content, resolved, address, options)
 
 
 def local_path(handle: Handle) -> Path:
-    """The model on this host, for the driver and for executors; stays while the process lives.
+    """Return the model's path on this host, valid until the process ends.
 
-    The first process of a host brings it there, if it has to be brought, and reads it once to
-    see that its content is what was shipped.
+    It works on the driver and on executors. The first process of a host fetches the model if
+    necessary, and reads it once to check that its content is what was shipped.
 
     Raises:
-        ModelError: it isn't to be had, is not what was shipped, or the host's cache fails.
+        ModelError: the model can't be fetched, its content is another one, or the host's cache
+            can't be used.
     """
-    cache = Cache.of_host()
+    cache = Cache.for_this_host()
     if handle.method == "path":
         path = Path(handle.address)
         cache.check_once(path, handle.content)
         return path
     fetch = _FETCH[handle.method]
-    return cache.hold(
+    return cache.get_or_fetch(
         handle.entry,
         handle.size,
         lambda target: fetch(handle, target),
@@ -104,7 +107,7 @@ def _handle(
     return Handle(kind, name, content, method, address, s3)
 
 
-def _choose(context: "SparkContext", content: Content, options: S3Options) -> Method:
+def _select_method(context: "SparkContext", content: Content, options: S3Options) -> Method:
     master = context.master or ""
     if master == "local" or master.startswith("local["):
         return "path"
@@ -116,7 +119,7 @@ def _choose(context: "SparkContext", content: Content, options: S3Options) -> Me
 def _send_file(context: "SparkContext", path: Path, content: Content, _: S3Options) -> str:
     if content.directory:
         raise ModelError(f"{path}: addfile is for files; archive takes a directory")
-    staged = Cache.of_host().hold(
+    staged = Cache.for_this_host().get_or_fetch(
         entry_name(content, path.name),
         content.size,
         lambda target: copy(path, target),
@@ -130,7 +133,7 @@ def _send_file(context: "SparkContext", path: Path, content: Content, _: S3Optio
 def _send_archive(context: "SparkContext", path: Path, content: Content, _: S3Options) -> str:
     if not content.directory:
         raise ModelError(f"{path}: archive is for directories; addfile takes a file")
-    staged = Cache.of_host().hold(
+    staged = Cache.for_this_host().get_or_fetch(
         _zip_name(content),
         content.size,
         lambda target: archive.pack(path, target),
@@ -159,31 +162,32 @@ def _zip_name(content: Content) -> str:
     return f"{content.sha256}.zip"
 
 
-def _is_added(name: str, added: list[str]) -> bool:
-    return any(PurePosixPath(address.partition("#")[0]).name == name for address in added)
+def _is_added(name: str, addresses: list[str]) -> bool:
+    return any(PurePosixPath(address.partition("#")[0]).name == name for address in addresses)
 
 
 def _fetch_file(handle: Handle, target: Path) -> None:
-    link_or_copy(_added(handle), target)
+    link_or_copy(_added_path(handle), target)
 
 
 def _fetch_archive(handle: Handle, target: Path) -> None:
-    staged = Cache.of_host().find(_zip_name(handle.content))
+    staged = Cache.for_this_host().find(_zip_name(handle.content))
     if staged is not None:
         archive.unpack(staged, target)
     else:
-        archive.restore(_added(handle), target)
+        archive.restore(_added_path(handle), target)
 
 
 def _fetch_s3(handle: Handle, target: Path) -> None:
     objects.fetch(handle.address, target, handle.content, handle.s3 or S3Options())
 
 
-def _added(handle: Handle) -> Path:
-    """Where Spark has put the file or the unpacked archive of this executor."""
-    from pyspark import SparkFiles
+def _added_path(handle: Handle) -> Path:
+    """Return where Spark put the file or the unpacked archive on this executor."""
+    from pyspark import SparkFiles, TaskContext
 
-    if SparkFiles._is_running_on_worker:
+    # Only a task has one: on the driver SparkFiles would ask the session for its own folder.
+    if TaskContext.get() is not None:
         path = Path(SparkFiles.get(handle.address)).absolute()
         if path.exists():
             return path

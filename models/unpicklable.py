@@ -1,4 +1,4 @@
-"""Loaded models refuse to be pickled: what they hold is in a file, and that is what is shipped."""
+"""Loaded models refuse to be pickled: their data is in a file, and that file is shipped."""
 
 import pickle
 from typing import NoReturn
@@ -7,15 +7,15 @@ from models.errors import ModelError
 
 
 class NotPickledError(ModelError, pickle.PickleError):
-    """A loaded model was to be pickled.
+    """A program tried to pickle a loaded model.
 
-    Also a PickleError, because those reach the user as they are, where Spark turns every other
-    exception into a PicklingError of its own.
+    It is also a PickleError, because Spark passes those on to the user unchanged, while it turns
+    every other exception into a PicklingError of its own.
     """
 
 
 class Unpicklable:
-    """Base of what is loaded in each process instead of being pickled."""
+    """Base of the classes that each process loads instead of unpickling."""
 
     def __reduce__(self) -> NoReturn:
         raise NotPickledError(

@@ -1,6 +1,6 @@
 """fastText models: `pack` one, `load` it packed or not, and `embed` token lists.
 
-A loaded model's `embed` is the library's mean; `BlendEmbedder` makes other vectors of it.
+A loaded model's `embed` returns the library's means; a `BlendEmbedder` computes other vectors.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ from models.fasttext.binary_format import check_finite, read_layout
 from models.fasttext.blend import Blend, BlendEmbedder
 from models.fasttext.embedder import Embedder
 from models.fasttext.library import LibraryEmbedder
-from models.fasttext.model import in_memory, read_header, read_packed
+from models.fasttext.model import read_header, read_packed, read_source
 from models.fasttext.model_size import ModelSize, estimate_size, size_of_file
 from models.fasttext.packing import add_statistics, open_source, pack
 
@@ -36,7 +36,7 @@ def is_packed(path: str | Path) -> bool:
     """Whether a file is a packed model.
 
     Raises:
-        ModelError: the file is missing or no model.
+        ModelError: the file is missing or not a model.
     """
     return file_kind.detect_kind(Path(path)) == "packed"
 
@@ -44,24 +44,24 @@ def is_packed(path: str | Path) -> bool:
 def load(path: str | Path, *, sha256: str = "") -> Embedder | LibraryEmbedder:
     """Load a model, packed or not, checked before any native code sees it.
 
-    A packed file is mapped, in milliseconds. A .bin or .ftz goes through the fastText library; a
-    .vec or .vec.gz is read into memory.
+    A packed file is mapped, in milliseconds. The fastText library loads a .bin or .ftz. A .vec or
+    .vec.gz is read into memory.
 
     Args:
         path: of the file.
-        sha256: what the file's checksum must be, 64 hexadecimal digits; not checked if empty.
+        sha256: the expected checksum of the file, 64 hexadecimal digits; not checked if empty.
 
     Raises:
-        ModelError: the file is missing, damaged, no model, or another one than `sha256` says.
+        ModelError: the file is missing, damaged, not a model, or has another checksum.
     """
     file = Path(path)
     kind = file_kind.detect_kind(file)
-    if sha256 and (found := file_sha256(file)) != sha256.lower():
-        raise ModelError(f"{file}: its sha256 is {found}, not {sha256}; copy or ship it again")
+    if sha256 and (actual := file_sha256(file)) != sha256.lower():
+        raise ModelError(f"{file}: its sha256 is {actual}, not {sha256}; copy or ship it again")
     if kind == "packed":
         return Embedder(read_packed(file))
     if kind == "text":
-        return Embedder(in_memory(open_source(file)))
+        return Embedder(read_source(open_source(file)))
     layout = read_layout(file)
     check_finite(file, layout)
     return LibraryEmbedder(file, layout)

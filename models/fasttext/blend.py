@@ -1,10 +1,11 @@
-"""Vectors of items by what their words are worth: weighted means, blended with the words' letters.
+"""Blended vectors of items: a weighted mean of word vectors beside a projection of the letters.
 
-The semantic part is the mean of the tokens' unit vectors, weighted by how rare they are, and what
-all items have in common made small. Beside it stand the tokens' hashed letters, weighted so too.
+The semantic part is the mean of the tokens' unit vectors, weighted by inverse document frequency;
+the direction that all items have in common is reduced. The lexical part is a random projection of
+the tokens' hashed letters, with the same kind of weights.
 
-Source: the weights and the common component are those of Arora, Liang and Ma 2017 ("A simple but
-tough-to-beat baseline for sentence embeddings"), softened.
+Source: the weights and the common direction follow Arora, Liang and Ma 2017 ("A simple but
+tough-to-beat baseline for sentence embeddings"), in weakened form.
 """
 
 from collections.abc import Sequence
@@ -20,31 +21,31 @@ from models.errors import ModelError
 from models.fasttext import lexical_features
 from models.fasttext.bytestrings import ByteStrings
 from models.fasttext.catalogue_statistics import CatalogueStatistics
-from models.fasttext.embedder import Embedder, Flat, blocks
-from models.fasttext.lexical_features import Hashes
+from models.fasttext.embedder import Embedder, FlatLists, token_blocks
+from models.fasttext.hashing import Hashes
 from models.fasttext.row_sums import Floats, sum_rows
 from models.fasttext.token_batch import TokenBatch
 from models.fasttext.weighted_rows import WeightedRowCache
 from models.fasttext.word_contributions import WordContributions
 from models.unpicklable import Unpicklable
 
-# What is left of the direction that is common to all items.
-_COMMON = np.float32(0.5)
-# A description counts at most so many times as much as the title, however long it is.
-_LONGEST = np.float32(2)
-# The lexical part is no shorter, however long the model's vectors are.
-_LEAST_LEXICAL = 64
+# Share of the common direction that stays.
+_COMMON_SHARE = np.float32(0.5)
+# Upper limit of a description's length relative to its title's, however many words it has.
+_MAX_DESCRIPTION_RATIO = np.float32(2)
+# Minimum length of the lexical part, however long the model's vectors are.
+_MIN_LEXICAL_DIM = 64
 
 
 @dataclass(frozen=True)
 class Blend:
-    """How an item's vector is made.
+    """How an item's vector is computed.
 
     Attributes:
-        dim: length of a vector; 0: the model's, without a lexical part.
+        dim: length of a vector; 0 for the model's own, without a lexical part.
         lexical_weight: share of the lexical part in a cosine, 0 to 1.
-        title_weight, description_weight: how much a word of each counts.
-        drop_phrases: whether promotional phrases are to be left out of titles.
+        title_weight, description_weight: weights of a word in each.
+        drop_phrases: whether promotional phrases are left out of titles.
     """
 
     dim: int = 448
@@ -53,27 +54,27 @@ class Blend:
     description_weight: float = 0.8
     drop_phrases: bool = True
 
-    def lexical(self, dim: int) -> int:
-        """Length of the lexical part, with a model of `dim` dimensions."""
-        return max(self.dim - dim, _LEAST_LEXICAL) if self.dim else 0
+    def lexical_dim(self, model_dim: int) -> int:
+        """Return the length of the lexical part for a model of `model_dim` dimensions."""
+        return max(self.dim - model_dim, _MIN_LEXICAL_DIM) if self.dim else 0
 
 
 class BlendEmbedder(Unpicklable):
-    """A model, and what its catalogue's words are worth.
+    """A model with the statistics of its catalogue.
 
     Attributes:
         dim: length of a vector.
         reads: "tokens".
-        phrases: what is better left out of titles; see `CatalogueStatistics`.
+        phrases: promotional phrases to leave out of titles; see `CatalogueStatistics`.
     """
 
     reads: Literal["tokens", "text"] = "tokens"
 
     def __init__(self, embedder: Embedder, blend: Blend) -> None:
-        """Prepare for one way to make vectors.
+        """Prepare for one blend.
 
         Raises:
-            ModelError: the model carries no statistics.
+            ModelError: the model has no statistics.
         """
         if embedder.statistics is None:
             raise ModelError(
@@ -83,147 +84,155 @@ class BlendEmbedder(Unpicklable):
         self._embedder = embedder
         self._statistics: CatalogueStatistics = embedder.statistics
         self._blend = blend
-        lexical = blend.lexical(embedder.dim)
-        self._words = WeightedRowCache(embedder, self._statistics, lexical)
-        self.dim = embedder.dim + lexical
+        lexical_dim = blend.lexical_dim(embedder.dim)
+        self._cache = WeightedRowCache(embedder, self._statistics, lexical_dim)
+        self.dim = embedder.dim + lexical_dim
         self.phrases = self._statistics.phrases if blend.drop_phrases else ()
+        self._parts = (slice(0, embedder.dim), slice(embedder.dim, self.dim))
 
     def embed(self, token_lists: Sequence[Sequence[str]]) -> Floats:
-        """As `embed_fields`, of titles alone."""
+        """As `embed_fields`, for titles alone."""
         tokens, offsets = Embedder.flatten(token_lists)
         return self._embed((tokens, offsets), (tokens[:0], np.zeros_like(offsets)))
 
     def embed_fields(self, titles: pa.Array, descriptions: pa.Array) -> Floats:
-        """The vectors of items. One item's does not depend, to the bit, on the others'.
+        """Return the vectors of items. The other items do not change an item's vector by a bit.
 
         Args:
-            titles: n lists of strings: tokens. Empty ones and nulls are left out.
+            titles: n lists of strings, the tokens. Empty ones and nulls are left out.
             descriptions: n lists, of the same type.
 
         Returns:
-            float32[n, dim], the lengths of its semantic and its lexical part by lexical_weight
-            but where a part is zeros; a zero row where no token has a vector.
+            float32[n, dim]. `lexical_weight` sets the lengths of the semantic and the lexical
+            part, unless a part is zeros; the row is zeros where no token has a vector.
 
         Raises:
-            TypeError: one is no column of lists of strings.
+            TypeError: a column does not contain lists of strings.
         """
         return self._embed(Embedder.flatten_arrow(titles), Embedder.flatten_arrow(descriptions))
 
     def word_contributions(
         self, title: Sequence[str], description: Sequence[str]
     ) -> WordContributions:
-        """What each word adds to an item's vector, to within the rounding of float32."""
-        (tokens, ends), (more, more_ends) = (
-            Embedder.flatten([title]),
-            Embedder.flatten([description]),
-        )
-        offsets = np.concatenate((ends, ends[-1] + more_ends[1:]))
-        words, hashes, counts = _counted(
-            TokenBatch.from_arrow(pa.concat_arrays([tokens, more]), offsets)
-        )
-        known = self._words.of(words, hashes)
-        rows = known.rows[known.find(hashes)[0]].astype(np.float64)
-        of_title, of_description = counts.toarray().astype(np.float64)
-        titles = rows * (of_title * self._blend.title_weight)[:, None]
-        split, weight = self._embedder.dim, self._blend.lexical_weight
-        for part in (slice(0, split), slice(split, self.dim)):
-            added = rows[:, part] * of_description[:, None]
-            more_of = added.sum(axis=0, keepdims=True).astype(np.float32)
-            whole = titles[:, part].sum(axis=0, keepdims=True).astype(np.float32)
-            titles[:, part] += added * self._weight(more_of, whole).astype(np.float64)[:, None]
-        common = self._statistics.common.astype(np.float64)
-        titles[:, :split] -= np.outer(titles[:, :split] @ common * (1 - float(_COMMON)), common)
-        lengths = ((1 - weight) ** 0.5 if split < self.dim else 1.0, weight**0.5)
-        for part, length in zip((slice(0, split), slice(split, self.dim)), lengths, strict=True):
-            titles[:, part] *= length / (np.linalg.norm(titles[:, part].sum(axis=0)) or np.inf)
+        """Return what each word adds to an item's vector, up to rounding to float32."""
+        fields = Embedder.flatten([title]), Embedder.flatten([description])
+        words, hashes, counts = _word_counts(_stacked(*fields))
+        cached = self._cache.rows_with(words, hashes)
+        word_rows = cached.rows[cached.find(hashes)[0]].astype(np.float64)
+        title_counts, description_counts = counts.toarray().astype(np.float64)
+        rows = word_rows * (title_counts * self._blend.title_weight)[:, None]
+        for part in self._parts:
+            added = word_rows[:, part] * description_counts[:, None]
+            description_sum = added.sum(axis=0, keepdims=True).astype(np.float32)
+            title_sum = rows[:, part].sum(axis=0, keepdims=True).astype(np.float32)
+            weight = self._description_weights(description_sum, title_sum).astype(np.float64)
+            rows[:, part] += added * weight[:, None]
+        split = self._embedder.dim
+        common = self._statistics.common_direction.astype(np.float64)
+        rows[:, :split] -= np.outer(rows[:, :split] @ common * (1 - float(_COMMON_SHARE)), common)
+        for part, length in zip(self._parts, self._part_lengths(), strict=True):
+            rows[:, part] *= length / (np.linalg.norm(rows[:, part].sum(axis=0)) or np.inf)
         decoded = [word.decode("utf-8", "surrogateescape") for word in words.to_list()]
-        return WordContributions(decoded, titles, split)
+        return WordContributions(decoded, rows, split)
 
     def in_vocabulary(self, words: Sequence[str]) -> npt.NDArray[np.bool_]:
-        """Which words the model has met: bool[n]."""
+        """Return which words are in the model's vocabulary: bool[n]."""
         return self._embedder.in_vocabulary(words)
 
-    def _embed(self, titles: Flat, descriptions: Flat) -> Floats:
+    def _part_lengths(self) -> tuple[float, float]:
+        """Return the lengths of the semantic and the lexical part."""
+        weight = self._blend.lexical_weight
+        has_lexical = self._embedder.dim < self.dim
+        return (1 - weight) ** 0.5 if has_lexical else 1.0, weight**0.5
+
+    def _embed(self, titles: FlatLists, descriptions: FlatLists) -> Floats:
         out = np.empty((len(titles[1]) - 1, self.dim), dtype=np.float32)
-        for start, stop in blocks(titles[1] + descriptions[1]):
-            title, ends = _cut(titles, start, stop)
-            description, more_ends = _cut(descriptions, start, stop)
-            offsets = np.concatenate((ends, ends[-1] + more_ends[1:]))
-            batch = TokenBatch.from_arrow(pa.concat_arrays([title, description]), offsets)
-            self._into(out[start:stop], batch)
+        for start, stop in token_blocks(titles[1] + descriptions[1]):
+            batch = _stacked(_slice(titles, start, stop), _slice(descriptions, start, stop))
+            self._embed_batch(out[start:stop], batch)
         return out
 
-    def _into(self, out: Floats, batch: TokenBatch) -> None:
+    def _embed_batch(self, out: Floats, batch: TokenBatch) -> None:
         """Fill float32[n, dim] with the vectors of n titles and then n descriptions."""
-        words, hashes, counts = _counted(batch)
-        known = self._words.of(words, hashes)
-        places, _ = known.find(hashes)
+        words, hashes, counts = _word_counts(batch)
+        cached = self._cache.rows_with(words, hashes)
+        positions, _ = cached.find(hashes)
         titles, descriptions = counts[: len(out)], counts[len(out) :]
         weights = titles.data * np.float32(self._blend.title_weight)
-        sums = sum_rows(known.rows, places[titles.indices], titles.indptr, weights)
-        described = np.flatnonzero(np.diff(descriptions.indptr))
-        if len(described):
-            some = descriptions[described]
-            more = sum_rows(known.rows, places[some.indices], some.indptr, some.data)
-            for part in (slice(0, self._embedder.dim), slice(self._embedder.dim, self.dim)):
-                sums[described, part] += self._weighted(more[:, part], sums[described, part])
-        split, weight = self._embedder.dim, self._blend.lexical_weight
-        semantic, lexical = sums[:, :split], sums[:, split:]
-        common = self._statistics.common
-        shared = np.einsum("ij,j->i", semantic, common) * (1 - _COMMON)
-        semantic -= shared[:, None] * common
-        _scaled(semantic, (1 - weight) ** 0.5 if lexical.size else 1, out[:, :split])
-        _scaled(lexical, weight**0.5, out[:, split:])
+        sums = sum_rows(cached.rows, positions[titles.indices], titles.indptr, weights)
+        with_description = np.flatnonzero(np.diff(descriptions.indptr))
+        if len(with_description):
+            described = descriptions[with_description]
+            description_sums = sum_rows(
+                cached.rows, positions[described.indices], described.indptr, described.data
+            )
+            for part in self._parts:
+                added, title_sums = description_sums[:, part], sums[with_description, part]
+                weight = self._description_weights(added, title_sums)
+                sums[with_description, part] += added * weight[:, None]
+        semantic = sums[:, self._parts[0]]
+        common = self._statistics.common_direction
+        removed = np.einsum("ij,j->i", semantic, common) * (1 - _COMMON_SHARE)
+        semantic -= removed[:, None] * common
+        for part, length in zip(self._parts, self._part_lengths(), strict=True):
+            _scale(sums[:, part], length, out[:, part])
 
-    def _weighted(self, descriptions: Floats, titles: Floats) -> Floats:
-        """float32[n, k]: what descriptions add to titles that are weighted already."""
-        return np.asarray(descriptions * self._weight(descriptions, titles)[:, None])
+    def _description_weights(self, descriptions: Floats, titles: Floats) -> Floats:
+        """Return the weights of descriptions relative to their titles: float32[n].
 
-    def _weight(self, descriptions: Floats, titles: Floats) -> Floats:
-        """float32[n]: how much descriptions count beside titles."""
+        Args:
+            descriptions, titles: float32[n, k], sums of rows.
+        """
         weight = np.float32(self._blend.description_weight)
-        title, description = _norms(titles), _norms(descriptions)
+        title_norms, description_norms = _norms(titles), _norms(descriptions)
         with np.errstate(divide="ignore", invalid="ignore"):
-            bound = _LONGEST * title / description
-        return np.asarray(np.where((title > 0) & (bound < weight), bound, weight))
+            limit = _MAX_DESCRIPTION_RATIO * title_norms / description_norms
+        return np.asarray(np.where((title_norms > 0) & (limit < weight), limit, weight))
 
 
-def _counted(batch: TokenBatch) -> tuple[ByteStrings, Hashes, csr_matrix]:
-    """The unique words, in an order that is the same in every batch, and each list's of them.
+def _word_counts(batch: TokenBatch) -> tuple[ByteStrings, Hashes, csr_matrix]:
+    """Count the words of each list.
 
     Returns:
-        the words; uint64[words], their hashes, ascending; float32[lists, words]: 1 + log of how
-        often each occurs, since what is said ten times is not ten times as true.
+        The unique words, in the same order in each batch; uint64[words], their features,
+        ascending; float32[lists, words], 1 + log of how often a list has a word, since repeated
+        words say less than new ones.
     """
     hashes = lexical_features.word_features(batch.unique)
     order = np.argsort(hashes, kind="stable")
     order = order[batch.unique.lengths[order] > 0]
     rank = np.full(len(hashes), -1, dtype=np.int32)
     rank[order] = np.arange(len(order))
-    batch = batch.keep((rank >= 0)[batch.codes])
+    batch = batch.filter((rank >= 0)[batch.codes])
     ones = np.ones(len(batch.codes), dtype=np.float32)
     shape = (len(batch.lengths), len(order))
     counts = csr_matrix((ones, rank[batch.codes], batch.offsets), shape=shape)
     counts.sum_duplicates()
-    many = np.flatnonzero(counts.data > 1)
-    counts.data[many] = 1 + np.log(counts.data[many].astype(np.float64))
+    repeated = np.flatnonzero(counts.data > 1)
+    counts.data[repeated] = 1 + np.log(counts.data[repeated].astype(np.float64))
     return batch.unique.take(order), hashes[order], counts
 
 
-def _scaled(part: Floats, length: float, out: Floats) -> None:
-    """Fill float32[n, k] with vectors of this length in the directions of others."""
-    norms = _norms(part)
+def _scale(vectors: Floats, length: float, out: Floats) -> None:
+    """Fill float32[n, k] with the vectors, scaled to one length; zeros stay zeros."""
+    norms = _norms(vectors)
     with np.errstate(divide="ignore", invalid="ignore"):
         factors = np.where(norms > 0, np.float32(length) / norms, np.float32(0))
-    np.multiply(part, factors[:, None], out=out)
+    np.multiply(vectors, factors[:, None], out=out)
 
 
 def _norms(rows: Floats) -> Floats:
     return np.asarray(np.sqrt(np.einsum("ij,ij->i", rows, rows)))
 
 
-def _cut(lists: Flat, start: int, stop: int) -> Flat:
-    """Lists start to stop."""
+def _stacked(titles: FlatLists, descriptions: FlatLists) -> TokenBatch:
+    """Return a batch of n titles and then n descriptions."""
+    offsets = np.concatenate((titles[1], titles[1][-1] + descriptions[1][1:]))
+    return TokenBatch.from_arrow(pa.concat_arrays([titles[0], descriptions[0]]), offsets)
+
+
+def _slice(lists: FlatLists, start: int, stop: int) -> FlatLists:
+    """Return the lists from start to stop."""
     tokens, offsets = lists
     first, last = int(offsets[start]), int(offsets[stop])
     return tokens.slice(first, last - first), offsets[start : stop + 1] - first

@@ -1,7 +1,7 @@
-"""Sentence vectors of whole batches, from a packed model.
+"""Sentence vectors of batches, from a packed model.
 
-A batch is one product: its unique tokens are looked up once, and each sentence is the weighted sum
-of its tokens' rows.
+The unique tokens of a batch are looked up once. Then one sparse matrix product computes each
+sentence as the weighted sum of its tokens' rows.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from models.fasttext.bytestrings import ByteStrings, encode, offsets_from_lengths
+from models.fasttext.bytestrings import ByteStrings, block_ranges, encode, offsets_from_lengths
 from models.fasttext.catalogue_statistics import CatalogueStatistics
 from models.fasttext.model import Model
 from models.fasttext.row_sums import Floats
@@ -25,17 +25,17 @@ from models.unpicklable import Unpicklable
 
 _BLOCK_TOKENS = 1 << 18
 
-# The tokens of n lists end to end, and int64[n + 1], where each list starts.
-Flat = tuple[pa.Array, npt.NDArray[np.int64]]
+# The tokens of n lists end to end, and int64[n + 1], where each list starts and the last one ends.
+FlatLists = tuple[pa.Array, npt.NDArray[np.int64]]
 
 
 class Embedder(Unpicklable):
-    """A model in arrays; a mapped one is shared by all processes of a host.
+    """A model as arrays; all processes of a host share the memory of a mapped one.
 
     Attributes:
         dim: length of a vector.
-        header: what the model is.
-        statistics: of a catalogue, if the model carries them.
+        header: settings of the model.
+        statistics: of a catalogue, if the model has them.
         reads: "tokens".
     """
 
@@ -51,12 +51,12 @@ class Embedder(Unpicklable):
         )
 
     def embed(self, token_lists: Sequence[Sequence[str]]) -> Floats:
-        """The sentence vector of each token list.
+        """Return the sentence vector of each token list.
 
-        Of an unsupervised model it is the mean of the tokens' unit vectors, tokens without a
-        vector left out. Of a supervised model it is what the library gives for the tokens joined
-        by spaces: the mean of the input rows of words, n-grams and the end of the sentence. Empty
-        tokens are left out, as joining does; white space in a token does not split it.
+        For an unsupervised model it is the mean of the tokens' unit vectors, without tokens that
+        have none. For a supervised model it is the library's vector of the tokens joined by
+        spaces: the mean of the input rows of words, n-grams and the end of the sentence. Empty
+        tokens are left out, and white space inside a token does not split it.
 
         Args:
             token_lists: n lists of tokens.
@@ -67,7 +67,7 @@ class Embedder(Unpicklable):
         return self._embed(*self.flatten(token_lists))
 
     def embed_arrow(self, token_lists: pa.Array) -> Floats:
-        """As `embed`, of an Arrow column of lists; a null list gives a zero row.
+        """As `embed`, for an Arrow column of lists; a null list has a zero row.
 
         Args:
             token_lists: n lists (pa.ListArray or LargeListArray) of strings or binaries.
@@ -76,21 +76,21 @@ class Embedder(Unpicklable):
             float32[n, dim].
 
         Raises:
-            TypeError: it is no column of lists of strings.
+            TypeError: the column does not contain lists of strings.
         """
         return self._embed(*self.flatten_arrow(token_lists))
 
     def in_vocabulary(self, words: Sequence[str]) -> npt.NDArray[np.bool_]:
-        """Which words the model has met: bool[n]."""
+        """Return which words are in the model's vocabulary: bool[n]."""
         return self._vocabulary.find(ByteStrings.from_list([encode(word) for word in words])) >= 0
 
     def word_contributions(self, tokens: Sequence[str]) -> WordContributions | None:
-        """What each token adds to the vector; None of a supervised model: it is no such sum."""
+        """Return what each token adds to the vector; None for a supervised model, as it is no sum."""
         return None if self.header.supervised else mean_contributions(self, tokens)
 
     @staticmethod
-    def flatten(token_lists: Sequence[Sequence[str]]) -> Flat:
-        """Lists of tokens in one array."""
+    def flatten(token_lists: Sequence[Sequence[str]]) -> FlatLists:
+        """Join lists of tokens to one array."""
         lengths = np.fromiter(map(len, token_lists), dtype=np.int64, count=len(token_lists))
         tokens = list(chain.from_iterable(token_lists))
         try:
@@ -102,26 +102,26 @@ class Embedder(Unpicklable):
         return values, offsets_from_lengths(lengths)
 
     @staticmethod
-    def flatten_arrow(token_lists: pa.Array) -> Flat:
-        """An Arrow column of lists in one array; a null list is an empty one.
+    def flatten_arrow(token_lists: pa.Array) -> FlatLists:
+        """Join an Arrow column of lists to one array; a null list becomes an empty one.
 
         Raises:
-            TypeError: it is no column of lists of strings.
+            TypeError: the column does not contain lists of strings.
         """
-        kind = token_lists.type
-        if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
-            raise TypeError(f"lists of strings are embedded, not {kind}")
+        column_type = token_lists.type
+        if not (pa.types.is_list(column_type) or pa.types.is_large_list(column_type)):
+            raise TypeError(f"lists of strings are embedded, not {column_type}")
         lengths = token_lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
         return token_lists.flatten(), offsets_from_lengths(lengths)
 
     def word_vectors(self, words: ByteStrings) -> Floats:
-        """float32[n, dim]: the vector of each word as a list of it alone."""
-        each = np.arange(len(words) + 1)
-        return self._vectors.embed(TokenBatch(words, each[:-1], each))
+        """Return the vector of each word as a list of its own: float32[n, dim]."""
+        offsets = np.arange(len(words) + 1)
+        return self._vectors.embed(TokenBatch(words, offsets[:-1], offsets))
 
     def _embed(self, tokens: pa.Array, offsets: npt.NDArray[np.int64]) -> Floats:
         out = np.empty((len(offsets) - 1, self.dim), dtype=np.float32)
-        for start, stop in blocks(offsets):
+        for start, stop in token_blocks(offsets):
             first, last = int(offsets[start]), int(offsets[stop])
             part = tokens.slice(first, last - first)
             out[start:stop] = self._vectors.embed(
@@ -130,12 +130,6 @@ class Embedder(Unpicklable):
         return out
 
 
-def blocks(offsets: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-    """Runs of lists of bounded numbers of tokens together."""
-    start, total = 0, len(offsets) - 1
-    while start < total:
-        limit = offsets[start] + _BLOCK_TOKENS
-        stop = int(np.searchsorted(offsets, limit, side="right")) - 1
-        stop = min(max(stop, start + 1), total)
-        yield start, stop
-        start = stop
+def token_blocks(offsets: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Cut lists into blocks (start, stop) with a limited number of tokens."""
+    return block_ranges(offsets, _BLOCK_TOKENS)

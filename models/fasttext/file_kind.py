@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes; a name that says otherwise is refused."""
+"""Detects which kind of model a file is, by its first bytes, and refuses a misleading name."""
 
 import gzip
 import struct
@@ -11,52 +11,53 @@ from models.errors import ModelError
 Kind = Literal["binary", "text", "packed"]
 
 MAGIC = 793712314
-_GZIP = b"\x1f\x8b"
-_HEAD = 512
+GZIP_MAGIC = b"\x1f\x8b"
+_HEAD_BYTES = 512
 
 
 def detect_kind(path: Path) -> Kind:
-    """Tell a .bin or .ftz ("binary"), word vectors as text ("text") and a packed model apart.
+    """Detect a .bin or .ftz ("binary"), word vectors as text ("text") or a packed model.
 
     Raises:
-        ModelError: the file can't be read, is none of them, or is another one than its name says.
+        ModelError: the file can't be read, is of no such kind, or is of another kind than its
+            name says.
     """
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            head = file.read(_HEAD)
+            head = file.read(_HEAD_BYTES)
     except OSError as error:
         raise ModelError(f"{path}: can't be read: {error.strerror or error}") from error
     if size == 0:
         raise ModelError(f"{path}: is empty; copy it again")
     binary_name = path.suffix.lower() in (".bin", ".ftz")
     text_name = path.name.lower().removesuffix(".gz").endswith((".vec", ".txt"))
-    if head.startswith(_GZIP):
-        return _inside_gzip(path, head, binary_name)
+    if head.startswith(GZIP_MAGIC):
+        return _gzip_kind(path, binary_name)
     if head.startswith(struct.pack("<i", MAGIC)):
         if text_name:
             raise ModelError(
                 f"{path}: a fastText .bin under the name of a text file; rename it to .bin"
             )
         return "binary"
-    if _opens_safetensors(head, size):
+    if _is_safetensors(head, size):
         return "packed"
-    if _opens_text(head):
+    if _is_text(head):
         if binary_name:
             raise ModelError(
                 f"{path}: word vectors as text (.vec), not a fastText .bin; rename it to .vec"
             )
         return "text"
-    raise ModelError(f"{path}: {_why_not(head, text_name)}")
+    raise ModelError(f"{path}: {_unknown_kind(head, text_name)}")
 
 
-def _inside_gzip(path: Path, head: bytes, binary_name: bool) -> Kind:
+def _gzip_kind(path: Path, binary_name: bool) -> Kind:
     try:
         with gzip.open(path) as file:
-            inside = file.read(_HEAD)
+            head = file.read(_HEAD_BYTES)
     except (OSError, EOFError, zlib.error) as error:
         raise ModelError(f"{path}: damaged or cut short gzip: {error}; copy it again") from error
-    if binary_name or not _opens_text(inside):
+    if binary_name or not _is_text(head):
         raise ModelError(
             f"{path}: compressed with gzip, and only word vectors as text (.vec.gz) are read so; "
             "unpack it with gunzip first"
@@ -64,28 +65,31 @@ def _inside_gzip(path: Path, head: bytes, binary_name: bool) -> Kind:
     return "text"
 
 
-def _opens_safetensors(head: bytes, size: int) -> bool:
+def _is_safetensors(head: bytes, size: int) -> bool:
     if len(head) < 9 or head[8:9] != b"{":
         return False
     (length,) = struct.unpack_from("<Q", head)
-    # One cut inside its header is one too: its reader says so.
+    # A file that is cut inside its header counts too: the reader of packed models reports it.
     return bool(length <= max(size, 1 << 20))
 
 
-def _opens_text(head: bytes) -> bool:
-    """Whether the first line is the two numbers of a .vec and what follows is text."""
-    first, _, rest = head.partition(b"\n")
-    numbers = first.split()
-    return len(numbers) == 2 and all(part.isdigit() for part in numbers) and b"\0" not in rest
+def _is_text(head: bytes) -> bool:
+    """Whether the first line has the two numbers of a .vec and text follows."""
+    return _has_two_numbers(head) and b"\0" not in head.partition(b"\n")[2]
 
 
-def _why_not(head: bytes, text_name: bool) -> str:
+def _has_two_numbers(head: bytes) -> bool:
     numbers = head.partition(b"\n")[0].split()
-    if len(numbers) == 2 and all(part.isdigit() for part in numbers):
+    return len(numbers) == 2 and all(number.isdigit() for number in numbers)
+
+
+def _unknown_kind(head: bytes, text_name: bool) -> str:
+    """Return what is known of a file of no known kind, for the error message."""
+    if _has_two_numbers(head):
         return "word2vec's binary format; save it as text (.vec) and load that"
     if text_name:
         return "no .vec: its first line is not the number of words and the dimension"
-    if _opens_old_format(head):
+    if _is_old_format(head):
         return (
             "in fastText's format from before its magic number; load and save it again "
             "with gensim or train it again"
@@ -93,8 +97,8 @@ def _why_not(head: bytes, text_name: bool) -> str:
     return "not a fastText model: neither .bin, .ftz, .vec nor a packed model"
 
 
-def _opens_old_format(head: bytes) -> bool:
-    """Whether the arguments of a .bin stand where the magic number should."""
+def _is_old_format(head: bytes) -> bool:
+    """Whether the file begins with the arguments of a .bin in place of the magic number."""
     if len(head) < 56:
         return False
     dim, ws, epoch, count, neg, _, loss, model = struct.unpack_from("<8i", head)

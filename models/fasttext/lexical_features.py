@@ -1,6 +1,6 @@
-"""What the lexical part of a vector is made of: words and their character n-grams, hashed.
+"""Features of the lexical part of a vector: hashed words and character n-grams.
 
-The definition is part of the packed format: a change needs another VERSION.
+The features are part of the packed format: another definition needs a new VERSION.
 """
 
 from hashlib import blake2b
@@ -10,80 +10,74 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from models.fasttext.bytestrings import ByteStrings, offsets_from_lengths
+from models.fasttext.hashing import GOLDEN_GAMMA, Hashes, mix64
 from models.fasttext.ngrams import bracket, hash_ngrams
 from models.fasttext.row_sums import Floats
 
 VERSION = 1
 MINN, MAXN = 2, 3
+# Coordinates of a vector that one feature falls on.
 PLACES = 4
 
-# Of longer words ByteStrings.hash64 leaves bytes out.
-_HASHED_WHOLE = 72
-
-Hashes = npt.NDArray[np.uint64]
-
-_STEP = np.uint64(0x9E3779B97F4A7C15)
-_MIXERS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
-# So that a word and an n-gram of the same characters have nothing in common.
+# ByteStrings.hash64 reads every byte of words up to this length only.
+_HASH64_BYTES = 72
+# Makes the features of n-grams differ from those of words with the same characters.
 _NGRAM_SEED = np.uint64(0xD1B54A32D192ED03)
 
 
 def word_features(words: ByteStrings) -> Hashes:
-    """uint64[n]: one feature for each word, of all its bytes."""
+    """Return one feature for each word, a hash of all its bytes: uint64[n]."""
     hashes = words.hash64()
-    # That does not look at every byte of long ones.
-    long = np.flatnonzero(words.lengths > _HASHED_WHOLE)
-    for place, word in zip(long.tolist(), words.take(long).to_list(), strict=True):
-        hashes[place] = int.from_bytes(blake2b(word, digest_size=8).digest(), "little")
+    long = np.flatnonzero(words.lengths > _HASH64_BYTES)
+    for index, word in zip(long.tolist(), words.take(long).to_list(), strict=True):
+        hashes[index] = int.from_bytes(blake2b(word, digest_size=8).digest(), "little")
     return hashes
 
 
 def ngram_features(words: ByteStrings) -> tuple[Hashes, npt.NDArray[np.int64]]:
-    """The features of all n-grams of `<word>`, of MINN to MAXN characters.
+    """Return the features of all n-grams of `<word>` that have MINN to MAXN characters.
 
     Returns:
-        uint64[k], word after word, one that occurs twice twice; int64[n + 1], where each word's
-        start.
+        uint64[k], word after word; an n-gram that occurs twice is there twice. int64[n + 1],
+        where each word's features start and the last one's end.
     """
     if len(words) == 0:
         return np.zeros(0, np.uint64), np.zeros(1, np.int64)
-    short, word = hash_ngrams(bracket(words), MINN, MAXN)
+    hashes, word = hash_ngrams(bracket(words), MINN, MAXN)
     counts = np.bincount(word, minlength=len(words))
-    return _mixed(short.astype(np.uint64) + _NGRAM_SEED), offsets_from_lengths(counts)
+    features = _splitmix64(hashes.astype(np.uint64) + _NGRAM_SEED)
+    return features, offsets_from_lengths(counts)
 
 
 def random_projection(
-    hashes: Hashes, weights: Floats, offsets: npt.NDArray[np.int64], dim: int
+    features: Hashes, weights: Floats, offsets: npt.NDArray[np.int64], dim: int
 ) -> Floats:
-    """The sums of runs of features, each at PLACES signed places of `dim`.
+    """Project segments of features onto vectors of `dim` coordinates.
 
-    Two features have about nothing in common, and one a length of its weight. Source: sparse
-    random projections (Li, Hastie and Church 2006), their places and signs by hash (Weinberger et
-    al. 2009).
+    A feature becomes a vector with PLACES values of either sign and the length of its weight;
+    two features are nearly orthogonal. Source: sparse random projections (Li, Hastie and Church
+    2006), with coordinates and signs by hash (Weinberger et al. 2009).
 
     Args:
-        hashes: uint64[k], the features.
+        features: uint64[k].
         weights: float32[k].
-        offsets: int64[n + 1], where each run starts and the last ends.
-        dim: places to fall on.
+        offsets: int64[n + 1], where each segment starts and the last one ends.
+        dim: length of a vector.
 
     Returns:
-        float32[n, dim], each run added up from its first feature to its last.
+        float32[n, dim], each segment added up from its first feature to its last.
     """
-    numbers = np.arange(1, PLACES + 1, dtype=np.uint64) * _STEP
-    drawn = _mixed((hashes[:, None] + numbers).ravel())
-    places = ((drawn >> np.uint64(32)) * np.uint64(dim)) >> np.uint64(32)
-    signs = np.where(drawn & np.uint64(1), np.float32(1), np.float32(-1))
+    steps = np.arange(1, PLACES + 1, dtype=np.uint64) * GOLDEN_GAMMA
+    draws = _splitmix64((features[:, None] + steps).ravel())
+    columns = ((draws >> np.uint64(32)) * np.uint64(dim)) >> np.uint64(32)
+    signs = np.where(draws & np.uint64(1), np.float32(1), np.float32(-1))
     values = signs * np.repeat(weights * np.float32(PLACES**-0.5), PLACES)
     shape = (len(offsets) - 1, dim)
-    parts = csr_matrix((values, places.astype(np.int32), offsets * PLACES), shape=shape)
-    # Places that fall together are added up in their order.
-    return np.asarray(parts.toarray(), dtype=np.float32)
+    projected = csr_matrix((values, columns.astype(np.int32), offsets * PLACES), shape=shape)
+    # toarray adds values of the same coordinate in their order.
+    return np.asarray(projected.toarray(), dtype=np.float32)
 
 
-def _mixed(numbers: Hashes) -> Hashes:
-    """Each number mixed as splitmix64 mixes."""
-    mixed = numbers + _STEP
-    for shift, mixer in zip((30, 27), _MIXERS, strict=True):
-        mixed = (mixed ^ (mixed >> np.uint64(shift))) * mixer
-    return np.asarray(mixed ^ (mixed >> np.uint64(31)), dtype=np.uint64)
+def _splitmix64(numbers: Hashes) -> Hashes:
+    """Return the next output of splitmix64 for each number as its state."""
+    return mix64(numbers + GOLDEN_GAMMA)

@@ -1,6 +1,6 @@
-"""The fastText library: the only module that calls it.
+"""The only module that calls the fastText library.
 
-`fasttext-community` is imported as `fasttext`; unlike fasttext 0.9.3 it works with NumPy 2 and
+`fasttext-community` is imported as `fasttext`. Unlike fasttext 0.9.3 it works with NumPy 2 and
 starts training from initialised memory.
 """
 
@@ -14,13 +14,13 @@ import numpy.typing as npt
 from models.errors import ModelError
 from models.fasttext.binary_layout import Layout
 from models.fasttext.bytestrings import encode, offsets_from_lengths
-from models.fasttext.row_sums import Floats, sum_rows, unit
+from models.fasttext.row_sums import Floats, normalize_rows, sum_rows
 from models.fasttext.word_contributions import WordContributions, mean_contributions
 from models.unpicklable import Unpicklable
 
 
 class LibraryEmbedder(Unpicklable):
-    """A model in the library's own memory: a copy in each process.
+    """A model in the library's own memory, a copy in each process.
 
     Attributes:
         dim: length of a vector.
@@ -30,10 +30,10 @@ class LibraryEmbedder(Unpicklable):
     reads: Literal["tokens", "text"] = "tokens"
 
     def __init__(self, path: Path, layout: Layout) -> None:
-        """Load a file that `read_layout` has found whole.
+        """Load a file that `read_layout` has checked.
 
         Raises:
-            ModelError: the library refuses it all the same.
+            ModelError: the library refuses the file in spite of that.
         """
         import fasttext
 
@@ -46,16 +46,16 @@ class LibraryEmbedder(Unpicklable):
         self.dim: int = layout.dim
 
     def embed(self, token_lists: Sequence[Sequence[str]]) -> Floats:
-        """The library's sentence vector of each token list.
+        """Return the library's sentence vector of each token list.
 
         Args:
-            token_lists: n lists of tokens. Empty tokens are left out. White space splits a token
-                for a supervised model, of which the library reads lines.
+            token_lists: n lists of tokens. Empty tokens are left out. A supervised model reads
+                lines, so white space splits a token there.
 
         Returns:
-            float32[n, dim]: of an unsupervised model the mean of the tokens' unit vectors, tokens
-            without a vector left out; of a supervised model the mean of its input rows. A zero row
-            for an empty list and where no token has a vector.
+            float32[n, dim]. For an unsupervised model a vector is the mean of the tokens' unit
+            vectors, without tokens that have none; for a supervised model it is the mean of the
+            input rows. It is zeros for an empty list and where no token has a vector.
         """
         encoded = [
             [encode(token) for token in tokens if token is not None] for tokens in token_lists
@@ -63,26 +63,26 @@ class LibraryEmbedder(Unpicklable):
         return self._embed_lines(encoded) if self._supervised else self._embed_words(encoded)
 
     def in_vocabulary(self, words: Sequence[str]) -> npt.NDArray[np.bool_]:
-        """Which words the model has met: bool[n]."""
+        """Return which words are in the model's vocabulary: bool[n]."""
         return np.array([self._model.get_word_id(word) >= 0 for word in words], dtype=bool)
 
     def word_contributions(self, tokens: Sequence[str]) -> WordContributions | None:
-        """What each token adds to the vector; None of a supervised model: it is no such sum."""
+        """Return what each token adds to the vector; None for a supervised model, as it is no sum."""
         return None if self._supervised else mean_contributions(self, tokens)
 
     def _embed_words(self, token_lists: list[list[bytes]]) -> Floats:
         index: dict[bytes, int] = {}
         # The library splits a sentence into words, so it never sees an empty one.
-        worded = [[token for token in tokens if token] for tokens in token_lists]
-        places = [index.setdefault(token, len(index)) for tokens in worded for token in tokens]
+        word_lists = [[token for token in tokens if token] for tokens in token_lists]
+        indices = [index.setdefault(token, len(index)) for tokens in word_lists for token in tokens]
         words = np.empty((len(index), self.dim), dtype=np.float32)
-        for token, place in index.items():
-            words[place] = self._call(self._model.f.getWordVector, token)
-        counts = unit(words)[places].astype(np.int64)
-        offsets = offsets_from_lengths(np.fromiter(map(len, worded), np.int64, count=len(worded)))
-        totals = np.diff(offsets_from_lengths(counts)[offsets])
-        sums = sum_rows(words, np.array(places, dtype=np.int64), offsets)
-        sums /= np.maximum(totals, 1).astype(np.float32)[:, None]
+        for token, number in index.items():
+            words[number] = self._call(self._model.f.getWordVector, token)
+        has_vector = normalize_rows(words)[indices]
+        offsets = offsets_from_lengths(np.fromiter(map(len, word_lists), np.int64, count=len(word_lists)))
+        counts = np.diff(offsets_from_lengths(has_vector)[offsets])
+        sums = sum_rows(words, np.array(indices, dtype=np.int64), offsets)
+        sums /= np.maximum(counts, 1).astype(np.float32)[:, None]
         return sums
 
     def _embed_lines(self, token_lists: list[list[bytes]]) -> Floats:

@@ -1,4 +1,4 @@
-"""A model in arrays, mapped from a packed file or made in memory."""
+"""A model as arrays, mapped from a packed file or read into memory."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -9,31 +9,32 @@ import numpy.typing as npt
 
 from models.errors import ModelError
 from models.fasttext import packed_statistics, safetensors_file
-from models.fasttext.bytestrings import SPARE, ByteStrings
+from models.fasttext.bytestrings import PADDING_BYTES, ByteStrings
 from models.fasttext.catalogue_statistics import CatalogueStatistics
+from models.fasttext.hashing import is_power_of_two
 from models.fasttext.ngrams import Ngrams
 from models.fasttext.source import Header, Source
 from models.fasttext.vocabulary import Vocabulary
 
 FORMAT = "nitamono.fasttext"
 VERSION = "1"
-_FLOATS = ("<f4", "<f2")
-# What makes each field out of its text: str or int.
+_FLOAT_TYPES = ("<f4", "<f2")
+# The type of each field of the header, str or int, which reads it from the metadata.
 _FIELDS: dict[str, Any] = {field.name: field.type for field in fields(Header)}
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model in arrays.
+    """A model as arrays.
 
     Attributes:
-        header: what it is.
-        vectors: float32 or float16[entries, dim], unit vectors; none of a supervised model.
+        header: settings of the model.
+        vectors: float32 or float16[entries, dim], unit vectors; empty for a supervised model.
         has_vector: bool[entries], false where the vector is zeros.
         rows: float32 or float16[rows, dim], see `Source.rows`.
         vocabulary: the words; labels come after header.nwords words.
-        ngrams: which n-gram rows a word has.
-        statistics: of a catalogue, if there are any.
+        ngrams: says which n-gram rows a word has.
+        statistics: of a catalogue, if the model has them.
     """
 
     header: Header
@@ -45,11 +46,11 @@ class Model:
     statistics: CatalogueStatistics | None = None
 
 
-def in_memory(source: Source) -> Model:
-    """The model of a source, without a file.
+def read_source(source: Source) -> Model:
+    """Read all of a source into memory.
 
     Raises:
-        ModelError: the source turns out damaged.
+        ModelError: the source is damaged.
     """
     header = source.header
     parts = list(source.vectors())
@@ -60,38 +61,38 @@ def in_memory(source: Source) -> Model:
         np.concatenate([np.zeros(0, bool), *(has_vector for _, has_vector in parts)]),
         np.concatenate([empty, *source.rows()]),
         Vocabulary.build(source.words),
-        _ngrams(header, source.kept),
+        _ngrams(header, source.kept_ngrams),
     )
 
 
-def _ngrams(header: Header, kept: npt.NDArray[np.int32] | None) -> Ngrams:
-    return Ngrams(header.minn, header.maxn, header.bucket, kept)
+def _ngrams(header: Header, kept_ngrams: npt.NDArray[np.int32] | None) -> Ngrams:
+    return Ngrams(header.minn, header.maxn, header.bucket, kept_ngrams)
 
 
 def read_header(path: Path) -> Header:
-    """What a packed file is.
+    """Read the header of a packed file.
 
     Raises:
-        ModelError: it is no packed model, or damaged, or of another version.
+        ModelError: the file is not a packed model, damaged, or of another version.
     """
     return _header(safetensors_file.read(path)[0], path)
 
 
 def read_packed(path: Path) -> Model:
-    """Map a packed file, after cheap checks: milliseconds, whatever its size.
+    """Map a packed file, after cheap checks: it takes milliseconds, whatever its size.
 
     Raises:
-        ModelError: it is no packed model, or damaged, or of another version.
+        ModelError: the file is not a packed model, damaged, or of another version.
     """
     metadata, arrays = safetensors_file.read(path)
     header = _header(metadata, path)
     for name, (shape, dtypes) in _expected(header, arrays).items():
-        found = arrays.get(name)
-        if found is None or found.shape != shape or found.dtype.str not in dtypes:
+        array = arrays.get(name)
+        if array is None or array.shape != shape or array.dtype.str not in dtypes:
             raise ModelError(f"{path}: its tensor {name} does not fit its header; pack it again")
     table, offsets = arrays["word_table"], arrays["word_offsets"]
-    # A power of two above the number of words, so that each search ends at a free place.
-    if len(table) & (len(table) - 1) or len(table) < len(offsets):
+    # Larger than the number of words, so that each lookup reaches an empty slot.
+    if not is_power_of_two(len(table)) or len(table) < len(offsets):
         raise ModelError(f"{path}: its tensor word_table does not fit its header; pack it again")
     words = ByteStrings(arrays["word_bytes"], offsets)
     return Model(
@@ -114,7 +115,7 @@ def _header(metadata: dict[str, str], path: Path) -> Header:
             "pack it again"
         )
     try:
-        return Header(**{name: make(metadata[name]) for name, make in _FIELDS.items()})
+        return Header(**{name: parse(metadata[name]) for name, parse in _FIELDS.items()})
     except (KeyError, ValueError) as error:
         raise ModelError(f"{path}: its header is damaged: {error}; pack it again") from error
 
@@ -122,23 +123,23 @@ def _header(metadata: dict[str, str], path: Path) -> Header:
 def _expected(
     header: Header, arrays: dict[str, np.ndarray]
 ) -> dict[str, tuple[tuple[int, ...], tuple[str, ...]]]:
-    """The shape and types that each tensor must have, given the header and each other."""
-    kept = arrays.get("kept_ngrams")
+    """Return the shape and the possible types that each tensor must have."""
+    kept_ngrams = arrays.get("kept_ngrams")
     offsets = arrays.get("word_offsets", np.zeros(0, np.int64))
     entries = max(header.nwords, len(arrays.get("word_hashes", ())))
     vectors = 0 if header.supervised else entries
-    rows = header.first_ngram + (header.bucket if kept is None else len(kept))
+    rows = header.first_ngram + (header.bucket if kept_ngrams is None else len(kept_ngrams))
     total = int(offsets[-1]) - int(offsets[0]) if offsets.size else 0
-    floats = (arrays["vectors"].dtype.str,) if "vectors" in arrays else _FLOATS
+    floats = (arrays["vectors"].dtype.str,) if "vectors" in arrays else _FLOAT_TYPES
     expected: dict[str, tuple[tuple[int, ...], tuple[str, ...]]] = {
-        "vectors": ((vectors, header.dim), _FLOATS),
+        "vectors": ((vectors, header.dim), _FLOAT_TYPES),
         "rows": ((rows, header.dim), floats),
         "has_vector": ((vectors,), ("|u1",)),
         "word_hashes": ((entries,), ("<u8",)),
         "word_offsets": ((entries + 1,), ("<i8",)),
-        "word_bytes": ((total + SPARE,), ("|u1",)),
+        "word_bytes": ((total + PADDING_BYTES,), ("|u1",)),
         "word_table": ((len(arrays.get("word_table", ())),), ("<i4",)),
     }
-    if kept is not None:
-        expected["kept_ngrams"] = ((len(kept),), ("<i4",))
+    if kept_ngrams is not None:
+        expected["kept_ngrams"] = ((len(kept_ngrams),), ("<i4",))
     return expected

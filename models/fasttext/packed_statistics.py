@@ -1,4 +1,4 @@
-"""Catalogue statistics in a packed model: optional tensors, and one entry of its metadata."""
+"""Catalogue statistics in a packed model: optional tensors and one entry of its metadata."""
 
 import json
 from pathlib import Path
@@ -9,14 +9,15 @@ import numpy as np
 from models.errors import ModelError
 from models.fasttext import lexical_features, safetensors_file
 from models.fasttext.catalogue_statistics import CatalogueStatistics
+from models.fasttext.hashing import is_power_of_two
 
 _ENTRY = "statistics"
-_WORDS, _NGRAMS, _COMMON = "word_documents", "ngram_documents", "common_direction"
+_WORDS, _NGRAMS, _COMMON_DIRECTION = "word_documents", "ngram_documents", "common_direction"
 _PHRASES = "phrases"
 
 
 def definition() -> dict[str, int]:
-    """How features are made: statistics made otherwise are of no use."""
+    """Return how features are made, because statistics of other features are useless."""
     return {
         "version": lexical_features.VERSION,
         "minn": lexical_features.MINN,
@@ -26,27 +27,27 @@ def definition() -> dict[str, int]:
 
 
 def append(path: Path, statistics: CatalogueStatistics) -> None:
-    """Write statistics into a packed model that has none, at its end.
+    """Write statistics at the end of a packed model that has none.
 
     Raises:
-        ModelError: it is damaged.
-        OSError: it can't be written.
+        ModelError: the file is damaged.
+        OSError: the file can't be written.
     """
     with safetensors_file.Appender(path) as writer:
-        writer.add(_WORDS, "<i4", (), [statistics.words])
-        writer.add(_NGRAMS, "<i4", (), [statistics.ngrams])
-        writer.add(_COMMON, "<f4", (), [statistics.common])
+        writer.add(_WORDS, "<i4", (), [statistics.word_documents])
+        writer.add(_NGRAMS, "<i4", (), [statistics.ngram_documents])
+        writer.add(_COMMON_DIRECTION, "<f4", (), [statistics.common_direction])
         phrases = "\n".join(statistics.phrases).encode()
         writer.add(_PHRASES, "u1", (), [np.frombuffer(phrases, dtype=np.uint8)])
-        about = definition() | {"documents": statistics.documents}
-        writer.finish(writer.metadata | {_ENTRY: json.dumps(about)})
+        entry = definition() | {"documents": statistics.documents}
+        writer.finish(writer.metadata | {_ENTRY: json.dumps(entry)})
 
 
-def about(metadata: dict[str, str]) -> dict[str, Any] | None:
-    """What the metadata of a packed model say of its statistics; None without any.
+def metadata_entry(metadata: dict[str, str]) -> dict[str, Any] | None:
+    """Return the entry for statistics in the metadata of a packed model, None if it has none.
 
     Raises:
-        ValueError: they are damaged.
+        ValueError: the entry is damaged.
     """
     return json.loads(metadata[_ENTRY]) if _ENTRY in metadata else None
 
@@ -54,38 +55,43 @@ def about(metadata: dict[str, str]) -> dict[str, Any] | None:
 def read(
     path: Path, metadata: dict[str, str], arrays: dict[str, np.ndarray], dim: int
 ) -> CatalogueStatistics | None:
-    """The statistics of a packed model, mapped as the rest of it; None if it has none.
+    """Return the statistics of a packed model, as maps of its file; None if it has none.
+
+    Args:
+        path: of the file, for error messages.
+        metadata, arrays: of the file.
+        dim: length of the model's vectors.
 
     Raises:
-        ModelError: they are damaged, or made by another release.
+        ModelError: the statistics are damaged, or another release made them.
     """
     try:
-        found = about(metadata)
-        if found is None:
+        entry = metadata_entry(metadata)
+        if entry is None:
             return None
-        documents = int(found.pop("documents"))
+        documents = int(entry.pop("documents"))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{path}: its statistics are damaged: {error}; pack it again") from error
-    if found != definition():
+    if entry != definition():
         raise ModelError(
-            f"{path}: its statistics were made by another release ({found}, here "
+            f"{path}: its statistics were made by another release ({entry}, here "
             f"{definition()}); train or pack it again"
         )
     missing = np.zeros(0, dtype=np.int32)
-    words, ngrams, common = (arrays.get(name, missing) for name in (_WORDS, _NGRAMS, _COMMON))
-    sound = documents >= 0 and (common.shape, common.dtype.str) == ((dim,), "<f4")
-    if not (sound and _is_table(words) and _is_table(ngrams)):
+    words, ngrams, direction = (
+        arrays.get(name, missing) for name in (_WORDS, _NGRAMS, _COMMON_DIRECTION)
+    )
+    is_valid = documents >= 0 and (direction.shape, direction.dtype.str) == ((dim,), "<f4")
+    if not (is_valid and _is_table(words) and _is_table(ngrams)):
         raise ModelError(f"{path}: its statistics do not fit its header; pack it again")
     try:
         phrases = arrays.get(_PHRASES, np.zeros(0, dtype=np.uint8)).tobytes().decode()
     except UnicodeDecodeError as error:
         raise ModelError(f"{path}: its phrases are damaged; pack it again") from error
     return CatalogueStatistics(
-        documents, words, ngrams, common, tuple(phrases.split("\n") if phrases else ())
+        documents, words, ngrams, direction, tuple(phrases.split("\n") if phrases else ())
     )
 
 
 def _is_table(array: np.ndarray) -> bool:
-    size = len(array)
-    # Places are taken by the last bits of a hash.
-    return (array.dtype.str, array.ndim) == ("<i4", 1) and size > 0 and size & (size - 1) == 0
+    return (array.dtype.str, array.ndim) == ("<i4", 1) and is_power_of_two(len(array))

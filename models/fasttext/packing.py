@@ -1,9 +1,10 @@
-"""Packing: a .bin, .ftz or .vec file becomes one aligned file that processes map and share."""
+"""Packing: converts a .bin, .ftz or .vec file to one aligned file that processes map and share."""
 
 import json
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -26,10 +27,10 @@ JSON_NAME = "model.json"
 
 
 def open_source(path: Path) -> Source:
-    """A model file as something to pack.
+    """Open a model file to pack it.
 
     Raises:
-        ModelError: the file is damaged, or no model, or packed already.
+        ModelError: the file is damaged, not a model, or packed already.
     """
     kind = file_kind.detect_kind(path)
     if kind == "packed":
@@ -42,91 +43,100 @@ def pack(
 ) -> Path:
     """Pack a .bin, .ftz or .vec(.gz) file, in memory that does not grow with its matrix.
 
-    model.safetensors is written beside, brought to the disk and renamed; then model.json, which
-    says what it is, in the same way.
+    model.safetensors is written under a temporary name, flushed to the disk and renamed; then
+    model.json, its description, in the same way.
 
     Args:
         source: the model's file.
-        out_dir: the folder to write to; made if it is not there.
-        text_fingerprint: of the rules that made the tokens the model was trained on.
-        float16: store vectors and rows in half the space, rounded to 11 bits.
+        out_dir: the folder to write to; it is created if it does not exist.
+        text_fingerprint: of the rules that made the tokens that the model was trained on.
+        float16: whether vectors and rows are rounded to float16, which halves the file.
 
     Returns:
         Path of the packed file.
 
     Raises:
-        ModelError: the source is damaged or no model, its values do not fit float16, or the
+        ModelError: the source is damaged or not a model, its values do not fit float16, or the
             folder can't be written.
     """
     path, folder = Path(source), Path(out_dir)
-    opened = open_source(path)
-    beside = folder / f".{FILE_NAME}.{uuid.uuid4().hex}"
-    about_beside = beside.with_name(f"{beside.name}.json")
-    try:
+    model_file = open_source(path)
+    with _writing(folder), ExitStack() as stack:
         folder.mkdir(parents=True, exist_ok=True)
+        packed = stack.enter_context(_temporary_file(folder / FILE_NAME))
+        description = stack.enter_context(_temporary_file(folder / JSON_NAME))
         header = replace(
-            opened.header, source_sha256=file_sha256(path), text_fingerprint=text_fingerprint
+            model_file.header, source_sha256=file_sha256(path), text_fingerprint=text_fingerprint
         )
-        write(opened, header, beside, float16)
-        _describe(beside, about_beside)
-        # Never the new file under the old one's description.
+        write_packed(model_file, header, packed, float16)
+        _write_description(packed, description)
+        # So that the new file never has the old file's description.
         (folder / JSON_NAME).unlink(missing_ok=True)
-        beside.replace(folder / FILE_NAME)
-        about_beside.replace(folder / JSON_NAME)
+        packed.replace(folder / FILE_NAME)
+        description.replace(folder / JSON_NAME)
         sync(folder)
-    except OSError as error:
-        raise ModelError(f"{folder}: can't be written: {error.strerror or error}") from error
-    finally:
-        beside.unlink(missing_ok=True)
-        about_beside.unlink(missing_ok=True)
     return folder / FILE_NAME
 
 
 def add_statistics(packed: Path, statistics: CatalogueStatistics) -> None:
-    """Put statistics into a packed model that has none, and describe it anew in model.json.
+    """Add statistics to a packed model that has none, and write a new model.json.
 
-    The file is changed in place: it must not be in use, and it is no model until this is done.
+    The file is changed in place. It must not be in use, and it is not a model until this function
+    returns.
 
     Raises:
         ModelError: the file is damaged or can't be written.
     """
-    about = packed.with_name(JSON_NAME)
-    beside = about.with_name(f".{JSON_NAME}.{uuid.uuid4().hex}")
-    try:
-        about.unlink(missing_ok=True)
+    target = packed.with_name(JSON_NAME)
+    with _writing(packed), _temporary_file(target) as description:
+        target.unlink(missing_ok=True)
         packed_statistics.append(packed, statistics)
-        _describe(packed, beside)
-        beside.replace(about)
+        _write_description(packed, description)
+        description.replace(target)
         sync(packed.parent)
-    except OSError as error:
-        raise ModelError(f"{packed}: can't be written: {error.strerror or error}") from error
+
+
+@contextmanager
+def _temporary_file(target: Path) -> Iterator[Path]:
+    """Return a new name beside the target; a file of that name is removed afterwards."""
+    path = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    try:
+        yield path
     finally:
-        beside.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
 
 
-def write(source: Source, header: Header, path: Path, float16: bool) -> None:
-    """Write what a source gives as a packed file, in place."""
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ModelError(f"{path}: can't be written: {error.strerror or error}") from error
+
+
+def write_packed(source: Source, header: Header, path: Path, float16: bool) -> None:
+    """Write a source as a packed file, directly under its name."""
     dtype, dim = np.dtype("<f2" if float16 else "<f4"), header.dim
-    has_vector: list[npt.NDArray[np.bool_]] = []
+    has_vector_parts: list[npt.NDArray[np.bool_]] = []
 
     def vectors() -> Iterator[np.ndarray]:
-        for part, has in source.vectors():
-            has_vector.append(has)
+        for part, has_vector in source.vectors():
+            has_vector_parts.append(has_vector)
             yield _narrow(part, dtype)
 
     with safetensors_file.Writer(path) as writer:
         writer.add("vectors", dtype, (dim,), vectors())
         writer.add("rows", dtype, (dim,), (_narrow(part, dtype) for part in source.rows()))
-        writer.add("has_vector", "u1", (), has_vector)
+        writer.add("has_vector", "u1", (), has_vector_parts)
         vocabulary = Vocabulary.build(source.words)
         writer.add("word_hashes", "<u8", (), [vocabulary.hashes])
         writer.add("word_offsets", "<i8", (), [vocabulary.words.offsets])
         writer.add("word_table", "<i4", (), [vocabulary.table])
         writer.add("word_bytes", "u1", (), [vocabulary.words.data])
-        if source.kept is not None:
-            writer.add("kept_ngrams", "<i4", (), [source.kept])
-        about = {name: str(value) for name, value in asdict(header).items()}
-        writer.finish({"format": FORMAT, "version": VERSION, **about})
+        if source.kept_ngrams is not None:
+            writer.add("kept_ngrams", "<i4", (), [source.kept_ngrams])
+        fields = {name: str(value) for name, value in asdict(header).items()}
+        writer.finish({"format": FORMAT, "version": VERSION, **fields})
 
 
 def _narrow(part: Floats, dtype: np.dtype) -> np.ndarray:
@@ -137,19 +147,20 @@ def _narrow(part: Floats, dtype: np.dtype) -> np.ndarray:
     return narrow
 
 
-def _describe(packed: Path, out: Path) -> None:
+def _write_description(packed: Path, out: Path) -> None:
+    """Write model.json of a packed file and flush it to the disk."""
     metadata, arrays = safetensors_file.read(packed)
-    described = {
+    description = {
         "kind": "fasttext",
         "sha256": file_sha256(packed),
         "bytes": packed.stat().st_size,
         "format": FORMAT,
         "version": VERSION,
         "float16": arrays["rows"].dtype == np.float16,
-        "statistics": packed_statistics.about(metadata),
+        "statistics": packed_statistics.metadata_entry(metadata),
         **asdict(read_header(packed)),
     }
     with out.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(described, ensure_ascii=False, indent=2) + "\n")
+        file.write(json.dumps(description, ensure_ascii=False, indent=2) + "\n")
         file.flush()
         os.fsync(file.fileno())

@@ -1,4 +1,4 @@
-"""Sums of many runs of rows of a matrix: the inner loop of everything here."""
+"""Sums over segments of matrix rows: the inner loop of all embedders here."""
 
 from collections.abc import Callable
 from typing import cast
@@ -8,77 +8,90 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 Floats = npt.NDArray[np.float32]
-TakeRows = Callable[[npt.NDArray[np.int64]], Floats]
+DecodeRows = Callable[[npt.NDArray[np.int64]], Floats]
 
 _CHUNK_ROWS = 1 << 12
 
 
 def sum_rows(
     matrix: Floats,
-    places: npt.NDArray[np.integer],
+    indices: npt.NDArray[np.integer],
     offsets: npt.NDArray[np.int64],
     weights: Floats | None = None,
 ) -> Floats:
-    """The weighted sum of each run of rows, added one by one from the first, as fastText does.
+    """Return the weighted sum of each segment of rows.
+
+    The rows of a segment are added one by one from the first, as fastText does.
 
     Args:
-        matrix: float32[rows, dim], aligned; a memory map is read in place.
-        places: int[k], rows of the matrix, run after run.
-        offsets: int64[n + 1], where in `places` each run starts and the last ends.
+        matrix: float32[rows, dim], aligned. A memory map is read in place.
+        indices: int[k], row numbers, segment after segment.
+        offsets: int64[n + 1], where in `indices` each segment starts and the last one ends.
         weights: float32[k]; all 1 if left out.
 
     Returns:
-        float32[n, dim], zeros for an empty run.
+        float32[n, dim], zeros for an empty segment.
     """
-    runs, (rows, dim) = len(offsets) - 1, matrix.shape
-    if len(places) == 0:
-        return np.zeros((runs, dim), dtype=np.float32)
-    data = np.ones(len(places), dtype=np.float32) if weights is None else weights
-    chosen = csr_matrix((data, places, offsets), shape=(runs, rows))
-    return cast("Floats", chosen @ matrix)
+    segments, (rows, dim) = len(offsets) - 1, matrix.shape
+    if len(indices) == 0:
+        return np.zeros((segments, dim), dtype=np.float32)
+    data = np.ones(len(indices), dtype=np.float32) if weights is None else weights
+    selection = csr_matrix((data, indices, offsets), shape=(segments, rows))
+    return cast("Floats", selection @ matrix)
 
 
 def sum_decoded_rows(
-    take: TakeRows, places: npt.NDArray[np.int64], offsets: npt.NDArray[np.int64], dim: int
+    decode: DecodeRows, indices: npt.NDArray[np.int64], offsets: npt.NDArray[np.int64], dim: int
 ) -> Floats:
-    """As `sum_rows`, of rows that are decoded or copied when asked for, some thousand at a time.
+    """As `sum_rows`, for rows that have to be decoded or copied, some thousand at a time.
 
-    A run is cut only by its own length, so that its sum does not depend on its neighbours.
+    A segment is cut depending on its own length only, so that its sum does not depend on its
+    neighbours.
+
+    Args:
+        decode: returns float32[m, dim] for int64[m] row numbers.
+        indices: int64[k], row numbers, segment after segment.
+        offsets: int64[n + 1], where in `indices` each segment starts and the last one ends.
+        dim: length of a row.
+
+    Returns:
+        float32[n, dim], zeros for an empty segment.
     """
     out = np.zeros((len(offsets) - 1, dim), dtype=np.float32)
-    run = 0
-    while run < len(out):
-        first = int(offsets[run])
-        last = int(np.searchsorted(offsets, first + _CHUNK_ROWS, side="right")) - 1
-        last = max(last, run + 1)
-        for start in range(first, int(offsets[last]), _CHUNK_ROWS):
-            stop = min(start + _CHUNK_ROWS, int(offsets[last]))
-            part = np.clip(offsets[run : last + 1], start, stop) - start
-            out[run:last] += sum_rows(take(places[start:stop]), np.arange(stop - start), part)
-        run = last
+    segment = 0
+    while segment < len(out):
+        first = int(offsets[segment])
+        end = int(np.searchsorted(offsets, first + _CHUNK_ROWS, side="right")) - 1
+        end = max(end, segment + 1)
+        for start in range(first, int(offsets[end]), _CHUNK_ROWS):
+            stop = min(start + _CHUNK_ROWS, int(offsets[end]))
+            rows = decode(indices[start:stop])
+            chunk_offsets = np.clip(offsets[segment : end + 1], start, stop) - start
+            out[segment:end] += sum_rows(rows, np.arange(stop - start), chunk_offsets)
+        segment = end
     return out
 
 
 def sum_widened_rows(
-    matrix: np.ndarray, places: npt.NDArray[np.int64], offsets: npt.NDArray[np.int64]
+    matrix: np.ndarray, indices: npt.NDArray[np.int64], offsets: npt.NDArray[np.int64]
 ) -> Floats:
-    """As `sum_rows` without weights, of float32 rows in place or float16 rows widened."""
+    """As `sum_rows` without weights, for float32 rows in place or float16 rows widened."""
     if matrix.dtype == np.float32:
-        return sum_rows(matrix, places, offsets)
+        return sum_rows(matrix, indices, offsets)
 
-    def widen(some: npt.NDArray[np.int64]) -> Floats:
-        return matrix[some].astype(np.float32)
+    def widen(rows: npt.NDArray[np.int64]) -> Floats:
+        return matrix[rows].astype(np.float32)
 
-    return sum_decoded_rows(widen, places, offsets, matrix.shape[1])
+    return sum_decoded_rows(widen, indices, offsets, matrix.shape[1])
 
 
-def unit(vectors: Floats) -> npt.NDArray[np.bool_]:
+def normalize_rows(vectors: Floats) -> npt.NDArray[np.bool_]:
     """Divide each row of float32[n, dim] by its norm, in place.
 
     Norms are computed in float32 because fastText's are: what underflows there is zero here.
 
     Returns:
-        bool[n]: whether the row has a norm above zero; else it is set to zeros.
+        bool[n]: whether the norm of the row is above zero; other rows are set to zeros.
     """
     norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
     positive = np.asarray(norms > 0)

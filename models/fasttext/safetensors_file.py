@@ -1,9 +1,9 @@
-"""Safetensors files: written in a stream, read by mapping.
+"""Safetensors files: written as a stream, read through a memory map.
 
-The `safetensors` package writes what is in memory, and a model need not fit there. The format is
-8 bytes of header length, a JSON header, then the tensors without gaps. Here the header has a
-fixed size and each tensor starts at a multiple of 64 bytes; what is between is a tensor of zeros,
-because the format allows no gap.
+The `safetensors` package writes tensors that are in memory, but a model may be larger than that.
+The format is 8 bytes of header length, a JSON header, then the tensors without gaps. Here the
+header has a fixed size and each tensor starts at a multiple of 64 bytes; a tensor of zeros fills
+each gap, because the format allows none.
 """
 
 import json
@@ -19,8 +19,8 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 import numpy.typing as npt
 
+from models.disk import map_file
 from models.errors import ModelError
-from models.fasttext.binary_format import map_file
 
 ALIGNMENT = 64
 DATA_START = 1 << 13
@@ -37,7 +37,7 @@ _PADDING = "padding"
 
 
 class Writer:
-    """Writes tensors one after another. Until `finish` the file has no header: it is no model."""
+    """Writes tensors one after another. Until `finish` the file has no header and is no model."""
 
     def __init__(self, path: Path) -> None:
         self._file: BinaryIO = path.open("wb")
@@ -59,27 +59,29 @@ class Writer:
     def add(
         self, name: str, dtype: npt.DTypeLike, inner: tuple[int, ...], parts: Iterable[np.ndarray]
     ) -> None:
-        """Write a tensor that comes in parts along its first axis.
+        """Write a tensor that arrives in parts along its first axis.
 
         Args:
-            name: of the tensor.
-            dtype: of its values.
-            inner: its shape but for the first axis, whose length is that of all parts together.
+            name: name of the tensor.
+            dtype: type of its values.
+            inner: its shape without the first axis.
             parts: arrays of shape (any, *inner).
         """
-        kind = np.dtype(dtype)
+        value_type = np.dtype(dtype)
         start, rows = self._end, 0
         for part in parts:
-            self._file.write(np.ascontiguousarray(part, dtype=kind).view(np.uint8).data)
+            self._file.write(np.ascontiguousarray(part, dtype=value_type).view(np.uint8).data)
             rows += len(part)
-        size = rows * int(np.prod(inner, dtype=np.int64)) * kind.itemsize
-        self._enter(name, kind, [rows, *inner], start, size)
+        size = rows * int(np.prod(inner, dtype=np.int64)) * value_type.itemsize
+        self._register(name, value_type, [rows, *inner], start, size)
         if self._end % ALIGNMENT:
             gap = ALIGNMENT - self._end % ALIGNMENT
             self._file.write(bytes(gap))
-            self._enter(f"{_PADDING}.{name}", np.dtype("u1"), [gap], self._end, gap)
+            self._register(f"{_PADDING}.{name}", np.dtype("u1"), [gap], self._end, gap)
 
-    def _enter(self, name: str, dtype: np.dtype, shape: list[int], start: int, size: int) -> None:
+    def _register(
+        self, name: str, dtype: np.dtype, shape: list[int], start: int, size: int
+    ) -> None:
         self._end = start + size
         self._entries[name] = {
             "dtype": _NAMES[dtype],
@@ -88,49 +90,52 @@ class Writer:
         }
 
     def finish(self, metadata: dict[str, str]) -> None:
-        """Write the header, which makes the file whole, and bring all of it to the disk.
+        """Write the header, which completes the file, and flush the file to the disk.
 
         Raises:
             ModelError: the metadata is too long.
         """
         header = json.dumps({"__metadata__": metadata, **self._entries}, ensure_ascii=False)
         encoded = header.encode()
-        room = DATA_START - 8
-        if len(encoded) > room:
-            raise ModelError(f"the header takes {len(encoded)} bytes, there is room for {room}")
+        space = DATA_START - 8
+        if len(encoded) > space:
+            raise ModelError(f"the header takes {len(encoded)} bytes, there is room for {space}")
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.seek(0)
-        self._file.write(struct.pack("<Q", room) + encoded.ljust(room))
+        self._file.write(struct.pack("<Q", space) + encoded.ljust(space))
         self._file.flush()
         os.fsync(self._file.fileno())
 
 
 class Appender(Writer):
-    """Writes tensors behind those of a whole file; until `finish` the file is too long: no model.
+    """Writes tensors after those of a complete file, which is no model until `finish`.
 
     Attributes:
-        metadata: of the file as it was.
+        metadata: metadata that the file has so far.
     """
 
     def __init__(self, path: Path) -> None:
         """Open a file.
 
         Raises:
-            ModelError: it is damaged, or was not written here.
+            ModelError: it is damaged, or another program wrote it.
         """
         read(path)
         data = map_file(path)
         self.metadata, self._entries, start = _header(data, path)
         if start != DATA_START:
-            raise ModelError(f"{path}: nothing can be added to it; pack it again")
+            raise ModelError(f"{path}: another program wrote it, so nothing can be added to it; pack it again")
         self._end = len(data) - start
         self._file = path.open("r+b")
         self._file.seek(0, os.SEEK_END)
 
 
 def read(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
-    """Map a safetensors file: its metadata, and its tensors as read-only views.
+    """Map a safetensors file.
+
+    Returns:
+        The metadata, and the tensors by name as read-only views.
 
     Raises:
         ModelError: the header is damaged, or the file has another size than the header says.
@@ -166,7 +171,7 @@ def _header(data: mmap.mmap, path: Path) -> tuple[dict[str, str], dict[str, Any]
         valid = all(
             entry["dtype"] in _DTYPES
             and all(isinstance(size, int) and size >= 0 for size in entry["shape"])
-            and all(isinstance(place, int) for place in entry["data_offsets"])
+            and all(isinstance(offset, int) for offset in entry["data_offsets"])
             for entry in entries.values()
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -1,7 +1,8 @@
-"""Sentence vectors of supervised models: means of a line's input rows.
+"""Sentence vectors of supervised models: means of the input rows of a line.
 
-Rows are added one by one in the library's order, because such models' values are so large that
-another order differs visibly. Source: fastText's src/dictionary.cc (getLine, addSubwords).
+Rows are added one by one in the library's order, because the values of such models are so large
+that another order gives a visibly different sum. Source: fastText's src/dictionary.cc (getLine,
+addSubwords).
 """
 
 from typing import TYPE_CHECKING
@@ -18,50 +19,55 @@ if TYPE_CHECKING:
     from models.fasttext.model import Model
     from models.fasttext.token_batch import TokenBatch
 
-# The library's default prefix, which is not in a model's file.
-_LABEL = b"__label__"
+# The library's default prefix, which is not stored in a model's file.
+_LABEL_PREFIX = b"__label__"
 
 
 class SupervisedVectors:
-    """Means of the rows of words, their n-grams, the end of the sentence, and word n-grams."""
+    """Computes means of the rows of words, their n-grams, the sentence end and word n-grams."""
 
     def __init__(self, model: "Model") -> None:
         self._model = model
         self._first_ngram = model.header.first_ngram
 
     def embed(self, batch: "TokenBatch") -> Floats:
-        """float32[n, dim]: the library's vector of each list as a line; zeros of an empty list."""
-        # Empty tokens leave no trace in a line, but the line is there: so its end comes first.
+        """Return the library's vector of each token list as a line: float32[n, dim].
+
+        An empty list has a zero row.
+        """
+        # A list of empty tokens still is a line, with an end: so the end is added first.
         lines = batch.end_with(END_OF_SENTENCE)
         entries = self._model.vocabulary.find(lines.unique)
         is_label = np.where(
-            entries < 0, lines.unique.start_with(_LABEL), entries >= self._model.header.nwords
+            entries < 0,
+            lines.unique.start_with(_LABEL_PREFIX),
+            entries >= self._model.header.nwords,
         )
-        left_out = is_label | (lines.unique.lengths == 0)
-        lines = lines.keep(~left_out[lines.codes])
-        rows, offsets = self._rows_of_words(lines.unique, entries)
+        ignored = is_label | (lines.unique.lengths == 0)
+        lines = lines.filter(~ignored[lines.codes])
+        rows, offsets = self._word_rows(lines.unique, entries)
         starts, lengths = offsets[:-1][lines.codes], np.diff(offsets)[lines.codes]
+        segment_offsets = lines.offsets
         if self._model.header.word_ngrams > 1:
-            more, more_offsets = self._model.ngrams.of_sentences(
+            ngram_rows, ngram_offsets = self._model.ngrams.sentence_rows(
                 hash32(lines.unique)[lines.codes], lines.offsets, self._model.header.word_ngrams
             )
-            # A line's word n-grams are one more run of rows at its end.
-            starts = np.insert(starts, lines.offsets[1:], len(rows) + more_offsets[:-1])
-            lengths = np.insert(lengths, lines.offsets[1:], np.diff(more_offsets))
-            rows = np.concatenate((rows, more + self._first_ngram))
-            line_runs = lines.offsets + np.arange(len(lines.offsets))
-        else:
-            line_runs = lines.offsets
-        line_rows = offsets_from_lengths(lengths)[line_runs]
-        out = sum_widened_rows(self._model.rows, rows[expand_ranges(starts, lengths)], line_rows)
-        out *= (np.float32(1) / np.maximum(np.diff(line_rows), 1).astype(np.float32))[:, None]
+            # The word n-grams of a line are one more segment of rows at its end.
+            starts = np.insert(starts, lines.offsets[1:], len(rows) + ngram_offsets[:-1])
+            lengths = np.insert(lengths, lines.offsets[1:], np.diff(ngram_offsets))
+            rows = np.concatenate((rows, ngram_rows + self._first_ngram))
+            segment_offsets = lines.offsets + np.arange(len(lines.offsets))
+        line_offsets = offsets_from_lengths(lengths)[segment_offsets]
+        out = sum_widened_rows(self._model.rows, rows[expand_ranges(starts, lengths)], line_offsets)
+        out *= (np.float32(1) / np.maximum(np.diff(line_offsets), 1).astype(np.float32))[:, None]
         return out
 
-    def _rows_of_words(
+    def _word_rows(
         self, words: "ByteStrings", entries: npt.NDArray[np.int64]
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Each word's rows, its own first if it is in the vocabulary, and where they start."""
-        rows, offsets = self._model.ngrams.of_words(words)
-        known = np.flatnonzero(entries >= 0)
-        rows = np.insert(rows + self._first_ngram, offsets[:-1][known], entries[known])
+        """Return each word's rows, its own first if it is in the vocabulary, and their offsets."""
+        rows, offsets = self._model.ngrams.word_rows(words)
+        in_vocabulary = np.flatnonzero(entries >= 0)
+        own_rows = entries[in_vocabulary]
+        rows = np.insert(rows + self._first_ngram, offsets[:-1][in_vocabulary], own_rows)
         return rows, offsets + offsets_from_lengths(entries >= 0)

@@ -1,4 +1,4 @@
-"""A batch of token lists as runs of codes of its unique tokens."""
+"""A batch of token lists, as codes of its unique tokens."""
 
 from dataclasses import dataclass
 
@@ -11,12 +11,12 @@ from models.fasttext.bytestrings import ByteStrings, offsets_from_lengths
 
 @dataclass(frozen=True)
 class TokenBatch:
-    """Token lists.
+    """n token lists.
 
     Attributes:
         unique: the unique tokens.
-        codes: int[k], places in `unique`, list after list.
-        offsets: int64[n + 1], where each list starts.
+        codes: int[k], the tokens as indices into `unique`, list after list.
+        offsets: int64[n + 1], where in `codes` each list starts and the last one ends.
     """
 
     unique: ByteStrings
@@ -25,39 +25,37 @@ class TokenBatch:
 
     @classmethod
     def from_arrow(cls, tokens: pa.Array, offsets: npt.NDArray[np.int64]) -> "TokenBatch":
-        """Find the unique tokens of lists; nulls are left out.
+        """Make a batch of an Arrow array; nulls are left out.
 
         Args:
             tokens: k strings or binaries, list after list.
-            offsets: int64[n + 1], where each list starts.
+            offsets: int64[n + 1], where each list starts and the last one ends.
         """
         encoded = tokens.dictionary_encode()
         codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-        return cls(ByteStrings.from_arrow(encoded.dictionary), codes, offsets).keep(codes >= 0)
+        return cls(ByteStrings.from_arrow(encoded.dictionary), codes, offsets).filter(codes >= 0)
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
-        """int64[n], tokens of each list."""
+        """int64[n], the number of tokens of each list."""
         return np.diff(self.offsets)
 
-    def keep(self, chosen: npt.NDArray[np.bool_]) -> "TokenBatch":
-        """The lists with only the tokens for which bool[k] is true."""
-        if chosen.all():
+    def filter(self, mask: npt.NDArray[np.bool_]) -> "TokenBatch":
+        """Return the lists with only the tokens for which bool[k] is true."""
+        if mask.all():
             return self
-        return TokenBatch(
-            self.unique, self.codes[chosen], offsets_from_lengths(chosen)[self.offsets]
-        )
+        return TokenBatch(self.unique, self.codes[mask], offsets_from_lengths(mask)[self.offsets])
 
     def end_with(self, mark: bytes) -> "TokenBatch":
         """Cut each list before its first `mark` and append one; an empty list stays empty."""
-        unique, found = self.unique, np.flatnonzero(self.unique.equal_to(mark))
-        code = int(found[0]) if len(found) else len(unique)
-        if not len(found):
+        unique, matches = self.unique, np.flatnonzero(self.unique.equal_to(mark))
+        code = int(matches[0]) if len(matches) else len(unique)
+        if not len(matches):
             unique = unique.append(mark)
         is_mark = self.codes == code
-        before = offsets_from_lengths(is_mark)
-        at_start = np.repeat(before[self.offsets[:-1]], self.lengths)
-        cut = self.keep((before[:-1] == at_start) & ~is_mark)
-        ended = self.lengths > 0
-        codes = np.insert(cut.codes, cut.offsets[1:][ended], code)
-        return TokenBatch(unique, codes, offsets_from_lengths(cut.lengths + ended))
+        marks_before = offsets_from_lengths(is_mark)
+        marks_at_start = np.repeat(marks_before[self.offsets[:-1]], self.lengths)
+        cut = self.filter((marks_before[:-1] == marks_at_start) & ~is_mark)
+        has_end = self.lengths > 0
+        codes = np.insert(cut.codes, cut.offsets[1:][has_end], code)
+        return TokenBatch(unique, codes, offsets_from_lengths(cut.lengths + has_end))

@@ -1,7 +1,7 @@
-"""Training fastText in a process of its own, whose result is checked.
+"""Trains fastText in a new process and checks the result.
 
-The library ends the process on some settings (SIGFPE), waits for ever on others, and keeps its
-random state between trainings: so each training gets a fresh process.
+The library ends the process on some settings (SIGFPE), hangs on others, and keeps its random state
+between trainings. So each training has its own process.
 """
 
 import ctypes
@@ -21,25 +21,25 @@ from models.errors import ModelError
 from models.fasttext import library
 from models.fasttext.binary_format import check_finite, read_layout
 
-# The library does not notice when its file does not fit on the disk.
-_LEAST_FREE_BYTES = 1 << 16
+# The library does not notice that the disk is full.
+_MIN_FREE_BYTES = 1 << 16
 _PR_SET_PDEATHSIG = 1
 _PROGRESS = re.compile(rb"Progress:\s+([\d.]+)%")
 
 
 @dataclass(frozen=True)
-class Training:
-    """The settings of one training, under fastText's own meaning of them.
+class TrainingSettings:
+    """Settings of a training, with the same meaning as in fastText.
 
     Attributes:
         model: "skipgram" or "cbow".
         dim: length of a vector.
         epoch: passes over the corpus.
-        min_count: occurrences below which a word gets no row of its own.
+        min_count: a word that occurs less often gets no row of its own.
         window: words to each side that count as context.
-        minn, maxn: shortest and longest n-gram, in characters; both 0: none.
-        bucket: rows for n-grams.
-        threads: with one, the same corpus gives the same model; the library takes no seed.
+        minn, maxn: shortest and longest n-gram, in characters; both 0 if there are none.
+        bucket: n-gram rows.
+        threads: with 1 the same corpus gives the same model, since the library takes no seed.
     """
 
     model: Literal["skipgram", "cbow"] = "skipgram"
@@ -56,28 +56,28 @@ class Training:
 def train(
     corpus: Path,
     out: Path,
-    training: Training,
+    settings: TrainingSettings,
     progress: Callable[[float], None] = lambda _share: None,
 ) -> None:
-    """Train a model on a file of lines of space-separated tokens, and write it to `out`.
+    """Train a model on a file of space-separated tokens, and write it to `out`.
 
     Args:
         corpus: UTF-8, one text a line.
-        out: the .bin file to write; it is there only if training went well.
-        training: the settings.
-        progress: called with the share that is done, 0 to 1; with one thread only at the end.
+        out: the .bin file to write; it is written only if the training succeeds.
+        settings: of the training.
+        progress: receives the completed share, 0 to 1; with one thread only at the end.
 
     Raises:
-        ModelError: the settings are impossible, or the process failed, or the model holds values
-            that are not finite.
+        ModelError: the settings are impossible, the process failed, or the model has values that
+            are not finite.
     """
-    if training.threads < 1 or training.dim < 1 or training.minn > training.maxn:
-        raise ModelError(f"impossible training settings: {training}")
+    if settings.threads < 1 or settings.dim < 1 or settings.minn > settings.maxn:
+        raise ModelError(f"impossible training settings: {settings}")
     unchecked = out.with_name(out.name + ".unchecked")
-    job = json.dumps({"corpus": str(corpus), "out": str(unchecked), **asdict(training)})
+    job = json.dumps({"corpus": str(corpus), "out": str(unchecked), **asdict(settings)})
     try:
         _run(job, progress)
-        if shutil.disk_usage(out.parent).free < _LEAST_FREE_BYTES:
+        if shutil.disk_usage(out.parent).free < _MIN_FREE_BYTES:
             raise ModelError(f"{out.parent}: the disk is full; free some, or choose another folder")
         layout = read_layout(unchecked)
         check_finite(unchecked, layout)
@@ -112,7 +112,7 @@ def _run(job: str, progress: Callable[[float], None]) -> None:
 
 def _main(job: str) -> None:
     if sys.platform == "linux":
-        # Die with the parent, also where it is killed.
+        # This process ends with its parent, even if the parent is killed.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     settings = json.loads(job)
     library.train(

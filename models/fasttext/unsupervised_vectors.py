@@ -1,4 +1,4 @@
-"""Sentence vectors of unsupervised models: means of words' unit vectors.
+"""Sentence vectors of unsupervised models: means of the unit vectors of words.
 
 Source: fastText's src/fasttext.cc (getSentenceVector, getWordVector).
 """
@@ -17,43 +17,47 @@ if TYPE_CHECKING:
 
 
 class UnsupervisedVectors:
-    """Means of unit vectors.
+    """Computes means of unit vectors.
 
     Attributes:
-        unknown: vectors of words outside the vocabulary.
+        oov: vectors of words outside the vocabulary.
     """
 
     def __init__(self, model: "Model") -> None:
         self._model = model
-        self.unknown = OovVectors(model.ngrams, model.rows)
+        self.oov = OovVectors(model.ngrams, model.rows)
 
     def embed(self, batch: "TokenBatch") -> Floats:
-        """float32[n, dim]: words without a vector are out of sum and count; zeros if none has."""
+        """Return the vector of each token list: float32[n, dim].
+
+        Words without a vector count neither in the sum nor in the number of words; a list of such
+        words only has a zero row.
+        """
         unique, rows = batch.unique, self._model.vectors
-        places = self._model.vocabulary.find(unique)
-        known = places >= 0
-        new = np.flatnonzero(~known & (unique.lengths > 0))
-        unknown_rows, has_unknown = self.unknown.vectors(unique.take(new))
+        indices = self._model.vocabulary.find(unique)
+        in_vocabulary = indices >= 0
+        oov = np.flatnonzero(~in_vocabulary & (unique.lengths > 0))
+        oov_rows, oov_has_vector = self.oov.vectors(unique.take(oov))
         has_vector = np.zeros(len(unique), dtype=bool)
-        has_vector[known] = self._model.has_vector[places[known]]
-        has_vector[new] = has_unknown
+        has_vector[in_vocabulary] = self._model.has_vector[indices[in_vocabulary]]
+        has_vector[oov] = oov_has_vector
         if rows.dtype != np.float32:
             # Half-precision rows are widened once for each unique token.
-            rows = rows[places[known]].astype(np.float32)
-            places[known] = np.arange(len(rows))
-        places[new] = np.arange(len(new))
+            rows = rows[indices[in_vocabulary]].astype(np.float32)
+            indices[in_vocabulary] = np.arange(len(rows))
+        indices[oov] = np.arange(len(oov))
 
-        counted = batch.keep(has_vector[batch.codes])
-        shares = np.float32(1) / np.maximum(counted.lengths, 1).astype(np.float32)
-        in_vocabulary = known[counted.codes]
-        out = _weighted(rows, places, counted.keep(in_vocabulary), shares)
-        if not in_vocabulary.all():
-            out += _weighted(unknown_rows, places, counted.keep(~in_vocabulary), shares)
+        counted = batch.filter(has_vector[batch.codes])
+        weights = np.float32(1) / np.maximum(counted.lengths, 1).astype(np.float32)
+        token_in_vocabulary = in_vocabulary[counted.codes]
+        out = _weighted_sums(rows, indices, counted.filter(token_in_vocabulary), weights)
+        if not token_in_vocabulary.all():
+            out += _weighted_sums(oov_rows, indices, counted.filter(~token_in_vocabulary), weights)
         return out
 
 
-def _weighted(
-    rows: Floats, places: npt.NDArray[np.int64], batch: "TokenBatch", shares: Floats
+def _weighted_sums(
+    rows: Floats, indices: npt.NDArray[np.int64], batch: "TokenBatch", list_weights: Floats
 ) -> Floats:
-    weights = np.repeat(shares, batch.lengths)
-    return sum_rows(rows, places[batch.codes], batch.offsets, weights)
+    weights = np.repeat(list_weights, batch.lengths)
+    return sum_rows(rows, indices[batch.codes], batch.offsets, weights)

@@ -1,4 +1,4 @@
-"""The rows of words that vectors are sums of, the last ones kept while there is room."""
+"""Weighted rows of words, of which blended vectors are sums, and a bounded cache of them."""
 
 import threading
 from dataclasses import dataclass
@@ -10,122 +10,135 @@ from models.fasttext import lexical_features
 from models.fasttext.bytestrings import ByteStrings
 from models.fasttext.catalogue_statistics import CatalogueStatistics
 from models.fasttext.embedder import Embedder
-from models.fasttext.lexical_features import Hashes
-from models.fasttext.row_sums import Floats, unit
+from models.fasttext.hashing import Hashes
+from models.fasttext.row_sums import Floats, normalize_rows
 
-_ROOM_BYTES = 256 << 20
-_MADE_TOGETHER = 1 << 12
+_CACHE_BYTES = 256 << 20
+_MIN_CAPACITY = 256
+_BLOCK_WORDS = 1 << 12
+
+Int64s = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Rows of words.
+class WeightedRows:
+    """Rows of words, and an index of them by hash.
 
     Attributes:
-        hashes: uint64[n], ascending: the words'.
-        places: int64[n]: where in `rows` and `worth` each is.
-        rows: float32[m, dim]: a word's unit vector and its letters, both by how rare they are.
-        worth: float32[m]: how rare the word is.
+        hashes: uint64[n], ascending: the words' features.
+        positions: int64[n], where in `rows` and `weights` each word is.
+        rows: float32[m, dim], a word's unit vector and its projected letters, times its weight.
+        weights: float32[m], inverse document frequencies of words.
     """
 
     hashes: Hashes
-    places: npt.NDArray[np.int64]
+    positions: Int64s
     rows: Floats
-    worth: Floats
+    weights: Floats
 
-    def find(self, hashes: Hashes) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-        """int64[k]: the places of words in the arrays; bool[k]: whether each is there."""
+    def find(self, hashes: Hashes) -> tuple[Int64s, npt.NDArray[np.bool_]]:
+        """Look up words: int64[k], positions in the arrays; bool[k], whether each is there."""
         if len(self.hashes) == 0:
             return np.zeros(len(hashes), np.int64), np.zeros(len(hashes), bool)
-        near = np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes) - 1)
-        return self.places[near], np.asarray(self.hashes[near] == hashes)
+        nearest = np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes) - 1)
+        return self.positions[nearest], np.asarray(self.hashes[nearest] == hashes)
 
 
 class WeightedRowCache:
-    """Makes the rows of words; a word is known by its 64-bit hash.
+    """Computes the rows of words and keeps the last ones. The 64-bit hash identifies a word.
 
     Attributes:
         dim: length of a row.
-        room: words that are kept.
+        capacity: number of words that it can hold.
     """
 
-    def __init__(self, embedder: Embedder, statistics: CatalogueStatistics, lexical: int) -> None:
+    def __init__(
+        self, embedder: Embedder, statistics: CatalogueStatistics, lexical_dim: int
+    ) -> None:
         """Prepare for one model.
 
         Args:
             embedder: the model.
-            statistics: what words are worth.
-            lexical: length of the part that is made of letters.
+            statistics: gives the weights of words.
+            lexical_dim: length of the lexical part of a row.
         """
         self._embedder = embedder
         self._statistics = statistics
-        self._lexical = lexical
-        self.dim = embedder.dim + lexical
-        self.room = max(256, _ROOM_BYTES // (4 * self.dim))
+        self._lexical_dim = lexical_dim
+        self.dim = embedder.dim + lexical_dim
+        self.capacity = max(_MIN_CAPACITY, _CACHE_BYTES // (4 * self.dim))
         self._lock = threading.Lock()
         self._used = 0
-        self._kept = self._empty(0)
+        self._cached = self._empty(0)
 
-    def of(self, words: ByteStrings, hashes: Hashes) -> Rows:
-        """Rows among which are those of these words.
+    def rows_with(self, words: ByteStrings, hashes: Hashes) -> WeightedRows:
+        """Return cached rows, which include those of these words.
 
         Args:
-            words: n, each once.
-            hashes: uint64[n], ascending: theirs.
+            words: n different words.
+            hashes: uint64[n], ascending: their features.
         """
         with self._lock:
-            kept = self._kept
-            places, found = kept.find(hashes)
-            missing = np.flatnonzero(~found)
+            cached = self._cached
+            positions, is_cached = cached.find(hashes)
+            missing = np.flatnonzero(~is_cached)
             if len(missing) == 0:
-                return kept
-            if self._used + len(missing) > self.room:
-                # What is needed now will be needed soon, more than what is not.
-                kept = self._only(kept, hashes[found], places[found])
-            kept = self._with_room(kept, len(missing))
+                return cached
+            if self._used + len(missing) > self.capacity:
+                # The words of this call stay, since the next call will most likely need them too.
+                cached = self._restrict(cached, hashes[is_cached], positions[is_cached])
+            cached = self._grow(cached, len(missing))
             first, self._used = self._used, self._used + len(missing)
-            for start in range(0, len(missing), _MADE_TOGETHER):
-                some = missing[start : start + _MADE_TOGETHER]
-                at = slice(first + start, first + start + len(some))
-                kept.worth[at] = self._statistics.weights_of_words(hashes[some])
-                self._make(kept.rows[at], words.take(some), hashes[some], kept.worth[at])
-            every = np.concatenate((kept.hashes, hashes[missing]))
-            order = np.argsort(every, kind="stable")
-            added = np.concatenate((kept.places, np.arange(first, self._used)))
-            self._kept = Rows(every[order], added[order], kept.rows, kept.worth)
-            return self._kept
+            for start in range(0, len(missing), _BLOCK_WORDS):
+                block = missing[start : start + _BLOCK_WORDS]
+                at = slice(first + start, first + start + len(block))
+                cached.weights[at] = self._statistics.word_weights(hashes[block])
+                self._compute(
+                    cached.rows[at], words.take(block), hashes[block], cached.weights[at]
+                )
+            all_hashes = np.concatenate((cached.hashes, hashes[missing]))
+            all_positions = np.concatenate((cached.positions, np.arange(first, self._used)))
+            order = np.argsort(all_hashes, kind="stable")
+            self._cached = WeightedRows(
+                all_hashes[order], all_positions[order], cached.rows, cached.weights
+            )
+            return self._cached
 
-    def _empty(self, size: int) -> Rows:
+    def _empty(self, size: int) -> WeightedRows:
         none = np.zeros(0, dtype=np.int64)
         rows = np.empty((size, self.dim), dtype=np.float32)
-        return Rows(none.astype(np.uint64), none, rows, np.empty(size, dtype=np.float32))
+        return WeightedRows(none.astype(np.uint64), none, rows, np.empty(size, dtype=np.float32))
 
-    def _only(self, kept: Rows, hashes: Hashes, places: npt.NDArray[np.int64]) -> Rows:
-        self._used = len(places)
-        return Rows(hashes, np.arange(len(places)), kept.rows[places], kept.worth[places])
+    def _restrict(self, cached: WeightedRows, hashes: Hashes, positions: Int64s) -> WeightedRows:
+        self._used = len(positions)
+        return WeightedRows(
+            hashes, np.arange(len(positions)), cached.rows[positions], cached.weights[positions]
+        )
 
-    def _with_room(self, kept: Rows, more: int) -> Rows:
-        """The same rows in arrays that hold more, new ones: others may be reading the old."""
-        if self._used + more <= len(kept.rows):
-            return kept
-        larger = self._empty(max(self._used + more, min(self.room, 2 * len(kept.rows))))
-        larger.rows[: self._used] = kept.rows[: self._used]
-        larger.worth[: self._used] = kept.worth[: self._used]
-        return Rows(kept.hashes, kept.places, larger.rows, larger.worth)
+    def _grow(self, cached: WeightedRows, count: int) -> WeightedRows:
+        """Make space for `count` rows, in new arrays because other threads may read the old."""
+        if self._used + count <= len(cached.rows):
+            return cached
+        size = max(self._used + count, min(self.capacity, 2 * len(cached.rows)))
+        larger = self._empty(size)
+        larger.rows[: self._used] = cached.rows[: self._used]
+        larger.weights[: self._used] = cached.weights[: self._used]
+        return WeightedRows(cached.hashes, cached.positions, larger.rows, larger.weights)
 
-    def _make(self, out: Floats, words: ByteStrings, hashes: Hashes, worth: Floats) -> None:
+    def _compute(self, out: Floats, words: ByteStrings, hashes: Hashes, weights: Floats) -> None:
+        """Fill float32[n, dim] with the rows of n words."""
         split = self._embedder.dim
         vectors = self._embedder.word_vectors(words)
         if self._embedder.header.supervised:
-            unit(vectors)
-        np.multiply(vectors, worth[:, None], out=out[:, :split])
-        if self._lexical:
+            normalize_rows(vectors)
+        np.multiply(vectors, weights[:, None], out=out[:, :split])
+        if self._lexical_dim:
             ngrams, offsets = lexical_features.ngram_features(words)
             starts = offsets[:-1]
-            # The word itself comes first.
-            every = np.insert(ngrams, starts, hashes)
-            weights = np.insert(self._statistics.weights_of_ngrams(ngrams), starts, worth)
+            # The feature of the word itself comes first.
+            features = np.insert(ngrams, starts, hashes)
+            feature_weights = np.insert(self._statistics.ngram_weights(ngrams), starts, weights)
             offsets = offsets + np.arange(len(offsets))
             out[:, split:] = lexical_features.random_projection(
-                every, weights, offsets, self._lexical
+                features, feature_weights, offsets, self._lexical_dim
             )
