@@ -1,15 +1,15 @@
 """Documents embedded a second: the plain Python UDF of many articles against a mapped model.
 
-In one session, on the same tokens, into no sink:
+These jobs run in one session on the same tokens, and their output is discarded:
     article   a Python UDF, a singleton model, one get_sentence_vector and .tolist() a row
     pandas    the same calls in a scalar Pandas UDF
     iterator  the packed model in an Iterator Pandas UDF
     arrow     the packed model in mapInArrow: the method "mean"
     weighted  the same with the method "weighted", all tokens as a title
     blend     the same with the method "blend"
-`ratio_job` compares whole Spark jobs, `ratio_compute` only what a worker spends in the UDF, both
-timed in one worker batch by batch on the same documents, whose vectors are compared too.
-`methods` compares the methods with "mean" in the same two ways.
+`ratio_job` compares whole Spark jobs. `ratio_compute` compares the time inside the UDF only; one
+worker runs both sides batch by batch on the same documents and compares their vectors too.
+`methods` compares the other methods with "mean" in the same two ways.
 """
 
 import argparse
@@ -40,22 +40,22 @@ _CHARACTERS = (
     "アイウエオカキクケコサシスセソタチツテトあいうえお水日本電気料理送品無税箱色白黒赤青大小"
 )
 _TOLERANCE = 1e-6
-# The methods beside mean, by the length of their vectors; 0: the model's.
+# The lengths of the vectors of the methods other than mean; 0 for the model's own.
 METHODS = {"weighted": 0, "blend": fasttext.Blend().dim}
-# What is timed inside a worker, in this order.
+# The ways that are timed inside a worker, in this order.
 TIMED = ("article", "arrow", "iterator", *METHODS)
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much to embed, and with what.
+    """Sizes of the model and of the data.
 
     Attributes:
-        documents: in the Spark jobs.
-        compute_documents: of them, timed inside a worker.
-        tokens: of a document, on average.
-        words: in the vocabulary.
-        unknown: share of tokens that are not in it.
+        documents: documents of the Spark jobs.
+        compute_documents: how many of them are timed inside a worker.
+        tokens: mean number of tokens of a document.
+        words: words in the vocabulary.
+        unknown: share of tokens that are not in the vocabulary.
         bucket: n-gram rows.
         dim: length of a vector.
     """
@@ -70,7 +70,7 @@ class Size:
 
 
 def make_words(count: int, rng: np.random.Generator) -> list[str]:
-    """Distinct made-up words of 2 to 8 characters."""
+    """Generate different words of 2 to 8 characters."""
     words: dict[str, None] = {}
     characters = np.array(list(_CHARACTERS))
     while len(words) < count:
@@ -95,24 +95,24 @@ def write_model(path: Path, words: list[str], size: Size, rng: np.random.Generat
 
 
 def write_documents(
-    folder: Path, known: list[str], unknown: list[str], size: Size, rng: np.random.Generator
+    folder: Path, vocabulary: list[str], outside: list[str], size: Size, rng: np.random.Generator
 ) -> None:
-    """Write Parquet of token lists, whose words are as frequent as in Zipf's law."""
-    every = pa.array(known + unknown)
-    odds = [np.cumsum(1 / np.arange(1, len(words) + 1)) for words in (known, unknown)]
-    for place in range(_FILES):
-        documents = size.documents // _FILES + (place < size.documents % _FILES)
+    """Write token lists as Parquet, with word frequencies by Zipf's law."""
+    words = pa.array(vocabulary + outside)
+    cumulative = [np.cumsum(1 / np.arange(1, len(part) + 1)) for part in (vocabulary, outside)]
+    for file in range(_FILES):
+        documents = size.documents // _FILES + (file < size.documents % _FILES)
         lengths = np.maximum(rng.poisson(size.tokens, documents), 1)
         total = int(lengths.sum())
-        drawn = [np.searchsorted(odd, rng.random(total) * odd[-1]) for odd in odds]
-        codes = np.where(rng.random(total) < size.unknown, drawn[1] + len(known), drawn[0])
+        draws = [np.searchsorted(sums, rng.random(total) * sums[-1]) for sums in cumulative]
+        codes = np.where(rng.random(total) < size.unknown, draws[1] + len(vocabulary), draws[0])
         offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int32)
-        column = pa.ListArray.from_arrays(pa.array(offsets), every.take(pa.array(codes)))
-        pq.write_table(pa.table({"tokens": column}), folder / f"part-{place:02}.parquet")
+        column = pa.ListArray.from_arrays(pa.array(offsets), words.take(pa.array(codes)))
+        pq.write_table(pa.table({"tokens": column}), folder / f"part-{file:02}.parquet")
 
 
 def library_vector(path: str, tokens: list[str]) -> list[float]:
-    """What the article's UDF does a row: the library's vector as a list."""
+    """Return the library's vector as a list, as the article's UDF does for each row."""
 
     def load() -> Any:  # noqa: ANN401 - the library is untyped
         import fasttext as library
@@ -124,7 +124,7 @@ def library_vector(path: str, tokens: list[str]) -> list[float]:
 
 
 def packed_model(path: str) -> fasttext.Embedder:
-    """The packed model of this process."""
+    """Return the packed model, loaded once in this process."""
 
     def load() -> fasttext.Embedder:
         model = fasttext.load(path)
@@ -135,21 +135,21 @@ def packed_model(path: str) -> fasttext.Embedder:
 
 
 def as_lists(vectors: np.ndarray) -> pa.Array:
-    """float32[n, dim] as an Arrow column of lists, without a copy."""
+    """Return float32[n, dim] as an Arrow column of lists, without a copy."""
     offsets = np.arange(len(vectors) + 1, dtype=np.int32) * np.int32(vectors.shape[1])
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(vectors.ravel()))
 
 
 def embed_batches(path: str, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The mapInArrow function."""
+    """Embed batches with the method mean, in mapInArrow."""
     model = packed_model(path)
     for batch in batches:
         vectors = as_lists(model.embed_arrow(batch.column("tokens")))
         yield pa.RecordBatch.from_arrays([vectors], ["vector"])
 
 
-def blended(path: str, dim: int) -> fasttext.BlendEmbedder:
-    """The packed model of this process under another method; dim 0: weighted."""
+def blend_model(path: str, dim: int) -> fasttext.BlendEmbedder:
+    """Return the packed model with the method blend, or with weighted if dim is 0."""
     blend = replace(fasttext.Blend(), dim=dim)
     return resident.get(
         ("blend", path, blend), lambda: fasttext.BlendEmbedder(packed_model(path), blend)
@@ -157,27 +157,27 @@ def blended(path: str, dim: int) -> fasttext.BlendEmbedder:
 
 
 def blend_vectors(model: fasttext.BlendEmbedder, tokens: pa.Array) -> np.ndarray:
-    """Vectors of documents that are titles alone."""
+    """Return the vectors of documents that have a title only."""
     return model.embed_fields(tokens, pa.nulls(len(tokens), tokens.type))
 
 
 def blend_batches(
     path: str, dim: int, batches: Iterator[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
-    """As `embed_batches`, under another method."""
-    model = blended(path, dim)
+    """As `embed_batches`, with the method blend or weighted."""
+    model = blend_model(path, dim)
     for batch in batches:
         vectors = as_lists(blend_vectors(model, batch.column("tokens")))
         yield pa.RecordBatch.from_arrays([vectors], ["vector"])
 
 
 def blend_job(packed: str, dim: int, tokens: "DataFrame") -> "DataFrame":
-    """A column of vectors of another method."""
+    """Return a column of vectors of the method blend or weighted."""
     return tokens.mapInArrow(partial(blend_batches, packed, dim), "vector array<float>")
 
 
 def jobs(library: str, packed: str) -> dict[str, Callable[["DataFrame"], "DataFrame"]]:
-    """The ways to add a column of vectors."""
+    """Return the functions that make a column of vectors, by name."""
     from pyspark.sql import functions as F
     from pyspark.sql.pandas.functions import pandas_udf
     from pyspark.sql.types import ArrayType, FloatType
@@ -193,11 +193,11 @@ def jobs(library: str, packed: str) -> dict[str, Callable[["DataFrame"], "DataFr
             yield pd.Series(list(model.embed(batch.tolist())), dtype=object)
 
     pandas: Any = pandas_udf(scalar, "array<float>")  # type: ignore[call-overload]
-    ours = cast("Any", pandas_udf)("array<float>")(iterator)
+    packed_udf = cast("Any", pandas_udf)("array<float>")(iterator)
     return {
         "article": lambda tokens: tokens.select(article("tokens").alias("vector")),
         "pandas": lambda tokens: tokens.select(pandas("tokens").alias("vector")),
-        "iterator": lambda tokens: tokens.select(ours("tokens").alias("vector")),
+        "iterator": lambda tokens: tokens.select(packed_udf("tokens").alias("vector")),
         "arrow": lambda tokens: tokens.mapInArrow(
             partial(embed_batches, packed), "vector array<float>"
         ),
@@ -208,47 +208,47 @@ def jobs(library: str, packed: str) -> dict[str, Callable[["DataFrame"], "DataFr
 def time_batches(
     library: str, packed: str, batches: Iterator[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
-    """Seconds that each way's own code takes for each batch, and how far the vectors differ."""
+    """Time each way's own code for each batch, in seconds, and compare the vectors."""
     model = packed_model(packed)
-    others = [blended(packed, dim) for dim in METHODS.values()]
+    blend_models = [blend_model(packed, dim) for dim in METHODS.values()]
     library_vector(library, [])
     for batch in batches:
         tokens = batch.column("tokens")
         rows = tokens.to_pylist()
         times = [time.perf_counter()]
-        theirs = [library_vector(library, row) for row in rows]
+        library_vectors = [library_vector(library, row) for row in rows]
         times.append(time.perf_counter())
         as_lists(model.embed_arrow(tokens))
         times.append(time.perf_counter())
         vectors = model.embed(rows)
         times.append(time.perf_counter())
-        for other in others:
-            as_lists(blend_vectors(other, tokens))
+        for blend in blend_models:
+            as_lists(blend_vectors(blend, tokens))
             times.append(time.perf_counter())
-        apart = float(np.abs(vectors - np.array(theirs, dtype=np.float32)).max())
+        difference = float(np.abs(vectors - np.array(library_vectors, dtype=np.float32)).max())
         seconds = np.diff(times).tolist()
-        names = [*TIMED, "apart", "documents"]
-        values = [[value] for value in (*seconds, apart, float(len(rows)))]
+        names = [*TIMED, "difference", "documents"]
+        values = [[value] for value in (*seconds, difference, float(len(rows)))]
         yield pa.RecordBatch.from_arrays([pa.array(value) for value in values], names)
 
 
 def measure_compute(
     tokens: "DataFrame", documents: int, library: str, packed: str
 ) -> dict[str, float]:
-    """Sums of what `time_batches` says of some documents in one task."""
-    schema = ", ".join(f"{name} double" for name in (*TIMED, "apart", "documents"))
-    timed = (
+    """Sum the results of `time_batches` for some documents in one task."""
+    schema = ", ".join(f"{name} double" for name in (*TIMED, "difference", "documents"))
+    batches = (
         tokens.limit(documents)
         .coalesce(1)
         .mapInArrow(partial(time_batches, library, packed), schema)
         .toPandas()
     )
-    sums = {str(name): float(total) for name, total in timed.sum().items()}
-    return sums | {"apart": float(timed["apart"].max())}
+    sums = {str(name): float(total) for name, total in batches.sum().items()}
+    return sums | {"difference": float(batches["difference"].max())}
 
 
 def add_statistics(packed: Path, tokens: "DataFrame") -> None:
-    """Count the documents, as the stage train does."""
+    """Add statistics of the documents to the model, as the stage train does."""
     from pyspark.sql import functions as F
 
     texts = tokens.select(F.xxhash64("tokens").cast("string").alias("item_id"), "tokens")
@@ -256,15 +256,21 @@ def add_statistics(packed: Path, tokens: "DataFrame") -> None:
     fasttext.add_statistics(packed, statistics.count(texts.distinct(), texts.count(), model, 0))
 
 
-def run(spark: "SparkSession", folder: Path, size: Size, seed: int) -> dict[str, Any]:
-    """Make the data and the model, run all jobs, and give the results."""
+def make_data(folder: Path, size: Size, seed: int) -> Path:
+    """Write the documents, and the model in fastText's own format, whose path is returned."""
     rng = np.random.default_rng(seed)
     words = make_words(2 * size.words, rng)
-    known, unknown = words[: size.words], words[size.words :]
+    vocabulary, outside = words[: size.words], words[size.words :]
     library = folder / "model.bin"
-    write_model(library, known, size, rng)
+    write_model(library, vocabulary, size, rng)
     (folder / "documents").mkdir()
-    write_documents(folder / "documents", known, unknown, size, rng)
+    write_documents(folder / "documents", vocabulary, outside, size, rng)
+    return library
+
+
+def run(spark: "SparkSession", folder: Path, size: Size, seed: int) -> dict[str, Any]:
+    """Make the data and the model, run all jobs, and return the results."""
+    library = make_data(folder, size, seed)
     start = time.perf_counter()
     packed = fasttext.pack(library, folder / "packed")
     pack_seconds = time.perf_counter() - start
@@ -278,16 +284,20 @@ def run(spark: "SparkSession", folder: Path, size: Size, seed: int) -> dict[str,
         seconds[name] = time.perf_counter() - start
     print("timing inside a worker ...", file=sys.stderr)
     compute = measure_compute(tokens, size.compute_documents, str(library), str(packed))
-    timed = compute.pop("documents")
-    apart = compute.pop("apart")
-    best = min(("iterator", "arrow"), key=seconds.__getitem__)
+    timed_documents = compute.pop("documents")
+    difference = compute.pop("difference")
+    fastest = min(("iterator", "arrow"), key=seconds.__getitem__)
     return {
         **vars(size),
-        "documents_per_second": {name: size.documents / took for name, took in seconds.items()},
-        "compute_documents_per_second": {name: timed / took for name, took in compute.items()},
-        "chosen": best,
-        "ratio_compute": compute["article"] / compute[best],
-        "ratio_job": seconds["article"] / seconds[best],
+        "documents_per_second": {
+            name: size.documents / elapsed for name, elapsed in seconds.items()
+        },
+        "compute_documents_per_second": {
+            name: timed_documents / elapsed for name, elapsed in compute.items()
+        },
+        "chosen": fastest,
+        "ratio_compute": compute["article"] / compute[fastest],
+        "ratio_job": seconds["article"] / seconds[fastest],
         "methods": {
             name: {
                 "job": seconds["arrow"] / seconds[name],
@@ -295,8 +305,8 @@ def run(spark: "SparkSession", folder: Path, size: Size, seed: int) -> dict[str,
             }
             for name in METHODS
         },
-        "largest_difference": apart,
-        "vectors_same": apart <= _TOLERANCE,
+        "largest_difference": difference,
+        "vectors_same": difference <= _TOLERANCE,
         "pack_seconds": pack_seconds,
     }
 
@@ -334,11 +344,10 @@ def main() -> int:
     parser.add_argument("--dim", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
-    given = vars(parser.parse_args())
-    as_json, seed = given.pop("json"), given.pop("seed")
-    size = Size(
-        **given | {"compute_documents": min(given["compute_documents"], given["documents"])}
-    )
+    arguments = vars(parser.parse_args())
+    as_json, seed = arguments.pop("json"), arguments.pop("seed")
+    size = Size(**arguments)
+    size = replace(size, compute_documents=min(size.compute_documents, size.documents))
     with tempfile.TemporaryDirectory(prefix="nitamono-benchmark-") as name:
         folder = Path(name)
         settings = session.settings({"spark.master": "local[2]", "spark.log.level": "ERROR"})

@@ -1,13 +1,13 @@
-"""What embed takes of a host's memory, beside what `nitamono size` says.
+"""Memory of a host during embed, compared with the plan of `nitamono size`.
 
-A packed model of random vectors (2,000,000 words and as many n-gram rows of 300 dimensions are
-4.9 GB) is put into a store, with tokens of made-up items, and the real embed stage is run on
-executors of local-cluster with the settings that `size` gives for a node of so many cores. Enough
-items are embedded for every worker to have turned over the rows of words that it keeps: before, it
-has not come to its largest size. Once a second the proportional set size (each shared page counted
-once) of the executors' JVMs and of all Python processes below them is read. `measured` is its
-largest sum; `planned` is the line `embed` of the plan. The driver, and pages of files that no
-process has mapped, are in neither.
+The benchmark puts a packed model of random vectors (2,000,000 words and as many n-gram rows of 300
+dimensions are 4.9 GB) and tokens of generated items into a store. Then it runs the real embed
+stage on executors of local-cluster, with the settings that `size` plans for a node with so many
+cores. It embeds enough items for every worker to have renewed its cache of word rows, because only
+then the worker has its largest size. Once a second it reads the proportional set size (each shared
+page counted once) of the executors' JVMs and of all Python processes below them. `measured` is the
+largest sum; `planned` is the line `embed` of the plan. Both are without the driver, and without
+pages of files that no process has mapped.
 """
 
 import argparse
@@ -32,8 +32,8 @@ from models.content import file_sha256
 from models.fasttext import add_statistics
 from models.fasttext.bytestrings import ByteStrings, offsets_from_lengths
 from models.fasttext.catalogue_statistics import TABLE_SIZE, CatalogueStatistics
-from models.fasttext.packing import FILE_NAME, write
-from models.fasttext.row_sums import Floats, unit
+from models.fasttext.packing import FILE_NAME, write_packed
+from models.fasttext.row_sums import Floats, normalize_rows
 from models.fasttext.source import Header
 from pipeline.cluster.sizing import memory_size, plan, requirements
 from pipeline.cluster.sizing.memory_size import MIB
@@ -50,15 +50,15 @@ _LETTERS = 26
 
 @dataclass(frozen=True)
 class Size:
-    """How much there is.
+    """Sizes of the model and of the data.
 
     Attributes:
-        words: of the model.
-        buckets: its n-gram rows.
-        dim: its vectors' length.
-        items: to embed.
-        title, description: tokens of each, on average.
-        unknown: share of tokens that the model lacks.
+        words: words in the vocabulary.
+        buckets: n-gram rows.
+        dim: length of a vector.
+        items: items to embed.
+        title, description: mean number of tokens of each.
+        unknown: share of tokens that are not in the vocabulary.
     """
 
     words: int
@@ -71,17 +71,17 @@ class Size:
 
 
 def words_of(numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
-    """uint8[n, 8]: a word of eight Latin letters for each number."""
-    places = _LETTERS ** np.arange(8)
-    # Neighbouring numbers get words that share no letters.
+    """Return a word of eight Latin letters for each number: uint8[n, 8]."""
+    powers = _LETTERS ** np.arange(8)
+    # The words of neighbouring numbers share no letters.
     mixed = (numbers * 104_729_000_003) % _LETTERS**8
-    return (97 + mixed[:, None] // places % _LETTERS).astype(np.uint8)
+    return (97 + mixed[:, None] // powers % _LETTERS).astype(np.uint8)
 
 
 class RandomModel:
     """The source of a packed model of random vectors."""
 
-    kept = None
+    kept_ngrams = None
 
     def __init__(self, size: Size) -> None:
         self._size = size
@@ -93,7 +93,7 @@ class RandomModel:
     def vectors(self) -> Iterator[tuple[Floats, npt.NDArray[np.bool_]]]:
         """See models.fasttext.source.Source."""
         for rows in self._random(self._size.words):
-            yield rows, unit(rows)
+            yield rows, normalize_rows(rows)
 
     def rows(self) -> Iterator[Floats]:
         """See models.fasttext.source.Source."""
@@ -106,56 +106,61 @@ class RandomModel:
 
 
 def make_model(folder: Path, size: Size) -> Path:
-    """A packed model, with statistics of no catalogue."""
+    """Write a packed model, with statistics of random counts."""
     folder.mkdir(parents=True)
     path = folder / FILE_NAME
     model = RandomModel(size)
-    write(model, model.header, path, float16=False)
+    write_packed(model, model.header, path, float16=False)
     counts = np.random.default_rng(1).integers(0, 1000, (2, TABLE_SIZE)).astype(np.int32)
-    common = np.zeros(size.dim, np.float32)
-    add_statistics(path, CatalogueStatistics(100_000, counts[0], counts[1], common))
+    direction = np.zeros(size.dim, np.float32)
+    add_statistics(path, CatalogueStatistics(100_000, counts[0], counts[1], direction))
     return path
 
 
 def write_tokens(folder: Path, size: Size) -> None:
-    """The tokens table; words are as frequent as in Zipf's law."""
+    """Write the tokens table, with word frequencies by Zipf's law."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(2)
-    odds = np.cumsum(1 / np.arange(1, size.words + 1))
-    for place in range(_FILES):
+    cumulative = np.cumsum(1 / np.arange(1, size.words + 1))
+    for file in range(_FILES):
         items = size.items // _FILES
-        fields = [_texts(rng, odds, items, mean, size) for mean in (size.title, size.description)]
-        ids = pa.array([f"{place:02}-{number:09}" for number in range(items)])
+        means = (size.title, size.description)
+        fields = [_texts(rng, cumulative, items, mean, size) for mean in means]
+        ids = pa.array([f"{file:02}-{number:09}" for number in range(items)])
         hashes = pa.nulls(items, pa.binary())
         names = ["item_id", "title_tokens", "description_tokens", "text"]
         table = pa.table([ids, *fields, hashes], names)
-        pq.write_table(table, folder / f"part-{place:02}.parquet", row_group_size=20_000)
+        pq.write_table(table, folder / f"part-{file:02}.parquet", row_group_size=20_000)
 
 
 def _texts(
-    rng: np.random.Generator, odds: npt.NDArray[np.float64], items: int, mean: int, size: Size
+    rng: np.random.Generator,
+    cumulative: npt.NDArray[np.float64],
+    items: int,
+    mean: int,
+    size: Size,
 ) -> pa.Array:
-    """Strings of words separated by spaces."""
+    """Return strings of words separated by spaces."""
     lengths = np.maximum(rng.poisson(mean, items), 1)
     total = int(lengths.sum())
-    known = np.searchsorted(odds, rng.random(total) * odds[-1])
-    new = size.words + rng.integers(0, size.words, total)
-    words = words_of(np.where(rng.random(total) < size.unknown, new, known))
+    in_vocabulary = np.searchsorted(cumulative, rng.random(total) * cumulative[-1])
+    outside = size.words + rng.integers(0, size.words, total)
+    words = words_of(np.where(rng.random(total) < size.unknown, outside, in_vocabulary))
     chars = np.concatenate([words, np.full((total, 1), 32, np.uint8)], axis=1).ravel()
     offsets = np.concatenate([[0], np.cumsum(lengths)]) * 9
-    # Without the space after the last word.
-    kept = np.ones(len(chars), dtype=bool)
-    kept[offsets[1:] - 1] = False
+    # The space after the last word of each text is removed.
+    mask = np.ones(len(chars), dtype=bool)
+    mask[offsets[1:] - 1] = False
     ends = (offsets - np.arange(len(offsets))).astype(np.int32)
-    buffers = [None, pa.py_buffer(ends), pa.py_buffer(chars[kept])]
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(chars[mask])]
     return pa.Array.from_buffers(pa.string(), items, buffers)
 
 
 def job_of(folder: Path, size: Size, spark: dict[str, str]) -> Job:
-    """A job on a store whose tokens and model are made."""
+    """Make a store with a model and tokens, and a job on it."""
     store = Store(str(folder))
     print("making the model ...", file=sys.stderr)
-    packed = make_model(folder / "made", size)
+    packed = make_model(folder / "model", size)
     sha256 = file_sha256(packed)
     store.model_path(sha256).parent.mkdir(parents=True, exist_ok=True)
     store.keep_model(packed.parent, sha256, packed.name)
@@ -175,17 +180,52 @@ def job_of(folder: Path, size: Size, spark: dict[str, str]) -> Job:
 
 
 def plan_of(size: Size, workers: int, memory_mib: float) -> plan.Plan:
-    """What `nitamono size` plans for one node of so many cores."""
+    """Return what `nitamono size` plans for one node with so many cores."""
     settings = config.defaults([], {})
     model = fasttext.estimate_size(size.words, size.buckets, size.dim)
     node = plan.Node(workers, memory_mib, 1)
     return plan.make_plan(node, requirements.for_fasttext(settings, model, size.items))
 
 
-def run(size: Size, made_plan: plan.Plan, room: str) -> dict[str, Any]:
-    """Embed, and look at the memory."""
-    executors, cores, heap = made_plan.executors, made_plan.cores, made_plan.heap
-    spark = {
+def run(size: Size, node_plan: plan.Plan, parent: str) -> dict[str, Any]:
+    """Embed and measure the memory.
+
+    Args:
+        size: of the model and the data.
+        node_plan: the plan to compare with.
+        parent: the folder for temporary files.
+    """
+    with tempfile.TemporaryDirectory(prefix="nitamono-benchmark-", dir=parent) as name:
+        job = job_of(Path(name), size, spark_settings(node_plan))
+        _ = job.spark
+        model_bytes = job.store.model_file(job.record("train")).stat().st_size
+        print("embedding ...", file=sys.stderr)
+        start = time.monotonic()
+        with Sampler() as memory:
+            record = embed.execute(job, "e")
+        seconds = time.monotonic() - start
+        job.stop()
+    planned = planned_memory(node_plan)
+    peak = asdict(memory.peak) | {"total": memory.peak.total}
+    measured = {name: peak[name] / MIB for name in planned}
+    return {
+        "workers": node_plan.tasks,
+        "executors": node_plan.executors,
+        "planned_mib": {name: round(value) for name, value in planned.items()},
+        "measured_mib": {name: round(value) for name, value in measured.items()},
+        "planned_over_measured": round(planned["total"] / measured["total"], 3),
+        "workers_at_peak": memory.peak.workers,
+        "model_bytes": model_bytes,
+        "items": record.tables["embeddings"],
+        "seconds": round(seconds, 1),
+        "model_loads": record.counts["model_loads"],
+    }
+
+
+def spark_settings(node_plan: plan.Plan) -> dict[str, str]:
+    """Return the settings of a local cluster with the planned executors."""
+    executors, cores, heap = node_plan.executors, node_plan.cores, node_plan.heap
+    return {
         "spark.master": f"local-cluster[{executors},{cores},{heap}]",
         "spark.executor.memory": f"{heap}m",
         "spark.executor.cores": str(cores),
@@ -193,36 +233,16 @@ def run(size: Size, made_plan: plan.Plan, room: str) -> dict[str, Any]:
         "spark.driver.host": "127.0.0.1",
         "spark.log.level": "ERROR",
     }
-    with tempfile.TemporaryDirectory(prefix="nitamono-benchmark-", dir=room) as name:
-        job = job_of(Path(name), size, spark)
-        _ = job.spark
-        model_bytes = job.store.model_file(job.record("train")).stat().st_size
-        print("embedding ...", file=sys.stderr)
-        start = time.monotonic()
-        with Sampler() as memory:
-            made = embed.execute(job, "e")
-        seconds = time.monotonic() - start
-        job.stop()
-    (stage,) = (stage for stage in made_plan.requirements.stages if stage.name == "embed")
-    planned = {
-        "jvm": executors * (heap + made_plan.off_heap),
-        "python": made_plan.python_workers(stage),
-        "files": stage.shared,
-        "total": made_plan.node_memory(stage),
-    }
-    peak = asdict(memory.peak) | {"total": memory.peak.total}
-    measured = {name: peak[name] / MIB for name in planned}
+
+
+def planned_memory(node_plan: plan.Plan) -> dict[str, float]:
+    """Return the planned memory of embed by kind, in MiB."""
+    (stage,) = (stage for stage in node_plan.requirements.stages if stage.name == "embed")
     return {
-        "workers": made_plan.tasks,
-        "executors": executors,
-        "planned_mib": {name: round(value) for name, value in planned.items()},
-        "measured_mib": {name: round(value) for name, value in measured.items()},
-        "planned_over_measured": round(planned["total"] / measured["total"], 3),
-        "workers_at_peak": memory.peak.workers,
-        "model_bytes": model_bytes,
-        "items": made.tables["embeddings"],
-        "seconds": round(seconds, 1),
-        "model_loads": made.counts["model_loads"],
+        "jvm": node_plan.executors * (node_plan.heap + node_plan.off_heap),
+        "python": node_plan.python_workers(stage),
+        "files": stage.shared,
+        "total": node_plan.node_memory(stage),
     }
 
 
@@ -250,11 +270,18 @@ def main() -> int:
     parser.add_argument("--memory", type=memory_size.argument, default=24 * 1024.0)
     parser.add_argument("--folder", default=tempfile.gettempdir())
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
-    given = parser.parse_args()
-    size = Size(given.words, given.buckets, given.dim, given.items, given.title, given.description)
-    results = run(size, plan_of(size, given.workers, given.memory), given.folder)
+    arguments = parser.parse_args()
+    size = Size(
+        arguments.words,
+        arguments.buckets,
+        arguments.dim,
+        arguments.items,
+        arguments.title,
+        arguments.description,
+    )
+    results = run(size, plan_of(size, arguments.workers, arguments.memory), arguments.folder)
     show(results)
-    if given.json:
+    if arguments.json:
         print(json.dumps(results))
     return 0
 

@@ -29,7 +29,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import average_precision_score
 
 from models import fasttext
-from models.fasttext.train import Training, train
+from models.fasttext.train import TrainingSettings, train
 from pipeline.text import clean, tokenize, words
 from pipeline.text.phrases import PhraseRemover, Title, bracketed_segments, learn
 
@@ -167,7 +167,7 @@ def mean(token_lists: list[list[str]]) -> csr_matrix:
     with tempfile.TemporaryDirectory(prefix="nitamono-benchmark-") as name:
         corpus, model = Path(name) / "corpus.txt", Path(name) / "model.bin"
         corpus.write_text("".join(" ".join(row) + "\n" for row in token_lists), encoding="utf-8")
-        train(corpus, model, Training(epoch=20, min_count=1, bucket=200_000))
+        train(corpus, model, TrainingSettings(epoch=20, min_count=1, bucket=200_000))
         vectors = fasttext.load(fasttext.pack(model, Path(name) / "packed")).embed(token_lists)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return csr_matrix(vectors / np.where(lengths > 0, lengths, 1))

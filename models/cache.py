@@ -157,7 +157,7 @@ class Cache:
             disk.remove(fresh)
 
     def _remove_leftovers(self, own: str) -> None:
-        """Remove what killed processes left of the entry `own`, whose lock is held, and of others."""
+        """Remove leftovers of killed processes: of the entry `own`, locked here, and of others."""
         for leftover in self._incoming.iterdir():
             name = leftover.name.partition("~")[0]
             if name == own:

@@ -181,7 +181,8 @@ class BlendEmbedder(Unpicklable):
         """Return the weights of descriptions relative to their titles: float32[n].
 
         Args:
-            descriptions, titles: float32[n, k], sums of rows.
+            descriptions: float32[n, k], sums of rows.
+            titles: the same.
         """
         weight = np.float32(self._blend.description_weight)
         title_norms, description_norms = _norms(titles), _norms(descriptions)

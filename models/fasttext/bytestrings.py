@@ -74,7 +74,8 @@ class ByteStrings:
     def slice(self, start: int, stop: int) -> "ByteStrings":
         """Return the strings from start to stop, without a copy of their bytes."""
         offsets = self.offsets[start : stop + 1]
-        return ByteStrings(self.data[offsets[0] : offsets[-1] + PADDING_BYTES], offsets - offsets[0])
+        data = self.data[offsets[0] : offsets[-1] + PADDING_BYTES]
+        return ByteStrings(data, offsets - offsets[0])
 
     def take(self, indices: npt.NDArray[np.integer]) -> "ByteStrings":
         """Copy the strings at these indices."""

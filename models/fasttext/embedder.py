@@ -85,7 +85,7 @@ class Embedder(Unpicklable):
         return self._vocabulary.find(ByteStrings.from_list([encode(word) for word in words])) >= 0
 
     def word_contributions(self, tokens: Sequence[str]) -> WordContributions | None:
-        """Return what each token adds to the vector; None for a supervised model, as it is no sum."""
+        """Return what each token adds to the vector; None for a supervised model (it is no sum)."""
         return None if self.header.supervised else mean_contributions(self, tokens)
 
     @staticmethod

@@ -67,7 +67,7 @@ class LibraryEmbedder(Unpicklable):
         return np.array([self._model.get_word_id(word) >= 0 for word in words], dtype=bool)
 
     def word_contributions(self, tokens: Sequence[str]) -> WordContributions | None:
-        """Return what each token adds to the vector; None for a supervised model, as it is no sum."""
+        """Return what each token adds to the vector; None for a supervised model (it is no sum)."""
         return None if self._supervised else mean_contributions(self, tokens)
 
     def _embed_words(self, token_lists: list[list[bytes]]) -> Floats:
@@ -79,7 +79,8 @@ class LibraryEmbedder(Unpicklable):
         for token, number in index.items():
             words[number] = self._call(self._model.f.getWordVector, token)
         has_vector = normalize_rows(words)[indices]
-        offsets = offsets_from_lengths(np.fromiter(map(len, word_lists), np.int64, count=len(word_lists)))
+        lengths = np.fromiter(map(len, word_lists), np.int64, count=len(word_lists))
+        offsets = offsets_from_lengths(lengths)
         counts = np.diff(offsets_from_lengths(has_vector)[offsets])
         sums = sum_rows(words, np.array(indices, dtype=np.int64), offsets)
         sums /= np.maximum(counts, 1).astype(np.float32)[:, None]

@@ -59,7 +59,8 @@ def read(
 
     Args:
         path: of the file, for error messages.
-        metadata, arrays: of the file.
+        metadata: of the file.
+        arrays: its tensors.
         dim: length of the model's vectors.
 
     Raises:

@@ -15,10 +15,11 @@ from models.content import file_sha256
 from models.disk import sync
 from models.errors import ModelError
 from models.fasttext import file_kind, packed_statistics, safetensors_file
+from models.fasttext.binary_source import BinarySource
 from models.fasttext.catalogue_statistics import CatalogueStatistics
 from models.fasttext.model import FORMAT, VERSION, read_header
 from models.fasttext.row_sums import Floats
-from models.fasttext.source import BinarySource, Header, Source
+from models.fasttext.source import Header, Source
 from models.fasttext.vec_source import VecSource
 from models.fasttext.vocabulary import Vocabulary
 

@@ -125,7 +125,9 @@ class Appender(Writer):
         data = map_file(path)
         self.metadata, self._entries, start = _header(data, path)
         if start != DATA_START:
-            raise ModelError(f"{path}: another program wrote it, so nothing can be added to it; pack it again")
+            raise ModelError(
+                f"{path}: another program wrote it, so nothing can be added to it; pack it again"
+            )
         self._end = len(data) - start
         self._file = path.open("r+b")
         self._file.seek(0, os.SEEK_END)

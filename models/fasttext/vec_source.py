@@ -19,7 +19,6 @@ from models.fasttext.bytestrings import ByteStrings
 from models.fasttext.file_kind import GZIP_MAGIC
 from models.fasttext.row_sums import Floats, normalize_rows
 from models.fasttext.source import Header
-from models.fasttext.source import Header
 
 _READ_BYTES = 1 << 23
 
@@ -80,7 +79,9 @@ class VecSource:
     def _wrong_count(self) -> ModelError:
         incomplete = len(self._words) < self._count
         count = f"{len(self._words)}; cut short? copy it again" if incomplete else "more"
-        return ModelError(f"{self._path}: its first line says {self._count} words, it holds {count}")
+        return ModelError(
+            f"{self._path}: its first line says {self._count} words, it holds {count}"
+        )
 
     def _parse(self, lines: list[bytes]) -> tuple[Floats, npt.NDArray[np.bool_]]:
         dim, texts = self.header.dim, []

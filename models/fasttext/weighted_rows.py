@@ -93,9 +93,7 @@ class WeightedRowCache:
                 block = missing[start : start + _BLOCK_WORDS]
                 at = slice(first + start, first + start + len(block))
                 cached.weights[at] = self._statistics.word_weights(hashes[block])
-                self._compute(
-                    cached.rows[at], words.take(block), hashes[block], cached.weights[at]
-                )
+                self._compute(cached.rows[at], words.take(block), hashes[block], cached.weights[at])
             all_hashes = np.concatenate((cached.hashes, hashes[missing]))
             all_positions = np.concatenate((cached.positions, np.arange(first, self._used)))
             order = np.argsort(all_hashes, kind="stable")

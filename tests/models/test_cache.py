@@ -33,7 +33,7 @@ def hold(root: Path, source: Path, limit: int = 10**9, log: Path | None = None) 
         copy(source, target)
 
     content = read_content(source)
-    return Cache(root, limit).hold(
+    return Cache(root, limit).get_or_fetch(
         source.name, content.size, fetch, lambda path: check(path, content, str(source))
     )
 
@@ -150,7 +150,7 @@ def test_wrong_content_leaves_nothing(root: Path, tmp_path: Path) -> None:
     wanted = read_content(source(tmp_path, "wanted"))
     other = source(tmp_path, "other")
     with pytest.raises(ModelError, match="from there: its content is not what was shipped"):
-        Cache(root).hold(
+        Cache(root).get_or_fetch(
             "wanted",
             wanted.size,
             lambda target: copy(other, target),
@@ -174,7 +174,7 @@ def test_a_model_that_no_disk_holds_is_refused_before_it_is_fetched(root: Path) 
         raise AssertionError
 
     with pytest.raises(ModelError, match=r"the disk is full: a model needs .* NITAMONO_CACHE"):
-        Cache(root).hold("huge", 1 << 60, fetch, fetch)
+        Cache(root).get_or_fetch("huge", 1 << 60, fetch, fetch)
 
 
 def test_a_disk_that_fills_up_is_said(root: Path, tmp_path: Path) -> None:
@@ -189,11 +189,11 @@ def test_a_cache_that_cannot_be_written_is_said(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("NITAMONO_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.raises(ModelError, match=r"file/cache: .* can't be used.*set NITAMONO_CACHE"):
-        Cache.of_host()
+        Cache.for_this_host()
 
 
 def default_root(folder: Path) -> str:
-    code = "from models.cache import Cache; print(Cache.of_host().root)"
+    code = "from models.cache import Cache; print(Cache.for_this_host().root)"
     environment = {k: v for k, v in os.environ.items() if not k.startswith("NITAMONO")}
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -227,8 +227,8 @@ def test_the_limit_is_a_setting(
     given: str, limit: int, cache_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NITAMONO_CACHE_LIMIT", given)
-    assert Cache.of_host().limit == limit
-    assert Cache.of_host().root == cache_root
+    assert Cache.for_this_host().limit == limit
+    assert Cache.for_this_host().root == cache_root
 
 
 def test_a_limit_that_is_no_number_is_refused(
@@ -236,7 +236,7 @@ def test_a_limit_that_is_no_number_is_refused(
 ) -> None:
     monkeypatch.setenv("NITAMONO_CACHE_LIMIT", "much")
     with pytest.raises(ModelError, match="NITAMONO_CACHE_LIMIT=much"):
-        Cache.of_host()
+        Cache.for_this_host()
 
 
 def test_a_path_is_read_once_a_host_and_again_when_it_changes(root: Path, tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def vector_dim(config: Config, model_dim: int) -> int:
 
     if config.model.kind == "onnx" or config.embed.method != "blend":
         return model_dim
-    return model_dim + Blend(dim=config.embed.dim).lexical(model_dim)
+    return model_dim + Blend(dim=config.embed.dim).lexical_dim(model_dim)
 
 
 def for_fasttext(config: Config, size: ModelSize, items: int) -> Requirements:

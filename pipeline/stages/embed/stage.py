@@ -121,7 +121,7 @@ def execute(job: Job, version: str) -> Made:
             "vectors": with_vector,
             "base": base.record and base.record.fingerprint,
             "why": base.why,
-            "dim": outputs["dim"] + (way.lexical(outputs["dim"]) if way else 0),
+            "dim": outputs["dim"] + (way.lexical_dim(outputs["dim"]) if way else 0),
             "text_fingerprint": outputs["text_fingerprint"],
             # Vectors of one space can be compared.
             "space": fingerprint(

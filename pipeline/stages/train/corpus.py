@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.fasttext.train import Training
+from models.fasttext.train import TrainingSettings
 from pipeline.config.sections import ModelSection
 from pipeline.stages.tokenize import columns
 
@@ -42,7 +42,7 @@ def count_vocabulary(texts: "DataFrame", min_count: int) -> tuple[int, list[int]
     return int(first[0]), [int(size) for size in first[1:]]
 
 
-def plan(section: ModelSection, occurrences: int, sizes: list[int]) -> Training:
+def plan(section: ModelSection, occurrences: int, sizes: list[int]) -> TrainingSettings:
     """The training's settings, with what the config leaves open decided by the sample's size.
 
     Args:
@@ -55,7 +55,7 @@ def plan(section: ModelSection, occurrences: int, sizes: list[int]) -> Training:
         min_count -= 1
     words = sizes[min_count - 1]
     epoch = section.epoch or min(20, max(5, round(_TOKEN_PASSES / occurrences)))
-    training = Training(
+    training = TrainingSettings(
         model=section.algorithm,
         dim=section.dim,
         epoch=epoch,

@@ -13,7 +13,7 @@ from models.fasttext.catalogue_statistics import (
     DocumentCounter,
     principal_direction,
 )
-from models.fasttext.embedder import blocks
+from models.fasttext.embedder import token_blocks
 from models.fasttext.token_batch import TokenBatch
 from pipeline.spark.sampling import collected_sample
 
@@ -65,7 +65,8 @@ def document_counts(texts: "DataFrame") -> DocumentCounter:
     every = np.zeros(2 * TABLE_SIZE + 1, dtype=np.int64)
     every[table["place"].to_numpy()] = table["documents"].to_numpy()
     counts = DocumentCounter()
-    counts.words, counts.ngrams = every[:TABLE_SIZE], every[TABLE_SIZE : 2 * TABLE_SIZE]
+    counts.word_documents = every[:TABLE_SIZE]
+    counts.ngram_documents = every[TABLE_SIZE : 2 * TABLE_SIZE]
     counts.documents = int(every[2 * TABLE_SIZE])
     return counts
 
@@ -75,11 +76,11 @@ def _count_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch
     counts = DocumentCounter()
     for batch in batches:
         tokens, offsets = Embedder.flatten_arrow(batch["tokens"])
-        for start, stop in blocks(offsets):
+        for start, stop in token_blocks(offsets):
             first, last = int(offsets[start]), int(offsets[stop])
             ends = offsets[start : stop + 1] - first
             counts.add(TokenBatch.from_arrow(tokens.slice(first, last - first), ends))
-    every = np.concatenate((counts.words, counts.ngrams, [counts.documents]))
+    every = np.concatenate((counts.word_documents, counts.ngram_documents, [counts.documents]))
     places = np.flatnonzero(every)
     yield pa.RecordBatch.from_arrays(
         [pa.array(places.astype(np.int32)), pa.array(every[places])], ["place", "documents"]

@@ -27,8 +27,8 @@ STEP = 0x9E3779B97F4A7C15
 Fields = tuple[list[str], list[str]]
 
 
-def mixed(number: int) -> int:
-    """splitmix64."""
+def splitmix64(number: int) -> int:
+    """The next output of splitmix64."""
     number = (number + STEP) & MASK
     number = (number ^ (number >> 30)) * 0xBF58476D1CE4E5B9 & MASK
     number = (number ^ (number >> 27)) * 0x94D049BB133111EB & MASK
@@ -36,7 +36,7 @@ def mixed(number: int) -> int:
 
 
 def fnv(text: str) -> int:
-    """The library's hash: FNV-1a over bytes taken as signed."""
+    """The library's hash: FNV-1a over bytes read as signed."""
     value = 2166136261
     for byte in text.encode():
         value = ((value ^ (byte | 0xFFFFFF00 if byte > 127 else byte)) * 16777619) & 0xFFFFFFFF
@@ -48,26 +48,27 @@ def word_hash(word: str) -> int:
 
 
 def features(word: str) -> list[tuple[str, int]]:
-    """The word and its n-grams: which table each is counted in, and its hash."""
-    marked = f"<{word}>"
-    ngrams = [marked[i : i + n] for i in range(len(marked)) for n in (2, 3) if i + n <= len(marked)]
-    hashes = [mixed((fnv(ngram) + 0xD1B54A32D192ED03) & MASK) for ngram in ngrams]
-    return [("words", word_hash(word)), *(("ngrams", number) for number in hashes)]
+    """The features of a word and its n-grams: the table that counts each, and its hash."""
+    text = f"<{word}>"
+    ngrams = [text[i : i + n] for i in range(len(text)) for n in (2, 3) if i + n <= len(text)]
+    hashes = [splitmix64((fnv(ngram) + 0xD1B54A32D192ED03) & MASK) for ngram in ngrams]
+    ngram_features = [("ngram_documents", number) for number in hashes]
+    return [("word_documents", word_hash(word)), *ngram_features]
 
 
-def worth(statistics: CatalogueStatistics, table: str, number: int) -> float:
+def idf(statistics: CatalogueStatistics, table: str, number: int) -> float:
     counts = getattr(statistics, table)
-    found = min(int(counts[number % len(counts)]), statistics.documents)
-    return math.log((statistics.documents + 5) / (found + 4.5)) + 0.25
+    count = min(int(counts[number % len(counts)]), statistics.documents)
+    return math.log((statistics.documents + 5) / (count + 4.5)) + 0.25
 
 
-def letters(statistics: CatalogueStatistics, word: str, dim: int) -> np.ndarray:
+def lexical_row(statistics: CatalogueStatistics, word: str, dim: int) -> np.ndarray:
     row = np.zeros(dim)
     for table, number in features(word):
-        for place in range(1, 5):
-            drawn = mixed((number + place * STEP) & MASK)
-            sign = 1 if drawn & 1 else -1
-            row[(drawn >> 32) * dim >> 32] += sign * worth(statistics, table, number) / 2
+        for draw_number in range(1, 5):
+            draw = splitmix64((number + draw_number * STEP) & MASK)
+            sign = 1 if draw & 1 else -1
+            row[(draw >> 32) * dim >> 32] += sign * idf(statistics, table, number) / 2
     return row
 
 
@@ -83,9 +84,9 @@ def oracle(model: Any, statistics: CatalogueStatistics, blend: Blend, item: Fiel
     title, description = np.zeros(dim + lexical), np.zeros(dim + lexical)
     for total, tokens in zip((title, description), item, strict=True):
         for token, times in Counter(filter(None, tokens)).items():
-            rare = worth(statistics, "words", word_hash(token))
-            vector = unit(model.get_sentence_vector(token).astype(np.float64)) * rare
-            row = letters(statistics, token, lexical) if lexical else np.zeros(0)
+            weight = idf(statistics, "word_documents", word_hash(token))
+            vector = unit(model.get_sentence_vector(token).astype(np.float64)) * weight
+            row = lexical_row(statistics, token, lexical) if lexical else np.zeros(0)
             total += (1 + math.log(times)) * np.concatenate((vector, row))
     title *= blend.title_weight
     parts = []
@@ -95,8 +96,8 @@ def oracle(model: Any, statistics: CatalogueStatistics, blend: Blend, item: Fiel
         if size > 0 and weight * other > 2 * size:
             weight = 2 * size / other
         parts.append(title[part] + weight * description[part])
-    semantic = parts[0]
-    semantic = unit(semantic - 0.5 * (semantic @ statistics.common) * statistics.common)
+    semantic, common = parts[0], statistics.common_direction
+    semantic = unit(semantic - 0.5 * (semantic @ common) * common)
     if not lexical:
         return semantic
     share = blend.lexical_weight
@@ -104,32 +105,34 @@ def oracle(model: Any, statistics: CatalogueStatistics, blend: Blend, item: Fiel
 
 
 def with_statistics(path: Path, documents: list[list[str]]) -> Embedder:
-    """A packed model that carries the statistics of documents."""
+    """Load a packed model with the statistics of documents."""
     model = fasttext.load(path)
     assert isinstance(model, Embedder)
     counts = DocumentCounter()
     counts.add(TokenBatch.from_arrow(*Embedder.flatten(documents)))
     statistics = counts.finish(principal_direction(model.embed(documents)))
     fasttext.add_statistics(path, statistics)
-    again = fasttext.load(path)
-    assert isinstance(again, Embedder)
-    return again
+    reloaded = fasttext.load(path)
+    assert isinstance(reloaded, Embedder)
+    return reloaded
 
 
-def some_items(names: list[str], count: int) -> list[Fields]:
-    """Titles and descriptions, among them empty ones, long ones and unknown words."""
+def random_items(names: list[str], count: int) -> list[Fields]:
+    """Titles and descriptions: also empty ones, long ones, and words outside the vocabulary."""
     rng = random.Random(5)  # noqa: S311
     names = [*names, "はじめて見る語", "XZ-1000B", "", "😀"]
     sizes = ((3, 5), (0, 4), (6, 0), (2, 60), (0, 0), (1, 1))
     return [
         (rng.choices(names, k=title), rng.choices(names, k=description))
-        for title, description in (sizes[place % len(sizes)] for place in range(count))
+        for title, description in (sizes[number % len(sizes)] for number in range(count))
     ]
 
 
 def embedded(model: BlendEmbedder, items: list[Fields]) -> np.ndarray:
-    kind = pa.list_(pa.string())
-    titles, descriptions = (pa.array([item[field] for item in items], kind) for field in (0, 1))
+    column_type = pa.list_(pa.string())
+    titles, descriptions = (
+        pa.array([item[field] for item in items], column_type) for field in (0, 1)
+    )
     return model.embed_fields(titles, descriptions)
 
 
@@ -142,21 +145,19 @@ def embedded(model: BlendEmbedder, items: list[Fields]) -> np.ndarray:
         Blend(dim=0, title_weight=0.0, description_weight=1.0),
     ],
 )
-def test_vectors_are_sums_of_what_words_are_worth(
-    trained: Path, tmp_path: Path, blend: Blend
-) -> None:
+def test_vectors_are_weighted_sums_of_words(trained: Path, tmp_path: Path, blend: Blend) -> None:
     model = library.load_model(str(trained))
-    known = [word for word in model.get_words() if not word.startswith("__label__")][:60]
-    items = some_items(known, 60)
+    vocabulary = [word for word in model.get_words() if not word.startswith("__label__")][:60]
+    items = random_items(vocabulary, 60)
     documents = [title + description for title, description in items]
     packed = with_statistics(fasttext.pack(trained, tmp_path), documents)
     statistics = packed.statistics
     assert statistics is not None
-    found = embedded(BlendEmbedder(packed, blend), items)
+    vectors = embedded(BlendEmbedder(packed, blend), items)
     expected = np.array([oracle(model, statistics, blend, item) for item in items])
-    assert found.shape == expected.shape
-    assert np.abs(found - expected).max() < 2e-5
-    assert np.array_equal(found.any(axis=1), expected.any(axis=1))
+    assert vectors.shape == expected.shape
+    assert np.abs(vectors - expected).max() < 2e-5
+    assert np.array_equal(vectors.any(axis=1), expected.any(axis=1))
 
 
 @pytest.fixture(scope="module")
@@ -170,25 +171,25 @@ def model(plain_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Embed
     return with_statistics(fasttext.pack(folder / "model.bin", folder), documents)
 
 
-def test_an_items_vector_is_the_same_to_the_bit_in_any_company(
+def test_other_items_do_not_change_an_items_vector_by_a_bit(
     model: Embedder, plain_corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = plain_corpus.read_text(encoding="utf-8").split()[:3000]
-    items = some_items(names, 600)
-    whole = embedded(BlendEmbedder(model, Blend()), items)
-    # With room for few words, most are made again and again.
-    monkeypatch.setattr(weighted_rows, "_ROOM_BYTES", 1)
-    alone = BlendEmbedder(model, Blend())
-    assert alone._words.room == 256
-    one = np.concatenate([embedded(alone, [item]) for item in items])
+    items = random_items(names, 600)
+    together = embedded(BlendEmbedder(model, Blend()), items)
+    # A cache of few words computes most rows many times.
+    monkeypatch.setattr(weighted_rows, "_CACHE_BYTES", 1)
+    small_cache = BlendEmbedder(model, Blend())
+    assert small_cache._cache.capacity == 256
+    one_by_one = np.concatenate([embedded(small_cache, [item]) for item in items])
     shuffled = list(range(len(items)))
     random.Random(1).shuffle(shuffled)  # noqa: S311
-    other = embedded(alone, [items[place] for place in shuffled])
-    assert np.array_equal(whole, one)
-    assert np.array_equal(whole[shuffled], other)
+    reordered = embedded(small_cache, [items[number] for number in shuffled])
+    assert np.array_equal(together, one_by_one)
+    assert np.array_equal(together[shuffled], reordered)
 
 
-def test_long_words_that_begin_and_end_alike_are_two(model: Embedder) -> None:
+def test_long_words_with_the_same_beginning_and_end_differ(model: Embedder) -> None:
     twins = [["あ" * 30 + middle + "ん" * 30] for middle in ("いろは", "にほへ")]
     alone = [BlendEmbedder(model, Blend()).embed([one]) for one in twins]
     assert not np.array_equal(alone[0], alone[1])
@@ -202,7 +203,7 @@ def test_a_new_word_counts_from_the_first_night(model: Embedder) -> None:
     assert alike > unlike + 0.2
 
 
-def test_what_is_in_every_document_counts_little(
+def test_a_word_of_all_documents_has_a_low_weight(
     plain_corpus: Path, model: Embedder, tmp_path: Path
 ) -> None:
     packed = tmp_path / "model.safetensors"
@@ -227,7 +228,7 @@ def test_a_long_description_does_not_drown_the_title(
     title, description = ["赤い", "靴"], names
     items: list[Fields] = [(title, description), (title, []), ([], description)]
     vectors = embedded(BlendEmbedder(model, Blend(lexical_weight=1.0)), items)
-    monkeypatch.setattr("models.fasttext.blend._LONGEST", np.float32(1e9))
+    monkeypatch.setattr("models.fasttext.blend._MAX_DESCRIPTION_RATIO", np.float32(1e9))
     drowned = embedded(BlendEmbedder(model, Blend(lexical_weight=1.0)), items)
     assert vectors[0] @ vectors[1] > 0.3 > drowned[0] @ drowned[1]
     free = embedded(BlendEmbedder(model, Blend(title_weight=0.0)), items)
@@ -236,29 +237,29 @@ def test_a_long_description_does_not_drown_the_title(
 
 def test_statistics_are_part_of_the_packed_file(model: Embedder, tmp_path: Path) -> None:
     plain = fasttext.pack(_binary(tmp_path), tmp_path / "packed")
-    before, about = plain.read_bytes(), (plain.parent / "model.json").read_text()
+    before, description = plain.read_bytes(), (plain.parent / "model.json").read_text()
     loaded = fasttext.load(plain)
     assert isinstance(loaded, Embedder)
     with pytest.raises(ModelError, match="carries no statistics"):
         BlendEmbedder(loaded, Blend())
     counts = DocumentCounter()
     counts.add(TokenBatch.from_arrow(*Embedder.flatten([["箱", "apple"], ["箱"], []])))
-    given = counts.finish(np.array([0, 1, 0, 0], dtype=np.float32))
-    fasttext.add_statistics(plain, given)
-    found = fasttext.load(plain)
-    assert isinstance(found, Embedder)
-    assert found.statistics is not None
-    assert found.statistics.documents == 3
-    for name in ("words", "ngrams", "common"):
-        assert np.array_equal(getattr(found.statistics, name), getattr(given, name))
-    assert np.array_equal(found.embed([["箱", "apple"]]), loaded.embed([["箱", "apple"]]))
+    statistics = counts.finish(np.array([0, 1, 0, 0], dtype=np.float32))
+    fasttext.add_statistics(plain, statistics)
+    reloaded = fasttext.load(plain)
+    assert isinstance(reloaded, Embedder)
+    assert reloaded.statistics is not None
+    assert reloaded.statistics.documents == 3
+    for name in ("word_documents", "ngram_documents", "common_direction"):
+        assert np.array_equal(getattr(reloaded.statistics, name), getattr(statistics, name))
+    assert np.array_equal(reloaded.embed([["箱", "apple"]]), loaded.embed([["箱", "apple"]]))
     assert '"documents": 3' in (plain.parent / "model.json").read_text()
-    assert '"documents"' not in about
-    whole = plain.read_bytes()
+    assert '"documents"' not in description
+    complete = plain.read_bytes()
     for damaged, message in {
-        whole.replace(b'\\"places\\": 4', b'\\"places\\": 5'): "made by another release",
-        whole.replace(b'"word_documents"', b'"word_documentz"'): "do not fit its header",
-        whole[: len(before)]: "cut short",
+        complete.replace(b'\\"places\\": 4', b'\\"places\\": 5'): "made by another release",
+        complete.replace(b'"word_documents"', b'"word_documentz"'): "do not fit its header",
+        complete[: len(before)]: "cut short",
     }.items():
         plain.write_bytes(damaged)
         with pytest.raises(ModelError, match=message):
@@ -271,7 +272,7 @@ def _binary(folder: Path) -> Path:
     return Bin().write(folder / "model.bin")
 
 
-def test_documents_are_counted_once_a_word() -> None:
+def test_a_document_counts_once_for_each_word() -> None:
     rng = random.Random(2)  # noqa: S311
     names = [f"品{number}" for number in range(300)]
     documents = [rng.choices(names, k=rng.randint(0, 12)) for _ in range(500)]
@@ -279,13 +280,13 @@ def test_documents_are_counted_once_a_word() -> None:
     for start in range(0, 500, 70):
         counts.add(TokenBatch.from_arrow(*Embedder.flatten(documents[start : start + 70])))
     statistics = counts.finish(np.zeros(1, dtype=np.float32))
-    expected: dict[str, Counter[int]] = {"words": Counter(), "ngrams": Counter()}
+    expected: dict[str, Counter[int]] = {"word_documents": Counter(), "ngram_documents": Counter()}
     for document in documents:
-        every = {feature for word in document for feature in features(word)}
-        for table, number in every:
+        document_features = {feature for word in document for feature in features(word)}
+        for table, number in document_features:
             expected[table][number % len(getattr(statistics, table))] += 1
     assert statistics.documents == 500
-    for table, wanted in expected.items():
-        found = getattr(statistics, table)
-        assert {place: int(found[place]) for place in np.flatnonzero(found)} == dict(wanted)
-        assert len(found) <= 10 * len(wanted)
+    for table, counter in expected.items():
+        slots = getattr(statistics, table)
+        assert {slot: int(slots[slot]) for slot in np.flatnonzero(slots)} == dict(counter)
+        assert len(slots) <= 10 * len(counter)

@@ -158,7 +158,7 @@ def test_a_kill_leaves_nothing_that_looks_whole(tmp_path: Path) -> None:
     code = """
 import os, signal, sys
 from models import fasttext
-from models.fasttext.source import BinarySource
+from models.fasttext.binary_source import BinarySource
 whole = BinarySource.rows
 def rows(self):
     for place, part in enumerate(whole(self)):
@@ -221,8 +221,8 @@ print(open("/proc/self/smaps").read())
 def test_unknown_words_are_kept_up_to_a_bound(model: Path, tmp_path: Path) -> None:
     packed = fasttext.load(fasttext.pack(model, tmp_path))
     assert isinstance(packed, fasttext.Embedder)
-    kept = packed._vectors.unknown.kept  # type: ignore[union-attr]
-    kept.room = 100
+    kept = packed._vectors.oov.cache  # type: ignore[union-attr]
+    kept.capacity = 100
     lists = [[f"語{n}", f"品{n % 7}"] for n in range(1000)]
     first = packed.embed(lists)
     assert len(kept) == 100

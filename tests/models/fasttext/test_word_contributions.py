@@ -9,7 +9,7 @@ from models import fasttext
 from models.fasttext import Blend, BlendEmbedder
 from models.fasttext.embedder import Embedder
 from models.fasttext.word_contributions import pairwise_products
-from tests.models.fasttext.test_blend import embedded, model, some_items
+from tests.models.fasttext.test_blend import embedded, model, random_items
 
 __all__ = ["model"]
 
@@ -23,7 +23,7 @@ def test_what_words_add_to_a_blend_sums_to_the_vector_and_to_the_cosine(
     model: Embedder, plain_corpus: Path, blend: Blend
 ) -> None:
     names = plain_corpus.read_text("utf-8").split()[:40]
-    items = [item for item in some_items(names, 30) if any(item[0] + item[1])]
+    items = [item for item in random_items(names, 30) if any(item[0] + item[1])]
     blended = BlendEmbedder(model, blend)
     vectors = embedded(blended, items).astype(np.float64)
     terms = [blended.word_contributions(*item) for item in items]
