@@ -10,7 +10,7 @@ from pipeline.cli.verb import Verb, positive
 from pipeline.config.sections import Config
 from pipeline.errors import UsageError
 from pipeline.query.start import skip_pandas
-from pipeline.store.reasons import MEANING
+from pipeline.store.reasons import explain
 from pipeline.terminal.output import print_json, print_lines, shorten, table
 from pipeline.terminal.progress import Progress
 
@@ -102,7 +102,7 @@ def _lines(answer: "Answer") -> list[str]:
     lines = table(("", "score", "item", "title"), rows, right=" score", cut="title") if rows else []
     if answer.reason is not None:
         what = "no neighbours" if not rows else f"only {len(rows)}"
-        lines.append(f"{what}: {answer.reason}, {MEANING[answer.reason]}")
+        lines.append(f"{what}: {explain(answer.reason)}")
     return lines
 
 

@@ -16,6 +16,7 @@ from pipeline.retrieval.rounding import round_to_float16
 from pipeline.spark.sampling import collected_sample
 from pipeline.stages.ingest import stage as ingest
 from pipeline.stages.tokenize import columns
+from pipeline.store import reasons
 from pipeline.store.store import Record, Store
 
 if TYPE_CHECKING:
@@ -218,7 +219,7 @@ def _labels(
 
     with catalogue.explained_damage(source):
         rows = _semi(ingest.flag(raw, catalogue.item_columns(raw, source)), chosen)
-        if ingest.DUPLICATE in ingested.counts["quarantine_reasons"]:
+        if reasons.DUPLICATE_ITEM_ID in ingested.counts["quarantine_reasons"]:
             rows = ingest.without_duplicates(rows, ingest.shared_ids(rows))
         texts = [F.col("raw").getField(name).cast("string") for name in labels]
         columns = {

@@ -13,10 +13,10 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.stages.ingest.stage import UNREADABLE
 from pipeline.storage.files import read_json, write_json
 from pipeline.storage.paths import StoragePath, staged_file
 from pipeline.storage.processes import owner_tag
+from pipeline.store.reasons import NOT_ASKED, UNREADABLE_ROW
 from pipeline.store.schemas import ITEMS
 from pipeline.store.store import Store
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import Column, DataFrame, SparkSession
 
-# Of an item that no list was asked for.
-NOT_ASKED = "not_asked"
 # Beside the files, a note for each: what it holds; a file counts as made when it is there.
 NOTES = "_files"
 _NULLS = {"ignoreNullFields": "false"}
@@ -122,7 +120,7 @@ def _of_quarantined() -> "tuple[Column, Column]":
 
     as_text = F.to_json(F.array("row"))
     text = F.substr(as_text, F.lit(2), F.length(as_text) - 2)
-    row = F.when(F.array_contains("reasons", UNREADABLE), text).otherwise(F.col("row"))
+    row = F.when(F.array_contains("reasons", UNREADABLE_ROW), text).otherwise(F.col("row"))
     error = F.to_json(F.array(F.array_join("reasons", ", ")))
     reasons = F.substr(error, F.lit(2), F.length(error) - 2)
     line = F.concat(

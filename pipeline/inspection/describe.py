@@ -5,7 +5,7 @@ from typing import Any
 
 from pipeline.inspection.inspect import Inspected, Neighbour
 from pipeline.query.published import Published
-from pipeline.store.reasons import MEANING
+from pipeline.store.reasons import explain
 from pipeline.terminal.colours import BAD, DIM, HEAD, WARNING, paint
 from pipeline.terminal.output import shorten, table
 
@@ -27,7 +27,7 @@ def lines(found: Inspected, published: Published) -> Iterator[str]:
         searched = f"; lists searched for it: {found.searched:,}" if found.searched else ""
         yield f"vector      length {found.item.norm:.4f}, in list {about['list']}{searched}"
     if found.reason is not None:
-        yield f"neighbours  {len(found.neighbours)}: {found.reason}, {MEANING[found.reason]}"
+        yield f"neighbours  {len(found.neighbours)}: {explain(found.reason)}"
     if found.neighbours:
         yield ""
         yield from _neighbours(found.neighbours)

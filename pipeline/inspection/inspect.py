@@ -12,8 +12,8 @@ from pipeline.inspection import sentences
 from pipeline.inspection.candidates import Candidate, walk
 from pipeline.inspection.contributions import Reader, Shares, Texts
 from pipeline.inspection.item import Item, Version
-from pipeline.query.answer import NOT_ASKED
 from pipeline.retrieval import quantiser
+from pipeline.store import reasons
 
 # Candidates that rules removed which are shown.
 _SHOWN = 5
@@ -126,7 +126,7 @@ class Inspector:
             reason=version.reason(item_id),
         )
         if found.searched is None and found.reason is None and not shown:
-            found.reason = NOT_ASKED
+            found.reason = reasons.NOT_ASKED
         details = version.details([other for other, _ in shown])
         found.neighbours = [
             Neighbour(other, score, details.get(other, {}).get("title"),
@@ -185,8 +185,8 @@ class Inspector:
             why = found.reason or "this run did not ask for it"
             return answer | {"why": "no_list", "said": f"the item was not searched for: {why}"}
         if details["list"] is None:
-            reason = self._version.reason(other) or "no_vector"
-            return answer | {"why": "no_vector", "said": f"it has no vector: {reason}"}
+            reason = self._version.reason(other) or reasons.NO_VECTOR
+            return answer | {"why": reasons.NO_VECTOR, "said": f"it has no vector: {reason}"}
         mine = next((one for one in candidates if one.item_id == other), None)
         if mine is None:
             return answer | self._not_probed(found.item, found.searched, details["list"], other)

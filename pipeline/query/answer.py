@@ -13,11 +13,7 @@ from pipeline.query.embedding import Embedding
 from pipeline.query.index import Index
 from pipeline.query.published import Published
 from pipeline.retrieval.routing import QUERIES
-from pipeline.stages.neighbors import short_lists
-from pipeline.store import lookup
-
-# The item is none of those that get a list by rules.query.
-NOT_ASKED = "not_asked"
+from pipeline.store import lookup, reasons
 
 
 @dataclass(frozen=True)
@@ -48,7 +44,7 @@ class Answer:
         row: its number, from 1.
         item_id: its id, if it has one.
         title: as asked.
-        reason: why there are fewer than asked for, as in the table short_lists, or NOT_ASKED.
+        reason: why there are fewer than asked for, as in the table short_lists, or not_asked.
         probes: how many lists were searched.
         neighbours: the nearest items, best first.
     """
@@ -122,11 +118,11 @@ class Answerer:
         halves = embedded["half"].is_valid().to_pylist()
         for mine, half, tokens in zip(asks, halves, embedded["tokens"].to_pylist(), strict=True):
             if not mine:
-                yield NOT_ASKED
+                yield reasons.NOT_ASKED
             elif half:
                 yield None
             else:
-                yield short_lists.NO_VECTOR if tokens else short_lists.NO_TOKENS
+                yield reasons.NO_VECTOR if tokens else reasons.NO_TOKENS
 
     def _asked(self, items: pa.RecordBatch, halves: pa.Array) -> pa.RecordBatch:
         """Rows of QUERIES but for units; `list` is their number."""
@@ -157,13 +153,13 @@ class Answerer:
             return
         every = answer.probes == self._index.nlist
         if self._rules is None and every:
-            answer.reason = short_lists.FEW_ITEMS
+            answer.reason = reasons.FEW_ITEMS
         elif self._index.rules.any:
-            answer.reason = short_lists.RULES
+            answer.reason = reasons.RULES
         elif self._rules is not None and every:
-            answer.reason = short_lists.FEW_ELIGIBLE
+            answer.reason = reasons.FEW_ELIGIBLE
         else:
-            answer.reason = short_lists.FEW_IN_LISTS
+            answer.reason = reasons.FEW_IN_LISTS
 
     def _give_titles(self, answers: list[Answer]) -> None:
         ids = {similar.similar_id for answer in answers for similar in answer.neighbours}

@@ -8,7 +8,7 @@ from pipeline.errors import UsageError, cause
 from pipeline.report import data, page, words
 from pipeline.storage.files import read_json, write_atomic
 from pipeline.storage.paths import StoragePath
-from pipeline.store import run_records
+from pipeline.store import reasons, run_records
 from pipeline.store.store import Store
 
 FILE_NAME = "report.html"
@@ -42,7 +42,7 @@ def html(content: dict[str, Any]) -> bytes:
     Args:
         content: what `page_data` returned.
     """
-    texts = words.load(page.FILES / "run.toml")
+    texts = words.merge(words.load(page.FILES / "run.toml"), reasons.page_texts())
     scripts = [page.FILES / name for name in _SCRIPTS]
     return page.render(f"nitamono {content['run']['run_id']}", content, scripts, texts)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from pipeline.report import run_page
 from pipeline.runs.runner import Outcome
+from pipeline.store import reasons
 from pipeline.store.store import Store
 from pipeline.terminal.colours import HEAD, paint
 from pipeline.terminal.output import display_width, fit_title
@@ -84,7 +85,7 @@ def lines(store: Store, outcome: Outcome) -> Iterator[str]:
         f"Items       {counts['rows_read']:,} rows read, {counts['items']:,} items, "
         f"{counts['quarantined']:,} in quarantine{_in_brackets(counts['quarantine_reasons'])}"
     )
-    if "duplicate_item_id" in counts["quarantine_reasons"]:
+    if reasons.DUPLICATE_ITEM_ID in counts["quarantine_reasons"]:
         yield "            (of rows with one id, the one with the longest text is kept)"
     if counts["rows_with_lost_numbers"]:
         lost = counts["rows_with_lost_numbers"]

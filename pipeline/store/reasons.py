@@ -1,12 +1,75 @@
-"""Reasons: why an item has fewer neighbours than were asked for."""
+"""Reason codes: why a row is in quarantine, and why an item has fewer than k neighbours.
 
-# What a reason means, for a person.
-MEANING = {
-    "no_tokens": "the text holds no word",
-    "no_vector": "the model knows none of its words",
-    "not_asked": "rules.query gives such an item no list",
-    "few_items": "the catalogue has no more",
-    "few_eligible": "no more are eligible and the same",
-    "rules": "the others that were looked at break a rule",
-    "few_in_lists": "the lists that were searched hold no more",
+The tables `quarantine` and `short_lists` hold the codes; commands, the run's page and the
+documentation say what each means.
+"""
+
+from typing import NamedTuple
+
+# Why a row of the catalogue is in the table quarantine.
+UNREADABLE_ROW = "unreadable_row"
+NO_ITEM_ID = "no_item_id"
+NO_TEXT = "no_text"
+DUPLICATE_ITEM_ID = "duplicate_item_id"
+
+# Why an item has fewer neighbours than were asked for: the table short_lists.
+NO_TOKENS = "no_tokens"
+NO_VECTOR = "no_vector"
+FEW_ITEMS = "few_items"
+FEW_ELIGIBLE = "few_eligible"
+RULES = "rules"
+FEW_IN_LISTS = "few_in_lists"
+# Such an item is in neither table; query, inspect and export say it.
+NOT_ASKED = "not_asked"
+
+WITHOUT_VECTOR = (NO_TOKENS, NO_VECTOR)
+
+
+class Meaning(NamedTuple):
+    """What a reason means, in English and Japanese."""
+
+    en: str
+    ja: str
+
+
+QUARANTINE = {
+    UNREADABLE_ROW: Meaning("the row can't be read", "行を読み取れない"),
+    NO_ITEM_ID: Meaning("the row has no id", "ID がない"),
+    NO_TEXT: Meaning("the row has neither title nor description", "商品名も説明もない"),
+    DUPLICATE_ITEM_ID: Meaning(
+        "another row with the same id was kept, the one with the longest text",
+        "同じ ID の行のうち、文が最も長い行を採用",
+    ),
 }
+SHORT_LISTS = {
+    NO_TOKENS: Meaning("the text holds no word", "商品名にも説明にも語がない"),
+    NO_VECTOR: Meaning("the model knows none of its words", "モデルが知っている語がない"),
+    FEW_ITEMS: Meaning("the catalogue has no more items", "カタログの商品数が足りない"),
+    FEW_ELIGIBLE: Meaning(
+        "all items that are eligible and share what rules.same asks for are shown already",
+        "表示できる商品はすべて入っている",
+    ),
+    RULES: Meaning(
+        "the other items that were looked at break a rule", "ほかの候補はルールに合わない"
+    ),
+    FEW_IN_LISTS: Meaning(
+        "the lists that were searched hold no other items", "検索した範囲にほかの候補がない"
+    ),
+    NOT_ASKED: Meaning(
+        "rules.query gives such an item no list", "rules.query の対象外で、リストを作らない"
+    ),
+}
+
+
+def explain(reason: str) -> str:
+    """The code of a short list's reason and its meaning in English, as commands print them."""
+    return f"{reason}, {SHORT_LISTS[reason].en}"
+
+
+def page_texts() -> dict[str, dict[str, str]]:
+    """Code and meaning of every reason: language -> code -> text."""
+    meanings = QUARANTINE | SHORT_LISTS
+    return {
+        "en": {code: f"{code}: {meaning.en}" for code, meaning in meanings.items()},
+        "ja": {code: f"{code}：{meaning.ja}" for code, meaning in meanings.items()},
+    }

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import catalogue
 from pipeline.errors import InputError, StageError
 from pipeline.stages.context import Job, Made
+from pipeline.store.reasons import DUPLICATE_ITEM_ID, NO_ITEM_ID, NO_TEXT, UNREADABLE_ROW
 from pipeline.store.schemas import ITEMS, digest
 
 if TYPE_CHECKING:
@@ -13,11 +14,6 @@ if TYPE_CHECKING:
 NAME = "ingest"
 # Raise it when the output for the same inputs and settings changes: see the Stage protocol.
 CODE_VERSION = 1
-
-UNREADABLE = "unreadable_row"
-NO_ID = "no_item_id"
-NO_TEXT = "no_text"
-DUPLICATE = "duplicate_item_id"
 
 # A share of rows with U+FFFD above this says that the encoding is wrong.
 _GARBLED_SHARE = 0.2
@@ -140,8 +136,8 @@ def flag(raw: "DataFrame", columns: "list[Column]") -> "DataFrame":
         "reasons",
         F.array_compact(
             F.array(
-                F.when(F.col("unreadable"), F.lit(UNREADABLE)),
-                F.when(~F.col("unreadable") & no_id, F.lit(NO_ID)),
+                F.when(F.col("unreadable"), F.lit(UNREADABLE_ROW)),
+                F.when(~F.col("unreadable") & no_id, F.lit(NO_ITEM_ID)),
                 F.when(~F.col("unreadable") & no_text, F.lit(NO_TEXT)),
             )
         ),
@@ -172,7 +168,7 @@ def without_duplicates(flagged: "DataFrame", shared: "DataFrame") -> "DataFrame"
     several = (F.size("reasons") == 0) & F.col("shared").isNotNull()
     length = F.length(F.concat_ws("", "title", "description"))
     place = F.row_number().over(Window.partitionBy("item_id").orderBy(length.desc(), as_read()))
-    reasons = F.when(place > 1, F.array(F.lit(DUPLICATE))).otherwise(F.col("reasons"))
+    reasons = F.when(place > 1, F.array(F.lit(DUPLICATE_ITEM_ID))).otherwise(F.col("reasons"))
     again = marked.where(several).withColumn("reasons", reasons)
     return marked.where(~several).unionByName(again).drop("shared")
 

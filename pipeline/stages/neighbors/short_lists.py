@@ -4,19 +4,10 @@ from typing import TYPE_CHECKING
 
 from pipeline.stages.neighbors import rules
 from pipeline.stages.neighbors.search_context import SearchContext
+from pipeline.store import reasons
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
-
-# Why an item has fewer neighbours than were asked for.
-NO_TOKENS = "no_tokens"
-NO_VECTOR = "no_vector"
-FEW_ITEMS = "few_items"
-FEW_ELIGIBLE = "few_eligible"
-RULES = "rules"
-FEW_IN_LISTS = "few_in_lists"
-
-WITHOUT_VECTOR = (NO_TOKENS, NO_VECTOR)
 
 
 def find_short_lists(night: SearchContext, neighbors: "DataFrame") -> "DataFrame":
@@ -33,12 +24,12 @@ def find_short_lists(night: SearchContext, neighbors: "DataFrame") -> "DataFrame
     short = neighbors.where(F.size("neighbors") < k).select(
         "item_id", F.size("neighbors").alias("neighbors")
     )
-    reason = F.when(F.col("neighbors") == F.lit(vectors - 1), F.lit(FEW_ITEMS))
+    reason = F.when(F.col("neighbors") == F.lit(vectors - 1), F.lit(reasons.FEW_ITEMS))
     if rules.has_rules(job.config.rules):
         possible = rules.possible_neighbors(night.lists, short.select("item_id"))
         short = short.join(possible, "item_id", how="left")
-        reason = reason.when(F.col("neighbors") >= F.col("possible"), F.lit(FEW_ELIGIBLE))
-    last = RULES if night.search.rules.any else FEW_IN_LISTS
+        reason = reason.when(F.col("neighbors") >= F.col("possible"), F.lit(reasons.FEW_ELIGIBLE))
+    last = reasons.RULES if night.search.rules.any else reasons.FEW_IN_LISTS
     few = short.select("item_id", "neighbors", reason.otherwise(F.lit(last)).alias("reason"))
     return few.unionByName(_without_vector(night))
 
@@ -53,5 +44,6 @@ def _without_vector(night: SearchContext) -> "DataFrame":
         items = items.join(night.asked.select("item_id"), "item_id", how="left_semi")
     if job.config.rules.query:
         items = items.join(rules.query_rule_items(job), "item_id", how="left_semi")
-    reason = F.when(F.col("tokens") == 0, F.lit(NO_TOKENS)).otherwise(F.lit(NO_VECTOR))
+    without_tokens = F.when(F.col("tokens") == 0, F.lit(reasons.NO_TOKENS))
+    reason = without_tokens.otherwise(F.lit(reasons.NO_VECTOR))
     return items.select("item_id", F.lit(0).alias("neighbors"), reason.alias("reason"))

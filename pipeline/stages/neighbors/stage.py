@@ -24,7 +24,7 @@ from pipeline.stages.neighbors.search_context import (
     build_search_context,
     read_centroids,
 )
-from pipeline.store import publications
+from pipeline.store import publications, reasons
 from pipeline.terminal.progress import updating_note
 
 NAME = "neighbors"
@@ -212,10 +212,10 @@ def _made(
     found, rows = job.store.read(job.spark, "neighbors", version), tables["neighbors"]
     short_rows = job.store.write(short_lists.find_short_lists(night, found), "short_lists", version)
     written = job.store.read(job.spark, "short_lists", version)
-    reasons = written.groupBy("reason").agg(F.count("*"), F.sum("neighbors")).collect()
-    few = {row[0]: (row[1], row[2]) for row in sorted(reasons)}
+    counts = written.groupBy("reason").agg(F.count("*"), F.sum("neighbors")).collect()
+    few = {row[0]: (row[1], row[2]) for row in sorted(counts)}
     with_none = written.where("neighbors = 0").count()
-    asked = rows + sum(few.get(reason, (0, 0))[0] for reason in short_lists.WITHOUT_VECTOR)
+    asked = rows + sum(few.get(reason, (0, 0))[0] for reason in reasons.WITHOUT_VECTOR)
     # Every other item has k.
     pairs = (asked - short_rows) * section.k + sum(had for _, had in few.values())
     chosen = night.centroids is not None and not section.nprobe

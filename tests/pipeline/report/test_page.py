@@ -11,10 +11,15 @@ import numpy as np
 
 from pipeline.report import data, page, run_page, words
 from pipeline.stages.publish.examples import MAPPED, NEIGHBORS, SHOWN
+from pipeline.store import reasons
 from tests.pipeline.report import handmade
 from tests.pipeline.report.scripts import Scripts
 
-WORDS = words.merge(words.load(page.FILES / "common.toml"), words.load(page.FILES / "run.toml"))
+WORDS = words.merge(
+    words.load(page.FILES / "common.toml"),
+    words.load(page.FILES / "run.toml"),
+    reasons.page_texts(),
+)
 ODD = [
     "</script><script>alert(1)</script>",
     "<!--<script>",

@@ -19,6 +19,7 @@ from pipeline import catalogue
 from pipeline.config.sections import CatalogueSection
 from pipeline.errors import InputError, UsageError
 from pipeline.stages.ingest import stage as ingest
+from pipeline.store import reasons
 from pipeline.store.schemas import digest
 from tests.conftest import WriteCsv
 
@@ -172,7 +173,7 @@ def test_lines_of_json_may_differ_in_case_and_lack_fields(
 ) -> None:
     path = tmp_path / "items.jsonl"
     path.write_text('{"item_id": 1, "title": "靴"}\n{"item_id": 2, "Title": "鞄"}\n', "utf-8")
-    assert [row["reasons"] for row in flagged(spark, path)] == [[], [ingest.NO_TEXT]]
+    assert [row["reasons"] for row in flagged(spark, path)] == [[], [reasons.NO_TEXT]]
 
 
 def test_bad_rows_carry_their_reasons_and_the_row_as_read(
@@ -185,12 +186,12 @@ def test_bad_rows_carry_their_reasons_and_the_row_as_read(
         file.write("d,短い\n")
     found = {(row["item_id"], row["title"]): row for row in flagged(spark, path)}
     assert found["a", "靴"]["reasons"] == []
-    assert found[None, "鞄"]["reasons"] == [ingest.NO_ID]
-    assert found["　", "帽子"]["reasons"] == [ingest.NO_ID]
-    assert found["c", None]["reasons"] == [ingest.NO_TEXT]
-    assert found[None, None]["reasons"] == [ingest.NO_ID, ingest.NO_TEXT]
+    assert found[None, "鞄"]["reasons"] == [reasons.NO_ITEM_ID]
+    assert found["　", "帽子"]["reasons"] == [reasons.NO_ITEM_ID]
+    assert found["c", None]["reasons"] == [reasons.NO_TEXT]
+    assert found[None, None]["reasons"] == [reasons.NO_ITEM_ID, reasons.NO_TEXT]
     assert json.loads(found[None, "鞄"]["row"]) == {"title": "鞄"}
-    assert found["d", "短い"]["reasons"] == [ingest.UNREADABLE]
+    assert found["d", "短い"]["reasons"] == [reasons.UNREADABLE_ROW]
     assert found["d", "短い"]["row"] == "d,短い"
 
 
@@ -199,7 +200,7 @@ def test_a_broken_json_line_is_set_aside_as_it_stands(spark: SparkSession, tmp_p
     path.write_text('{"item_id": 1, "title": "靴"}\n{"item_id": 2, "title"\n', encoding="utf-8")
     rows = {row["item_id"]: row for row in flagged(spark, path)}
     assert rows["1"]["reasons"] == []
-    assert rows[None]["reasons"] == [ingest.UNREADABLE]
+    assert rows[None]["reasons"] == [reasons.UNREADABLE_ROW]
     assert rows[None]["row"] == '{"item_id": 2, "title"'
 
 
@@ -219,7 +220,7 @@ def test_of_rows_with_one_id_the_longest_text_stays_whatever_the_order(
         rng.shuffle(rows)
         found = flagged(spark, write_csv(rows, name=f"{attempt}.csv"))
         good = {(r["item_id"], r["title"], r["description"]) for r in found if not r["reasons"]}
-        assert [r["reasons"] for r in found if r["reasons"]] == [[ingest.DUPLICATE]] * 7
+        assert [r["reasons"] for r in found if r["reasons"]] == [[reasons.DUPLICATE_ITEM_ID]] * 7
         kept.add(frozenset(good))
     assert kept == {
         frozenset({("a", "短い", "長い説明がある"), ("b", "x", None), ("c", "同じ長さ0", None)})
