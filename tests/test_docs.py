@@ -235,3 +235,11 @@ def test_every_folder_of_the_code_is_explained() -> None:
     for root in ("pipeline", "models"):
         for folder in sorted(path.parent for path in (ROOT / root).glob("*/__init__.py")):
             assert f"`{folder.relative_to(ROOT)}/`" in text, folder
+
+
+def test_the_layers_are_those_that_are_checked() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contract = project["tool"]["importlinter"]["contracts"][0]
+    layers = [layer.replace("pipeline.", "").replace(" | ", ", ") for layer in contract["layers"]]
+    (block,) = page("docs/development.md").blocks("text")
+    assert block.text.splitlines() == layers
