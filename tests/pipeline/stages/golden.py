@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from pyspark.sql import SparkSession
 
 from models.content import read_content
@@ -232,9 +233,9 @@ def _encoded(table: str, row: Values) -> Values:
 
 
 def _decoded(table: str, row: Values) -> Values:
-    schema = schemas.SCHEMAS[table]
+    binary = {field.name for field in schemas.SCHEMAS[table] if pa.types.is_binary(field.type)}
     decoded = {
-        name: base64.b64decode(value) if schema[name] == "binary" and value is not None else value
+        name: base64.b64decode(value) if name in binary and value is not None else value
         for name, value in row.items()
     }
     if table == "embeddings":
