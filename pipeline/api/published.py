@@ -195,7 +195,7 @@ def diff(
     session = live(found, spark)
     early, late = (store.read(session, "similar_items", side.version) for side in (one, two))
     lists = comparison.join_by_item(early, late, k or found.neighbors.k)
-    items = differences.measured(lists, "before", "after")
+    items = differences.list_changes(lists, "before", "after")
     frames = [_titles(session, side) for side in (two, one)]
     items = _titled(_titled(items, frames[0], "item_id", "new"), frames[1], "item_id", "old")
     change = (

@@ -20,18 +20,18 @@ def _do(given: argparse.Namespace, settings: Config) -> None:
     skip_pandas()
     from pipeline.inspection import describe
     from pipeline.inspection.inspect import Inspector
-    from pipeline.inspection.item import Version
+    from pipeline.inspection.version_tables import VersionTables
     from pipeline.query.published import Published
     from pipeline.query.reading import whole
     from pipeline.store.store import Store
 
     published = Published.of(Store.of(settings, make=False), given.version)
     with whole(published):
-        found = Inspector(Version(published)).inspect(given.item, given.why_not)
+        inspection = Inspector(VersionTables(published)).inspect(given.item, given.why_not)
     if given.json:
-        print_json(describe.as_json(found, published))
+        print_json(describe.as_json(inspection, published))
     else:
-        print_lines(describe.lines(found, published))
+        print_lines(describe.lines(inspection, published))
 
 
 INSPECT = Verb(

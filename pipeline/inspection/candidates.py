@@ -1,8 +1,9 @@
-"""The walk down an item's candidates, the best first: which are taken, and which rule removes each.
+"""The candidates of one item, ranked: which of them its list takes, and which rule removes each.
 
-The same as the search and the merge do to many items at once, for one item, with reasons.
+It does what the search and the merge do to many items at once, for one item, with reasons.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,130 +11,149 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.inspection.item import Item
+from pipeline.inspection.version_tables import Item
 from pipeline.query.index import COLUMNS, Index
 from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.rules import Rules, Traits, with_traits
 from pipeline.retrieval.vectors import Float32, cosines, from_bytes, squared_norms
 
-# What removes a candidate. Those of caps are of the value at their place: see Walk.caps.
+# The rules that remove a candidate. The names of caps are an argument of `rank_candidates`.
 ELIGIBLE, SAME, DENY = "eligible", "same", "deny"
-OWN, PRICE, MIN_SCORE, MAX_SCORE = "collapse", "price_ratio", "min_score", "max_score"
+COLLAPSE, PRICE, MIN_SCORE, MAX_SCORE = "collapse", "price_ratio", "min_score", "max_score"
 _BLOCK_ROWS = 20_000
 
 
 @dataclass(frozen=True)
-class Removed:
-    """A candidate that a rule removes.
+class Removal:
+    """The removal of a candidate by a rule.
 
     Attributes:
-        rule: the rule's name; of max_per with its column, max_per.brand.
-        by: the nearer items that take its place, where there are such.
+        rule: the rule's name; for max_per with its column, max_per.brand.
+        nearer_items: the items that take its place, if the rule is a cap.
     """
 
     rule: str
-    by: tuple[str, ...] = ()
+    nearer_items: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A candidate in its place.
+    """A candidate in its order.
 
     Attributes:
         item_id: its id.
         score: the cosine.
-        removed: by which rule; None if it is taken.
-        rank: among those taken, from 1; of one that is removed, of the next one taken.
+        removal: the rule that removes it; None if it is taken.
+        rank: its rank among the candidates that are taken, from 1; if it is removed, the rank of
+            the next one that is taken.
     """
 
     item_id: str
     score: float
-    removed: Removed | None
+    removal: Removal | None
     rank: int
 
 
-def walk(
-    index: Index, item: Item, lists: npt.NDArray[np.int32], caps: list[str]
+def rank_candidates(
+    index: Index, item: Item, lists: npt.NDArray[np.int32], cap_names: Sequence[str]
 ) -> list[Candidate]:
-    """All candidates of the lists that are searched for an item, the best first.
+    """Rank all candidates in the lists that are searched for an item, the best first.
 
     Args:
         index: the lists.
-        item: one with a vector.
-        lists: that are searched.
-        caps: what caps count, by the names of their rules, in the order of `capped`.
+        item: an item with a vector.
+        lists: the lists that are searched.
+        cap_names: the rules of the columns that are capped, in the order of `capped`.
     """
+    candidates = _rows(index, item, lists)
+    if candidates is None:
+        return []
+    scores = cosine_scores(item, candidates["vector"])
+    tie_break = np.asarray(pc.rank(candidates["item_id"]))
+    order = np.lexsort((tie_break, -scores.astype(np.float64)))
+    removing_rules = _removing_rules(index.rules, item, candidates, scores)
+    capped = candidates["capped"].to_pylist() if index.rules.caps else []
+    ids = candidates["item_id"].to_pylist()
+    ranked: list[Candidate] = []
+    # The items taken so far by the number of the cap and the value that it counts.
+    taken: dict[tuple[int, int], list[str]] = {}
+    rank = 1
+    for row in order.tolist():
+        removal = Removal(removing_rules[row]) if removing_rules[row] else None
+        if removal is None and capped:
+            removal = _removal_by_cap(index.rules, capped[row], taken, cap_names)
+            if removal is None:
+                for cap_value in enumerate(capped[row]):
+                    taken.setdefault(cap_value, []).append(ids[row])
+        ranked.append(Candidate(ids[row], float(scores[row]), removal, rank))
+        rank += removal is None
+    return ranked
+
+
+def _rows(index: Index, item: Item, lists: npt.NDArray[np.int32]) -> pa.RecordBatch | None:
+    """The rows of some lists without the item's own; None if there are none."""
     batches = [with_traits(rows) for rows in index.items.of_lists(np.sort(lists), COLUMNS)]
     names = [name for name in batches[0].schema.names if name != "probes"]
-    rows = pa.Table.from_batches([batch.select(names) for batch in batches])
-    rows = rows.filter(pc.not_equal(rows["item_id"], item.item_id)).combine_chunks()
-    if not rows.num_rows:
-        return []
-    whole = rows.to_batches()[0]
-    scores = scored(item, whole["vector"])
-    order = np.lexsort((np.asarray(pc.rank(whole["item_id"])), -scores.astype(np.float64)))
-    barred = _barred(index.rules, item, whole, scores)
-    capped = whole["capped"].to_pylist() if index.rules.caps else []
-    ids = whole["item_id"].to_pylist()
-    found: list[Candidate] = []
-    held: dict[tuple[int, int], list[str]] = {}
-    rank = 1
-    for place in order.tolist():
-        removed = Removed(barred[place]) if barred[place] else None
-        if removed is None and capped:
-            removed = _full(index.rules, capped[place], held, caps)
-            if removed is None:
-                for key in enumerate(capped[place]):
-                    held.setdefault(key, []).append(ids[place])
-        found.append(Candidate(ids[place], float(scores[place]), removed, rank))
-        rank += removed is None
-    return found
+    table = pa.Table.from_batches([batch.select(names) for batch in batches])
+    table = table.filter(pc.not_equal(table["item_id"], item.item_id)).combine_chunks()
+    return table.to_batches()[0] if table.num_rows else None
 
 
-def scored(item: Item, vectors: pa.Array) -> Float32:
-    """The cosines of an item and vectors in binary float16: float32[n]."""
-    mine = item.vector
-    parts = [np.empty(0, np.float32)]
+def cosine_scores(item: Item, vectors: pa.Array) -> Float32:
+    """The cosines of an item and other vectors.
+
+    Args:
+        item: an item with a vector.
+        vectors: binary, float16.
+
+    Returns:
+        float32[n].
+    """
+    query = item.vector
+    scores = [np.empty(0, np.float32)]
     for start in range(0, len(vectors), _BLOCK_ROWS):
-        some = from_bytes(vectors.slice(start, _BLOCK_ROWS))
-        zeros: Int64 = np.zeros(len(some), dtype=np.int64)
-        pair = (mine, squared_norms(mine)), (some, squared_norms(some))
-        parts.append(cosines(*pair, zeros, np.arange(len(some))))
-    return np.concatenate(parts)
+        block = from_bytes(vectors.slice(start, _BLOCK_ROWS))
+        zeros: Int64 = np.zeros(len(block), dtype=np.int64)
+        sides = (query, squared_norms(query)), (block, squared_norms(block))
+        scores.append(cosines(*sides, zeros, np.arange(len(block))))
+    return np.concatenate(scores)
 
 
-def _full(
-    rules: Rules, values: list[int], held: dict[tuple[int, int], list[str]], caps: list[str]
-) -> Removed | None:
-    """What caps hold against a candidate with these values."""
-    for place, (value, most) in enumerate(zip(values, rules.caps, strict=True)):
-        there = held.get((place, value), [])
-        if value and len(there) >= most:
-            return Removed(caps[place], tuple(there))
+def _removal_by_cap(
+    rules: Rules,
+    values: list[int],
+    taken: dict[tuple[int, int], list[str]],
+    cap_names: Sequence[str],
+) -> Removal | None:
+    """The first cap that is full for a candidate with these values."""
+    for number, (value, limit) in enumerate(zip(values, rules.caps, strict=True)):
+        items = taken.get((number, value), [])
+        if value and len(items) >= limit:
+            return Removal(cap_names[number], tuple(items))
     return None
 
 
-def _barred(rules: Rules, item: Item, rows: pa.RecordBatch, scores: Float32) -> list[str]:
+def _removing_rules(rules: Rules, item: Item, rows: pa.RecordBatch, scores: Float32) -> list[str]:
     """For each candidate the first rule on items and pairs that removes it; '' for none."""
     assert item.row is not None  # noqa: S101 - it has a vector
-    mine, theirs = Traits.of(item.row), Traits.of(rows)
-    out = np.full(rows.num_rows, "", dtype=object)
+    own, others = Traits.of(item.row), Traits.of(rows)
+    names = np.full(rows.num_rows, "", dtype=object)
 
-    def bar(name: str, which: npt.NDArray[np.bool_]) -> None:
-        out[which & (out == "")] = name
+    def remove(name: str, mask: npt.NDArray[np.bool_]) -> None:
+        names[mask & (names == "")] = name
 
-    bar(ELIGIBLE, ~np.asarray(pc.fill_null(rows["eligible"], True)))
+    remove(ELIGIBLE, ~np.asarray(pc.fill_null(rows["eligible"], True)))
     same = item.row["same"][0].as_py()
-    bar(SAME, np.array([value != same for value in rows["same"].to_pylist()], dtype=bool))
+    remove(SAME, np.array([value != same for value in rows["same"].to_pylist()], dtype=bool))
     denied = item.row["denied"][0].as_py() or []
-    bar(DENY, np.asarray(pc.is_in(rows["item_id"], pa.array(denied, pa.string()))))
+    remove(DENY, np.asarray(pc.is_in(rows["item_id"], pa.array(denied, pa.string()))))
     if rules.collapse:
-        bar(OWN, (theirs.variant == mine.variant[0]) & (theirs.variant != 0))
+        remove(COLLAPSE, (others.variant == own.variant[0]) & (others.variant != 0))
     if rules.price_ratio is not None:
-        ratio, (low, high) = theirs.price / mine.price[0], rules.price_ratio
-        bar(PRICE, (ratio < low) | (ratio > high))
-    wide = scores.astype(np.float64)
-    bar(MIN_SCORE, wide < rules.min_score)
-    bar(MAX_SCORE, wide > rules.max_score)
-    names: list[str] = out.tolist()
-    return names
+        ratio, (low, high) = others.price / own.price[0], rules.price_ratio
+        remove(PRICE, (ratio < low) | (ratio > high))
+    scores64 = scores.astype(np.float64)
+    remove(MIN_SCORE, scores64 < rules.min_score)
+    remove(MAX_SCORE, scores64 > rules.max_score)
+    rule_names: list[str] = names.tolist()
+    return rule_names

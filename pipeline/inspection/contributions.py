@@ -1,4 +1,4 @@
-"""Which tokens two items share, and what each adds to their score."""
+"""The tokens that two items share, and what each contributes to their score."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -12,19 +12,20 @@ from models.fasttext.word_contributions import WordContributions, pairwise_produ
 from pipeline.query.published import Published
 from pipeline.stages.embed.stage import fields
 
+# Tokens of the title and of the description, separated by spaces.
 Texts = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Shares:
-    """What a score is made of.
+class Contributions:
+    """The parts of a score. All but the tokens are None if the score can't be taken apart.
 
     Attributes:
-        meaning: the part of it that is the model's; None where it can't be taken apart.
-        letters: the part that is the letters'; None as well.
-        tokens: those that both items have, and the share of the score that each adds with itself,
-            the largest first; the share is None where the score can't be taken apart.
-        other: the share of all other pairs of tokens, which are only alike; None as well.
+        meaning: the part of the model's vectors.
+        letters: the part of the letters' vectors.
+        tokens: tokens of both items, each with the share of the score that it contributes paired
+            with itself; the largest first.
+        other: the share of all other pairs of tokens, which are only alike.
     """
 
     meaning: float | None
@@ -32,83 +33,90 @@ class Shares:
     tokens: list[tuple[str, float | None]]
     other: float | None
 
-    def shown(self) -> dict[str, Any]:
-        """For JSON."""
+    def as_json(self) -> dict[str, Any]:
+        """The contributions for programs."""
         return {
-            "meaning": _rounded(self.meaning),
-            "letters": _rounded(self.letters),
-            "shared": [{"token": word, "share": _rounded(part)} for word, part in self.tokens],
-            "other_share": _rounded(self.other),
+            "meaning": _round(self.meaning),
+            "letters": _round(self.letters),
+            "shared": [{"token": token, "share": _round(share)} for token, share in self.tokens],
+            "other_share": _round(self.other),
         }
 
 
-def _rounded(value: float | None) -> float | None:
+def _round(value: float | None) -> float | None:
     return None if value is None else round(value, 6)
 
 
-class Reader:
-    """The model of a version, asked about tokens."""
+class TokenModel:
+    """The model of a version, which explains scores by tokens."""
 
     def __init__(self, published: Published) -> None:
         """Load the model.
 
         Raises:
-            UsageError: it is not there.
+            UsageError: the model is not in the store.
         """
-        self._model = embedder.load_shipped(published.model(), None, published.way)
-        way = published.way
-        self._letters = way is not None and way.dim > 0
+        blend = published.way
+        self._model = embedder.load_shipped(published.model(), None, blend)
+        self._has_letters = blend is not None and blend.dim > 0
 
-    def unknown(self, tokens: list[str]) -> list[str] | None:
-        """Tokens that the model has not met: it knows their letters only. None of an encoder."""
+    def unknown_tokens(self, tokens: list[str]) -> list[str] | None:
+        """Tokens outside the model's vocabulary, which it knows by their letters only.
+
+        None if the model is an encoder.
+        """
         if not isinstance(self._model, Embedder | LibraryEmbedder | BlendEmbedder):
             return None
-        words = list(dict.fromkeys(tokens))
-        known = self._model.in_vocabulary(words).tolist()
-        return [word for word, met in zip(words, known, strict=True) if not met]
+        distinct = list(dict.fromkeys(tokens))
+        in_vocabulary = self._model.in_vocabulary(distinct).tolist()
+        return [token for token, known in zip(distinct, in_vocabulary, strict=True) if not known]
 
-    def left_out(self, texts: Texts) -> list[str]:
-        """Tokens of a title that are left out: they belong to promotional phrases."""
-        title, _ = self._fields(texts)
-        left = Counter(texts[0].split()) - Counter(title)
-        return [word for word in dict.fromkeys(texts[0].split()) if left[word]]
+    def phrase_tokens(self, texts: Texts) -> list[str]:
+        """Tokens of a title that are left out because they belong to promotional phrases."""
+        title, _ = self._tokens_read(texts)
+        left_out = Counter(texts[0].split()) - Counter(title)
+        return [token for token in dict.fromkeys(texts[0].split()) if left_out[token]]
 
-    def terms(self, texts: Texts) -> WordContributions | None:
-        """What each token adds to the vector; None where it can't be told."""
-        title, description = self._fields(texts)
+    def contributions(self, one: Texts, other: Texts) -> Contributions:
+        """The parts of the score of two items."""
+        first, second = self._word_contributions(one), self._word_contributions(other)
+        if first is None or second is None:
+            return Contributions(None, None, _common_tokens(one, other), None)
+        meaning, letters = pairwise_products(first, second)
+        products = meaning + letters
+        score = float(products.sum())
+        column = {word: n for n, word in enumerate(second.words)}
+        shares = {
+            word: float(products[row, column[word]]) / (score or 1.0)
+            for row, word in enumerate(first.words)
+            if word in column
+        }
+        tokens = sorted(shares.items(), key=lambda pair: (-pair[1], pair[0]))
+        return Contributions(
+            meaning=float(meaning.sum()),
+            letters=float(letters.sum()) if self._has_letters else None,
+            tokens=[(word, share) for word, share in tokens],
+            other=1.0 - sum(shares.values()),
+        )
+
+    def _word_contributions(self, texts: Texts) -> WordContributions | None:
+        """What each token contributes to an item's vector; None if the model is an encoder."""
+        title, description = self._tokens_read(texts)
         if isinstance(self._model, BlendEmbedder):
             return self._model.word_contributions(title, description)
         if isinstance(self._model, Embedder | LibraryEmbedder):
             return self._model.word_contributions(title + description)
         return None
 
-    def shares(self, one: Texts, other: Texts) -> Shares:
-        """What the score of two items is made of."""
-        mine, theirs = self.terms(one), self.terms(other)
-        if mine is None or theirs is None:
-            words = {word for field in other for word in field.split()}
-            both = [word for field in one for word in field.split() if word in words]
-            return Shares(None, None, [(word, None) for word in dict.fromkeys(both)], None)
-        meaning, letters = pairwise_products(mine, theirs)
-        place = {word: n for n, word in enumerate(theirs.words)}
-        every = meaning + letters
-        score = float(every.sum())
-        shared = {
-            word: float(every[n, place[word]]) / (score or 1.0)
-            for n, word in enumerate(mine.words)
-            if word in place
-        }
-        tokens = sorted(shared.items(), key=lambda pair: (-pair[1], pair[0]))
-        return Shares(
-            meaning=float(meaning.sum()),
-            letters=float(letters.sum()) if self._letters else None,
-            tokens=[(word, share) for word, share in tokens],
-            other=1.0 - sum(shared.values()),
-        )
-
-    def _fields(self, texts: Texts) -> tuple[list[str], list[str]]:
-        """The tokens that the model reads."""
+    def _tokens_read(self, texts: Texts) -> tuple[list[str], list[str]]:
+        """The tokens of title and description that the model reads."""
         if not isinstance(self._model, BlendEmbedder):
             return texts[0].split(), texts[1].split()
         title, description = fields(self._model, pa.array([list(texts)]))
         return title[0].as_py(), description[0].as_py()
+
+
+def _common_tokens(one: Texts, other: Texts) -> list[tuple[str, float | None]]:
+    others = {token for field in other for token in field.split()}
+    common = [token for field in one for token in field.split() if token in others]
+    return [(token, None) for token in dict.fromkeys(common)]

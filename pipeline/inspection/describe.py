@@ -1,138 +1,142 @@
-"""How `inspect` tells a person and a program what it found."""
+"""An inspection as lines for a person, and as JSON for programs."""
 
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline.inspection.inspect import Inspected, Neighbour
+from pipeline.inspection.inspect import Inspection, Neighbour
 from pipeline.query.published import Published
 from pipeline.store.reasons import explain
 from pipeline.terminal.colours import BAD, DIM, HEAD, WARNING, paint
 from pipeline.terminal.output import shorten, table
 
-_TOKENS, _SHARED = 40, 5
+_MAX_TOKENS, _MAX_SHARED = 40, 5
+_COLUMNS = ("category", "group_id", "brand", "locale", "price", "stock")
 
 
-def lines(found: Inspected, published: Published) -> Iterator[str]:
-    """What was found of an item."""
-    about = found.item.about
-    yield paint(f"{found.item.item_id}  {shorten(about['title'], 70)}", HEAD)
+def lines(inspection: Inspection, published: Published) -> Iterator[str]:
+    """The inspection as lines."""
+    item = inspection.item
+    yield paint(f"{item.item_id}  {shorten(item.details['title'], 70)}", HEAD)
     yield f"version     {published.version}  run {published.run_id}"
-    if said := _columns(about):
-        yield f"columns     {said}"
-    yield f"tokens      {_tokens(found.tokens[0], found)}"
-    if found.tokens[1]:
-        yield f"            {_tokens(found.tokens[1], found)}"
-    yield from _notes(found)
-    if found.item.norm is not None:
-        searched = f"; lists searched for it: {found.searched:,}" if found.searched else ""
-        yield f"vector      length {found.item.norm:.4f}, in list {about['list']}{searched}"
-    if found.reason is not None:
-        yield f"neighbours  {len(found.neighbours)}: {explain(found.reason)}"
-    if found.neighbours:
+    if columns := _columns(item.details):
+        yield f"columns     {columns}"
+    title, description = inspection.tokens
+    yield f"tokens      {_tokens(title, inspection)}"
+    if description:
+        yield f"            {_tokens(description, inspection)}"
+    yield from _token_marks(inspection)
+    if item.norm is not None:
+        probes = f"; lists searched for it: {inspection.probes:,}" if inspection.probes else ""
+        yield f"vector      length {item.norm:.4f}, in list {item.details['list']}{probes}"
+    if inspection.reason is not None:
+        yield f"neighbours  {len(inspection.neighbours)}: {explain(inspection.reason)}"
+    if inspection.neighbours:
         yield ""
-        yield from _neighbours(found.neighbours)
-    yield from _removed(found)
-    if found.why_not is not None:
+        yield from _neighbours(inspection.neighbours)
+    yield from _removed(inspection)
+    if inspection.why_not is not None:
+        other = inspection.why_not
         yield ""
-        why_not = f"why not {found.why_not['item_id']}  {shorten(found.why_not['title'])}"
-        yield paint(why_not.rstrip(), HEAD)
-        yield f"  {found.why_not['said']}"
+        yield paint(f"why not {other['item_id']}  {shorten(other['title'])}".rstrip(), HEAD)
+        yield f"  {other['said']}"
 
 
-def _columns(about: dict[str, Any]) -> str:
-    names = ("category", "group_id", "brand", "locale", "price", "stock")
-    known = [(name, about[name]) for name in names if about[name] is not None]
+def _columns(details: dict[str, Any]) -> str:
+    values = [(name, details[name]) for name in _COLUMNS if details[name] is not None]
     return ", ".join(
         f"{name} {value:,g}" if isinstance(value, float) else f"{name} {value}"
-        for name, value in known
+        for name, value in values
     )
 
 
-def _tokens(text: str, found: Inspected) -> str:
-    unknown, left_out = set(found.unknown or ()), set(found.left_out)
-    words = text.split()
+def _tokens(text: str, inspection: Inspection) -> str:
+    unknown = set(inspection.unknown_tokens or ())
+    phrases = set(inspection.phrase_tokens)
+    tokens = text.split()
     marked = [
-        paint(f"({word})", DIM)
-        if word in left_out
-        else paint(f"{word}*", WARNING)
-        if word in unknown
-        else word
-        for word in words[:_TOKENS]
+        paint(f"({token})", DIM)
+        if token in phrases
+        else paint(f"{token}*", WARNING)
+        if token in unknown
+        else token
+        for token in tokens[:_MAX_TOKENS]
     ]
-    more = f" … and {len(words) - _TOKENS:,} more" if len(words) > _TOKENS else ""
+    more = f" … and {len(tokens) - _MAX_TOKENS:,} more" if len(tokens) > _MAX_TOKENS else ""
     return (" ".join(marked) or "none") + more
 
 
-def _notes(found: Inspected) -> Iterator[str]:
-    if found.unknown:
+def _token_marks(inspection: Inspection) -> Iterator[str]:
+    """What the marks of tokens mean."""
+    if inspection.unknown_tokens:
         yield "            * not in the model's vocabulary: known by its letters only"
-    if found.left_out:
+    if inspection.phrase_tokens:
         yield "            ( ) part of a promotional phrase: left out"
 
 
-def _neighbours(found: list[Neighbour]) -> Iterator[str]:
+def _neighbours(neighbours: list[Neighbour]) -> Iterator[str]:
     rows = [
         (
             str(rank),
             f"{one.score:.3f}",
-            _part(one.shares.meaning),
-            _part(one.shares.letters),
+            _part(one.contributions.meaning),
+            _part(one.contributions.letters),
             one.item_id,
             shorten(one.title),
         )
-        for rank, one in enumerate(found, 1)
+        for rank, one in enumerate(neighbours, 1)
     ]
     head = ("", "score", "meaning", "letters", "item", "title")
-    first, *others = table(head, rows, right=" score meaning letters", cut="title")
-    yield first
-    for line, one in zip(others, found, strict=True):
+    head_line, *row_lines = table(head, rows, right=" score meaning letters", cut="title")
+    yield head_line
+    for line, neighbour in zip(row_lines, neighbours, strict=True):
         yield line
-        yield paint(f"      {_shared(one)}", DIM)
+        yield paint(f"      {_shared_tokens(neighbour)}", DIM)
 
 
 def _part(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _shared(one: Neighbour) -> str:
-    shares = one.shares
-    if shares.other is None:
-        words = " ".join(word for word, _ in shares.tokens[: 2 * _SHARED])
+def _shared_tokens(neighbour: Neighbour) -> str:
+    tokens, other = neighbour.contributions.tokens, neighbour.contributions.other
+    if other is None:
+        words = " ".join(token for token, _ in tokens[: 2 * _MAX_SHARED])
         return f"shared: {words or 'nothing'}"
-    parts = [f"{word} {share:.0%}" for word, share in shares.tokens[:_SHARED] if share is not None]
-    rest = sum(share for _, share in shares.tokens[_SHARED:] if share is not None)
-    if len(shares.tokens) > _SHARED:
-        parts.append(f"{len(shares.tokens) - _SHARED} more {rest:.0%}")
-    return f"shared: {', '.join(parts) or 'nothing'}; tokens that are alike {shares.other:.0%}"
+    parts = [f"{token} {share:.0%}" for token, share in tokens[:_MAX_SHARED] if share is not None]
+    if len(tokens) > _MAX_SHARED:
+        rest = sum(share for _, share in tokens[_MAX_SHARED:] if share is not None)
+        parts.append(f"{len(tokens) - _MAX_SHARED} more {rest:.0%}")
+    return f"shared: {', '.join(parts) or 'nothing'}; tokens that are alike {other:.0%}"
 
 
-def _removed(found: Inspected) -> Iterator[str]:
-    if not found.removed:
+def _removed(inspection: Inspection) -> Iterator[str]:
+    counts = inspection.removal_counts
+    if not counts:
         return
-    counts = ", ".join(f"{rule} {count:,}" for rule, count in sorted(found.removed.items()))
+    by_rule = ", ".join(f"{rule} {count:,}" for rule, count in sorted(counts.items()))
     yield ""
-    removed = f"Better candidates that rules removed: {sum(found.removed.values()):,}"
-    yield f"{paint(removed, BAD)} ({counts})"
-    rows = [(f"{one.score:.3f}", one.item_id, one.why) for one in found.nearest]
+    total = f"Better candidates that rules removed: {sum(counts.values()):,}"
+    yield f"{paint(total, BAD)} ({by_rule})"
+    rows = [(f"{one.score:.3f}", one.item_id, one.why) for one in inspection.removed]
     yield from table(("score", "item", "why"), rows, right="score", cut="why")
 
 
-def as_json(found: Inspected, published: Published) -> dict[str, Any]:
-    """The same for programs."""
-    title, description = (text.split() for text in found.tokens)
+def as_json(inspection: Inspection, published: Published) -> dict[str, Any]:
+    """The inspection for programs."""
+    title, description = (text.split() for text in inspection.tokens)
     return {
         "version": published.version,
         "run_id": published.run_id,
-        **found.item.about,
-        "description": found.description,
-        "norm": found.item.norm,
+        **inspection.item.details,
+        "description": inspection.description,
+        "norm": inspection.item.norm,
         "tokens": {"title": title, "description": description},
-        "unknown": found.unknown,
-        "left_out": found.left_out,
-        "lists_searched": found.searched,
-        "reason": found.reason,
-        "neighbours": [one.shown(rank) for rank, one in enumerate(found.neighbours, 1)],
-        "removed": found.removed,
-        "removed_nearest": [one.shown() for one in found.nearest],
-        "why_not": found.why_not,
+        "unknown": inspection.unknown_tokens,
+        "left_out": inspection.phrase_tokens,
+        "lists_searched": inspection.probes,
+        "reason": inspection.reason,
+        "neighbours": [one.as_json(rank) for rank, one in enumerate(inspection.neighbours, 1)],
+        "removed": inspection.removal_counts,
+        "removed_nearest": [one.as_json() for one in inspection.removed],
+        "why_not": inspection.why_not,
     }

@@ -10,7 +10,11 @@ from pipeline.store.store import Store
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
+# How many of the items that changed most are listed.
 MOST_CHANGED = 20
+
+# By item, by "before" and "after", the neighbours: similar_id, score, title.
+Lists = dict[str, dict[str, list[dict[str, Any]]]]
 
 
 def diff(
@@ -19,14 +23,14 @@ def diff(
     """Compare two versions; only sums and the items that changed most are collected.
 
     The overlap of two lists is the share of the longer one that both have. The score shift is the
-    later list's mean score less the earlier one's. Means are over the items in both.
+    later list's mean score less the earlier one's. Means are over the items in both versions.
 
     Args:
         spark: the session.
-        store: that both are in.
+        store: the store that holds both versions.
         one: the earlier version, as the command line has it.
-        two: the later one.
-        k: ranks beyond it are passed over.
+        two: the later version.
+        k: ranks beyond it are ignored.
 
     Returns:
         what the command prints as JSON.
@@ -34,10 +38,10 @@ def diff(
     from pyspark import StorageLevel
     from pyspark.sql import functions as F
 
-    before, after = (store.read(spark, "similar_items", s.version) for s in (one, two))
-    items = measured(comparison.join_by_item(before, after, k)).persist(StorageLevel.DISK_ONLY)
+    before, after = (store.read(spark, "similar_items", side.version) for side in (one, two))
+    items = list_changes(comparison.join_by_item(before, after, k)).persist(StorageLevel.DISK_ONLY)
     try:
-        sums = items.agg(
+        totals = items.agg(
             F.count_if("was").alias("items_before"),
             F.count_if("is").alias("items_after"),
             F.count_if(~F.col("was")).alias("added"),
@@ -47,53 +51,53 @@ def diff(
             F.round(F.avg("overlap"), 4).alias("mean_overlap"),
             F.round(F.avg("shift"), 6).alias("score_shift"),
         ).first()
-        worst = items.where("changed").orderBy("overlap", F.abs("shift").desc(), "item_id")
-        rows = [row.asDict() for row in worst.limit(MOST_CHANGED).collect()]
+        changed = items.where("changed").orderBy("overlap", F.abs("shift").desc(), "item_id")
+        most_changed = [row.asDict() for row in changed.limit(MOST_CHANGED).collect()]
     finally:
         items.unpersist()
-    assert sums is not None  # noqa: S101 - an aggregate has one row
+    assert totals is not None  # noqa: S101 - an aggregate has one row
     return {
         "before": one.shown(),
         "after": two.shown(),
         "k": k,
-        **sums.asDict(),
-        "settings": _settings(one, two),
-        "most_changed": _with_lists(spark, store, (one, two), rows, k),
+        **totals.asDict(),
+        "settings": _changed_settings(one, two),
+        "most_changed": _with_lists(spark, store, (one, two), most_changed, k),
     }
 
 
-def measured(items: "DataFrame", *kept: str) -> "DataFrame":
+def list_changes(items: "DataFrame", *columns: str) -> "DataFrame":
     """How much each item's list changed.
 
     Args:
-        items: one row an item, as compare.by_item has it.
-        kept: columns of it to keep beside item_id: before, after.
+        items: one row an item, as comparison.join_by_item returns them.
+        columns: columns of it to keep beside item_id: before, after.
 
     Returns:
         item_id string; was, is and changed boolean; overlap double, 0 to 1, and shift double, the
-        later list's mean score less the earlier one's, null where an item has one list only.
+        later list's mean score less the earlier one's, null for an item in one version only.
     """
     from pyspark.sql import functions as F
 
-    both = comparison.in_both()
+    in_both = comparison.in_both()
     longer = F.greatest(F.size("before"), F.size("after"))
-    means = [
+    before_mean, after_mean = (
         F.aggregate(f"{name}.score", F.lit(0.0), lambda a, b: a + b) / F.size(name)
         for name in ("before", "after")
-    ]
+    )
     return items.select(
         "item_id",
         F.col("before").isNotNull().alias("was"),
         F.col("after").isNotNull().alias("is"),
-        (both & (F.col("before.similar_id") != F.col("after.similar_id"))).alias("changed"),
-        F.when(both, comparison.shared_count() / longer).alias("overlap"),
-        F.when(both, means[1] - means[0]).alias("shift"),
-        *kept,
+        (in_both & (F.col("before.similar_id") != F.col("after.similar_id"))).alias("changed"),
+        F.when(in_both, comparison.shared_count() / longer).alias("overlap"),
+        F.when(in_both, after_mean - before_mean).alias("shift"),
+        *columns,
     )
 
 
-def _settings(one: ResolvedVersion, two: ResolvedVersion) -> list[dict[str, Any]]:
-    """Settings that differ; a setting that one of them does not know is null."""
+def _changed_settings(one: ResolvedVersion, two: ResolvedVersion) -> list[dict[str, Any]]:
+    """Settings that differ; a setting that one of the versions does not know is null."""
     return [
         {"setting": name, "before": one.settings.get(name), "after": two.settings.get(name)}
         for name in sorted({*one.settings, *two.settings})
@@ -105,24 +109,16 @@ def _with_lists(
     spark: "SparkSession",
     store: Store,
     sides: Sequence[ResolvedVersion],
-    rows: list[dict[str, Any]],
+    changes: list[dict[str, Any]],
     k: int,
 ) -> list[dict[str, Any]]:
-    """The items with their titles and both lists."""
-    from pyspark.sql import functions as F
-
-    chosen = [row["item_id"] for row in rows]
-    lists: dict[str, dict[str, list[dict[str, Any]]]] = {item: {} for item in chosen}
-    for name, one in zip(("before", "after"), sides, strict=True):
-        pairs = store.read(spark, "similar_items", one.version)
-        wanted = pairs.where(F.col("item_id").isin(chosen) & (F.col("rank") <= k))
-        # Twenty lists of at most k.
-        for row in sorted(wanted.collect(), key=lambda row: row["rank"]):
-            about = {"similar_id": row["similar_id"], "score": round(row["score"], 4)}
-            lists[row["item_id"]].setdefault(name, []).append(about)
-    titles = _titles(spark, store, sides, {*chosen, *_neighbors(lists.values())})
-    for about in (a for both in lists.values() for side_ in both.values() for a in side_):
-        about["title"] = titles.get(about["similar_id"])
+    """The changed items with their titles and both lists."""
+    ids = [row["item_id"] for row in changes]
+    lists = _lists(spark, store, sides, ids, k)
+    titles = _titles(spark, store, sides, {*ids, *_neighbour_ids(lists)})
+    for neighbours in (side for both in lists.values() for side in both.values()):
+        for neighbour in neighbours:
+            neighbour["title"] = titles.get(neighbour["similar_id"])
     return [
         {
             "item_id": row["item_id"],
@@ -131,23 +127,44 @@ def _with_lists(
             "score_shift": round(row["shift"], 6),
             **lists[row["item_id"]],
         }
-        for row in rows
+        for row in changes
     ]
 
 
-def _neighbors(lists: Iterable[dict[str, list[dict[str, Any]]]]) -> Iterable[str]:
-    return (about["similar_id"] for both in lists for one in both.values() for about in one)
+def _lists(
+    spark: "SparkSession", store: Store, sides: Sequence[ResolvedVersion], ids: list[str], k: int
+) -> Lists:
+    from pyspark.sql import functions as F
+
+    lists: Lists = {item_id: {} for item_id in ids}
+    for name, side in zip(("before", "after"), sides, strict=True):
+        pairs = store.read(spark, "similar_items", side.version)
+        # At most MOST_CHANGED lists of at most k rows are collected.
+        rows = pairs.where(F.col("item_id").isin(ids) & (F.col("rank") <= k)).collect()
+        for row in sorted(rows, key=lambda row: row["rank"]):
+            neighbour = {"similar_id": row["similar_id"], "score": round(row["score"], 4)}
+            lists[row["item_id"]].setdefault(name, []).append(neighbour)
+    return lists
+
+
+def _neighbour_ids(lists: Lists) -> Iterable[str]:
+    return (
+        neighbour["similar_id"]
+        for both in lists.values()
+        for neighbours in both.values()
+        for neighbour in neighbours
+    )
 
 
 def _titles(
     spark: "SparkSession", store: Store, sides: Sequence[ResolvedVersion], ids: set[str]
 ) -> dict[str, str]:
-    """Titles of items, the later ones where they differ."""
+    """Titles of items; if a title changed, the later one."""
     from pyspark.sql import functions as F
 
     titles: dict[str, str] = {}
-    for one in sides:
-        version = one.stages.get("ingest")
+    for side in sides:
+        version = side.stages.get("ingest")
         if version is None or not store.has("items", version):
             continue
         items = store.read(spark, "items", version).where(F.col("item_id").isin(list(ids)))

@@ -1,4 +1,4 @@
-"""One item looked at: tokens, neighbours and what their scores are made of, what rules removed."""
+"""Inspection of one item: its tokens, its neighbours and their scores, what rules removed."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -7,37 +7,54 @@ from typing import Any
 import numpy as np
 
 from pipeline.config.sections import RulesSection
-from pipeline.errors import UsageError
-from pipeline.inspection import sentences
-from pipeline.inspection.candidates import Candidate, walk
-from pipeline.inspection.contributions import Reader, Shares, Texts
-from pipeline.inspection.item import Item, Version
-from pipeline.retrieval import quantiser
-from pipeline.store import reasons
+from pipeline.inspection.candidates import Candidate, rank_candidates
+from pipeline.inspection.contributions import Contributions, Texts, TokenModel
+from pipeline.inspection.explanations import explain_removal
+from pipeline.inspection.version_tables import Item, VersionTables
+from pipeline.inspection.why_not import Search, why_not
+from pipeline.store.reasons import NOT_ASKED
 
-# Candidates that rules removed which are shown.
+# How many of the removed candidates are shown.
 _SHOWN = 5
 
 
 @dataclass(frozen=True)
 class Neighbour:
-    """An item of the list."""
+    """An item of the list.
+
+    Attributes:
+        item_id: its id.
+        score: the cosine.
+        title: its title.
+        contributions: the parts of the score.
+    """
 
     item_id: str
     score: float
     title: str | None
-    shares: Shares
+    contributions: Contributions
 
-    def shown(self, rank: int) -> dict[str, Any]:
-        """For JSON."""
-        score = float(str(np.float32(self.score)))
-        about = {"rank": rank, "similar_id": self.item_id, "title": self.title, "score": score}
-        return about | self.shares.shown()
+    def as_json(self, rank: int) -> dict[str, Any]:
+        """The neighbour for programs."""
+        return {
+            "rank": rank,
+            "similar_id": self.item_id,
+            "title": self.title,
+            "score": _shortest(self.score),
+        } | self.contributions.as_json()
 
 
 @dataclass(frozen=True)
-class Out:
-    """A better candidate that a rule removed."""
+class RemovedCandidate:
+    """A better candidate that a rule removed.
+
+    Attributes:
+        item_id: its id.
+        score: the cosine.
+        title: its title.
+        rule: the rule's name.
+        why: the explanation.
+    """
 
     item_id: str
     score: float
@@ -45,187 +62,138 @@ class Out:
     rule: str
     why: str
 
-    def shown(self) -> dict[str, Any]:
-        """For JSON."""
+    def as_json(self) -> dict[str, Any]:
+        """The candidate for programs."""
         return {
             "item_id": self.item_id,
             "title": self.title,
-            "score": float(str(np.float32(self.score))),
+            "score": _shortest(self.score),
             "rule": self.rule,
             "why": self.why,
         }
 
 
+def _shortest(score: float) -> float:
+    """The shortest number that is this float32."""
+    return float(str(np.float32(score)))
+
+
 @dataclass
-class Inspected:
-    """What was found of an item.
+class Inspection:
+    """What there is to know about an item.
 
     Attributes:
         item: the item.
-        tokens: of its title and its description.
-        unknown: those that are not in the model's vocabulary; None of an encoder.
-        left_out: those of its title that belong to promotional phrases.
-        searched: how many lists were searched for it; None if it did not ask.
-        reason: why it has fewer neighbours than were asked for.
-        neighbours: as they are published.
-        removed: of each rule, how many better candidates it removed.
-        nearest: the nearest of these.
-        why_not: why another item is not in its list, if that was asked.
+        description: its description.
+        tokens: tokens of its title and of its description.
+        unknown_tokens: tokens outside the model's vocabulary; None if it is an encoder.
+        phrase_tokens: tokens of the title that belong to promotional phrases.
+        probes: how many lists were searched for it; None if it was not searched for.
+        reason: why it has fewer than k neighbours.
+        neighbours: its list as it is published.
+        removal_counts: by rule, how many better candidates it removed.
+        removed: the best of these candidates.
+        why_not: why another item is not in the list, if that was asked.
     """
 
     item: Item
     description: str | None
     tokens: Texts
-    unknown: list[str] | None
-    left_out: list[str]
-    searched: int | None
+    unknown_tokens: list[str] | None
+    phrase_tokens: list[str]
+    probes: int | None
     reason: str | None
     neighbours: list[Neighbour] = field(default_factory=list)
-    removed: dict[str, int] = field(default_factory=dict)
-    nearest: list[Out] = field(default_factory=list)
+    removal_counts: dict[str, int] = field(default_factory=dict)
+    removed: list[RemovedCandidate] = field(default_factory=list)
     why_not: dict[str, Any] | None = None
 
 
 class Inspector:
-    """Looks at items of one version."""
+    """Inspects items of one version."""
 
-    def __init__(self, version: Version) -> None:
-        """Load its model.
+    def __init__(self, tables: VersionTables) -> None:
+        """Load the version's model.
 
         Raises:
-            UsageError: the model is not there.
+            UsageError: the model is not in the store.
         """
-        self._version = version
-        self._reader = Reader(version.published)
-        self._rules = version.published.rules or RulesSection()
-        self._item_details: dict[str, dict[str, Any]] = {}
+        self._tables = tables
+        self._model = TokenModel(tables.published)
+        self._rules = tables.published.rules or RulesSection()
 
-    def inspect(self, item_id: str, why_not: str | None = None) -> Inspected:
-        """Look at an item.
+    def inspect(self, item_id: str, other_id: str | None = None) -> Inspection:
+        """Inspect an item.
 
         Args:
-            item_id: which.
-            why_not: another, of which is asked why it is not in the list.
+            item_id: the item.
+            other_id: another item; the inspection tells why it is not in the item's list.
 
         Raises:
-            UsageError: the item is none of the catalogue's, or the version is not whole any more.
+            UsageError: the item is not in the catalogue, or files of the version are gone.
         """
-        version = self._version
-        item = version.item(item_id)
-        shown = version.shown(item_id)
-        tokens = version.tokens([item_id, *(other for other, _ in shown)])
-        mine = tokens[item_id]
-        every = [word for texts in mine for word in texts.split()]
-        found = Inspected(
+        tables = self._tables
+        item = tables.item(item_id)
+        published = tables.published_list(item_id)
+        tokens = tables.tokens([item_id, *(neighbour for neighbour, _ in published)])
+        inspection = self._describe(item, tokens[item_id])
+        if inspection.probes is None and inspection.reason is None and not published:
+            inspection.reason = NOT_ASKED
+        inspection.neighbours = self._neighbours(item_id, published, tokens)
+        candidates = self._candidates(item, inspection.probes)
+        k = max(len(published), tables.published.settings["k"])
+        better = [one for one in candidates if one.removal and one.rank <= k]
+        inspection.removal_counts = dict(Counter(one.removal.rule for one in better if one.removal))
+        inspection.removed = self._removed(item, better[:_SHOWN])
+        if other_id is not None:
+            search = Search(item, published, inspection.probes, inspection.reason, candidates)
+            inspection.why_not = why_not(tables, self._rules, search, other_id)
+        return inspection
+
+    def _describe(self, item: Item, tokens: Texts) -> Inspection:
+        return Inspection(
             item=item,
-            description=version.description(item_id),
-            tokens=mine,
-            unknown=self._reader.unknown(every),
-            left_out=self._reader.left_out(mine),
-            searched=version.searched(item),
-            reason=version.reason(item_id),
+            description=self._tables.description(item.item_id),
+            tokens=tokens,
+            unknown_tokens=self._model.unknown_tokens([*tokens[0].split(), *tokens[1].split()]),
+            phrase_tokens=self._model.phrase_tokens(tokens),
+            probes=self._tables.probes(item),
+            reason=self._tables.short_list_reason(item.item_id),
         )
-        if found.searched is None and found.reason is None and not shown:
-            found.reason = reasons.NOT_ASKED
-        details = version.details([other for other, _ in shown])
-        found.neighbours = [
-            Neighbour(other, score, details.get(other, {}).get("title"),
-                      self._reader.shares(mine, tokens[other]))
-            for other, score in shown if other in tokens
-        ]  # fmt: skip
-        candidates = self._candidates(item, found.searched)
-        self._give_removed(found, candidates, len(shown))
-        if why_not is not None:
-            found.why_not = self._why_not(found, candidates, why_not)
-        return found
 
-    def _candidates(self, item: Item, searched: int | None) -> list[Candidate]:
-        if item.row is None or searched is None:
-            return []
-        index = self._version.index
-        lists = index.probes(item.row["vector"], searched)[0]
-        caps = ["collapse"] if self._rules.collapse else []
-        caps += [f"max_per.{column}" for column in sorted(self._rules.max_per)]
-        return walk(index, item, lists, caps)
-
-    def _give_removed(self, found: Inspected, candidates: list[Candidate], shown: int) -> None:
-        """What rules removed before the last that is shown, or of all where there are too few."""
-        wanted = max(shown, self._version.published.settings["k"])
-        better = [one for one in candidates if one.removed and one.rank <= wanted]
-        found.removed = dict(Counter(one.removed.rule for one in better if one.removed))
-        some = better[:_SHOWN]
-        details = self._version.details([one.item_id for one in some])
-        for one in some:
-            about = details[one.item_id]
-            why = sentences.of_rule(self._rules, found.item.about, about, one)
-            rule = one.removed.rule if one.removed else ""
-            found.nearest.append(Out(one.item_id, one.score, about["title"], rule, why))
-
-    # Why not another
-
-    def _why_not(self, found: Inspected, candidates: list[Candidate], other: str) -> dict[str, Any]:
-        """Why another item is not in the list; the first reason that holds."""
-        if other == found.item.item_id:
-            raise UsageError(
-                f"--why-not {other}: is the item itself, which is in no list of its own"
+    def _neighbours(
+        self, item_id: str, published: list[tuple[str, float]], tokens: dict[str, Texts]
+    ) -> list[Neighbour]:
+        details = self._tables.details([neighbour for neighbour, _ in published])
+        return [
+            Neighbour(
+                neighbour,
+                score,
+                details.get(neighbour, {}).get("title"),
+                self._model.contributions(tokens[item_id], tokens[neighbour]),
             )
-        details = self._version.details([other]).get(other)
-        answer: dict[str, Any] = {"item_id": other, "title": details and details["title"]}
-        ranks = {one.item_id: n for n, one in enumerate(found.neighbours, 1)}
-        if other in ranks:
-            rank = ranks[other]
-            return answer | {
-                "why": "shown",
-                "said": f"is in the list, at rank {rank}",
-                "rank": rank,
-            }
-        if details is None:
-            return answer | {"why": "no_item", "said": self._version.missing(other)}
-        if found.item.row is None or found.searched is None:
-            why = found.reason or "this run did not ask for it"
-            return answer | {"why": "no_list", "said": f"the item was not searched for: {why}"}
-        if details["list"] is None:
-            reason = self._version.reason(other) or reasons.NO_VECTOR
-            return answer | {"why": reasons.NO_VECTOR, "said": f"it has no vector: {reason}"}
-        mine = next((one for one in candidates if one.item_id == other), None)
-        if mine is None:
-            return answer | self._not_probed(found.item, found.searched, details["list"], other)
-        return answer | self._not_taken(found, mine, details)
+            for neighbour, score in published
+            if neighbour in tokens
+        ]
 
-    def _not_probed(self, item: Item, searched: int, home: int, other: str) -> dict[str, Any]:
-        place = (
-            int(quantiser.centroid_ranks(item.vector, self._version.index.centroids)[0, home]) + 1
-        )
-        score = self._score(item, other)
-        said = (
-            f"it is in list {home}, the {_ordinal(place)} nearest; {searched} were searched. "
-            f"Its score would be {score:.4f}"
-        )
-        return {"why": "not_probed", "said": said, "list": home, "place": place, "score": score}
+    def _candidates(self, item: Item, probes: int | None) -> list[Candidate]:
+        if item.row is None or probes is None:
+            return []
+        index = self._tables.index
+        lists = index.probes(item.row["vector"], probes)[0]
+        cap_names = ["collapse"] if self._rules.collapse else []
+        cap_names += [f"max_per.{column}" for column in sorted(self._rules.max_per)]
+        return rank_candidates(index, item, lists, cap_names)
 
-    def _score(self, item: Item, other: str) -> float:
-        from pipeline.inspection.candidates import scored
-
-        row = self._version.item(other).row
-        assert row is not None  # noqa: S101 - it is in a list
-        return float(scored(item, row["vector"])[0])
-
-    def _not_taken(
-        self, found: Inspected, mine: Candidate, details: dict[str, Any]
-    ) -> dict[str, Any]:
-        last = found.neighbours[-1].score if found.neighbours else None
-        if mine.removed is not None:
-            said = sentences.of_rule(self._rules, found.item.about, details, mine)
-            said += f". Its score is {mine.score:.4f}"
-            return {"why": "rule", "rule": mine.removed.rule, "said": said, "score": mine.score}
-        above = f"; the last that is shown has {last:.4f}" if last is not None else ""
-        said = (
-            f"its score is {mine.score:.4f}{above}. It is at rank {mine.rank:,} of what the lists "
-            f"that were searched hold ({found.searched:,})"
-        )
-        return {"why": "score", "said": said, "score": mine.score, "rank": mine.rank}
-
-
-def _ordinal(number: int) -> str:
-    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
-    return f"{number:,}{'th' if 10 < number % 100 < 14 else ending}"
+    def _removed(self, item: Item, candidates: list[Candidate]) -> list[RemovedCandidate]:
+        details = self._tables.details([one.item_id for one in candidates])
+        return [
+            RemovedCandidate(
+                item_id=one.item_id,
+                score=one.score,
+                title=details[one.item_id]["title"],
+                rule=one.removal.rule if one.removal else "",
+                why=explain_removal(self._rules, item.details, details[one.item_id], one),
+            )
+            for one in candidates
+        ]
