@@ -1,4 +1,4 @@
-"""The object store: addresses, options, a client, and its errors in our words."""
+"""The object store: its options, addresses and clients, and its errors as ModelErrors."""
 
 import os
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from models.errors import ModelError
 if TYPE_CHECKING:
     from pyarrow.fs import S3FileSystem
 
-# Tries of one request, with growing pauses between them; botocore does both.
+# Attempts at one request; botocore makes them, with growing pauses.
 REQUEST_ATTEMPTS = 6
 _CONNECT_SECONDS = 10
 _READ_SECONDS = 60
@@ -24,11 +24,11 @@ class S3Options:
 
     Attributes:
         endpoint: URL of a store that is not AWS's.
-        region: if boto3 can't know it.
-        profile: of boto3's shared config and credentials files; must exist on every host.
+        region: region, if boto3's own settings do not name it.
+        profile: profile in boto3's shared config and credentials files; must exist on every host.
         staging: an s3:// prefix under which `models.shipping.ship` puts local models.
-        path_style: whether the bucket stands in the URL's path, not in the host's name; None: at an
-            endpoint of one's own, as few of these have a name for each bucket.
+        path_style: whether the bucket stands in the URL's path, not in the host's name; None: only
+            if there is an endpoint, as few of those have a host name for each bucket.
     """
 
     endpoint: str | None = None
@@ -38,7 +38,7 @@ class S3Options:
     path_style: bool | None = None
 
     @property
-    def in_path(self) -> bool:
+    def uses_path_style(self) -> bool:
         """Whether the bucket stands in the URL's path."""
         return self.endpoint is not None if self.path_style is None else self.path_style
 
@@ -59,11 +59,11 @@ class S3Options:
 
 @dataclass(frozen=True)
 class Address:
-    """A place in an object store.
+    """The address of an object or prefix.
 
     Attributes:
-        bucket: its name.
-        key: of an object; a prefix if it ends in '/' or is empty.
+        bucket: name of the bucket.
+        key: key of an object; a prefix if it ends in '/' or is empty.
     """
 
     bucket: str
@@ -71,17 +71,17 @@ class Address:
 
     @classmethod
     def parse(cls, uri: str) -> "Address":
-        """Take an address apart: s3://BUCKET/KEY, or s3a:// as Hadoop writes it.
+        """Parse s3://BUCKET/KEY, or s3a://BUCKET/KEY as Hadoop writes it.
 
-        The key is all that follows the bucket, as it is: nothing in it is an escape, a query or a
-        fragment, so a key with '%', '+', '#', '?' or a space is written with just these.
+        The key is all text after the bucket, unchanged: nothing in it is an escape, a query or a
+        fragment, so '%', '+', '#', '?' and spaces stand for themselves.
 
         Raises:
-            ModelError: it is no such address.
+            ModelError: the text is no such address.
         """
-        scheme, mark, rest = uri.partition("://")
+        scheme, separator, rest = uri.partition("://")
         bucket, _, key = rest.partition("/")
-        if scheme not in ("s3", "s3a") or not mark or not bucket:
+        if scheme not in ("s3", "s3a") or not separator or not bucket:
             raise ModelError(f"{uri}: write an S3 address as s3://BUCKET/KEY")
         return cls(bucket, key)
 
@@ -90,8 +90,8 @@ class Address:
         """Whether it can only be a directory."""
         return not self.key or self.key.endswith("/")
 
-    def below(self, name: str) -> "Address":
-        """The object of this relative path below the prefix."""
+    def child(self, name: str) -> "Address":
+        """The address of a relative path below this one."""
         prefix = self.key if self.is_prefix else f"{self.key}/"
         return Address(self.bucket, prefix + name)
 
@@ -100,10 +100,10 @@ class Address:
 
 
 def connect(options: S3Options) -> Any:  # noqa: ANN401 - boto3 makes its classes as it runs
-    """A client of the store.
+    """A boto3 client of the store.
 
     Raises:
-        ModelError: the profile isn't there, or an option is malformed.
+        ModelError: there is no such profile, or an option is malformed.
     """
     import boto3
     from botocore.config import Config
@@ -117,8 +117,8 @@ def connect(options: S3Options) -> Any:  # noqa: ANN401 - boto3 makes its classe
                 retries={"mode": "standard", "total_max_attempts": REQUEST_ATTEMPTS},
                 connect_timeout=_CONNECT_SECONDS,
                 read_timeout=_READ_SECONDS,
-                s3={"addressing_style": "path" if options.in_path else "auto"},
-                # Many stores do not know the newer checksums; each model's sha256 is checked.
+                s3={"addressing_style": "path" if options.uses_path_style else "auto"},
+                # Many stores do not know the newer checksums; models have a sha256 instead.
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
             ),
@@ -126,21 +126,21 @@ def connect(options: S3Options) -> Any:  # noqa: ANN401 - boto3 makes its classe
 
 
 def arrow_filesystem(options: S3Options) -> "S3FileSystem":
-    """The store as Arrow reads and writes it, in this process; it is not to be pickled.
+    """The store as Arrow reads and writes it, for this process only: it holds credentials.
 
     Raises:
-        ModelError: the profile isn't there, or an option is malformed.
+        ModelError: there is no such profile, or an option is malformed.
     """
     import boto3
     from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
 
     if options.endpoint:
-        # As above; Arrow has no argument for it.
+        # As for boto3's client; Arrow has no argument for it.
         os.environ.setdefault("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
     with translated_errors(options.endpoint or "S3"):
         session = boto3.Session(profile_name=options.profile, region_name=options.region)
-        found = session.get_credentials()
-        keys = found.get_frozen_credentials() if found else None
+        credentials = session.get_credentials()
+        keys = credentials.get_frozen_credentials() if credentials else None
         endpoint = urlsplit(options.endpoint or "")
         return S3FileSystem(
             access_key=keys and keys.access_key,
@@ -149,7 +149,7 @@ def arrow_filesystem(options: S3Options) -> "S3FileSystem":
             region=options.region or session.region_name,
             scheme=endpoint.scheme or None,
             endpoint_override=endpoint.netloc or None,
-            force_virtual_addressing=bool(options.endpoint) and not options.in_path,
+            force_virtual_addressing=bool(options.endpoint) and not options.uses_path_style,
             connect_timeout=_CONNECT_SECONDS,
             request_timeout=_READ_SECONDS,
             retry_strategy=AwsStandardS3RetryStrategy(max_attempts=REQUEST_ATTEMPTS),
@@ -157,24 +157,28 @@ def arrow_filesystem(options: S3Options) -> "S3FileSystem":
 
 
 def is_not_found(error: Exception) -> bool:
-    """Whether a ClientError says that there is no such object."""
+    """Whether an error of boto3's says that there is no such object."""
     code = getattr(error, "response", {}).get("Error", {}).get("Code")
     return code in ("404", "NoSuchKey", "NotFound")
 
 
 @contextmanager
-def translated_errors(what: object) -> Iterator[None]:
-    """Turn what boto3 raises into a ModelError that names the address and says what to do."""
+def translated_errors(subject: object) -> Iterator[None]:
+    """Turn boto3's errors into a ModelError that names the subject and says what to do.
+
+    Args:
+        subject: the address or endpoint that the block works on.
+    """
     from boto3.exceptions import Boto3Error, RetriesExceededError
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
         yield
     except ClientError as error:
-        raise ModelError(f"{what}: {_advice(error)}") from error
+        raise ModelError(f"{subject}: {_advice(error)}") from error
     except RetriesExceededError as error:
         last = error.last_exception
-        raise ModelError(f"{what}: broke off {REQUEST_ATTEMPTS} times: {last}") from error
+        raise ModelError(f"{subject}: broke off {REQUEST_ATTEMPTS} times: {last}") from error
     except (BotoCoreError, Boto3Error, ValueError) as error:
         hint = {
             "NoCredentialsError": "; give boto3 some: environment variables, a profile, a role",
@@ -182,7 +186,7 @@ def translated_errors(what: object) -> Iterator[None]:
             "ProfileNotFound": "; it must be in boto3's files on every host",
             "EndpointConnectionError": "; look at the endpoint and the network",
         }.get(type(error).__name__, "")
-        raise ModelError(f"{what}: {error}{hint}") from error
+        raise ModelError(f"{subject}: {error}{hint}") from error
 
 
 def _advice(error: Any) -> str:  # noqa: ANN401 - botocore's ClientError

@@ -1,8 +1,8 @@
 """Models as objects: a file is one object, a directory is a prefix with a list of its files.
 
-A file's sha256 is in its object's metadata. A directory's list, LISTING below the prefix, is
-written last: a directory that was pushed in part has none, or an old one whose hashes say so.
-Objects that other tools have put there have neither; they are read once to know their content.
+A file's sha256 is in its object's metadata. A directory's list of files, the object LISTING below
+the prefix, is written last: a directory that was pushed in part has no list, or an older one whose
+hashes do not fit. Objects of other tools have neither, and are read once to compute their sha256.
 """
 
 import hashlib
@@ -44,24 +44,24 @@ _BLOCK_BYTES = 1 << 20
 
 
 def content_of(uri: str, options: S3Options) -> Content:
-    """The content of an object or, where there is none of this key, of the prefix.
+    """The content of the object of this key or, if there is none, of the prefix.
 
     Raises:
         ModelError: there is neither, or the store can't be read.
     """
     address, client = Address.parse(uri), connect(options)
     with translated_errors(address):
-        part = None if address.is_prefix else _part(client, address, address.key)
-        if part is not None:
-            return Content(part.sha256, part.size, directory=False)
-        return tree_content(_parts(client, address))
+        entry = None if address.is_prefix else _entry(client, address, address.key)
+        if entry is not None:
+            return Content(entry.sha256, entry.size, directory=False)
+        return tree_content(_entries(client, address))
 
 
 def fetch(uri: str, target: Path, content: Content, options: S3Options) -> None:
-    """Write an object, or the files of a prefix, under a path; the content is the caller's check.
+    """Download an object, or the files of a prefix, to a path; the caller checks the content.
 
     Raises:
-        ModelError: it is gone, or the store can't be read.
+        ModelError: the object is gone, or the store can't be read.
         OSError: the path can't be written.
     """
     address, client = Address.parse(uri), connect(options)
@@ -69,14 +69,14 @@ def fetch(uri: str, target: Path, content: Content, options: S3Options) -> None:
         if not content.directory:
             _download(client, address, target)
             return
-        for name in _names(client, address):
+        for name in _file_names(client, address):
             path = target / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            _download(client, address.below(name), path)
+            _download(client, address.child(name), path)
 
 
 def push(path: Path, uri: str, options: S3Options | None = None) -> Content:
-    """Upload a model's file or directory; what the store has already is not sent again.
+    """Upload a model's file or directory; files that the store has already are not sent again.
 
     Args:
         path: a file, or a directory.
@@ -92,8 +92,8 @@ def push(path: Path, uri: str, options: S3Options | None = None) -> Content:
         if path.is_dir():
             return _push_directory(client, path, address)
         content = read_content(path)
-        place = address.below(path.name) if address.is_prefix else address
-        _upload(client, path, place, content.sha256)
+        target = address.child(path.name) if address.is_prefix else address
+        _upload(client, path, target, content.sha256)
         return content
 
 
@@ -101,107 +101,108 @@ def pull(uri: str, folder: Path, options: S3Options | None = None) -> Path:
     """Download a model into a folder, under the last name of its address; replaces one there.
 
     Returns:
-        the file or directory; it is there whole or not at all.
+        the file or directory; it appears whole or not at all.
 
     Raises:
-        ModelError: the model isn't there or isn't whole, or the folder can't be written.
+        ModelError: the model is missing or incomplete, or the folder can't be written.
     """
     options = options or S3Options()
     name = safe_name(PurePosixPath(Address.parse(uri).key).name or "model", uri)
     content = content_of(uri, options)
-    target, beside = folder / name, folder / f".{name[:40]}.{uuid.uuid4().hex}"
+    target, temporary = folder / name, folder / f".{name[:40]}.{uuid.uuid4().hex}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        fetch(uri, beside, content, options)
-        check(beside, content, uri)
+        fetch(uri, temporary, content, options)
+        check(temporary, content, uri)
         if target.is_dir():
             disk.remove(target)
-        return beside.replace(target)
+        return temporary.replace(target)
     except OSError as error:
         raise ModelError(f"{target}: can't be written: {error}") from error
     finally:
-        disk.remove(beside)
+        disk.remove(temporary)
 
 
 def _push_directory(client: Any, folder: Path, address: Address) -> Content:  # noqa: ANN401
-    parts = tree_entries(folder)
-    for part in parts:
-        _upload(client, folder / part.name, address.below(part.name), part.sha256)
-    listing = json.dumps([asdict(part) for part in parts], ensure_ascii=False).encode()
-    place = address.below(LISTING)
-    client.put_object(Bucket=place.bucket, Key=place.key, Body=listing)
-    return tree_content(parts)
+    entries = tree_entries(folder)
+    for entry in entries:
+        _upload(client, folder / entry.name, address.child(entry.name), entry.sha256)
+    listing = json.dumps([asdict(entry) for entry in entries], ensure_ascii=False).encode()
+    target = address.child(LISTING)
+    client.put_object(Bucket=target.bucket, Key=target.key, Body=listing)
+    return tree_content(entries)
 
 
-def _upload(client: Any, path: Path, place: Address, sha256: str) -> None:  # noqa: ANN401
-    found = _head(client, place)
+def _upload(client: Any, path: Path, target: Address, sha256: str) -> None:  # noqa: ANN401
+    head = _head(client, target)
     if (
-        found is not None
-        and found["Metadata"].get(_SHA256) == sha256
-        and found["ContentLength"] == path.stat().st_size
+        head is not None
+        and head["Metadata"].get(_SHA256) == sha256
+        and head["ContentLength"] == path.stat().st_size
     ):
         return
     client.upload_file(
         str(path),
-        place.bucket,
-        place.key,
+        target.bucket,
+        target.key,
         ExtraArgs={"Metadata": {_SHA256: sha256}},
         Config=multipart(),
     )
 
 
-def _download(client: Any, place: Address, target: Path) -> None:  # noqa: ANN401
-    client.download_file(place.bucket, place.key, str(target), Config=multipart())
+def _download(client: Any, source: Address, target: Path) -> None:  # noqa: ANN401
+    client.download_file(source.bucket, source.key, str(target), Config=multipart())
 
 
 def multipart() -> "TransferConfig":
-    """How large objects are sent and fetched: in parts, each tried again."""
+    """How large objects are sent and fetched: in parts, each with attempts of its own."""
     from boto3.s3.transfer import TransferConfig
 
-    # A part that breaks off is asked for again, as often as a request.
     return TransferConfig(
         multipart_threshold=_PART_BYTES,
         multipart_chunksize=_PART_BYTES,
+        # Without this a part whose body breaks off is not asked for as often as a request.
         num_download_attempts=REQUEST_ATTEMPTS,
     )
 
 
-def _head(client: Any, place: Address) -> dict[str, Any] | None:  # noqa: ANN401
+def _head(client: Any, address: Address) -> dict[str, Any] | None:  # noqa: ANN401
+    """The answer to a HEAD request; None if there is no such object."""
     from botocore.exceptions import ClientError
 
     try:
-        found: dict[str, Any] = client.head_object(Bucket=place.bucket, Key=place.key)
+        head: dict[str, Any] = client.head_object(Bucket=address.bucket, Key=address.key)
     except ClientError as error:
         if is_not_found(error):
             return None
         raise
-    return found
+    return head
 
 
-def _part(client: Any, place: Address, name: str) -> FileEntry | None:  # noqa: ANN401
-    """What an object holds; without our metadata it is read to know."""
-    found = _head(client, place)
-    if found is None:
+def _entry(client: Any, address: Address, name: str) -> FileEntry | None:  # noqa: ANN401
+    """An object's size and sha256; the object is read if its metadata lacks the latter."""
+    head = _head(client, address)
+    if head is None:
         return None
-    size = int(found["ContentLength"])
-    sha256 = found["Metadata"].get(_SHA256) or _streamed(client, place, size, found["ETag"])
+    size = int(head["ContentLength"])
+    sha256 = head["Metadata"].get(_SHA256) or _read_sha256(client, address, size, head["ETag"])
     return FileEntry(name, size, sha256)
 
 
-def _parts(client: Any, address: Address) -> list[FileEntry]:  # noqa: ANN401
-    listed = _listing(client, address)
-    if listed is not None:
-        return listed
-    found = (_part(client, address.below(name), name) for name in _names(client, address))
-    return [part for part in found if part is not None]
+def _entries(client: Any, address: Address) -> list[FileEntry]:  # noqa: ANN401
+    listing = _read_listing(client, address)
+    if listing is not None:
+        return listing
+    entries = (_entry(client, address.child(name), name) for name in _file_names(client, address))
+    return [entry for entry in entries if entry is not None]
 
 
-def _names(client: Any, address: Address) -> list[str]:  # noqa: ANN401
-    """The relative paths of a directory's files: as pushed, else all objects of the prefix."""
-    listed = _listing(client, address)
-    if listed is not None:
-        return [part.name for part in listed]
-    prefix = address.below("").key
+def _file_names(client: Any, address: Address) -> list[str]:  # noqa: ANN401
+    """The relative paths of a directory's files: those of its list, or all below the prefix."""
+    listing = _read_listing(client, address)
+    if listing is not None:
+        return [entry.name for entry in listing]
+    prefix = address.child("").key
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=address.bucket, Prefix=prefix)
     names = [
         safe_name(item["Key"].removeprefix(prefix), address)
@@ -215,34 +216,35 @@ def _names(client: Any, address: Address) -> list[str]:  # noqa: ANN401
     return names
 
 
-def _listing(client: Any, address: Address) -> list[FileEntry] | None:  # noqa: ANN401
+def _read_listing(client: Any, address: Address) -> list[FileEntry] | None:  # noqa: ANN401
+    """A directory's list of files; None if there is no list."""
     from botocore.exceptions import ClientError
 
-    place = address.below(LISTING)
+    source = address.child(LISTING)
     try:
-        body = client.get_object(Bucket=place.bucket, Key=place.key)["Body"].read()
+        body = client.get_object(Bucket=source.bucket, Key=source.key)["Body"].read()
     except ClientError as error:
         if is_not_found(error):
             return None
         raise
     try:
-        parts = [FileEntry(**part) for part in json.loads(body)]
+        entries = [FileEntry(**entry) for entry in json.loads(body)]
     except (ValueError, TypeError) as error:
-        raise ModelError(f"{place}: not a list of files; push the model again") from error
-    for part in parts:
-        safe_name(part.name, place)
-    return parts
+        raise ModelError(f"{source}: not a list of files; push the model again") from error
+    for entry in entries:
+        safe_name(entry.name, source)
+    return entries
 
 
-def _streamed(client: Any, place: Address, size: int, etag: str) -> str:  # noqa: ANN401
-    """The sha256 of an object; a body that breaks off is read on from there, after a pause."""
+def _read_sha256(client: Any, address: Address, size: int, etag: str) -> str:  # noqa: ANN401
+    """The sha256 of an object, which is read; a body that breaks off is continued after a pause."""
     from botocore.exceptions import BotoCoreError
 
     digest, done, attempt = hashlib.sha256(), 0, 0
     while done < size:
         try:
             body = client.get_object(
-                Bucket=place.bucket, Key=place.key, Range=f"bytes={done}-", IfMatch=etag
+                Bucket=address.bucket, Key=address.key, Range=f"bytes={done}-", IfMatch=etag
             )["Body"]
             for block in body.iter_chunks(_BLOCK_BYTES):
                 digest.update(block)

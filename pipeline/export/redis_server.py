@@ -112,7 +112,7 @@ class Held:
         value = self._client.get(self._key)
         other = value.decode(errors="replace") if isinstance(value, bytes) else ""
         process = processes.owner(other)
-        dead = process is not None and process.alive() is False
+        dead = process is not None and process.is_alive() is False
         if dead and self._if_held(_TAKE, other, self._token, milliseconds):
             return
         raise LockedError(

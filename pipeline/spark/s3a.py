@@ -27,7 +27,7 @@ def spark_settings(config: Config) -> dict[str, str]:
         return config.spark
     section = config.s3
     found = {
-        f"{_PREFIX}path.style.access": str(section.options().in_path).lower(),
+        f"{_PREFIX}path.style.access": str(section.options().uses_path_style).lower(),
         f"{_PREFIX}aws.credentials.provider": ",".join(_PROVIDERS),
         # Not every store can delete several objects at once, and few are deleted.
         f"{_PREFIX}multiobjectdelete.enable": "false",

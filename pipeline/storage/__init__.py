@@ -1,1 +1,1 @@
-"""Where a store's files are: on a file system that all hosts see, or in an object store."""
+"""Files and objects under one interface: a file system that all hosts see, or an object store."""

@@ -21,36 +21,36 @@ def write_atomic(path: StoragePath, content: bytes) -> None:
         path.write_bytes(content)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{owner_tag()}")
+    temporary = path.with_name(f".{path.name}.{owner_tag()}")
     try:
-        with beside.open("wb") as file:
+        with temporary.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(path)
+        temporary.replace(path)
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def write_exclusive(path: StoragePath, content: bytes) -> None:
-    """Write a file whole or not at all; where another process was first, what it wrote stays.
+    """Write a new file, whole or not at all; a file that exists is left as it is.
 
     Raises:
-        FileExistsError: another was first.
+        FileExistsError: the file exists, perhaps because another process wrote it just now.
     """
     if not isinstance(path, Path):
         path.write_exclusive(content)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"_writing-{owner_tag()}")
+    temporary = path.with_name(f"_writing-{owner_tag()}")
     try:
-        beside.write_bytes(content)
-        os.link(beside, path)
+        temporary.write_bytes(content)
+        os.link(temporary, path)
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
-def read_json(path: StoragePath) -> Any:  # noqa: ANN401 - whatever was written
+def read_json(path: StoragePath) -> Any:  # noqa: ANN401 - any JSON
     """The JSON of a file; None if there is no such file, or if it is damaged."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""A place: a path of a file system, or of an object store; and what differs between the two."""
+"""Storage paths: of a file system or an object store, and what differs between the two."""
 
 import io
 import os
@@ -24,20 +24,20 @@ _SCHEMES = ("s3a://", "s3://")
 
 
 def is_remote(text: str) -> bool:
-    """Whether a setting names a place in an object store."""
+    """Whether a setting names a path in an object store."""
     return text.startswith(_SCHEMES)
 
 
 def storage_path(text: str, s3: S3Options, setting: str) -> StoragePath:
-    """The place that a setting names.
+    """The path that a setting names.
 
     Args:
-        text: a path, or s3a://BUCKET/KEY.
+        text: a path of a file system, or s3a://BUCKET/KEY.
         s3: how to reach the object store.
         setting: its name, for the message.
 
     Raises:
-        UsageError: it is on something else.
+        UsageError: the text is an address of another scheme.
     """
     if is_remote(text):
         return S3Path.parse(text, s3)
@@ -48,71 +48,77 @@ def storage_path(text: str, s3: S3Options, setting: str) -> StoragePath:
     return Path(text)
 
 
-def spark_path(where: StoragePath, *, literal: bool = False) -> str:
-    """A place as Spark takes it: with its scheme, and for reading with no glob in it."""
-    text = str(where.absolute()) if isinstance(where, Path) else str(where)
+def spark_path(path: StoragePath, *, literal: bool = False) -> str:
+    """A path as Spark takes it, with its scheme.
+
+    Args:
+        path: a file or folder.
+        literal: leave characters of a glob as they are; Spark's readers need them escaped, its
+            writers do not.
+    """
+    text = str(path.absolute()) if isinstance(path, Path) else str(path)
     if not literal:
         text = "".join(f"\\{char}" if char in "\\*?[]{}" else char for char in text)
-    return f"file://{text}" if isinstance(where, Path) else text
+    return f"file://{text}" if isinstance(path, Path) else text
 
 
-def relative_to(where: StoragePath, root: StoragePath) -> PurePath:
-    """The path of a place in a folder that it lies in."""
-    if isinstance(where, Path):
-        return where.relative_to(str(root))
-    assert isinstance(root, S3Path)  # noqa: S101 - what is in it is
-    return where.relative_to(root)
+def relative_to(path: StoragePath, folder: StoragePath) -> PurePath:
+    """A path relative to a folder that it lies in."""
+    if isinstance(path, Path):
+        return path.relative_to(str(folder))
+    assert isinstance(folder, S3Path)  # noqa: S101 - its contents are in the same store
+    return path.relative_to(folder)
 
 
-def sorted_by_address(places: Iterable[StoragePath]) -> list[StoragePath]:
-    """Places by their addresses."""
-    return sorted(places, key=str)
+def sorted_by_address(paths: Iterable[StoragePath]) -> list[StoragePath]:
+    """Paths in the order of their addresses."""
+    return sorted(paths, key=str)
 
 
-def arrow_path(where: StoragePath) -> "tuple[FileSystem, str]":
-    """A place as Arrow reads it: its file system, made in this process, and the path in it."""
+def arrow_path(path: StoragePath) -> "tuple[FileSystem, str]":
+    """A path as Arrow reads it: its file system, made in this process, and the path in that."""
     from pyarrow.fs import LocalFileSystem
 
-    if isinstance(where, Path):
-        return LocalFileSystem(), str(where.absolute())
-    return arrow_filesystem(where.options), f"{where.bucket}/{where.key}"
+    if isinstance(path, Path):
+        return LocalFileSystem(), str(path.absolute())
+    return arrow_filesystem(path.options), f"{path.bucket}/{path.key}"
 
 
 @contextmanager
-def staged_file(where: StoragePath) -> Iterator[str]:
-    """A path on this host to write a file to; when the block ends without an error it is there.
+def staged_file(path: StoragePath) -> Iterator[str]:
+    """Yield a local file name to write to; the file is at `path` once the block ends in success.
 
-    What goes to an object store lies on this host's disk until it is whole: the store is asked as
-    often as it takes, and no part of a file is ever seen.
+    A file for an object store lies on this host's disk until it is complete: its upload can be
+    repeated as often as needed, and nobody ever sees a part of it.
     """
-    if isinstance(where, Path):
-        yield str(where)
+    if isinstance(path, Path):
+        yield str(path)
         return
-    # Where Spark keeps its shuffles there must be room.
-    roomy = os.environ.get("SPARK_LOCAL_DIRS", "").split(",")[0] or None
-    with tempfile.TemporaryDirectory(prefix="nitamono-", dir=roomy) as folder:
+    # Spark's folder for shuffles is where this host has room.
+    folder_with_room = os.environ.get("SPARK_LOCAL_DIRS", "").split(",")[0] or None
+    with tempfile.TemporaryDirectory(prefix="nitamono-", dir=folder_with_room) as folder:
         local = Path(folder) / "file"
         yield str(local)
-        where.upload(local)
+        path.upload(local)
 
 
-def touch(where: StoragePath) -> None:
-    """Set a file's time to now, by the clock of what it lies on.
+def touch(path: StoragePath) -> None:
+    """Set a file's time to now, by the clock of the file system or object store.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: there is no such file.
     """
-    if isinstance(where, Path):
-        os.utime(where)
+    if isinstance(path, Path):
+        os.utime(path)
     else:
-        where.touch()
+        path.touch()
 
 
 def link_exclusive(source: StoragePath, target: StoragePath) -> None:
-    """Give a file a second name, or make a copy; of several who try at once one succeeds.
+    """Make a hard link or, in an object store, a copy; of several at the same time one succeeds.
 
     Raises:
-        FileExistsError: the name is taken.
+        FileExistsError: the target exists.
     """
     if isinstance(target, Path):
         os.link(str(source), target)
@@ -120,15 +126,15 @@ def link_exclusive(source: StoragePath, target: StoragePath) -> None:
         target.write_exclusive(source.read_bytes())
 
 
-def remove_tree(where: StoragePath) -> None:
-    """Remove a folder with all that it holds, as far as that can be done."""
-    if isinstance(where, Path):
-        shutil.rmtree(where, ignore_errors=True)
+def remove_tree(folder: StoragePath) -> None:
+    """Remove a folder and its contents; what can't be removed stays, without an error."""
+    if isinstance(folder, Path):
+        shutil.rmtree(folder, ignore_errors=True)
     else:
         with suppress(OSError):
-            where.remove_tree()
+            folder.remove_tree()
 
 
-def load_array(where: StoragePath) -> Any:  # noqa: ANN401 - an array of whatever type
-    """A NumPy file's array."""
-    return np.load(where if isinstance(where, Path) else io.BytesIO(where.read_bytes()))
+def load_array(path: StoragePath) -> Any:  # noqa: ANN401 - an array of whatever type
+    """The array in a NumPy file."""
+    return np.load(path if isinstance(path, Path) else io.BytesIO(path.read_bytes()))

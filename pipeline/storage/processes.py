@@ -1,7 +1,7 @@
-"""Processes: who made a file, and whether that process still lives.
+"""Processes: which one owns an unfinished file, and whether it is alive.
 
-Names of what is unfinished end in the mark of the process that is at it, so that the next run can
-tell what a dead one has left behind from what another is writing.
+Names of unfinished files and folders end in the tag of the process that writes them. So the next
+run can tell what a dead process has left behind from what a live one is writing.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-_MARK = re.compile(r"([0-9a-f]{8})-(\d+)-(\d+)-[0-9a-f]{8}$")
+_TAG = re.compile(r"([0-9a-f]{8})-(\d+)-(\d+)-[0-9a-f]{8}$")
 _DEAD_STATES = ("Z", "X")
 
 
@@ -23,22 +23,22 @@ class Process:
     """One process.
 
     Attributes:
-        machine: 8 hexadecimal digits of its host, that host's start and its process namespace:
-            within one of them a pid says something.
-        pid: its number.
-        started: when, in clock ticks since the host's start; 0 where the system does not say.
+        machine: 8 hexadecimal digits of the host, of its boot and of the process namespace: pids
+            can be compared within one machine only.
+        pid: process id.
+        started: its start, in clock ticks since the host's boot; 0 where the system does not tell.
     """
 
     machine: str
     pid: int
     started: int
 
-    def alive(self) -> bool | None:
-        """Whether it lives; None where only its own machine could say."""
+    def is_alive(self) -> bool | None:
+        """Whether it is alive; None if it is of another machine, which can't be asked."""
         if self.machine != _machine():
             return None
         if self.started:
-            return _started(self.pid) == self.started
+            return _start_ticks(self.pid) == self.started
         try:
             os.kill(self.pid, 0)
         except ProcessLookupError:
@@ -51,25 +51,25 @@ class Process:
 def current_process() -> Process:
     """This process."""
     pid = os.getpid()
-    return Process(_machine(), pid, _started(pid) or 0)
+    return Process(_machine(), pid, _start_ticks(pid) or 0)
 
 
 def owner_tag() -> str:
-    """The end of a name that nobody else uses, and that tells whose it is."""
-    mine = current_process()
-    return f"{mine.machine}-{mine.pid}-{mine.started}-{uuid.uuid4().hex[:8]}"
+    """A unique suffix for the name of an unfinished file; `owner` reads this process from it."""
+    process = current_process()
+    return f"{process.machine}-{process.pid}-{process.started}-{uuid.uuid4().hex[:8]}"
 
 
 def owner(name: str) -> Process | None:
-    """The process whose mark a name ends in."""
-    found = _MARK.search(name)
-    return Process(found[1], int(found[2]), int(found[3])) if found else None
+    """The process whose tag a name ends in; None if it ends in no tag."""
+    tag = _TAG.search(name)
+    return Process(tag[1], int(tag[2]), int(tag[3])) if tag else None
 
 
 @cache
 def _machine() -> str:
     parts = [platform.node()]
-    # Containers share their hosts' names, and hosts that were started again their own.
+    # Containers can share a host's name, and a host keeps its name over a reboot.
     with suppress(OSError):
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
     with suppress(OSError):
@@ -77,10 +77,10 @@ def _machine() -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:8]
 
 
-def _started(pid: int) -> int | None:
-    """When a process started, see proc(5); None if there is none that lives."""
+def _start_ticks(pid: int) -> int | None:
+    """A process's start in clock ticks since boot, see proc(5); None if it is not alive."""
     try:
-        # The name stands in brackets and may hold anything, brackets too.
+        # The second field is the command's name in brackets, which may itself hold brackets.
         fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rsplit(")", 1)[1].split()
     except OSError:
         return None

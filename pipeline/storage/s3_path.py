@@ -1,7 +1,7 @@
-"""Paths in an object store that speaks S3, as far as a store's metadata needs them.
+"""Paths in an object store that speaks S3: the part of pathlib.Path that the store's files need.
 
-The names are those of pathlib.Path. A folder is whatever has an object below it. Listings and
-whatever is read are asked for anew each time: since 2020 S3 is consistent, and caches are not.
+A folder exists as long as an object lies below it. Nothing is cached: every listing and every read
+is a new request, which since 2020 S3 answers consistently.
 """
 
 import fnmatch
@@ -20,17 +20,17 @@ SCHEME = "s3a"
 
 
 class ObjectStoreError(OSError):
-    """An object store refuses or fails; the message names the address and says what to do."""
+    """An object store refuses a request or fails; the message says where, why and what to do."""
 
 
 @dataclass(frozen=True)
 class Stat:
-    """What a listing tells of an object.
+    """An object's state, as a listing has it.
 
     Attributes:
         st_size: bytes.
-        st_mtime: when it was written by the store's clock, in seconds since the epoch.
-        etag: another for another content; empty for a folder.
+        st_mtime: time of its last write by the store's clock, in seconds since the epoch.
+        etag: a tag that changes with the content; empty for a folder.
     """
 
     st_size: int
@@ -40,26 +40,26 @@ class Stat:
 
 @dataclass(frozen=True)
 class S3Path:
-    """An object, or what lies below a prefix.
+    """The path of an object, or of a folder: a prefix that objects lie below.
 
     Attributes:
-        bucket: its name.
-        key: without a slash at either end; empty for the whole bucket.
+        bucket: name of the bucket.
+        key: key without a slash at either end; empty for the whole bucket.
         options: how to reach the store.
-        known: of an object that was just listed.
+        listed: state of the object, if the path comes from a listing.
     """
 
     bucket: str
     key: str
     options: S3Options = field(default=S3Options(), compare=False, repr=False)
-    known: Stat | None = field(default=None, compare=False, repr=False)
+    listed: Stat | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def parse(cls, text: str, options: S3Options) -> "S3Path":
-        """Take an address apart: s3a://BUCKET/KEY, or s3://.
+        """The path of an address: s3a://BUCKET/KEY or s3://BUCKET/KEY.
 
         Raises:
-            ModelError: it is no such address.
+            ModelError: the text is no such address.
         """
         address = Address.parse(text)
         return cls(address.bucket, address.key.strip("/"), options)
@@ -68,7 +68,7 @@ class S3Path:
         return f"{SCHEME}://{self.bucket}/{self.key}"
 
     def __truediv__(self, name: str) -> "S3Path":
-        return self._at(f"{self.key}/{name}" if self.key else name)
+        return self._with_key(f"{self.key}/{name}" if self.key else name)
 
     @property
     def name(self) -> str:
@@ -88,24 +88,24 @@ class S3Path:
 
     @property
     def parent(self) -> "S3Path":
-        """What it lies in."""
-        return self._at(self.key.rpartition("/")[0])
+        """The folder that it lies in."""
+        return self._with_key(self.key.rpartition("/")[0])
 
     def with_name(self, name: str) -> "S3Path":
-        """Its neighbour of that name."""
+        """The path of this name in the same folder."""
         return self.parent / name
 
     def relative_to(self, other: "S3Path") -> PurePosixPath:
-        """The part of the key below another path."""
+        """The part of the key below another path's."""
         return PurePosixPath(self.key.removeprefix(other.key).lstrip("/"))
 
     def exists(self) -> bool:
-        """Whether there is an object, or something below."""
+        """Whether there is an object of this key, or one below it."""
         return self.is_file() or self.is_dir()
 
     def is_file(self) -> bool:
-        """Whether there is an object."""
-        if self.known is not None:
+        """Whether there is an object of this key."""
+        if self.listed is not None:
             return True
         if not self.key:
             return False
@@ -115,65 +115,65 @@ class S3Path:
             return False
 
     def is_dir(self) -> bool:
-        """Whether there is something below."""
-        with self._reached():
-            found = self._client().list_objects_v2(
+        """Whether there is an object below this key."""
+        with self._translated_errors():
+            page = self._client().list_objects_v2(
                 Bucket=self.bucket, Prefix=self._prefix(), MaxKeys=1
             )
-        return bool(found.get("Contents"))
+        return bool(page.get("Contents"))
 
     def stat(self) -> Stat:
-        """Size and time of the object; of a folder, zeros.
+        """The object's state; zeros for a folder.
 
         Raises:
-            FileNotFoundError: there is neither.
+            FileNotFoundError: there is neither object nor folder.
         """
-        if self.known is not None:
-            return self.known
+        if self.listed is not None:
+            return self.listed
         try:
-            with self._reached():
-                found = self._client().head_object(Bucket=self.bucket, Key=self.key)
+            with self._translated_errors():
+                head = self._client().head_object(Bucket=self.bucket, Key=self.key)
         except FileNotFoundError:
             if self.is_dir():
                 return Stat(0, 0.0)
             raise
-        return Stat(found["ContentLength"], found["LastModified"].timestamp(), found["ETag"])
+        return Stat(head["ContentLength"], head["LastModified"].timestamp(), head["ETag"])
 
     def iterdir(self) -> Iterator["S3Path"]:
-        """What lies directly below: folders and objects."""
+        """The folders and objects directly below."""
         for page in self._pages(Delimiter="/"):
             for folder in page.get("CommonPrefixes", ()):
-                yield self._at(folder["Prefix"].rstrip("/"))
+                yield self._with_key(folder["Prefix"].rstrip("/"))
             yield from self._objects(page)
 
     def rglob(self, pattern: str) -> Iterator["S3Path"]:
         """The objects at any depth whose names match."""
         for page in self._pages():
-            found = self._objects(page)
-            yield from (path for path in found if fnmatch.fnmatchcase(path.name, pattern))
+            objects = self._objects(page)
+            yield from (path for path in objects if fnmatch.fnmatchcase(path.name, pattern))
 
     def glob(self, pattern: str) -> Iterator["S3Path"]:
-        """The folders and objects that match, level by level."""
+        """The folders and objects that match the pattern, level by level."""
         first, _, rest = pattern.partition("/")
         if not any(char in first for char in "*?["):
-            found = [self / first]
+            matches = [self / first]
             if not rest:
-                found = [path for path in found if path.exists()]
+                matches = [path for path in matches if path.exists()]
         else:
-            found = [path for path in self.iterdir() if fnmatch.fnmatchcase(path.name, first)]
+            matches = [path for path in self.iterdir() if fnmatch.fnmatchcase(path.name, first)]
         if not rest:
-            yield from found
+            yield from matches
             return
-        for path in found:
+        for path in matches:
             yield from path.glob(rest)
 
     def read_bytes(self) -> bytes:
         """The object's content.
 
         Raises:
-            FileNotFoundError: there is none.
+            FileNotFoundError: there is no such object.
         """
-        with self._reached():
+        with self._translated_errors():
             body = self._client().get_object(Bucket=self.bucket, Key=self.key)["Body"]
             content: bytes = body.read()
         return content
@@ -182,18 +182,18 @@ class S3Path:
         """The object's content as text.
 
         Raises:
-            FileNotFoundError: there is none.
+            FileNotFoundError: there is no such object.
         """
         return self.read_bytes().decode(encoding)
 
     def write_bytes(self, content: bytes) -> None:
         """Write the object: a reader sees the old one or the new one, never a part."""
-        with self._reached():
+        with self._translated_errors():
             self._client().put_object(Bucket=self.bucket, Key=self.key, Body=content)
 
     def upload(self, source: Path) -> None:
-        """Write the object from a file, of whatever size: it is there whole or not at all."""
-        with self._reached():
+        """Write the object from a local file of any size: it appears whole or not at all."""
+        with self._translated_errors():
             self._client().upload_file(str(source), self.bucket, self.key, Config=multipart())
 
     def write_text(self, text: str, encoding: str = "utf-8") -> None:
@@ -201,21 +201,21 @@ class S3Path:
         self.write_bytes(text.encode(encoding))
 
     def write_exclusive(self, content: bytes) -> None:
-        """Write an object that is not there yet: of several who try at once one succeeds.
+        """Write a new object; of several processes that try at once, one succeeds.
 
         Args:
-            content: of each who tries another, if it matters who succeeds.
+            content: must differ between processes if it matters which one succeeds.
 
         Raises:
-            FileExistsError: it is there, with another content.
+            FileExistsError: there is an object with another content.
         """
         try:
-            with self._reached():
+            with self._translated_errors():
                 self._client().put_object(
                     Bucket=self.bucket, Key=self.key, Body=content, IfNoneMatch="*"
                 )
         except FileExistsError:
-            # Where the answer to the first request was lost, it is our own that the second one met.
+            # If the answer to the first request was lost, the second one met our own object.
             if self.read_bytes() != content:
                 raise
 
@@ -223,9 +223,9 @@ class S3Path:
         """Set the object's time to now, by the store's clock.
 
         Raises:
-            FileNotFoundError: there is none.
+            FileNotFoundError: there is no such object.
         """
-        with self._reached():
+        with self._translated_errors():
             self._client().copy_object(
                 Bucket=self.bucket,
                 Key=self.key,
@@ -236,21 +236,21 @@ class S3Path:
             )
 
     def mkdir(self, *, parents: bool = False, exist_ok: bool = False) -> None:
-        """Nothing: folders come with what is below them."""
+        """Do nothing: a folder exists as soon as an object lies below it."""
 
     def unlink(self, *, missing_ok: bool = False) -> None:
-        """Delete the object; one that is not there is no error to S3."""
-        with self._reached():
+        """Delete the object; S3 does not tell whether there was one."""
+        with self._translated_errors():
             self._client().delete_object(Bucket=self.bucket, Key=self.key)
 
     def remove_tree(self) -> None:
-        """Delete all that lies below."""
+        """Delete all objects below."""
         for page in self._pages():
             for item in page.get("Contents", ()):
-                with self._reached():
+                with self._translated_errors():
                     self._client().delete_object(Bucket=self.bucket, Key=item["Key"])
 
-    def _at(self, key: str) -> "S3Path":
+    def _with_key(self, key: str) -> "S3Path":
         return S3Path(self.bucket, key, self.options)
 
     def _prefix(self) -> str:
@@ -259,33 +259,33 @@ class S3Path:
     def _client(self) -> Any:  # noqa: ANN401 - boto3 makes its classes as it runs
         return _client(self.options)
 
-    def _pages(self, **more: str) -> Iterator[dict[str, Any]]:
-        with self._reached():
+    def _pages(self, **arguments: str) -> Iterator[dict[str, Any]]:
+        with self._translated_errors():
             pages = self._client().get_paginator("list_objects_v2")
-            yield from pages.paginate(Bucket=self.bucket, Prefix=self._prefix(), **more)
+            yield from pages.paginate(Bucket=self.bucket, Prefix=self._prefix(), **arguments)
 
     def _objects(self, page: dict[str, Any]) -> Iterator["S3Path"]:
         for item in page.get("Contents", ()):
             # Consoles and Hadoop make empty objects that stand for folders.
             if not item["Key"].endswith("/"):
-                known = Stat(item["Size"], item["LastModified"].timestamp(), item["ETag"])
-                yield S3Path(self.bucket, item["Key"], self.options, known)
+                listed = Stat(item["Size"], item["LastModified"].timestamp(), item["ETag"])
+                yield S3Path(self.bucket, item["Key"], self.options, listed)
 
     @contextmanager
-    def _reached(self) -> Iterator[None]:
-        """Turn what boto3 raises into an OSError."""
+    def _translated_errors(self) -> Iterator[None]:
+        """Turn boto3's errors into an OSError."""
         from botocore.exceptions import ClientError
 
         try:
             with translated_errors(self):
                 yield
         except ModelError as error:
-            why = error.__cause__
-            if isinstance(why, ClientError):
-                if is_not_found(why):
+            cause = error.__cause__
+            if isinstance(cause, ClientError):
+                if is_not_found(cause):
                     raise FileNotFoundError(str(error)) from error
-                status = why.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-                # 409: another is at it this very moment.
+                status = cause.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+                # 409: another process is writing the object at this moment.
                 if status in (409, 412):
                     raise FileExistsError(str(error)) from error
             raise ObjectStoreError(str(error)) from error
@@ -293,5 +293,5 @@ class S3Path:
 
 @cache
 def _client(options: S3Options) -> Any:  # noqa: ANN401 - boto3 makes its classes as it runs
-    """One client a process; its connections are kept."""
+    """The process's client for these options, which keeps its connections open."""
     return connect(options)

@@ -27,7 +27,7 @@ def remove(store: Store) -> list[StoragePath]:
     versions = [
         path
         for path, owner in store.versions.unfinished()
-        if abandoned(path, alive=owner.alive() if owner else None)
+        if abandoned(path, alive=owner.is_alive() if owner else None)
     ]
     for path in versions:
         store.versions.forget(path)
@@ -62,7 +62,7 @@ def _is_unfinished(name: str) -> bool:
 
 def _abandoned(path: StoragePath) -> bool:
     owner = processes.owner(path.name)
-    return abandoned(path, alive=owner.alive() if owner else None)
+    return abandoned(path, alive=owner.is_alive() if owner else None)
 
 
 def abandoned(path: StoragePath, *, alive: bool | None) -> bool:

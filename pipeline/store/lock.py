@@ -196,7 +196,7 @@ def _is_free(path: StoragePath, holder: dict[str, Any], beside: StoragePath) -> 
         return True
     try:
         process = processes.Process(holder["machine"], holder["pid"], holder["started"])
-        alive = process.alive()
+        alive = process.is_alive()
     except KeyError:  # of another release
         alive = None
     if alive is not None:

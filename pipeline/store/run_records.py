@@ -106,5 +106,5 @@ def _gone(store: Store, about: dict[str, Any]) -> bool:
     written nothing for days.
     """
     process = about.get("process")  # earlier releases wrote none
-    alive = Process(**process).alive() if process is not None else None
+    alive = Process(**process).is_alive() if process is not None else None
     return leftovers.abandoned(store.run_path(about["run_id"]), alive=alive)

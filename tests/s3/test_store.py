@@ -67,14 +67,14 @@ def test_a_version_outlives_an_answer_that_is_lost(
     faulty: Proxy, store: Store, monkeypatch: pytest.MonkeyPatch, write: int
 ) -> None:
     """Write 1 claims the folder, 2 is its file, 3 makes it the version."""
-    made, put = iter(range(1, 9)), S3Path._reached
+    made, put = iter(range(1, 9)), S3Path._translated_errors
 
     def reached(path: S3Path) -> Any:
         if next(made, 9) == write:
             faulty.lost = 1
         return put(path)
 
-    monkeypatch.setattr(S3Path, "_reached", reached)
+    monkeypatch.setattr(S3Path, "_translated_errors", reached)
     with store.versions.new("items", "v1") as folder:
         fill(folder, "whole")
     monkeypatch.undo()
