@@ -45,7 +45,7 @@ def make(store: Store, version: str, items: int) -> None:
             }
         )
         pq.write_table(table, folder / f"part-{number:05d}.parquet", compression="zstd")
-    store.point("similar_items", version, "benchmark")
+    store.set_latest("similar_items", version, "benchmark")
 
 
 def read_alone(store: Store) -> float:

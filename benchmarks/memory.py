@@ -40,7 +40,8 @@ from pipeline.cluster.sizing.memory_size import MIB
 from pipeline.config import reading as config
 from pipeline.stages.context import Job
 from pipeline.stages.embed import stage as embed
-from pipeline.store.store import Record, Store
+from pipeline.store.stage_record import StageRecord
+from pipeline.store.store import Store
 
 _TEXT = "benchmark"
 _ROWS = 1 << 14
@@ -163,7 +164,7 @@ def job_of(folder: Path, size: Size, spark: dict[str, str]) -> Job:
     packed = make_model(folder / "model", size)
     sha256 = file_sha256(packed)
     store.model_path(sha256).parent.mkdir(parents=True, exist_ok=True)
-    store.keep_model(packed.parent, sha256, packed.name)
+    store.save_model(packed.parent, sha256, packed.name)
     print("making the tokens ...", file=sys.stderr)
     write_tokens(Path(str(store.table_path("tokens", "t"))), size)
     file = folder / "nitamono.toml"
@@ -172,10 +173,10 @@ def job_of(folder: Path, size: Size, spark: dict[str, str]) -> Job:
     job = Job(config.load(file, ['model.ship="path"', *settings], {}), store, "benchmark")
     outputs = {"text_fingerprint": _TEXT, "base": None, "why": "a benchmark"}
     rows = {"tokens": size.items}
-    job.resolve(Record("tokenize", "t", "benchmark", {}, rows, {}, outputs))
+    job.resolve(StageRecord("tokenize", "t", "benchmark", {}, rows, {}, outputs))
     model = {"kind": "fasttext", "sha256": sha256, "file": packed.name, "dim": size.dim}
     model |= {"text_fingerprint": _TEXT, "statistics": True}
-    job.resolve(Record("train", "m", "benchmark", {}, {}, {}, model))
+    job.resolve(StageRecord("train", "m", "benchmark", {}, {}, {}, model))
     return job
 
 

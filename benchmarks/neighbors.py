@@ -31,7 +31,8 @@ from pipeline.retrieval.vectors import Float32, to_bytes, unit_vectors
 from pipeline.stages.context import Job
 from pipeline.stages.index import stage as index
 from pipeline.stages.neighbors import stage as neighbors
-from pipeline.store.store import Record, Store
+from pipeline.store.stage_record import StageRecord
+from pipeline.store.store import Store
 
 QUERIES = 1_000
 THREADS = 2
@@ -88,12 +89,12 @@ def spark(path: str, k: int, target: float) -> dict[str, Any]:
         count = {"vectors": len(vectors), "dim": vectors.shape[1], "space": "benchmark"}
         count |= {"base": None, "why": "a benchmark"}
         rows = {"embeddings": len(vectors)}
-        job.resolve(Record("embed", "e", "benchmark", {}, rows, {}, count))
+        job.resolve(StageRecord("embed", "e", "benchmark", {}, rows, {}, count))
         _ = job.spark
         with _peak_of_workers() as peak:
             start = time.monotonic()
             made = index.execute(job, "i")
-            job.resolve(Record("index", "i", "benchmark", {}, made.tables, {}, made.outputs))
+            job.resolve(StageRecord("index", "i", "benchmark", {}, made.tables, {}, made.outputs))
             middle = time.monotonic()
             made = neighbors.execute(job, "n")
             end = time.monotonic()

@@ -63,7 +63,7 @@ def run(
         LockedError: another run publishes.
     """
     found, assignments = settled(config, settings)
-    asked = request.Order(
+    asked = request.RunRequest(
         first=first,
         last=last,
         publish=publish,

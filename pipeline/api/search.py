@@ -31,7 +31,8 @@ from pipeline.storage.paths import StoragePath, remove_tree
 from pipeline.storage.processes import owner_tag
 from pipeline.store.arrow_files import Rows
 from pipeline.store.schemas import SIMILAR_ITEMS, ddl
-from pipeline.store.store import Record, Store
+from pipeline.store.stage_record import StageRecord
+from pipeline.store.store import Store
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -115,9 +116,9 @@ def neighbors(
     if not count:
         return spark.createDataFrame([], ddl(SIMILAR_ITEMS))
     embedded = {"vectors": count, "dim": dim, "space": "", "base": None, "why": _NO_VECTOR}
-    job.resolve(Record("embed", _VERSION, _RUN, {}, {"embeddings": count}, {}, embedded))
+    job.resolve(StageRecord("embed", _VERSION, _RUN, {}, {"embeddings": count}, {}, embedded))
     made = index.execute(job, _VERSION)
-    job.resolve(Record("index", _VERSION, _RUN, {}, made.tables, made.counts, made.outputs))
+    job.resolve(StageRecord("index", _VERSION, _RUN, {}, made.tables, made.counts, made.outputs))
     night = build_search_context(job, _VERSION)
     if queries is not None:
         asked, other = _embedded(job, queries, _QUERIES, "queries")

@@ -17,7 +17,8 @@ from pipeline.stages.context import Job
 from pipeline.stages.embed import stage
 from pipeline.stages.tokenize import stage as tokenize
 from pipeline.store.resolve import LATEST, ResolvedVersion, resolve
-from pipeline.store.store import Record, Store
+from pipeline.store.stage_record import StageRecord
+from pipeline.store.store import Store
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -94,7 +95,7 @@ def _job(settings: Config, known: ResolvedVersion, items: "DataFrame") -> Job:
     job = Job(settings, known.store, "embed", publishing=False, spark=items.sparkSession)
     job.resolve(known.record("train"))
     made_of = {"text_fingerprint": tokenize.text_fingerprint(job)}
-    job.resolve(Record("tokenize", "", "", {}, {}, outputs=made_of))
+    job.resolve(StageRecord("tokenize", "", "", {}, {}, outputs=made_of))
     stage.inputs(job)  # the rules of the text are those of the model
     return job
 

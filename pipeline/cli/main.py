@@ -18,7 +18,7 @@ from pipeline.config.sections import Config
 from pipeline.errors import NitamonoError, StageError
 from pipeline.export.address import redacted
 from pipeline.runs import summary
-from pipeline.runs.request import Order
+from pipeline.runs.request import RunRequest
 from pipeline.stages import NAMES
 from pipeline.store.store import Store
 from pipeline.terminal.colours import BAD, paint
@@ -54,7 +54,7 @@ def _make(given: argparse.Namespace, settings: Config) -> None:
     stage = {} if given.verb == "run" else {"first": given.verb, "last": given.verb}
     known = ("first", "last", "publish", "retrain", "full", "as_of", "wait")
     chosen = {name: about[name] for name in known if name in about} | stage
-    order = Order(**chosen, run_id=given.run_id or "", assignments=tuple(given.assignments))
+    order = RunRequest(**chosen, run_id=given.run_id or "", assignments=tuple(given.assignments))
     if about.get("dry_run"):
         _plan(order, settings, json=given.json)
         return
@@ -67,7 +67,7 @@ def _make(given: argparse.Namespace, settings: Config) -> None:
         print_lines(summary.of_stage(store, outcome, order.last))
 
 
-def _plan(order: Order, settings: Config, *, json: bool) -> None:
+def _plan(order: RunRequest, settings: Config, *, json: bool) -> None:
     """Say what would be done."""
     plan, publishing = order.plan(settings), order.publishes(settings)
     if json:

@@ -149,7 +149,7 @@ def _of_config(given: argparse.Namespace, settings: Config) -> Path:
         store = Store.of(settings, make=False)
         record = model_registry.current(settings, store)
         kind = str(record.outputs["kind"])
-        return model_folders.on_this_host(store.model_file(record), kind)
+        return model_folders.local_file(store.model_file(record), kind)
     except UsageError as error:
         raise UsageError(f"size: {error}; or {how}") from error
 

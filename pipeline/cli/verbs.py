@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 def _runs(given: argparse.Namespace, settings: Config) -> None:
-    found = run_records.listed(Store.of(settings, make=False))
+    found = run_records.list_runs(Store.of(settings, make=False))
     if given.json:
         print_json([run.shown() for run in found])
     else:
@@ -77,7 +77,7 @@ def _rollback_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _rollback(given: argparse.Namespace, settings: Config) -> None:
     store = Store.of(settings, make=False)
-    with lock.held(store, "nitamono rollback", wait=given.wait):
+    with lock.hold_store(store, "nitamono rollback", wait=given.wait):
         was, now = publications.rollback(store, given.version)
         model_registry.restore(store, now.stages.get("train", ""))
     if given.json:
@@ -96,9 +96,9 @@ def _gc_arguments(parser: argparse.ArgumentParser) -> None:
 def _gc(given: argparse.Namespace, settings: Config) -> None:
     store = Store.of(settings, make=False)
     if given.dry_run:
-        found = gc.find(store, given.keep)
+        found = gc.find_garbage(store, given.keep)
     else:
-        with lock.held(store, "nitamono gc", wait=given.wait):
+        with lock.hold_store(store, "nitamono gc", wait=given.wait):
             found = gc.collect(store, given.keep)
     if given.json:
         print_json(describe.garbage_json(found, store, dry_run=given.dry_run))

@@ -21,7 +21,8 @@ from pipeline.spark.log import SparkLog
 from pipeline.stages.embed import stage as embed
 from pipeline.stages.ingest import stage as ingest
 from pipeline.store import model_folders
-from pipeline.store.store import Record, Store
+from pipeline.store.stage_record import StageRecord
+from pipeline.store.store import Store
 from pipeline.terminal.progress import Progress, StageLine
 
 if TYPE_CHECKING:
@@ -122,14 +123,14 @@ def _measured(
 
 
 def _others(
-    taken: Taken, store: Store, model: Record, line: StageLine
+    taken: Taken, store: Store, model: StageRecord, line: StageLine
 ) -> tuple[dict[str, Method], dict[str, str]]:
     """The methods that the settings' vectors are compared with, and why one is not there."""
     found: dict[str, Method] = {}
     missing = {}
     if model.outputs["kind"] == "fasttext":
         line.note = "embedding by mean"
-        file = model_folders.on_this_host(store.model_file(model), "fasttext")
+        file = model_folders.local_file(store.model_file(model), "fasttext")
         loaded = fasttext.load(file)
         found["mean"] = methods.mean(loaded, taken.tokens)
     else:

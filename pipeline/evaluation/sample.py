@@ -17,7 +17,8 @@ from pipeline.spark.sampling import collected_sample
 from pipeline.stages.ingest import stage as ingest
 from pipeline.stages.tokenize import columns
 from pipeline.store import reasons
-from pipeline.store.store import Record, Store
+from pipeline.store.stage_record import StageRecord
+from pipeline.store.store import Store
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -54,7 +55,7 @@ class Made:
     """
 
     store: Store
-    records: dict[str, Record]
+    records: dict[str, StageRecord]
 
     def read(self, spark: "SparkSession", table: str, stage: str) -> "DataFrame":
         """A table that a stage made."""
@@ -210,7 +211,7 @@ def _collect(frame: "DataFrame", chosen: "DataFrame", **columns: "Column") -> pa
 def _labels(
     raw: "DataFrame",
     source: catalogue.Source,
-    ingested: Record,
+    ingested: StageRecord,
     chosen: "DataFrame",
     labels: Sequence[str],
 ) -> pa.Table:

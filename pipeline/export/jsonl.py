@@ -62,7 +62,7 @@ def export(
     files = options.files or -(-wanted["items"] // _ITEMS_A_FILE)
     name = f"version={source.version}-{files}{'-gzip' if options.gzip else ''}"
     layout = Layout(out / name, files, gzip=options.gzip)
-    with lock.held_in(out / "_locks", "nitamono export", f"the folder {out}"):
+    with lock.hold_folder(out / "_locks", "nitamono export", f"the folder {out}"):
         before = (read_json(out / MANIFEST) or {}).get("folder")
         shown = {"folder": str(out / name), "files": files, "items": wanted["items"]}
         if before == name and not options.again:
@@ -88,7 +88,7 @@ def _versions(store: Store, source: Source) -> dict[str, str]:
     """Which versions of the other tables belong to this one."""
     stages = resolve(store, source.version).stages
     versions = {table: stages.get(publications.POINTERS[table], "") for table in _TABLES}
-    missing = [table for table, version in versions.items() if not store.has(table, version)]
+    missing = [table for table, version in versions.items() if not store.has_table(table, version)]
     if missing:
         raise UsageError(
             f"export to jsonl: of version {source.version} the tables {', '.join(missing)} are not "

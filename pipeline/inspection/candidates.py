@@ -92,7 +92,7 @@ def rank_candidates(
 
 def _rows(index: Index, item: Item, lists: npt.NDArray[np.int32]) -> pa.RecordBatch | None:
     """The rows of some lists without the item's own; None if there are none."""
-    batches = [with_traits(rows) for rows in index.items.of_lists(np.sort(lists), COLUMNS)]
+    batches = [with_traits(rows) for rows in index.items.rows_of_lists(np.sort(lists), COLUMNS)]
     names = [name for name in batches[0].schema.names if name != "probes"]
     table = pa.Table.from_batches([batch.select(names) for batch in batches])
     table = table.filter(pc.not_equal(table["item_id"], item.item_id)).combine_chunks()

@@ -165,7 +165,7 @@ def _titles(
     titles: dict[str, str] = {}
     for side in sides:
         version = side.stages.get("ingest")
-        if version is None or not store.has("items", version):
+        if version is None or not store.has_table("items", version):
             continue
         items = store.read(spark, "items", version).where(F.col("item_id").isin(list(ids)))
         titles |= {row[0]: row[1] for row in items.select("item_id", "title").collect()}

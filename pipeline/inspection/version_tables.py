@@ -66,14 +66,14 @@ class VersionTables:
     def details(self, ids: list[str]) -> dict[str, dict[str, Any]]:
         """Rows of the details table by item."""
         store, version = self.published.store, self._details_version
-        rows = lookup.rows(store, "details", version, ids, DETAILS.names, in_order=True)
+        rows = lookup.find_rows(store, "details", version, ids, DETAILS.names, in_order=True)
         return {row["item_id"]: row for row in rows.to_pylist()}
 
     def _rows(
         self, table: str, stage: str, ids: list[str], columns: Sequence[str]
     ) -> list[dict[str, Any]]:
         version = self.published.table(table, stage)
-        rows: list[dict[str, Any]] = lookup.rows(
+        rows: list[dict[str, Any]] = lookup.find_rows(
             self.published.store, table, version, ids, columns
         ).to_pylist()
         return rows
@@ -90,7 +90,7 @@ class VersionTables:
         if details["list"] is None:
             return Item(details, None)
         lists = np.array([details["list"]], dtype=np.int32)
-        for batch in self.index.items.of_lists(lists, COLUMNS):
+        for batch in self.index.items.rows_of_lists(lists, COLUMNS):
             row = batch.filter(pc.equal(batch["item_id"], item_id))
             if row.num_rows:
                 return Item(details, with_traits(row))
@@ -105,7 +105,7 @@ class VersionTables:
         }
         if reasons:
             return f"is in quarantine: {', '.join(sorted(reasons))}"
-        near = lookup.nearest(self.published.store, "details", self._details_version, item_id)
+        near = lookup.nearest_ids(self.published.store, "details", self._details_version, item_id)
         near_ids = f"; ids beside it are {', '.join(map(repr, near))}" if near else ""
         return f"is not in the catalogue of version {self.published.version}{near_ids}"
 
@@ -124,7 +124,7 @@ class VersionTables:
         """An item's list as it is published: ids and scores, best first."""
         store, version = self.published.store, self.published.version
         columns = ["rank", "similar_id", "score"]
-        table = lookup.rows(store, "similar_items", version, [item_id], columns, in_order=True)
+        table = lookup.find_rows(store, "similar_items", version, [item_id], columns, in_order=True)
         rows = sorted(table.to_pylist(), key=lambda row: row["rank"])
         return [(row["similar_id"], row["score"]) for row in rows]
 
@@ -138,9 +138,9 @@ class VersionTables:
         if item.row is None:
             return None
         version = self.published.table("neighbors", "neighbors")
-        neighbors = self.published.store.clustered("neighbors", version)
+        neighbors = self.published.store.open_clustered("neighbors", version)
         lists = np.array([item.details["list"]], dtype=np.int32)
-        for batch in neighbors.of_lists(lists, ("item_id", "probes")):
+        for batch in neighbors.rows_of_lists(lists, ("item_id", "probes")):
             row = batch.filter(pc.equal(batch["item_id"], item.item_id))
             if row.num_rows:
                 probes: int | None = row["probes"][0].as_py()

@@ -166,7 +166,7 @@ class Answerer:
         if not ids:
             return
         store = self.published.store
-        table = lookup.rows(store, "details", self._details, ids, ["title"], in_order=True)
+        table = lookup.find_rows(store, "details", self._details, ids, ["title"], in_order=True)
         titles = dict(zip(table["item_id"].to_pylist(), table["title"].to_pylist(), strict=True))
         for answer in answers:
             answer.neighbours = [

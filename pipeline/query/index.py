@@ -21,7 +21,7 @@ from pipeline.retrieval.vectors import Float32, from_bytes
 from pipeline.stages.neighbors import search_context, widening
 from pipeline.storage.clustered_tables import NEIGHBOR, NEIGHBORS, TRAITS
 from pipeline.storage.paths import load_array
-from pipeline.store.clustered import Clustered
+from pipeline.store.clustered import ClusteredTable
 
 # What is read of an item.
 COLUMNS = ("item_id", "list", "vector", *TRAITS.names)
@@ -72,7 +72,7 @@ class Index:
         )
 
     @cached_property
-    def items(self) -> Clustered:
+    def items(self) -> ClusteredTable:
         """The files of the lists table; where there are rules of the candidates table.
 
         Raises:
@@ -80,8 +80,8 @@ class Index:
         """
         store, published = self.published.store, self.published
         if published.rules is None:
-            return store.clustered("lists", published.table("lists", "index"))
-        return store.clustered("candidates", published.table("candidates", "neighbors"))
+            return store.open_clustered("lists", published.table("lists", "index"))
+        return store.open_clustered("candidates", published.table("candidates", "neighbors"))
 
     @cached_property
     def centroids(self) -> Float32:
@@ -161,7 +161,7 @@ class Index:
         few = asked.num_rows <= prune.FEW and prune.possible(self.rules)
         lists = np.flatnonzero(probed.any(axis=0)).astype(np.int32)
         rows: list[pa.RecordBatch] = []
-        for batch in self.items.of_lists(lists, COLUMNS):
+        for batch in self.items.rows_of_lists(lists, COLUMNS):
             some = prune.nearest(batch, asked, probed, depth) if few else batch
             if some.num_rows:
                 rows.append(some)

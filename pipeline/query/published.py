@@ -17,7 +17,8 @@ from pipeline.retrieval.rules import Rules
 from pipeline.storage.files import read_json
 from pipeline.storage.paths import StoragePath
 from pipeline.store.resolve import LATEST, resolve
-from pipeline.store.store import Record, Store
+from pipeline.store.stage_record import StageRecord
+from pipeline.store.store import Store
 from pipeline.text.tokenize import TextSettings
 
 
@@ -51,13 +52,13 @@ class Published:
             )
         return cls(store, resolved.version, resolved.run_id, resolved.stages)
 
-    def record(self, stage: str) -> Record:
+    def record(self, stage: str) -> StageRecord:
         """The record of one of its stages, whether or not its tables are still there.
 
         Raises:
             UsageError: it is gone.
         """
-        found = self.store.record(stage, self.stages.get(stage, "none"))
+        found = self.store.read_record(stage, self.stages.get(stage, "none"))
         if found is None:
             raise UsageError(
                 f"version {self.version}: the record of its stage {stage} is not in the store "
@@ -72,7 +73,7 @@ class Published:
             UsageError: it is not there.
         """
         version = self.record(stage).version(table)
-        if not self.store.has(table, version):
+        if not self.store.has_table(table, version):
             if table == "details":
                 raise UsageError(
                     f"version {self.version} has no table details: an earlier release made it, or "
@@ -175,7 +176,7 @@ def pairs_of(section: RulesSection | None) -> Rules:
     return rules.pair_rules(section or RulesSection())
 
 
-def _content(record: Record) -> Content:
+def _content(record: StageRecord) -> Content:
     outputs = record.outputs
     return Content(outputs["sha256"], record.counts["model_bytes"], outputs["kind"] == "onnx")
 

@@ -94,7 +94,7 @@ def _settings(settings: dict[str, Any]) -> Iterator[list[Any]]:
 
 
 def _sample(store: Store, run_json: dict[str, Any], map_items: int) -> dict[str, Any]:
-    record = store.find(publish.NAME, run_json["fingerprints"].get(publish.NAME, ""))
+    record = store.find_record(publish.NAME, run_json["fingerprints"].get(publish.NAME, ""))
     # The table was removed by gc, or is of a release that made no examples.
     if record is None or TABLE not in record.tables:
         return _EMPTY_SAMPLE

@@ -31,7 +31,7 @@ def page_data(store: Store, run_id: str, map_items: int) -> dict[str, Any]:
         raise UsageError(f"no run {run_id} in {store.root}; nitamono runs lists the runs")
     if run_json["status"] == run_records.RUNNING:
         # A process that was killed could not write its end into run.json.
-        run = run_records.find(store, run_id)
+        run = run_records.find_run(store, run_id)
         run_json["status"] = run.status if run else run_json["status"]
     return data.page_data(store, run_json, map_items)
 

@@ -13,7 +13,8 @@ from pipeline.report import projection
 from pipeline.retrieval.vectors import Float32
 from pipeline.stages.publish.examples import TABLE
 from pipeline.storage.files import read_json, write_json
-from pipeline.store.store import Record, Store
+from pipeline.store.stage_record import StageRecord
+from pipeline.store.store import Store
 
 # Longer texts are cut: characters of titles, of names and of a token; tokens of a text.
 _MAX_TITLE, _MAX_NAME, _MAX_TOKEN, _MAX_TOKENS = 160, 80, 40, 40
@@ -24,7 +25,7 @@ _MIN_ON_MAP = 3
 Row = dict[str, Any]
 
 
-def read_sample(store: Store, record: Record, map_items: int) -> dict[str, Any]:
+def read_sample(store: Store, record: StageRecord, map_items: int) -> dict[str, Any]:
     """Read the items of a run's page.
 
     Args:
@@ -109,7 +110,7 @@ def _cut_tokens(text: str | None) -> str:
     return " ".join(token[:_MAX_TOKEN] for token in (text or "").split(" ")[:_MAX_TOKENS])
 
 
-def _map_points(store: Store, record: Record, map_items: int) -> dict[str, list[float]]:
+def _map_points(store: Store, record: StageRecord, map_items: int) -> dict[str, list[float]]:
     """The points of the map by item: [x, y].
 
     The projection takes seconds, so it is kept in the folder of the run that wrote the table; runs
@@ -133,7 +134,7 @@ def _map_points(store: Store, record: Record, map_items: int) -> dict[str, list[
     return points
 
 
-def _map_vectors(store: Store, record: Record, map_items: int) -> tuple[list[str], Float32]:
+def _map_vectors(store: Store, record: StageRecord, map_items: int) -> tuple[list[str], Float32]:
     """Items of the map that have a vector: their ids, and float32[n, dim]."""
     import pyarrow.dataset as ds
 

@@ -31,17 +31,17 @@ _SECTION = {
 }
 
 
-def not_there(job: Job, stage: Stage) -> str:
+def explain_missing_output(job: Job, stage: Stage) -> str:
     """Why the store has no output of a stage.
 
     Args:
         job: that has come to the stage.
         stage: whose output is not in the store.
     """
-    published = publications.present(job.store)
+    published = publications.current(job.store)
     if published is None:
         return "nothing is published yet"
-    before = job.store.find(stage.NAME, published.stages.get(stage.NAME, ""))
+    before = job.store.find_record(stage.NAME, published.stages.get(stage.NAME, ""))
     if before is None:
         return "its output is not in the store any more"
     _, inputs = job.fingerprint(stage)

@@ -4,18 +4,19 @@ from pipeline.errors import UsageError
 from pipeline.stages.ingest import stage as ingest
 from pipeline.stages.train import stage as train
 from pipeline.store import run_records
-from pipeline.store.store import Record, Store
+from pipeline.store.stage_record import StageRecord
+from pipeline.store.store import Store
 
 STAGES = (ingest.NAME, train.NAME)
 
 
-def records(store: Store, run_id: str) -> dict[str, Record]:
+def pinned_records(store: Store, run_id: str) -> dict[str, StageRecord]:
     """The records of a run's ingest and train, by stage.
 
     Raises:
         UsageError: there is no such run, it did not come so far, or its output is gone.
     """
-    run = run_records.find(store, run_id)
+    run = run_records.find_run(store, run_id)
     if run is None:
         raise UsageError(
             f"--as-of {run_id}: no such run in {store.root}; see {store.root / 'runs'}"
@@ -25,7 +26,7 @@ def records(store: Store, run_id: str) -> dict[str, Record]:
         fingerprint = run.fingerprints.get(stage)
         if fingerprint is None:
             raise UsageError(f"--as-of {run_id}: that run ended before {stage}; choose another")
-        record = store.find(stage, fingerprint)
+        record = store.find_record(stage, fingerprint)
         if record is None:
             raise UsageError(
                 f"--as-of {run_id}: its output of {stage} is no longer in the store (collected by "

@@ -12,7 +12,7 @@ from pipeline.terminal.progress import Progress
 
 
 @dataclass(frozen=True)
-class Order:
+class RunRequest:
     """A run.
 
     Attributes:

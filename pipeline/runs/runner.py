@@ -14,9 +14,9 @@ from pipeline.config.sections import Config
 from pipeline.errors import GateError, NitamonoError, StageError, UsageError, cause
 from pipeline.report import run_page
 from pipeline.runs import pinned
-from pipeline.runs.invalidation import not_there
+from pipeline.runs.invalidation import explain_missing_output
 from pipeline.stages import CHAIN, NAMES, incremental
-from pipeline.stages.context import Job, Made, Stage, missing
+from pipeline.stages.context import Job, Stage, StageResult, output_missing
 from pipeline.stages.index import current_quantiser
 from pipeline.stages.index import stage as index
 from pipeline.stages.neighbors import stage as neighbors
@@ -27,7 +27,8 @@ from pipeline.storage import processes
 from pipeline.storage.files import write_json
 from pipeline.storage.paths import StoragePath
 from pipeline.store import lock
-from pipeline.store.store import Record, Store
+from pipeline.store.stage_record import StageRecord
+from pipeline.store.store import Store
 from pipeline.terminal.progress import Progress
 
 DONE, REUSED = "done", "reused"
@@ -46,11 +47,11 @@ class Outcome:
     """
 
     run_id: str
-    stages: list[tuple[str, str, Record]] = field(default_factory=list)
+    stages: list[tuple[str, str, StageRecord]] = field(default_factory=list)
     gate: dict[str, Any] = field(default_factory=dict)
     version: str | None = None
 
-    def record(self, stage: str) -> Record | None:
+    def record(self, stage: str) -> StageRecord | None:
         """The record of a stage, if the run came to it."""
         return next((record for name, _, record in self.stages if name == stage), None)
 
@@ -105,7 +106,7 @@ class Runner:
         self._job = Job(config, self._store, run_id, publishing=publishing, full=full)
         self._job.announce = lambda: self._write("running")
         self._wait = wait
-        self._earlier = pinned.records(self._store, as_of_run) if as_of_run else {}
+        self._earlier = pinned.pinned_records(self._store, as_of_run) if as_of_run else {}
         self._progress = progress
         self._started = datetime.now(UTC)
         self._only_trains = False
@@ -130,7 +131,7 @@ class Runner:
             else:
                 why = f"after {needed}"
                 if needed is None:
-                    why = "--retrain" if fresh else not_there(self._job, stage)
+                    why = "--retrain" if fresh else explain_missing_output(self._job, stage)
                 needed = needed or stage.NAME
                 plan.append((stage.NAME, f"run: {why}"))
         return plan
@@ -179,17 +180,17 @@ class Runner:
         if not self._job.publishing:
             return nullcontext()
         run_id, say = self._job.run_id, self._progress.print
-        return lock.held(self._store, f"run {run_id}", wait=self._wait, say=say)
+        return lock.hold_store(self._store, f"run {run_id}", wait=self._wait, say=say)
 
     def _resolve_before(self, first: str) -> None:
         for stage in CHAIN[: NAMES.index(first)]:
             if not self._reuse(stage.NAME, self._needed(stage)):
-                raise missing(stage.NAME)
+                raise output_missing(stage.NAME)
 
-    def _needed(self, stage: Stage) -> Record:
+    def _needed(self, stage: Stage) -> StageRecord:
         record = self._existing(stage, fresh=False)
         if record is None:
-            raise missing(stage.NAME)
+            raise output_missing(stage.NAME)
         return record
 
     def _run_stage(self, stage: Stage, *, fresh: bool) -> None:
@@ -204,7 +205,7 @@ class Runner:
             with _explained(stage.NAME, self._job):
                 made = stage.execute(self._job, version)
             line.note = self._summary(made)
-        record = Record(
+        record = StageRecord(
             stage=stage.NAME,
             fingerprint=version,
             run_id=self._job.run_id,
@@ -214,11 +215,11 @@ class Runner:
             outputs=made.outputs,
             seconds=round(line.seconds, 3),
         )
-        self._store.keep(record)
+        self._store.write_record(record)
         self._resolve(stage.NAME, DONE, record)
         self._hand_on(record)
 
-    def _summary(self, made: Made) -> str:
+    def _summary(self, made: StageResult) -> str:
         if not made.tables:
             return (
                 f"model of {made.outputs['dim']} dimensions, {made.counts['model_bytes']:,} bytes"
@@ -231,7 +232,7 @@ class Runner:
             return rows
         return f"{rows} (all of them: {why})"
 
-    def _reuse(self, name: str, record: Record) -> bool:
+    def _reuse(self, name: str, record: StageRecord) -> bool:
         """Take up an earlier output; False where it has just been collected.
 
         gc removes a record first, then looks what runs under way have said that they use. So it is
@@ -239,7 +240,7 @@ class Runner:
         """
         self._resolve(name, REUSED, record)
         self._write("running")
-        if self._store.find(name, record.fingerprint) is None:
+        if self._store.find_record(name, record.fingerprint) is None:
             if name in self._earlier:
                 raise StageError(f"{name}: what --as-of names is being collected by nitamono gc")
             self.outcome.stages.pop()
@@ -247,7 +248,7 @@ class Runner:
         self._hand_on(record)
         return True
 
-    def _hand_on(self, record: Record) -> None:
+    def _hand_on(self, record: StageRecord) -> None:
         """Let later runs use the model or the quantiser, if this run publishes or only trains."""
         if record.stage in self._earlier or not (self._job.publishing or self._only_trains):
             return
@@ -261,11 +262,11 @@ class Runner:
         elif record.stage == neighbors.NAME:
             current_quantiser.record_nprobe(self._job, record)
 
-    def _resolve(self, name: str, status: str, record: Record) -> None:
+    def _resolve(self, name: str, status: str, record: StageRecord) -> None:
         self._job.resolve(record)
         self.outcome.stages.append((name, status, record))
 
-    def _existing(self, stage: Stage, *, fresh: bool) -> Record | None:
+    def _existing(self, stage: Stage, *, fresh: bool) -> StageRecord | None:
         if stage.NAME in self._earlier:
             return self._earlier[stage.NAME]
         if stage.NAME == train.NAME and not fresh:
@@ -273,7 +274,7 @@ class Runner:
             if current is not None:
                 return current
         version, _ = self._job.fingerprint(stage)
-        return self._store.find(stage.NAME, version)
+        return self._store.find_record(stage.NAME, version)
 
     @contextmanager
     def _written_down(self) -> Iterator[None]:

@@ -15,7 +15,8 @@ from pipeline.spark.failures import explained
 from pipeline.spark.log import SparkLog
 from pipeline.storage.paths import StoragePath
 from pipeline.store.fingerprint import fingerprint
-from pipeline.store.store import Record, Store
+from pipeline.store.stage_record import StageRecord
+from pipeline.store.store import Store
 from pipeline.terminal.progress import StageLine
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ _NEVER_BUILT_ON_ANOTHER = {"ingest", "train"}
 
 
 @dataclass
-class Made:
+class StageResult:
     """What a stage returns: rows of each table, counts for the page, values for later stages."""
 
     tables: dict[str, int]
@@ -51,7 +52,7 @@ class Stage(Protocol):
     def inputs(self, job: "Job") -> dict[str, Any]:
         """All that decides the stage's output, except its code version."""
 
-    def execute(self, job: "Job", version: str) -> Made:
+    def execute(self, job: "Job", version: str) -> StageResult:
         """Make the stage's tables under this version."""
 
 
@@ -66,7 +67,7 @@ def output_name(stage: str, code_version: int, inputs: dict[str, Any]) -> str:
     return fingerprint({"stage": stage, "code": code_version, "inputs": inputs})
 
 
-def missing(stage: str) -> UsageError:
+def output_missing(stage: str) -> UsageError:
     """That a stage's output is needed and has not been made."""
     return UsageError(
         f"the output of {stage} is not in the store under these settings; "
@@ -121,7 +122,7 @@ class Job:
         self._own_spark = False
         self._log: SparkLog | None = None
         self._conf: dict[str, str] = {}
-        self._records: dict[str, Record] = {}
+        self._records: dict[str, StageRecord] = {}
 
     @property
     def spark(self) -> "SparkSession":
@@ -164,7 +165,7 @@ class Job:
             inputs = inputs | {"full": True}
         return output_name(stage.NAME, stage.CODE_VERSION, inputs), inputs
 
-    def resolve(self, record: Record) -> None:
+    def resolve(self, record: StageRecord) -> None:
         """From now on this record stands for its stage."""
         self._records[record.stage] = record
 
@@ -173,14 +174,14 @@ class Job:
         """Those of the stages that are done."""
         return {name: record.fingerprint for name, record in self._records.items()}
 
-    def record(self, stage: str) -> Record:
+    def record(self, stage: str) -> StageRecord:
         """The record of an earlier stage.
 
         Raises:
             UsageError: it has not been made with these settings.
         """
         if stage not in self._records:
-            raise missing(stage)
+            raise output_missing(stage)
         return self._records[stage]
 
     def read(self, table: str, stage: str) -> "DataFrame":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.stages.context import Job, output_name
 from pipeline.store.fingerprint import fingerprint
-from pipeline.store.store import Record
+from pipeline.store.stage_record import StageRecord
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -28,12 +28,12 @@ class Base:
         items: of tokens: the version of the items table that they are of.
     """
 
-    record: Record | None
+    record: StageRecord | None
     why: str = ""
     items: str = ""
 
 
-def nothing(why: str) -> Base:
+def no_base(why: str) -> Base:
     """No base, for this reason."""
     return Base(None, why)
 
@@ -42,41 +42,41 @@ def nothing(why: str) -> Base:
 Stage = tuple[str, int]
 
 
-def earlier(job: Job, stage: Stage, *inputs: dict[str, Any]) -> Record | None:
+def find_earlier(job: Job, stage: Stage, *inputs: dict[str, Any]) -> StageRecord | None:
     """The record of a stage that was made by today's code of these inputs, the first that is."""
     name, code_version = stage
     for some in inputs:
         for variant in (some, some | {"full": True}):
             version = output_name(name, code_version, variant)
-            if job.store.find(name, version) is None:
+            if job.store.find_record(name, version) is None:
                 continue
             # Said first, then looked for again: see `Runner._reuse`.
             job.used.add(version)
             job.announce()
-            record = job.store.find(name, version)
+            record = job.store.find_record(name, version)
             if record is not None:
                 return record
     return None
 
 
-def of_tokens(job: Job, stage: Stage, inputs: dict[str, Any]) -> Base:
+def token_base(job: Job, stage: Stage, inputs: dict[str, Any]) -> Base:
     """The tokens of the published version's items, if they were made as today's would be."""
     if job.full:
-        return nothing("--full")
+        return no_base("--full")
     published = job.store.latest("items")
     if published is None:
-        return nothing(FIRST)
-    items = job.store.find("ingest", published["version"])
+        return no_base(FIRST)
+    items = job.store.find_record("ingest", published["version"])
     if items is None:
-        return nothing("the published items are gone")
-    record = earlier(job, stage, inputs | {"items": items.outputs["content"]})
+        return no_base("the published items are gone")
+    record = find_earlier(job, stage, inputs | {"items": items.outputs["content"]})
     if record is None:
-        return nothing("the published tokens were made by other text rules or another release")
+        return no_base("the published tokens were made by other text rules or another release")
     # Not the items that they were made of: others of the same content may stand for those.
     return Base(record, items=published["version"])
 
 
-def of_stage(job: Job, stage: Stage, after: str, *inputs: dict[str, Any]) -> Base:
+def stage_base(job: Job, stage: Stage, after: str, *inputs: dict[str, Any]) -> Base:
     """The output of a stage that belongs to what the stage before it was built on.
 
     Args:
@@ -88,13 +88,13 @@ def of_stage(job: Job, stage: Stage, after: str, *inputs: dict[str, Any]) -> Bas
     before = job.record(after)
     if before.outputs["base"] is None:
         if before.run_id == job.run_id:
-            return nothing(before.outputs["why"])
-        return nothing(f"{after} of run {before.run_id} was made from the ground")
-    record = earlier(job, stage, *inputs)
-    return Base(record) if record else nothing(f"no earlier {stage[0]} was made in the same way")
+            return no_base(before.outputs["why"])
+        return no_base(f"{after} of run {before.run_id} was made from the ground")
+    record = find_earlier(job, stage, *inputs)
+    return Base(record) if record else no_base(f"no earlier {stage[0]} was made in the same way")
 
 
-def moves(version: str, base: Record) -> str:
+def changes_version(version: str, base: StageRecord) -> str:
     """The version of tables that tell what has changed since a night: of both nights.
 
     Under tonight's alone another run, that was broken off, may have left what had changed since
@@ -103,7 +103,7 @@ def moves(version: str, base: Record) -> str:
     return fingerprint({"version": version, "base": base.fingerprint})
 
 
-def differences(today: "DataFrame", before: "DataFrame") -> "DataFrame":
+def find_changes(today: "DataFrame", before: "DataFrame") -> "DataFrame":
     """Which items came, have another text, or left: item_id string, change string.
 
     Args:
@@ -127,21 +127,21 @@ def differences(today: "DataFrame", before: "DataFrame") -> "DataFrame":
     return both.select("item_id", change.alias("change")).where("change is not null")
 
 
-def new(changes: "DataFrame") -> "DataFrame":
+def items_to_compute(changes: "DataFrame") -> "DataFrame":
     """The items that are to be worked on: item_id."""
     from pyspark.sql import functions as F
 
     return changes.where(F.col("change") != F.lit(REMOVED)).select("item_id")
 
 
-def gone(changes: "DataFrame") -> "DataFrame":
+def outdated_items(changes: "DataFrame") -> "DataFrame":
     """The items whose rows of the earlier night are no more: item_id."""
     from pyspark.sql import functions as F
 
     return changes.where(F.col("change") != F.lit(ADDED)).select("item_id")
 
 
-def carried(before: "DataFrame", changes: "DataFrame", rows: "DataFrame") -> "DataFrame":
+def apply_changes(before: "DataFrame", changes: "DataFrame", rows: "DataFrame") -> "DataFrame":
     """An earlier night's table with new rows for the items that changed.
 
     Args:
@@ -149,5 +149,5 @@ def carried(before: "DataFrame", changes: "DataFrame", rows: "DataFrame") -> "Da
         changes: the changes table.
         rows: of the items that were added or changed.
     """
-    stays = before.join(gone(changes), "item_id", how="left_anti")
+    stays = before.join(outdated_items(changes), "item_id", how="left_anti")
     return stays.unionByName(rows)

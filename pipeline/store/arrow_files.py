@@ -64,7 +64,7 @@ def write(
     others = [name for name in schema.names if name not in plain]
     kept: set[str] = set()
     for part in parts:
-        task = _task(part.run, folder, schema, row_group_bytes, others)
+        task = _write_task(part.run, folder, schema, row_group_bytes, others)
         # One row a task.
         told = part.frame.mapInArrow(task, "file string").collect()
         kept |= {row["file"] for row in told}
@@ -76,14 +76,14 @@ def write(
             pq.write_table(schema.empty_table(), empty)
 
 
-def write_few(rows: list[dict[str, Any]], folder: StoragePath, schema: pa.Schema) -> None:
+def write_rows(rows: list[dict[str, Any]], folder: StoragePath, schema: pa.Schema) -> None:
     """Write rows that this process holds, to one file."""
     folder.mkdir(parents=True, exist_ok=True)
     with staged_file(folder / f"part-00000{_ENDING}") as path:
         pq.write_table(pa.Table.from_pylist(rows, schema), path, compression="zstd")
 
 
-def _task(
+def _write_task(
     run: Run, folder: StoragePath, schema: pa.Schema, row_group_bytes: int, encoded: Sequence[str]
 ) -> Run:
     def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -18,7 +18,7 @@ _ENDS_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
-class Clustered:
+class ClusteredTable:
     """The files of one version of a table with a column `list`.
 
     Attributes:
@@ -48,7 +48,7 @@ class Clustered:
             if some.num_rows:
                 yield some
 
-    def of_lists(
+    def rows_of_lists(
         self, lists: npt.NDArray[np.integer], columns: Sequence[str]
     ) -> Iterator[pa.RecordBatch]:
         """The rows of some lists; of files and row groups without any nothing is read.
@@ -84,7 +84,7 @@ class Clustered:
                 )
 
 
-def clustered(folder: StoragePath) -> Clustered:
+def open_clustered(folder: StoragePath) -> ClusteredTable:
     """The files of a folder; their ends are read, not their rows.
 
     Raises:
@@ -103,7 +103,7 @@ def clustered(folder: StoragePath) -> Clustered:
     with ThreadPoolExecutor(_ENDS_AT_ONCE) as pool:
         bounds = zip(names, pool.map(ends, names), strict=True)
         files = [(name, min(b[0] for b in of), max(b[1] for b in of)) for name, of in bounds if of]
-    return Clustered(folder, tuple(files))
+    return ClusteredTable(folder, tuple(files))
 
 
 def _bounds(file: pq.ParquetFile) -> Iterator[tuple[int, int]]:

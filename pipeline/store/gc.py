@@ -37,7 +37,7 @@ class Garbage:
         return sum(self.data.values())
 
 
-def find(store: Store, keep: int, also: Iterable[str] = ()) -> Garbage:
+def find_garbage(store: Store, keep: int, also: Iterable[str] = ()) -> Garbage:
     """What a store holds that is not needed.
 
     Args:
@@ -45,7 +45,7 @@ def find(store: Store, keep: int, also: Iterable[str] = ()) -> Garbage:
         keep: so many of the versions published last are needed.
         also: outputs that are needed too.
     """
-    needed = retention.of(store, keep, also)
+    needed = retention.find_retained(store, keep, also)
     data = [*_tables(store, needed), *_models(store, needed), *_quantisers(store, needed)]
     # What a run under way has made but not yet recorded is newer than its start.
     old = [path for path in data if _newest(path) < needed.before]
@@ -67,16 +67,17 @@ def collect(store: Store, keep: int) -> Garbage:
     Returns:
         what was deleted.
     """
-    records = {path: path.read_bytes() for path in find(store, keep).records}
+    records = {path: path.read_bytes() for path in find_garbage(store, keep).records}
     for path in records:
         path.unlink()
     # A run that took one of them up before it went has said so by now: it keeps it. One that takes
     # it up only now looks once more, and does not find it.
-    needed = retention.of(store, keep).versions
+    needed = retention.find_retained(store, keep).versions
     for path in [path for path in records if path.stem in needed]:
         path.write_bytes(records.pop(path))
     # A record that was needed a moment ago keeps its data until the next time.
-    found = find(store, keep, [path.stem for path in (store.root / "stages").glob("*/*.json")])
+    recorded = [path.stem for path in (store.root / "stages").glob("*/*.json")]
+    found = find_garbage(store, keep, recorded)
     _remove(store, found.data)
     return Garbage(list(records), found.data, found.needs)
 
@@ -89,7 +90,7 @@ def _remove(store: Store, places: Iterable[StoragePath]) -> None:
             with suppress(FileNotFoundError):
                 going.append(path.rename(path.with_name(f"_deleting-{owner_tag()}")))
         else:
-            store.versions.forget(path)
+            store.versions.unregister(path)
             going.append(path)
     for path in going:
         remove_tree(path)
@@ -97,7 +98,7 @@ def _remove(store: Store, places: Iterable[StoragePath]) -> None:
 
 
 def _tables(store: Store, needed: Needs) -> Iterator[StoragePath]:
-    for version, path in store.versions.every():
+    for version, path in store.versions.all_versions():
         # What carries a process's mark is unfinished: see leftovers.
         if version not in needed.versions and not owner(version):
             yield path

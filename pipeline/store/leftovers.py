@@ -17,20 +17,20 @@ _UNFINISHED = re.compile(r"_writing-|_deleting-|\.|version=")
 _UNMARKED = re.compile(r"(_writing-|\.probe-|\..+\.)[0-9a-f]{32}")
 
 
-def remove(store: Store) -> list[StoragePath]:
+def remove_leftovers(store: Store) -> list[StoragePath]:
     """Remove what no living process can be at work on.
 
     Returns:
         what was removed.
     """
-    gone = [path for path in unfinished(store.root) if _abandoned(path)]
+    gone = [path for path in unfinished_paths(store.root) if _abandoned(path)]
     versions = [
         path
         for path, owner in store.versions.unfinished()
-        if abandoned(path, alive=owner.is_alive() if owner else None)
+        if is_abandoned(path, alive=owner.is_alive() if owner else None)
     ]
     for path in versions:
-        store.versions.forget(path)
+        store.versions.unregister(path)
     gone += versions
     for path in gone:
         with suppress(OSError):
@@ -41,7 +41,7 @@ def remove(store: Store) -> list[StoragePath]:
     return gone
 
 
-def unfinished(root: StoragePath) -> Iterator[StoragePath]:
+def unfinished_paths(root: StoragePath) -> Iterator[StoragePath]:
     """Everything in a store that carries the name of something unfinished.
 
     In an object store the names of tables' folders tell nothing: see pipeline.store.versions.
@@ -62,10 +62,10 @@ def _is_unfinished(name: str) -> bool:
 
 def _abandoned(path: StoragePath) -> bool:
     owner = processes.owner(path.name)
-    return abandoned(path, alive=owner.is_alive() if owner else None)
+    return is_abandoned(path, alive=owner.is_alive() if owner else None)
 
 
-def abandoned(path: StoragePath, *, alive: bool | None) -> bool:
+def is_abandoned(path: StoragePath, *, alive: bool | None) -> bool:
     """Whether nobody is at work on a file or folder any more.
 
     Args:

@@ -51,7 +51,7 @@ class Lock:
 
 
 @contextmanager
-def held(
+def hold_store(
     store: Store,
     holder: str,
     *,
@@ -71,14 +71,14 @@ def held(
     """
     advice = "try again later or give --wait SECONDS"
     folder = store.root / "locks"
-    with held_in(folder, holder, "the store", advice=advice, wait=wait, say=say) as lock:
+    with hold_folder(folder, holder, "the store", advice=advice, wait=wait, say=say) as lock:
         publications.recover(store)
-        leftovers.remove(store)
+        leftovers.remove_leftovers(store)
         yield lock
 
 
 @contextmanager
-def held_in(
+def hold_folder(
     folder: StoragePath,
     holder: str,
     what: str,

@@ -22,7 +22,7 @@ _AT_ONCE = 16
 _ID = "item_id"
 
 
-def rows(
+def find_rows(
     store: Store,
     table: str,
     version: str,
@@ -47,8 +47,8 @@ def rows(
     """
     wanted = sorted(set(ids))
     folder = store.table_path(table, version)
-    if not store.has(table, version):
-        raise gone(table, version)
+    if not store.has_table(table, version):
+        raise table_missing(table, version)
     system, base = arrow_path(folder)
     files = _Files(system, base, sorted(path.name for path in folder.glob("*.parquet")), wanted)
     names = [_ID, *(name for name in columns if name != _ID)]
@@ -61,10 +61,10 @@ def rows(
             return pa.concat_tables(found)
         return files.nothing(names)
     except FileNotFoundError as error:
-        raise gone(table, version) from error
+        raise table_missing(table, version) from error
 
 
-def gone(table: str, version: str) -> UsageError:
+def table_missing(table: str, version: str) -> UsageError:
     """That a version of a table is not there, or not any more."""
     return UsageError(
         f"version {version} of the table {table} is not in the store: nitamono gc has deleted it, "
@@ -172,7 +172,7 @@ def _bounds(file: pq.ParquetFile, group: int) -> tuple[str, str] | None:
     return None
 
 
-def nearest(store: Store, table: str, version: str, item_id: str, most: int = 3) -> list[str]:
+def nearest_ids(store: Store, table: str, version: str, item_id: str, most: int = 3) -> list[str]:
     """Ids that stand beside an id that is not there, in a table whose files lie in order.
 
     Those come from one row group: at its ends there may be fewer.

@@ -17,7 +17,7 @@ from pipeline.store.versions import rename_unless_there
 
 
 @contextmanager
-def new(models: StoragePath) -> Iterator[Path]:
+def new_folder(models: StoragePath) -> Iterator[Path]:
     """A folder on the driver's disk to make a model in; it is gone afterwards: see `keep`.
 
     Args:
@@ -35,7 +35,7 @@ def new(models: StoragePath) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def keep(folder: Path, final: StoragePath, sha256: str, file: str) -> None:
+def save(folder: Path, final: StoragePath, sha256: str, file: str) -> None:
     """Move or send a finished model folder to its place.
 
     Where that is there already and whole it stays; where it is damaged it is replaced.
@@ -54,7 +54,7 @@ def keep(folder: Path, final: StoragePath, sha256: str, file: str) -> None:
     rename_unless_there(folder, final)
 
 
-def copy(source: StoragePath, folder: Path) -> None:
+def copy_files(source: StoragePath, folder: Path) -> None:
     """Bring a kept model's files into a folder on this host.
 
     Raises:
@@ -68,7 +68,7 @@ def copy(source: StoragePath, folder: Path) -> None:
         objects.fetch(address, folder, content, source.options)
 
 
-def on_this_host(file: StoragePath, kind: str) -> Path:
+def local_file(file: StoragePath, kind: str) -> Path:
     """A kept model's file or directory as this process can open it.
 
     Raises:

@@ -19,7 +19,7 @@ POINTERS = {
     "short_lists": "neighbors",
     "similar_items": "publish",
 }
-PUBLISHED, ROLLED_BACK, FOUND = "published", "rolled_back", "found"
+PUBLISHED, ROLLED_BACK, UNRECORDED = "published", "rolled_back", "found"
 _NAMED = 10
 
 
@@ -50,7 +50,9 @@ class Publication:
     def missing(self, store: Store) -> list[str]:
         """Which of the tables are not in the store any more."""
         return [
-            table for table, about in self.tables.items() if not store.has(table, about["version"])
+            table
+            for table, pointer in self.tables.items()
+            if not store.has_table(table, pointer["version"])
         ]
 
 
@@ -60,13 +62,13 @@ def entries(store: Store) -> list[Publication]:
     return sorted((Publication(**entry) for entry in raw if entry), key=lambda e: e.number)
 
 
-def present(store: Store) -> Publication | None:
+def current(store: Store) -> Publication | None:
     """The entry that holds now: the newest one of the version that LATEST names."""
     latest = store.latest()
-    return None if latest is None else newest_of(store, latest["version"])
+    return None if latest is None else newest_entry(store, latest["version"])
 
 
-def newest_of(store: Store, version: str) -> Publication | None:
+def newest_entry(store: Store, version: str) -> Publication | None:
     """The newest entry of a version; None if the version was never published."""
     of_version = [entry for entry in entries(store) if entry.version == version]
     if of_version:
@@ -83,7 +85,7 @@ def _without_entry(store: Store, latest: dict[str, str]) -> Publication:
     run = read_json(store.run_path(latest["run_id"]) / "run.json") or {}
     return Publication(
         number=0,
-        action=FOUND,
+        action=UNRECORDED,
         time=_now(),
         version=latest["version"],
         run_id=latest["run_id"],
@@ -101,7 +103,7 @@ def publish(store: Store, run_id: str, stages: dict[str, str]) -> None:
 
     Where all are there already nothing is done.
     """
-    now = present(store)
+    now = current(store)
     tables = {}
     for table, stage in POINTERS.items():
         pointer = store.latest(table)
@@ -133,7 +135,7 @@ def rollback(store: Store, name: str | None = None) -> tuple[Publication, Public
     Raises:
         UsageError: nothing is published, or there is nothing to go back to.
     """
-    now = present(store)
+    now = current(store)
     if now is None:
         raise UsageError(f"nothing is published in {store.root}; run: nitamono run --config FILE")
     goal = _goal(store, now, name)
@@ -200,7 +202,7 @@ def _enter(
 
 def recover(store: Store) -> None:
     """Bring the pointers in line with LATEST, where a run was broken off while it moved them."""
-    now = present(store)
+    now = current(store)
     _point(store, now.tables if now else {})
 
 
@@ -208,9 +210,9 @@ def _point(store: Store, tables: dict[str, dict[str, str]]) -> None:
     for table in POINTERS:
         about, pointer = tables.get(table), store.latest(table)
         if about is None:
-            store.unpoint(table)
+            store.clear_latest(table)
         elif pointer is None or pointer["version"] != about["version"]:
-            store.point(table, about["version"], about["run_id"])
+            store.set_latest(table, about["version"], about["run_id"])
 
 
 def _write(store: Store, entry: Publication) -> None:

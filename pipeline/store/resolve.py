@@ -8,7 +8,8 @@ from pipeline.errors import UsageError
 from pipeline.store import publications, run_records
 from pipeline.store.publications import Publication
 from pipeline.store.run_records import Run
-from pipeline.store.store import Record, Store
+from pipeline.store.stage_record import StageRecord
+from pipeline.store.store import Store
 
 LATEST = "LATEST"
 _NAMES_SHOWN = 5
@@ -40,7 +41,7 @@ class ResolvedVersion:
 
     @cached_property
     def _publication(self) -> Publication | None:
-        return None if self.named_run else publications.newest_of(self.store, self.version)
+        return None if self.named_run else publications.newest_entry(self.store, self.version)
 
     @cached_property
     def run_id(self) -> str | None:
@@ -56,7 +57,7 @@ class ResolvedVersion:
         """The run of `run_id`; None if its run.json is gone."""
         if self.named_run is not None or self.run_id is None:
             return self.named_run
-        return run_records.find(self.store, self.run_id)
+        return run_records.find_run(self.store, self.run_id)
 
     @cached_property
     def stages(self) -> dict[str, str]:
@@ -75,13 +76,13 @@ class ResolvedVersion:
             for key, value in values.items()
         }
 
-    def record(self, stage: str) -> Record:
+    def record(self, stage: str) -> StageRecord:
         """The record of a stage, whose output is in the store.
 
         Raises:
             UsageError: the output is not in the store.
         """
-        record = self.store.find(stage, self.stages.get(stage, "none"))
+        record = self.store.find_record(stage, self.stages.get(stage, "none"))
         if record is None:
             raise UsageError(
                 f"{self.label}: the output of {stage} is not in {self.store.root}; name another run"
@@ -94,7 +95,7 @@ class ResolvedVersion:
         Raises:
             UsageError: it has no such table.
         """
-        records = (self.store.find(stage, version) for stage, version in self.stages.items())
+        records = (self.store.find_record(stage, version) for stage, version in self.stages.items())
         versions = {name: one.version(name) for one in records if one for name in one.tables}
         if table not in versions:
             raise UsageError(
@@ -122,7 +123,7 @@ def resolve(store: Store, name: str = LATEST, *, with_table: bool = False) -> Re
     resolved = _resolve(store, name)
     if with_table and not resolved.version:
         raise UsageError(f"run {name} did not come to a similar-item table; {_last_runs(store)}")
-    if with_table and not store.has("similar_items", resolved.version):
+    if with_table and not store.has_table("similar_items", resolved.version):
         raise UsageError(f"the table of {resolved.label} has been deleted; {_last_runs(store)}")
     return resolved
 
@@ -136,25 +137,26 @@ def _resolve(store: Store, name: str) -> ResolvedVersion:
                 "or name a run or a version"
             )
         return ResolvedVersion(store, name, latest["version"])
-    run = None if "/" in name else run_records.find(store, name)
+    run = None if "/" in name else run_records.find_run(store, name)
     if run is not None:
         return ResolvedVersion(store, name, run.fingerprints.get("publish", ""), run)
-    if "/" in name or not store.has("similar_items", name):
+    if "/" in name or not store.has_table("similar_items", name):
         raise UsageError(f"{name} is no run or version in {store.root}; {_last_runs(store)}")
     return ResolvedVersion(store, name, name)
 
 
 def _maker_id(store: Store, version: str) -> str | None:
     """The run that made a version; for a version without a record the oldest run that has it."""
-    record = store.find("publish", version)
+    record = store.find_record("publish", version)
     if record is not None:
         return record.run_id
-    runs = [run for run in run_records.listed(store) if run.fingerprints.get("publish") == version]
-    return runs[-1].run_id if runs else None
+    runs = run_records.list_runs(store)
+    makers = [run for run in runs if run.fingerprints.get("publish") == version]
+    return makers[-1].run_id if makers else None
 
 
 def _last_runs(store: Store) -> str:
-    names = [run.run_id for run in run_records.listed(store) if "publish" in run.fingerprints]
+    names = [run.run_id for run in run_records.list_runs(store) if "publish" in run.fingerprints]
     if not names:
         return "no run made a table yet"
     return f"the last runs are {', '.join(names[:_NAMES_SHOWN])}"

@@ -40,7 +40,7 @@ class Needs:
             self.versions.setdefault(version, why)
 
 
-def of(store: Store, keep: int, also: Iterable[str] = ()) -> Needs:
+def find_retained(store: Store, keep: int, also: Iterable[str] = ()) -> Needs:
     """What is needed, if so many of the versions published last are kept, and these outputs too."""
     needs = Needs()
     _published(store, keep, needs)
@@ -54,7 +54,7 @@ def of(store: Store, keep: int, also: Iterable[str] = ()) -> Needs:
 def _published(store: Store, keep: int, needs: Needs) -> None:
     pointers = (store.latest(table) for table in SCHEMAS)
     needs.add((pointer["version"] for pointer in pointers if pointer), "LATEST")
-    now = publications.present(store)
+    now = publications.current(store)
     if now is not None:
         needs.add(_versions(now), "LATEST")
     for entry in [*_last(store, keep), *_back(store, now, keep)]:
@@ -85,9 +85,9 @@ def _back(store: Store, now: Publication | None, keep: int) -> list[Publication]
 
 
 def _runs(store: Store, needs: Needs) -> None:
-    now = publications.present(store)
+    now = publications.current(store)
     since = _seconds(now.time) - _CLOCKS if now is not None and now.number else 0.0
-    for run in run_records.listed(store):
+    for run in run_records.list_runs(store):
         if run.status == run_records.RUNNING:
             needs.add([*run.fingerprints.values(), *run.uses], f"run {run.run_id} is running")
             started = _seconds(run.started) - _CLOCKS

@@ -54,7 +54,7 @@ class Run:
         return about
 
 
-def listed(store: Store) -> list[Run]:
+def list_runs(store: Store) -> list[Run]:
     """All runs, the newest first."""
     latest = store.latest()
     published = latest["version"] if latest else None
@@ -63,7 +63,7 @@ def listed(store: Store) -> list[Run]:
     return sorted(found, key=lambda run: (run.started, run.run_id), reverse=True)
 
 
-def find(store: Store, run_id: str) -> Run | None:
+def find_run(store: Store, run_id: str) -> Run | None:
     """One run by its name; None if there is none."""
     about = read_json(store.run_path(run_id) / "run.json")
     if not about:
@@ -91,7 +91,7 @@ def _run(store: Store, about: dict[str, Any], latest: str | None) -> Run:
         recall=recall["value"] if recall and recall["queries"] else None,
         version=version,
         latest=version is not None and version == latest,
-        kept=version is not None and store.has("similar_items", version),
+        kept=version is not None and store.has_table("similar_items", version),
         message=about["message"],
         fingerprints=about["fingerprints"],
         uses=about.get("uses", []),
@@ -107,4 +107,4 @@ def _gone(store: Store, about: dict[str, Any]) -> bool:
     """
     process = about.get("process")  # earlier releases wrote none
     alive = Process(**process).is_alive() if process is not None else None
-    return leftovers.abandoned(store.run_path(about["run_id"]), alive=alive)
+    return leftovers.is_abandoned(store.run_path(about["run_id"]), alive=alive)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,8 @@ from pipeline.storage.paths import StoragePath, arrow_path, spark_path, storage_
 from pipeline.storage.processes import owner_tag
 from pipeline.store import arrow_files, model_folders, schemas
 from pipeline.store.arrow_files import Rows
-from pipeline.store.clustered import Clustered, clustered
+from pipeline.store.clustered import ClusteredTable, open_clustered
+from pipeline.store.stage_record import StageRecord
 from pipeline.store.versions import versions
 
 if TYPE_CHECKING:
@@ -25,36 +26,6 @@ if TYPE_CHECKING:
 
 _ROW_GROUP_BYTES = 8 << 20
 _PLAIN = S3Options()
-
-
-@dataclass(frozen=True)
-class Record:
-    """What a stage made: written last, so that a stage with a record is whole.
-
-    Attributes:
-        stage: its name.
-        fingerprint: of its code, settings and inputs, 16 hexadecimal digits.
-        run_id: the run that made it.
-        inputs: what the fingerprint was made of.
-        tables: rows of each table that it wrote.
-        counts: what the run's page shows of it.
-        outputs: values that later stages need, such as the model's sha256.
-        seconds: what it took.
-    """
-
-    stage: str
-    fingerprint: str
-    run_id: str
-    inputs: dict[str, Any]
-    tables: dict[str, int]
-    counts: dict[str, Any] = field(default_factory=dict)
-    outputs: dict[str, Any] = field(default_factory=dict)
-    seconds: float = 0.0
-
-    def version(self, table: str) -> str:
-        """Under which version a table of this record is."""
-        named: str = self.outputs["moves"] if table in schemas.MOVES else self.fingerprint
-        return named
 
 
 class Store:
@@ -106,25 +77,25 @@ class Store:
 
     # Records of stages
 
-    def find(self, stage: str, fingerprint: str) -> Record | None:
+    def find_record(self, stage: str, fingerprint: str) -> StageRecord | None:
         """The record of a stage that was finished under this fingerprint."""
-        record = self.record(stage, fingerprint)
+        record = self.read_record(stage, fingerprint)
         if record is None:
             return None
-        whole = all(self.has(table, record.version(table)) for table in record.tables)
+        whole = all(self.has_table(table, record.version(table)) for table in record.tables)
         if stage == "train":
             whole = self.model_file(record).exists()
         return record if whole else None
 
-    def record(self, stage: str, fingerprint: str) -> Record | None:
+    def read_record(self, stage: str, fingerprint: str) -> StageRecord | None:
         """The same, whether or not what it made is still there."""
         raw = read_json(self._record_path(stage, fingerprint))
         try:
-            return Record(**raw)
+            return StageRecord(**raw)
         except TypeError:  # none, or of another release
             return None
 
-    def keep(self, record: Record) -> None:
+    def write_record(self, record: StageRecord) -> None:
         """Write a stage's record: from now on its output counts as made."""
         write_json(self._record_path(record.stage, record.fingerprint), asdict(record))
 
@@ -137,9 +108,9 @@ class Store:
         """The folder of one version of a table."""
         return self.versions.path(table, version)
 
-    def has(self, table: str, version: str) -> bool:
+    def has_table(self, table: str, version: str) -> bool:
         """Whether a version of a table is there."""
-        return self.versions.there(table, version)
+        return self.versions.exists(table, version)
 
     def read(self, spark: "SparkSession", table: str, version: str) -> "DataFrame":
         """One version of a table."""
@@ -174,7 +145,7 @@ class Store:
         # Of tables that are read list by list, row groups are what can be read alone.
         size = _ROW_GROUP_BYTES if table in schemas.CLUSTERED else 16 * _ROW_GROUP_BYTES
         size = 1 if table in schemas.IN_SMALL_GROUPS else size
-        with self.versions.new(table, version) as folder:
+        with self.versions.create(table, version) as folder:
             arrow_files.write(
                 parts,
                 folder,
@@ -184,14 +155,14 @@ class Store:
             )
         return int(self.dataset(table, version).count_rows())
 
-    def write_few(self, rows: list[dict[str, Any]], table: str, version: str) -> int:
+    def write_rows(self, rows: list[dict[str, Any]], table: str, version: str) -> int:
         """Write one version of a table of a few rows, which the driver holds, without Spark.
 
         Returns:
             the number of rows.
         """
-        with self.versions.new(table, version) as folder:
-            arrow_files.write_few(rows, folder, schemas.SCHEMAS[table])
+        with self.versions.create(table, version) as folder:
+            arrow_files.write_rows(rows, folder, schemas.SCHEMAS[table])
         return len(rows)
 
     # The pointer
@@ -201,7 +172,7 @@ class Store:
         pointer: dict[str, str] | None = read_json(self.root / "tables" / table / "LATEST")
         return pointer
 
-    def point(self, table: str, version: str, run_id: str) -> None:
+    def set_latest(self, table: str, version: str, run_id: str) -> None:
         """Publish a version of a table."""
         path = str(self.table_path(table, version))
         write_json(
@@ -210,19 +181,19 @@ class Store:
             indent=None,
         )
 
-    def unpoint(self, table: str) -> None:
+    def clear_latest(self, table: str) -> None:
         """Publish no version of a table."""
         (self.root / "tables" / table / "LATEST").unlink(missing_ok=True)
 
-    def trial(self, version: str) -> str:
+    def trial_version(self, version: str) -> str:
         """A version of this process's own, to be looked at before it is renamed or discarded."""
         return f"{version}-{owner_tag()}"
 
-    def rename(self, table: str, version: str, final: str) -> None:
+    def rename_version(self, table: str, version: str, final: str) -> None:
         """Give a finished version of a table another name; where that is there already it stays."""
         self.versions.rename(table, version, final)
 
-    def discard(self, table: str, version: str) -> None:
+    def discard_version(self, table: str, version: str) -> None:
         """Remove one version of a table that turned out wrong."""
         self.versions.discard(table, version)
 
@@ -230,9 +201,9 @@ class Store:
 
     def new_model(self) -> AbstractContextManager[Path]:
         """A folder on the driver's disk to make a model in; it is gone afterwards."""
-        return model_folders.new(self.root / "models")
+        return model_folders.new_folder(self.root / "models")
 
-    def keep_model(self, folder: Path, sha256: str, file: str) -> None:
+    def save_model(self, folder: Path, sha256: str, file: str) -> None:
         """Move a finished model folder under its content's name.
 
         Where that is there already and whole it stays; where it is damaged it is replaced.
@@ -242,20 +213,20 @@ class Store:
             sha256: of the file or directory in it that is shipped.
             file: that one's name.
         """
-        model_folders.keep(folder, self.model_path(sha256), sha256, file)
+        model_folders.save(folder, self.model_path(sha256), sha256, file)
 
     def model_path(self, sha256: str) -> StoragePath:
         """The folder of a model."""
         return self.root / "models" / sha256[:16]
 
-    def model_file(self, record: Record) -> StoragePath:
+    def model_file(self, record: StageRecord) -> StoragePath:
         """The file or directory that a training's record is of, as it is shipped."""
         return self.model_path(record.outputs["sha256"]) / str(record.outputs["file"])
 
-    def current_model(self, settings: str) -> Record | None:
+    def current_model(self, settings: str) -> StageRecord | None:
         """The record of the training whose model new runs of these settings use."""
         raw = read_json(self._current_path(settings))
-        return None if raw is None else self.find("train", raw["fingerprint"])
+        return None if raw is None else self.find_record("train", raw["fingerprint"])
 
     def set_current_model(self, settings: str, fingerprint: str) -> None:
         """Let new runs of these settings use the model of this training."""
@@ -264,9 +235,9 @@ class Store:
     def _current_path(self, settings: str) -> StoragePath:
         return self.root / "models" / "current" / f"{settings}.json"
 
-    def clustered(self, table: str, version: str) -> Clustered:
+    def open_clustered(self, table: str, version: str) -> ClusteredTable:
         """One version of a table in the order of the lists, for reading list by list."""
-        return clustered(self.table_path(table, version))
+        return open_clustered(self.table_path(table, version))
 
     def quantiser_path(self, fingerprint: str) -> StoragePath:
         """The file of the centroids of the quantiser that was trained for this index."""

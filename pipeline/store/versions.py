@@ -31,10 +31,10 @@ class Versions(Protocol):
     def path(self, table: str, version: str) -> StoragePath:
         """The folder of a version, there or not."""
 
-    def there(self, table: str, version: str) -> bool:
+    def exists(self, table: str, version: str) -> bool:
         """Whether a version is whole."""
 
-    def new(self, table: str, version: str) -> AbstractContextManager[StoragePath]:
+    def create(self, table: str, version: str) -> AbstractContextManager[StoragePath]:
         """A folder to fill: the version is there when the block ends without an error."""
 
     def rename(self, table: str, version: str, final: str) -> None:
@@ -43,13 +43,13 @@ class Versions(Protocol):
     def discard(self, table: str, version: str) -> None:
         """Remove a version."""
 
-    def every(self) -> Iterator[tuple[str, StoragePath]]:
+    def all_versions(self) -> Iterator[tuple[str, StoragePath]]:
         """Name and folder of every whole version of every table, trials too."""
 
     def unfinished(self) -> Iterator[tuple[StoragePath, Process | None]]:
         """Folders that were begun and are no version, with the process that began each."""
 
-    def forget(self, folder: StoragePath) -> None:
+    def unregister(self, folder: StoragePath) -> None:
         """Make a folder no version, before what it holds goes."""
 
 
@@ -67,12 +67,12 @@ class FolderVersions:
         """The folder of a version, there or not."""
         return self.tables / table / f"version={version}"
 
-    def there(self, table: str, version: str) -> bool:
+    def exists(self, table: str, version: str) -> bool:
         """Whether a version is whole."""
         return self.path(table, version).is_dir()
 
     @contextmanager
-    def new(self, table: str, version: str) -> Iterator[Path]:
+    def create(self, table: str, version: str) -> Iterator[Path]:
         """A folder to fill: the version is there when the block ends without an error."""
         final = self.path(table, version)
         final.parent.mkdir(parents=True, exist_ok=True)
@@ -92,7 +92,7 @@ class FolderVersions:
         """Remove a version."""
         remove_tree(self.path(table, version))
 
-    def every(self) -> Iterator[tuple[str, Path]]:
+    def all_versions(self) -> Iterator[tuple[str, Path]]:
         """Name and folder of every whole version of every table, trials too."""
         for path in sorted(self.tables.glob("*/version=*")):
             yield path.name.removeprefix("version="), path
@@ -101,7 +101,7 @@ class FolderVersions:
         """None: on a file system names tell what is unfinished, see pipeline.store.leftovers."""
         yield from ()
 
-    def forget(self, folder: StoragePath) -> None:
+    def unregister(self, folder: StoragePath) -> None:
         """Nothing: a folder that has lost its name is no version."""
 
 
@@ -121,12 +121,12 @@ class ObjectVersions:
         folder = f"version={version}" if said is None else str(said["folder"])
         return self.tables / table / folder
 
-    def there(self, table: str, version: str) -> bool:
+    def exists(self, table: str, version: str) -> bool:
         """Whether a version is whole."""
         return self._whole(table, version).is_file()
 
     @contextmanager
-    def new(self, table: str, version: str) -> Iterator[S3Path]:
+    def create(self, table: str, version: str) -> Iterator[S3Path]:
         """A folder to fill: the version is there when the block ends without an error."""
         folder = self._claimed(table, f"version={version}")
         try:
@@ -147,7 +147,7 @@ class ObjectVersions:
         self._whole(table, version).unlink(missing_ok=True)
         remove_tree(folder)
 
-    def every(self) -> Iterator[tuple[str, S3Path]]:
+    def all_versions(self) -> Iterator[tuple[str, S3Path]]:
         """Name and folder of every whole version of every table, trials too."""
         for said in self.tables.glob(f"*/{_WHOLE}/*.json"):
             if about := read_json(said):
@@ -157,7 +157,7 @@ class ObjectVersions:
         """Folders that were begun and are no version, with the process that began each."""
         # In this order: what becomes a version meanwhile is not among the first.
         begun = list(self.tables.glob("*/version=*"))
-        named = list(self.every())
+        named = list(self.all_versions())
         # A folder keeps its name when a trial becomes a version.
         kept = {folder for name, folder in named if not processes.owner(name)}
         trials = {folder: processes.owner(name) for name, folder in named}
@@ -167,7 +167,7 @@ class ObjectVersions:
             said = read_json(folder / _CLAIM) or {}
             yield folder, trials.get(folder) or processes.owner(said.get("mark", ""))
 
-    def forget(self, folder: StoragePath) -> None:
+    def unregister(self, folder: StoragePath) -> None:
         """Make a folder no version, before what it holds goes."""
         assert isinstance(folder, S3Path)  # noqa: S101 - this is an object store
         for said in (folder.parent / _WHOLE).iterdir():

@@ -97,7 +97,7 @@ def killing_untold(task: Run, place: str, notes: Path, table: Path) -> Run:
 
 def watch(notes: Path, places: Places) -> None:
     """Put the kills where they belong."""
-    make_task, make_join = arrow_files._task, search._join
+    make_task, make_join = arrow_files._write_task, search._join
 
     def task(
         run: Run,
@@ -117,7 +117,7 @@ def watch(notes: Path, places: Places) -> None:
         run = make_join(search, probes)
         return killing(run, "join", places["join"], notes, None) if "join" in places else run
 
-    arrow_files._task, search._join = task, join
+    arrow_files._write_task, search._join = task, join
     # Each batch a row group, so that it is in the file before the next is made.
     store._ROW_GROUP_BYTES = 0
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from pipeline.storage.files import write_json
 from pipeline.store import publications
-from pipeline.store.store import Record, Store
+from pipeline.store.stage_record import StageRecord
+from pipeline.store.store import Store
 from tests.pipeline.places import on_disk
 
 TABLES = {
@@ -43,7 +44,7 @@ def make(store: Store, night: int, *, model: int = 1, quantiser: int = 1) -> dic
         for table in TABLES[stage]:
             write(on_disk(store.table_path(table, fingerprint) / "part.parquet"))
         rows = dict.fromkeys(TABLES[stage], 1)
-        store.keep(Record(stage, fingerprint, f"run{night}", {}, rows, {}, outputs))
+        store.write_record(StageRecord(stage, fingerprint, f"run{night}", {}, rows, {}, outputs))
     store.set_current_model("settings", stages["train"])
     about = {"version": name(quantiser, "index"), "before": None}
     store.set_current_quantiser("settings", about)

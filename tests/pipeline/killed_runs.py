@@ -239,7 +239,7 @@ def together(shop: Shop) -> dict[str, Any]:
         "said": said.read_text(),
         "holder": name,
         "moved": shop.table() != before,
-        "unfinished": [str(path) for path in leftovers.unfinished(shop.root)],
+        "unfinished": [str(path) for path in leftovers.unfinished_paths(shop.root)],
         "table": shop.table(),
     }
 
@@ -271,7 +271,7 @@ def main() -> None:
         found[night] = {"code": wait(copy.start()), "seen": tables, "expected": copy.table()}
     found |= {
         "sites": sorted(seen),
-        "unfinished": [str(path) for path in leftovers.unfinished(shop.root)],
+        "unfinished": [str(path) for path in leftovers.unfinished_paths(shop.root)],
         "versions": {each.folder.name: versions(each.root) for each in (shop, copy)},
         "seconds": time.monotonic() - started,
     }

@@ -46,19 +46,19 @@ def files(store: Store) -> list[str]:
 
 
 def test_a_version_is_there_when_all_of_it_is(store: Store) -> None:
-    with store.versions.new("items", "v1") as folder:
+    with store.versions.create("items", "v1") as folder:
         fill(folder, "first")
-        assert not store.has("items", "v1")
-    assert store.has("items", "v1")
+        assert not store.has_table("items", "v1")
+    assert store.has_table("items", "v1")
     assert store.table_path("items", "v1") == store.root / "tables" / "items" / "version=v1"
     assert [p.name for p in store.table_path("items", "v1").glob("*.parquet")] == ["part-0.parquet"]
 
 
 def test_a_version_that_breaks_off_is_gone(store: Store) -> None:
-    with pytest.raises(ZeroDivisionError), store.versions.new("items", "v1") as folder:
+    with pytest.raises(ZeroDivisionError), store.versions.create("items", "v1") as folder:
         fill(folder, "half")
         raise ZeroDivisionError
-    assert not store.has("items", "v1")
+    assert not store.has_table("items", "v1")
     assert files(store) == []
 
 
@@ -75,27 +75,27 @@ def test_a_version_outlives_an_answer_that_is_lost(
         return put(path)
 
     monkeypatch.setattr(S3Path, "_translated_errors", reached)
-    with store.versions.new("items", "v1") as folder:
+    with store.versions.create("items", "v1") as folder:
         fill(folder, "whole")
     monkeypatch.undo()
-    assert store.has("items", "v1")
+    assert store.has_table("items", "v1")
     assert files(store) == ["whole"]
 
 
 def test_a_lock_outlives_an_answer_that_is_lost(faulty: Proxy, store: Store) -> None:
-    with lock.held(store, "night1"):
+    with lock.hold_store(store, "night1"):
         pass
     for lost in (1, 2, 3):
         faulty.lost = lost
-        with lock.held(store, "night2") as mine:
+        with lock.hold_store(store, "night2") as mine:
             mine.check()
         faulty.lost = 0
 
 
 def test_of_two_that_write_one_version_the_first_that_is_done_stays(store: Store) -> None:
-    with store.versions.new("items", "v1") as slow:
+    with store.versions.create("items", "v1") as slow:
         fill(slow, "slow")
-        with store.versions.new("items", "v1") as fast:
+        with store.versions.create("items", "v1") as fast:
             fill(fast, "fast")
             assert fast != slow
     assert store.table_path("items", "v1") == fast
@@ -110,48 +110,48 @@ def test_what_a_dead_writer_left_is_no_version_and_is_removed(
     for folder, owner in ((left, dead), (living, owner_tag())):
         (folder / "_claim").write_text(json.dumps({"mark": owner}))
         fill(folder, "half")
-    with store.versions.new("items", "v1") as mine:
+    with store.versions.create("items", "v1") as mine:
         fill(mine, "whole")
     assert store.table_path("items", "v1") != left
-    assert leftovers.remove(store) == [left]
+    assert leftovers.remove_leftovers(store) == [left]
     assert files(store) == ["half", "whole"]
-    assert [name for name, _ in store.versions.every()] == ["v1"]
+    assert [name for name, _ in store.versions.all_versions()] == ["v1"]
 
 
 def test_a_trial_gets_its_name_and_is_no_leftover(store: Store) -> None:
-    trial = store.trial("v1")
-    with store.versions.new("lists", trial) as folder:
+    trial = store.trial_version("v1")
+    with store.versions.create("lists", trial) as folder:
         fill(folder, "tried")
-    store.rename("lists", trial, "v1")
-    assert not store.has("lists", trial)
+    store.rename_version("lists", trial, "v1")
+    assert not store.has_table("lists", trial)
     assert store.table_path("lists", "v1") == folder
-    assert leftovers.remove(store) == []
-    again = store.trial("v1")
-    with store.versions.new("lists", again) as other:
+    assert leftovers.remove_leftovers(store) == []
+    again = store.trial_version("v1")
+    with store.versions.create("lists", again) as other:
         fill(other, "again")
-    store.rename("lists", again, "v1")
+    store.rename_version("lists", again, "v1")
     assert files(store) == ["tried"]
-    store.discard("lists", "v1")
+    store.discard_version("lists", "v1")
     assert files(store) == []
-    assert not store.has("lists", "v1")
+    assert not store.has_table("lists", "v1")
 
 
 def test_a_trial_of_a_dead_run_goes_but_what_it_has_named_stays(store: Store, dead: str) -> None:
     for version in ("v1", "v2"):
-        with store.versions.new("lists", f"{version}-{dead}") as folder:
+        with store.versions.create("lists", f"{version}-{dead}") as folder:
             fill(folder, version)
         (folder / "_claim").write_text(json.dumps({"mark": dead}))
-    store.rename("lists", f"v1-{dead}", "v1")
-    assert leftovers.remove(store) == [folder]
+    store.rename_version("lists", f"v1-{dead}", "v1")
+    assert leftovers.remove_leftovers(store) == [folder]
     assert files(store) == ["v1"]
-    assert [name for name, _ in store.versions.every()] == ["v1"]
-    assert leftovers.remove(store) == []
+    assert [name for name, _ in store.versions.all_versions()] == ["v1"]
+    assert leftovers.remove_leftovers(store) == []
 
 
 def test_readers_see_one_pointer_or_the_next_never_none(
     s3: Any, store: Store, root: S3Path
 ) -> None:
-    store.point("similar_items", "v0", "night0")
+    store.set_latest("similar_items", "v0", "night0")
     seen: list[str] = []
     stop = threading.Event()
 
@@ -167,7 +167,7 @@ def test_readers_see_one_pointer_or_the_next_never_none(
     with ThreadPoolExecutor(2) as pool:
         readers = [pool.submit(read) for _ in range(2)]
         for number in range(1, 41):
-            store.point("similar_items", f"v{number}", f"night{number}")
+            store.set_latest("similar_items", f"v{number}", f"night{number}")
             found = store.latest()
             assert found is not None
             assert found["version"] == f"v{number}"
@@ -178,11 +178,11 @@ def test_readers_see_one_pointer_or_the_next_never_none(
 
 
 def test_one_at_a_time_holds_the_lock(store: Store) -> None:
-    with lock.held(store, "night1") as mine:
-        with pytest.raises(LockedError, match="in use by night1"), lock.held(store, "night2"):
+    with lock.hold_store(store, "night1") as mine:
+        with pytest.raises(LockedError, match="in use by night1"), lock.hold_store(store, "night2"):
             pass
         mine.check()
-    with lock.held(store, "night2") as mine:
+    with lock.hold_store(store, "night2") as mine:
         mine.check()
         assert [path.name for path in (store.root / "locks").iterdir()] == ["publishing-2.json"]
 
@@ -194,11 +194,11 @@ def test_a_holder_on_another_machine_that_gives_no_sign_of_life_is_dead(
     path = store.root / "locks" / "publishing-1.json"
     about = {"holder": "run night", "machine": "0" * 8, "pid": 1, "started": 1}
     path.write_text(json.dumps(about))
-    with pytest.raises(LockedError), lock.held(store, "early"):
+    with pytest.raises(LockedError), lock.hold_store(store, "early"):
         pass
     # The store's clock counts whole seconds.
     time.sleep(4.5)
-    with lock.held(store, "late") as mine:
+    with lock.hold_store(store, "late") as mine:
         mine.check()
 
 
@@ -234,7 +234,7 @@ def test_of_many_who_write_at_once_one_is_first(atomic: Proxy) -> None:
 def test_a_store_without_conditional_writes_gives_no_lock(atomic: Proxy) -> None:
     atomic.dropped = {"if-none-match"}
     store = Store("s3a://races/careless", S3Options(endpoint=atomic.url, region="us-east-1"))
-    with pytest.raises(StageError, match="If-None-Match"), lock.held(store, "night1"):
+    with pytest.raises(StageError, match="If-None-Match"), lock.hold_store(store, "night1"):
         pass
 
 
@@ -253,9 +253,9 @@ def test_a_store_that_denies_or_is_not_there_is_refused_at_once(
 
 def test_what_nobody_needs_is_collected(store: Store, root: S3Path) -> None:
     for version in ("v1", "v2"):
-        with store.versions.new("items", version) as folder:
+        with store.versions.create("items", version) as folder:
             fill(folder, version)
-    store.point("items", "v2", "night2")
+    store.set_latest("items", "v2", "night2")
     unused = ("models/0123456789abcdef/model.safetensors", "quantisers/0123456789abcdef.npy")
     for name in (*unused, "stages/ingest/v1.json", "stages/ingest/v2.json"):
         (root / name).write_text("{}")
@@ -267,6 +267,6 @@ def test_what_nobody_needs_is_collected(store: Store, root: S3Path) -> None:
     ]
     assert found.size == len("{}") * 2 + len("v1") + len((folder / "_claim").read_bytes())
     assert files(store) == ["v2"]
-    assert [store.has("items", version) for version in ("v1", "v2")] == [False, True]
+    assert [store.has_table("items", version) for version in ("v1", "v2")] == [False, True]
     assert not any((root / name).exists() for name in unused)
     assert [path.stem for path in (root / "stages" / "ingest").iterdir()] == ["v2"]

@@ -74,7 +74,7 @@ def main() -> None:
 
 def _run(job: Job, request: TrialRequest) -> dict[str, Any]:
     for stage, fingerprint in request.fingerprints.items():
-        record = job.store.find(stage, fingerprint)
+        record = job.store.find_record(stage, fingerprint)
         if record is not None:
             job.resolve(record)
     context = job.spark.sparkContext

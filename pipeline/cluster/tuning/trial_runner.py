@@ -53,12 +53,12 @@ class TrialRunner:
         """Try a setup."""
         self.count += 1
         title = f"trial {self.count}: {setup.executors} x {setup.cores} cores, "
-        version = self.store.trial("tune")
+        version = self.store.trial_version("tune")
         with self.progress.stage(title + readable(setup.memory)) as line:
             try:
                 result = self._result(setup, version)
             finally:
-                self.store.discard("embeddings", version)
+                self.store.discard_version("embeddings", version)
             failure = result.get("why", "")
             line.note = f"failed: {failure}" if failure else f"{result['seconds']} s"
         return Trial(setup, result.get("seconds"), failure)

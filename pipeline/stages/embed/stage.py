@@ -15,7 +15,7 @@ from pipeline.config.sections import EmbedSection
 from pipeline.errors import StageError
 from pipeline.retrieval.vectors import from_bytes, to_bytes
 from pipeline.stages import incremental
-from pipeline.stages.context import Job, Made
+from pipeline.stages.context import Job, StageResult
 from pipeline.stages.tokenize import columns
 from pipeline.store.arrow_files import Rows, Run
 from pipeline.store.fingerprint import fingerprint
@@ -83,14 +83,14 @@ def blend(job: Job) -> Blend | None:
     )
 
 
-def execute(job: Job, version: str) -> Made:
+def execute(job: Job, version: str) -> StageResult:
     """Embed every item; an item none of whose tokens has a vector gets null."""
     from pyspark.sql import functions as F
 
     outputs, tokens = job.record("train").outputs, job.record("tokenize")
     mine = inputs(job)
     before = mine | {"tokens": tokens.outputs["base"]}
-    base = incremental.of_stage(job, (NAME, CODE_VERSION), "tokenize", before)
+    base = incremental.stage_base(job, (NAME, CODE_VERSION), "tokenize", before)
     handle = ship(job)
     counter = LoadCounter(job.spark.sparkContext)
     way = blend(job)
@@ -101,15 +101,16 @@ def execute(job: Job, version: str) -> Made:
         changes = job.read("changes", "tokenize")
         changed = tokens.counts["changes"]
         rows = changed[incremental.ADDED] + changed[incremental.CHANGED]
-        texts = job.spread(texts.join(incremental.new(changes), "item_id", how="left_semi"), rows)
+        changed_items = incremental.items_to_compute(changes)
+        texts = job.spread(texts.join(changed_items, "item_id", how="left_semi"), rows)
         table = job.store.read(job.spark, "embeddings", base.record.fingerprint)
         known = table.select("item_id", F.lit(None).cast(texts.dtypes[1][1]), "tokens", "half")
         known = known.toDF("item_id", "texts", "tokens", "half")
-        asked = incremental.carried(known, changes, _asked(texts))
+        asked = incremental.apply_changes(known, changes, _asked(texts))
     written = job.store.write_arrow("embeddings", version, Rows(asked, _run(handle, counter, way)))
     table = job.store.read(job.spark, "embeddings", version)
     with_vector = table.where(F.col("half").isNotNull()).count()
-    return Made(
+    return StageResult(
         tables={"embeddings": written},
         counts={
             "embedded": rows,

@@ -20,7 +20,7 @@ from pipeline.config.sections import RulesSection
 from pipeline.retrieval import quantiser
 from pipeline.stages.context import Job
 from pipeline.store.fingerprint import fingerprint
-from pipeline.store.store import Record
+from pipeline.store.stage_record import StageRecord
 
 # A new one is trained where the longest list over the mean, the probes that the target recall
 # takes, or the number of lists that the catalogue should have is more than so many times what it
@@ -58,7 +58,7 @@ def save(job: Job, lasting: CurrentQuantiser) -> None:
         job.store.set_current_quantiser(_key(job), asdict(lasting))
 
 
-def adopt(job: Job, record: Record) -> None:
+def adopt(job: Job, record: StageRecord) -> None:
     """Let the nights to come use the quantiser that an index was trained, if it was.
 
     Args:
@@ -99,7 +99,7 @@ def is_unbalanced(lasting: CurrentQuantiser, imbalance: float) -> bool:
     return imbalance > max(DRIFT * lasting.imbalance, ALWAYS_BALANCED)
 
 
-def record_nprobe(job: Job, record: Record) -> None:
+def record_nprobe(job: Job, record: StageRecord) -> None:
     """Remember how many probes the target recall took; too many more than at first is drift.
 
     Args:

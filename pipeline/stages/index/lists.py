@@ -15,7 +15,7 @@ from pipeline.retrieval.vectors import Float32, from_bytes, hash_vectors
 from pipeline.storage.clustered_tables import LISTS
 from pipeline.store import schemas
 from pipeline.store.arrow_files import Rows
-from pipeline.store.clustered import Clustered
+from pipeline.store.clustered import ClusteredTable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -62,11 +62,11 @@ def sorted_lists(vectors: "DataFrame", locate: AssignLists, files: GroupPlan) ->
         return list_table.send_to_files(list_table.assign_items(batches, locate), files)
 
     sent = vectors.mapInArrow(send, schemas.ddl(packed_batches.SCHEMA))
-    return _received(sent, files, Clustered(Path(), ()))
+    return _received(sent, files, ClusteredTable(Path(), ()))
 
 
 def updated_lists(
-    before: Clustered, arrivals: "DataFrame", left: "DataFrame", files: GroupPlan
+    before: ClusteredTable, arrivals: "DataFrame", left: "DataFrame", files: GroupPlan
 ) -> Rows:
     """An earlier night's lists table, brought up to date, one partition a file.
 
@@ -86,7 +86,7 @@ def updated_lists(
     return _received(moves.mapInArrow(send, schemas.ddl(packed_batches.SCHEMA)), files, before)
 
 
-def lists_with_traits(lists: Clustered, traits: "DataFrame", files: GroupPlan) -> Rows:
+def lists_with_traits(lists: ClusteredTable, traits: "DataFrame", files: GroupPlan) -> Rows:
     """The candidates table, one partition a file.
 
     Args:
@@ -108,7 +108,7 @@ def lists_with_traits(lists: Clustered, traits: "DataFrame", files: GroupPlan) -
     return Rows(shuffle_by_group(sent, files.groups, files.groups), receive)
 
 
-def _received(sent: "DataFrame", files: GroupPlan, before: Clustered) -> Rows:
+def _received(sent: "DataFrame", files: GroupPlan, before: ClusteredTable) -> Rows:
     def read(first: int, last: int) -> "Iterator[pa.RecordBatch]":
         return before.rows(first, last, LISTS.names)
 

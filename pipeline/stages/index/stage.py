@@ -13,12 +13,12 @@ from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.vectors import from_bytes
 from pipeline.spark.sampling import collected_sample
 from pipeline.stages import incremental
-from pipeline.stages.context import Job, Made
+from pipeline.stages.context import Job, StageResult
 from pipeline.stages.incremental import Base
 from pipeline.stages.index import current_quantiser, lists
 from pipeline.storage.files import write_exclusive
 from pipeline.storage.paths import StoragePath, load_array
-from pipeline.store.store import Record
+from pipeline.store.stage_record import StageRecord
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -62,7 +62,7 @@ class Assignment:
     base: Base
 
 
-def execute(job: Job, version: str) -> Made:
+def execute(job: Job, version: str) -> StageResult:
     """Put every vector into a list: the nearest; or where all are searched, any."""
     section = job.config.index
     count = job.record("embed").outputs["vectors"]
@@ -71,14 +71,14 @@ def execute(job: Job, version: str) -> Made:
         return _make(job, _exact(job, nlist), version)
     used, earlier = current_quantiser.usable_version(job), current_quantiser.load(job)
     if used is not None and earlier is not None:
-        trial = job.store.trial(version)
+        trial = job.store.trial_version(version)
         made = _make(job, _by_quantiser(job, used, _base(job, used)), trial, version)
         if not current_quantiser.is_unbalanced(earlier, made.counts["imbalance"]):
-            job.store.rename("lists", trial, version)
+            job.store.rename_version("lists", trial, version)
             return made
-        job.store.discard("lists", trial)
+        job.store.discard_version("lists", trial)
     _train(job, nlist, version)
-    new = incremental.nothing("the quantiser is new")
+    new = incremental.no_base("the quantiser is new")
     return _make(job, _by_quantiser(job, version, new), version)
 
 
@@ -114,7 +114,7 @@ def _exact(job: Job, nlist: int) -> Assignment:
         ):
             nlist = kept
         else:
-            base = incremental.nothing("the number of lists has changed")
+            base = incremental.no_base("the number of lists has changed")
     even = np.ones(nlist, dtype=np.int64)
     return Assignment(_vectors(job), nlist, None, lists.assign_by_hash(nlist), even, base)
 
@@ -135,17 +135,17 @@ def _base(job: Job, used: str | None) -> Base:
     known = [None] if used is None else sorted(current_quantiser.past_probes_per_item(job))
     widths = dict.fromkeys([mine["probes"], *known])
     variants = [mine | {"quantiser": q, "probes": w} for q in quantisers for w in widths]
-    base = incremental.of_stage(job, (NAME, CODE_VERSION), "embed", *variants)
+    base = incremental.stage_base(job, (NAME, CODE_VERSION), "embed", *variants)
     if base.record is not None and base.record.outputs["quantiser"] != used:
-        return incremental.nothing("the quantiser is another")
+        return incremental.no_base("the quantiser is another")
     return base
 
 
-def _make(job: Job, cut: Assignment, version: str, final: str = "") -> Made:
+def _make(job: Job, cut: Assignment, version: str, final: str = "") -> StageResult:
     """Write the tables: the lists under this version, which may be a trial of the final one."""
     final = final or version
     base = cut.base.record
-    moves = None if base is None else incremental.moves(final, base)
+    moves = None if base is None else incremental.changes_version(final, base)
     tables = {} if base is None or moves is None else _moves(job, cut, base, moves)
     size = job.record("embed").outputs["vectors"] * (
         2 * job.record("embed").outputs["dim"] + _BYTES_AN_ITEM
@@ -162,12 +162,12 @@ def _make(job: Job, cut: Assignment, version: str, final: str = "") -> Made:
             job.store.read(job.spark, name, str(moves)) for name in ("arrivals", "departures")
         )
         rows = lists.updated_lists(
-            job.store.clustered("lists", base.fingerprint), came, left, files
+            job.store.open_clustered("lists", base.fingerprint), came, left, files
         )
     tables["lists"] = job.store.write_arrow("lists", version, rows)
     imbalance = _imbalance(job, version, cut.nlist)
     known = {"lists": cut.nlist, "exact": cut.used is None, "quantiser": cut.used}
-    return Made(
+    return StageResult(
         tables=tables,
         counts=known | {"imbalance": imbalance},
         outputs=known
@@ -176,12 +176,12 @@ def _make(job: Job, cut: Assignment, version: str, final: str = "") -> Made:
     )
 
 
-def _moves(job: Job, cut: Assignment, base: Record, version: str) -> dict[str, int]:
+def _moves(job: Job, cut: Assignment, base: StageRecord, version: str) -> dict[str, int]:
     """Write which rows came and which left since an earlier night."""
     changes = job.read("changes", "tokenize")
-    vectors = cut.vectors.join(incremental.new(changes), "item_id", how="left_semi")
+    vectors = cut.vectors.join(incremental.items_to_compute(changes), "item_id", how="left_semi")
     before = job.store.read(job.spark, "lists", base.fingerprint).select("item_id", "list")
-    left = before.join(incremental.gone(changes), "item_id", how="left_semi")
+    left = before.join(incremental.outdated_items(changes), "item_id", how="left_semi")
     return {
         "arrivals": job.store.write(lists.assigned_frame(vectors, cut.locate), "arrivals", version),
         "departures": job.store.write(left, "departures", version),

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import catalogue
 from pipeline.errors import InputError, StageError
-from pipeline.stages.context import Job, Made
+from pipeline.stages.context import Job, StageResult
 from pipeline.store.reasons import DUPLICATE_ITEM_ID, NO_ITEM_ID, NO_TEXT, UNREADABLE_ROW
 from pipeline.store.schemas import ITEMS, digest
 
@@ -33,7 +33,7 @@ def _source(job: Job) -> catalogue.Source:
     return catalogue.Source.from_config(job.config.catalogue, job.config.s3.options())
 
 
-def execute(job: Job, version: str) -> Made:
+def execute(job: Job, version: str) -> StageResult:
     """Read the catalogue; keep one good row an item, quarantine the others with their reasons."""
     source = _source(job)
     state = catalogue.identity(source)
@@ -45,7 +45,7 @@ def execute(job: Job, version: str) -> Made:
     except Exception:
         if catalogue.identity(source) != state:
             for table in ("items", "quarantine"):
-                job.store.discard(table, version)
+                job.store.discard_version(table, version)
             # That is what has to be said, whatever came of it.
             _still(source, state)
         raise
@@ -61,7 +61,7 @@ def _still(source: catalogue.Source, state: list[list[object]]) -> None:
         )
 
 
-def _ingest(job: Job, raw: "DataFrame", version: str) -> Made:
+def _ingest(job: Job, raw: "DataFrame", version: str) -> StageResult:
     from pyspark import StorageLevel
     from pyspark.sql import Observation
     from pyspark.sql import functions as F
@@ -99,7 +99,7 @@ def _ingest(job: Job, raw: "DataFrame", version: str) -> Made:
         raise StageError(f"ingest lost rows: {summary} read, {items} kept, {quarantined} set aside")
     reasons = _reasons(job, version)
     _check_usable(job, summary, items, reasons)
-    return Made(
+    return StageResult(
         tables={"items": items, "quarantine": quarantined},
         counts={
             "rows_read": summary["read"],

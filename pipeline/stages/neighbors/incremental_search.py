@@ -21,8 +21,8 @@ from pipeline.stages.neighbors.search_context import SearchContext
 from pipeline.storage.clustered_tables import CANDIDATES, NEIGHBORS
 from pipeline.store import schemas
 from pipeline.store.arrow_files import Rows
-from pipeline.store.clustered import Clustered
-from pipeline.store.store import Record
+from pipeline.store.clustered import ClusteredTable
+from pipeline.store.stage_record import StageRecord
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -47,8 +47,8 @@ class NeighborUpdate:
     """
 
     plan: GroupPlan
-    items: Clustered
-    kept: Clustered
+    items: ClusteredTable
+    kept: ClusteredTable
     reach: ReverseProbes
     settings: NeighborSettings
     counts: SearchCounts
@@ -129,7 +129,7 @@ class ListChanges:
     count: int
 
 
-def changes_since(night: SearchContext, base: Record) -> ListChanges:
+def changes_since(night: SearchContext, base: StageRecord) -> ListChanges:
     """What has changed: an item that rules see otherwise than before has left, and come again."""
     from pyspark import StorageLevel
 
@@ -167,7 +167,7 @@ def load_reverse_probes(pairs: "DataFrame | None", nlist: int) -> ReverseProbes:
 
 
 def update_neighbors(
-    night: SearchContext, base: Record, since: ListChanges, version: str
+    night: SearchContext, base: StageRecord, since: ListChanges, version: str
 ) -> dict[str, int]:
     """Write the neighbors table by what has changed since an earlier night, and `reach`.
 
@@ -195,7 +195,7 @@ def update_neighbors(
     changes = NeighborUpdate(
         plan=search.plan,
         items=search.items,
-        kept=store.clustered("neighbors", base.fingerprint),
+        kept=store.open_clustered("neighbors", base.fingerprint),
         reach=load_reverse_probes(pairs, night.nlist),
         settings=NeighborSettings(
             section.k, section.k + section.reserve, width, search.rules, widens=not exact

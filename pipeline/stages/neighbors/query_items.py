@@ -26,7 +26,7 @@ def baseline(job: Job) -> Baseline | None:
     table, items = job.store.latest("similar_items"), job.store.latest("items")
     if table is None or items is None:
         return None
-    record = job.store.find("publish", table["version"])
+    record = job.store.find_record("publish", table["version"])
     if record and record.inputs.get("items") == job.record("ingest").outputs["content"]:
         built_on: dict[str, str] | None = record.inputs["baseline"]
         return Baseline(**built_on) if built_on else None

@@ -24,7 +24,7 @@ from pipeline.stages.index.lists import load_centroids, shuffle_by_group
 from pipeline.storage.clustered_tables import TRAITS
 from pipeline.store import schemas
 from pipeline.store.arrow_files import Rows
-from pipeline.store.clustered import Clustered
+from pipeline.store.clustered import ClusteredTable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -117,7 +117,7 @@ class ListSearch:
         counts: of what is done.
     """
 
-    items: Clustered
+    items: ClusteredTable
     plan: GroupPlan
     parts: GroupPlan
     k: int

@@ -14,7 +14,7 @@ from pipeline.stages.index import lists
 from pipeline.stages.neighbors import query_items, rules
 from pipeline.stages.neighbors.search import ListSearch, SearchCounts, plan_merge
 from pipeline.storage.paths import StoragePath, load_array
-from pipeline.store.clustered import Clustered
+from pipeline.store.clustered import ClusteredTable
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -93,11 +93,11 @@ def build_search_context(job: Job, version: str) -> SearchContext:
     return SearchContext(job, everything, asked, asks, int(queries.sum()), centroids, search)
 
 
-def _candidates(job: Job, version: str) -> tuple["DataFrame", Clustered]:
+def _candidates(job: Job, version: str) -> tuple["DataFrame", ClusteredTable]:
     """The rows to search, and the files that they are in."""
     index, store = job.record("index"), job.store
     everything = job.read("lists", "index")
-    listed = store.clustered("lists", index.fingerprint)
+    listed = store.open_clustered("lists", index.fingerprint)
     if not rules.has_rules(job.config.rules):
         return everything, listed
     job.line.note = "reading what the rules ask for"
@@ -113,7 +113,7 @@ def _candidates(job: Job, version: str) -> tuple["DataFrame", Clustered]:
     )
     store.write_arrow("candidates", version, lists.lists_with_traits(listed, traits, files))
     job.line.note = ""
-    return store.read(job.spark, "candidates", version), store.clustered("candidates", version)
+    return store.read(job.spark, "candidates", version), store.open_clustered("candidates", version)
 
 
 def _quantiser(job: Job) -> StoragePath:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.retrieval import recall
 from pipeline.stages import incremental
-from pipeline.stages.context import Job, Made
+from pipeline.stages.context import Job, StageResult
 from pipeline.stages.incremental import Base
 from pipeline.stages.index import current_quantiser, lists
 from pipeline.stages.neighbors import (
@@ -53,25 +53,25 @@ def inputs(job: Job) -> dict[str, Any]:
     }
 
 
-def execute(job: Job, version: str) -> Made:
+def execute(job: Job, version: str) -> StageResult:
     """Find the neighbours, list the items that are short of them, and measure recall."""
     night = build_search_context(job, version)
     nprobe, sample = choose_nprobe(night)
     base, since = _base(night, nprobe)
     if base.record is not None and since is not None:
-        trial = job.store.trial(version)
+        trial = job.store.trial_version(version)
         tables = incremental_search.update_neighbors(night, base.record, since, trial)
         settled = widening.complete_lists(night, trial, nprobe)
         if settled != trial:
-            job.store.rename("neighbors", settled, trial)
+            job.store.rename_version("neighbors", settled, trial)
         measured = _measure_recall(night, sample, trial)
         if night.met(measured) or night.job.config.neighbors.nprobe:
             for table in tables:
-                job.store.rename(table, trial, version)
+                job.store.rename_version(table, trial, version)
             return _made(night, version, tables, measured, nprobe, base)
         for table in tables:
-            job.store.discard(table, trial)
-        base = incremental.nothing("the earlier number of probes gave too low a recall")
+            job.store.discard_version(table, trial)
+        base = incremental.no_base("the earlier number of probes gave too low a recall")
     rows, measured, nprobe = search_until_target(night, nprobe, sample, version)
     tables = {"neighbors": rows, **_reach(night, nprobe, version)}
     return _made(night, version, tables, measured, nprobe, base)
@@ -115,7 +115,7 @@ def search_until_target(
     for attempt in range(1, ATTEMPTS + 1):
         probes = ProbedLists(night.centroids, night.nlist, nprobe)
         found = search.found(night.queries, probes)
-        trial = job.store.trial(version)
+        trial = job.store.trial_version(version)
         started, total = time.monotonic(), search.plan.groups * attempt
 
         def note(started: float = started, total: int = total) -> str:
@@ -128,9 +128,9 @@ def search_until_target(
         if night.met(measured) or section.nprobe or nprobe == night.nlist or attempt == ATTEMPTS:
             break
         # From the ground: of what has been searched already only the best are kept.
-        job.store.discard("neighbors", trial)
+        job.store.discard_version("neighbors", trial)
         nprobe = min(math.ceil(nprobe * MORE_PROBES), night.nlist)
-    job.store.rename("neighbors", trial, version)
+    job.store.rename_version("neighbors", trial, version)
     return rows, measured, nprobe
 
 
@@ -154,7 +154,7 @@ def _base(night: SearchContext, nprobe: int) -> tuple[Base, incremental_search.L
     since = incremental_search.changes_since(night, base.record)
     if since.count > incremental_search.MOST_MOVED * vectors:
         why = f"{since.count:,} of {vectors:,} items have moved"
-        return incremental.nothing(why), None
+        return incremental.no_base(why), None
     return base, since
 
 
@@ -162,7 +162,7 @@ def _fitting(night: SearchContext, nprobe: int) -> Base:
     """The earlier neighbours that were made in the same way."""
     job = night.job
     if night.asked is not None or job.config.neighbors.mode != "all":
-        return incremental.nothing("not every item asks")
+        return incremental.no_base("not every item asks")
     index = job.record("index")
     mine = inputs(job) | {"lists": index.outputs["base"]}
     variants = [
@@ -170,25 +170,25 @@ def _fitting(night: SearchContext, nprobe: int) -> Base:
     ]
     if mine["rules"] is not None:
         variants = _under_the_same_rules(job, mine)
-    base = incremental.of_stage(job, (NAME, CODE_VERSION), "index", *variants)
+    base = incremental.stage_base(job, (NAME, CODE_VERSION), "index", *variants)
     if base.record is None:
         return base
     exact = night.centroids is None
     if not exact and "reach" not in base.record.tables:
-        return incremental.nothing("the earlier lists did not hold enough probes")
+        return incremental.no_base("the earlier lists did not hold enough probes")
     if not exact and nprobe != base.record.counts["probes"]:
-        return incremental.nothing(f"{nprobe} lists are probed now")
+        return incremental.no_base(f"{nprobe} lists are probed now")
     if not exact and index.outputs["probes"] < nprobe:
-        return incremental.nothing("the lists do not hold enough probes")
+        return incremental.no_base("the lists do not hold enough probes")
     if exact and night.nlist != base.record.outputs["lists"]:
-        return incremental.nothing("the number of lists has changed")
+        return incremental.no_base("the number of lists has changed")
     return base
 
 
 def _under_the_same_rules(job: Job, mine: dict[str, Any]) -> list[dict[str, Any]]:
     """What the published neighbours were made of, if of other items by the same rules."""
-    published = publications.present(job.store)
-    record = job.store.find(NAME, published.stages.get(NAME, "")) if published else None
+    published = publications.current(job.store)
+    record = job.store.find_record(NAME, published.stages.get(NAME, "")) if published else None
     if record is None or record.inputs.get("rules") is None:
         return []
     theirs = record.inputs
@@ -204,7 +204,7 @@ def _made(
     measured: recall.Recall,
     nprobe: int,
     base: Base,
-) -> Made:
+) -> StageResult:
     from pyspark.sql import functions as F
 
     job, section = night.job, night.job.config.neighbors
@@ -221,7 +221,7 @@ def _made(
     chosen = night.centroids is not None and not section.nprobe
     if rules.has_rules(job.config.rules):
         tables = tables | {"candidates": vectors}
-    return Made(
+    return StageResult(
         tables=tables | {"short_lists": short_rows},
         counts={
             "items_with_neighbors": asked - with_none,

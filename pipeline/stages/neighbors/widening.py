@@ -94,13 +94,13 @@ def _again(night: SearchContext, version: str, which: str, probes: ProbedLists) 
         # The others keep their order, and do not travel.
         stays = table.where(f"not ({which})")
         rest = some.join(asking, "item_id", how="left_anti").select(*table.columns)
-        trial = job.store.trial(version.partition("-")[0])
+        trial = job.store.trial_version(version.partition("-")[0])
         parts = (Rows(stays, iter), Rows(rest, iter), found)
         job.store.write_arrow("neighbors", trial, *parts)
     finally:
         asking.unpersist()
         job.line.note = ""
-    job.store.discard("neighbors", version)
+    job.store.discard_version("neighbors", version)
     return trial
 
 

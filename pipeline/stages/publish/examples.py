@@ -58,7 +58,7 @@ def write(job: Job, version: str, pairs: "DataFrame", most_shown: dict[str, Any]
         }
         for item in every
     ]
-    return job.store.write_few(rows, TABLE, version)
+    return job.store.write_rows(rows, TABLE, version)
 
 
 def _mapped(job: Job) -> list[str]:

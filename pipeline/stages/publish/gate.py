@@ -81,16 +81,16 @@ def needs_spark(job: Job) -> bool:
 
 
 def _against(job: Job) -> publications.Publication | None:
-    published = publications.present(job.store)
+    published = publications.current(job.store)
     if published is None or published.version == job.record("publish").fingerprint:
         return None
-    there = job.store.has("similar_items", published.version)
+    there = job.store.has_table("similar_items", published.version)
     return published if there else None
 
 
 def _model(job: Job, published: publications.Publication) -> str | None:
     """The sha256 of the model that a version was made with, where that is still known."""
-    record = job.store.find("embed", published.stages.get("embed", ""))
+    record = job.store.find_record("embed", published.stages.get("embed", ""))
     return str(record.inputs["model"]) if record else None
 
 

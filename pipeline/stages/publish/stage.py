@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import GateError, StageError
-from pipeline.stages.context import Job, Made
+from pipeline.stages.context import Job, StageResult
 from pipeline.stages.neighbors import query_items, rules
 from pipeline.stages.publish import details, examples, gate, quality
 from pipeline.store import publications
@@ -22,7 +22,7 @@ def inputs(job: Job) -> dict[str, Any]:
     return {"neighbors": job.record("neighbors").fingerprint, **query_items.publish_inputs(job)}
 
 
-def execute(job: Job, version: str) -> Made:
+def execute(job: Job, version: str) -> StageResult:
     """Write the similar-item table, one row a pair, sorted by item and rank."""
     from pyspark.sql import functions as F
 
@@ -50,19 +50,19 @@ def execute(job: Job, version: str) -> Made:
     if found_rows != digest(table):
         problems.append("the rows written are not those that were found")
     if problems:
-        job.store.discard("similar_items", version)
+        job.store.discard_version("similar_items", version)
         raise StageError(f"publish: {'; '.join(problems)}; run it again")
     wanted = job.record("neighbors").outputs["pairs"]
     counts: dict[str, Any] = {"rows": rows, "carried_rows": kept.count() if kept is not None else 0}
     if rows != wanted + counts["carried_rows"]:
-        job.store.discard("similar_items", version)
+        job.store.discard_version("similar_items", version)
         raise StageError(f"publish: {rows} rows, not {wanted} found and {counts}; run it again")
     by_list = _pairs(found, job.config.neighbors.k) if kept is None else written
     about = quality.Table(written, by_list, job.record("ingest").tables["items"])
     shown = quality.measure_quality(job, about)
     few = examples.write(job, version, written, shown["hubs"]["most_shown"])
     tables = {"similar_items": rows, "details": details.write(job, version), examples.TABLE: few}
-    return Made(tables=tables, counts=counts | {"quality": shown})
+    return StageResult(tables=tables, counts=counts | {"quality": shown})
 
 
 def _pairs(neighbors: "DataFrame", k: int) -> "DataFrame":

@@ -10,11 +10,11 @@ import pyarrow as pa
 from models import Handle, resident, shipping
 from pipeline.errors import StageError, UsageError
 from pipeline.stages import incremental
-from pipeline.stages.context import Job, Made
+from pipeline.stages.context import Job, StageResult
 from pipeline.stages.tokenize import columns
 from pipeline.store.arrow_files import Rows
 from pipeline.store.schemas import TOKENS
-from pipeline.store.store import Record
+from pipeline.store.stage_record import StageRecord
 from pipeline.text.clean import clean
 from pipeline.text.tokenize import TextSettings, Tokenizer
 
@@ -61,7 +61,7 @@ def inputs(job: Job) -> dict[str, Any]:
     return {"items": job.record("ingest").outputs["content"], "text": text_fingerprint(job)}
 
 
-def execute(job: Job, version: str) -> Made:
+def execute(job: Job, version: str) -> StageResult:
     """Tokenise the title and the description of every item."""
     from pyspark.sql import functions as F
 
@@ -69,7 +69,7 @@ def execute(job: Job, version: str) -> Made:
     if text.user_dictionaries:
         _try(text)
     dictionaries = [job.ship(path, "dictionary") for path in text.user_dictionaries]
-    base = incremental.of_tokens(job, (NAME, CODE_VERSION), inputs(job))
+    base = incremental.token_base(job, (NAME, CODE_VERSION), inputs(job))
     wanted = job.record("ingest").tables["items"]
     if base.record is None:
         items = job.spread(job.read("items", "ingest"), wanted)
@@ -78,7 +78,7 @@ def execute(job: Job, version: str) -> Made:
     else:
         rows, changed = _built_on(job, base.record, base.items, text, dictionaries, version)
     if rows != wanted:
-        job.store.discard("tokens", version)
+        job.store.discard_version("tokens", version)
         raise StageError(f"tokenize: {rows} rows of {wanted} items; run it again")
     first = (
         job.store.read(job.spark, "tokens", version)
@@ -95,13 +95,13 @@ def execute(job: Job, version: str) -> Made:
     if changed is not None:
         counts["changes"] = changed
         tables["changes"] = sum(changed.values())
-    return Made(
+    return StageResult(
         tables=tables,
         counts=counts,
         outputs={
             "text_fingerprint": text_fingerprint(job),
             "base": base.record and base.record.fingerprint,
-            "moves": base.record and incremental.moves(version, base.record),
+            "moves": base.record and incremental.changes_version(version, base.record),
             "why": base.why,
         },
     )
@@ -109,7 +109,7 @@ def execute(job: Job, version: str) -> Made:
 
 def _built_on(
     job: Job,
-    base: Record,
+    base: StageRecord,
     of: str,
     text: TextSettings,
     dictionaries: Sequence[Handle],
@@ -135,8 +135,8 @@ def _built_on(
     items = job.read("items", "ingest")
     before = job.store.read(job.spark, "items", of)
     tokens = job.store.read(job.spark, "tokens", base.fingerprint)
-    differing = incremental.differences(items, before).persist(StorageLevel.DISK_ONLY)
-    candidates = items.join(incremental.new(differing), "item_id", how="left_semi")
+    differing = incremental.find_changes(items, before).persist(StorageLevel.DISK_ONLY)
+    candidates = items.join(incremental.items_to_compute(differing), "item_id", how="left_semi")
     rows = job.spread(candidates, differing.count())
     fresh = tokenize(rows, text, dictionaries).table("tokens").persist(StorageLevel.DISK_ONLY)
     # Before it is joined with what is written: a task has one Python worker.
@@ -147,12 +147,13 @@ def _built_on(
         same = fresh.select("item_id", "text").join(known, "item_id", how="inner")
         same = same.where("text = known").select("item_id")
         changes = differing.join(same, "item_id", how="left_anti")
-        moves = incremental.moves(version, base)
+        moves = incremental.changes_version(version, base)
         job.store.write(changes, "changes", moves)
         changes = job.store.read(job.spark, "changes", moves)
-        changed = fresh.join(incremental.new(changes), "item_id", how="left_semi")
+        changed = fresh.join(incremental.items_to_compute(changes), "item_id", how="left_semi")
         job.line.note = ""
-        count = job.store.write(incremental.carried(tokens, changes, changed), "tokens", version)
+        updated = incremental.apply_changes(tokens, changes, changed)
+        count = job.store.write(updated, "tokens", version)
         found = {row["change"]: row["count"] for row in changes.groupBy("change").count().collect()}
     finally:
         fresh.unpersist()

@@ -17,7 +17,8 @@ from pipeline.stages.train import stage as train
 from pipeline.storage.files import read_json, write_json
 from pipeline.storage.processes import owner_tag
 from pipeline.store import model_folders
-from pipeline.store.store import Record, Store
+from pipeline.store.stage_record import StageRecord
+from pipeline.store.store import Store
 
 # Beside a pushed model's files: the record of its training, by which another store knows it.
 _RECORD = "record.json"
@@ -34,7 +35,7 @@ class Kept:
         current: whether new runs under the config's settings use it.
     """
 
-    record: Record
+    record: StageRecord
     trained: str
     current: bool
 
@@ -59,14 +60,14 @@ def kept(config: Config, store: Store) -> list[Kept]:
     now = _current(config, store)
     found = []
     for path in (store.root / "stages" / train.NAME).glob("*.json"):
-        record = store.find(train.NAME, path.stem)
+        record = store.find_record(train.NAME, path.stem)
         if record is not None:
             moment = datetime.fromtimestamp(path.stat().st_mtime, UTC)
             found.append(Kept(record, moment.isoformat(timespec="seconds"), record == now))
     return sorted(found, key=lambda model: (model.trained, model.record.fingerprint), reverse=True)
 
 
-def current(config: Config, store: Store) -> Record:
+def current(config: Config, store: Store) -> StageRecord:
     """The record of the model that new runs use; else of the one that is published.
 
     Raises:
@@ -81,12 +82,12 @@ def current(config: Config, store: Store) -> Record:
     return record
 
 
-def _current(config: Config, store: Store) -> Record | None:
+def _current(config: Config, store: Store) -> StageRecord | None:
     record = None if config.model.path else store.current_model(_key(config, store))
     latest = store.latest()
     if record is None and latest is not None:
         run = read_json(store.run_path(latest["run_id"]) / "run.json") or {"fingerprints": {}}
-        record = store.find(train.NAME, run["fingerprints"].get(train.NAME, "none"))
+        record = store.find_record(train.NAME, run["fingerprints"].get(train.NAME, "none"))
     return record
 
 
@@ -95,7 +96,7 @@ def _key(config: Config, store: Store) -> str:
     return train.key_of(train.settings_of(config.model), text)
 
 
-def push(config: Config, store: Store, record: Record, target: str) -> None:
+def push(config: Config, store: Store, record: StageRecord, target: str) -> None:
     """Copy a model and its record to a folder or an s3:// prefix.
 
     Raises:
@@ -103,7 +104,7 @@ def push(config: Config, store: Store, record: Record, target: str) -> None:
         UsageError: the folder holds something else.
     """
     with store.new_model() as folder:
-        model_folders.copy(store.model_path(record.outputs["sha256"]), folder)
+        model_folders.copy_files(store.model_path(record.outputs["sha256"]), folder)
         write_json(folder / _RECORD, asdict(record))
         if "://" in target:
             s3.push(folder, target, config.s3.options())
@@ -127,7 +128,7 @@ def _put(folder: Path, target: Path) -> None:
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def pull(config: Config, store: Store, source: str) -> Record:
+def pull(config: Config, store: Store, source: str) -> StageRecord:
     """Take a pushed model into the store, every byte checked; the current model stays.
 
     Returns:
@@ -153,13 +154,13 @@ def pull(config: Config, store: Store, source: str) -> Record:
                 "replaced or damaged; push it again"
             )
         (found / _RECORD).unlink()
-        store.keep_model(found, sha256, file)
-    if store.find(train.NAME, record.fingerprint) is None:
-        store.keep(record)
+        store.save_model(found, sha256, file)
+    if store.find_record(train.NAME, record.fingerprint) is None:
+        store.write_record(record)
     return record
 
 
-def _pushed_record(folder: Path, source: str) -> Record:
+def _pushed_record(folder: Path, source: str) -> StageRecord:
     raw = read_json(folder / _RECORD)
     if raw is None:
         raise ModelError(
@@ -167,7 +168,7 @@ def _pushed_record(folder: Path, source: str) -> Record:
             "give the model as model.path instead"
         )
     try:
-        record = Record(**raw)
+        record = StageRecord(**raw)
         names = {"fingerprint": record.fingerprint, "sha256": record.outputs["sha256"]}
         safe_name(record.outputs["file"], source)
         whole = record.stage == train.NAME and all(
@@ -180,13 +181,13 @@ def _pushed_record(folder: Path, source: str) -> Record:
     return record
 
 
-def restore(store: Store, fingerprint: str) -> Record | None:
+def restore(store: Store, fingerprint: str) -> StageRecord | None:
     """Make a model current again, after a rollback to a version that was made with it.
 
     Returns:
         its record; None if nothing of it is the catalogue's, or it is not in the store any more.
     """
-    record = store.find(train.NAME, fingerprint)
+    record = store.find_record(train.NAME, fingerprint)
     if record is None or "tokens" not in record.inputs:
         return None
     key = train.key_of(train.made_from(record.inputs), record.outputs["text_fingerprint"])
@@ -194,7 +195,7 @@ def restore(store: Store, fingerprint: str) -> Record | None:
     return record
 
 
-def use(config: Config, store: Store, record: Record) -> None:
+def use(config: Config, store: Store, record: StageRecord) -> None:
     """Make a model the current one.
 
     Raises:

@@ -13,11 +13,11 @@ from models.shipping import local_path
 from pipeline.config.sections import ModelSection
 from pipeline.errors import InputError, StageError
 from pipeline.spark.sampling import seeded_sample
-from pipeline.stages.context import Job, Made
+from pipeline.stages.context import Job, StageResult
 from pipeline.stages.train import corpus, promotions, statistics
 from pipeline.storage.files import read_json, write_json
 from pipeline.store.fingerprint import fingerprint
-from pipeline.store.store import Record
+from pipeline.store.stage_record import StageRecord
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -66,12 +66,12 @@ def _counts(section: ModelSection) -> bool:
     return section.kind == "fasttext" and section.engine == "mapped"
 
 
-def complete(section: ModelSection, record: Record) -> bool:
+def complete(section: ModelSection, record: StageRecord) -> bool:
     """Whether a model carries statistics, if it should."""
     return bool(record.outputs.get("statistics")) or not _counts(section)
 
 
-def reusable(job: Job) -> Record | None:
+def reusable(job: Job) -> StageRecord | None:
     """The record of the store's current model, if it fits a new night: training is not nightly.
 
     It does if it was trained with the same settings on the same kind of tokens, and on at least
@@ -109,7 +109,7 @@ def settings_of(section: ModelSection) -> dict[str, Any]:
     return settings
 
 
-def execute(job: Job, version: str) -> Made:
+def execute(job: Job, version: str) -> StageResult:
     """Train or take the model, pack it, and put it into the store under its content's hash."""
     section = job.config.model
     text = job.record("tokenize").outputs["text_fingerprint"]
@@ -141,8 +141,8 @@ def execute(job: Job, version: str) -> Made:
         counts |= {"model_bytes": content.size, **about}
         described = read_json(folder / "model.json") or {"kind": section.kind}
         write_json(folder / "model.json", {**described, "text_fingerprint": text, **counts})
-        job.store.keep_model(folder, content.sha256, shipped.name)
-    return Made(tables={}, counts=counts, outputs=outputs)
+        job.store.save_model(folder, content.sha256, shipped.name)
+    return StageResult(tables={}, counts=counts, outputs=outputs)
 
 
 def _given(job: Job) -> Path:

@@ -119,7 +119,7 @@ def test_a_run_publishes_and_an_experiment_does_not(shop: Shop, spark: SparkSess
     assert shop.first.recall is not None
     assert shop.first.recall["value"] == 1
     assert set(shop.second.stages.values()) == {"done", "reused"}
-    assert [run.run_id for run in run_records.listed(store)][-2:] == ["second", "first"]
+    assert [run.run_id for run in run_records.list_runs(store)][-2:] == ["second", "first"]
     assert {len(of) for of in lists(shop.rows(shop.second.path)).values()} == {K - 1}
     assert spark.sparkContext.getLocalProperty("spark.jobGroup.id") == "mine"
 

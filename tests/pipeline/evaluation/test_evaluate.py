@@ -13,7 +13,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from pipeline.cli.main import execute
 from pipeline.errors import InputError, UsageError
-from pipeline.store.run_records import listed
+from pipeline.store.run_records import list_runs
 from pipeline.store.store import Store
 from tests.models.encoder import write_encoder
 from tests.pipeline.conftest import InProcess
@@ -116,8 +116,8 @@ def test_the_sample_catalogue_measured_as_by_hand(tmp_path: Path, in_process: In
         assert low < expected < high
     # Nothing is published or current; the embeddings are there for the next run.
     assert samples.lasting() == {}
-    assert [run.status for run in listed(store)] == ["done"]
-    assert store.find("embed", found["embeddings"]) is not None
+    assert [run.status for run in list_runs(store)] == ["done"]
+    assert store.find_record("embed", found["embeddings"]) is not None
 
 
 def test_labels_are_those_of_the_rows_that_ingest_kept(evaluate: Evaluate) -> None:
@@ -135,7 +135,7 @@ def test_an_experiment_leaves_what_is_published_as_it_was(
     other = evaluate("--label", "shelf", "--set", "model.dim=5")
     assert shop.lasting() == before
     assert other["embeddings"] not in str(before)
-    assert Store(str(shop.store)).find("embed", other["embeddings"]) is not None
+    assert Store(str(shop.store)).find_record("embed", other["embeddings"]) is not None
 
 
 def test_a_larger_catalogue_is_sampled_after_the_items_of_the_pairs(

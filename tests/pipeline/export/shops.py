@@ -54,7 +54,7 @@ class Shop:
             part = table.slice(number * size, size)
             path = folder / f"part-{number:05d}-{version}.parquet"
             pq.write_table(part, path, row_group_size=max(1, size // 2))
-        self.store.point("similar_items", version, f"run-{version}")
+        self.store.set_latest("similar_items", version, f"run-{version}")
         return list(rows)
 
     def command(self, *arguments: str) -> list[str]:

@@ -41,7 +41,7 @@ def put(store: Store, table: str, version: str, rows: list[dict[str, Any]], of: 
     folder = on_disk(store.table_path(table, version))
     folder.mkdir(parents=True)
     pq.write_table(pa.Table.from_pylist(rows, schema=of), folder / "part-00000.parquet")
-    store.point(table, version, "run-1")
+    store.set_latest(table, version, "run-1")
 
 
 def publish(shop: Shop, version: str, number: int) -> None:
@@ -206,7 +206,7 @@ def test_older_versions_go_and_what_is_not_ours_stays(
 
 def test_two_at_once_are_kept_apart(shop: Shop, out: Path) -> None:
     publish(shop, "v1", 1)
-    with lock.held_in(out / "_locks", "another", "the folder"):
+    with lock.hold_folder(out / "_locks", "another", "the folder"):
         ended = shop.export("--to", "jsonl", "--out", str(out))
     assert ended.code == 5
     assert f"the folder {out} is in use by another" in ended.last

@@ -9,7 +9,8 @@ from pipeline.cli import describe
 from pipeline.errors import UsageError
 from pipeline.inspection.diff import MOST_CHANGED, diff
 from pipeline.store.resolve import resolve
-from pipeline.store.store import Record, Store
+from pipeline.store.stage_record import StageRecord
+from pipeline.store.store import Store
 from tests.pipeline import kept
 from tests.pipeline.tables import Lists, write_items, write_lists
 
@@ -38,7 +39,7 @@ def shop(spark: SparkSession, folder: Path, before: Lists, after: Lists) -> Stor
         write_lists(spark, store, version, lists)
         items = {item: f"題名 {item} {run}" for item in {**before, **after} if item not in "xy"}
         write_items(spark, store, version, items)
-        store.keep(Record("publish", version, run, {}, {"similar_items": 1}))
+        store.write_record(StageRecord("publish", version, run, {}, {"similar_items": 1}))
         settings = {"neighbors": {"k": k, "seed": 0}, "spark": {}}
         fingerprints = {"ingest": version, "publish": version}
         kept.run_json(store, run, settings=settings, fingerprints=fingerprints)
@@ -106,7 +107,7 @@ def test_titles_that_are_gone_are_left_out(spark: SparkSession, tmp_path: Path) 
     store = shop(spark, tmp_path, BEFORE, AFTER)
     one, two = resolve(store, "one"), resolve(store, "two")
     for version in ("v1", "v2"):
-        store.discard("items", version)
+        store.discard_version("items", version)
     found = diff(spark, store, one, two, 10)
     assert {item["title"] for item in found["most_changed"]} == {None}
     assert list(describe.diff(found))

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.storage.files import write_json
-from pipeline.store.store import Record, Store
+from pipeline.store.stage_record import StageRecord
+from pipeline.store.store import Store
 
 VERSION, RUN = "0123456789abcdef", "night7"
 _STAGES = ("ingest", "tokenize", "train", "embed", "index", "neighbors", "publish")
@@ -120,8 +121,9 @@ def make_store(folder: Path, content: dict[str, Any], rows: list[dict[str, Any]]
     types = {"shown": pa.bool_(), "mapped": pa.bool_(), "half": pa.binary()}
     types["neighbors"] = pa.list_(entry)
     schema = pa.schema([(name, types.get(name, pa.string())) for name in example("", "")])
-    with store.versions.new("examples", VERSION) as path:
+    with store.versions.create("examples", VERSION) as path:
         path.mkdir(parents=True, exist_ok=True)
         pq.write_table(pa.Table.from_pylist(rows, schema), str(path / "part.parquet"))
-    store.keep(Record("publish", VERSION, content["run_id"], {}, {"examples": len(rows)}))
+    tables = {"examples": len(rows)}
+    store.write_record(StageRecord("publish", VERSION, content["run_id"], {}, tables))
     return store

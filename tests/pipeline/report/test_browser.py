@@ -15,7 +15,8 @@ from pyspark.sql import SparkSession
 from pipeline.report import projection, run_page
 from pipeline.retrieval.vectors import Float32
 from pipeline.runs.runner import Outcome
-from pipeline.store.store import Record, Store
+from pipeline.store.stage_record import StageRecord
+from pipeline.store.store import Store
 from tests.browser import Opened, opened
 from tests.pipeline.places import on_disk
 from tests.pipeline.report import handmade
@@ -71,7 +72,7 @@ def write_page(folder: Path, run_json: dict[str, Any]) -> Path:
     return on_disk(run_page.write(store, handmade.RUN, 10))
 
 
-def record(run: tuple[Shop, Outcome], stage: str) -> Record:
+def record(run: tuple[Shop, Outcome], stage: str) -> StageRecord:
     found = run[1].record(stage)
     assert found is not None
     return found

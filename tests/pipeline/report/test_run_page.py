@@ -24,7 +24,7 @@ def config(folder: Path) -> str:
 
 def store(folder: Path) -> Store:
     found = handmade.make_store(folder, handmade.run_json(), ROWS)
-    found.point("similar_items", handmade.VERSION, handmade.RUN)
+    found.set_latest("similar_items", handmade.VERSION, handmade.RUN)
     return found
 
 
@@ -120,14 +120,14 @@ def test_what_is_not_there_has_no_page(tmp_path: Path) -> None:
         execute(["report", "--config", config(tmp_path)])
     with pytest.raises(UsageError, match="no run night8"):
         execute(["report", "night8", "--config", config(tmp_path)])
-    run_store.point("similar_items", handmade.VERSION, handmade.RUN)
+    run_store.set_latest("similar_items", handmade.VERSION, handmade.RUN)
     with pytest.raises(UsageError, match="can't be written"):
         execute(["report", "--config", config(tmp_path), "--out", str(tmp_path / "store")])
 
 
 def test_a_table_that_gc_removed_leaves_the_figures(tmp_path: Path) -> None:
     run_store = store(tmp_path)
-    run_store.discard("examples", handmade.VERSION)
+    run_store.discard_version("examples", handmade.VERSION)
     found = run_page.page_data(run_store, handmade.RUN, 10)
     assert found["sample"]["items"] == []
     assert found["quality"]["hubs"]["never_shown"] == 4

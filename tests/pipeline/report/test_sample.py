@@ -13,7 +13,7 @@ from tests.pipeline.report import handmade
 
 
 def read(store: Store, map_items: int = 0) -> dict[str, Any]:
-    record = store.find("publish", handmade.VERSION)
+    record = store.find_record("publish", handmade.VERSION)
     assert record is not None
     return sample.read_sample(store, record, map_items)
 

@@ -37,5 +37,5 @@ def test_an_experiment_does_not_publish(
     toml.write_text(f'[store]\npath = "store"\n[catalogue]\npath = "x.csv"\n{file}')
     store = Store(str(tmp_path / "store"))
     if published:
-        store.point("similar_items", "v1", "night1")
+        store.set_latest("similar_items", "v1", "night1")
     assert publishing.wanted(config.load(toml, sets, {}), sets, store) == expected

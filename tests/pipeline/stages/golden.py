@@ -24,7 +24,8 @@ from pipeline.stages.context import Job, Stage
 from pipeline.stages.tokenize.stage import text_fingerprint
 from pipeline.storage.paths import load_array
 from pipeline.store import schemas
-from pipeline.store.store import Record, Store
+from pipeline.store.stage_record import StageRecord
+from pipeline.store.store import Store
 from tests.pipeline.places import on_disk
 
 FOLDER = Path(__file__).parents[2] / "golden" / "stages"
@@ -163,7 +164,7 @@ def run(stage: Stage, case: str, spark: SparkSession, folder: Path) -> Output:
         centroids, sizes = map(load_array, paths)
         result.quantiser = {"centroids": centroids.tolist(), "sizes": sizes.tolist()}
     if "sha256" in made.outputs:
-        record = Record(stage.NAME, version, job.run_id, {}, {}, outputs=made.outputs)
+        record = StageRecord(stage.NAME, version, job.run_id, {}, {}, outputs=made.outputs)
         result.model = on_disk(job.store.model_file(record))
     return result
 
@@ -189,20 +190,20 @@ def _stable(values: Values) -> Values:
     return stable
 
 
-def record_of(stage: str, output: Output, fingerprint: str) -> Record:
+def record_of(stage: str, output: Output, fingerprint: str) -> StageRecord:
     """The record of a stored output."""
     outputs = dict(output.outputs)
     if output.model is not None:
         outputs["sha256"] = read_content(output.model).sha256
     rows = {table: len(rows) for table, rows in output.tables.items()}
-    return Record(stage, fingerprint, "golden", {}, rows, output.counts, outputs)
+    return StageRecord(stage, fingerprint, "golden", {}, rows, output.counts, outputs)
 
 
-def _put(store: Store, record: Record, output: Output) -> None:
+def _put(store: Store, record: StageRecord, output: Output) -> None:
     """Put what a stored output consists of into a store."""
     version = record.fingerprint
     for table, rows in output.tables.items():
-        store.write_few([_decoded(table, row) for row in rows], table, version)
+        store.write_rows([_decoded(table, row) for row in rows], table, version)
     if output.quantiser is not None:
         path = on_disk(store.quantiser_path(version))
         path.parent.mkdir(parents=True)
@@ -213,7 +214,7 @@ def _put(store: Store, record: Record, output: Output) -> None:
         file = record.outputs["file"]
         with store.new_model() as folder:
             shutil.copyfile(output.model, folder / file)
-            store.keep_model(folder, record.outputs["sha256"], file)
+            store.save_model(folder, record.outputs["sha256"], file)
 
 
 def _rows(store: Store, table: str, version: str) -> list[Values]:

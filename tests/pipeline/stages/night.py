@@ -10,11 +10,12 @@ import pyarrow.parquet as pq
 from pipeline.config import reading as config
 from pipeline.retrieval import quantiser
 from pipeline.retrieval.vectors import to_bytes
-from pipeline.stages.context import Job, Made
+from pipeline.stages.context import Job, StageResult
 from pipeline.stages.index import current_quantiser
 from pipeline.stages.index import stage as index
 from pipeline.stages.neighbors import stage as neighbors
-from pipeline.store.store import Record, Store
+from pipeline.store.stage_record import StageRecord
+from pipeline.store.store import Store
 from tests.pipeline.places import on_disk
 from tests.pipeline.retrieval import oracle
 
@@ -59,14 +60,14 @@ class Night:
         file = self._folder / "nitamono.toml"
         file.write_text('[store]\npath = "store"\n[catalogue]\npath = "x.csv"\n')
         job = Job(config.load(file, sets, {}), self.store, "r")
-        job.resolve(Record("ingest", "i", "r", {}, {}, {}, {"content": "c"}))
+        job.resolve(StageRecord("ingest", "i", "r", {}, {}, {}, {"content": "c"}))
         rows = {"embeddings": len(self.ids)}
         outputs = {"vectors": len(self.ids), "dim": self.vectors.shape[1], "space": "s"}
         outputs |= {"base": None, "why": "the first night"}
-        job.resolve(Record("embed", self.embed, "r", {}, rows, {}, outputs))
+        job.resolve(StageRecord("embed", self.embed, "r", {}, rows, {}, outputs))
         return job
 
-    def run(self, *sets: str) -> tuple[Table, Made]:
+    def run(self, *sets: str) -> tuple[Table, StageResult]:
         """Index and neighbours under these settings."""
         job = self.job(*sets)
         self._runs += 1
@@ -74,14 +75,14 @@ class Night:
         asked = index.inputs(job)
         made = index.execute(job, version)
         self.index = made.outputs["quantiser"]
-        record = Record("index", version, "r", asked, made.tables, made.counts, made.outputs)
+        record = StageRecord("index", version, "r", asked, made.tables, made.counts, made.outputs)
         job.resolve(record)
         current_quantiser.adopt(job, record)
         version = f"neighbors{self._runs}"
         made = neighbors.execute(job, version)
         outputs = made.outputs
         current_quantiser.record_nprobe(
-            job, Record("neighbors", version, "r", {}, {}, made.counts, outputs)
+            job, StageRecord("neighbors", version, "r", {}, {}, made.counts, outputs)
         )
         k = job.config.neighbors.k
         found = self.store.dataset("neighbors", version).to_table().to_pylist()

@@ -14,7 +14,7 @@ import models
 import pipeline
 from pipeline.stages import CHAIN, NAMES
 from pipeline.stages.context import Stage
-from pipeline.store.store import Record
+from pipeline.store.stage_record import StageRecord
 from tests.pipeline.shop import Shop
 from tests.pipeline.stages import golden
 from tests.pipeline.stages.golden_comparison import failure_of
@@ -82,7 +82,7 @@ def _names(folder: Path) -> dict[str, str]:
         stored = golden.stored(stage.NAME)
         assert stored is not None
         names[stage.NAME], _ = job.fingerprint(stage)
-        record: Record = golden.record_of(stage.NAME, stored[1]["exact"], names[stage.NAME])
+        record: StageRecord = golden.record_of(stage.NAME, stored[1]["exact"], names[stage.NAME])
         job.resolve(record)
     return names
 

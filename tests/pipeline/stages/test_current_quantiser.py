@@ -9,7 +9,7 @@ from pyspark.sql import SparkSession
 from pipeline.retrieval import quantiser, recall
 from pipeline.stages.index import current_quantiser
 from pipeline.stages.index import stage as index
-from pipeline.store.store import Record
+from pipeline.store.stage_record import StageRecord
 from tests.pipeline.retrieval import oracle
 from tests.pipeline.stages.night import QUANTISED, Night
 
@@ -111,7 +111,7 @@ def test_a_run_that_does_not_publish_leaves_the_nights_quantiser(
     job.publishing = False
     asked = index.inputs(job)
     made = index.execute(job, "quiet")
-    record = Record("index", "quiet", "r", asked, made.tables, made.counts, made.outputs)
+    record = StageRecord("index", "quiet", "r", asked, made.tables, made.counts, made.outputs)
     current_quantiser.adopt(job, record)
     assert current_quantiser.load(job) is None
     # A night that publishes finds the same index, and takes its quantiser over.

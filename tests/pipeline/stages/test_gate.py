@@ -14,7 +14,8 @@ from pipeline.stages.context import Job
 from pipeline.stages.publish import comparison, gate
 from pipeline.storage.files import read_json
 from pipeline.store import publications
-from pipeline.store.store import Record, Store
+from pipeline.store.stage_record import StageRecord
+from pipeline.store.store import Store
 from pipeline.terminal.progress import Progress
 from tests.conftest import WriteCsv
 from tests.pipeline.places import on_disk
@@ -53,8 +54,8 @@ class Shop:
         }
         for stage, (inputs, tables, outputs) in made.items():
             counts = {"carried_rows": 0}
-            record = Record(stage, version, job.run_id, inputs, tables, counts, outputs)
-            self.store.keep(record)
+            record = StageRecord(stage, version, job.run_id, inputs, tables, counts, outputs)
+            self.store.write_record(record)
             job.resolve(record)
         return job
 
@@ -176,7 +177,7 @@ def test_items_without_a_neighbour_are_limited(
 
 def test_a_published_version_that_was_deleted_is_not_compared_with(shop: Shop) -> None:
     shop.publish(lists(10))
-    shop.store.discard("similar_items", "v1")
+    shop.store.discard_version("similar_items", "v1")
     assert shop.held(lists(2)) == ""
 
 

@@ -17,7 +17,8 @@ from pipeline.stages.context import Job
 from pipeline.stages.tokenize import stage as tokenize
 from pipeline.stages.train import model_registry
 from pipeline.stages.train import stage as train
-from pipeline.store.store import Record, Store
+from pipeline.store.stage_record import StageRecord
+from pipeline.store.store import Store
 from tests.models.conftest import BUCKET
 from tests.pipeline.places import on_disk
 from tests.s3.proxy import Proxy
@@ -46,15 +47,15 @@ class Shop:
         self.settings = config.load(self.file, (), {})
         self.store = Store(self.settings.store.path)
 
-    def train(self, vec: Path, fingerprint: str = "0123456789abcdef") -> Record:
+    def train(self, vec: Path, fingerprint: str = "0123456789abcdef") -> StageRecord:
         """Put a model into the store as a training does."""
         job = Job(self.settings, self.store, "night1")
         text = tokenize.text_fingerprint(job)
         with self.store.new_model() as folder:
             packed = fasttext.pack(vec, folder, text_fingerprint=text)
             sha256 = file_sha256(packed)
-            self.store.keep_model(folder, sha256, packed.name)
-        record = Record(
+            self.store.save_model(folder, sha256, packed.name)
+        record = StageRecord(
             stage="train",
             fingerprint=fingerprint,
             run_id="night1",
@@ -64,14 +65,14 @@ class Shop:
             outputs={"kind": "fasttext", "file": packed.name, "sha256": sha256, "dim": 4}
             | {"text_fingerprint": text, "statistics": True},
         )
-        self.store.keep(record)
+        self.store.write_record(record)
         self.store.set_current_model(self.key(record), fingerprint)
         return record
 
-    def key(self, record: Record) -> str:
+    def key(self, record: StageRecord) -> str:
         return train.key_of(record.inputs["training"], record.outputs["text_fingerprint"])
 
-    def current(self, record: Record) -> Record | None:
+    def current(self, record: StageRecord) -> StageRecord | None:
         return self.store.current_model(self.key(record))
 
 

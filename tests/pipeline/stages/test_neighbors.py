@@ -77,8 +77,8 @@ def test_only_new_or_matching_items_are_asked_for(spark: SparkSession, tmp_path:
     everyone = night.exact(4)
     table, _ = night.run("neighbors.k=4", "neighbors.mode=new")
     assert table == everyone
-    night.store.point("items", "old", "r")
-    night.store.point("similar_items", "old", "r")
+    night.store.set_latest("items", "old", "r")
+    night.store.set_latest("similar_items", "old", "r")
     table, made = night.run("neighbors.k=4", "neighbors.mode=new")
     assert table == {item: everyone[item] for item in night.ids[170:]}
     assert made.tables["short_lists"] == 0

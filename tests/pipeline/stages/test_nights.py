@@ -16,7 +16,8 @@ from pipeline.stages.index import current_quantiser
 from pipeline.stages.index import stage as index
 from pipeline.stages.neighbors import incremental_search
 from pipeline.stages.neighbors import stage as neighbors
-from pipeline.store.store import Record, Store
+from pipeline.store.stage_record import StageRecord
+from pipeline.store.store import Store
 from tests.pipeline.retrieval import oracle
 
 Catalogue = dict[str, np.ndarray]
@@ -34,7 +35,7 @@ class Nights:
         self.store = Store(str(folder / "store"))
         self._catalogues: list[Catalogue] = []
 
-    def night(self, catalogue: Catalogue) -> tuple[Table, dict[str, Record]]:
+    def night(self, catalogue: Catalogue) -> tuple[Table, dict[str, StageRecord]]:
         """Another night, built on the one before."""
         before = self._catalogues[-1] if self._catalogues else {}
         self._catalogues.append(catalogue)
@@ -58,28 +59,28 @@ class Nights:
         arrays = {n: pa.array(v, types.get(n, pa.string())) for n, v in columns.items()}
         pq.write_table(pa.table(arrays), path / "part.parquet")
 
-    def run(self, *sets: str, full: bool = False) -> tuple[Table, dict[str, Record]]:
+    def run(self, *sets: str, full: bool = False) -> tuple[Table, dict[str, StageRecord]]:
         """The last night, under these settings too."""
         number = len(self._catalogues)
         count = len(self._catalogues[-1])
         settings = config.load(self._file, (*self._sets, *sets), {})
         job = Job(settings, self.store, "r", full=full)
         base = f"e{number - 1}" if number > 1 else None
-        job.resolve(Record("ingest", "i", "r", {}, {}, {}, {"content": "c"}))
+        job.resolve(StageRecord("ingest", "i", "r", {}, {}, {}, {"content": "c"}))
         moves = {"moves": f"t{number}"}
-        job.resolve(Record("tokenize", f"t{number}", "r", {}, {"changes": 1}, {}, moves))
+        job.resolve(StageRecord("tokenize", f"t{number}", "r", {}, {"changes": 1}, {}, moves))
         outputs = {"vectors": count, "dim": DIM, "space": "s", "base": base, "why": "first"}
         if full:
             outputs |= {"base": None, "why": "--full"}
-        job.resolve(Record("embed", f"e{number}", "r", {}, {"embeddings": count}, {}, outputs))
+        job.resolve(StageRecord("embed", f"e{number}", "r", {}, {"embeddings": count}, {}, outputs))
         records = {}
         for stage in (index, neighbors):
             version, inputs = job.fingerprint(stage)
             made = stage.execute(job, version)
-            record = Record(
+            record = StageRecord(
                 stage.NAME, version, "r", inputs, made.tables, made.counts, made.outputs
             )
-            self.store.keep(record)
+            self.store.write_record(record)
             job.resolve(record)
             records[stage.NAME] = record
             note = current_quantiser.adopt if stage is index else current_quantiser.record_nprobe

@@ -18,7 +18,7 @@ from pipeline.stages.embed import stage as embed
 from pipeline.stages.neighbors.search import ListSearch, ProbedLists, SearchCounts
 from pipeline.stages.tokenize import stage as tokenize
 from pipeline.storage.clustered_tables import NEIGHBORS
-from pipeline.store.clustered import clustered
+from pipeline.store.clustered import open_clustered
 from pipeline.store.schemas import ddl
 from pipeline.text.tokenize import TextSettings
 from tests.models.fasttext.files import Bin
@@ -63,7 +63,7 @@ def test_the_search_has_one_a_task(spark: SparkSession, tmp_path: Path) -> None:
     one = np.ones(1, dtype=np.int64)
     plan = GroupPlan(np.zeros(1, np.int64), one, np.zeros(1, np.int64))
     counts, probes = SearchCounts(spark.sparkContext), ProbedLists(None, 1, 1)
-    search = ListSearch(clustered(tmp_path), plan, plan, 3, 3, NO_RULES, 2, True, counts)
+    search = ListSearch(open_clustered(tmp_path), plan, plan, 3, 3, NO_RULES, 2, True, counts)
     rows = search.merged(search.found(lists, probes), probes)
     found = rows.frame.mapInArrow(rows.run, ddl(NEIGHBORS))
     # Route, join and merge, with a shuffle between each and the next.

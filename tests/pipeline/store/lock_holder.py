@@ -21,7 +21,7 @@ def main() -> None:
     store = Store(str(folder))
     if what == "hold":
         try:
-            with lock.held(store, name):
+            with lock.hold_store(store, name):
                 sys.stdout.write("held\n")
                 sys.stdout.flush()
                 sys.stdin.read()
@@ -31,7 +31,7 @@ def main() -> None:
     lock._POLL_SECONDS = 0.001
     while not (folder / "go").exists():
         pass
-    with lock.held(store, name, wait=60):
+    with lock.hold_store(store, name, wait=60):
         # Nobody else may be between these two.
         os.close(os.open(folder / "inside", os.O_CREAT | os.O_EXCL))
         time.sleep(0.002)

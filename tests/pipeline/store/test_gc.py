@@ -37,8 +37,8 @@ def nights(store: Store) -> set[int]:
     for night in range(1, 6):
         tables = [(s, t) for s, of_stage in kept.TABLES.items() for t in of_stage]
         there = [store.table_path(t, kept.name(night, s)).is_dir() for s, t in tables]
-        index = store.find("index", kept.name(night, "index"))
-        records = [store.find(s, kept.name(night, s)) for s in kept.TABLES if s != "train"]
+        index = store.find_record("index", kept.name(night, "index"))
+        records = [store.find_record(s, kept.name(night, s)) for s in kept.TABLES if s != "train"]
         assert len({*there, *(r is not None for r in records)}) == 1, f"half of night {night}"
         if all(there):
             assert index is not None
@@ -55,11 +55,11 @@ def test_the_versions_published_last_stay_with_all_that_made_them(
     gc.collect(store, keep)
     assert nights(store) == (left or {1, 2, 3, 4, 5})
     old = left and min(left) > 2
-    assert (store.find("train", kept.name(1, "train")) is None) == bool(old)
+    assert (store.find_record("train", kept.name(1, "train")) is None) == bool(old)
     assert store.model_path(kept.name(1, "train")).exists() == (not old)
     assert store.quantiser_path(kept.name(1, "index")).exists() == (not old)
-    assert store.find("train", kept.name(3, "train")) is not None
-    again = gc.find(store, keep)
+    assert store.find_record("train", kept.name(3, "train")) is not None
+    again = gc.find_garbage(store, keep)
     assert (again.records, again.data) == ([], {})
     assert list(store.root.rglob("_deleting-*")) == []
 
@@ -84,7 +84,7 @@ def test_what_is_published_stays_when_it_is_an_old_version(store: Store) -> None
     publications.rollback(store, kept.version(1))
     gc.collect(store, 1)
     assert nights(store) == {1, 5}
-    assert store.find("train", kept.name(1, "train")) is not None
+    assert store.find_record("train", kept.name(1, "train")) is not None
 
 
 def test_bytes_freed_are_those_of_the_files(store: Store) -> None:
@@ -141,19 +141,19 @@ def test_a_table_held_back_since_stays_for_inspection(store: Store) -> None:
     about = {"status": "held_back", "fingerprints": stages}
     kept.run_json(store, "held", started="9999-01-01T00:00:00+00:00", **about)
     gc.collect(store, 1)
-    assert store.find("publish", kept.version(9)) is not None
+    assert store.find_record("publish", kept.version(9)) is not None
     kept.run_json(store, "held", started="2020-01-01T00:00:00+00:00", **about)
     gc.collect(store, 1)
-    assert store.find("publish", kept.version(9)) is None
+    assert store.find_record("publish", kept.version(9)) is None
     assert not store.table_path("similar_items", kept.version(9)).exists()
 
 
 def test_what_a_version_was_built_on_stays(store: Store) -> None:
-    record = store.find("publish", kept.version(5))
+    record = store.find_record("publish", kept.version(5))
     assert record is not None
     built_on = {"items": kept.name(4, "ingest"), "similar_items": kept.version(4)}
     record.inputs["baseline"] = built_on
-    store.keep(record)
+    store.write_record(record)
     gc.collect(store, 1)
     assert store.table_path("items", built_on["items"]).is_dir()
     assert store.table_path("similar_items", built_on["similar_items"]).is_dir()
@@ -161,7 +161,7 @@ def test_what_a_version_was_built_on_stays(store: Store) -> None:
 
 
 def test_what_carries_a_living_process_mark_stays(store: Store) -> None:
-    trial = on_disk(store.table_path("neighbors", store.trial(kept.name(9, "neighbors"))))
+    trial = on_disk(store.table_path("neighbors", store.trial_version(kept.name(9, "neighbors"))))
     kept.write(trial / "part.parquet")
     age(store)
     gc.collect(store, 1)
@@ -179,7 +179,7 @@ def test_a_run_that_takes_a_record_up_meanwhile_keeps_it(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     age(store)
-    of = retention.of
+    of = retention.find_retained
     calls: list[int] = []
 
     def then_a_run_starts(store: Store, keep: int, also: Iterable[str] = ()) -> Needs:
@@ -191,7 +191,7 @@ def test_a_run_that_takes_a_record_up_meanwhile_keeps_it(
         calls.append(keep)
         return found
 
-    monkeypatch.setattr(retention, "of", then_a_run_starts)
+    monkeypatch.setattr(retention, "find_retained", then_a_run_starts)
     found = gc.collect(store, 1)
     assert nights(store) == {2, 5}
     assert not [path for path in found.records if path.exists()]

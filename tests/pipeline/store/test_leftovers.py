@@ -62,5 +62,5 @@ def test_what_no_living_process_can_own_goes(
         if each.is_relative_to(path):
             moment = time.time() - days * DAYS
             os.utime(each, (moment, moment))
-    assert list(leftovers.remove(Store(str(tmp_path)))) == ([path] if goes else [])
+    assert list(leftovers.remove_leftovers(Store(str(tmp_path)))) == ([path] if goes else [])
     assert path.exists() != goes

@@ -61,7 +61,7 @@ def write(store: Store, number: int, **changed: Any) -> Path:
 
 def test_who_holds_it_is_said(store: Store) -> None:
     with holder(on_disk(store.root), "night1") as process:
-        with pytest.raises(LockedError) as raised, lock.held(store, "test"):
+        with pytest.raises(LockedError) as raised, lock.hold_store(store, "test"):
             pass
         said = str(raised.value)
         assert f"in use by night1 (host {os.uname().nodename}, pid {process.pid}, since " in said
@@ -80,19 +80,19 @@ def test_one_that_waits_gets_it_when_it_is_given_back(store: Store) -> None:
 
     with (
         holder(on_disk(store.root), "night1") as process,
-        lock.held(store, "test", wait=30, say=say) as mine,
+        lock.hold_store(store, "test", wait=30, say=say) as mine,
     ):
         mine.check()
     assert len(told) == 1
     assert told[0].endswith("; waiting for it")
-    with lock.held(store, "again"):
+    with lock.hold_store(store, "again"):
         pass
 
 
 def test_one_that_waits_in_vain_gives_up(store: Store) -> None:
     write(store, 1)
     started = time.monotonic()
-    with pytest.raises(LockedError), lock.held(store, "test", wait=0.7):
+    with pytest.raises(LockedError), lock.hold_store(store, "test", wait=0.7):
         pass
     assert 0.7 <= time.monotonic() - started < 5
 
@@ -100,13 +100,13 @@ def test_one_that_waits_in_vain_gives_up(store: Store) -> None:
 def test_a_killed_holder_is_dead_though_nobody_has_waited_for_it(store: Store) -> None:
     with holder(on_disk(store.root), "night1") as process:
         process.send_signal(signal.SIGKILL)
-        with lock.held(store, "test", wait=5) as mine:
+        with lock.hold_store(store, "test", wait=5) as mine:
             mine.check()
 
 
 def test_another_process_under_the_pid_of_the_holder_is_not_the_holder(store: Store) -> None:
     write(store, 7, started=processes.current_process().started - 1)
-    with lock.held(store, "test") as mine:
+    with lock.hold_store(store, "test") as mine:
         assert mine.path.name == "publishing-8.json"
 
 
@@ -114,12 +114,12 @@ def test_of_another_machine_the_heartbeat_decides(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(store, 1, machine="00000000")
-    with pytest.raises(LockedError), lock.held(store, "test"):
+    with pytest.raises(LockedError), lock.hold_store(store, "test"):
         pass
     long_ago = time.time() - lock.LIMIT_SECONDS - 5
     os.utime(path, (long_ago, long_ago))
     monkeypatch.setattr(lock, "BEAT_SECONDS", 0.05)
-    with lock.held(store, "test") as mine:
+    with lock.hold_store(store, "test") as mine:
         os.utime(on_disk(mine.path), (long_ago, long_ago))
         time.sleep(0.5)
         assert mine.path.stat().st_mtime > long_ago + 10
@@ -128,12 +128,12 @@ def test_of_another_machine_the_heartbeat_decides(
 def test_a_lock_of_another_release_counts_by_its_heartbeat(store: Store) -> None:
     path = write(store, 1)
     path.write_text("{}")
-    with pytest.raises(LockedError, match="in use by unknown"), lock.held(store, "test"):
+    with pytest.raises(LockedError, match="in use by unknown"), lock.hold_store(store, "test"):
         pass
 
 
 def test_one_that_has_lost_it_may_not_go_on(store: Store) -> None:
-    with lock.held(store, "test") as mine:
+    with lock.hold_store(store, "test") as mine:
         other = write(store, 2)
         with pytest.raises(StageError, match="another took the store's lock"):
             mine.check()
@@ -147,7 +147,7 @@ def test_one_that_slept_while_others_came_and_went_does_not_get_it(
     write(store, 5)
     newest, seen = lock._newest, [None]
     monkeypatch.setattr(lock, "_newest", lambda path: seen.pop() if seen else newest(path))
-    with pytest.raises(LockedError), lock.held(store, "test"):
+    with pytest.raises(LockedError), lock.hold_store(store, "test"):
         pass
     assert [path.name for path in (store.root / "locks").iterdir()] == ["publishing-5.json"]
 

@@ -93,7 +93,7 @@ def test_publishing_the_same_again_is_no_publication(store: Store) -> None:
 def test_a_version_whose_tables_are_gone_is_refused_with_those_that_are_there(
     store: Store,
 ) -> None:
-    store.discard("embeddings", kept.name(2, "embed"))
+    store.discard_version("embeddings", kept.name(2, "embed"))
     with pytest.raises(
         UsageError, match=r"of its tables embeddings are not in the store"
     ) as raised:
@@ -121,7 +121,7 @@ def test_what_an_earlier_release_published_can_be_gone_back_to(tmp_path: Path) -
     store = Store(str(tmp_path))
     stages = kept.make(store, 1)
     for table, stage in publications.POINTERS.items():
-        store.point(table, stages[stage], "run1")
+        store.set_latest(table, stages[stage], "run1")
     kept.publish(store, 2)
     publications.rollback(store)
     assert published(store) == of_night(1)
@@ -129,7 +129,7 @@ def test_what_an_earlier_release_published_can_be_gone_back_to(tmp_path: Path) -
 
 def test_a_publication_that_was_killed_before_its_last_pointer_never_was(store: Store) -> None:
     kept.publish(store, 4)
-    store.point("similar_items", kept.version(3), "run3")
+    store.set_latest("similar_items", kept.version(3), "run3")
     kept.publish(store, 5)
     publications.rollback(store)
     assert published(store) == of_night(3)
@@ -139,14 +139,14 @@ def publish_and_die(store: Store, after: int) -> None:
     """Publish a fourth night in a process that is killed once so many pointers have moved."""
     pid = os.fork()
     if not pid:
-        point = store.point
+        point = store.set_latest
 
         def then_die(table: str, version: str, run_id: str) -> None:
             point(table, version, run_id)
             if list(publications.POINTERS).index(table) == after - 1:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        store.point = then_die  # type: ignore[method-assign]
+        store.set_latest = then_die  # type: ignore[method-assign]
         kept.publish(store, 4)
     assert os.waitpid(pid, 0)[1] == signal.SIGKILL
 
@@ -177,7 +177,7 @@ def test_a_first_publication_that_is_killed_leaves_nothing_published(tmp_path: P
 def test_a_failure_among_the_pointers_is_undone_at_once(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    point = store.point
+    point = store.set_latest
     failed: list[str] = []
 
     def full(table: str, version: str, run_id: str) -> None:
@@ -186,7 +186,7 @@ def test_a_failure_among_the_pointers_is_undone_at_once(
             raise OSError(28, "No space left on device")
         point(table, version, run_id)
 
-    monkeypatch.setattr(store, "point", full)
+    monkeypatch.setattr(store, "set_latest", full)
     with pytest.raises(OSError, match="No space left"):
         kept.publish(store, 4)
     assert published(store) == of_night(3)

@@ -44,16 +44,16 @@ def test_the_newest_is_first_and_the_published_one_is_marked(store: Store) -> No
             recall={"value": 0.98, "queries": 100},
             published=pointer,
         )
-    found = run_records.listed(store)
+    found = run_records.list_runs(store)
     assert [(run.run_id, run.items, run.latest) for run in found] == [
         ("run2", 2000, True),
         ("run1", 1000, False),
     ]
     publications.rollback(store)
-    assert [run.latest for run in run_records.listed(store)] == [False, True]
-    store.discard("similar_items", kept.version(2))
-    assert [run.kept for run in run_records.listed(store)] == [False, True]
-    assert describe.runs(run_records.listed(store))[1].endswith(f"{kept.version(2)}  deleted")
+    assert [run.latest for run in run_records.list_runs(store)] == [False, True]
+    store.discard_version("similar_items", kept.version(2))
+    assert [run.kept for run in run_records.list_runs(store)] == [False, True]
+    assert describe.runs(run_records.list_runs(store))[1].endswith(f"{kept.version(2)}  deleted")
     lines = describe.runs(found)
     assert lines[1].split() == [
         *("run2", "2026-11-02", "00:00:00", "2", "published", "2,000", "0.9800"),
@@ -69,13 +69,13 @@ def test_a_run_whose_process_is_gone_has_died(store: Store) -> None:
     elsewhere = gone | {"machine": "00000000"}
     kept.run_json(store, "elsewhere", status="running", process=elsewhere)
     kept.run_json(store, "of an earlier release", status="running")
-    assert {run.run_id: run.status for run in run_records.listed(store)} == {
+    assert {run.run_id: run.status for run in run_records.list_runs(store)} == {
         "mine": "running",
         "gone": "died",
         "elsewhere": "running",
         "of an earlier release": "running",
     }
-    seconds = {run.run_id: run.seconds for run in run_records.listed(store)}
+    seconds = {run.run_id: run.seconds for run in run_records.list_runs(store)}
     assert seconds["gone"] == 1.5
     assert seconds["mine"] > 60
 
@@ -87,7 +87,7 @@ def test_a_run_that_failed_is_listed_with_why(tmp_path: Path) -> None:
     with pytest.raises(InputError):
         Runner(settings, "first", Progress(io.StringIO())).run("ingest", "publish")
     store = Store(settings.store.path)
-    [run] = run_records.listed(store)
+    [run] = run_records.list_runs(store)
     assert (run.status, run.items, run.recall, run.version) == ("failed", None, None, None)
     assert "no such file" in run.message
     written = read_json(store.run_path("first") / "run.json")
@@ -99,5 +99,5 @@ def test_damaged_files_and_folders_without_one_are_passed_over(store: Store) -> 
     kept.run_json(store, "whole")
     store.run_path("empty").mkdir()
     kept.write(on_disk(store.run_path("damaged") / "run.json"))
-    assert [run.run_id for run in run_records.listed(store)] == ["whole"]
+    assert [run.run_id for run in run_records.list_runs(store)] == ["whole"]
     assert describe.runs([]) == ["no run yet"]

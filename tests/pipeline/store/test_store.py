@@ -7,7 +7,8 @@ from pyspark.sql import SparkSession
 
 from pipeline.errors import StageError, UsageError
 from pipeline.store.fingerprint import fingerprint
-from pipeline.store.store import Record, Store
+from pipeline.store.stage_record import StageRecord
+from pipeline.store.store import Store
 
 NEIGHBOR = "item_id string, neighbors int, reason string"
 
@@ -47,18 +48,18 @@ def test_a_frame_of_another_schema_is_refused_with_every_difference(
 
 def test_a_record_whose_table_is_gone_does_not_count(spark: SparkSession, tmp_path: Path) -> None:
     store = Store(str(tmp_path))
-    record = Record("neighbors", "v1", "run", {}, {"short_lists": 1})
-    store.keep(record)
-    assert store.find("neighbors", "v1") is None
+    record = StageRecord("neighbors", "v1", "run", {}, {"short_lists": 1})
+    store.write_record(record)
+    assert store.find_record("neighbors", "v1") is None
     store.write(spark.createDataFrame([("a", 1, "x")], NEIGHBOR), "short_lists", "v1")
-    assert store.find("neighbors", "v1") == record
-    assert store.find("neighbors", "v2") is None
+    assert store.find_record("neighbors", "v1") == record
+    assert store.find_record("neighbors", "v2") is None
 
 
 def test_the_pointer_is_one_line_of_json(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     assert store.latest() is None
-    store.point("similar_items", "v1", "run-1")
+    store.set_latest("similar_items", "v1", "run-1")
     text = (tmp_path / "tables" / "similar_items" / "LATEST").read_text()
     assert text.count("\n") == 1
     path = str(tmp_path / "tables" / "similar_items" / "version=v1")
