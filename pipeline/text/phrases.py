@@ -1,7 +1,7 @@
-"""Promotional phrases: what a shop puts in brackets into titles of all kinds (`【送料無料】`).
+"""Promotional phrases: texts in brackets that a shop puts into titles of all kinds: `【送料無料】`.
 
-They are learned from a catalogue. Rules alone decide an item's tokens; its phrases can be left out
-wherever the catalogue's are known.
+They are learned from a catalogue. An item's tokens do not depend on them: they are left out where
+tokens become a vector, by the phrases of the catalogue that the model was trained on.
 """
 
 import re
@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 Pattern = tuple[str, ...]
 
-# Not (), <>, 「」 and 『』: sizes, contents and names stand in those.
+# (), <>, 「」 and 『』 are missing: sizes, contents and names stand in those.
 _PAIRS = zip("【[≪★", "】]≫★", strict=True)
 _BRACKETED = re.compile(
     "|".join(f"\\{left}([^\\{left}\\{right}]{{1,60}})\\{right}" for left, right in _PAIRS)
@@ -23,25 +23,25 @@ _BRACKETED = re.compile(
 _JAPANESE = re.compile(r"[\u3041-\u30ff\u3400-\u9fff]")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 
-# A phrase is in at least so many titles and in such a share of them: what is rarer may as well be
-# the name of a work. It has at least two Japanese words without a number: a single word that is
-# frequent is what inverse document frequency is for, and [500ml], [5個セット] and [Blu-ray] tell
-# things apart.
-_TITLES = 10
-_SHARE = 0.02
-_WORDS, _TOKENS = 2, 12
-# Of more phrases those that most titles have: all are looked for in every title.
-_MOST = 300
-# [雑誌] says what a thing is: its titles have another token so much more often than all titles.
-_LIFT = 0.4
+# A phrase is in at least this number and this share of the titles: a rarer one may be the name of
+# a work. It has at least two Japanese words without a number: inverse document frequency deals with
+# single words that are frequent, and [500ml], [5個セット] and [Blu-ray] distinguish items.
+_MIN_TITLES = 10
+_MIN_SHARE = 0.02
+_MIN_WORDS, _MAX_TOKENS = 2, 12
+# Of more phrases, the most frequent ones are used: all are searched for in every title.
+_MAX_PHRASES = 300
+# [雑誌] tells the kind of an item: some other token is more frequent by at least this share in its
+# titles than in all titles.
+_MAX_LIFT = 0.4
 
 
 class Title(NamedTuple):
-    """What phrases are learned from.
+    """A title as phrases are learned from it.
 
     Attributes:
-        tokens: of the whole title.
-        segments: the tokens of each of its bracketed segments.
+        tokens: tokens of the whole title.
+        segments: tokens of each of its bracketed segments.
     """
 
     tokens: Sequence[str]
@@ -49,51 +49,58 @@ class Title(NamedTuple):
 
 
 def bracketed_segments(text: str) -> list[str]:
-    """What stands in brackets or between stars in a cleaned title: up to 60 characters each."""
+    """The texts in brackets or between stars in a cleaned title, of up to 60 characters each."""
     return [match[match.lastindex or 0] for match in _BRACKETED.finditer(text)]
 
 
 def pattern(tokens: Iterable[str]) -> Pattern:
-    """Tokens with 0 for every number: `ポイント 10 倍` and `ポイント 5 倍` are one phrase."""
+    """The tokens with 0 for every number: `ポイント 10 倍` and `ポイント 5 倍` are one phrase."""
     return tuple(_NUMBER.sub("0", token) for token in tokens)
 
 
 def learn(titles: Sequence[Title]) -> frozenset[Pattern]:
-    """The promotional phrases of a sample of titles.
+    """Learn the promotional phrases of a sample of titles.
 
     Args:
         titles: a sample of the catalogue, or all of it.
 
     Returns:
-        phrases that many titles have in brackets whose other tokens are like those of all titles.
+        the phrases that are frequent in brackets, and whose titles have otherwise the same tokens
+        as all titles.
     """
-    patterns = [{pattern(segment) for segment in title.segments} for title in titles]
-    held = Counter(phrase for found in patterns for phrase in found)
-    candidates = frequent_phrases(held, len(titles))
-    overall: Counter[str] = Counter()
-    beside: defaultdict[Pattern, Counter[str]] = defaultdict(Counter)
-    for title, mine in zip(titles, patterns, strict=True):
+    title_phrases = [{pattern(segment) for segment in title.segments} for title in titles]
+    phrase_counts = Counter(phrase for phrases in title_phrases for phrase in phrases)
+    candidates = frequent_phrases(phrase_counts, len(titles))
+    token_counts: Counter[str] = Counter()
+    joint_counts: defaultdict[Pattern, Counter[str]] = defaultdict(Counter)
+    for title, phrases in zip(titles, title_phrases, strict=True):
         tokens = set(pattern(title.tokens))
-        overall.update(tokens)
-        inside = {token for phrase in mine for token in phrase}
-        for phrase in mine & candidates:
-            beside[phrase].update(tokens - inside)
-    found = [
+        token_counts.update(tokens)
+        bracketed = {token for phrase in phrases for token in phrase}
+        for phrase in phrases & candidates:
+            joint_counts[phrase].update(tokens - bracketed)
+    independent = [
         phrase
         for phrase in candidates
-        if is_independent(held[phrase], beside[phrase], overall, len(titles))
+        if is_independent(phrase_counts[phrase], joint_counts[phrase], token_counts, len(titles))
     ]
-    return frozenset(sorted(found, key=lambda phrase: (-held[phrase], phrase))[:_MOST])
+    by_frequency = sorted(independent, key=lambda phrase: (-phrase_counts[phrase], phrase))
+    return frozenset(by_frequency[:_MAX_PHRASES])
 
 
-def frequent_phrases(held: Counter[Pattern], titles: int) -> set[Pattern]:
-    """The phrases that are in enough of so many titles, and of a phrase's length."""
+def frequent_phrases(phrase_counts: Counter[Pattern], titles: int) -> set[Pattern]:
+    """The phrases of a promotional phrase's frequency and length.
+
+    Args:
+        phrase_counts: titles that each phrase is in.
+        titles: number of all titles.
+    """
     return {
         phrase
-        for phrase, count in held.items()
-        if count >= max(_TITLES, _SHARE * titles)
-        and len(phrase) <= _TOKENS
-        and sum(map(_is_word, phrase)) >= _WORDS
+        for phrase, count in phrase_counts.items()
+        if count >= max(_MIN_TITLES, _MIN_SHARE * titles)
+        and len(phrase) <= _MAX_TOKENS
+        and sum(map(_is_word, phrase)) >= _MIN_WORDS
     }
 
 
@@ -101,40 +108,47 @@ def _is_word(token: str) -> bool:
     return "0" not in token and _JAPANESE.search(token) is not None
 
 
-def is_independent(held: int, beside: Counter[str], overall: Counter[str], titles: int) -> bool:
-    """Whether no token is much more frequent beside a phrase than in all titles.
+def is_independent(
+    phrase_count: int, joint_counts: Counter[str], token_counts: Counter[str], titles: int
+) -> bool:
+    """Whether no token is much more frequent in a phrase's titles than in all titles.
 
     Args:
-        held: titles that have the phrase.
-        beside: of those, how many have each other token.
-        overall: of all titles, how many have each token.
-        titles: how many those are.
+        phrase_count: titles that the phrase is in.
+        joint_counts: how many of those each other token is in.
+        token_counts: how many of all titles each token is in.
+        titles: number of all titles.
     """
-    return all(count / held - overall[token] / titles < _LIFT for token, count in beside.items())
+    return all(
+        count / phrase_count - token_counts[token] / titles < _MAX_LIFT
+        for token, count in joint_counts.items()
+    )
 
 
 class PhraseRemover:
-    """Phrases, ready to be left out of titles."""
+    """Removes phrases from titles."""
 
     def __init__(self, phrases: Iterable[Pattern]) -> None:
         longest_first = sorted(phrases, key=lambda phrase: (-len(phrase), phrase))
-        # Tokens are two spaces apart, and each has one of its own on both sides.
+        # `remove_from` puts a space on both sides of each token, so that neighbours share none.
         expressions = ("  ".join(map(_expression, phrase)) for phrase in longest_first)
         self._expression = f" (?:{'|'.join(expressions)}) " if longest_first else ""
 
     def remove_from(self, titles: pa.Array) -> pa.Array:
-        """Titles without the phrases, bracketed or not, the longest first; whole if none is left.
+        """Titles without the phrases, bracketed or not, the longest phrase first.
+
+        A title of nothing but phrases stays as it is.
 
         Args:
             titles: n strings: tokens separated by single spaces.
         """
         if not self._expression:
             return titles
-        spread = pc.replace_substring(titles, " ", "  ")
-        apart = pc.binary_join_element_wise("", spread, "", " ")
-        cut = pc.replace_substring_regex(apart, self._expression, "")
-        kept = pc.utf8_trim(pc.replace_substring_regex(cut, " +", " "), " ")
-        return pc.if_else(pc.equal(kept, ""), titles, kept)
+        double_spaced = pc.replace_substring(titles, " ", "  ")
+        padded = pc.binary_join_element_wise("", double_spaced, "", " ")
+        without_phrases = pc.replace_substring_regex(padded, self._expression, "")
+        trimmed = pc.utf8_trim(pc.replace_substring_regex(without_phrases, " +", " "), " ")
+        return pc.if_else(pc.equal(trimmed, ""), titles, trimmed)
 
 
 def _expression(token: str) -> str:

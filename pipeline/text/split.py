@@ -1,4 +1,4 @@
-"""Long text in pieces that the tokenizer takes."""
+"""Splitting long text into pieces that the tokenizer accepts."""
 
 import re
 import unicodedata
@@ -11,36 +11,36 @@ _WORD = re.compile(r"\S*\s+|\S+")
 
 
 def normalized_bytes(text: str) -> int:
-    """Length in UTF-8, as given or as a tokenizer may normalise it, whichever is more."""
-    normal = unicodedata.normalize("NFKC", text.lower())
-    return max(len(text.encode()), len(normal.encode()))
+    """Length in UTF-8 of the text, or of its normalised form if that is longer."""
+    normalized = unicodedata.normalize("NFKC", text.lower())
+    return max(len(text.encode()), len(normalized.encode()))
 
 
 def split_text(text: str, limit: int = LIMIT_BYTES) -> Iterator[str]:
-    """Cut a text at sentence ends, else at spaces, else anywhere; joined they are the text.
+    """Split a text at ends of sentences, else at spaces, else anywhere; the pieces add up to it.
 
     Args:
         text: any text.
-        limit: the most bytes that a piece may have once normalised; at least 256.
+        limit: bytes that a piece may have once normalised; at least 256.
     """
     if len(text) * 4 <= limit and normalized_bytes(text) <= limit:
         if text:
             yield text
         return
-    held, size = "", 0
+    piece, size = "", 0
     for unit in _units(text, limit):
         unit_size = normalized_bytes(unit)
-        if held and size + unit_size > limit:
-            yield held
-            held, size = "", 0
-        held += unit
+        if piece and size + unit_size > limit:
+            yield piece
+            piece, size = "", 0
+        piece += unit
         size += unit_size
-    if held:
-        yield held
+    if piece:
+        yield piece
 
 
 def _units(text: str, limit: int) -> Iterator[str]:
-    """Sentences; words of those that are too long; single runs of those that still are."""
+    """Sentences; the words of those that are too long; runs of words that are still too long."""
     for sentence in _SENTENCE.findall(text):
         if normalized_bytes(sentence) <= limit:
             yield sentence

@@ -17,18 +17,23 @@ from pipeline.text.words import Word, latin_words
 if TYPE_CHECKING:
     from sudachipy import Morpheme
 
-# Raised by whoever changes what any text gives: models and tables of other rules do not fit.
+# Raise this with every change to the tokens of any text: models and tables of other rules do not
+# fit then.
 RULES_VERSION = 2
 
+# Parts of speech that make no token: particles, auxiliaries, punctuation, white space.
 _DROPPED = frozenset({"助詞", "助動詞", "補助記号", "空白"})
 _SPACE = re.compile(r"\s+")
-# 第1話 is no measure.
-_ORDINAL = "第"
+# A number after this prefix is an ordinal, as in 第1話, and makes no measure.
+_ORDINAL_PREFIX = "第"
 
 
 @dataclass(frozen=True)
 class TextSettings:
-    """What decides the tokens of a text, besides the rules and the dictionary's release."""
+    """The settings that decide the tokens of a text, beside the rules and the dictionary's release.
+
+    The attributes are those of the config's section [text].
+    """
 
     split_mode: Literal["A", "B", "C"] = "C"
     word_form: Literal["surface", "dictionary", "normalized"] = "normalized"
@@ -51,7 +56,7 @@ class TextSettings:
 
 
 class Tokenizer:
-    """Turns text into tokens. One a thread; it can't be pickled: build it where it is used."""
+    """Turns text into tokens, for one thread. It can't be pickled: make it where it is used."""
 
     def __init__(self, settings: TextSettings) -> None:
         from sudachipy import Config, Dictionary
@@ -61,27 +66,28 @@ class Tokenizer:
         self._sudachi = Dictionary(config=config).tokenizer(mode=settings.split_mode)
 
     def tokens(self, text: str | None) -> list[str]:
-        """The tokens of one text, in its order, after cleaning. None and '' give []."""
+        """Clean a text and return its tokens in order; [] for None and ''."""
         return self.tokens_of_clean(clean(text))
 
     def tokens_of_clean(self, text: str) -> list[str]:
-        """The tokens of a text that `clean` gave.
+        """The tokens of a text that `clean` returned.
 
         Particles, auxiliaries, punctuation and white space are dropped, unless that would leave
-        nothing. No token holds white space.
+        nothing. No token contains white space.
         """
-        kept: list[str] = []
-        everything: list[str] = []
+        tokens: list[str] = []
+        all_tokens: list[str] = []
         text = join_numbers_and_units(abbreviate_units(text))
         for piece in split_text(text):
-            self._add_tokens(piece, kept, everything)
-        return kept or everything
+            self._add_tokens(piece, tokens, all_tokens)
+        return tokens or all_tokens
 
-    def _add_tokens(self, text: str, kept: list[str], everything: list[str]) -> None:
+    def _add_tokens(self, text: str, tokens: list[str], all_tokens: list[str]) -> None:
+        """Append a piece's tokens to `tokens`, and with the dropped ones to `all_tokens`."""
         morphemes = list(self._sudachi.tokenize(text))
         words = _whole_words(text, morphemes)
         position = 0
-        number, number_end, before = "", -1, ""
+        number, number_end, previous = "", -1, ""
         for morpheme in morphemes:
             start = morpheme.begin()
             while position < len(words) and words[position].end <= start:
@@ -89,22 +95,24 @@ class Tokenizer:
             word = words[position] if position < len(words) else None
             if word is not None and word.start <= start:
                 if word.start == start:
-                    kept.extend(word.tokens)
-                    number, number_end = word.tokens[0] if before != _ORDINAL else "", word.end
-                    before = ""
+                    tokens.extend(word.tokens)
+                    number_end = word.end
+                    number = word.tokens[0] if previous != _ORDINAL_PREFIX else ""
+                    previous = ""
                 continue
-            token = _SPACE.sub("_", self._of(morpheme))
-            part, kind, use, *_ = morpheme.part_of_speech()
+            token = _SPACE.sub("_", self._word_form(morpheme))
+            part_of_speech, subtype, usage, *_ = morpheme.part_of_speech()
             if token.strip("_"):
-                everything.append(token)
-                if part not in _DROPPED:
-                    counts = number_end == start and "助数詞" in use
-                    kept.append(counter_token(number, token) if counts else token)
-            if kind == "数詞":
-                number, number_end = token if before != _ORDINAL else "", morpheme.end()
-            before = morpheme.surface()
+                all_tokens.append(token)
+                if part_of_speech not in _DROPPED:
+                    is_counter = number_end == start and "助数詞" in usage
+                    tokens.append(counter_token(number, token) if is_counter else token)
+            if subtype == "数詞":
+                number_end = morpheme.end()
+                number = token if previous != _ORDINAL_PREFIX else ""
+            previous = morpheme.surface()
 
-    def _of(self, morpheme: "Morpheme") -> str:
+    def _word_form(self, morpheme: "Morpheme") -> str:
         if self._form == "normalized":
             form: str = morpheme.normalized_form()
         elif self._form == "dictionary":
@@ -115,10 +123,10 @@ class Tokenizer:
 
 
 def _whole_words(text: str, morphemes: "Iterable[Morpheme]") -> list[Word]:
-    """The Latin words whose bounds are bounds of morphemes too.
+    """The Latin words that begin and end where morphemes do.
 
-    SudachiPy knows words of both scripts (Tシャツ): those stay as they are. Others it translates
-    (SUMMER to サマー) or takes apart (XZ-1000B), which is why they are not left to it.
+    These are tokenized here, as SudachiPy translates them (SUMMER to サマー) or takes them apart
+    (XZ-1000B). Words of both scripts that it knows (Tシャツ) are left to it.
     """
     words = list(latin_words(text))
     if not words:
