@@ -12,7 +12,7 @@ import pytest
 from tests.cluster.standalone import StandaloneCluster
 
 ROOT = Path(__file__).parents[2]
-ENTRY = ROOT / "pipeline" / "entry" / "nitamono.py"
+ENTRY = ROOT / "pipeline" / "cli" / "entry" / "nitamono.py"
 Submit = Callable[..., subprocess.CompletedProcess[str]]
 
 

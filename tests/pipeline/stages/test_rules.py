@@ -54,6 +54,7 @@ class Shop:
         self.folder = folder
         self.store = Store(str(folder / "store"))
         self.rows: Rows = []
+        self.outcome: Outcome
 
     def write(self, rows: Rows, denied: list[tuple[str, str]] | None = None) -> None:
         self.rows = rows
@@ -62,7 +63,8 @@ class Shop:
                    [{"item_id": a, "similar_id": b} for a, b in denied])  # fmt: skip
         _write(self.folder / "items.csv", rows)
 
-    def run(self, *sets: str, **kwargs: Any) -> Outcome:
+    def run(self, *sets: str, last: str = "neighbors", **kwargs: Any) -> Outcome:
+        """Run the stages up to the last one; what the other methods read is this run's."""
         file = self.folder / "nitamono.toml"
         file.write_text(
             '[store]\npath = "store"\n[catalogue]\npath = "items.csv"\n'
@@ -70,35 +72,42 @@ class Shop:
             "[publish]\nmin_rows = 0\nmin_coverage = 0\nmax_churn = 1\nmax_without = 1\n"
             "min_recall = 0\n"
         )
-        # What is set on the command line is relative to where that is given.
-        given = [value.replace("deny=", f"deny={self.folder}/") for value in sets]
-        settings = config.load(file, given, {})
+        # Relative paths in --set are relative to the working directory.
+        sets = tuple(value.replace("deny=", f"deny={self.folder}/") for value in sets)
+        settings = config.load(file, sets, {})
         runner = Runner(settings, new_run_id(), Progress(io.StringIO()), **kwargs)
-        return runner.run("ingest", "publish")
+        self.outcome = runner.run("ingest", last)
+        return self.outcome
 
     def table(self) -> dict[str, list[tuple[str, float]]]:
-        """The published table."""
-        found: dict[str, list[tuple[str, float]]] = {}
-        for row in self._published("similar_items"):
-            found.setdefault(row["item_id"], []).append((row["similar_id"], row["score"]))
-        return found
+        """The first K neighbours of each item: as published, or as the stage neighbors has them."""
+        lists: dict[str, list[tuple[str, float]]] = {}
+        if self.outcome.record("publish"):
+            for row in self._rows("publish", "similar_items"):
+                lists.setdefault(row["item_id"], []).append((row["similar_id"], row["score"]))
+            return lists
+        for row in self._rows("neighbors", "neighbors"):
+            if row["neighbors"]:
+                best = row["neighbors"][:K]
+                lists[row["item_id"]] = [(one["similar_id"], one["score"]) for one in best]
+        return lists
 
     def short(self) -> dict[str, tuple[int, str]]:
         return {
             row["item_id"]: (row["neighbors"], row["reason"])
-            for row in self._published("short_lists")
+            for row in self._rows("neighbors", "short_lists")
         }
 
-    def _published(self, name: str) -> list[dict[str, Any]]:
-        latest = self.store.latest(name)
-        assert latest is not None
-        path = self.store.table_path(name, latest["version"])
+    def _rows(self, stage: str, table: str) -> list[dict[str, Any]]:
+        record = self.outcome.record(stage)
+        assert record is not None
+        path = self.store.table_path(table, record.version(table))
         rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
         return rows
 
     def vectors(self) -> np.ndarray:
         """The vectors of the rows, in their order."""
-        found = {row["item_id"]: row["vector"] for row in self._published("embeddings")}
+        found = {row["item_id"]: row["vector"] for row in self._rows("embed", "embeddings")}
         return np.array([found[row["item_id"]] for row in self.rows], dtype=np.float32)
 
     def column(self, name: str) -> list[str | None]:
@@ -131,7 +140,7 @@ DENIED = [(f"i{n % 150:03d}", f"i{n * 7 % 150:03d}" if n % 9 else "") for n in r
 def first(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Shop:
     shop = Shop(tmp_path_factory.mktemp("rules"))
     shop.write(made_up(150), DENIED)
-    shop.run()
+    shop.run(last="publish")
     return shop
 
 
@@ -140,7 +149,7 @@ def shop(first: Shop, tmp_path: Path) -> Iterator[Shop]:
     """A copy of it, after a night without rules."""
     shutil.copytree(first.folder, tmp_path / "shop")
     copy = Shop(tmp_path / "shop")
-    copy.rows = [dict(row) for row in first.rows]
+    copy.rows, copy.outcome = [dict(row) for row in first.rows], first.outcome
     yield copy
 
 
@@ -187,7 +196,8 @@ def test_prices_scores_and_denied_pairs_and_items(shop: Shop) -> None:
 
 
 def test_variants_and_caps(shop: Shop) -> None:
-    outcome = shop.run("rules.collapse=group_id", "rules.max_per={brand = 2, category = 3}")
+    sets = ("rules.collapse=group_id", "rules.max_per={brand = 2, category = 3}")
+    outcome = shop.run(*sets, last="publish")
     caps = [(shop.column("brand"), 2), (shop.column("category"), 3)]
     rules = oracle.Rules(group=shop.column("group_id"), caps=caps)
     assert shop.table() == shop.expected(rules, everything(shop))
@@ -226,7 +236,7 @@ def test_lists_that_are_carried_over_hold_nothing_that_may_not_be_shown(shop: Sh
     before = shop.table()
     shop.write([*shop.rows, shop.rows[5] | {"item_id": "new"}])
     shop.run("neighbors.mode=new", "rules.eligible=stock > 0", "rules.query=category <> '傘'",
-             "rules.deny=deny.csv")  # fmt: skip
+             "rules.deny=deny.csv", last="publish")  # fmt: skip
     stock = {row["item_id"]: int(row["stock"]) for row in shop.rows}
     alone = {a for a, b in DENIED if not b}
     expected = {
@@ -261,7 +271,7 @@ RULES = ("rules.eligible=stock > 0", "rules.collapse=group_id", "rules.price_rat
 def test_a_night_in_which_prices_and_stocks_change_is_that_of_a_full_run(
     shop: Shop, tmp_path: Path, sets: tuple[str, ...]
 ) -> None:
-    shop.run(*sets)
+    shop.run(*sets, last="publish")
     before = shop.table()
     tonight = [dict(row) for row in shop.rows if row["item_id"] != "i017"]
     for row in tonight[3:60:9]:
@@ -270,11 +280,11 @@ def test_a_night_in_which_prices_and_stocks_change_is_that_of_a_full_run(
     shop.write([*tonight, tonight[5] | {"item_id": "new"}], [*DENIED[5:], ("i005", "i001")])
     shutil.copytree(shop.folder, tmp_path / "copy")
     full = Shop(tmp_path / "copy")
-    outcome = shop.run(*sets)
+    outcome = shop.run(*sets, last="publish")
     record = outcome.record("neighbors")
     assert record is not None
     assert record.outputs["base"], record.outputs["why"]
-    full.run(*sets, full=True)
+    full.run(*sets, last="publish", full=True)
     assert shop.table() == full.table()
     assert shop.short() == full.short()
     assert shop.table() != before
