@@ -21,12 +21,12 @@ def _do(given: argparse.Namespace, settings: Config) -> None:
     from pipeline.inspection import describe
     from pipeline.inspection.inspect import Inspector
     from pipeline.inspection.version_tables import VersionTables
+    from pipeline.query.errors import user_errors
     from pipeline.query.published import Published
-    from pipeline.query.reading import whole
     from pipeline.store.store import Store
 
     published = Published.of(Store.of(settings, make=False), given.version)
-    with whole(published):
+    with user_errors(published):
         inspection = Inspector(VersionTables(published)).inspect(given.item, given.why_not)
     if given.json:
         print_json(describe.as_json(inspection, published))

@@ -37,21 +37,21 @@ def _do(given: argparse.Namespace, settings: Config) -> None:
     skip_pandas()
     from pipeline.query import questions
     from pipeline.query.answer import Answerer
+    from pipeline.query.errors import user_errors
     from pipeline.query.published import Published
-    from pipeline.query.reading import whole
     from pipeline.store.store import Store
 
     published = Published.of(Store.of(settings, make=False))
-    with whole(published):
+    with user_errors(published):
         answerer = Answerer(published, settings, given.k)
         if given.file is None:
             asked = questions.single(given.title, given.description, given.column)
-            (answer,) = answerer.answers(asked)
+            (answer,) = answerer.answer(asked)
             _say_one(answer, published, as_json=given.json)
         else:
             for batch in questions.read(Path(given.file), settings.catalogue.columns):
-                print_lines(_of_file(answerer.answers(batch), as_json=given.json))
-        if answerer.unsure:
+                print_lines(_of_file(answerer.answer(batch), as_json=given.json))
+        if answerer.query_rule_ignored:
             Progress().print("rules.query can't be evaluated without Spark: it was passed over")
 
 
@@ -89,7 +89,7 @@ def _shown(answer: "Answer") -> dict[str, Any]:
     return {
         "item_id": answer.item_id,
         "row": answer.row,
-        "neighbours": [one.shown() for one in answer.neighbours],
+        "neighbours": [one.as_json() for one in answer.neighbours],
         "reason": answer.reason,
     }
 

@@ -56,7 +56,7 @@ class TokenModel:
         Raises:
             UsageError: the model is not in the store.
         """
-        blend = published.way
+        blend = published.blend
         self._model = embedder.load_shipped(published.model(), None, blend)
         self._has_letters = blend is not None and blend.dim > 0
 

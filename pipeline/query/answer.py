@@ -1,7 +1,8 @@
-"""Answers: the neighbours of questions, with their titles, or why there are none."""
+"""Answers to questions: the neighbours with their titles, or why there are none."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pyarrow as pa
 
 from pipeline.config.sections import Config
 from pipeline.query import traits
-from pipeline.query.embedding import Embedding
+from pipeline.query.embedding import TextEmbedder
 from pipeline.query.index import Index
 from pipeline.query.published import Published
 from pipeline.retrieval.routing import QUERIES
@@ -17,12 +18,12 @@ from pipeline.store import lookup, reasons
 
 
 @dataclass(frozen=True)
-class Similar:
+class Neighbour:
     """A neighbour.
 
     Attributes:
-        similar_id: of the item.
-        title: of the item.
+        similar_id: the item's id.
+        title: the item's title.
         score: the cosine, as the published table has it.
     """
 
@@ -30,21 +31,21 @@ class Similar:
     title: str | None
     score: float
 
-    def shown(self) -> dict[str, Any]:
-        """For JSON: with the shortest number that is this float32."""
+    def as_json(self) -> dict[str, Any]:
+        """The neighbour for programs; the score is the shortest number that is this float32."""
         score = float(str(np.float32(self.score)))
         return {"similar_id": self.similar_id, "title": self.title, "score": score}
 
 
 @dataclass
 class Answer:
-    """What was found for one question.
+    """The answer to one question.
 
     Attributes:
-        row: its number, from 1.
-        item_id: its id, if it has one.
-        title: as asked.
-        reason: why there are fewer than asked for, as in the table short_lists, or not_asked.
+        row: the question's number, from 1.
+        item_id: the question's id, if it has one.
+        title: the question's title.
+        reason: why there are fewer than k neighbours: a code of pipeline.store.reasons.
         probes: how many lists were searched.
         neighbours: the nearest items, best first.
     """
@@ -54,7 +55,7 @@ class Answer:
     title: str | None
     reason: str | None = None
     probes: int = 0
-    neighbours: list[Similar] = field(default_factory=list)
+    neighbours: list[Neighbour] = field(default_factory=list)
 
 
 class Answerer:
@@ -63,113 +64,111 @@ class Answerer:
     Attributes:
         published: the version.
         k: neighbours a question.
-        unsure: whether rules.query could not be evaluated without Spark, and was passed over.
+        query_rule_ignored: whether rules.query was ignored, because it needs Spark.
     """
 
     def __init__(self, published: Published, config: Config, k: int | None) -> None:
-        """Load what it needs.
+        """Load the version's index and model.
 
         Args:
             published: the version.
-            config: how to reach files outside the store.
-            k: neighbours a question; else as many as the version has.
+            config: the way to files outside the store.
+            k: neighbours a question; None: as many as the version has.
 
         Raises:
-            UsageError: what the version was made of is gone, or can't be had here.
+            UsageError: a part of the version is gone, or not available here.
         """
         self.published = published
         self.k = k or published.settings["k"]
-        self.unsure = False
+        self.query_rule_ignored = False
         self._config = config
-        self._details = published.table("details", "publish")
+        self._details_version = published.table("details", "publish")
         self._index = Index.of(published)
         self._rules = published.rules
-        self._denied: traits.Denied | None = None
-        self._embedding = Embedding.of(published, config)
+        self._embedder = TextEmbedder.load(published, config)
 
-    def answers(self, questions: pa.RecordBatch) -> list[Answer]:
-        """Answers to rows of questions.SCHEMA, in their order."""
-        found = [
-            Answer(row, item, title)
-            for row, item, title in zip(
-                *(questions[name].to_pylist() for name in ("row", "item_id", "title")), strict=True
-            )
-        ]
-        tokens = self._embedding.tokens(questions)
-        embedded = self._embedding.vectors(questions, tokens)
-        for place, reason in enumerate(self._reasons(questions, embedded)):
-            found[place].reason = reason
-        asking = pa.array(
-            [n for n, answer in enumerate(found) if answer.reason is None], pa.int64()
-        )
-        if len(asking):
-            some = questions.take(asking)
-            rows = self._index.nearest(self._asked(some, embedded["half"].take(asking)), self.k)
-            for place, row in zip(asking.to_pylist(), rows.to_pylist(), strict=True):
-                self._fill(found[place], row)
-        self._give_titles(found)
-        return found
+    def answer(self, questions: pa.RecordBatch) -> list[Answer]:
+        """Answer rows of questions.SCHEMA, in their order."""
+        columns = (questions[name].to_pylist() for name in ("row", "item_id", "title"))
+        answers = [Answer(*values) for values in zip(*columns, strict=True)]
+        tokens = self._embedder.tokens(questions)
+        embedded = self._embedder.vectors(questions, tokens)
+        for answer, reason in zip(answers, self._reasons(questions, embedded), strict=True):
+            answer.reason = reason
+        searchable = [n for n, answer in enumerate(answers) if answer.reason is None]
+        if searchable:
+            rows = pa.array(searchable, pa.int64())
+            queries = self._queries(questions.take(rows), embedded["half"].take(rows))
+            neighbors = self._index.nearest(queries, self.k)
+            for n, row in zip(searchable, neighbors.to_pylist(), strict=True):
+                self._fill(answers[n], row)
+        self._add_titles(answers)
+        return answers
 
     def _reasons(self, items: pa.RecordBatch, embedded: pa.RecordBatch) -> Iterator[str | None]:
-        """Why questions have no answer; None for those that may have one."""
-        asks = traits.asking(items, self._rules)
-        if asks is None:
-            self.unsure, asks = True, [True] * items.num_rows
-        halves = embedded["half"].is_valid().to_pylist()
-        for mine, half, tokens in zip(asks, halves, embedded["tokens"].to_pylist(), strict=True):
-            if not mine:
+        """Why questions can't be searched for; None for those that can."""
+        gets_list = traits.gets_list(items, self._rules)
+        if gets_list is None:
+            self.query_rule_ignored, gets_list = True, [True] * items.num_rows
+        has_vector = embedded["half"].is_valid().to_pylist()
+        token_counts = embedded["tokens"].to_pylist()
+        for listed, vector, count in zip(gets_list, has_vector, token_counts, strict=True):
+            if not listed:
                 yield reasons.NOT_ASKED
-            elif half:
+            elif vector:
                 yield None
             else:
-                yield reasons.NO_VECTOR if tokens else reasons.NO_TOKENS
+                yield reasons.NO_VECTOR if count else reasons.NO_TOKENS
 
-    def _asked(self, items: pa.RecordBatch, halves: pa.Array) -> pa.RecordBatch:
-        """Rows of QUERIES but for units; `list` is their number."""
-        if self._denied is None:
-            named = items["item_id"].null_count < items.num_rows
-            state = self.published.denied
-            rules = self._rules if named else None
-            self._denied = traits.denied_of(self._config, rules, state)
-        read = traits.of(items, self._rules, self._denied)
-        count = items.num_rows
+    def _queries(self, items: pa.RecordBatch, halves: pa.Array) -> pa.RecordBatch:
+        """Rows of QUERIES but for units; `list` numbers them."""
+        deny_list = traits.EMPTY_DENY_LIST
+        # Without ids there are no pairs that the file could deny.
+        if items["item_id"].null_count < items.num_rows:
+            deny_list = self._deny_list
+        item_traits = traits.query_traits(items, self._rules, deny_list)
         columns = {
             "item_id": items["item_id"],
             "vector": halves,
-            **{name: read[name] for name in traits.SCHEMA.names},
-            "list": pa.array(np.arange(count, dtype=np.int32)),
-            "part": pa.array(np.zeros(count, dtype=np.int32)),
+            **{name: item_traits[name] for name in traits.SCHEMA.names},
+            "list": pa.array(np.arange(items.num_rows, dtype=np.int32)),
+            "part": pa.array(np.zeros(items.num_rows, dtype=np.int32)),
         }
         fields = [field for field in QUERIES if field.name != "units"]
         arrays = [columns[field.name].cast(field.type) for field in fields]
         return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
 
-    def _fill(self, answer: Answer, row: dict[str, Any]) -> None:
-        """Take a row of NEIGHBORS."""
-        answer.probes = row["probes"]
-        answer.neighbours = [Similar(n["similar_id"], None, n["score"]) for n in row["neighbors"]]
-        had = len(answer.neighbours)
-        if had >= self.k:
-            return
-        every = answer.probes == self._index.nlist
-        if self._rules is None and every:
-            answer.reason = reasons.FEW_ITEMS
-        elif self._index.rules.any:
-            answer.reason = reasons.RULES
-        elif self._rules is not None and every:
-            answer.reason = reasons.FEW_ELIGIBLE
-        else:
-            answer.reason = reasons.FEW_IN_LISTS
+    @cached_property
+    def _deny_list(self) -> traits.DenyList:
+        state = self.published.deny_file_state
+        return traits.read_deny_list(self._config, self._rules, state)
 
-    def _give_titles(self, answers: list[Answer]) -> None:
-        ids = {similar.similar_id for answer in answers for similar in answer.neighbours}
+    def _fill(self, answer: Answer, row: dict[str, Any]) -> None:
+        """Take over a row of NEIGHBORS."""
+        answer.probes = row["probes"]
+        answer.neighbours = [Neighbour(n["similar_id"], None, n["score"]) for n in row["neighbors"]]
+        if len(answer.neighbours) < self.k:
+            answer.reason = self._short_list_reason(answer.probes)
+
+    def _short_list_reason(self, probes: int) -> str:
+        all_lists = probes == self._index.nlist
+        if self._rules is None and all_lists:
+            return reasons.FEW_ITEMS
+        if self._index.rules.any:
+            return reasons.RULES
+        if self._rules is not None and all_lists:
+            return reasons.FEW_ELIGIBLE
+        return reasons.FEW_IN_LISTS
+
+    def _add_titles(self, answers: list[Answer]) -> None:
+        ids = {neighbour.similar_id for answer in answers for neighbour in answer.neighbours}
         if not ids:
             return
-        store = self.published.store
-        table = lookup.find_rows(store, "details", self._details, ids, ["title"], in_order=True)
+        store, version = self.published.store, self._details_version
+        table = lookup.find_rows(store, "details", version, ids, ["title"], in_order=True)
         titles = dict(zip(table["item_id"].to_pylist(), table["title"].to_pylist(), strict=True))
         for answer in answers:
             answer.neighbours = [
-                Similar(one.similar_id, titles.get(one.similar_id), one.score)
+                Neighbour(one.similar_id, titles.get(one.similar_id), one.score)
                 for one in answer.neighbours
             ]

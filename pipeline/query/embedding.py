@@ -1,4 +1,4 @@
-"""Vectors of texts, made as the batch makes those of the catalogue."""
+"""Tokens and vectors of texts, made as the stages make those of the catalogue."""
 
 from dataclasses import dataclass
 
@@ -16,29 +16,29 @@ from pipeline.text.tokenize import Tokenizer
 
 
 @dataclass(frozen=True)
-class Embedding:
-    """A version's tokenizer and model, in this process.
+class TextEmbedder:
+    """A version's tokenizer and model, loaded in this process.
 
     Attributes:
-        tokenizer: under the version's text settings.
-        model: its model, and how vectors are made of it.
+        tokenizer: the tokenizer with the version's text settings.
+        model: the model, with the version's way to make vectors.
     """
 
     tokenizer: Tokenizer
     model: embedder.Embedder
 
     @classmethod
-    def of(cls, published: Published, config: Config) -> "Embedding":
-        """Load them.
+    def load(cls, published: Published, config: Config) -> "TextEmbedder":
+        """Load the tokenizer and the model of a version.
 
         Raises:
-            UsageError: the version's tokens or model can't be had here.
+            UsageError: the version's text settings or model are not available here.
         """
-        handle, way = published.model(), published.way
-        return cls(Tokenizer(published.text(config)), embedder.load_shipped(handle, None, way))
+        model = embedder.load_shipped(published.model(), None, published.blend)
+        return cls(Tokenizer(published.text(config)), model)
 
     def tokens(self, texts: pa.RecordBatch) -> pa.RecordBatch:
-        """Rows of the tokens table; of columns item_id, title, description."""
+        """Rows of the tokens table for rows with item_id, title and description."""
         return tokenize_batch(self.tokenizer, texts)
 
     def vectors(self, texts: pa.RecordBatch, tokens: pa.RecordBatch) -> pa.RecordBatch:
@@ -46,25 +46,24 @@ class Embedding:
 
         Args:
             texts: columns item_id, title, description.
-            tokens: of the same rows.
+            tokens: the same rows' tokens.
         """
-        read = self._read(texts, tokens)
-        asked = pa.RecordBatch.from_arrays([texts["item_id"], read], ["item_id", "texts"])
-        return embed_batch(self.model, asked)
+        columns = [texts["item_id"], self._model_input(texts, tokens)]
+        return embed_batch(self.model, pa.RecordBatch.from_arrays(columns, ["item_id", "texts"]))
 
-    def _read(self, texts: pa.RecordBatch, tokens: pa.RecordBatch) -> pa.Array:
-        """What the model reads of each; see pipeline.stages.embed.stage."""
-        both = tokens["title_tokens"], tokens["description_tokens"]
+    def _model_input(self, texts: pa.RecordBatch, tokens: pa.RecordBatch) -> pa.Array:
+        """What the model reads of each row; see pipeline.stages.embed.stage."""
         if self.model.reads == "text":
             return _pairs(texts["title"], texts["description"])
+        columns = tokens["title_tokens"], tokens["description_tokens"]
         if isinstance(self.model, BlendEmbedder):
-            return _pairs(*both)
-        return pc.utf8_trim(pc.binary_join_element_wise(*both, " "), " ")
+            return _pairs(*columns)
+        return pc.utf8_trim(pc.binary_join_element_wise(*columns, " "), " ")
 
 
 def _pairs(first: pa.Array, second: pa.Array) -> pa.Array:
-    """Lists of two strings."""
+    """For each row a list of two strings."""
     values = pa.concat_arrays([first, second])
-    places = np.arange(len(values)).reshape(2, -1).T.ravel()
+    interleaved = np.arange(len(values)).reshape(2, -1).T.ravel()
     offsets = pa.array(np.arange(len(first) + 1, dtype=np.int32) * 2)
-    return pa.ListArray.from_arrays(offsets, values.take(pa.array(places)))
+    return pa.ListArray.from_arrays(offsets, values.take(pa.array(interleaved)))

@@ -1,4 +1,4 @@
-"""The lists of a version, searched without Spark by the code of the join."""
+"""The lists of a version, searched without Spark by the same code as the join."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.query import prune
-from pipeline.query.published import Published, pairs_of
+from pipeline.query.published import Published, pair_rules
 from pipeline.retrieval import join, loaded_group, merge, quantiser
 from pipeline.retrieval.groups import GroupPlan
 from pipeline.retrieval.loaded_group import LoadedGroup
@@ -23,10 +23,10 @@ from pipeline.storage.clustered_tables import NEIGHBOR, NEIGHBORS, TRAITS
 from pipeline.storage.paths import load_array
 from pipeline.store.clustered import ClusteredTable
 
-# What is read of an item.
+# The columns that are read of items.
 COLUMNS = ("item_id", "list", "vector", *TRAITS.names)
-# Items that are held at once: of 448 dimensions some 150 MB.
-_HELD_ROWS = 20_000
+# Rows of lists that are in memory at once: with 448 dimensions about 150 MB.
+_BLOCK_ROWS = 20_000
 
 Int32 = npt.NDArray[np.int32]
 
@@ -37,12 +37,12 @@ class Index:
 
     Attributes:
         published: the version.
-        rules: what holds for pairs.
+        rules: the rules on pairs.
         nlist: number of lists.
-        exact: whether all of them are searched for every item.
-        nprobe: how many lists are searched for an item.
-        most: of one that is short of neighbours, at most; the setting max_probes.
-        vectors: items in the lists.
+        exact: whether all lists are searched for every query.
+        nprobe: number of lists that are searched for a query.
+        max_probes: maximum number of lists for a query that is short of neighbours.
+        vectors: number of items in the lists.
     """
 
     published: Published
@@ -50,7 +50,7 @@ class Index:
     nlist: int
     exact: bool
     nprobe: int
-    most: int
+    max_probes: int
     vectors: int
 
     @classmethod
@@ -58,25 +58,25 @@ class Index:
         """The lists of a version.
 
         Raises:
-            UsageError: its records are gone.
+            UsageError: records of the version are gone.
         """
         index, neighbors = published.record("index"), published.record("neighbors")
         return cls(
             published=published,
-            rules=pairs_of(published.rules),
+            rules=pair_rules(published.rules),
             nlist=index.outputs["lists"],
             exact=index.outputs["exact"],
             nprobe=neighbors.counts["probes"],
-            most=published.settings["max_probes"],
+            max_probes=published.settings["max_probes"],
             vectors=index.outputs["vectors"],
         )
 
     @cached_property
     def items(self) -> ClusteredTable:
-        """The files of the lists table; where there are rules of the candidates table.
+        """The lists table; if there are rules, the candidates table, which has their columns.
 
         Raises:
-            UsageError: they are not there.
+            UsageError: the table is gone.
         """
         store, published = self.published.store, self.published
         if published.rules is None:
@@ -86,128 +86,136 @@ class Index:
     @cached_property
     def centroids(self) -> Float32:
         """The quantiser's centroids: float32[nlist, dim]."""
-        used = self.published.record("index").outputs["quantiser"]
-        centroids: Float32 = load_array(self.published.store.quantiser_path(used))
+        quantiser_name = self.published.record("index").outputs["quantiser"]
+        centroids: Float32 = load_array(self.published.store.quantiser_path(quantiser_name))
         return centroids
 
     def probes(self, vectors: pa.Array, width: int) -> Int32:
-        """The nearest lists of vectors, nearest first: int32[n, width].
+        """The nearest lists of vectors, nearest first.
 
         Args:
             vectors: binary, float16.
-            width: how many.
+            width: number of lists.
+
+        Returns:
+            int32[n, width].
         """
         if self.exact:
             return np.tile(np.arange(self.nlist, dtype=np.int32), (len(vectors), 1))
         return quantiser.probe(from_bytes(vectors), self.centroids, width)
 
-    def nearest(self, asked: pa.RecordBatch, k: int) -> pa.RecordBatch:
-        """The k nearest items of each query under the rules: the same as the batch's.
+    def nearest(self, queries: pa.RecordBatch, k: int) -> pa.RecordBatch:
+        """The k nearest items of each query under the rules, as the neighbors stage finds them.
 
         Args:
-            asked: rows of QUERIES but for `units`; item_id is null where a query is no item of the
-                catalogue, and `list` is a number of its own.
+            queries: rows of QUERIES but for `units`; item_id is null if a query is no item of the
+                catalogue, and `list` numbers the queries.
             k: neighbours a query.
 
         Returns:
-            rows of NEIGHBORS; item_id and list are each query's `list`, ascending.
+            rows of NEIGHBORS, whose item_id and list are each query's `list`, ascending.
         """
-        done = _nothing(asked)
-        for width in widening.probe_widths(self.nprobe, self.most, self.nlist):
-            sizes = np.asarray(pc.list_value_length(done["neighbors"]))
+        neighbors = _empty_neighbors(queries)
+        for width in widening.probe_widths(self.nprobe, self.max_probes, self.nlist):
+            sizes = np.asarray(pc.list_value_length(neighbors["neighbors"]))
             short = np.flatnonzero((sizes < k) & (sizes < self.vectors))
             if not len(short):
                 break
-            some = asked.take(pa.array(short))
-            done = _replaced(done, self._settled(some, k, width))
-        return done
+            found = self._search_width(queries.take(pa.array(short)), k, width)
+            neighbors = _replace(neighbors, found)
+        return neighbors
 
-    def _settled(self, asked: pa.RecordBatch, k: int, width: int) -> pa.RecordBatch:
-        """The same from so many lists, as many candidates looked at as the caps ask for."""
-        probes = self.probes(asked["vector"], width)
+    def _search_width(self, queries: pa.RecordBatch, k: int, width: int) -> pa.RecordBatch:
+        """The k nearest items in so many lists, with as many candidates as the caps need."""
+        probes = self.probes(queries["vector"], width)
         depth = k * search_context.DEPTH if self.rules.caps else k
-        done = self._found(asked, probes, k, depth)
+        neighbors = self._search(queries, probes, k, depth)
         while True:
-            open_ = np.flatnonzero(np.asarray(done["probes"].is_null()))
-            if not len(open_):
-                return done
+            undecided = np.flatnonzero(np.asarray(neighbors["probes"].is_null()))
+            if not len(undecided):
+                return neighbors
             depth *= widening.DEEPER
-            some = asked.take(pa.array(open_))
-            done = _replaced(done, self._found(some, probes[open_], k, depth))
+            deeper = self._search(queries.take(pa.array(undecided)), probes[undecided], k, depth)
+            neighbors = _replace(neighbors, deeper)
 
-    def _found(self, asked: pa.RecordBatch, probes: Int32, k: int, depth: int) -> pa.RecordBatch:
-        """The k best of what lies in the lists that each query probes."""
+    def _search(
+        self, queries: pa.RecordBatch, probes: Int32, k: int, depth: int
+    ) -> pa.RecordBatch:
+        """The k best items of the lists that each query probes."""
         plan = _one_group(self.nlist)
-        parts = [_nothing_found(asked)]
-        probed = np.zeros((asked.num_rows, self.nlist), dtype=bool)
+        candidates = [_empty_candidates(queries)]
+        probed = np.zeros((queries.num_rows, self.nlist), dtype=bool)
         np.put_along_axis(probed, probes.astype(np.int64), True, axis=1)
-        for rows in self._held(asked, probed, depth):
-            group = LoadedGroup(
-                loaded_group.items_of_group(iter(rows), plan, 0, depth), depth, self.rules
-            )
-            there = np.zeros(self.nlist, dtype=bool)
-            for batch in rows:
-                there[batch["list"].to_numpy()] = True
-            some = _probing(asked, probes, there)
-            if some.num_rows:
-                parts.append(_numbered(join.search_batches(group, [some])))
-        wanted = merge.MergeSettings(k, probes.shape[1], self.rules)
-        return merge.top_k(pa.concat_batches(parts), wanted)
+        for block in self._blocks(queries, probed, depth):
+            items = loaded_group.items_of_group(iter(block), plan, 0, depth)
+            group = LoadedGroup(items, depth, self.rules)
+            in_block = np.zeros(self.nlist, dtype=bool)
+            for batch in block:
+                in_block[batch["list"].to_numpy()] = True
+            probing = _probing_queries(queries, probes, in_block)
+            if probing.num_rows:
+                candidates.append(_number(join.search_batches(group, [probing])))
+        settings = merge.MergeSettings(k, probes.shape[1], self.rules)
+        return merge.top_k(pa.concat_batches(candidates), settings)
 
-    def _held(
-        self, asked: pa.RecordBatch, probed: npt.NDArray[np.bool_], depth: int
+    def _blocks(
+        self, queries: pa.RecordBatch, probed: npt.NDArray[np.bool_], depth: int
     ) -> Iterator[list[pa.RecordBatch]]:
-        """The rows of lists that are probed, so many at a time; for few queries the nearest."""
-        few = asked.num_rows <= prune.FEW and prune.possible(self.rules)
+        """The rows of the probed lists in blocks; for few queries pruned."""
+        pruning = queries.num_rows <= prune.MAX_QUERIES and prune.is_possible(self.rules)
         lists = np.flatnonzero(probed.any(axis=0)).astype(np.int32)
-        rows: list[pa.RecordBatch] = []
+        block: list[pa.RecordBatch] = []
         for batch in self.items.rows_of_lists(lists, COLUMNS):
-            some = prune.nearest(batch, asked, probed, depth) if few else batch
-            if some.num_rows:
-                rows.append(some)
-            if sum(one.num_rows for one in rows) >= _HELD_ROWS:
-                yield rows
-                rows = []
-        if rows:
-            yield rows
+            rows = prune.prune_rows(batch, queries, probed, depth) if pruning else batch
+            if rows.num_rows:
+                block.append(rows)
+            if sum(part.num_rows for part in block) >= _BLOCK_ROWS:
+                yield block
+                block = []
+        if block:
+            yield block
 
 
 def _one_group(nlist: int) -> GroupPlan:
-    """Every list is a unit, and all are in one group."""
-    each = np.arange(nlist, dtype=np.int64)
-    return GroupPlan(each, np.ones(nlist, dtype=np.int64), np.zeros(nlist, dtype=np.int64))
+    """A plan in which every list is a unit, and all are in one group."""
+    units = np.arange(nlist, dtype=np.int64)
+    return GroupPlan(units, np.ones(nlist, dtype=np.int64), np.zeros(nlist, dtype=np.int64))
 
 
-def _probing(asked: pa.RecordBatch, probes: Int32, there: npt.NDArray[np.bool_]) -> pa.RecordBatch:
-    """The queries that probe lists that are there, with these, as QUERIES."""
-    inside = there[probes]
-    mine: Int64 = np.flatnonzero(inside.any(axis=1))
-    counts = inside[mine].sum(axis=1)
+def _probing_queries(
+    queries: pa.RecordBatch, probes: Int32, in_block: npt.NDArray[np.bool_]
+) -> pa.RecordBatch:
+    """The queries that probe lists of a block, as rows of QUERIES whose units are these lists."""
+    mask = in_block[probes]
+    rows: Int64 = np.flatnonzero(mask.any(axis=1))
+    counts = mask[rows].sum(axis=1)
     offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]).astype(np.int32))
-    units = pa.ListArray.from_arrays(offsets, pa.array(probes[mine][inside[mine]]))
-    columns = {name: asked[name].take(pa.array(mine)) for name in QUERIES.names if name != "units"}
-    columns["units"] = units
+    units = pa.ListArray.from_arrays(offsets, pa.array(probes[rows][mask[rows]]))
+    names = [name for name in QUERIES.names if name != "units"]
+    columns = {name: queries[name].take(pa.array(rows)) for name in names} | {"units": units}
     return pa.RecordBatch.from_arrays([columns[n] for n in QUERIES.names], schema=QUERIES)
 
 
-def _numbered(found: pa.RecordBatch) -> pa.RecordBatch:
-    """Rows of FOUND under their queries' numbers: two may ask for one item, or for none."""
-    columns = [found[field.name].cast(field.type) for field in join.FOUND]
-    columns[0] = found["list"].cast(pa.string())
+def _number(candidates: pa.RecordBatch) -> pa.RecordBatch:
+    """Candidates under their queries' numbers: two queries may have the same item, or none."""
+    columns = [candidates[field.name].cast(field.type) for field in join.FOUND]
+    columns[0] = candidates["list"].cast(pa.string())
     return pa.RecordBatch.from_arrays(columns, schema=join.FOUND)
 
 
-def _nothing_found(asked: pa.RecordBatch) -> pa.RecordBatch:
-    """A row of FOUND without candidates for every query."""
-    count = asked.num_rows
+def _empty_candidates(queries: pa.RecordBatch) -> pa.RecordBatch:
+    """A row without candidates for every query."""
+    count = queries.num_rows
     empty = pa.array([[]] * count)
     columns = {
-        "item_id": asked["list"].cast(pa.string()),
-        "list": asked["list"],
-        "part": asked["part"],
-        **{name: empty.cast(join.FOUND.field(name).type) for name in
-           ("similar_ids", "scores", "values")},
-    }  # fmt: skip
+        "item_id": queries["list"].cast(pa.string()),
+        "list": queries["list"],
+        "part": queries["part"],
+        **{
+            name: empty.cast(join.FOUND.field(name).type)
+            for name in ("similar_ids", "scores", "values")
+        },
+    }
     arrays = [
         columns[field.name] if field.name in columns else pa.nulls(count, field.type)
         for field in join.FOUND
@@ -215,12 +223,12 @@ def _nothing_found(asked: pa.RecordBatch) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, schema=join.FOUND)
 
 
-def _nothing(asked: pa.RecordBatch) -> pa.RecordBatch:
+def _empty_neighbors(queries: pa.RecordBatch) -> pa.RecordBatch:
     """A row of NEIGHBORS without neighbours for every query."""
-    count = asked.num_rows
+    count = queries.num_rows
     columns = [
-        asked["list"].cast(pa.string()),
-        asked["list"],
+        queries["list"].cast(pa.string()),
+        queries["list"],
         pa.array([[]] * count, NEIGHBORS.field("neighbors").type),
         pa.nulls(count, NEIGHBOR),
         pa.array(np.zeros(count, dtype=np.int32)),
@@ -228,8 +236,8 @@ def _nothing(asked: pa.RecordBatch) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=NEIGHBORS)
 
 
-def _replaced(rows: pa.RecordBatch, new: pa.RecordBatch) -> pa.RecordBatch:
-    """Rows of NEIGHBORS by number, some of them replaced."""
-    stays = rows.filter(pc.invert(pc.is_in(rows["list"], new["list"])))
-    both = pa.concat_batches([stays, new])
-    return both.take(pc.sort_indices(both["list"]))
+def _replace(rows: pa.RecordBatch, new: pa.RecordBatch) -> pa.RecordBatch:
+    """Rows of NEIGHBORS with the new ones in place of those with the same `list`."""
+    unchanged = rows.filter(pc.invert(pc.is_in(rows["list"], new["list"])))
+    combined = pa.concat_batches([unchanged, new])
+    return combined.take(pc.sort_indices(combined["list"]))

@@ -1,7 +1,8 @@
-"""Few queries need few of the rows that their lists hold: the others are put aside at once.
+"""Pruning of the rows of lists for a few queries, before the search.
 
-A group that is searched for many queries is prepared with care: its equal vectors are found, its
-vectors widened and brought to length 1. For one query all that takes longer than one product.
+A group that is searched for many queries is prepared with care: equal vectors are merged, vectors
+are widened to float32 and normalised. For one query all that takes longer than one product, so for
+few queries the rows that can't be among the best are dropped first.
 """
 
 import numpy as np
@@ -12,25 +13,25 @@ import pyarrow.compute as pc
 from pipeline.retrieval.rules import Rules, eligible_rows, with_traits
 from pipeline.retrieval.vectors import from_bytes, unit_vectors
 
-# So many queries count as few.
-FEW = 16
+# Up to so many queries are few.
+MAX_QUERIES = 16
 
 
-def possible(rules: Rules) -> bool:
-    """Whether scores alone say which of the eligible and same are the best."""
+def is_possible(rules: Rules) -> bool:
+    """Whether scores alone decide which eligible rows with the same values are the best."""
     return not rules.of_traits and rules.max_score >= 1
 
 
-def nearest(
-    rows: pa.RecordBatch, asked: pa.RecordBatch, probed: npt.NDArray[np.bool_], depth: int
+def prune_rows(
+    rows: pa.RecordBatch, queries: pa.RecordBatch, probed: npt.NDArray[np.bool_], depth: int
 ) -> pa.RecordBatch:
-    """The rows that can be among the best of any of a few queries, and those near them.
+    """Drop the rows that can't be among the best of any query.
 
     Args:
-        rows: of the lists table, and the columns of TRAITS that there are.
-        asked: rows of QUERIES but for `units`.
+        rows: rows of the lists table, with the columns of TRAITS that there are.
+        queries: rows of QUERIES but for `units`.
         probed: bool[queries, lists], which lists each query probes.
-        depth: candidates of a query that are looked at, beside itself.
+        depth: number of candidates that a query needs beside itself.
     """
     rows = eligible_rows(rows)
     if not rows.num_rows:
@@ -38,22 +39,24 @@ def nearest(
     vectors = from_bytes(rows["vector"])
     lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
     lengths[lengths == 0] = 1
-    directions = unit_vectors(from_bytes(asked["vector"]))
-    # A product of this shape is not worth the threads of a matrix product.
-    scores = [np.einsum("ij,j->i", vectors, one) / lengths for one in directions]
-    # What float32 may be off by, as the search has it.
+    directions = unit_vectors(from_bytes(queries["vector"]))
+    # A matrix product would start threads, which take longer than a product of this shape.
+    scores = [np.einsum("ij,j->i", vectors, direction) / lengths for direction in directions]
+    # The error of float32 sums that the search allows for.
     margin = np.float32((vectors.shape[1] + 8) * 2.0**-22)
     lists, same = rows["list"].to_numpy(), with_traits(rows)["same"]
-    kept = np.zeros(rows.num_rows, dtype=bool)
-    for mine, known, wanted in zip(scores, probed, asked["same"], strict=True):
-        inside = known[lists] & _equal(same, wanted)
-        at = int(inside.sum()) - (depth + 1)
-        least = np.partition(mine[inside], at)[at] - margin if at > 0 else -np.inf
-        kept |= inside & (mine >= least)
-    return rows.filter(pa.array(kept))
+    mask = np.zeros(rows.num_rows, dtype=bool)
+    for row_scores, probed_lists, value in zip(scores, probed, queries["same"], strict=True):
+        matching = probed_lists[lists] & _equal(same, value)
+        surplus = int(matching.sum()) - (depth + 1)
+        threshold = -np.inf
+        if surplus > 0:
+            threshold = np.partition(row_scores[matching], surplus)[surplus] - margin
+        mask |= matching & (row_scores >= threshold)
+    return rows.filter(pa.array(mask))
 
 
-def _equal(same: pa.Array, wanted: pa.Scalar) -> npt.NDArray[np.bool_]:
-    if not wanted.is_valid:
+def _equal(same: pa.Array, value: pa.Scalar) -> npt.NDArray[np.bool_]:
+    if not value.is_valid:
         return np.asarray(same.is_null())
-    return np.asarray(pc.fill_null(pc.equal(same, wanted), False))
+    return np.asarray(pc.fill_null(pc.equal(same, value), False))

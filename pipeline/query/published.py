@@ -1,7 +1,7 @@
-"""What a version was made of: the records of its stages, read without Spark.
+"""A published version: the records of the stages that made it, read without Spark.
 
-Everything that decides an answer, text settings, the way to make vectors, rules and probes, is
-that version's own, whatever the config says today.
+Everything that decides an answer (text settings, the making of vectors, rules, probes) is the
+version's own, whatever the config says today.
 """
 
 from dataclasses import dataclass
@@ -27,10 +27,10 @@ class Published:
     """A version of the similar-item table.
 
     Attributes:
-        store: that it is in.
-        version: of the similar-item table.
+        store: the store that holds it.
+        version: version of the similar-item table.
         run_id: the run that published or made it.
-        stages: the fingerprint of each stage that it was made by.
+        stages: the fingerprint of each stage that made it.
     """
 
     store: Store
@@ -56,21 +56,21 @@ class Published:
         """The record of one of its stages, whether or not its tables are still there.
 
         Raises:
-            UsageError: it is gone.
+            UsageError: the record is gone.
         """
-        found = self.store.read_record(stage, self.stages.get(stage, "none"))
-        if found is None:
+        record = self.store.read_record(stage, self.stages.get(stage, "none"))
+        if record is None:
             raise UsageError(
                 f"version {self.version}: the record of its stage {stage} is not in the store "
                 "any more; run again: nitamono run --config FILE"
             )
-        return found
+        return record
 
     def table(self, table: str, stage: str) -> str:
         """The version of one of its tables.
 
         Raises:
-            UsageError: it is not there.
+            UsageError: the table is gone.
         """
         version = self.record(stage).version(table)
         if not self.store.has_table(table, version):
@@ -91,39 +91,40 @@ class Published:
         """The text settings of its tokens.
 
         Raises:
-            UsageError: they can't be had here: a dictionary is another, or is missing.
+            UsageError: they are not available here: a dictionary is missing, or another release.
         """
         record = self.record("tokenize")
-        wanted = record.outputs["text_fingerprint"]
+        fingerprint = record.outputs["text_fingerprint"]
         run = read_json(self.store.run_path(record.run_id) / "run.json") or {}
+        # The run's own settings, and those of the config in case its run.json is gone.
         sections = [run.get("settings", {}).get("text"), config.text.model_dump()]
-        tried = []
+        failures = []
         for section in filter(None, sections):
-            settings = TextSettings(
-                **{**section, "user_dictionaries": tuple(section["user_dictionaries"])}
-            )
+            dictionaries = tuple(section["user_dictionaries"])
+            settings = TextSettings(**{**section, "user_dictionaries": dictionaries})
             try:
-                if settings.fingerprint() == wanted:
+                if settings.fingerprint() == fingerprint:
                     return settings
-                tried.append(f"SudachiPy or its dictionary {settings.dictionary} is another here")
+                failures.append(
+                    f"SudachiPy or its dictionary {settings.dictionary} is another here"
+                )
             except PackageNotFoundError:
-                tried.append(
+                failures.append(
                     f"the dictionary {settings.dictionary} is not installed here; "
                     "pip install 'nitamono[dictionaries]'"
                 )
             except OSError as error:
-                tried.append(f"a user dictionary can't be read: {error}")
-        why = tried[0] if tried else "its run.json is gone"
+                failures.append(f"a user dictionary can't be read: {error}")
         raise UsageError(
-            f"version {self.version} was made with the text fingerprint {wanted}, which can't be "
-            f"had here: {why}"
+            f"version {self.version} was made with the text fingerprint {fingerprint}, which can't "
+            f"be had here: {failures[0] if failures else 'its run.json is gone'}"
         )
 
     def model(self) -> Handle:
-        """Its model, used where it is, or through the host's cache from an object store.
+        """A handle of its model, which is in a folder, or is fetched from an object store.
 
         Raises:
-            UsageError: it is not there.
+            UsageError: the model is gone.
         """
         record = self.record("train")
         file, outputs = self.store.model_file(record), record.outputs
@@ -133,44 +134,44 @@ class Published:
                 "it, or it was deleted by hand; run again: nitamono run --config FILE"
             )
         kind, content = outputs["kind"], _content(record)
-        return handle(file, kind, content)
+        return _handle(file, kind, content)
 
     @property
-    def way(self) -> Blend | None:
-        """How its vectors are made of the model's; None: as its own."""
-        made = self.record("embed").inputs
-        if made["method"] in ("mean", "encoder"):
+    def blend(self) -> Blend | None:
+        """How its vectors are blended from the model's; None: they are the model's own."""
+        inputs = self.record("embed").inputs
+        if inputs["method"] in ("mean", "encoder"):
             return None
         return Blend(
-            dim=made.get("dim", 0),
-            lexical_weight=made.get("lexical_weight", 0.0),
-            title_weight=made["title_weight"],
-            description_weight=made["description_weight"],
-            drop_phrases=made["drop_phrases"],
+            dim=inputs.get("dim", 0),
+            lexical_weight=inputs.get("lexical_weight", 0.0),
+            title_weight=inputs["title_weight"],
+            description_weight=inputs["description_weight"],
+            drop_phrases=inputs["drop_phrases"],
         )
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings of its neighbours, but for those that change none."""
+        """The settings of [neighbors] that decide its neighbours."""
         settings: dict[str, Any] = self.record("neighbors").inputs["settings"]
         return settings
 
     @property
     def rules(self) -> RulesSection | None:
         """Its rules; None if there are none."""
-        found = self.record("neighbors").inputs.get("rules")
-        return RulesSection.model_validate(found["rules"]) if found else None
+        inputs = self.record("neighbors").inputs.get("rules")
+        return RulesSection.model_validate(inputs["rules"]) if inputs else None
 
     @property
-    def denied(self) -> list[list[object]] | None:
-        """The state of the file that its rules.deny named."""
-        found = self.record("neighbors").inputs.get("rules")
-        denied: list[list[object]] | None = found["deny"] if found else None
-        return denied
+    def deny_file_state(self) -> list[list[object]] | None:
+        """The state of the file of its rules.deny when it was made."""
+        inputs = self.record("neighbors").inputs.get("rules")
+        state: list[list[object]] | None = inputs["deny"] if inputs else None
+        return state
 
 
-def pairs_of(section: RulesSection | None) -> Rules:
-    """What holds for pairs."""
+def pair_rules(section: RulesSection | None) -> Rules:
+    """The rules on pairs."""
     from pipeline.stages.neighbors import rules
 
     return rules.pair_rules(section or RulesSection())
@@ -181,8 +182,8 @@ def _content(record: StageRecord) -> Content:
     return Content(outputs["sha256"], record.counts["model_bytes"], outputs["kind"] == "onnx")
 
 
-def handle(file: StoragePath, kind: str, content: Content) -> Handle:
-    """A handle of a file or folder of the store for this process."""
+def _handle(file: StoragePath, kind: str, content: Content) -> Handle:
+    """A handle of a model in the store, for this process."""
     from pipeline.storage.s3_path import S3Path
 
     if isinstance(file, S3Path):

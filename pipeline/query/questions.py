@@ -1,4 +1,4 @@
-"""What is asked: a text on the command line, or the rows of a file, in batches."""
+"""Questions: a text on the command line, or the rows of a file, in batches."""
 
 import csv
 import io
@@ -11,11 +11,11 @@ import pyarrow as pa
 
 from pipeline.catalogue.files import ENDINGS
 from pipeline.errors import InputError, UsageError
-from pipeline.query.spark_values import blank
+from pipeline.query.spark_format import is_blank
 from pipeline.storage.paths import StoragePath, arrow_path
 from pipeline.store.schemas import ITEMS
 
-# Rows of a file that are worked on together.
+# Rows of a file that are answered together.
 BATCH_ROWS = 10_000
 SCHEMA = pa.schema([("row", pa.int64()), *ITEMS])
 _BLOCK_BYTES = 8 << 20
@@ -24,27 +24,30 @@ Row = Mapping[str, Any]
 
 
 def single(title: str | None, description: str | None, columns: Sequence[str]) -> pa.RecordBatch:
-    """One question, as the command line has it.
+    """One question, from the command line.
 
     Args:
-        title: its title.
-        description: its description.
-        columns: NAME=VALUE, what rules read of it.
+        title: the title.
+        description: the description.
+        columns: NAME=VALUE, other columns of the item, for rules.
+
+    Returns:
+        one row of SCHEMA.
 
     Raises:
-        UsageError: a column is unknown, or its value no number where one is needed.
+        UsageError: a column is unknown, or its value has to be a number and is none.
     """
     row: dict[str, Any] = {"row": 1, "title": title, "description": description}
-    for given in columns:
-        name, equals, value = given.partition("=")
+    for argument in columns:
+        name, equals, value = argument.partition("=")
         if not equals or name not in ITEMS.names:
             raise UsageError(
-                f"--column {given}: write it as NAME=VALUE; names are {', '.join(ITEMS.names)}"
+                f"--column {argument}: write it as NAME=VALUE; names are {', '.join(ITEMS.names)}"
             )
         try:
             row[name] = float(value) if ITEMS.field(name).type == pa.float64() else value
         except ValueError:
-            raise UsageError(f"--column {given}: {name} has to be a number") from None
+            raise UsageError(f"--column {argument}: {name} has to be a number") from None
     return _batch([row])
 
 
@@ -55,12 +58,13 @@ def read(path: Path, names: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
     catalogue.
 
     Args:
-        path: of the file; its name says the format.
-        names: nitamono's column = the file's column, where they differ and the file has it.
+        path: the file; its name says the format.
+        names: nitamono's column -> the file's column; a column that the file does not have is
+            looked for under nitamono's name.
 
     Raises:
         UsageError: there is no such file, or its name does not tell the format.
-        InputError: it can't be read, a row can't, or it has neither title nor description.
+        InputError: the file or a row can't be read, or it has neither title nor description.
     """
     kind = next((ENDINGS[end] for end in reversed(path.suffixes) if end in ENDINGS), None)
     if kind is None:
@@ -68,40 +72,44 @@ def read(path: Path, names: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
     if not path.is_file():
         raise UsageError(f"--file {path}: no such file")
     reader = {"csv": csv_rows, "jsonl": jsonl_rows, "parquet": parquet_rows}[kind]
-    number, waiting = 0, []
+    number, rows = 0, []
     try:
         for row in reader(path):
             number += 1
-            waiting.append(_named(row, names, number, path))
-            if len(waiting) == BATCH_ROWS:
-                yield _batch(waiting)
-                waiting = []
+            if number == 1:
+                _check_columns(row, names, path)
+            rows.append(_question(row, names, number))
+            if len(rows) == BATCH_ROWS:
+                yield _batch(rows)
+                rows = []
     except (OSError, pa.ArrowInvalid, UnicodeDecodeError, csv.Error) as error:
-        first = str(error).splitlines()[0][:300]
-        counted = " (the header is row 1)" if kind == "csv" else ""
-        raise InputError(f"--file {path}: can't be read: {first}{counted}") from error
-    if waiting:
-        yield _batch(waiting)
+        first_line = str(error).splitlines()[0][:300]
+        counting = " (the header is row 1)" if kind == "csv" else ""
+        raise InputError(f"--file {path}: can't be read: {first_line}{counting}") from error
+    if rows:
+        yield _batch(rows)
 
 
-def _named(row: Row, names: Mapping[str, str], number: int, path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = {"row": number}
-    for field in ITEMS:
-        value = row.get(names.get(field.name, field.name), row.get(field.name))
-        found[field.name] = _number(value) if field.type == pa.float64() else text(value)
-    if number == 1 and not {"title", "description"} & {*row, *_known(row, names)}:
+def _check_columns(row: Row, names: Mapping[str, str], path: Path) -> None:
+    renamed = {name for name, file_name in names.items() if file_name in row}
+    if not {"title", "description"} & {*row, *renamed}:
         raise InputError(
             f"--file {path}: has neither title nor description; its columns: {', '.join(row)}"
         )
-    return found
 
 
-def _known(row: Row, names: Mapping[str, str]) -> set[str]:
-    return {name for name, theirs in names.items() if theirs in row}
+def _question(row: Row, names: Mapping[str, str], number: int) -> dict[str, Any]:
+    question: dict[str, Any] = {"row": number}
+    for field in ITEMS:
+        value = row.get(names.get(field.name, field.name), row.get(field.name))
+        question[field.name] = (
+            _to_number(value) if field.type == pa.float64() else to_text(value)
+        )
+    return question
 
 
-def text(value: object) -> str | None:
-    """A value of a file as text; None stays."""
+def to_text(value: object) -> str | None:
+    """A value of a file as text; None stays None."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool):
@@ -109,8 +117,8 @@ def text(value: object) -> str | None:
     return str(value)
 
 
-def _number(value: object) -> float | None:
-    if value is None or (isinstance(value, str) and blank(value)):
+def _to_number(value: object) -> float | None:
+    if value is None or (isinstance(value, str) and is_blank(value)):
         return None
     try:
         return float(value)  # type: ignore[arg-type]
@@ -119,16 +127,16 @@ def _number(value: object) -> float | None:
 
 
 def csv_rows(path: StoragePath) -> Iterator[Row]:
-    """The rows of a CSV file, all text; what is empty without quotation marks is missing."""
+    """The rows of a CSV file, all text; an empty value without quotation marks is missing."""
     from pyarrow import csv as arrow_csv
 
-    with _opened(path) as stream:
+    with _open(path) as stream:
         lines = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
         delimiter = "\t" if ".tsv" in path.suffixes else ","
         header = next(csv.reader(lines, delimiter=delimiter), None)
     if not header:
         raise InputError(f"--file {path}: is empty; a header is needed")
-    with _opened(path) as stream:
+    with _open(path) as stream:
         reader = arrow_csv.open_csv(
             stream,
             read_options=arrow_csv.ReadOptions(
@@ -148,10 +156,10 @@ def csv_rows(path: StoragePath) -> Iterator[Row]:
 
 def jsonl_rows(path: StoragePath) -> Iterator[Row]:
     """The objects of a JSON Lines file."""
-    with _opened(path) as stream:
+    with _open(path) as stream:
         lines = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="\n")
         for number, line in enumerate(lines, 1):
-            if blank(line):
+            if is_blank(line):
                 continue
             try:
                 row = json.loads(line)
@@ -172,7 +180,7 @@ def parquet_rows(path: StoragePath) -> Iterator[Row]:
             yield from batch.to_pylist()
 
 
-def _opened(path: StoragePath) -> Any:  # noqa: ANN401 - Arrow's stream
+def _open(path: StoragePath) -> Any:  # noqa: ANN401 - Arrow's stream
     system, base = arrow_path(path)
     return system.open_input_stream(base, compression="detect")
 

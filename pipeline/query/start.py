@@ -1,4 +1,4 @@
-"""How a process that only reads starts soon."""
+"""A quick start for processes that only read."""
 
 import sys
 from collections.abc import Sequence
@@ -7,16 +7,16 @@ from types import ModuleType
 
 
 def skip_pandas() -> None:
-    """Let pyarrow do without pandas, which it imports for its first array if it is there.
+    """Keep pyarrow from importing pandas, which it does for its first array if pandas is there.
 
-    That takes half a second, and nothing here has to do with pandas. It is left alone in a process
-    that has pandas or Spark already, a notebook's for instance.
+    The import takes half a second, and reading a version needs no pandas. Nothing is changed in a
+    process that has loaded pandas or Spark already, a notebook's for instance.
     """
     if {"pandas", "pyspark"} & sys.modules.keys():
         return
     import pyarrow as pa
 
-    finder = _NoPandas()
+    finder = _PandasBlocker()
     sys.meta_path.insert(0, finder)
     try:
         pa.array([0])
@@ -24,16 +24,16 @@ def skip_pandas() -> None:
         sys.meta_path.remove(finder)
 
 
-class _NoPandas(MetaPathFinder):
-    """Finds no pandas."""
+class _PandasBlocker(MetaPathFinder):
+    """Lets no import of pandas succeed."""
 
     def find_spec(
         self, fullname: str, _path: Sequence[str] | None, _target: ModuleType | None = None
     ) -> None:
-        """None, which leaves a module to others; but for pandas there are none.
+        """Leave every module but pandas to the other finders.
 
         Raises:
-            ModuleNotFoundError: it is pandas.
+            ModuleNotFoundError: the module is pandas.
         """
         if fullname == "pandas":
             raise ModuleNotFoundError("pandas is left out")

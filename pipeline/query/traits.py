@@ -1,4 +1,4 @@
-"""What rules read of an item that is asked for, as Spark makes it for the catalogue's."""
+"""The columns that rules read of a query, computed as Spark computes the catalogue's."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,100 +10,105 @@ from pipeline.catalogue.files import ENDINGS
 from pipeline.config.sections import CatalogueSection, Config, RulesSection
 from pipeline.errors import UsageError
 from pipeline.query import conditions
-from pipeline.query.spark_values import blank, struct_json, text_of, xxhash64
+from pipeline.query.spark_format import cast_to_string, is_blank, struct_to_json, xxhash64
 from pipeline.storage.clustered_tables import TRAITS
 
 SCHEMA = pa.schema([TRAITS.field(name) for name in ("same", "price", "variant", "denied")])
 
 
 @dataclass(frozen=True)
-class Denied:
-    """What rules.deny's file holds.
+class DenyList:
+    """The content of rules.deny's file.
 
     Attributes:
-        pairs: which items may not stand in an item's list.
-        alone: items that may stand in no list.
+        pairs: by item, the items that may not be in its list.
+        items: items that may be in no list.
     """
 
     pairs: dict[str, list[str]]
-    alone: set[str]
+    items: set[str]
 
 
-NOTHING_DENIED = Denied({}, set())
+EMPTY_DENY_LIST = DenyList({}, set())
 
 
-def of(items: pa.RecordBatch, section: RulesSection | None, denied: Denied) -> pa.RecordBatch:
-    """What the rules on pairs read of some items: SCHEMA.
+def query_traits(
+    items: pa.RecordBatch, rules: RulesSection | None, deny_list: DenyList
+) -> pa.RecordBatch:
+    """What the rules on pairs read of queries.
 
     Args:
-        items: the columns of the items table; item_id null where the item has none.
-        section: the rules; None if there are none.
-        denied: what their file holds.
+        items: the columns of the items table; item_id is null for texts that are no item.
+        rules: the rules; None if there are none.
+        deny_list: the content of rules.deny's file.
+
+    Returns:
+        rows of SCHEMA.
     """
     rows = []
     for item in items.to_pylist():
         row: dict[str, Any] = {}
-        if section is not None and section.same:
-            row["same"] = struct_json((name, item[name]) for name in section.same)
-        if section is not None and section.price_ratio:
+        if rules is not None and rules.same:
+            row["same"] = struct_to_json((name, item[name]) for name in rules.same)
+        if rules is not None and rules.price_ratio:
             row["price"] = item["price"]
-        if section is not None and section.collapse:
-            value = text_of(item[section.collapse])
-            row["variant"] = 0 if value is None or blank(value) else xxhash64(value)
+        if rules is not None and rules.collapse:
+            value = cast_to_string(item[rules.collapse])
+            row["variant"] = 0 if value is None or is_blank(value) else xxhash64(value)
         if item["item_id"] is not None:
-            row["denied"] = denied.pairs.get(item["item_id"])
+            row["denied"] = deny_list.pairs.get(item["item_id"])
         rows.append(row)
     return pa.RecordBatch.from_pylist(rows, schema=SCHEMA)
 
 
-def asking(items: pa.RecordBatch, section: RulesSection | None) -> list[bool] | None:
-    """Which items get a list by rules.query; None where that can't be told without Spark."""
-    if section is None or not section.query:
+def gets_list(items: pa.RecordBatch, rules: RulesSection | None) -> list[bool] | None:
+    """Which items get a list by rules.query; None if that needs Spark."""
+    if rules is None or not rules.query:
         return [True] * items.num_rows
-    return conditions.holds(section.query, items.to_pylist())
+    return conditions.evaluate(rules.query, items.to_pylist())
 
 
-def denied_of(config: Config, section: RulesSection | None, state: object) -> Denied:
-    """What the file of rules.deny holds.
+def read_deny_list(config: Config, rules: RulesSection | None, state: object) -> DenyList:
+    """Read the file of rules.deny.
 
     Args:
-        config: how object stores are reached.
-        section: the rules.
-        state: of the file when the version was made.
+        config: the way to object stores.
+        rules: the rules.
+        state: the state of the file when the version was made.
 
     Raises:
-        UsageError: the file is not what it was.
+        UsageError: the file has changed since, or can't be read.
     """
-    if section is None or not section.deny:
-        return NOTHING_DENIED
-    source = catalogue.Source.from_config(CatalogueSection(path=section.deny), config.s3.options())
+    if rules is None or not rules.deny:
+        return EMPTY_DENY_LIST
+    source = catalogue.Source.from_config(CatalogueSection(path=rules.deny), config.s3.options())
     try:
-        now: object = catalogue.identity(source)
+        current: object = catalogue.identity(source)
     except Exception as error:
-        raise UsageError(f"rules.deny {section.deny}: can't be read: {error}") from error
-    if now != state:
+        raise UsageError(f"rules.deny {rules.deny}: can't be read: {error}") from error
+    if current != state:
         raise UsageError(
-            f"rules.deny {section.deny}: has changed since the version was made; "
+            f"rules.deny {rules.deny}: has changed since the version was made; "
             "run again: nitamono run --config FILE"
         )
     return _read(source)
 
 
-def _read(source: catalogue.Source) -> Denied:
+def _read(source: catalogue.Source) -> DenyList:
     from pipeline.query import questions
 
     pairs: dict[str, set[str]] = {}
-    alone: set[str] = set()
-    kinds = {"csv": questions.csv_rows, "jsonl": questions.jsonl_rows,
-             "parquet": questions.parquet_rows}  # fmt: skip
+    items: set[str] = set()
+    readers = {"csv": questions.csv_rows, "jsonl": questions.jsonl_rows,
+               "parquet": questions.parquet_rows}  # fmt: skip
     for file in catalogue.files.list_files(source):
         kind = next((ENDINGS[end] for end in reversed(file.suffixes) if end in ENDINGS), "csv")
-        for row in kinds[kind](file):
-            item, other = (questions.text(row.get(name)) for name in ("item_id", "similar_id"))
+        for row in readers[kind](file):
+            item, other = (questions.to_text(row.get(name)) for name in ("item_id", "similar_id"))
             if item is None:
                 continue
-            if blank(other):
-                alone.add(item)
+            if is_blank(other):
+                items.add(item)
             else:
                 pairs.setdefault(item, set()).add(str(other))
-    return Denied({item: sorted(others) for item, others in pairs.items()}, alone)
+    return DenyList({item: sorted(others) for item, others in pairs.items()}, items)

@@ -23,7 +23,7 @@ from tests.s3.proxy import Proxy
 
 def answers(shop: Shop, run_id: str, path: Path, k: int | None = None) -> list[Answer]:
     answerer = Answerer(shop.published(run_id), shop.config(), k)
-    return [a for batch in questions.read(path, {}) for a in answerer.answers(batch)]
+    return [a for batch in questions.read(path, {}) for a in answerer.answer(batch)]
 
 
 def pairs(answer: Answer) -> list[tuple[str, float]]:

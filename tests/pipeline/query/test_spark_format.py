@@ -1,4 +1,4 @@
-"""Values made without Spark against Spark's own."""
+"""Values formatted without Spark, compared with Spark's own."""
 
 import random
 
@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 
 from pipeline import catalogue
 from pipeline.query import conditions
-from pipeline.query.spark_values import blank, struct_json, text_of, xxhash64
+from pipeline.query.spark_format import cast_to_string, is_blank, struct_to_json, xxhash64
 from pipeline.store.schemas import ITEMS, spark_types
 
 
@@ -23,7 +23,7 @@ def test_hashes_json_and_blanks_are_spark_s(spark: SparkSession) -> None:
     rows = [(text, numbers[n % len(numbers)]) for n, text in enumerate(texts())]
     rows += [("ａ", None), (None, 1.0)]  # type: ignore[list-item]
     frame = spark.createDataFrame(rows, "text string, number double")
-    found = frame.select(
+    formatted = frame.select(
         "text",
         "number",
         F.xxhash64("text").alias("hash"),
@@ -31,18 +31,18 @@ def test_hashes_json_and_blanks_are_spark_s(spark: SparkSession) -> None:
         catalogue.is_blank(F.col("text")).alias("blank"),
         F.col("number").cast("string").alias("cast"),
     ).collect()
-    assert len(found) == len(rows)
-    for row in found:
+    assert len(formatted) == len(rows)
+    for row in formatted:
         text, number = row["text"], row["number"]
         if text is not None:
             assert xxhash64(text) == row["hash"]
-        assert struct_json([("text", text), ("number", number)]) == row["json"]
-        assert blank(text) == row["blank"]
-        assert text_of(number) == row["cast"]
+        assert struct_to_json([("text", text), ("number", number)]) == row["json"]
+        assert is_blank(text) == row["blank"]
+        assert cast_to_string(number) == row["cast"]
 
 
 @pytest.mark.parametrize(
-    "where",
+    "condition",
     [
         "stock > 0",
         "brand <> 'a' and price between 10 and 20",
@@ -53,7 +53,7 @@ def test_hashes_json_and_blanks_are_spark_s(spark: SparkSession) -> None:
         'brand == "a"',
     ],
 )
-def test_conditions_hold_where_they_do_in_spark(spark: SparkSession, where: str) -> None:
+def test_conditions_hold_for_the_same_items_as_in_spark(spark: SparkSession, condition: str) -> None:
     rng = random.Random(2)  # noqa: S311 - test data
     choices: dict[str, list[str | float | None]] = {
         "title": ["xAbc", "xabc", "", None],
@@ -66,10 +66,10 @@ def test_conditions_hold_where_they_do_in_spark(spark: SparkSession, where: str)
     schema = ", ".join(f"{name} {spark_types(ITEMS)[name]}" for name in choices)
     rows = [tuple(item[name] for name in choices) for item in items]
     frame = spark.createDataFrame(rows, schema).coalesce(1)
-    expected = [row[0] for row in frame.select(F.coalesce(F.expr(where), F.lit(False))).collect()]
-    assert conditions.holds(where, items) == expected
+    expected = [row[0] for row in frame.select(F.coalesce(F.expr(condition), F.lit(False))).collect()]
+    assert conditions.evaluate(condition, items) == expected
     assert len(set(expected)) == 2
 
 
-def test_a_condition_that_sqlite_can_not_read_has_no_answer() -> None:
-    assert conditions.holds("title rlike 'a.*'", [{"title": "a"}]) is None
+def test_a_condition_that_sqlite_can_not_parse_is_not_evaluated() -> None:
+    assert conditions.evaluate("title rlike 'a.*'", [{"title": "a"}]) is None

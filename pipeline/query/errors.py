@@ -1,4 +1,4 @@
-"""What can go wrong while a published version is read, told to its user."""
+"""Errors while a published version is read, as messages to the user."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,11 +9,11 @@ from pipeline.query.published import Published
 
 
 @contextmanager
-def whole(published: Published) -> Iterator[None]:
-    """Say what is meant where a version goes while it is read, or its model can't be used.
+def user_errors(published: Published) -> Iterator[None]:
+    """Replace errors of reading a version by errors that tell the user what to do.
 
     Raises:
-        UsageError: a file of it is gone.
+        UsageError: a file of the version is gone.
         StageError: the model fails.
     """
     try:
