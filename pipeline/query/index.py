@@ -138,9 +138,7 @@ class Index:
             deeper = self._search(queries.take(pa.array(undecided)), probes[undecided], k, depth)
             neighbors = _replace(neighbors, deeper)
 
-    def _search(
-        self, queries: pa.RecordBatch, probes: Int32, k: int, depth: int
-    ) -> pa.RecordBatch:
+    def _search(self, queries: pa.RecordBatch, probes: Int32, k: int, depth: int) -> pa.RecordBatch:
         """The k best items of the lists that each query probes."""
         plan = _one_group(self.nlist)
         candidates = [_empty_candidates(queries)]

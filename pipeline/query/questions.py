@@ -102,9 +102,7 @@ def _question(row: Row, names: Mapping[str, str], number: int) -> dict[str, Any]
     question: dict[str, Any] = {"row": number}
     for field in ITEMS:
         value = row.get(names.get(field.name, field.name), row.get(field.name))
-        question[field.name] = (
-            _to_number(value) if field.type == pa.float64() else to_text(value)
-        )
+        question[field.name] = _to_number(value) if field.type == pa.float64() else to_text(value)
     return question
 
 

@@ -48,13 +48,14 @@ def shop(spark: SparkSession, folder: Path, before: Lists, after: Lists) -> Stor
 
 def test_the_sums_and_the_items_that_changed_most(spark: SparkSession, tmp_path: Path) -> None:
     store = shop(spark, tmp_path, BEFORE, AFTER)
-    found = diff(spark, store, resolve(store, "one"), resolve(store, "v2"), 10)
-    assert (found["items_before"], found["items_after"]) == (6, 6)
-    assert (found["added"], found["gone"], found["common"], found["changed"]) == (1, 1, 5, 4)
-    assert found["mean_overlap"] == pytest.approx((1 + 1 + 2 / 3 + 0 + 1 / 2) / 5, abs=1e-4)
+    changes = diff(spark, store, resolve(store, "one"), resolve(store, "v2"), 10)
+    assert (changes["items_before"], changes["items_after"]) == (6, 6)
+    counts = [changes[name] for name in ("added", "gone", "common", "changed")]
+    assert counts == [1, 1, 5, 4]
+    assert changes["mean_overlap"] == pytest.approx((1 + 1 + 2 / 3 + 0 + 1 / 2) / 5, abs=1e-4)
     shifts = {"half": 0.2 / 3, "all": -0.5, "longer": -0.125, "order": 0.0}
-    assert found["score_shift"] == pytest.approx(sum(shifts.values()) / 5, abs=1e-5)
-    most = found["most_changed"]
+    assert changes["score_shift"] == pytest.approx(sum(shifts.values()) / 5, abs=1e-5)
+    most = changes["most_changed"]
     assert [item["item_id"] for item in most] == ["all", "longer", "half", "order"]
     for item in most:
         assert item["score_shift"] == pytest.approx(shifts[item["item_id"]], abs=1e-5)
@@ -64,43 +65,43 @@ def test_the_sums_and_the_items_that_changed_most(spark: SparkSession, tmp_path:
             assert shown == [
                 (i, pytest.approx(score, abs=1e-4)) for i, score in lists[item["item_id"]]
             ]
-    assert found["settings"] == [{"setting": "neighbors.k", "before": 3, "after": 5}]
-    lines = list(describe.diff(found))
+    assert changes["settings"] == [{"setting": "neighbors.k", "before": 3, "after": 5}]
+    lines = list(describe.diff(changes))
     assert "setting     neighbors.k: 3 -> 5" in lines
     assert "items       6 before, 6 after: 1 added, 1 gone, 5 in both" in lines
 
 
 def test_ranks_beyond_k_do_not_count(spark: SparkSession, tmp_path: Path) -> None:
     store = shop(spark, tmp_path, BEFORE, AFTER)
-    found = diff(spark, store, resolve(store, "one"), resolve(store, "two"), 1)
-    assert found["changed"] == 2
-    assert {item["item_id"] for item in found["most_changed"]} == {"order", "all"}
-    assert all(len(item["before"]) == len(item["after"]) == 1 for item in found["most_changed"])
+    changes = diff(spark, store, resolve(store, "one"), resolve(store, "two"), 1)
+    assert changes["changed"] == 2
+    assert {item["item_id"] for item in changes["most_changed"]} == {"order", "all"}
+    assert all(len(item["before"]) == len(item["after"]) == 1 for item in changes["most_changed"])
 
 
 def test_only_the_twenty_most_changed_items_are_listed(spark: SparkSession, tmp_path: Path) -> None:
     before: Lists = {f"i{n:02d}": [(f"o{m}", 0.5) for m in range(50)] for n in range(40)}
     after: Lists = {f"i{n:02d}": [(f"o{m + n}", 0.5) for m in range(50)] for n in range(40)}
     store = shop(spark, tmp_path, before, after)
-    found = diff(spark, store, resolve(store, "one"), resolve(store, "two"), 50)
-    assert found["changed"] == 39
-    listed = [item["item_id"] for item in found["most_changed"]]
+    changes = diff(spark, store, resolve(store, "one"), resolve(store, "two"), 50)
+    assert changes["changed"] == 39
+    listed = [item["item_id"] for item in changes["most_changed"]]
     assert listed == [f"i{n:02d}" for n in range(39, 39 - MOST_CHANGED, -1)]
 
 
 def test_a_version_and_itself_do_not_differ(spark: SparkSession, tmp_path: Path) -> None:
     store = shop(spark, tmp_path, BEFORE, AFTER)
-    found = diff(spark, store, resolve(store, "one"), resolve(store, "one"), 10)
-    assert (found["changed"], found["mean_overlap"], found["score_shift"]) == (0, 1.0, 0.0)
-    assert (found["settings"], found["most_changed"]) == ([], [])
+    changes = diff(spark, store, resolve(store, "one"), resolve(store, "one"), 10)
+    assert (changes["changed"], changes["mean_overlap"], changes["score_shift"]) == (0, 1.0, 0.0)
+    assert (changes["settings"], changes["most_changed"]) == ([], [])
 
 
 def test_versions_that_share_no_item(spark: SparkSession, tmp_path: Path) -> None:
     store = shop(spark, tmp_path, {"a": [("b", 0.5)]}, {"c": [("d", 0.5)]})
-    found = diff(spark, store, resolve(store, "one"), resolve(store, "two"), 10)
-    assert (found["added"], found["gone"], found["common"]) == (1, 1, 0)
-    assert found["mean_overlap"] is None
-    assert not any("lists" in line for line in describe.diff(found))
+    changes = diff(spark, store, resolve(store, "one"), resolve(store, "two"), 10)
+    assert (changes["added"], changes["gone"], changes["common"]) == (1, 1, 0)
+    assert changes["mean_overlap"] is None
+    assert not any("lists" in line for line in describe.diff(changes))
 
 
 def test_titles_that_are_gone_are_left_out(spark: SparkSession, tmp_path: Path) -> None:
@@ -108,13 +109,13 @@ def test_titles_that_are_gone_are_left_out(spark: SparkSession, tmp_path: Path) 
     one, two = resolve(store, "one"), resolve(store, "two")
     for version in ("v1", "v2"):
         store.discard_version("items", version)
-    found = diff(spark, store, one, two, 10)
-    assert {item["title"] for item in found["most_changed"]} == {None}
-    assert list(describe.diff(found))
+    changes = diff(spark, store, one, two, 10)
+    assert {item["title"] for item in changes["most_changed"]} == {None}
+    assert list(describe.diff(changes))
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("nobody", "nobody is no run or version in .*the last runs are run"),
         ("../v1", "no run or version"),
@@ -123,10 +124,10 @@ def test_titles_that_are_gone_are_left_out(spark: SparkSession, tmp_path: Path) 
         ("deleted", "the table of run deleted has been deleted"),
     ],
 )
-def test_a_name_that_stands_for_nothing_is_refused(tmp_path: Path, name: str, said: str) -> None:
+def test_a_name_that_stands_for_nothing_is_refused(tmp_path: Path, name: str, message: str) -> None:
     store = Store(str(tmp_path))
     kept.run_json(store, "run", fingerprints={"publish": "v1"})
     kept.run_json(store, "deleted", fingerprints={"publish": "v0"})
     kept.run_json(store, "early", fingerprints={"ingest": "v1"})
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         resolve(store, name, with_table=True)

@@ -1,4 +1,4 @@
-"""inspect against what is published."""
+"""Inspections, compared with what is published."""
 
 import json
 
@@ -89,7 +89,7 @@ def test_rules_that_removed_better_candidates_are_counted_and_named(shop: Shop) 
     assert "is there 2 times already: SKU-" in explanations["max_per.brand"]
 
 
-def test_items_that_are_none_are_told_of(shop: Shop) -> None:
+def test_an_item_that_is_not_in_the_catalogue_is_refused_with_the_reason(shop: Shop) -> None:
     inspector = Inspector(VersionTables(shop.published("exact")))
     with pytest.raises(UsageError, match="'EMPTY' is in quarantine: no_text"):
         inspector.inspect("EMPTY")

@@ -1,4 +1,4 @@
-"""query against the batch that includes the item."""
+"""Answers of query, compared with the lists of a run that includes the item."""
 
 import csv
 import json
@@ -34,11 +34,11 @@ def pairs(answer: Answer) -> list[tuple[str, float]]:
 def test_an_item_that_was_left_out_gets_the_list_of_the_batch_that_includes_it(
     shop: Shop, run_id: str
 ) -> None:
-    found = answers(shop, run_id, shop.write("asked.csv", shop.left))
+    replies = answers(shop, run_id, shop.write("questions.csv", shop.left))
     expected = shop.lists(f"{run_id}_with")
     new = {item.item_id for item in shop.left}
     compared = 0
-    for item, answer in zip(shop.left, found, strict=True):
+    for item, answer in zip(shop.left, replies, strict=True):
         assert answer.item_id == item.item_id
         # In the batch those that were left out together are in each other's lists.
         batch = [pair for pair in expected.get(item.item_id, []) if pair[0] not in new]
@@ -53,27 +53,27 @@ def test_an_item_of_the_catalogue_gets_its_published_list_and_never_itself(shop:
     with (shop.folder / "catalogue.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     for run_id in ("exact", "rules"):
-        found = answers(shop, run_id, shop.folder / "catalogue.csv")
-        assert {a.item_id: pairs(a) for a in found if pairs(a)} == shop.lists(run_id)
-        assert len(found) == len(rows)
+        replies = answers(shop, run_id, shop.folder / "catalogue.csv")
+        assert {a.item_id: pairs(a) for a in replies if pairs(a)} == shop.lists(run_id)
+        assert len(replies) == len(rows)
 
 
 def test_more_neighbours_than_are_published_can_be_asked_for(shop: Shop) -> None:
-    path = shop.write("asked.csv", shop.left[1:3])
+    path = shop.write("questions.csv", shop.left[1:3])
     few, many = answers(shop, "exact", path), answers(shop, "exact", path, 3 * K)
     assert [len(pairs(answer)) for answer in many] == [3 * K, 3 * K]
     assert [pairs(answer)[:K] for answer in many] == [pairs(answer) for answer in few]
 
 
 def test_items_without_an_answer_say_why(shop: Shop) -> None:
-    (excluded, *_) = answers(shop, "rules", shop.write("asked.csv", shop.left[:1]))
+    (excluded, *_) = answers(shop, "rules", shop.write("questions.csv", shop.left[:1]))
     assert (excluded.reason, pairs(excluded)) == ("not_asked", [])
     path = shop.folder / "odd.jsonl"
     path.write_text('{"title": "！？"}\n\n{"title": null, "description": ""}\n', encoding="utf-8")
     marks, empty = answers(shop, "exact", path)
     assert (empty.row, empty.reason, pairs(empty)) == (2, "no_tokens", [])
     assert marks.reason == (None if pairs(marks) else "no_vector")
-    lonely = answers(shop, "rules", shop.write("asked.csv", shop.left[1:]))
+    lonely = answers(shop, "rules", shop.write("questions.csv", shop.left[1:]))
     assert {a.reason for a in lonely if len(pairs(a)) < K} == {"rules"}
 
 
@@ -81,8 +81,8 @@ def test_a_file_of_any_format_gives_what_single_texts_give(
     shop: Shop, in_process: InProcess
 ) -> None:
     rows = [asdict(item) for item in shop.left]
-    in_csv = shop.write("asked.csv", shop.left)
-    in_json, in_parquet = shop.folder / "asked.jsonl", shop.folder / "asked.parquet"
+    in_csv = shop.write("questions.csv", shop.left)
+    in_json, in_parquet = shop.folder / "questions.jsonl", shop.folder / "questions.parquet"
     in_json.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
     pq.write_table(pa.Table.from_pylist(rows), in_parquet)
     base = ("query", "--config", str(shop.file), "--json")
@@ -93,8 +93,8 @@ def test_a_file_of_any_format_gives_what_single_texts_give(
     assert by_file[0] == by_file[1] == by_file[2]
     assert [line["item_id"] for line in by_file[0]] == [row["item_id"] for row in rows]
     for row, line in zip(rows[:3], by_file[0], strict=False):
-        given = ("--title", row["title"], "--description", row["description"])
-        single = json.loads(in_process(*base, *given))
+        arguments = ("--title", row["title"], "--description", row["description"])
+        single = json.loads(in_process(*base, *arguments))
         assert single["neighbours"] == line["neighbours"]
         assert len(single["neighbours"]) == K
     shown = in_process(*base[:-1], "--title", rows[0]["title"], "--k", "2").splitlines()
@@ -107,10 +107,10 @@ def test_only_lists_details_and_model_are_read_and_spark_is_not_there(
 ) -> None:
     store = tmp_path / "store"
     shutil.copytree(shop.folder / "store", store)
-    (asked,) = answers(shop, "rules", shop.write("asked.csv", shop.left[2:3]))
-    kept = {"candidates", "details"}
+    (expected,) = answers(shop, "rules", shop.write("questions.csv", shop.left[2:3]))
+    needed = {"candidates", "details"}
     for table in (store / "tables").iterdir():
-        if table.name not in kept:
+        if table.name not in needed:
             for version in table.glob("version=*"):
                 shutil.rmtree(version)
     code = (
@@ -129,9 +129,10 @@ def test_only_lists_details_and_model_are_read_and_spark_is_not_there(
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
     )
-    found = json.loads(done.stdout)
-    assert found["run_id"] == "rules"
-    assert [one["similar_id"] for one in found["neighbours"]] == [one for one, _ in pairs(asked)]
+    content = json.loads(done.stdout)
+    assert content["run_id"] == "rules"
+    ids = [one["similar_id"] for one in content["neighbours"]]
+    assert ids == [item_id for item_id, _ in pairs(expected)]
 
 
 def test_a_store_in_an_object_store_gives_the_same(
@@ -141,9 +142,9 @@ def test_a_store_in_an_object_store_gives_the_same(
     for path in (path for path in root.rglob("*") if path.is_file()):
         s3.upload_file(str(path), BUCKET, f"shop/{path.relative_to(root)}")
     for path in root.glob("tables/*/version=*"):
-        said, version = json.dumps({"folder": path.name}), path.name.removeprefix("version=")
+        pointer, version = json.dumps({"folder": path.name}), path.name.removeprefix("version=")
         key = f"shop/tables/{path.parent.name}/_whole/{version}.json"
-        s3.put_object(Bucket=BUCKET, Key=key, Body=said.encode())
+        s3.put_object(Bucket=BUCKET, Key=key, Body=pointer.encode())
     title, sets = shop.left[1].title, {"store.path": f"s3a://{BUCKET}/shop"}
     sets |= {"s3.endpoint": proxy.url, "s3.region": "us-east-1"}
     options = [part for name, value in sets.items() for part in ("--set", f"{name}={value}")]
@@ -166,7 +167,7 @@ def test_a_version_that_is_not_whole_is_told_of(shop: Shop, tmp_path: Path) -> N
         Answerer(moved.published("exact"), shop.config(), None)
     shutil.copytree(shop.folder / "store/tables/details", store / "tables/details")
     shutil.rmtree(store / "tables" / "lists")
-    path = shop.write("asked.csv", shop.left[:1])
+    path = shop.write("questions.csv", shop.left[:1])
     with pytest.raises(UsageError, match="table lists is not in the store: nitamono gc"):
         answers(moved, "exact", path)
 
