@@ -21,6 +21,7 @@ from pipeline.stages.context import Job
 from pipeline.stages.index import lists
 from pipeline.stages.index import stage as index
 from pipeline.stages.neighbors import stage
+from pipeline.stages.neighbors.nprobe import choose_nprobe
 from pipeline.stages.neighbors.search import plan_merge
 from pipeline.stages.neighbors.search_context import (
     SearchContext,
@@ -119,24 +120,24 @@ def neighbors(
     job.resolve(StageRecord("embed", _VERSION, _RUN, {}, {"embeddings": count}, {}, embedded))
     made = index.execute(job, _VERSION)
     job.resolve(StageRecord("index", _VERSION, _RUN, {}, made.tables, made.counts, made.outputs))
-    night = build_search_context(job, _VERSION)
+    context = build_search_context(job, _VERSION)
     if queries is not None:
         asked, other = _embedded(job, queries, _QUERIES, "queries")
         if not asked:
             return spark.createDataFrame([], ddl(SIMILAR_ITEMS))
         if other != dim:
             raise UsageError(f"queries: vectors have {other} values, those of vectors have {dim}")
-        night = _asking(night)
-    _found(night)
+        context = _asking(context)
+    _found(context)
     return store.read(spark, "similar_items", _VERSION)
 
 
-def _found(night: SearchContext) -> None:
+def _found(context: SearchContext) -> None:
     """Write the similar-item table."""
-    job = night.job
-    nprobe, sample = stage.choose_nprobe(night)
-    _, measured, _ = stage.search_until_target(night, nprobe, sample, _VERSION)
-    if not night.met(measured) and not job.config.neighbors.nprobe:
+    job = context.job
+    nprobe, sample = choose_nprobe(context)
+    _, measured, _ = stage.search_until_target(context, nprobe, sample, _VERSION)
+    if not context.reaches_target(measured) and not job.config.neighbors.nprobe:
         warnings.warn(
             f"recall@{measured.k} is {measured.value:.4f} of {measured.queries} queries against "
             f"exact search, below neighbors.target_recall = "
@@ -149,20 +150,26 @@ def _found(night: SearchContext) -> None:
     job.store.write(table, "similar_items", _VERSION)
 
 
-def _asking(night: SearchContext) -> SearchContext:
+def _asking(context: SearchContext) -> SearchContext:
     """The search with the queries of the embeddings table _QUERIES in place of the items."""
-    job, outputs = night.job, night.job.record("index").outputs
-    if night.centroids is None:
-        locate = lists.assign_by_hash(night.nlist)
+    job, outputs = context.job, context.job.record("index").outputs
+    if context.centroids is None:
+        locate = lists.assign_by_hash(context.nlist)
     else:
-        locate = lists.assign_by_quantiser(night.centroids, outputs["probes"])
+        locate = lists.assign_by_quantiser(context.centroids, outputs["probes"])
     # Written, since the search reads them in Python workers of its own.
     job.store.write_arrow("arrivals", _QUERIES, lists.assigned_rows(_halves(job, _QUERIES), locate))
     queries = job.store.read(job.spark, "arrivals", _QUERIES)
     sizes, cores = rows_per_list(job, queries), job.spark.sparkContext.defaultParallelism
-    parts = plan_merge(sizes, night.search.depth, cores)
-    search = replace(night.search, everyone=False, parts=parts)
-    return replace(night, asked=queries, queries=queries, count=int(sizes.sum()), search=search)
+    parts = plan_merge(sizes, context.search.depth, cores)
+    search = replace(context.search, all_are_queries=False, parts=parts)
+    return replace(
+        context,
+        query_items=queries,
+        queries=queries,
+        query_count=int(sizes.sum()),
+        search=search,
+    )
 
 
 def _halves(job: Job, version: str) -> "DataFrame":

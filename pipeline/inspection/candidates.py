@@ -136,7 +136,7 @@ def _removal_by_cap(
 def _removing_rules(rules: Rules, item: Item, rows: pa.RecordBatch, scores: Float32) -> list[str]:
     """For each candidate the first rule on items and pairs that removes it; '' for none."""
     assert item.row is not None  # noqa: S101 - it has a vector
-    own, others = Traits.of(item.row), Traits.of(rows)
+    own, others = Traits.from_rows(item.row), Traits.from_rows(rows)
     names = np.full(rows.num_rows, "", dtype=object)
 
     def remove(name: str, mask: npt.NDArray[np.bool_]) -> None:

@@ -154,7 +154,7 @@ class Answerer:
         all_lists = probes == self._index.nlist
         if self._rules is None and all_lists:
             return reasons.FEW_ITEMS
-        if self._index.rules.any:
+        if self._index.rules.excludes_pairs:
             return reasons.RULES
         if self._rules is not None and all_lists:
             return reasons.FEW_ELIGIBLE

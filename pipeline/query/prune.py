@@ -19,7 +19,7 @@ MAX_QUERIES = 16
 
 def is_possible(rules: Rules) -> bool:
     """Whether scores alone decide which eligible rows with the same values are the best."""
-    return not rules.of_traits and rules.max_score >= 1
+    return not rules.needs_traits and rules.max_score >= 1
 
 
 def prune_rows(

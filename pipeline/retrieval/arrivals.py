@@ -1,14 +1,19 @@
-"""Which of the items that came into lists rank before the last that an item has."""
+"""Which of the items that arrived in lists enter the neighbours of an item that was there before.
+
+The neighbours of an item are kept down to a floor: no candidate that ranks before the floor is
+missing. An arrival enters if it ranks before the floor.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.retrieval.equal_items import keep_lowest_ids
 from pipeline.retrieval.list_table import decode_probes
-from pipeline.retrieval.loaded_group import keep_lowest_ids
 from pipeline.retrieval.ranking import Int64, group_by_list
 from pipeline.retrieval.rules import Rules, Traits, pair_mask
 from pipeline.retrieval.vectors import (
@@ -23,104 +28,128 @@ from pipeline.retrieval.vectors import (
 # Scores that are computed at a time: 8 MB.
 _PRODUCT = 1 << 21
 
-# For each pair: the row of the item, the one that came, and their cosine.
+# int64[pairs], int64[pairs], float32[pairs]: the rows of an item and an arrival, and their cosine.
 ScoredPairs = tuple[Int64, Int64, Float32]
+_NO_PAIRS = np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
 
 
 @dataclass(frozen=True)
 class NeighborSettings:
-    """What neighbours are.
+    """What the neighbours of an item are.
 
     Attributes:
         k: how many an item has to have.
-        kept: how many are kept.
-        width: how many of its nearest lists an item probes; 0 for all.
-        rules: what holds for pairs.
-        widens: whether an item that is short of k probes more lists.
+        kept: how many are kept: k and a reserve.
+        nprobe: how many of its nearest lists an item probes; 0 for all.
+        rules: the rules on pairs.
+        widens: whether an item with fewer than k neighbours probes more lists.
     """
 
     k: int
     kept: int
-    width: int
+    nprobe: int
     rules: Rules
     widens: bool = False
 
 
 def pairs_above_floor(
-    items: pa.RecordBatch, before: pa.RecordBatch, came: pa.RecordBatch, settings: NeighborSettings
+    items: pa.RecordBatch,
+    neighbors: pa.RecordBatch,
+    arrivals: pa.RecordBatch,
+    settings: NeighborSettings,
 ) -> tuple[ScoredPairs, int]:
-    """Pairs of an item and one that came to a list that it probes and ranks before its floor."""
-    nothing = np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
-    if not items.num_rows or not came.num_rows:
-        return nothing, 0
-    floor = before["floor"]
-    least = np.asarray(pc.fill_null(floor.field("score").cast(pa.float32()), -np.inf))
-    least = np.where(np.asarray(floor.is_valid()), least, np.float32(-np.inf)).astype(np.float32)
-    mine, theirs = (from_bytes(rows["vector"]) for rows in (items, came))
-    left, right = (mine, squared_norms(mine)), (theirs, squared_norms(theirs))
-    directions, others = unit_vectors(mine), unit_vectors(theirs)
-    margin = np.float32((mine.shape[1] + 8) * 2.0**-22)
-    same = _same(items, came)
-    traits = Traits.of(items), Traits.of(came)
-    denied = traits[0].denied_pairs(came["item_id"])
-    found, scored = [nothing], 0
-    for probing, arrived in _meeting(items, came, settings):
+    """Pairs of an item and an arrival that it probes the list of and that ranks before its floor.
+
+    Args:
+        items: rows of the lists table.
+        neighbors: the kept row of NEIGHBORS of each item.
+        arrivals: rows of MOVES.
+        settings: what neighbours are.
+
+    Returns:
+        the pairs; and how many were scored.
+    """
+    if not items.num_rows or not arrivals.num_rows:
+        return _NO_PAIRS, 0
+    floor = neighbors["floor"]
+    min_scores = _floor_scores(floor)
+    own, other = (from_bytes(rows["vector"]) for rows in (items, arrivals))
+    left, right = (own, squared_norms(own)), (other, squared_norms(other))
+    own_units, other_units = unit_vectors(own), unit_vectors(other)
+    # The error of a float32 product, as in search.py; the exact cosine decides.
+    margin = np.float32((own.shape[1] + 8) * 2.0**-22)
+    own_same, other_same = _same_codes(items, arrivals)
+    traits = Traits.from_rows(items), Traits.from_rows(arrivals)
+    denied = traits[0].denied_pairs(arrivals["item_id"])
+    parts, scored = [_NO_PAIRS], 0
+    for probing, arrived in _pairs_by_list(items, arrivals, settings):
         step = max(1, _PRODUCT // len(arrived))
         for start in range(0, len(probing), step):
-            some = probing[start : start + step]
-            product = directions[some] @ others[arrived].T
+            block = probing[start : start + step]
+            product = own_units[block] @ other_units[arrived].T
             scored += product.size
-            near, column = np.nonzero(product >= (least[some] - margin)[:, None])
-            rows, new = some[near], arrived[column]
-            alike = same[0][rows] == same[1][new]
-            rows, new = rows[alike], new[alike]
-            scores = cosines(left, right, rows, new)
-            kept = scores >= least[rows]
-            if settings.rules.any:
-                kept &= pair_mask(settings.rules, *traits, denied, (rows, new, scores))
-            found.append((rows[kept], new[kept], scores[kept]))
-    rows, new, scores = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    ties = np.flatnonzero(scores == least[rows])
-    after = pc.greater(
-        came["item_id"].take(pa.array(new[ties])),
+            row, column = np.nonzero(product >= (min_scores[block] - margin)[:, None])
+            rows, others = block[row], arrived[column]
+            is_same = own_same[rows] == other_same[others]
+            rows, others = rows[is_same], others[is_same]
+            scores = cosines(left, right, rows, others)
+            mask = scores >= min_scores[rows]
+            if settings.rules.excludes_pairs:
+                mask &= pair_mask(settings.rules, *traits, denied, (rows, others, scores))
+            parts.append((rows[mask], others[mask], scores[mask]))
+    rows, others, scores = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    ties = np.flatnonzero(scores == min_scores[rows])
+    is_after_floor = pc.greater(
+        arrivals["item_id"].take(pa.array(others[ties])),
         floor.field("similar_id").take(pa.array(rows[ties])),
     )
-    kept = np.ones(len(rows), dtype=bool)
-    kept[ties[np.asarray(pc.fill_null(after, False))]] = False
-    return (rows[kept], new[kept], scores[kept]), scored
+    mask = np.ones(len(rows), dtype=bool)
+    mask[ties[np.asarray(pc.fill_null(is_after_floor, False))]] = False
+    return (rows[mask], others[mask], scores[mask]), scored
 
 
-def _same(items: pa.RecordBatch, came: pa.RecordBatch) -> tuple["np.ndarray", "np.ndarray"]:
-    """Numbers that are equal where the values of `same` are."""
-    names = items.schema.names
-    mine = items["same"] if "same" in names else pa.nulls(items.num_rows, pa.string())
-    both = pa.concat_arrays([mine.cast(pa.string()), came["same"]])
+def _floor_scores(floor: pa.StructArray) -> Float32:
+    """The score of each floor, minus infinity without one: float32[n]."""
+    scores = np.asarray(pc.fill_null(floor.field("score").cast(pa.float32()), -np.inf))
+    is_valid = np.asarray(floor.is_valid())
+    return np.where(is_valid, scores, np.float32(-np.inf)).astype(np.float32)
+
+
+def _same_codes(
+    items: pa.RecordBatch, arrivals: pa.RecordBatch
+) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.integer]]:
+    """Codes of items and arrivals that are equal if the values of `same` are."""
+    has_same = "same" in items.schema.names
+    own = items["same"] if has_same else pa.nulls(items.num_rows, pa.string())
+    both = pa.concat_arrays([own.cast(pa.string()), arrivals["same"]])
     codes = np.asarray(both.dictionary_encode(null_encoding="encode").indices)
-    return codes[: len(mine)], codes[len(mine) :]
+    return codes[: len(own)], codes[len(own) :]
 
 
-def _meeting(
-    items: pa.RecordBatch, came: pa.RecordBatch, settings: NeighborSettings
+def _pairs_by_list(
+    items: pa.RecordBatch, arrivals: pa.RecordBatch, settings: NeighborSettings
 ) -> Iterator[tuple[Int64, Int64]]:
-    """For each list: the items that probe it, and those that came to it, few of equal ones."""
-    lists = came["list"].to_numpy()
-    arrived = dict(group_by_list(lists, np.arange(came.num_rows)))
-    if settings.width:
-        probes = decode_probes(items["probes"])[:, : settings.width]
+    """For each list: the items that probe it, and its arrivals without a surplus of equal ones."""
+    lists = arrivals["list"].to_numpy()
+    arrived = dict(group_by_list(lists, np.arange(arrivals.num_rows)))
+    if settings.nprobe:
+        probes = decode_probes(items["probes"])[:, : settings.nprobe]
         rows, column = np.nonzero(np.isin(probes, lists))
         probing = dict(group_by_list(probes[rows, column], rows))
     else:
         probing = dict.fromkeys(arrived, np.arange(items.num_rows))
-    for number, mine in probing.items():
-        new = arrived[number]
-        # One more than is kept: so it is known that there were others.
-        yield mine, new[_few(came.take(pa.array(new)), settings.kept + 1)]
+    for number, rows in probing.items():
+        others = arrived[number]
+        # One more than is kept, so that an item knows that there were others.
+        positions = _without_surplus(arrivals.take(pa.array(others)), settings.kept + 1)
+        yield rows, others[positions]
 
 
-def _few(rows: pa.RecordBatch, most: int) -> Int64:
-    """Positions of the lowest ids of rows that are equal to rules, at most so many each."""
-    keyed = pa.table({"hash": pa.array(hash_vectors(rows["vector"])), "item_id": rows["item_id"]})
+def _without_surplus(rows: pa.RecordBatch, max_members: int) -> Int64:
+    """Positions of the rows with the lowest ids of each class of equal items."""
+    keys = pa.table({"hash": pa.array(hash_vectors(rows["vector"])), "item_id": rows["item_id"]})
     order = np.asarray(
-        pc.sort_indices(keyed, sort_keys=[("hash", "ascending"), ("item_id", "ascending")])
+        pc.sort_indices(keys, sort_keys=[("hash", "ascending"), ("item_id", "ascending")])
     )
-    return order[keep_lowest_ids(rows.take(pa.array(order)), np.zeros(len(order), np.int64), most)]
+    ordered, one_list = rows.take(pa.array(order)), np.zeros(len(order), np.int64)
+    return order[keep_lowest_ids(ordered, one_list, max_members)]

@@ -1,7 +1,7 @@
-"""Caps: how many candidates of one kind a list may hold.
+"""Caps: how many items with the same value (of one brand, say) a query's list may hold.
 
-A list is made by walking down the candidates, the best first: one is taken unless the list already
-holds as many of one of its values as are allowed.
+A list is filled from the best candidate downwards. A candidate is taken unless the list already
+holds as many items with one of its values as the cap of that value allows.
 """
 
 import itertools
@@ -15,67 +15,66 @@ from pipeline.retrieval.ranking import Int64, rank_in_row
 Bools = npt.NDArray[np.bool_]
 
 
-def top_k_mask(rows: Int64, values: Int64, caps: Sequence[int], most: int) -> Bools:
-    """Which candidates are taken.
+def top_k_mask(rows: Int64, values: Int64, caps: Sequence[int], k: int) -> Bools:
+    """Which candidates are in the top k of their query under the caps: bool[n].
 
     Args:
-        rows: int64[n], whose list each is a candidate of; runs of equal rows, best first.
-        values: int64[n, caps], 0 for a value that is not counted.
-        caps: how many of one value a list may hold.
-        most: how many a list may hold in all.
-
-    Returns:
-        bool[n].
+        rows: int64[n], the query of each candidate; runs of equal rows, best candidate first.
+        values: int64[n, caps], the value of each candidate that each cap counts; 0 is not counted.
+        caps: how many candidates with one value a list may hold, for each column of `values`.
+        k: how many candidates a list may hold in all.
     """
-    place = rank_in_row(rows)
-    steps = np.argsort(place, kind="stable")
-    bounds = np.searchsorted(place[steps], np.arange(place.max(initial=-1) + 2))
-    run = np.cumsum(place == 0) - 1
-    keys = [_codes(run, column) for column in values.T]
-    held = [np.zeros(len(rows), dtype=np.int64) for _ in keys]
-    taken = np.zeros(len(rows), dtype=np.int64)
-    out = np.zeros(len(rows), dtype=bool)
-    # A step takes the next candidate of every list at once.
+    rank = rank_in_row(rows)
+    by_rank = np.argsort(rank, kind="stable")
+    bounds = np.searchsorted(rank[by_rank], np.arange(rank.max(initial=-1) + 2))
+    query = np.cumsum(rank == 0) - 1
+    codes = [_value_codes(query, column) for column in values.T]
+    value_counts = [np.zeros(len(rows), dtype=np.int64) for _ in codes]
+    list_sizes = np.zeros(len(rows), dtype=np.int64)
+    mask = np.zeros(len(rows), dtype=bool)
+    # Each step looks at the next candidate of every query at once.
     for start, end in itertools.pairwise(bounds.tolist()):
-        some = steps[start:end]
-        some = some[taken[run[some]] < most]
-        for cap, key, count in zip(caps, keys, held, strict=True):
-            mine = key[some]
-            some = some[(mine < 0) | (count[mine] < cap)]
-        for key, count in zip(keys, held, strict=True):
-            mine = key[some]
-            count[mine[mine >= 0]] += 1
-        taken[run[some]] += 1
-        out[some] = True
-    return out
+        positions = by_rank[start:end]
+        positions = positions[list_sizes[query[positions]] < k]
+        for cap, code, count in zip(caps, codes, value_counts, strict=True):
+            value = code[positions]
+            positions = positions[(value < 0) | (count[value] < cap)]
+        for code, count in zip(codes, value_counts, strict=True):
+            value = code[positions]
+            count[value[value >= 0]] += 1
+        list_sizes[query[positions]] += 1
+        mask[positions] = True
+    return mask
 
 
-def _codes(run: Int64, values: Int64) -> Int64:
-    """A number for each pair of a list and a value, -1 for the value 0: int64[n]."""
-    order = np.lexsort((values, run))
-    new = np.ones(len(run), dtype=bool)
-    new[1:] = (np.diff(run[order]) != 0) | (values[order][1:] != values[order][:-1])
-    codes = np.empty(len(run), dtype=np.int64)
-    codes[order] = np.cumsum(new) - 1
+def _value_codes(query: Int64, values: Int64) -> Int64:
+    """A number for each pair of a query and a value, -1 for the value 0: int64[n]."""
+    order = np.lexsort((values, query))
+    is_new = np.ones(len(query), dtype=bool)
+    is_new[1:] = (np.diff(query[order]) != 0) | (values[order][1:] != values[order][:-1])
+    codes = np.empty(len(query), dtype=np.int64)
+    codes[order] = np.cumsum(is_new) - 1
     return np.where(values == 0, -1, codes)
 
 
 def selectable_mask(rows: Int64, values: Int64, caps: Sequence[int]) -> Bools:
-    """Candidates without those that can't be taken, whatever others there are: bool[n].
+    """Which candidates could still be selected, whatever other candidates there are: bool[n].
 
-    Of candidates with all the same values no more are taken than the least cap of these allows,
-    and those are the best. Which others are taken only the whole list tells.
+    Of candidates whose values are all equal, no more than the least of their caps are ever
+    selected, and those are the best ones. The others can be dropped before the lists of several
+    groups are merged; which of the rest are selected is only known after the merge.
 
     Args:
-        rows: as for `chosen`.
-        values: as for `chosen`.
-        caps: as for `chosen`.
+        rows: as for `top_k_mask`.
+        values: as for `top_k_mask`.
+        caps: as for `top_k_mask`.
     """
     limits = np.where(values != 0, np.asarray(caps, dtype=np.int64), np.iinfo(np.int64).max)
     order = np.lexsort((*values.T, rows))
-    some, mine = values[order], rows[order]
-    new = np.ones(len(rows), dtype=bool)
-    new[1:] = (np.diff(mine) != 0) | (some[1:] != some[:-1]).any(axis=1)
-    out = np.empty(len(rows), dtype=bool)
-    out[order] = rank_in_row(np.cumsum(new)) < limits.min(axis=1)[order]
-    return out
+    sorted_values, sorted_rows = values[order], rows[order]
+    is_new = np.ones(len(rows), dtype=bool)
+    is_new[1:] = np.diff(sorted_rows) != 0
+    is_new[1:] |= (sorted_values[1:] != sorted_values[:-1]).any(axis=1)
+    mask = np.empty(len(rows), dtype=bool)
+    mask[order] = rank_in_row(np.cumsum(is_new)) < limits.min(axis=1)[order]
+    return mask

@@ -1,4 +1,4 @@
-"""An order of the centroids in which near ones stand near each other."""
+"""An order of the centroids in which near centroids have near numbers."""
 
 import numpy as np
 import numpy.typing as npt
@@ -8,33 +8,35 @@ from pipeline.retrieval.vectors import Float32, unit_vectors
 
 
 def order_centroids(centroids: Float32) -> Int64:
-    """Positions of the centroids, cut in two by 2-means, each half in two, and so on: int64[n].
+    """Order the centroids by halving: 2-means cuts them in two, then each half, and so on.
 
     Args:
         centroids: float32[n, dim], unit length.
+
+    Returns:
+        int64[n], a permutation: the centroids' numbers in their new order.
     """
-    waiting, line = [np.arange(len(centroids))], []
-    while waiting:
-        some = waiting.pop()
-        if len(some) <= 2:
-            line.append(some)
+    stack, blocks = [np.arange(len(centroids))], []
+    while stack:
+        numbers = stack.pop()
+        if len(numbers) <= 2:
+            blocks.append(numbers)
             continue
-        some = some[np.argsort(_axis(centroids[some]), kind="stable")]
-        half = len(some) // 2
-        waiting += [some[half:], some[:half]]
-    return np.concatenate([np.empty(0, np.int64), *line])
+        numbers = numbers[np.argsort(_projections(centroids[numbers]), kind="stable")]
+        half = len(numbers) // 2
+        stack += [numbers[half:], numbers[:half]]
+    return np.concatenate([np.empty(0, np.int64), *blocks])
 
 
-def _axis(points: Float32) -> npt.NDArray[np.float64]:
-    """The points' places on the line through the centres of the two halves that 2-means finds."""
-    one = points[np.argmin(points @ points.mean(axis=0))]
-    other = points[np.argmin(points @ one)]
+def _projections(points: Float32) -> npt.NDArray[np.float64]:
+    """Project points on the line through the two centres that 2-means finds: float64[n]."""
+    left = points[np.argmin(points @ points.mean(axis=0))]
+    right = points[np.argmin(points @ left)]
     for _ in range(5):
-        to_one = points @ (one - other) >= 0
-        if to_one.all() or not to_one.any():
+        is_left = points @ (left - right) >= 0
+        if is_left.all() or not is_left.any():
             break
-        one, other = unit_vectors(
-            np.stack([points[to_one].mean(axis=0), points[~to_one].mean(axis=0)])
-        )
-    along: npt.NDArray[np.float64] = (points @ (one - other)).astype(np.float64)
-    return along
+        means = [points[is_left].mean(axis=0), points[~is_left].mean(axis=0)]
+        left, right = unit_vectors(np.stack(means))
+    projections: npt.NDArray[np.float64] = (points @ (left - right)).astype(np.float64)
+    return projections

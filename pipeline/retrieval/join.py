@@ -1,4 +1,4 @@
-"""The join of queries and items, group by group, as a stream of parcels."""
+"""The join of queries and items: group by group, as a stream of packed batches."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -9,13 +9,13 @@ import pyarrow as pa
 from pipeline.retrieval import caps, packed_batches
 from pipeline.retrieval.loaded_group import LoadedGroup
 from pipeline.retrieval.queries import Candidates
-from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.routing import QUERIES
 from pipeline.retrieval.rules import Rules
 
-# What a group found for a query: its best candidates, best first, ties by id. Where there are caps,
-# `values` are those of each candidate that they count, one after the other, and the cut is the
-# last candidate that there was room for: what ranks after it may be missing.
+# The candidates of a query from one group, best first, ties by id. `list` and `part` are the
+# query's. Only with caps: `values` are the values of each candidate that the caps count, flattened;
+# the cut (`cut_score`, `cut_id`) is the last candidate that the group had room for. Candidates of
+# the group that rank after the cut may be missing; it is null if none is.
 FOUND = pa.schema(
     [
         ("item_id", pa.string()),
@@ -29,117 +29,115 @@ FOUND = pa.schema(
     ]
 )
 
-# Reads the items of a group, as held.of_group gives them; or its queries, as Routes does.
+# Reads the rows of a group: its items as `loaded_group.items_of_group` gives them, or its local
+# queries as `Router.local_queries` gives them.
 ReadGroup = Callable[[int], Iterator[pa.RecordBatch]]
-# Called with a group's distances when the group is done.
+# Called with the number of pairs that were scored, when a group is done.
 OnGroupDone = Callable[[int], None]
 
 
 def join(
     batches: Iterator[pa.RecordBatch],
-    items: ReadGroup,
-    at_home: ReadGroup,
+    read_items: ReadGroup,
+    read_local_queries: ReadGroup,
     k: int,
     rules: Rules,
-    done: OnGroupDone,
+    on_group_done: OnGroupDone,
 ) -> Iterator[pa.RecordBatch]:
-    """Search each group for its own queries and those that came to it.
+    """Search each group for its local queries and for those that were sent to it.
 
-    One group is held at a time; queries pass by in blocks.
+    One group is in memory at a time; queries stream past it in blocks.
 
     Args:
-        batches: of route's parcels, sorted by key; an empty parcel for every group.
-        items: reads the items of a group.
-        at_home: reads the queries that are found in the group itself.
-        k: candidates of each query and group, at most.
-        rules: what holds for pairs.
-        done: is told of every group's end.
+        batches: packed batches of QUERIES, sorted by group; an empty cell for every group.
+        read_items: reads the items of a group.
+        read_local_queries: reads the queries that are items of the group itself.
+        k: candidates of a query and a group, at most.
+        rules: the rules on pairs.
+        on_group_done: called at the end of every group.
 
     Yields:
-        batches of parcels of FOUND, under the part that they are merged in.
+        packed batches of FOUND, by the part that they are merged in.
     """
-    return pack_candidates(_search_groups(batches, items, at_home, k, rules, done))
+    return pack_candidates(
+        _search_groups(batches, read_items, read_local_queries, k, rules, on_group_done)
+    )
 
 
-def pack_candidates(found: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Batches with the columns of FOUND as parcels of it, under the part they are merged in."""
-    for some in packed_batches.coalesce(found):
-        columns = [some[field.name].cast(field.type) for field in FOUND]
-        whole = pa.RecordBatch.from_arrays(columns, schema=FOUND)
-        part = whole["part"].to_numpy().astype(np.int64)
-
-        def rows(taken: Int64, whole: pa.RecordBatch = whole) -> pa.RecordBatch:
-            return whole.take(pa.array(taken))
-
-        yield from packed_batches.pack(rows, part, whole.nbytes // whole.num_rows)
+def pack_candidates(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Pack batches with the columns of FOUND by the part that they are merged in."""
+    for batch in packed_batches.coalesce(batches):
+        columns = [batch[field.name].cast(field.type) for field in FOUND]
+        rows = pa.RecordBatch.from_arrays(columns, schema=FOUND)
+        part = rows["part"].to_numpy().astype(np.int64)
+        take = packed_batches.take_from(rows)
+        yield from packed_batches.pack(take, part, rows.nbytes // rows.num_rows)
 
 
 def _search_groups(
     batches: Iterator[pa.RecordBatch],
-    items: ReadGroup,
-    at_home: ReadGroup,
+    read_items: ReadGroup,
+    read_local_queries: ReadGroup,
     k: int,
     rules: Rules,
-    done: OnGroupDone,
+    on_group_done: OnGroupDone,
 ) -> Iterator[pa.RecordBatch]:
-    for group, cells in itertools.groupby(
-        packed_batches.iter_cells(batches), key=lambda cell: cell[0]
-    ):
-        held = LoadedGroup(items(group), k, rules)
-        came = (packed_batches.unpack(cell, QUERIES) for _, cell in cells if len(cell))
-        waiting: list[pa.RecordBatch] = []
-        for queries in itertools.chain(at_home(group), came):
-            waiting.append(queries)
-            if sum(rows.num_rows for rows in waiting) >= held.block:
-                yield search_batches(held, waiting)
-                waiting = []
-        if waiting:
-            yield search_batches(held, waiting)
-        done(held.distances)
+    for number, sent_queries in packed_batches.iter_keys(batches, QUERIES):
+        group = LoadedGroup(read_items(number), k, rules)
+        pending: list[pa.RecordBatch] = []
+        for queries in itertools.chain(read_local_queries(number), sent_queries):
+            pending.append(queries)
+            if sum(rows.num_rows for rows in pending) >= group.block:
+                yield search_batches(group, pending)
+                pending = []
+        if pending:
+            yield search_batches(group, pending)
+        on_group_done(group.distances)
 
 
-def search_batches(held: LoadedGroup, waiting: list[pa.RecordBatch]) -> pa.RecordBatch:
-    """What a group has for batches of QUERIES: a batch with the columns of FOUND."""
-    asked = pa.concat_batches(waiting)
-    found = held.search(asked)
-    none = pa.nulls(len(asked), pa.string())
-    if not held.rules.caps:
-        values = pa.nulls(len(asked), pa.list_(pa.int64()))
-        return _batch(asked, held, found, values, none.cast(pa.float32()), none)
-    whole = found.counts < held.depth
-    last = np.where(whole, 0, np.cumsum(found.counts) - 1)
-    cut = pa.array(last, mask=whole)
-    scores = pa.array(found.scores, pa.float32()).take(cut)
-    ids = held.ids.take(pa.array(found.items).take(cut))
-    rows = np.repeat(np.arange(len(asked)), found.counts)
-    kept = caps.selectable_mask(rows, held.capped[found.items], held.rules.caps)
-    counts = np.bincount(rows[kept], minlength=len(asked))
-    found = Candidates(counts, found.items[kept], found.scores[kept])
-    ends = np.concatenate([[0], np.cumsum(counts)]) * len(held.rules.caps)
-    flat = pa.array(held.capped[found.items].ravel())
+def search_batches(group: LoadedGroup, batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    """Search a group for batches of QUERIES: one batch with the columns of FOUND."""
+    queries = pa.concat_batches(batches)
+    candidates = group.search(queries)
+    no_ids = pa.nulls(len(queries), pa.string())
+    if not group.rules.caps:
+        no_values = pa.nulls(len(queries), pa.list_(pa.int64()))
+        return _batch(queries, group, candidates, no_values, no_ids.cast(pa.float32()), no_ids)
+    # A query with fewer candidates than the depth has all that there are in the group.
+    is_complete = candidates.counts < group.depth
+    last = np.where(is_complete, 0, np.cumsum(candidates.counts) - 1)
+    cut = pa.array(last, mask=is_complete)
+    cut_scores = pa.array(candidates.scores, pa.float32()).take(cut)
+    cut_ids = group.ids.take(pa.array(candidates.items).take(cut))
+    rows = np.repeat(np.arange(len(queries)), candidates.counts)
+    mask = caps.selectable_mask(rows, group.capped[candidates.items], group.rules.caps)
+    counts = np.bincount(rows[mask], minlength=len(queries))
+    candidates = Candidates(counts, candidates.items[mask], candidates.scores[mask])
+    ends = np.concatenate([[0], np.cumsum(counts)]) * len(group.rules.caps)
+    flat = pa.array(group.capped[candidates.items].ravel())
     values = pa.ListArray.from_arrays(pa.array(ends.astype(np.int32)), flat)
-    return _batch(asked, held, found, values, scores, ids)
+    return _batch(queries, group, candidates, values, cut_scores, cut_ids)
 
 
 def _batch(
-    asked: pa.RecordBatch,
-    held: LoadedGroup,
-    found: Candidates,
+    queries: pa.RecordBatch,
+    group: LoadedGroup,
+    candidates: Candidates,
     values: pa.Array,
-    cut_score: pa.Array,
-    cut_id: pa.Array,
+    cut_scores: pa.Array,
+    cut_ids: pa.Array,
 ) -> pa.RecordBatch:
     """Candidates of queries as a batch of FOUND."""
-    offsets = pa.array(np.concatenate([[0], np.cumsum(found.counts)]).astype(np.int32))
-    similar = held.ids.take(pa.array(found.items))
+    offsets = pa.array(np.concatenate([[0], np.cumsum(candidates.counts)]).astype(np.int32))
+    similar_ids = group.ids.take(pa.array(candidates.items))
     columns = [
-        asked["item_id"],
-        pa.ListArray.from_arrays(offsets, similar),
-        pa.ListArray.from_arrays(offsets, pa.array(found.scores, pa.float32())),
+        queries["item_id"],
+        pa.ListArray.from_arrays(offsets, similar_ids),
+        pa.ListArray.from_arrays(offsets, pa.array(candidates.scores, pa.float32())),
         values,
-        cut_score,
-        cut_id,
-        asked["list"],
-        asked["part"],
+        cut_scores,
+        cut_ids,
+        queries["list"],
+        queries["part"],
     ]
     return pa.RecordBatch.from_arrays(columns, schema=FOUND)

@@ -1,4 +1,4 @@
-"""A group of lists as a task holds it: its items, and what its lists are called."""
+"""A group of lists as a task loads it, and the search in it for batches of queries."""
 
 from collections.abc import Iterator
 
@@ -6,17 +6,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.retrieval.equal_items import keep_lowest_ids
 from pipeline.retrieval.groups import GroupPlan
 from pipeline.retrieval.queries import Candidates, Queries
 from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.rules import Rules, Traits, eligible_rows, with_traits
-from pipeline.retrieval.search import ExactIndex, equal_classes, query_block_size
-from pipeline.retrieval.vectors import float16_rows, from_bytes, hash_vectors
+from pipeline.retrieval.search import ExactIndex, query_block_size
+from pipeline.retrieval.vectors import from_bytes, hash_vectors
 from pipeline.storage.clustered_tables import TRAITS
 
-NOTHING = Candidates(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
 _TRAITS = ("same", "kind", "price", "variant", "capped")
-_ROWS = pa.schema(
+_GROUP_ITEMS = pa.schema(
     [
         ("item_id", pa.string()),
         ("vector", pa.binary()),
@@ -27,32 +27,32 @@ _ROWS = pa.schema(
 
 
 def items_of_group(
-    items: Iterator[pa.RecordBatch], plan: GroupPlan, group: int, k: int
+    rows: Iterator[pa.RecordBatch], plan: GroupPlan, group: int, k: int
 ) -> Iterator[pa.RecordBatch]:
-    """The items that a group has, with their units; none that could be no query's neighbour.
+    """Select the items of a group that could be some query's neighbour, with their units.
 
     Args:
-        items: rows of the group's lists: item_id string, list int, vector binary (float16), and
-            columns of TRAITS where there are such rules.
+        rows: the rows of the group's lists: item_id string, list int, vector binary (float16), and
+            columns of TRAITS if there are rules that read them.
         plan: the groups.
-        group: which one.
-        k: how many candidates a query will be given.
+        group: which group.
+        k: how many candidates a query gets, at most.
     """
-    for batch in items:
-        some = eligible_rows(batch)
-        if not some.num_rows:
+    for batch in rows:
+        eligible = eligible_rows(batch)
+        if not eligible.num_rows:
             continue
-        rows = with_traits(some)
-        units = units_of_rows(rows, plan)
-        columns = [rows[name] for name in ("item_id", "vector", *_TRAITS)]
-        found = pa.RecordBatch.from_arrays(
-            [*columns, pa.array(units.astype(np.int32))], schema=_ROWS
-        )
-        mine = plan.group[units] == group
-        if not mine.all():
-            found = found.filter(pa.array(mine))
-        if found.num_rows:
-            yield found.take(pa.array(keep_lowest_ids(found, found["unit"].to_numpy(), k + 1)))
+        eligible = with_traits(eligible)
+        units = units_of_rows(eligible, plan)
+        columns = [eligible[name] for name in ("item_id", "vector", *_TRAITS)]
+        columns.append(pa.array(units.astype(np.int32)))
+        items = pa.RecordBatch.from_arrays(columns, schema=_GROUP_ITEMS)
+        is_in_group = plan.group_of_unit[units] == group
+        if not is_in_group.all():
+            items = items.filter(pa.array(is_in_group))
+        if items.num_rows:
+            positions = keep_lowest_ids(items, items["unit"].to_numpy(), k + 1)
+            yield items.take(pa.array(positions))
 
 
 def units_of_rows(rows: pa.RecordBatch, plan: GroupPlan) -> Int64:
@@ -63,58 +63,37 @@ def units_of_rows(rows: pa.RecordBatch, plan: GroupPlan) -> Int64:
         plan: the groups.
     """
     lists = rows["list"].to_numpy().astype(np.int64)
-    units: Int64 = plan.first[lists]
-    split = np.flatnonzero(plan.parts[lists] > 1)
+    units: Int64 = plan.first_unit[lists]
+    split = np.flatnonzero(plan.unit_count[lists] > 1)
     if len(split):
-        units[split] = plan.units(lists[split], hash_vectors(rows["vector"].take(pa.array(split))))
+        hashes = hash_vectors(rows["vector"].take(pa.array(split)))
+        units[split] = plan.unit_of(lists[split], hashes)
     return units
 
 
-def keep_lowest_ids(rows: pa.RecordBatch, lists: Int64, most: int) -> Int64:
-    """Positions of the rows, but of many that are equal to rules of the lowest ids only.
-
-    The others can't be among the best of any query: what is held of equal items does not grow with
-    their number.
-
-    Args:
-        rows: columns item_id, vector, same and kind; equal vectors stand together.
-        lists: int64[n], the list of each.
-        most: how many of one list, vector, `same` and kind are kept.
-    """
-    values = float16_rows(rows["vector"]).view(np.uint16)
-    new = np.ones(len(values), dtype=bool)
-    new[1:] = (values[1:] != values[:-1]).any(axis=1)
-    run = np.cumsum(new) - 1
-    many = np.bincount(run)[run] > most
-    if not many.any():
-        return np.arange(len(values))
-    crowded = np.flatnonzero(many)
-    some = rows.take(pa.array(crowded))
-    same = some["same"].dictionary_encode(null_encoding="encode")
-    of = lists[crowded] * np.int64(len(same.dictionary)) + np.asarray(same.indices)
-    by_id = np.asarray(pc.sort_indices(some["item_id"]))
-    kinds = np.asarray(pc.fill_null(some["kind"], 0)).astype(np.int64)
-    members, _ = equal_classes(of, some["vector"], by_id, most, kinds)
-    return np.sort(np.concatenate([np.flatnonzero(~many), crowded[by_id[members]]]))
-
-
 class LoadedGroup:
-    """A group that is searched: a unit's items with one value of `same` make one list.
+    """A group in memory. In its index, items of one unit with one value of `same` form a list.
 
     Attributes:
-        rules: what holds for pairs.
+        rules: the rules on pairs.
         block: how many queries are best searched for at a time.
-        depth: how many candidates a query is given, at most.
-        capped: int64[n, caps], the values that caps count, in the order of `ids`.
+        depth: how many candidates a query gets, at most.
+        capped: int64[n, caps], the values of each item that caps count, in the order of `ids`.
     """
 
     def __init__(self, items: Iterator[pa.RecordBatch], k: int, rules: Rules) -> None:
-        """Take a group's items, as `of_group` gives them."""
-        self._group: ExactIndex | None = None
+        """Load a group.
+
+        Args:
+            items: batches of `items_of_group`.
+            k: how many candidates a query gets, at most.
+            rules: the rules on pairs.
+        """
+        self._index: ExactIndex | None = None
         self.rules = rules
         self.depth = k
         self.capped = np.empty((0, len(rules.caps)), dtype=np.int64)
-        self._values = pa.array([], pa.string())
+        self._same_values = pa.array([], pa.string())
         self.block = 1
         batches = list(items)
         if not batches:
@@ -122,10 +101,10 @@ class LoadedGroup:
         rows = pa.concat_batches(batches)
         batches.clear()
         same = rows["same"].dictionary_encode(null_encoding="encode")
-        self._values = same.dictionary
-        lists = self._lists(rows["unit"].to_numpy(), np.asarray(same.indices))
-        traits = Traits.of(rows) if rules.of_kinds else None
-        self._group = ExactIndex(lists, rows["item_id"], rows["vector"], k, rules, traits)
+        self._same_values = same.dictionary
+        lists = self._index_lists(rows["unit"].to_numpy(), np.asarray(same.indices))
+        traits = Traits.from_rows(rows) if rules.needs_kinds else None
+        self._index = ExactIndex(lists, rows["item_id"], rows["vector"], k, rules, traits)
         if rules.caps:
             capped = rows["capped"].take(pc.index_in(self.ids, rows["item_id"]))
             self.capped = np.asarray(capped.flatten()).reshape(len(capped), -1)
@@ -133,31 +112,32 @@ class LoadedGroup:
 
     @property
     def distances(self) -> int:
-        """Pairs scored so far."""
-        return self._group.distances if self._group else 0
+        """How many pairs have been scored."""
+        return self._index.distances if self._index else 0
 
     @property
     def ids(self) -> pa.Array:
-        """What the items of candidates are positions in: string[n]."""
-        return self._group.ids if self._group else pa.array([], pa.string())
+        """string[n], the ids that candidates' `items` are positions in."""
+        return self._index.ids if self._index else pa.array([], pa.string())
 
-    def _lists(self, units: "np.ndarray", values: "np.ndarray") -> Int64:
-        # A value that no item has belongs to no list.
-        lists = units.astype(np.int64) * len(self._values) + values
-        return np.where(values < 0, -1, lists)
+    def _index_lists(self, units: "np.ndarray", same_codes: "np.ndarray") -> Int64:
+        """The index's list of each pair of a unit and a code of `same`; -1, no list, for -1."""
+        lists = units.astype(np.int64) * len(self._same_values) + same_codes
+        return np.where(same_codes < 0, -1, lists)
 
-    def search(self, asked: pa.RecordBatch) -> Candidates:
-        """The k best of each query in the units that it probes.
+    def search(self, queries: pa.RecordBatch) -> Candidates:
+        """The k best items of each query in the units that it probes.
 
         Args:
-            asked: rows of QUERIES.
+            queries: rows of QUERIES.
         """
-        if self._group is None:
-            return Candidates(np.zeros(len(asked), np.int64), NOTHING.items, NOTHING.scores)
-        ids, units = asked["item_id"], asked["units"]
+        if self._index is None:
+            none = np.zeros(len(queries), np.int64)
+            return Candidates(none, np.empty(0, np.int64), np.empty(0, np.float32))
+        ids, units = queries["item_id"], queries["units"]
         rows = np.repeat(np.arange(len(ids)), np.diff(units.offsets.to_numpy()))
-        known = pc.fill_null(pc.index_in(asked["same"], self._values), -1)
-        lists = self._lists(units.flatten().to_numpy(), np.asarray(known)[rows])
-        traits = Traits.of(asked) if self.rules.of_traits else None
-        queries = Queries(ids, from_bytes(asked["vector"]), rows, lists, traits)
-        return self._group.search(queries)
+        same = pc.fill_null(pc.index_in(queries["same"], self._same_values), -1)
+        lists = self._index_lists(units.flatten().to_numpy(), np.asarray(same)[rows])
+        traits = Traits.from_rows(queries) if self.rules.needs_traits else None
+        vectors = from_bytes(queries["vector"])
+        return self._index.search(Queries(ids, vectors, rows, lists, traits))

@@ -1,4 +1,4 @@
-"""The merge: the best of what several groups found for a query."""
+"""The merge: the top k of the candidates that several groups have for a query."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,25 +6,24 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline.retrieval import caps, packed_batches
 from pipeline.retrieval.join import FOUND
-from pipeline.retrieval.ranking import Int64, rank_in_row, rank_order
+from pipeline.retrieval.ranking import Int64, rank_in_row, rank_order, ties_by_id
 from pipeline.retrieval.rules import Rules
 from pipeline.storage.clustered_tables import NEIGHBOR, NEIGHBORS
 
-_ROWS_A_BATCH = 10_000
+_ROWS_PER_BATCH = 10_000
 
 
 @dataclass(frozen=True)
 class MergeSettings:
-    """What is made of the candidates.
+    """How candidates are merged.
 
     Attributes:
-        k: how many are kept.
+        k: how many neighbours are kept.
         probes: how many lists were searched.
-        rules: of which the caps act here.
+        rules: the rules; only the caps act here.
     """
 
     k: int
@@ -32,108 +31,125 @@ class MergeSettings:
     rules: Rules
 
 
-def merge(batches: Iterator[pa.RecordBatch], wanted: MergeSettings) -> Iterator[pa.RecordBatch]:
+def merge(batches: Iterator[pa.RecordBatch], settings: MergeSettings) -> Iterator[pa.RecordBatch]:
     """The k best candidates of each query, ties by id.
 
-    All rows of a part are held; it holds some of the queries, with all that was found for them.
+    All rows of a part are in memory. A part has some of the queries, with all their candidates.
 
     Args:
-        batches: of join's parcels, in any order.
-        wanted: what is made of them.
+        batches: packed batches of FOUND, in any order.
+        settings: how they are merged.
 
     Yields:
         batches of NEIGHBORS, one row a query, in the order of the items' lists.
     """
-    some = [packed_batches.unpack(cell, FOUND) for _, cell in packed_batches.iter_cells(batches)]
-    if not some:
+    unpacked = [
+        packed_batches.unpack(cell, FOUND) for _, cell in packed_batches.iter_cells(batches)
+    ]
+    if not unpacked:
         return
-    found = pa.concat_batches(some)
-    some.clear()
-    whole = top_k(found, wanted)
-    for start in range(0, whole.num_rows, _ROWS_A_BATCH):
-        yield whole.slice(start, _ROWS_A_BATCH)
+    candidates = pa.concat_batches(unpacked)
+    unpacked.clear()
+    neighbors = top_k(candidates, settings)
+    for start in range(0, neighbors.num_rows, _ROWS_PER_BATCH):
+        yield neighbors.slice(start, _ROWS_PER_BATCH)
 
 
-def top_k(found: pa.RecordBatch, wanted: MergeSettings) -> pa.RecordBatch:
-    """Rows of FOUND, in any order, as rows of NEIGHBORS."""
-    queries = found["item_id"].dictionary_encode()
-    mine = np.asarray(queries.indices).astype(np.int64)
+def top_k(candidates: pa.RecordBatch, settings: MergeSettings) -> pa.RecordBatch:
+    """Merge rows of FOUND, in any order, to rows of NEIGHBORS."""
+    queries = candidates["item_id"].dictionary_encode()
+    codes = np.asarray(queries.indices).astype(np.int64)
     lists = np.empty(len(queries.dictionary), dtype=np.int32)
-    lists[mine] = found["list"].to_numpy()
-    in_order = np.argsort(lists, kind="stable")
-    place = np.argsort(in_order)
-    sizes = np.diff(found["similar_ids"].offsets.to_numpy())
-    rows = np.repeat(place[mine], sizes)
-    scores, similar = found["scores"].flatten().to_numpy(), found["similar_ids"].flatten()
-
-    def by_id(some: Int64) -> Int64:
-        return np.asarray(pc.rank(similar.take(pa.array(some)), tiebreaker="dense"))
-
-    probes = np.full(len(lists), wanted.probes, dtype=np.int32)
-    open_ = np.zeros(len(lists), dtype=bool)
-    if wanted.rules.caps:
-        order, open_ = _capped(found, place[mine], wanted)
+    lists[codes] = candidates["list"].to_numpy()
+    by_list = np.argsort(lists, kind="stable")
+    row_of_query = np.argsort(by_list)
+    sizes = np.diff(candidates["similar_ids"].offsets.to_numpy())
+    rows = np.repeat(row_of_query[codes], sizes)
+    scores = candidates["scores"].flatten().to_numpy()
+    similar_ids = candidates["similar_ids"].flatten()
+    probes = np.full(len(lists), settings.probes, dtype=np.int32)
+    is_open = np.zeros(len(lists), dtype=bool)
+    if settings.rules.caps:
+        order, is_open = _select_under_caps(candidates, row_of_query[codes], settings)
     else:
-        order = rank_order(rows, scores, by_id)
-    order = order[rank_in_row(rows[order]) < wanted.k]
+        order = rank_order(rows, scores, ties_by_id(similar_ids))
+    order = order[rank_in_row(rows[order]) < settings.k]
     counts = np.bincount(rows[order], minlength=len(lists))
     structs = pa.StructArray.from_arrays(
-        [similar.take(pa.array(order)), pa.array(scores[order])], fields=list(NEIGHBOR)
+        [similar_ids.take(pa.array(order)), pa.array(scores[order])], fields=list(NEIGHBOR)
     )
     ends = np.cumsum(counts)
     offsets = pa.array(np.concatenate([[0], ends]).astype(np.int32))
-    last = pa.array(ends - 1, mask=counts < wanted.k)
+    last = pa.array(ends - 1, mask=counts < settings.k)
     columns = [
-        queries.dictionary.take(pa.array(in_order)),
-        pa.array(lists[in_order]),
+        queries.dictionary.take(pa.array(by_list)),
+        pa.array(lists[by_list]),
         pa.ListArray.from_arrays(offsets, structs),
         structs.take(last),
-        pa.array(probes, mask=open_),
+        pa.array(probes, mask=is_open),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=NEIGHBORS)
 
 
-def _capped(
-    found: pa.RecordBatch, places: Int64, wanted: MergeSettings
+def _select_under_caps(
+    candidates: pa.RecordBatch, places: Int64, settings: MergeSettings
 ) -> tuple[Int64, npt.NDArray[np.bool_]]:
-    """The candidates that the caps let in, of those that are known to be all there are so far.
+    """Select candidates under the caps, from those up to which none can be missing.
 
     Args:
-        found: rows of FOUND.
+        candidates: rows of FOUND.
         places: int64[n], the query of each row.
-        wanted: what is made of them.
+        settings: how they are merged.
 
     Returns:
-        those candidates, in order; and for each query whether more have to be looked at.
+        positions of the candidates, in order; and bool[queries], whether a query's list may lack
+        neighbours, so that more of its candidates have to be looked at.
     """
-    sizes = np.diff(found["similar_ids"].offsets.to_numpy())
-    rows = np.repeat(places, sizes)
-    similar, scores = found["similar_ids"].flatten(), found["scores"].flatten().to_numpy()
-    # The first of its cuts bounds what is known of a query: it is a candidate that was found,
-    # unless it was not needed.
-    cut = np.flatnonzero(np.asarray(found["cut_id"].is_valid()))
-    cut_ids = found["cut_id"].take(pa.array(cut))
-    all_scores = np.concatenate([scores, found["cut_score"].take(pa.array(cut)).to_numpy()])
-    all_rows = np.concatenate([rows, places[cut]])
-    ids = pa.concat_arrays([similar, cut_ids])
-    # At one place a candidate comes before the cut.
+    rows = np.repeat(places, np.diff(candidates["similar_ids"].offsets.to_numpy()))
+    known, has_cut = _known_candidates(candidates, places, rows)
+    values = np.asarray(candidates["values"].flatten()).reshape(-1, len(settings.rules.caps))
+    mask = caps.top_k_mask(rows[known], values[known], settings.rules.caps, settings.k)
+    order = known[mask]
+    counts = np.bincount(rows[order], minlength=len(has_cut))
+    return order, has_cut & (counts < settings.k)
+
+
+def _known_candidates(
+    candidates: pa.RecordBatch, places: Int64, rows: Int64
+) -> tuple[Int64, npt.NDArray[np.bool_]]:
+    """The candidates of each query that rank up to the first of its cuts, in order.
+
+    A group's cut is the last candidate that it had room for. Up to the first cut of all groups no
+    candidate of the query is missing.
+
+    Args:
+        candidates: rows of FOUND.
+        places: int64[n], the query of each row.
+        rows: int64[candidates], the query of each candidate.
+
+    Returns:
+        positions of the candidates; and bool[queries], whether the query has a cut.
+    """
+    scores = candidates["scores"].flatten().to_numpy()
+    cuts = np.flatnonzero(np.asarray(candidates["cut_id"].is_valid()))
+    cut_scores, cut_ids = (
+        candidates[name].take(pa.array(cuts)) for name in ("cut_score", "cut_id")
+    )
+    all_scores = np.concatenate([scores, cut_scores.to_numpy()])
+    all_rows = np.concatenate([rows, places[cuts]])
+    tie_keys = ties_by_id(pa.concat_arrays([candidates["similar_ids"].flatten(), cut_ids]))
     is_cut = np.arange(len(all_rows)) >= len(rows)
 
-    def by_id(some: Int64) -> Int64:
-        rank = np.asarray(pc.rank(ids.take(pa.array(some)), tiebreaker="dense")).astype(np.int64)
-        return 2 * rank + is_cut[some]
+    def candidate_before_cut(positions: Int64) -> Int64:
+        # The cut is mostly a candidate too, which is known: it comes before itself as the cut.
+        return 2 * tie_keys(positions) + is_cut[positions]
 
-    everything = rank_order(all_rows, all_scores.astype(np.float32), by_id)
-    cuts = np.cumsum(is_cut[everything])
-    # Cuts of the queries before do not count.
-    starts = np.flatnonzero(rank_in_row(all_rows[everything]) == 0)
-    first = np.repeat(starts, np.diff(starts, append=len(everything)))
-    before: Int64 = cuts[first] - is_cut[everything][first]
-    order = everything[(cuts == before) & ~is_cut[everything]]
-    values = np.asarray(found["values"].flatten()).reshape(-1, len(wanted.rules.caps))
-    taken = caps.top_k_mask(rows[order], values[order], wanted.rules.caps, wanted.k)
-    order = order[taken]
-    queries = int(places.max(initial=-1)) + 1
-    counts = np.bincount(rows[order], minlength=queries)
-    bounded = np.bincount(places[cut], minlength=queries) > 0
-    return order, bounded & (counts < wanted.k)
+    order = rank_order(all_rows, all_scores.astype(np.float32), candidate_before_cut)
+    cuts_so_far = np.cumsum(is_cut[order])
+    # Subtract the cuts of the queries before.
+    starts = np.flatnonzero(rank_in_row(all_rows[order]) == 0)
+    start = np.repeat(starts, np.diff(starts, append=len(order)))
+    cuts_before: Int64 = cuts_so_far[start] - is_cut[order][start]
+    known = order[(cuts_so_far == cuts_before) & ~is_cut[order]]
+    query_count = int(places.max(initial=-1)) + 1
+    return known, np.bincount(places[cuts], minlength=query_count) > 0

@@ -1,4 +1,4 @@
-"""What is asked of a group of lists, and what it answers."""
+"""What a group of lists is searched for (queries), and what the search returns (candidates)."""
 
 from dataclasses import dataclass
 
@@ -12,11 +12,11 @@ from pipeline.retrieval.vectors import Float32
 
 @dataclass(frozen=True)
 class Candidates:
-    """The best items of some queries, in the order of the queries, each query's best first.
+    """The best items for some queries, in the order of the queries, each query's best first.
 
     Attributes:
-        counts: int64[n queries], candidates of each query.
-        items: int64[sum of counts], positions in the group's `ids`.
+        counts: int64[queries], how many candidates each query has.
+        items: int64[sum of counts], positions in the `ids` of the index that was searched.
         scores: float32[sum of counts], cosines.
     """
 
@@ -27,50 +27,74 @@ class Candidates:
 
 @dataclass(frozen=True)
 class Queries:
-    """Queries and the lists that each probes.
+    """Queries and the lists that each of them probes.
 
     Attributes:
         ids: string[n].
         vectors: float32[n, dim], values that float16 holds.
-        rows: int64[pairs], the query of each pair of a query and a list, ascending.
-        lists: int64[pairs], the list, nearest first.
-        traits: what the rules on pairs read; None where there are no such rules.
+        probe_rows: int64[probes], the query of each probe, ascending.
+        probe_lists: int64[probes], the list that is probed; each query's nearest list first.
+        traits: what the rules on pairs read of the queries; None if there are no such rules.
     """
 
     ids: pa.Array
     vectors: Float32
-    rows: Int64
-    lists: Int64
+    probe_rows: Int64
+    probe_lists: Int64
     traits: Traits | None = None
 
     def block(self, start: int, end: int) -> "Queries":
-        """The queries from start up to end."""
-        first, last = np.searchsorted(self.rows, [start, end])
+        """The queries from position `start` up to `end`."""
+        first, last = np.searchsorted(self.probe_rows, [start, end])
         return Queries(
             self.ids[start:end],
             self.vectors[start:end],
-            self.rows[first:last] - start,
-            self.lists[first:last],
+            self.probe_rows[first:last] - start,
+            self.probe_lists[first:last],
             self.traits and self.traits.take(np.arange(start, min(end, len(self.ids)))),
         )
 
     def distinct(self) -> "tuple[Queries, Int64]":
-        """Runs of queries with one vector and the same lists as one, and which each query is."""
-        new = np.ones(len(self.vectors), dtype=bool)
-        sizes = np.bincount(self.rows, minlength=len(new))
+        """Merge runs of queries that have the same vector, lists and traits.
+
+        Returns:
+            the distinct queries; and int64[n], which of them each query is.
+        """
+        is_new = np.ones(len(self.vectors), dtype=bool)
+        sizes = np.bincount(self.probe_rows, minlength=len(is_new))
         starts = np.cumsum(sizes) - sizes
-        new[1:] = (self.vectors[1:] != self.vectors[:-1]).any(axis=1) | (sizes[1:] != sizes[:-1])
-        alike = np.flatnonzero(~new)
-        mine, before = (concat_ranges(starts[q], sizes[alike]) for q in (alike, alike - 1))
-        differs = self.lists[mine] != self.lists[before]
-        new[np.repeat(alike, sizes[alike])[differs]] = True
+        is_new[1:] = (self.vectors[1:] != self.vectors[:-1]).any(axis=1)
+        is_new[1:] |= sizes[1:] != sizes[:-1]
+        repeats = np.flatnonzero(~is_new)
+        own, previous = (
+            concat_ranges(starts[row], sizes[repeats]) for row in (repeats, repeats - 1)
+        )
+        differs = self.probe_lists[own] != self.probe_lists[previous]
+        is_new[np.repeat(repeats, sizes[repeats])[differs]] = True
         if self.traits is not None:
-            new |= self.traits.differ()
-        of_query = np.cumsum(new) - 1
-        if new.all():
-            return self, of_query
-        kept = new[self.rows]
-        rows = of_query[self.rows[kept]]
-        ids = self.ids.filter(pa.array(new))
-        traits = self.traits and self.traits.take(np.flatnonzero(new))
-        return Queries(ids, self.vectors[new], rows, self.lists[kept], traits), of_query
+            is_new |= self.traits.differs_from_previous()
+        distinct_of = np.cumsum(is_new) - 1
+        if is_new.all():
+            return self, distinct_of
+        is_kept = is_new[self.probe_rows]
+        rows = distinct_of[self.probe_rows[is_kept]]
+        ids = self.ids.filter(pa.array(is_new))
+        traits = self.traits and self.traits.take(np.flatnonzero(is_new))
+        vectors, lists = self.vectors[is_new], self.probe_lists[is_kept]
+        return Queries(ids, vectors, rows, lists, traits), distinct_of
+
+
+def repeat_for_equal_queries(rows: Int64, distinct_of: Int64) -> tuple[Int64, Int64]:
+    """Give each query the candidates of the distinct query that it is equal to.
+
+    Args:
+        rows: int64[m], the distinct query of each candidate, ascending.
+        distinct_of: int64[n], the distinct query of each query.
+
+    Returns:
+        int64 and int64: the query of each candidate, and the candidate's position in `rows`.
+    """
+    counts = np.bincount(rows, minlength=distinct_of[-1] + 1)
+    starts = np.cumsum(counts) - counts
+    sizes = counts[distinct_of]
+    return np.repeat(np.arange(len(distinct_of)), sizes), concat_ranges(starts[distinct_of], sizes)

@@ -1,9 +1,13 @@
-"""Where a night's moves go: to every group with items whose lists they can be in."""
+"""Reverse probes: from which lists a list is probed, and so which groups a change to it concerns.
+
+The table `reach` holds these pairs: items of the list `home` probe the list `probed`.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.retrieval import packed_batches
@@ -12,7 +16,8 @@ from pipeline.retrieval.ranking import Int64, concat_ranges
 from pipeline.retrieval.rules import with_traits
 from pipeline.storage.clustered_tables import TRAITS
 
-# An item that came into a list, and what rules read of a candidate; without a vector: that left it.
+# An item that has arrived in a list, with what rules read of a candidate; or, without a vector, one
+# that has departed from it.
 MOVES = pa.schema(
     [
         ("item_id", pa.string()),
@@ -21,74 +26,82 @@ MOVES = pa.schema(
         *[TRAITS.field(name) for name in ("same", "kind", "eligible", "price", "variant")],
     ]
 )
-# Lists whose groups are found at a time.
+# Lists whose groups are computed at a time.
 _LISTS = 4096
 
 
 @dataclass(frozen=True)
 class ReverseProbes:
-    """From which lists' items each list is probed.
+    """For each list, the lists whose items probe it, as a compressed sparse matrix.
 
     Attributes:
-        starts: int64[nlist + 1], where in `homes` those of each list begin.
+        starts: int64[nlist + 1], where the entries of each list begin in `homes`.
         homes: int32[pairs].
     """
 
     starts: Int64
-    homes: "np.ndarray"
+    homes: npt.NDArray[np.int32]
 
     @classmethod
-    def of(cls, home: "np.ndarray", probed: "np.ndarray", nlist: int) -> "ReverseProbes":
-        """From pairs of a list and one that its items probe; each list reaches itself."""
+    def from_pairs(
+        cls, home: npt.NDArray[np.integer], probed: npt.NDArray[np.integer], nlist: int
+    ) -> "ReverseProbes":
+        """From pairs of a list and a list that its items probe; each list also probes itself."""
         own = np.arange(nlist)
         pairs = np.concatenate([probed.astype(np.int64) * nlist + home, own * nlist + own])
         probed, home = np.divmod(np.unique(pairs), nlist)
         return cls(np.searchsorted(probed, np.arange(nlist + 1)), home.astype(np.int32))
 
     @classmethod
-    def everywhere(cls, nlist: int) -> "ReverseProbes":
+    def all_pairs(cls, nlist: int) -> "ReverseProbes":
         """Every list is probed from every list."""
         return cls(np.arange(nlist + 1) * nlist, np.tile(np.arange(nlist, dtype=np.int32), nlist))
 
-    def groups(self, lists: Int64, plan: GroupPlan) -> tuple[Int64, Int64]:
+    def groups_of(self, lists: Int64, plan: GroupPlan) -> tuple[Int64, Int64]:
         """The groups with an item that probes a list, for each list.
+
+        Args:
+            lists: int64[n].
+            plan: the groups.
 
         Returns:
             int64[m] and int64[m]: positions in `lists`, and a group of each.
         """
-        # Once for each list, few at a time: there are many more rows than lists.
-        some, place = np.unique(lists, return_inverse=True)
-        blocks = [self._groups(some[n : n + _LISTS], plan) for n in range(0, len(some), _LISTS)]
-        none = np.empty(0, np.int64)
-        counts = np.concatenate([none, *(counts for counts, _ in blocks)])
-        found = np.concatenate([none, *(groups for _, groups in blocks)])
+        # Computed once a list, some lists at a time: there are many more rows than lists.
+        distinct, row_of = np.unique(lists, return_inverse=True)
+        blocks = [
+            self._groups_of_distinct(distinct[n : n + _LISTS], plan)
+            for n in range(0, len(distinct), _LISTS)
+        ]
+        empty = np.empty(0, np.int64)
+        counts = np.concatenate([empty, *(counts for counts, _ in blocks)])
+        groups = np.concatenate([empty, *(groups for _, groups in blocks)])
         starts = np.cumsum(counts) - counts
-        rows = np.repeat(np.arange(len(lists)), counts[place])
-        return rows, found[concat_ranges(starts[place], counts[place])]
+        rows = np.repeat(np.arange(len(lists)), counts[row_of])
+        return rows, groups[concat_ranges(starts[row_of], counts[row_of])]
 
-    def _groups(self, lists: Int64, plan: GroupPlan) -> tuple[Int64, Int64]:
+    def _groups_of_distinct(self, lists: Int64, plan: GroupPlan) -> tuple[Int64, Int64]:
         """How many groups have an item that probes each list, and which, list by list."""
         sizes = np.diff(self.starts)[lists]
         homes = self.homes[concat_ranges(self.starts[lists], sizes)].astype(np.int64)
-        owner = np.repeat(np.arange(len(lists)), sizes)
-        source, group = plan.everywhere(homes)
-        owner, groups = np.divmod(np.unique(owner[source] * plan.groups + group), plan.groups)
-        return np.bincount(owner, minlength=len(lists)), groups
+        rows = np.repeat(np.arange(len(lists)), sizes)
+        sources, groups = plan.groups_of(homes)
+        pairs = np.unique(rows[sources] * plan.group_count + groups)
+        rows, groups = np.divmod(pairs, plan.group_count)
+        return np.bincount(rows, minlength=len(lists)), groups
 
 
 def send_moves(
-    batches: Iterator[pa.RecordBatch], reach: ReverseProbes, plan: GroupPlan
+    batches: Iterator[pa.RecordBatch], reverse_probes: ReverseProbes, plan: GroupPlan
 ) -> Iterator[pa.RecordBatch]:
-    """Send rows of MOVES to every group with an item that they can matter to.
+    """Send rows of MOVES to every group with an item that they may concern.
 
     Yields:
-        batches of parcels of MOVES under the group.
+        packed batches of MOVES, by group.
     """
     for batch in packed_batches.coalesce(batches):
         rows = with_traits(batch).select(MOVES.names).cast(MOVES)
-        sources, groups = reach.groups(rows["list"].to_numpy().astype(np.int64), plan)
-
-        def some(taken: Int64, rows: pa.RecordBatch = rows, of: Int64 = sources) -> pa.RecordBatch:
-            return rows.take(pa.array(of[taken]))
-
-        yield from packed_batches.pack(some, groups, max(1, rows.nbytes // rows.num_rows))
+        lists = rows["list"].to_numpy().astype(np.int64)
+        sources, groups = reverse_probes.groups_of(lists, plan)
+        row_bytes = max(1, rows.nbytes // rows.num_rows)
+        yield from packed_batches.pack(packed_batches.take_from(rows, sources), groups, row_bytes)

@@ -1,4 +1,4 @@
-"""Which groups a query travels to: rows of the lists table become the join's parcels."""
+"""Routing: which groups each query travels to. Rows of the lists table become the join's input."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -15,12 +15,12 @@ from pipeline.retrieval.ranking import Int64, concat_ranges
 from pipeline.retrieval.rules import query_rows, with_traits
 from pipeline.storage.clustered_tables import TRAITS
 
-# Units of queries that are worked on at a time.
-_MOST_UNITS = 1 << 21
+# Units probed by the queries that are routed at a time.
+_MAX_UNITS = 1 << 21
 
-# A query probes several units (a list, or a part of one). What rules read of it is null where there
-# is no such rule; `list` is the query's own; `part` is the task of the merge that its candidates
-# come together in.
+# A query, as it is sent to a group: `units` are those of the group that it probes, nearest list
+# first; `list` is its own; `part` says which task of the merge its candidates come together in.
+# Traits are null if no rule reads them.
 QUERIES = pa.schema(
     [
         ("item_id", pa.string()),
@@ -32,138 +32,142 @@ QUERIES = pa.schema(
     ]
 )
 
-# From rows of the lists table to int[n, nprobe], the lists that each probes, nearest first.
+# From rows of the lists table to int[n, nprobe]: the lists that each probes, nearest first.
 ProbeLists = Callable[[pa.RecordBatch], npt.NDArray[np.int32]]
-
-
-# Called with how many queries there are, how often they travel, and the bytes sent.
+# Called with numbers to add up: queries, copies of queries in groups, and bytes sent.
 CountRouted = Callable[[int, int, int], None]
 
 
 @dataclass(frozen=True)
 class Router:
-    """Where queries go.
+    """Sends queries to groups.
 
     Attributes:
         plan: the groups.
         probe: gives the lists that a query probes.
-        width: how many those are.
-        parts: in whose groups, by a query's own list, candidates are merged.
-        at_home: whether a group finds the queries that are items of its own by itself.
+        nprobe: how many lists that is.
+        parts: the parts of the merge, as groups of lists: a query's own list decides.
+        keep_local: whether a query need not be sent to the group that it is an item of, because
+            the group reads its own items as queries (`local_queries`).
     """
 
     plan: GroupPlan
     probe: ProbeLists
-    width: int
+    nprobe: int
     parts: GroupPlan
-    at_home: bool
+    keep_local: bool
 
     def send(
         self, batches: Iterator[pa.RecordBatch], count: CountRouted
     ) -> Iterator[pa.RecordBatch]:
-        """Send each query once to every group that holds a list it probes.
+        """Send each query once to every group with a list that it probes.
 
         Args:
             batches: columns item_id string, list int, vector binary (float16), hash bigint (of the
-                vector), those of TRAITS that there are, and what `probe` reads.
-            count: is told of each slice of queries and each parcel.
+                vector), the columns of TRAITS that are read, and what `probe` reads.
+            count: called for each slice of queries and each packed batch.
 
         Yields:
-            batches of parcels of QUERIES under the group.
+            packed batches of QUERIES, by group.
         """
-        for chunk in packed_batches.coalesce(batches):
-            size = chunk.nbytes // chunk.num_rows
-            # Equal vectors lie together: they are searched for as one.
-            order = np.argsort(chunk["hash"].to_numpy(), kind="stable")
-            queries = with_merge_part(with_traits(chunk.take(pa.array(order))), self.parts)
-            for some, probes in self._probing(queries):
-                home = units_of_rows(some, self.plan) if self.at_home else None
-                rows, groups = self._queries(some, probes, home)
-                count(some.num_rows, len(groups), 0)
-                for sent in packed_batches.pack(rows, groups, size):
-                    count(0, 0, sent.nbytes)
-                    yield sent
+        for batch in packed_batches.coalesce(batches):
+            row_bytes = batch.nbytes // batch.num_rows
+            # Equal vectors stand together, so that they are searched for as one.
+            order = np.argsort(batch["hash"].to_numpy(), kind="stable")
+            queries = with_merge_part(with_traits(batch.take(pa.array(order))), self.parts)
+            for rows, probes in self._probed_slices(queries):
+                home = units_of_rows(rows, self.plan) if self.keep_local else None
+                take, groups = self._copies(rows, probes, home)
+                count(rows.num_rows, len(groups), 0)
+                for packed in packed_batches.pack(take, groups, row_bytes):
+                    count(0, 0, packed.nbytes)
+                    yield packed
 
-    def of_group(
+    def local_queries(
         self, batches: Iterator[pa.RecordBatch], group: int, count: CountRouted
     ) -> Iterator[pa.RecordBatch]:
-        """The queries that are items of a group, as far as they stay in it.
+        """The items of a group as queries for the lists of that group.
 
         Args:
-            batches: rows of the group's lists, equal vectors together: as for `send`, no hash.
-            group: which one.
-            count: is told how often they need not travel.
+            batches: rows of the group's lists, equal vectors together; columns as for `send`,
+                without hash.
+            group: which group.
+            count: called with how many queries need not be sent.
 
         Yields:
             batches of QUERIES.
         """
         for batch in batches:
-            mine = pa.array(self.plan.group[units_of_rows(batch, self.plan)] == group)
-            queries = with_merge_part(query_rows(with_traits(batch.filter(mine))), self.parts)
-            for some, probes in self._probing(queries):
-                rows, groups = self._queries(some, probes, None)
-                staying = np.flatnonzero(groups == group)
-                count(0, len(staying), 0)
-                yield rows(staying)
+            is_in_group = self.plan.group_of_unit[units_of_rows(batch, self.plan)] == group
+            rows = query_rows(with_traits(batch.filter(pa.array(is_in_group))))
+            for queries, probes in self._probed_slices(with_merge_part(rows, self.parts)):
+                take, groups = self._copies(queries, probes, None)
+                local = np.flatnonzero(groups == group)
+                count(0, len(local), 0)
+                yield take(local)
 
-    def _probing(self, queries: pa.RecordBatch) -> Iterator[tuple[pa.RecordBatch, Int64]]:
-        """Those that ask and the lists that they probe, in slices of not too many units."""
-        step = max(1, _MOST_UNITS // self.width)
+    def _probed_slices(self, queries: pa.RecordBatch) -> Iterator[tuple[pa.RecordBatch, Int64]]:
+        """Slices of the queries and the lists they probe, each slice with a bounded unit count."""
+        step = max(1, _MAX_UNITS // self.nprobe)
         for start in range(0, queries.num_rows, step):
-            some = queries.slice(start, step)
-            probes = self.probe(some).astype(np.int64)
-            # A list in many parts is as many units.
-            units = np.cumsum(self.plan.parts[probes].sum(axis=1)) // _MOST_UNITS
-            cuts = [0, *(np.flatnonzero(np.diff(units)) + 1).tolist(), len(units)]
+            rows = queries.slice(start, step)
+            probes = self.probe(rows).astype(np.int64)
+            # A split list counts as many units.
+            slice_number = np.cumsum(self.plan.unit_count[probes].sum(axis=1)) // _MAX_UNITS
+            cuts = [0, *(np.flatnonzero(np.diff(slice_number)) + 1).tolist(), len(slice_number)]
             for first, last in itertools.pairwise(cuts):
-                yield some.slice(first, last - first), probes[first:last]
+                yield rows.slice(first, last - first), probes[first:last]
 
-    def _queries(
-        self, chunk: pa.RecordBatch, probes: Int64, home: Int64 | None
+    def _copies(
+        self, queries: pa.RecordBatch, probes: Int64, home: Int64 | None
     ) -> tuple[Callable[[Int64], pa.RecordBatch], Int64]:
-        """Those that ask as QUERIES, one for each group that they probe a list of, and the groups.
+        """The copies of each query: one for every group that it probes a list of.
 
         Args:
-            chunk: those that ask, with their parts.
-            probes: int64[n, width], the lists.
-            home: int64[n], units whose groups they need not go to.
+            queries: the queries, with their parts.
+            probes: int64[n, nprobe], the lists they probe.
+            home: int64[n], the unit of each query, whose group gets no copy; None: all groups do.
+
+        Returns:
+            a function that gives the copies at some positions as QUERIES; and the group of each
+            copy, int64[copies].
         """
         plan, lists = self.plan, probes.ravel()
-        parts = plan.parts[lists]
-        units = concat_ranges(plan.first[lists], parts)
-        asked = np.repeat(np.repeat(np.arange(len(probes)), probes.shape[1]), parts)
+        unit_count = plan.unit_count[lists]
+        units = concat_ranges(plan.first_unit[lists], unit_count)
+        rows = np.repeat(np.repeat(np.arange(len(probes)), probes.shape[1]), unit_count)
         if home is not None:
-            away = plan.group[units] != plan.group[home][asked]
-            asked, units = asked[away], units[away]
+            is_away = plan.group_of_unit[units] != plan.group_of_unit[home][rows]
+            rows, units = rows[is_away], units[is_away]
         # By query and group; the nearest list stays first.
-        order = np.argsort(asked * plan.groups + plan.group[units], kind="stable")
-        asked, units = asked[order], units[order]
-        group = plan.group[units]
-        new = np.ones(len(asked), dtype=bool)
-        new[1:] = (np.diff(asked) != 0) | (np.diff(group) != 0)
-        starts = np.flatnonzero(new)
-        offsets = pa.array(np.append(starts, len(asked)).astype(np.int32))
-        probed = pa.ListArray.from_arrays(offsets, pa.array(units.astype(np.int32)))
-        sources = asked[starts]
+        order = np.argsort(rows * plan.group_count + plan.group_of_unit[units], kind="stable")
+        rows, units = rows[order], units[order]
+        group = plan.group_of_unit[units]
+        is_new = np.ones(len(rows), dtype=bool)
+        is_new[1:] = (np.diff(rows) != 0) | (np.diff(group) != 0)
+        starts = np.flatnonzero(is_new)
+        offsets = pa.array(np.append(starts, len(rows)).astype(np.int32))
+        units_of_copy = pa.ListArray.from_arrays(offsets, pa.array(units.astype(np.int32)))
+        sources = rows[starts]
 
-        def rows(some: Int64) -> pa.RecordBatch:
-            taken = pa.array(sources[some])
-            columns = {name: chunk[name].take(taken) for name in QUERIES.names if name != "units"}
-            columns["units"] = probed.take(pa.array(some))
+        def take(positions: Int64) -> pa.RecordBatch:
+            source = pa.array(sources[positions])
+            columns = {n: queries[n].take(source) for n in QUERIES.names if n != "units"}
+            columns["units"] = units_of_copy.take(pa.array(positions))
             return pa.RecordBatch.from_arrays([columns[n] for n in QUERIES.names], schema=QUERIES)
 
-        return rows, group[starts]
+        return take, group[starts]
 
 
 def with_merge_part(rows: pa.RecordBatch, parts: GroupPlan) -> pa.RecordBatch:
-    """The rows with the part that the candidates of each are merged in; see `Routes`."""
+    """Add the column `part`: the part of the merge that a query's candidates come together in."""
     lists = rows["list"].to_numpy().astype(np.int64)
-    units = parts.first[lists]
-    split = np.flatnonzero(parts.parts[lists] > 1)
+    units = parts.first_unit[lists]
+    split = np.flatnonzero(parts.unit_count[lists] > 1)
     if len(split):
-        import pandas as pd  # half a second, and seldom needed
+        import pandas as pd  # importing it takes half a second, and split lists are rare
 
         ids = rows["item_id"].take(pa.array(split)).to_numpy(zero_copy_only=False)
         hashes = pd.util.hash_array(ids, categorize=False) >> np.uint64(1)
-        units[split] = parts.units(lists[split], hashes.astype(np.int64))
-    return rows.append_column("part", pa.array(parts.group[units].astype(np.int32)))
+        units[split] = parts.unit_of(lists[split], hashes.astype(np.int64))
+    return rows.append_column("part", pa.array(parts.group_of_unit[units].astype(np.int32)))

@@ -4,7 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.retrieval.queries import Candidates, Queries
+from pipeline.retrieval.equal_items import equal_classes
+from pipeline.retrieval.queries import Candidates, Queries, repeat_for_equal_queries
 from pipeline.retrieval.ranking import (
     Int64,
     concat_ranges,
@@ -13,7 +14,7 @@ from pipeline.retrieval.ranking import (
     rank_in_row,
     rank_order,
 )
-from pipeline.retrieval.rules import NO_RULES, BlockedPairs, Rules, Traits
+from pipeline.retrieval.rules import NO_RULES, Rules, ScoreMask, Traits
 from pipeline.retrieval.vectors import (
     Float32,
     Float64,
@@ -23,34 +24,43 @@ from pipeline.retrieval.vectors import (
     unit_vectors,
 )
 
-# Scores that are computed at a time, in memory that is used again and again: 8 MB.
+# Scores that are computed at a time, in a buffer that is used again and again: 8 MB.
 _PRODUCT = 1 << 21
-# Vectors of queries that are searched for at a time, in float32: 32 MB.
+# Values of the query vectors that are searched for at a time, in float32: 32 MB.
 _QUERY_VALUES = 1 << 23
-
-# Candidates that queries may be given together.
+# Candidates that the queries of a block may have together.
 _CANDIDATES = 1 << 21
-
-# Where so many times more candidates than are wanted score nearly the same, they are cut at once.
+# If this many times more candidates than are needed pass a list's bound, they are cut at once.
 _CROWDED = 8
 
-# float32[n, dim], and the squares of their lengths.
-Scored = tuple[Float32, Float64]
+# float32[n, dim] and their squared norms, float64[n].
+VectorsAndNorms = tuple[Float32, Float64]
 
 
 def query_block_size(dim: int, k: int) -> int:
-    """How many queries of this dimension are searched for at a time, each for k candidates."""
+    """How many queries are searched for at a time.
+
+    Args:
+        dim: dimensions of a query.
+        k: candidates of a query.
+    """
     return min(max(256, _QUERY_VALUES // max(dim, 1)), max(64, _CANDIDATES // k))
 
 
 class ExactIndex:
-    """The items of some lists, held for the queries that stream past.
+    """The items of some lists in memory, searched exactly for blocks of queries.
 
-    Items of one list with one vector form a class that is scored once. Of each class the k + 1
-    lowest ids stand for all: no others can be among the k best of any query.
+    Items of one list with equal vectors form a class, which is scored once (equal_items.py). Each
+    class keeps the k + 1 lowest ids: no other item of it can be among the k best of any query.
+
+    Scores are computed twice. A matrix product in float32 finds every class that could be among
+    the best. For unit vectors its error is at most about dim * 2**-24, and so is that of the k-th
+    best score: what is further below that than twice the error can't belong to the k best. The
+    margin used is four times the error. The classes that are left are scored again pair by pair
+    (`cosines`), and those scores decide.
 
     Attributes:
-        ids: the items' ids in ascending order by code point, string[n].
+        ids: string[n], the items' ids in ascending order by code point.
         distances: how many pairs of a query and a class have been scored.
     """
 
@@ -63,62 +73,58 @@ class ExactIndex:
         rules: Rules = NO_RULES,
         traits: Traits | None = None,
     ) -> None:
-        """Take a group's items.
+        """Build the index.
 
         Args:
             lists: int64[n], the list of each item.
             ids: string[n], distinct.
             vectors: binary[n], float16.
-            k: how many candidates a query will be given.
-            rules: what holds for pairs.
+            k: how many candidates a query gets, at most.
+            rules: the rules on pairs.
             traits: what the rules read of the items; None if they read nothing.
         """
         self._rules = rules
-        # A query may find itself: one more is kept until it is taken out.
-        self._wanted = k + 1
+        # One more than k, because a query may find itself, which is taken out at the end.
+        self._depth = k + 1
         by_id = np.asarray(pc.sort_indices(ids))
         self.ids = ids.take(pa.array(by_id))
         kinds = None if traits is None else traits.kind
-        self._members, self._starts = equal_classes(lists, vectors, by_id, self._wanted, kinds)
+        self._members, self._starts = equal_classes(lists, vectors, by_id, self._depth, kinds)
         self._sizes = np.diff(self._starts, append=len(self._members))
+        # The member with the lowest id represents its class.
         self._first = self._members[self._starts]
-        stand_ins = by_id[self._first]
-        self._traits = traits and traits.take(stand_ins)
+        representatives = by_id[self._first]
+        self._traits = traits and traits.take(representatives)
         self._class_of = np.full(len(by_id), -1, dtype=np.int64)
         self._class_of[self._first] = np.arange(len(self._first))
-        self._vectors = float16_rows(vectors)[stand_ins].astype(np.float32)
-        self._squares = squared_norms(self._vectors)
+        self._vectors = float16_rows(vectors)[representatives].astype(np.float32)
+        self._norms = squared_norms(self._vectors)
         self._unit = unit_vectors(self._vectors)
-        numbers, starts = np.unique(lists[stand_ins], return_index=True)
-        ends = np.append(starts[1:], len(stand_ins))
-        self._lists = {
-            number: slice(start, end)
-            for number, start, end in zip(
-                numbers.tolist(), starts.tolist(), ends.tolist(), strict=True
-            )
-        }
-        longest = max((place.stop - place.start for place in self._lists.values()), default=0)
+        self._lists = _list_slices(lists[representatives])
+        longest = max((part.stop - part.start for part in self._lists.values()), default=0)
         self._product = np.empty(max(_PRODUCT, longest), dtype=np.float32)
-        self._reached = np.empty(self._product.size, dtype=bool)
+        self._mask = np.empty(self._product.size, dtype=bool)
         self._margin = np.float32((self._vectors.shape[1] + 8) * 2.0**-22)
-        self._least = np.float32(max(-2.0, rules.min_score - float(self._margin)))
-        # Above the first a candidate may be one too many, above the second it is.
-        self._doubtful = np.float32(rules.max_score - self._margin if rules.max_score < 1 else 2)
-        self._most = np.float32(rules.max_score + self._margin)
+        self._min_score = np.float32(max(-2.0, rules.min_score - float(self._margin)))
+        # A float32 score above the first bound may exceed max_score, above the second it does.
+        self._maybe_too_high = np.float32(
+            rules.max_score - self._margin if rules.max_score < 1 else 2
+        )
+        self._too_high = np.float32(rules.max_score + self._margin)
         self.distances = 0
 
     def search(self, queries: Queries, floor: Float32 | None = None) -> Candidates:
-        """The k items nearest to each query by cosine, ties by id; a query never finds itself.
+        """The k best items of each query by cosine, ties by id; a query never finds itself.
 
         Args:
-            queries: what is looked for, and where.
-            floor: float32[n], a cosine that k other items are known to reach; what is below it
+            queries: the queries and the lists they probe.
+            floor: float32[n], a cosine that k other items are known to reach; candidates below it
                 may be left out.
         """
         total = len(queries.ids)
         if floor is None:
             floor = np.full(total, -np.inf, dtype=np.float32)
-        size = query_block_size(queries.vectors.shape[1], self._wanted)
+        size = query_block_size(queries.vectors.shape[1], self._depth)
         size = -(-total // max(-(-total // size), 1))  # blocks of about one size
         blocks = [
             self._search_block(queries.block(i, min(i + size, total)), floor[i : i + size])
@@ -131,146 +137,147 @@ class ExactIndex:
         )
 
     def _search_block(self, queries: Queries, floor: Float32) -> Candidates:
-        distinct, of_query = queries.distinct()
-        floor = np.minimum.reduceat(floor, np.flatnonzero(np.diff(of_query, prepend=-1)))
-        mine = (distinct.vectors, squared_norms(distinct.vectors))
-        rows, found = self._near(distinct, mine, floor - self._margin, self._bars(distinct))
-        best, scores = self._best_of(mine, rows, found)
-        rows, items, scores = self._with_members(rows[best], found[best], scores)
+        distinct, distinct_of = queries.distinct()
+        floor = np.minimum.reduceat(floor, np.flatnonzero(np.diff(distinct_of, prepend=-1)))
+        vectors = (distinct.vectors, squared_norms(distinct.vectors))
+        rows, classes = self._near_classes(
+            distinct, vectors, floor - self._margin, self._score_mask(distinct)
+        )
+        best, scores = self._best(vectors, rows, classes)
+        rows, items, scores = self._expand_classes(rows[best], classes[best], scores)
         if len(distinct.ids) < len(queries.ids):
-            rows, taken = _repeated(rows, of_query)
-            items, scores = items[taken], scores[taken]
+            rows, sources = repeat_for_equal_queries(rows, distinct_of)
+            items, scores = items[sources], scores[sources]
         own = np.asarray(pc.fill_null(pc.index_in(queries.ids, self.ids), -1))
-        kept = items != own[rows]
-        rows, items, scores = rows[kept], items[kept], scores[kept]
-        kept = rank_in_row(rows) < self._wanted - 1
-        counts = np.bincount(rows[kept], minlength=len(queries.ids))
-        return Candidates(counts, items[kept], scores[kept])
+        is_other = items != own[rows]
+        rows, items, scores = rows[is_other], items[is_other], scores[is_other]
+        is_top = rank_in_row(rows) < self._depth - 1
+        counts = np.bincount(rows[is_top], minlength=len(queries.ids))
+        return Candidates(counts, items[is_top], scores[is_top])
 
-    def _best_of(self, queries: Scored, rows: Int64, found: Int64) -> tuple[Int64, Float32]:
-        """Which pairs of a query and a class are its best, in order, and their cosines."""
-        scores = cosines(queries, (self._vectors, self._squares), rows, found)
-        order = rank_order(rows, scores, lambda some: self._first[found[some]])
-        order = order[self._rules.scores(scores[order])]
-        order = order[rank_in_row(rows[order]) < self._wanted]
+    def _best(self, queries: VectorsAndNorms, rows: Int64, classes: Int64) -> tuple[Int64, Float32]:
+        """Which pairs of a query and a class are the query's best, in order, and their cosines."""
+        scores = cosines(queries, (self._vectors, self._norms), rows, classes)
+        order = rank_order(rows, scores, lambda tied: self._first[classes[tied]])
+        order = order[self._rules.score_mask(scores[order])]
+        order = order[rank_in_row(rows[order]) < self._depth]
         return order, scores[order]
 
-    def _bars(self, queries: Queries) -> BlockedPairs | None:
+    def _score_mask(self, queries: Queries) -> ScoreMask | None:
         if self._traits is None or queries.traits is None:
             return None
-        mine, items = queries.traits.denied_pairs(self.ids)
-        # What somebody denies is in a class of its own.
-        denied = (mine, self._class_of[items])
-        return BlockedPairs(self._rules, queries.traits, self._traits, denied)
+        rows, items = queries.traits.denied_pairs(self.ids)
+        # An item that anybody denies has a kind of its own, so it is alone in its class.
+        return ScoreMask(self._rules, queries.traits, self._traits, (rows, self._class_of[items]))
 
-    def _near(
-        self, queries: Queries, mine: Scored, least: Float32, bars: BlockedPairs | None
+    def _near_classes(
+        self,
+        queries: Queries,
+        vectors: VectorsAndNorms,
+        min_scores: Float32,
+        mask: ScoreMask | None,
     ) -> tuple[Int64, Int64]:
-        """Rows and classes of every score that could be among the best of its row.
+        """The pairs of a query and a class that could be among the best of the query.
 
-        A float32 dot product of unit vectors is off by at most about dim * 2**-24, and so is the
-        k-th best: what is further below it than twice that can't belong to the k best.
+        Args:
+            queries: the queries.
+            vectors: those of the queries.
+            min_scores: float32[n], changed in place: a bound that is raised as scores are known.
+            mask: the rules on pairs; None if there are none.
         """
-        found: list[tuple[Int64, Int64, Float32]] = []
+        pairs: list[tuple[Int64, Int64, Float32]] = []
         directions = unit_vectors(queries.vectors)
-        nearest = np.diff(queries.rows, prepend=-1) != 0
-        # The nearest list of each query says how near a candidate has to be in the others.
-        for of_round in (nearest, ~nearest):
-            for number, asking in group_by_list(queries.lists[of_round], queries.rows[of_round]):
-                place = self._lists.get(number)
-                if place is None:
+        is_nearest = np.diff(queries.probe_rows, prepend=-1) != 0
+        # The nearest list of each query comes first: it sets the bound for the other lists.
+        for in_round in (is_nearest, ~is_nearest):
+            for number, probing in group_by_list(
+                queries.probe_lists[in_round], queries.probe_rows[in_round]
+            ):
+                columns = self._lists.get(number)
+                if columns is None:
                     continue
-                rows_at_once = max(1, self._product.size // (place.stop - place.start))
-                for i in range(0, len(asking), rows_at_once):
-                    some = asking[i : i + rows_at_once]
-                    above = self._above(directions[some], some, place, least, bars)
-                    if len(above[0]) > _CROWDED * self._wanted * len(some):
-                        best, _ = self._best_of(mine, above[0], above[1])
-                        above = (above[0][best], above[1][best], above[2][best])
-                    found.append(above)
-        if not found:
+                rows_at_once = max(1, self._product.size // (columns.stop - columns.start))
+                for i in range(0, len(probing), rows_at_once):
+                    rows = probing[i : i + rows_at_once]
+                    near = self._score_list(directions[rows], rows, columns, min_scores, mask)
+                    if len(near[0]) > _CROWDED * self._depth * len(rows):
+                        best, _ = self._best(vectors, near[0], near[1])
+                        near = (near[0][best], near[1][best], near[2][best])
+                    pairs.append(near)
+        if not pairs:
             return np.empty(0, np.int64), np.empty(0, np.int64)
-        rows, items, scores = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        order = rank_order(rows, scores, items.__getitem__)
-        rows, items, scores = rows[order], items[order], scores[order]
-        sure = np.flatnonzero(scores <= self._doubtful)
-        last = sure[rank_in_row(rows[sure]) == self._wanted - 1]
-        least[rows[last]] = scores[last] - self._margin
-        kept = scores >= least[rows]
-        return rows[kept], items[kept]
+        rows, classes, scores = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+        return self._above_kth(rows, classes, scores, min_scores)
 
-    def _above(
+    def _above_kth(
+        self, rows: Int64, classes: Int64, scores: Float32, min_scores: Float32
+    ) -> tuple[Int64, Int64]:
+        """The pairs that are not below the k-th best of their query by more than the margin."""
+        order = rank_order(rows, scores, classes.__getitem__)
+        rows, classes, scores = rows[order], classes[order], scores[order]
+        certain = np.flatnonzero(scores <= self._maybe_too_high)
+        kth = certain[rank_in_row(rows[certain]) == self._depth - 1]
+        min_scores[rows[kth]] = scores[kth] - self._margin
+        is_near = scores >= min_scores[rows]
+        return rows[is_near], classes[is_near]
+
+    def _score_list(
         self,
         directions: Float32,
         rows: Int64,
-        place: slice,
-        least: Float32,
-        bars: BlockedPairs | None,
+        columns: slice,
+        min_scores: Float32,
+        mask: ScoreMask | None,
     ) -> tuple[Int64, Int64, Float32]:
-        """Rows, classes and scores of one list that reach `least`, which is raised where unset."""
-        count = place.stop - place.start
-        product = self._product[: len(rows) * count].reshape(len(rows), count)
-        np.matmul(directions, self._unit[place].T, out=product)
-        self.distances += product.size
-        if bars is not None:
-            bars.apply(product, rows, place)
-        if self._rules.max_score < 1:
-            product[product > self._most] = -np.inf
-        unknown = least[rows] == -np.inf
-        if count > self._wanted and unknown.any():
-            some = product if unknown.all() else product[unknown]
-            if self._rules.max_score < 1:
-                some = np.where(some > self._doubtful, np.float32(-np.inf), some)
-            least[rows[unknown]] = kth_score_bound(some, self._wanted) - self._margin
-        reached = self._reached[: product.size].reshape(product.shape)
-        np.greater_equal(product, np.maximum(least[rows], self._least)[:, None], out=reached)
-        flat = np.flatnonzero(reached)
-        near, column = np.divmod(flat, count)
-        return rows[near], column + place.start, product.ravel()[flat]
+        """Rows, classes and scores of one list that reach the bounds.
 
-    def _with_members(
-        self, rows: Int64, found: Int64, scores: Float32
+        Args:
+            directions: float32[n, dim], unit vectors of the queries.
+            rows: int64[n], the queries.
+            columns: the classes of the list.
+            min_scores: the bound of every query; it is set here where it is minus infinity.
+            mask: the rules on pairs; None if there are none.
+        """
+        count = columns.stop - columns.start
+        product = self._product[: len(rows) * count].reshape(len(rows), count)
+        np.matmul(directions, self._unit[columns].T, out=product)
+        self.distances += product.size
+        if mask is not None:
+            mask.apply(product, rows, columns)
+        if self._rules.max_score < 1:
+            product[product > self._too_high] = -np.inf
+        is_unset = min_scores[rows] == -np.inf
+        if count > self._depth and is_unset.any():
+            unset = product if is_unset.all() else product[is_unset]
+            if self._rules.max_score < 1:
+                unset = np.where(unset > self._maybe_too_high, np.float32(-np.inf), unset)
+            min_scores[rows[is_unset]] = kth_score_bound(unset, self._depth) - self._margin
+        reaches = self._mask[: product.size].reshape(product.shape)
+        bounds = np.maximum(min_scores[rows], self._min_score)
+        np.greater_equal(product, bounds[:, None], out=reaches)
+        flat = np.flatnonzero(reaches)
+        row, column = np.divmod(flat, count)
+        return rows[row], column + columns.start, product.ravel()[flat]
+
+    def _expand_classes(
+        self, rows: Int64, classes: Int64, scores: Float32
     ) -> tuple[Int64, Int64, Float32]:
-        """The items of the classes found, best first, ties by id."""
-        sizes = self._sizes[found]
-        if not len(found) or sizes.max() == 1:
-            return rows, self._first[found], scores
-        items = self._members[concat_ranges(self._starts[found], sizes)]
+        """The items of the classes, best first, ties by id."""
+        sizes = self._sizes[classes]
+        if not len(classes) or sizes.max() == 1:
+            return rows, self._first[classes], scores
+        items = self._members[concat_ranges(self._starts[classes], sizes)]
         rows, scores = np.repeat(rows, sizes), np.repeat(scores, sizes)
         order = rank_order(rows, scores, items.__getitem__)
-        order = order[rank_in_row(rows[order]) < self._wanted]
+        order = order[rank_in_row(rows[order]) < self._depth]
         return rows[order], items[order], scores[order]
 
 
-def equal_classes(
-    lists: Int64, vectors: pa.Array, by_id: Int64, most: int, kinds: Int64 | None = None
-) -> tuple[Int64, Int64]:
-    """Items of one list with one vector, list by list.
-
-    Args:
-        lists: int64[n], the list of each item.
-        vectors: binary[n].
-        by_id: int64[n], the items in the order of their ids.
-        most: how many of a class are kept, the lowest ids.
-        kinds: int64[n], has to be one in a class too.
-
-    Returns:
-        positions in `by_id`, class by class, ascending in each; and where each class starts.
-    """
-    codes = np.asarray(vectors.dictionary_encode().indices)[by_id]
-    keys = [codes, lists[by_id]] if kinds is None else [kinds[by_id], codes, lists[by_id]]
-    members = np.lexsort(keys)
-    new = np.zeros(len(members), dtype=bool)
-    new[:1] = True
-    for key in keys:
-        new[1:] |= np.diff(key[members]) != 0
-    kept = rank_in_row(np.cumsum(new)) < most
-    return members[kept], np.flatnonzero(new[kept])
-
-
-def _repeated(rows: Int64, of_query: Int64) -> tuple[Int64, Int64]:
-    """For each query the candidates of the distinct query that it is: its number, and theirs."""
-    counts = np.bincount(rows, minlength=of_query[-1] + 1)
-    starts = np.cumsum(counts) - counts
-    sizes = counts[of_query]
-    return np.repeat(np.arange(len(of_query)), sizes), concat_ranges(starts[of_query], sizes)
+def _list_slices(lists: Int64) -> dict[int, slice]:
+    """The run of each list in an ascending int64[n]."""
+    numbers, starts = np.unique(lists, return_index=True)
+    ends = np.append(starts[1:], len(lists))
+    return {
+        number: slice(start, end)
+        for number, start, end in zip(numbers.tolist(), starts.tolist(), ends.tolist(), strict=True)
+    }

@@ -1,4 +1,4 @@
-"""Vectors as they cross between stages, and their lengths and cosines."""
+"""Vectors as they travel between stages (float16 in binary columns), their norms and cosines."""
 
 import numpy as np
 import numpy.typing as npt
@@ -7,24 +7,24 @@ import pyarrow as pa
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 
-# Pairs multiplied out at a time: what a core's second cache holds.
+# Pairs of vectors that are multiplied at a time: their products fit into a core's second cache.
 _PAIR_BLOCK = 256
 
 
 def from_bytes(column: pa.Array | pa.ChunkedArray) -> Float32:
-    """Vectors out of a binary column of little-endian float16 values.
+    """Read vectors from a binary column of little-endian float16 values.
 
     Args:
         column: n values of 2 * dim bytes each, none null.
 
     Returns:
-        float32[n, dim]; float32[0, 0] where n is 0.
+        float32[n, dim]; float32[0, 0] if n is 0.
     """
     return float16_rows(column).astype(np.float32)
 
 
 def float16_rows(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.float16]:
-    """The same as float16[n, dim], a view of the column's memory where it is in one piece."""
+    """Read the same column as float16[n, dim]; no copy is made if the column is one chunk."""
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
     if not len(column):
@@ -34,42 +34,42 @@ def float16_rows(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.float16]:
 
 
 def binary_values(column: pa.Array) -> npt.NDArray[np.uint8]:
-    """The bytes of a binary column's values, one after the other."""
-    wide = pa.types.is_large_binary(column.type)
-    offsets = np.frombuffer(column.buffers()[1], dtype=np.int64 if wide else np.int32)
+    """The bytes of all values of a binary column, concatenated."""
+    is_large = pa.types.is_large_binary(column.type)
+    offsets = np.frombuffer(column.buffers()[1], dtype=np.int64 if is_large else np.int32)
     start, end = offsets[column.offset], offsets[column.offset + len(column)]
     data = column.buffers()[2]
     return np.frombuffer(b"" if data is None else data, dtype=np.uint8)[start:end]
 
 
 def to_bytes(vectors: npt.NDArray[np.floating]) -> pa.Array:
-    """float[n, dim] as a binary column, each row in little-endian float16."""
+    """Write float[n, dim] as a binary column: each row in little-endian float16."""
     rows = np.ascontiguousarray(vectors, dtype="<f2")
     return to_binary(rows.reshape(-1).view(np.uint8), np.full(len(rows), 2 * rows.shape[1]))
 
 
 def to_binary(values: npt.NDArray[np.uint8], sizes: npt.NDArray[np.integer]) -> pa.Array:
-    """A binary column of values of these sizes, cut from bytes that lie one after the other."""
+    """Cut concatenated bytes into a binary column whose values have these sizes in bytes."""
     offsets = np.zeros(len(sizes) + 1, dtype=np.int64)
     np.cumsum(sizes, out=offsets[1:])
     buffers = [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(values)]
     return pa.Array.from_buffers(pa.binary(), len(sizes), buffers)
 
 
-# Odd numbers to hash float16 values with, as many as a vector may have.
+# Odd factors of the hash below, one for each dimension.
 _FACTORS = np.random.default_rng(0).integers(1, 1 << 62, size=4096, dtype=np.int64) | 1
 
 
 def hash_vectors(column: pa.Array) -> npt.NDArray[np.int64]:
-    """A hash of each vector's bytes: int64[n], not negative."""
+    """Hash each vector's bytes: int64[n], not negative."""
     values = float16_rows(column).view(np.uint16).astype(np.int64)
     factors = np.resize(_FACTORS, values.shape[1])
-    mixed: npt.NDArray[np.int64] = ((values @ factors) >> 17) & (2**46 - 1)
-    return mixed
+    hashes: npt.NDArray[np.int64] = ((values @ factors) >> 17) & (2**46 - 1)
+    return hashes
 
 
 def from_lists(column: pa.Array | pa.ChunkedArray) -> Float32:
-    """Vectors out of a list column: float32[n, dim]; float32[0, 0] where n is 0."""
+    """Read vectors from a list column: float32[n, dim]; float32[0, 0] if n is 0."""
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
     if not len(column):
@@ -79,7 +79,7 @@ def from_lists(column: pa.Array | pa.ChunkedArray) -> Float32:
 
 
 def unit_vectors(vectors: Float32) -> Float32:
-    """Vectors of length 1, float32[n, dim]; zero vectors stay zero."""
+    """Scale each row to length 1: float32[n, dim]; zero vectors stay zero."""
     lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
     lengths[lengths == 0] = 1
     scaled: Float32 = vectors * (1 / lengths).astype(np.float32)[:, None]
@@ -87,7 +87,7 @@ def unit_vectors(vectors: Float32) -> Float32:
 
 
 def squared_norms(vectors: Float32) -> Float64:
-    """The squared length of each row, float64[n], as `cosines` wants it."""
+    """The squared length of each row, float64[n]: an input of `cosines`."""
     sums: Float64 = np.add.reduce(vectors * vectors, axis=1, dtype=np.float64)
     return sums
 
@@ -95,31 +95,32 @@ def squared_norms(vectors: Float32) -> Float64:
 def cosines(
     left: tuple[Float32, Float64],
     right: tuple[Float32, Float64],
-    rows: npt.NDArray[np.integer],
-    others: npt.NDArray[np.integer],
+    left_rows: npt.NDArray[np.integer],
+    right_rows: npt.NDArray[np.integer],
 ) -> Float32:
-    """The cosine of pairs of vectors that float16 holds, summed in float64 and rounded once.
+    """The cosine of pairs of float16 vectors, summed in float64 and rounded to float32 once.
 
-    Products of two float16 values are exact in float32. Each pair is multiplied out and summed
-    along its row, never by a matrix product, whose order of summation varies with its shape: the
-    value depends on its own two vectors alone.
+    A product of two float16 values is exact in float32. Each pair is multiplied and summed along
+    its own row, never by a matrix product, whose order of summation depends on its shape. So the
+    cosine depends on the two vectors alone, not on the batch that they are in.
 
     Args:
-        left: float32[n, dim], and its `squares`.
-        right: float32[m, dim], and its `squares`.
-        rows: of the left, one a pair.
-        others: rows of the right, one a pair.
+        left: float32[n, dim] with values that float16 holds, and its `squared_norms`.
+        right: float32[m, dim] likewise, and its `squared_norms`.
+        left_rows: int[pairs], the row of `left` of each pair.
+        right_rows: int[pairs], the row of `right` of each pair.
 
     Returns:
-        float32[pairs]; 0 where a vector is zero.
+        float32[pairs]; 0 if one of the vectors is zero.
     """
-    dots = np.empty(len(rows), dtype=np.float64)
-    for start in range(0, len(rows), _PAIR_BLOCK):
+    dots = np.empty(len(left_rows), dtype=np.float64)
+    for start in range(0, len(left_rows), _PAIR_BLOCK):
         block = slice(start, start + _PAIR_BLOCK)
-        products = left[0].take(rows[block], axis=0)
-        products *= right[0].take(others[block], axis=0)
+        products = left[0].take(left_rows[block], axis=0)
+        products *= right[0].take(right_rows[block], axis=0)
         np.add.reduce(products.astype(np.float64), axis=1, out=dots[block])
-    lengths = np.sqrt(left[1][rows] * right[1][others])
+    lengths = np.sqrt(left[1][left_rows] * right[1][right_rows])
     lengths[lengths == 0] = 1
+    # Adding 0 turns -0.0 into 0.0.
     rounded: Float32 = np.clip(dots / lengths, -1, 1).astype(np.float32) + np.float32(0)
     return rounded

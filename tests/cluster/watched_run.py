@@ -113,8 +113,8 @@ def watch(notes: Path, places: Places) -> None:
         made = make_task(run, folder, schema, row_group_bytes, encoded)
         return killing_untold(made, table, notes, where) if places.get(table) == 0 else made
 
-    def join(search: search.ListSearch, probes: search.ProbedLists) -> Any:
-        run = make_join(search, probes)
+    def join(search: search.ListSearch, probed: search.ProbedLists) -> Any:
+        run = make_join(search, probed)
         return killing(run, "join", places["join"], notes, None) if "join" in places else run
 
     arrow_files._write_task, search._join = task, join

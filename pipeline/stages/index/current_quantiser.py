@@ -1,16 +1,12 @@
-"""The quantiser that lasts: trained once, used night after night, until it has drifted too far.
+"""The current quantiser: trained once and used by many runs, until its lists no longer fit.
 
-Its record in the store holds
-    version     of the index that it was trained for, which names its file
-    embeddings  the fingerprint of the embeddings that it was trained on
-    before      the version of the quantiser in use when that index was asked for, or null
-    width_before
-                how many lists items were given when that index was asked for
-    lists, imbalance
-                what it was at its training: number of lists; longest list over the mean
-    probes      for each target recall and k that was asked for, the probes that it took: `first`,
-                `now`, the `embeddings` that `now` was chosen for, and what was `before` (or null)
-    drifted     the fingerprint of the embeddings that it was found unfit for, or null
+It is *current* for one embedding space and one set of index settings. Its record in the store has
+the fields of `CurrentQuantiser`; run.json and the fingerprints of stages refer to them.
+
+Many answers here depend on what earlier runs have found out. A rerun on the same embeddings must
+get the same answers as the run before it, or its fingerprints would differ and nothing would be
+reused. So the record also keeps the answers that were given for the embeddings it was last changed
+for, and those are given again.
 """
 
 from dataclasses import asdict, dataclass, field, replace
@@ -22,19 +18,33 @@ from pipeline.stages.context import Job
 from pipeline.store.fingerprint import fingerprint
 from pipeline.store.stage_record import StageRecord
 
-# A new one is trained where the longest list over the mean, the probes that the target recall
-# takes, or the number of lists that the catalogue should have is more than so many times what it
-# was (for the lists: or less than that part of it).
+# A new quantiser is trained if the imbalance of its lists, the nprobe for the target recall, or
+# the number of lists that the catalogue should have has grown by more than this factor (the number
+# of lists: or has shrunk by it).
 DRIFT = 2.0
-# Below it lists are not called out of balance, whatever they were.
+# Lists with an imbalance up to this are never called out of balance.
 ALWAYS_BALANCED = 4.0
-# How many of its nearest lists an item is given where it is not known how many will be probed.
+# How many of its nearest lists are stored for each item while nprobe is not known.
 DEFAULT_PROBES_PER_ITEM = 8
 
 
 @dataclass(frozen=True)
 class CurrentQuantiser:
-    """A quantiser in use; the fields are explained above."""
+    """The record of a current quantiser. The names of the fields are stored.
+
+    Attributes:
+        version: of the index that it was trained for, which names its file.
+        embeddings: the fingerprint of the embeddings that it was trained on.
+        before: the version of the quantiser that was current when that index was requested, or
+            None.
+        lists: number of lists.
+        imbalance: at its training: the longest list over the mean.
+        probes: nprobe for each target (`_target`): `first`, the first that was chosen; `now`, the
+            last; `embeddings`, the fingerprint of those that `now` was chosen for; `before`, what
+            `now` was before that, or None.
+        drifted: the fingerprint of the embeddings for which nprobe had grown too far, or None.
+        width_before: how many lists were stored for each item when that index was requested.
+    """
 
     version: str
     embeddings: str
@@ -47,130 +57,145 @@ class CurrentQuantiser:
 
 
 def load(job: Job) -> CurrentQuantiser | None:
-    """The store's quantiser for this model and these settings."""
-    raw = job.store.current_quantiser(_key(job))
-    return None if raw is None else CurrentQuantiser(**raw)
+    """The store's quantiser for these embeddings' space and these index settings."""
+    record = job.store.current_quantiser(_key(job))
+    return None if record is None else CurrentQuantiser(**record)
 
 
-def save(job: Job, lasting: CurrentQuantiser) -> None:
-    """Let the nights to come use this quantiser; a run that does not publish changes nothing."""
+def save(job: Job, current: CurrentQuantiser) -> None:
+    """Let later runs use this quantiser; a run that does not publish changes nothing."""
     if job.publishing:
-        job.store.set_current_quantiser(_key(job), asdict(lasting))
+        job.store.set_current_quantiser(_key(job), asdict(current))
 
 
 def adopt(job: Job, record: StageRecord) -> None:
-    """Let the nights to come use the quantiser that an index was trained, if it was.
+    """Make the quantiser that was trained for an index the current one.
+
+    Nothing changes if the index uses an earlier quantiser, or if its own is current already.
 
     Args:
         job: the run that uses the index.
         record: of the index, made by this run or an earlier one.
     """
-    made, earlier = record.fingerprint, load(job)
-    if record.outputs["quantiser"] != made or (earlier and earlier.version == made):
+    version, current = record.fingerprint, load(job)
+    if record.outputs["quantiser"] != version or (current and current.version == version):
         return
-    asked, lists = record.inputs, record.outputs["lists"]
-    imbalance = record.counts["imbalance"]
-    new = CurrentQuantiser(made, asked["embeddings"], asked["quantiser"], lists, imbalance)
-    save(job, replace(new, width_before=asked["probes"]))
+    adopted = CurrentQuantiser(
+        version=version,
+        embeddings=record.inputs["embeddings"],
+        before=record.inputs["quantiser"],
+        lists=record.outputs["lists"],
+        imbalance=record.counts["imbalance"],
+        width_before=record.inputs["probes"],
+    )
+    save(job, adopted)
 
 
 def usable_version(job: Job) -> str | None:
-    """Which quantiser this night uses; None where it trains one.
+    """The version of the quantiser that this run uses; None if it has to train one.
 
-    Where the one in use was trained for these very embeddings, what was said then.
+    If the current quantiser was trained on exactly these embeddings, the answer that was given
+    then is repeated, so that a rerun has the same fingerprint.
     """
-    lasting = load(job)
-    if lasting is None:
+    current = load(job)
+    if current is None:
         return None
-    mine = job.record("embed").fingerprint
-    if lasting.embeddings == mine:
-        return lasting.before
+    embeddings = job.record("embed").fingerprint
+    if current.embeddings == embeddings:
+        return current.before
     section = job.config.index
-    count = job.record("embed").outputs["vectors"]
-    wanted = section.nlist or quantiser.list_count(count, section.sample_items)
-    fits = lasting.lists / DRIFT <= wanted <= lasting.lists * DRIFT
-    files = (job.store.quantiser_path, job.store.quantiser_sizes_path)
-    there = all(path(lasting.version).exists() for path in files)
-    return lasting.version if fits and there and lasting.drifted in (None, mine) else None
+    vectors = job.record("embed").outputs["vectors"]
+    nlist = section.nlist or quantiser.list_count(vectors, section.sample_items)
+    fits = current.lists / DRIFT <= nlist <= current.lists * DRIFT
+    paths = (job.store.quantiser_path, job.store.quantiser_sizes_path)
+    files_exist = all(path(current.version).exists() for path in paths)
+    has_not_drifted = current.drifted in (None, embeddings)
+    return current.version if fits and files_exist and has_not_drifted else None
 
 
-def is_unbalanced(lasting: CurrentQuantiser, imbalance: float) -> bool:
-    """Whether the longest list has grown too far beyond the mean."""
-    return imbalance > max(DRIFT * lasting.imbalance, ALWAYS_BALANCED)
+def is_unbalanced(current: CurrentQuantiser, imbalance: float) -> bool:
+    """Whether the lists' imbalance (the longest over the mean) has grown too far."""
+    return imbalance > max(DRIFT * current.imbalance, ALWAYS_BALANCED)
 
 
 def record_nprobe(job: Job, record: StageRecord) -> None:
-    """Remember how many probes the target recall took; too many more than at first is drift.
+    """Record the nprobe that the target recall needs now; if it has grown too far, that is drift.
 
     Args:
         job: the run that uses the neighbours, and whose settings name the target.
         record: of the neighbours, made by this run or an earlier one.
     """
-    lasting, now = load(job), record.outputs["chosen_probes"]
-    if lasting is None or now is None:
+    current, nprobe = load(job), record.outputs["chosen_probes"]
+    if current is None or nprobe is None:
         return
-    known = lasting.probes.get(_target(job), {})
-    # Of neighbours that are used again the nights since may have said more.
-    again = known and record.run_id != job.run_id
-    if job.record("index").outputs["quantiser"] != lasting.version or again:
+    entry = current.probes.get(_target(job), {})
+    # If neighbours of an earlier run are used again, later runs may have recorded more since.
+    is_reused = entry and record.run_id != job.run_id
+    if job.record("index").outputs["quantiser"] != current.version or is_reused:
         return
-    if known.get("now") == now:
+    if entry.get("now") == nprobe:
         return
-    mine, first = job.record("embed").fingerprint, known.get("first", now)
-    noted = {"first": first, "now": now, "before": known.get("now"), "embeddings": mine}
-    drifted = mine if now > DRIFT * first else lasting.drifted
-    probed = lasting.probes | {_target(job): noted}
-    save(job, replace(lasting, probes=probed, drifted=drifted))
+    embeddings, first = job.record("embed").fingerprint, entry.get("first", nprobe)
+    updated = {
+        "first": first,
+        "now": nprobe,
+        "before": entry.get("now"),
+        "embeddings": embeddings,
+    }
+    drifted = embeddings if nprobe > DRIFT * first else current.drifted
+    save(job, replace(current, probes=current.probes | {_target(job): updated}, drifted=drifted))
 
 
 def previous_nprobe(job: Job) -> int | None:
-    """How many lists this night probes, as the night before it; None where it has to find out.
+    """The nprobe that earlier runs have chosen for the target; None if this run has to choose it.
 
-    Where that was found out for these very embeddings, what was known then.
+    If it was chosen for exactly these embeddings, the answer is the one before that, as it was
+    then.
     """
-    lasting = load(job)
-    known = lasting.probes.get(_target(job)) if lasting else None
-    if lasting is None or known is None or usable_version(job) != lasting.version:
+    current = load(job)
+    entry = current.probes.get(_target(job)) if current else None
+    if current is None or entry is None or usable_version(job) != current.version:
         return None
-    mine = job.record("embed").fingerprint
-    found: int | None = known["before" if known["embeddings"] == mine else "now"]
-    return found
+    is_same = entry["embeddings"] == job.record("embed").fingerprint
+    nprobe: int | None = entry["before" if is_same else "now"]
+    return nprobe
 
 
 def past_nprobes(job: Job) -> list[int | None]:
-    """All that `probes` may have said on nights of this quantiser."""
-    lasting = load(job)
-    of = lasting.probes.get(_target(job)) if lasting else None
-    return [of["first"], of["before"], of["now"]] if of else []
+    """All answers that `previous_nprobe` may have given with this quantiser."""
+    current = load(job)
+    entry = current.probes.get(_target(job)) if current else None
+    return [entry["first"], entry["before"], entry["now"]] if entry else []
 
 
 def probes_per_item(job: Job) -> int:
-    """How many of its nearest lists each item is given: at least as many as will be probed."""
-    lasting, mine = load(job), job.record("embed").fingerprint
-    if lasting is not None and lasting.embeddings == mine:
-        return lasting.width_before
-    known = lasting.probes.values() if lasting else ()
-    now = [of["before" if of["embeddings"] == mine else "now"] or 0 for of in known]
-    return max([DEFAULT_PROBES_PER_ITEM, *now])
+    """How many of its nearest lists are stored for each item: at least the nprobe of any target."""
+    current, embeddings = load(job), job.record("embed").fingerprint
+    if current is not None and current.embeddings == embeddings:
+        return current.width_before
+    nprobes = [
+        entry["before" if entry["embeddings"] == embeddings else "now"] or 0
+        for entry in (current.probes.values() if current else ())
+    ]
+    return max([DEFAULT_PROBES_PER_ITEM, *nprobes])
 
 
 def past_probes_per_item(job: Job) -> set[int]:
-    """All that `width` may have said on nights of this quantiser."""
-    lasting = load(job)
-    if lasting is None:
+    """All answers that `probes_per_item` may have given with this quantiser."""
+    current = load(job)
+    if current is None:
         return {DEFAULT_PROBES_PER_ITEM}
-    probes = (of[n] or 0 for of in lasting.probes.values() for n in ("first", "before", "now"))
-    return {
-        DEFAULT_PROBES_PER_ITEM,
-        lasting.width_before,
-        *(n for n in probes if n > DEFAULT_PROBES_PER_ITEM),
-    }
+    nprobes = (
+        entry[name] or 0 for entry in current.probes.values() for name in ("first", "before", "now")
+    )
+    larger = (nprobe for nprobe in nprobes if nprobe > DEFAULT_PROBES_PER_ITEM)
+    return {DEFAULT_PROBES_PER_ITEM, current.width_before, *larger}
 
 
 def _target(job: Job) -> str:
-    section, mine = job.config.neighbors, job.config.rules
-    # Rules leave neighbours that are farther away.
-    under = f" under {fingerprint(mine.model_dump())}" if mine != RulesSection() else ""
+    """What nprobe is chosen for: the target recall, k, and the rules, which exclude near items."""
+    section, rules = job.config.neighbors, job.config.rules
+    under = f" under {fingerprint(rules.model_dump())}" if rules != RulesSection() else ""
     return f"{section.target_recall} of {section.k}{under}"
 
 

@@ -1,4 +1,4 @@
-"""The lists table as Spark writes it: each item in its list, the rows in the order of the lists."""
+"""The lists table as Spark writes it: each item in its list, rows in the order of the lists."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from models import Handle, resident, shipping
-from pipeline.retrieval import list_table, packed_batches, quantiser
-from pipeline.retrieval import list_traits as with_rules
+from pipeline.retrieval import list_table, list_traits, packed_batches, quantiser
 from pipeline.retrieval.groups import GroupPlan
 from pipeline.retrieval.list_table import AssignLists
 from pipeline.retrieval.vectors import Float32, from_bytes, hash_vectors
@@ -23,67 +22,80 @@ if TYPE_CHECKING:
 
 
 def assign_by_hash(nlist: int) -> AssignLists:
-    """Lists by a hash of the vector, for an exact search."""
+    """Assign lists by a hash of the vector, for an exact search, which searches all lists."""
     return lambda rows: (hash_vectors(rows["vector"]) % nlist).astype("int32")[:, None]
 
 
-def assign_by_quantiser(centroids: Handle, most: int) -> AssignLists:
-    """The nearest lists by a quantiser shipped as a file, at most so many."""
+def assign_by_quantiser(centroids: Handle, probes_per_item: int) -> AssignLists:
+    """Assign the nearest lists by a quantiser.
 
-    def locate(rows: "pa.RecordBatch") -> "np.ndarray":
-        return quantiser.probe(from_bytes(rows["vector"]), load_centroids(centroids), most)
+    Args:
+        centroids: the quantiser's file, as it was shipped.
+        probes_per_item: how many lists are assigned to an item.
+    """
 
-    return locate
+    def assign(rows: "pa.RecordBatch") -> "np.ndarray":
+        vectors = from_bytes(rows["vector"])
+        return quantiser.probe(vectors, load_centroids(centroids), probes_per_item)
+
+    return assign
 
 
-def assigned_frame(vectors: "DataFrame", locate: AssignLists) -> "DataFrame":
+def assigned_frame(vectors: "DataFrame", assign: AssignLists) -> "DataFrame":
     """Rows of the lists table, in any order.
 
     Args:
         vectors: item_id string, vector binary.
-        locate: gives the nearest lists of vectors, on an executor.
+        assign: gives the nearest lists of vectors, on an executor.
     """
-    return assigned_rows(vectors, locate).table("lists")
+    return assigned_rows(vectors, assign).table("lists")
 
 
-def assigned_rows(vectors: "DataFrame", locate: AssignLists) -> Rows:
-    """The same, for writing."""
+def assigned_rows(vectors: "DataFrame", assign: AssignLists) -> Rows:
+    """The same rows, for Python workers to write."""
 
     def run(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-        return list_table.assign_items(batches, locate)
+        return list_table.assign_items(batches, assign)
 
     return Rows(vectors, run)
 
 
-def sorted_lists(vectors: "DataFrame", locate: AssignLists, files: GroupPlan) -> Rows:
-    """The lists table, one partition a file; arguments as for `located`, and the files."""
+def sorted_lists(vectors: "DataFrame", assign: AssignLists, files: GroupPlan) -> Rows:
+    """The lists table, in the order of the lists, one partition a file.
+
+    Args:
+        vectors: item_id string, vector binary.
+        assign: gives the nearest lists of vectors, on an executor.
+        files: which lists each file has.
+    """
 
     def send(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-        return list_table.send_to_files(list_table.assign_items(batches, locate), files)
+        return list_table.send_to_files(list_table.assign_items(batches, assign), files)
 
     sent = vectors.mapInArrow(send, schemas.ddl(packed_batches.SCHEMA))
-    return _received(sent, files, ClusteredTable(Path(), ()))
+    no_base = ClusteredTable(Path(), ())
+    return _receive_files(sent, files, no_base)
 
 
 def updated_lists(
-    before: ClusteredTable, arrivals: "DataFrame", left: "DataFrame", files: GroupPlan
+    base: ClusteredTable, arrivals: "DataFrame", departures: "DataFrame", files: GroupPlan
 ) -> Rows:
-    """An earlier night's lists table, brought up to date, one partition a file.
+    """An earlier version of the lists table, brought up to date, one partition a file.
 
     Args:
-        before: the earlier table's files.
-        arrivals: rows of the lists table that came.
-        left: item_id and list of those that left.
-        files: which lists come into one file.
+        base: the earlier version's files.
+        arrivals: rows of the lists table that are new.
+        departures: item_id and list of the rows that are gone.
+        files: which lists each file has.
     """
 
     def send(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
         return list_table.send_to_files(batches, files)
 
-    none = "cast(null as binary)"
-    leaves = left.selectExpr("item_id", "list", f"{none} as probes", f"{none} as vector")
-    moves = arrivals.unionByName(leaves)
-    return _received(moves.mapInArrow(send, schemas.ddl(packed_batches.SCHEMA)), files, before)
+    null = "cast(null as binary)"
+    gone = departures.selectExpr("item_id", "list", f"{null} as probes", f"{null} as vector")
+    moves = arrivals.unionByName(gone)
+    return _receive_files(moves.mapInArrow(send, schemas.ddl(packed_batches.SCHEMA)), files, base)
 
 
 def lists_with_traits(lists: ClusteredTable, traits: "DataFrame", files: GroupPlan) -> Rows:
@@ -91,44 +103,47 @@ def lists_with_traits(lists: ClusteredTable, traits: "DataFrame", files: GroupPl
 
     Args:
         lists: the lists table's files.
-        traits: item_id, list and retrieval.rules.TRAITS of every row.
-        files: which lists come into one file.
+        traits: item_id, list and the columns of TRAITS, of every item.
+        files: which lists each file has.
     """
 
-    def read(first: int, last: int) -> "Iterator[pa.RecordBatch]":
-        return lists.rows(first, last, LISTS.names)
+    def read_lists(first: int, end: int) -> "Iterator[pa.RecordBatch]":
+        return lists.rows(first, end, LISTS.names)
 
     def send(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-        return with_rules.send_to_files(batches, files)
+        return list_traits.send_to_files(batches, files)
 
     def receive(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-        return with_rules.receive_files(batches, files, read)
+        return list_traits.receive_files(batches, files, read_lists)
 
     sent = traits.mapInArrow(send, schemas.ddl(packed_batches.SCHEMA))
-    return Rows(shuffle_by_group(sent, files.groups, files.groups), receive)
+    return Rows(shuffle_by_group(sent, files.group_count, files.group_count), receive)
 
 
-def _received(sent: "DataFrame", files: GroupPlan, before: ClusteredTable) -> Rows:
-    def read(first: int, last: int) -> "Iterator[pa.RecordBatch]":
-        return before.rows(first, last, LISTS.names)
+def _receive_files(sent: "DataFrame", files: GroupPlan, base: ClusteredTable) -> Rows:
+    def read_base(first: int, end: int) -> "Iterator[pa.RecordBatch]":
+        return base.rows(first, end, LISTS.names)
 
     def receive(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-        return list_table.receive_files(batches, files, read)
+        return list_table.receive_files(batches, files, read_base)
 
-    return Rows(shuffle_by_group(sent, files.groups, files.groups), receive)
+    return Rows(shuffle_by_group(sent, files.group_count, files.group_count), receive)
 
 
-def probe_pairs(lists: "DataFrame", nlist: int, width: int) -> "DataFrame":
-    """From which lists' items which lists are probed: home int, probed int.
+def probe_pairs(lists: "DataFrame", nlist: int, nprobe: int) -> "DataFrame":
+    """Which lists are probed by the items of which lists, without repetitions.
 
     Args:
         lists: rows of the lists table.
         nlist: number of lists.
-        width: how many of its nearest lists an item probes.
+        nprobe: how many of its nearest lists an item probes.
+
+    Returns:
+        home int, probed int.
     """
 
     def run(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-        return list_table.probe_pairs(batches, nlist, width)
+        return list_table.probe_pairs(batches, nlist, nprobe)
 
     pairs = lists.select("list", "probes").mapInArrow(run, "home int, probed int")
     return pairs.distinct()
@@ -140,17 +155,19 @@ def load_centroids(handle: Handle) -> Float32:
     return centroids
 
 
-def shuffle_by_group(sent: "DataFrame", groups: int, partitions: int) -> "DataFrame":
-    """Parcels, each group's together; also an empty one for every group, that none is left out.
+def shuffle_by_group(packed: "DataFrame", group_count: int, partitions: int) -> "DataFrame":
+    """Bring packed batches of one group together; every group also gets an empty cell.
+
+    Because of the empty cell, a task learns of groups that nothing was sent to.
 
     Args:
-        sent: parcels whose key is a group.
-        groups: how many there are.
-        partitions: how many Spark makes of them.
+        packed: packed batches whose key is a group.
+        group_count: how many groups there are.
+        partitions: how many partitions Spark makes of them.
     """
     from pyspark.sql import functions as F
 
-    every = sent.sparkSession.range(groups, numPartitions=1)
-    empty = every.select(F.col("id").alias("key"), F.lit(b"").alias("rows"))
-    together = sent.unionByName(empty).repartitionById(partitions, F.col("key").cast("int"))
-    return together.sortWithinPartitions("key") if partitions < groups else together
+    groups = packed.sparkSession.range(group_count, numPartitions=1)
+    empty = groups.select(F.col("id").alias("key"), F.lit(b"").alias("rows"))
+    together = packed.unionByName(empty).repartitionById(partitions, F.col("key").cast("int"))
+    return together.sortWithinPartitions("key") if partitions < group_count else together

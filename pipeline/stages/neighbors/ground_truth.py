@@ -1,4 +1,4 @@
-"""A sample of the queries and their true neighbours, by exact search in Spark."""
+"""The ground truth: a sample of the queries and their true neighbours, by exact search in Spark."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from pipeline.retrieval import packed_batches, quantiser, recall
+from pipeline.retrieval import exact_search, packed_batches, quantiser, recall
 from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.rules import Rules, Traits, with_traits
 from pipeline.retrieval.vectors import Float32, from_bytes
@@ -18,14 +18,16 @@ from pipeline.store import schemas
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-_ASKED = pa.schema([("item_id", pa.string()), ("vector", pa.binary()), *TRAITS])
-# Queries whose distances to every centroid are held at once.
+_SAMPLED = pa.schema([("item_id", pa.string()), ("vector", pa.binary()), *TRAITS])
+# Queries whose distances to all centroids are in memory at a time.
 _BLOCK_ROWS = 64
+# Queries whose candidates a task merges, about.
+_QUERIES_PER_MERGE = 1000
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Some of the queries, in a random order, and their true neighbours.
+    """A sample of the queries, in random order, and their true neighbours.
 
     Attributes:
         ids: n ids.
@@ -40,26 +42,31 @@ class Sample:
     lists: list[list[int]]
 
     def __getitem__(self, part: slice) -> "Sample":
-        """Some of the sample."""
+        """A part of the sample."""
         return Sample(self.ids[part], self.vectors[part], self.neighbors[part], self.lists[part])
 
     def depths(self, centroids: Float32) -> list[Int64]:
-        """For each query, which of its nearest lists each of its true neighbours is in."""
-        found = []
-        for start in range(0, len(self.ids), _BLOCK_ROWS):
-            places = quantiser.centroid_ranks(self.vectors[start : start + _BLOCK_ROWS], centroids)
-            for mine, lists in zip(places, self.lists[start:], strict=False):
-                found.append(mine[np.array(lists, dtype=np.int64)].astype(np.int64))
-        return found
+        """For each query, the rank of the list that each of its true neighbours is in.
 
-    def recall_of(self, neighbors: "DataFrame", k: int) -> recall.Recall:
-        """Recall of a neighbors table on this sample."""
+        Args:
+            centroids: float32[nlist, dim]; rank 0 is the list nearest to the query.
+        """
+        depths = []
+        for start in range(0, len(self.ids), _BLOCK_ROWS):
+            vectors = self.vectors[start : start + _BLOCK_ROWS]
+            ranks = quantiser.centroid_ranks(vectors, centroids)
+            for row, lists in zip(ranks, self.lists[start:], strict=False):
+                depths.append(row[np.array(lists, dtype=np.int64)].astype(np.int64))
+        return depths
+
+    def measure_recall(self, neighbors: "DataFrame", k: int) -> recall.Recall:
+        """The recall of a neighbors table on this sample."""
         from pyspark.sql import functions as F
 
-        mine = neighbors.where(F.col("item_id").isin(self.ids))
-        rows = mine.selectExpr("item_id", f"slice(neighbors, 1, {k}) as neighbors").collect()
-        found = {row["item_id"]: [tuple(n) for n in row["neighbors"]] for row in rows}
-        return recall.measure_recall([found.get(item, []) for item in self.ids], self.neighbors, k)
+        sampled = neighbors.where(F.col("item_id").isin(self.ids))
+        rows = sampled.selectExpr("item_id", f"slice(neighbors, 1, {k}) as neighbors").collect()
+        by_id = {row["item_id"]: [tuple(n) for n in row["neighbors"]] for row in rows}
+        return recall.measure_recall([by_id.get(item, []) for item in self.ids], self.neighbors, k)
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,7 @@ class TruthSettings:
 
     Attributes:
         k: how many an item has.
-        rules: what holds for pairs.
+        rules: the rules on pairs.
     """
 
     k: int
@@ -77,58 +84,57 @@ class TruthSettings:
 
 def draw_sample(
     lists: "DataFrame",
-    asking: "DataFrame",
-    queries: int,
-    most: int,
-    wanted: TruthSettings,
+    queries: "DataFrame",
+    query_count: int,
+    max_queries: int,
+    settings: TruthSettings,
     seed: int,
 ) -> Sample:
-    """A seeded sample; its size does not grow with the catalogue.
+    """Draw a seeded sample of the queries and search their true neighbours.
 
     Args:
         lists: the lists table, and if there are rules the columns of TRAITS.
-        asking: those of its rows that ask.
-        queries: how many items ask.
-        most: size of the sample.
-        wanted: what true neighbours are.
-        seed: of the choice.
+        queries: its rows that are queries.
+        query_count: how many those are.
+        max_queries: size of the sample; it does not grow with the catalogue.
+        settings: what true neighbours are.
+        seed: of the sample.
     """
     traits = [name for name in TRAITS.names if name in lists.columns]
     items = lists.where("eligible is null or eligible") if "eligible" in traits else lists
-    some = asking.select("item_id", "vector", *traits)
-    table = collected_sample(some, queries, most, seed, "recall")
-    drawn = _drawn(table)
-    asked = recall.TruthQueries(
-        drawn["item_id"], from_bytes(drawn["vector"]), drawn["same"], Traits.of(drawn)
+    columns = queries.select("item_id", "vector", *traits)
+    table = collected_sample(columns, query_count, max_queries, seed, "recall")
+    rows = packed_batches.concat(
+        (with_traits(b).select(_SAMPLED.names).cast(_SAMPLED) for b in table.to_batches()),
+        _SAMPLED,
     )
-    ids = asked.ids
-    neighbors: list[list[tuple[str, float]]] = [[] for _ in ids]
-    of_list: list[list[int]] = [[] for _ in ids]
-    if len(ids):
-        found = _nearest(items.select("item_id", "list", "vector", *traits), asked, wanted)
-        for row in found.toArrow().to_pylist():
+    sampled = exact_search.TruthQueries(
+        rows["item_id"], from_bytes(rows["vector"]), rows["same"], Traits.from_rows(rows)
+    )
+    neighbors: list[list[tuple[str, float]]] = [[] for _ in sampled.ids]
+    neighbor_lists: list[list[int]] = [[] for _ in sampled.ids]
+    if len(sampled.ids):
+        items = items.select("item_id", "list", "vector", *traits)
+        for row in _search(items, sampled, settings).toArrow().to_pylist():
             neighbors[row["query"]].append((row["similar_id"], row["score"]))
-            of_list[row["query"]].append(row["list"])
-    return Sample(ids.to_pylist(), asked.vectors, neighbors, of_list)
+            neighbor_lists[row["query"]].append(row["list"])
+    return Sample(sampled.ids.to_pylist(), sampled.vectors, neighbors, neighbor_lists)
 
 
-def _drawn(table: pa.Table) -> pa.RecordBatch:
-    """A sample as one batch of item_id, vector and TRAITS."""
-    nothing = pa.RecordBatch.from_pylist([], schema=_ASKED)
-    batches = (with_traits(batch).select(_ASKED.names) for batch in table.to_batches())
-    return pa.concat_batches([nothing, *(batch.cast(_ASKED) for batch in batches)])
+def _search(
+    items: "DataFrame", queries: exact_search.TruthQueries, settings: TruthSettings
+) -> "DataFrame":
+    """The true neighbours of all queries: each task's best ones, then the best of those."""
+    k, rules = settings.k, settings.rules
 
+    def search(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return exact_search.exact_search(batches, queries, k, rules)
 
-def _nearest(items: "DataFrame", asked: recall.TruthQueries, wanted: TruthSettings) -> "DataFrame":
-    """The true neighbours of all queries: each task's best, then the best of those."""
+    def merge(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for rows in packed_batches.coalesce(batches, max_bytes=1 << 62):
+            yield exact_search.merge_truth(rows, k, rules)
 
-    def scan(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        return recall.exact_search(batches, asked, wanted.k, wanted.rules)
-
-    def best(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for found in packed_batches.coalesce(batches, most=1 << 62):
-            yield recall.merge_truth(found, wanted.k, wanted.rules)
-
-    found = items.mapInArrow(scan, schemas.ddl(recall.TRUTH))
-    parts = max(1, -(-len(asked.ids) // 1000))
-    return found.repartition(parts, "query").mapInArrow(best, schemas.ddl(recall.TRUTH))
+    ddl = schemas.ddl(exact_search.TRUTH)
+    parts = max(1, -(-len(queries.ids) // _QUERIES_PER_MERGE))
+    best = items.mapInArrow(search, ddl).repartition(parts, "query")
+    return best.mapInArrow(merge, ddl)

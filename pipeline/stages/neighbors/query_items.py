@@ -1,4 +1,4 @@
-"""Which items a run wants neighbours for, and where the lists of the others come from."""
+"""Which items a run wants neighbours for, and where the lists of the other items come from."""
 
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,9 +19,10 @@ class Baseline:
 
 
 def baseline(job: Job) -> Baseline | None:
-    """The published version; or where that was made of this catalogue too, what it was built on.
+    """The published version that a run for some items builds on; None if there is none.
 
-    A run that is repeated is so given the same baseline, and finds its work done.
+    If the published version was made of this very catalogue, the answer is the version that it was
+    built on: so a repeated run has the same baseline, and reuses what it has made.
     """
     table, items = job.store.latest("similar_items"), job.store.latest("items")
     if table is None or items is None:
@@ -48,8 +49,8 @@ def publish_inputs(job: Job) -> dict[str, Any]:
 def select_query_items(job: Job) -> "DataFrame | None":
     """The items that neighbours are wanted for; None for all.
 
-    Those that match the setting `where`; or the new ones: those that the catalogue of the
-    published version lacks.
+    With neighbors.where, the items that match it; with mode = "new", those that the catalogue of
+    the published version lacks.
 
     Raises:
         UsageError: `where` is no condition on the items' columns.
@@ -61,5 +62,5 @@ def select_query_items(job: Job) -> "DataFrame | None":
     if built_on is None:
         return None
     items = job.read("items", "ingest")
-    known = job.store.read(job.spark, "items", built_on.items).select("item_id")
-    return items.join(known, "item_id", how="left_anti")
+    published = job.store.read(job.spark, "items", built_on.items).select("item_id")
+    return items.join(published, "item_id", how="left_anti")

@@ -1,4 +1,4 @@
-"""The search for neighbours as Spark runs it: route, join group by group, merge by query."""
+"""The search for neighbours as Spark runs it: route queries, join group by group, merge."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,90 +31,93 @@ if TYPE_CHECKING:
     from pyspark import SparkContext
     from pyspark.sql import DataFrame
 
-# What the join reads of an item; the last are there where there are rules.
+# What the join reads of an item; traits are there only if there are rules.
 ITEM_COLUMNS = ("item_id", "list", "probes", "vector", *TRAITS.names)
-# Candidates that a task of the merge holds for each group that a query came to.
-_MERGED_CANDIDATES = 1_000_000
+# Candidates in a task of the merge, for each group that has some for a query.
+_CANDIDATES_PER_MERGE = 1_000_000
 
 
 class SearchCounts:
-    """What the tasks count; a task that is run again counts again."""
+    """What the tasks count, in Spark's accumulators; a repeated task counts again."""
 
     def __init__(self, context: "SparkContext") -> None:
         self.queries = context.accumulator(0)
-        self.travels = context.accumulator(0)
+        # A query has one copy in each group that it is searched in.
+        self.copies = context.accumulator(0)
         self.groups = context.accumulator(0)
         self.distances = context.accumulator(0)
         self.bytes = context.accumulator(0)
 
-    def of_run(self, queries: int, vectors: int) -> dict[str, float]:
-        """What the run's page shows.
+    def run_counts(self, queries: int, vectors: int) -> dict[str, float]:
+        """What run.json and the run's page show.
 
         Args:
-            queries: how many items wanted neighbours.
+            queries: how many items are queries.
             vectors: how many items they were searched among.
         """
-        distances, asked = self.distances.value, max(self.queries.value, 1)
+        distances, routed = self.distances.value, max(self.queries.value, 1)
         return {
             "distances": distances,
             "scanned_share": round(distances / max(queries * vectors, 1), 6),
-            "groups_a_query": round(self.travels.value / asked, 3),
+            "groups_a_query": round(self.copies.value / routed, 3),
             "shuffle_bytes": self.bytes.value,
         }
 
-    def progress(self, groups: int, seconds: float) -> str:
-        """How many of so many groups are done, how fast, and what is left, after these seconds."""
+    def progress_note(self, group_count: int, seconds: float) -> str:
+        """How many groups are done, how fast, and the time left, after some seconds."""
         done, distances = self.groups.value, self.distances.value
         if not done:
             return ""
-        left = seconds * (groups - done) / done
-        return f"{done}/{groups} groups  {distances / seconds:.3g} pairs/s  {left:.0f} s left"
+        left = seconds * (group_count - done) / done
+        return f"{done}/{group_count} groups  {distances / seconds:.3g} pairs/s  {left:.0f} s left"
 
 
 @dataclass(frozen=True)
 class ProbedLists:
-    """Which lists a query probes: so many of the nearest.
+    """Which lists a query probes: its nprobe nearest.
 
     Attributes:
-        centroids: the quantiser's file; None where every list is probed.
+        centroids: the quantiser's file; None if every list is probed.
         nlist: number of lists.
-        width: how many are probed.
+        nprobe: how many lists are probed.
     """
 
     centroids: Handle | None
     nlist: int
-    width: int
+    nprobe: int
 
     def load(self) -> routing.ProbeLists:
-        """The function that gives the lists of queries, on an executor."""
-        width, every = self.width, np.arange(self.nlist, dtype=np.int32)
+        """The function that gives the lists of queries; called on an executor."""
+        nprobe, all_lists = self.nprobe, np.arange(self.nlist, dtype=np.int32)
         handle = self.centroids
         if handle is None:
-            return lambda rows: np.tile(every[:width], (rows.num_rows, 1))
+            return lambda rows: np.tile(all_lists[:nprobe], (rows.num_rows, 1))
 
         def probe(rows: "pa.RecordBatch") -> "np.ndarray":
-            known = list_table.decode_probes(rows["probes"])
-            if known.shape[1] < width:
-                known = quantiser.probe(from_bytes(rows["vector"]), load_centroids(handle), width)
-            return known[:, :width]
+            probes = list_table.decode_probes(rows["probes"])
+            if probes.shape[1] < nprobe:
+                vectors = from_bytes(rows["vector"])
+                probes = quantiser.probe(vectors, load_centroids(handle), nprobe)
+            return probes[:, :nprobe]
 
         return probe
 
 
 @dataclass(frozen=True)
 class ListSearch:
-    """One search of the lists.
+    """A search of the lists.
 
     Attributes:
-        items: the files of the lists table.
-        plan: the groups of the lists.
-        parts: the groups that candidates are merged in, by a query's own list.
+        items: the files of the lists table, or of the candidates table.
+        plan: the groups of lists.
+        parts: the parts of the merge, as groups of lists: a query's own list decides.
         k: neighbours an item.
-        depth: candidates of a query that a group looks at; as many as k where there are no caps.
-        rules: what holds for pairs.
+        depth: candidates that a group has for a query, at most; equal to k if there are no caps.
+        rules: the rules on pairs.
         partitions: tasks of the join.
-        everyone: whether every item asks.
-        counts: of what is done.
+        all_are_queries: whether every item is a query; then a group reads its own items as
+            queries, and they are not sent to it.
+        counts: what the tasks count.
     """
 
     items: ClusteredTable
@@ -124,89 +127,94 @@ class ListSearch:
     depth: int
     rules: Rules
     partitions: int
-    everyone: bool
+    all_are_queries: bool
     counts: SearchCounts
 
-    def found(self, queries: "DataFrame", probes: ProbedLists) -> "DataFrame":
-        """What the groups found for each query: parcels of join.FOUND by part.
+    def find_candidates(self, queries: "DataFrame", probed: ProbedLists) -> "DataFrame":
+        """The candidates of each group for each query: packed batches of join.FOUND, by part.
 
         Args:
             queries: rows of the lists table, and if there are rules the columns of TRAITS.
-            probes: which lists are searched for a query.
+            probed: which lists are searched for a query.
         """
         from pyspark.sql import functions as F
 
+        ddl = schemas.ddl(packed_batches.SCHEMA)
         routed = queries.withColumn("hash", F.xxhash64("vector"))
-        routed = routed.mapInArrow(_route(self, probes), schemas.ddl(packed_batches.SCHEMA))
-        sent = shuffle_by_group(routed, self.plan.groups, self.partitions)
-        return sent.mapInArrow(_join(self, probes), schemas.ddl(packed_batches.SCHEMA))
+        routed = routed.mapInArrow(_route(self, probed), ddl)
+        sent = shuffle_by_group(routed, self.plan.group_count, self.partitions)
+        return sent.mapInArrow(_join(self, probed), ddl)
 
-    def routes(self, probes: ProbedLists) -> routing.Router:
-        """Where queries go, on an executor."""
-        return routing.Router(self.plan, probes.load(), probes.width, self.parts, self.everyone)
+    def router(self, probed: ProbedLists) -> routing.Router:
+        """Where queries go; called on an executor."""
+        return routing.Router(
+            self.plan, probed.load(), probed.nprobe, self.parts, self.all_are_queries
+        )
 
-    def merged(self, found: "DataFrame", probes: ProbedLists) -> Rows:
-        """The neighbors table of what was found: the k best of each query."""
+    def merge(self, candidates: "DataFrame", probed: ProbedLists) -> Rows:
+        """The neighbors table: the k best candidates of each query."""
         from pyspark.sql import functions as F
 
-        wanted = merge.MergeSettings(self.k, probes.width, self.rules)
+        settings = merge.MergeSettings(self.k, probed.nprobe, self.rules)
 
         def run(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-            return merge.merge(batches, wanted)
+            return merge.merge(batches, settings)
 
-        by_part = found.repartitionById(self.parts.groups, F.col("key").cast("int"))
+        by_part = candidates.repartitionById(self.parts.group_count, F.col("key").cast("int"))
         return Rows(by_part, run)
 
 
 def plan_merge(sizes: Int64, k: int, cores: int) -> GroupPlan:
-    """The tasks that the candidates of queries are merged in, by the queries' own lists.
+    """The parts of the merge, by the queries' own lists.
 
     Args:
         sizes: int64[nlist], queries of each list.
-        k: neighbours a query.
+        k: candidates that a group has for a query.
         cores: tasks at a time.
     """
-    return plan_by_rows(sizes, max(cores, -(-int(sizes.sum()) * k // _MERGED_CANDIDATES)))
+    return plan_by_rows(sizes, max(cores, -(-int(sizes.sum()) * k // _CANDIDATES_PER_MERGE)))
 
 
-def _route(search: ListSearch, probes: ProbedLists) -> Any:  # noqa: ANN401 - for mapInArrow
-    queries, travels, total = search.counts.queries, search.counts.travels, search.counts.bytes
+def _route(search: ListSearch, probed: ProbedLists) -> Any:  # noqa: ANN401 - for mapInArrow
+    counts = search.counts
 
-    def count(asked: int, sent: int, size: int) -> None:
-        queries.add(asked)
-        travels.add(sent)
-        total.add(size)
+    def count(queries: int, copies: int, size: int) -> None:
+        counts.queries.add(queries)
+        counts.copies.add(copies)
+        counts.bytes.add(size)
 
     def run(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-        return search.routes(probes).send(batches, count)
+        return search.router(probed).send(batches, count)
 
     return run
 
 
-def _join(search: ListSearch, probes: ProbedLists) -> Any:  # noqa: ANN401 - for mapInArrow
-    counts, plan, k, rules = search.counts, search.plan, search.depth, search.rules
+def _join(search: ListSearch, probed: ProbedLists) -> Any:  # noqa: ANN401 - for mapInArrow
+    counts, plan, depth, rules = search.counts, search.plan, search.depth, search.rules
 
-    def rows(group: int) -> "Iterator[pa.RecordBatch]":
-        return search.items.rows(*plan.lists(group), ITEM_COLUMNS)
+    def read_rows(group: int) -> "Iterator[pa.RecordBatch]":
+        return search.items.rows(*plan.list_range(group), ITEM_COLUMNS)
 
-    def items(group: int) -> "Iterator[pa.RecordBatch]":
-        return loaded_group.items_of_group(rows(group), plan, group, k)
+    def read_items(group: int) -> "Iterator[pa.RecordBatch]":
+        return loaded_group.items_of_group(read_rows(group), plan, group, depth)
 
-    def count(_asked: int, stayed: int, _size: int) -> None:
-        counts.travels.add(stayed)
+    def count_local(_queries: int, copies: int, _size: int) -> None:
+        counts.copies.add(copies)
 
-    def done(scored: int) -> None:
+    def on_group_done(scored: int) -> None:
         counts.groups.add(1)
         counts.distances.add(scored)
 
     def run(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-        routes = search.routes(probes)
+        router = search.router(probed)
 
-        def at_home(group: int) -> "Iterator[pa.RecordBatch]":
-            if search.everyone:
-                yield from routes.of_group(rows(group), group, count)
+        def read_local_queries(group: int) -> "Iterator[pa.RecordBatch]":
+            if search.all_are_queries:
+                yield from router.local_queries(read_rows(group), group, count_local)
 
-        for batch in join.join(batches, items, at_home, k, rules, done):
+        for batch in join.join(
+            batches, read_items, read_local_queries, depth, rules, on_group_done
+        ):
             counts.bytes.add(batch.nbytes)
             yield batch
 

@@ -18,235 +18,176 @@ from pipeline.stages.neighbors import (
     short_lists,
     widening,
 )
-from pipeline.stages.neighbors.search import ProbedLists
-from pipeline.stages.neighbors.search_context import (
-    SearchContext,
-    build_search_context,
-    read_centroids,
-)
-from pipeline.store import publications, reasons
+from pipeline.stages.neighbors.base import find_base
+from pipeline.stages.neighbors.nprobe import choose_nprobe
+from pipeline.stages.neighbors.search_context import SearchContext, build_search_context
+from pipeline.store import reasons
 from pipeline.terminal.progress import updating_note
 
 NAME = "neighbors"
 # Raise it when the output for the same inputs and settings changes: see the Stage protocol.
 CODE_VERSION = 1
 
-# Where the finished table misses the target all the same, so many more lists are probed, so often.
+# If the finished table's recall is below the target all the same, this many times as many lists are
+# probed, up to ATTEMPTS searches in all.
 MORE_PROBES = 1.5
 ATTEMPTS = 3
 
 
 def inputs(job: Job) -> dict[str, Any]:
     """The lists and the settings that change neighbours or their recall."""
-    section = job.config.neighbors
-    built_on = query_items.baseline(job) if section.mode == "new" and not section.where else None
-    index = job.record("index")
+    section, index = job.config.neighbors, job.record("index")
+    selects_new = section.mode == "new" and not section.where
+    baseline = query_items.baseline(job) if selects_new else None
+    is_chosen = not section.nprobe and not index.outputs["exact"]
     return {
         "lists": index.fingerprint,
         "items": job.record("ingest").outputs["content"] if section.where else None,
         "settings": section.model_dump(exclude={"worker_mb", "partitions"}),
-        "known": built_on and built_on.items,
+        "known": baseline and baseline.items,
         "rules": rules.rule_inputs(job),
-        "probes": None
-        if section.nprobe or index.outputs["exact"]
-        else current_quantiser.previous_nprobe(job),
+        "probes": current_quantiser.previous_nprobe(job) if is_chosen else None,
     }
 
 
 def execute(job: Job, version: str) -> StageResult:
-    """Find the neighbours, list the items that are short of them, and measure recall."""
-    night = build_search_context(job, version)
-    nprobe, sample = choose_nprobe(night)
-    base, since = _base(night, nprobe)
-    if base.record is not None and since is not None:
+    """Search the neighbours, list the items that are short of them, and measure recall."""
+    context = build_search_context(job, version)
+    nprobe, sample = choose_nprobe(context)
+    base, changes = find_base(context, nprobe, (NAME, CODE_VERSION), inputs)
+    if base.record is not None and changes is not None:
         trial = job.store.trial_version(version)
-        tables = incremental_search.update_neighbors(night, base.record, since, trial)
-        settled = widening.complete_lists(night, trial, nprobe)
-        if settled != trial:
-            job.store.rename_version("neighbors", settled, trial)
-        measured = _measure_recall(night, sample, trial)
-        if night.met(measured) or night.job.config.neighbors.nprobe:
+        tables = incremental_search.update_neighbors(context, base.record, changes, trial)
+        completed = widening.complete_lists(context, trial, nprobe)
+        if completed != trial:
+            job.store.rename_version("neighbors", completed, trial)
+        measured = _measure_recall(context, sample, trial)
+        if context.reaches_target(measured) or job.config.neighbors.nprobe:
             for table in tables:
                 job.store.rename_version(table, trial, version)
-            return _made(night, version, tables, measured, nprobe, base)
+            return _finish(context, version, tables, measured, nprobe, base)
         for table in tables:
             job.store.discard_version(table, trial)
         base = incremental.no_base("the earlier number of probes gave too low a recall")
-    rows, measured, nprobe = search_until_target(night, nprobe, sample, version)
-    tables = {"neighbors": rows, **_reach(night, nprobe, version)}
-    return _made(night, version, tables, measured, nprobe, base)
-
-
-def choose_nprobe(night: SearchContext) -> tuple[int, ground_truth.Sample]:
-    """How many lists are searched for a query, and the sample that recall is measured on.
-
-    The number is as set, or as it was the night before, or as a pilot sample needs, which is
-    another than the one returned.
-    """
-    job, section = night.job, night.job.config.neighbors
-    known = current_quantiser.previous_nprobe(job)
-    chosen = night.centroids is not None and not section.nprobe
-    piloted = chosen and known is None
-    most = section.recall_sample * (2 if piloted else 1)
-    job.line.note = "exact search for a sample"
-    wanted = ground_truth.TruthSettings(section.k, night.search.rules)
-    sample = ground_truth.draw_sample(
-        night.lists, night.queries, night.count, most, wanted, section.seed
-    )
-    job.line.note = ""
-    if not chosen:
-        exact = night.centroids is None
-        return night.nlist if exact else min(section.nprobe, night.nlist), sample
-    # Of a small catalogue nothing may be left for a second sample.
-    measured, pilot = sample[: section.recall_sample], sample[section.recall_sample :]
-    centroids, target = read_centroids(job), section.target_recall
-    depths = (pilot if pilot.ids else sample).depths(centroids)
-    enough = known or recall.nprobe_for_recall(depths, night.nlist, target)
-    # What the finished table will show is known: it holds the best of the lists probed.
-    shown = recall.nprobe_for_recall(measured.depths(centroids), night.nlist, target, 0)
-    return max(enough, shown), measured
+    rows, measured, nprobe = search_until_target(context, nprobe, sample, version)
+    tables = {"neighbors": rows, **_write_probe_pairs(context, nprobe, version)}
+    return _finish(context, version, tables, measured, nprobe, base)
 
 
 def search_until_target(
-    night: SearchContext, nprobe: int, sample: ground_truth.Sample, version: str
+    context: SearchContext, nprobe: int, sample: ground_truth.Sample, version: str
 ) -> tuple[int, recall.Recall, int]:
-    """Write the neighbors table, and again with more probes where its recall is too low."""
-    job, section, search = night.job, night.job.config.neighbors, night.search
-    for attempt in range(1, ATTEMPTS + 1):
-        probes = ProbedLists(night.centroids, night.nlist, nprobe)
-        found = search.found(night.queries, probes)
-        trial = job.store.trial_version(version)
-        started, total = time.monotonic(), search.plan.groups * attempt
+    """Write the neighbors table; write it again with more probes if its recall is too low.
 
-        def note(started: float = started, total: int = total) -> str:
-            return search.counts.progress(total, time.monotonic() - started)
+    Args:
+        context: what the search works with.
+        nprobe: how many lists are probed at first.
+        sample: that recall is measured on.
+        version: of the table.
+
+    Returns:
+        the table's rows, its recall, and how many lists were probed.
+    """
+    job, section, search = context.job, context.job.config.neighbors, context.search
+    for attempt in range(1, ATTEMPTS + 1):
+        probed = context.probed(nprobe)
+        candidates = search.find_candidates(context.queries, probed)
+        trial = job.store.trial_version(version)
+        started, group_count = time.monotonic(), search.plan.group_count * attempt
+
+        def note(started: float = started, group_count: int = group_count) -> str:
+            return search.counts.progress_note(group_count, time.monotonic() - started)
 
         with updating_note(job.line, note):
-            rows = job.store.write_arrow("neighbors", trial, search.merged(found, probes))
-        trial = widening.complete_lists(night, trial, nprobe)
-        measured = _measure_recall(night, sample, trial)
-        if night.met(measured) or section.nprobe or nprobe == night.nlist or attempt == ATTEMPTS:
+            rows = job.store.write_arrow("neighbors", trial, search.merge(candidates, probed))
+        trial = widening.complete_lists(context, trial, nprobe)
+        measured = _measure_recall(context, sample, trial)
+        is_last = nprobe == context.nlist or attempt == ATTEMPTS
+        if context.reaches_target(measured) or section.nprobe or is_last:
             break
-        # From the ground: of what has been searched already only the best are kept.
+        # Everything is searched again: only the best of the lists searched so far were kept.
         job.store.discard_version("neighbors", trial)
-        nprobe = min(math.ceil(nprobe * MORE_PROBES), night.nlist)
+        nprobe = min(math.ceil(nprobe * MORE_PROBES), context.nlist)
     job.store.rename_version("neighbors", trial, version)
     return rows, measured, nprobe
 
 
 def _measure_recall(
-    night: SearchContext, sample: ground_truth.Sample, version: str
+    context: SearchContext, sample: ground_truth.Sample, version: str
 ) -> recall.Recall:
-    job = night.job
+    job = context.job
     job.line.note = "measuring recall"
-    found = job.store.read(job.spark, "neighbors", version)
-    measured = sample.recall_of(found, job.config.neighbors.k)
+    neighbors = job.store.read(job.spark, "neighbors", version)
+    measured = sample.measure_recall(neighbors, job.config.neighbors.k)
     job.line.note = ""
     return measured
 
 
-def _base(night: SearchContext, nprobe: int) -> tuple[Base, incremental_search.ListChanges | None]:
-    """The earlier neighbours that can be built on, and what has changed since."""
-    base = _fitting(night, nprobe)
-    if base.record is None:
-        return base, None
-    vectors = night.job.record("index").outputs["vectors"]
-    since = incremental_search.changes_since(night, base.record)
-    if since.count > incremental_search.MOST_MOVED * vectors:
-        why = f"{since.count:,} of {vectors:,} items have moved"
-        return incremental.no_base(why), None
-    return base, since
-
-
-def _fitting(night: SearchContext, nprobe: int) -> Base:
-    """The earlier neighbours that were made in the same way."""
-    job = night.job
-    if night.asked is not None or job.config.neighbors.mode != "all":
-        return incremental.no_base("not every item asks")
-    index = job.record("index")
-    mine = inputs(job) | {"lists": index.outputs["base"]}
-    variants = [
-        mine | {"probes": n} for n in (mine["probes"], None, *current_quantiser.past_nprobes(job))
-    ]
-    if mine["rules"] is not None:
-        variants = _under_the_same_rules(job, mine)
-    base = incremental.stage_base(job, (NAME, CODE_VERSION), "index", *variants)
-    if base.record is None:
-        return base
-    exact = night.centroids is None
-    if not exact and "reach" not in base.record.tables:
-        return incremental.no_base("the earlier lists did not hold enough probes")
-    if not exact and nprobe != base.record.counts["probes"]:
-        return incremental.no_base(f"{nprobe} lists are probed now")
-    if not exact and index.outputs["probes"] < nprobe:
-        return incremental.no_base("the lists do not hold enough probes")
-    if exact and night.nlist != base.record.outputs["lists"]:
-        return incremental.no_base("the number of lists has changed")
-    return base
-
-
-def _under_the_same_rules(job: Job, mine: dict[str, Any]) -> list[dict[str, Any]]:
-    """What the published neighbours were made of, if of other items by the same rules."""
-    published = publications.current(job.store)
-    record = job.store.find_record(NAME, published.stages.get(NAME, "")) if published else None
-    if record is None or record.inputs.get("rules") is None:
-        return []
-    theirs = record.inputs
-    same = [n for n in mine if n not in ("rules", "probes")]
-    alike = theirs["rules"]["rules"] == mine["rules"]["rules"]
-    return [theirs] if alike and all(theirs.get(n) == mine[n] for n in same) else []
-
-
-def _made(
-    night: SearchContext,
+def _finish(
+    context: SearchContext,
     version: str,
     tables: dict[str, int],
     measured: recall.Recall,
     nprobe: int,
     base: Base,
 ) -> StageResult:
-    from pyspark.sql import functions as F
-
-    job, section = night.job, night.job.config.neighbors
-    vectors = job.record("index").outputs["vectors"]
-    found, rows = job.store.read(job.spark, "neighbors", version), tables["neighbors"]
-    short_rows = job.store.write(short_lists.find_short_lists(night, found), "short_lists", version)
-    written = job.store.read(job.spark, "short_lists", version)
-    counts = written.groupBy("reason").agg(F.count("*"), F.sum("neighbors")).collect()
-    few = {row[0]: (row[1], row[2]) for row in sorted(counts)}
-    with_none = written.where("neighbors = 0").count()
-    asked = rows + sum(few.get(reason, (0, 0))[0] for reason in reasons.WITHOUT_VECTOR)
-    # Every other item has k.
-    pairs = (asked - short_rows) * section.k + sum(had for _, had in few.values())
-    chosen = night.centroids is not None and not section.nprobe
+    """Write the short lists; return the stage's tables, counts and outputs."""
+    job, section = context.job, context.job.config.neighbors
+    vectors, rows = job.record("index").outputs["vectors"], tables["neighbors"]
+    short_rows, by_reason, without_neighbors = _write_short_lists(context, version)
+    queries = rows + sum(by_reason.get(reason, (0, 0))[0] for reason in reasons.WITHOUT_VECTOR)
+    # Every query that is not in short_lists has k neighbours.
+    pairs = (queries - short_rows) * section.k + sum(pairs for _, pairs in by_reason.values())
+    is_chosen = context.centroids is not None and not section.nprobe
     if rules.has_rules(job.config.rules):
         tables = tables | {"candidates": vectors}
     return StageResult(
         tables=tables | {"short_lists": short_rows},
         counts={
-            "items_with_neighbors": asked - with_none,
+            "items_with_neighbors": queries - without_neighbors,
             "pairs": pairs,
             "short_lists": short_rows,
-            "short_list_reasons": {reason: count for reason, (count, _) in few.items()},
+            "short_list_reasons": {reason: items for reason, (items, _) in by_reason.items()},
             "probes": nprobe,
-            "groups": night.search.plan.groups,
-            **night.search.counts.of_run(night.count, vectors),
+            "groups": context.search.plan.group_count,
+            **context.search.counts.run_counts(context.query_count, vectors),
         },
         outputs={
             "recall": asdict(measured),
-            "asked": asked,
+            "asked": queries,
             "pairs": pairs,
-            "lists": night.nlist,
-            "chosen_probes": nprobe if chosen else None,
+            "lists": context.nlist,
+            "chosen_probes": nprobe if is_chosen else None,
             "base": base.record and base.record.fingerprint,
             "why": base.why,
         },
     )
 
 
-def _reach(night: SearchContext, nprobe: int, version: str) -> dict[str, int]:
-    """Write from which lists each is probed, for the nights to come."""
-    if night.centroids is None or night.job.record("index").outputs["probes"] < nprobe:
+def _write_short_lists(
+    context: SearchContext, version: str
+) -> tuple[int, dict[str, tuple[int, int]], int]:
+    """Write the table short_lists.
+
+    Returns:
+        its rows; items and pairs of each reason; and how many items have no neighbour.
+    """
+    from pyspark.sql import functions as F
+
+    store, spark = context.job.store, context.job.spark
+    neighbors = store.read(spark, "neighbors", version)
+    short = short_lists.find_short_lists(context, neighbors)
+    rows = store.write(short, "short_lists", version)
+    table = store.read(spark, "short_lists", version)
+    counts = table.groupBy("reason").agg(F.count("*"), F.sum("neighbors")).collect()
+    by_reason = {row[0]: (row[1], row[2]) for row in sorted(counts)}
+    return rows, by_reason, table.where("neighbors = 0").count()
+
+
+def _write_probe_pairs(context: SearchContext, nprobe: int, version: str) -> dict[str, int]:
+    """Write the table `reach`, from which lists each list is probed, for later runs."""
+    job = context.job
+    if context.centroids is None or job.record("index").outputs["probes"] < nprobe:
         return {}
-    reach = lists.probe_pairs(night.lists, night.nlist, nprobe)
-    return {"reach": night.job.store.write(reach, "reach", version)}
+    pairs = lists.probe_pairs(context.lists, context.nlist, nprobe)
+    return {"reach": job.store.write(pairs, "reach", version)}

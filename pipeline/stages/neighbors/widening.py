@@ -1,4 +1,4 @@
-"""What is looked for again: lists that caps have left open, and lists that are short."""
+"""Search again for incomplete lists: with more candidates under caps, in more lists if short."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,105 +12,102 @@ from pipeline.store.arrow_files import Rows
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-# So many times as many candidates are looked at where caps leave too few, until all are.
+# If caps leave too few candidates, this many times as many are looked at, until all are.
 DEEPER = 8
-# So many times as many lists are probed for an item that is short, so often.
+# For an item with fewer than k neighbours this many times as many lists are probed, up to ROUNDS
+# times.
 WIDER, ROUNDS = 4, 2
+# A row of the neighbors table that may lack neighbours because of the caps.
 _OPEN = "probes is null"
 
 
-def complete_lists(night: SearchContext, version: str, nprobe: int) -> str:
-    """Complete a neighbors table: where it is not what its rules and probes say, and short lists.
+def complete_lists(context: SearchContext, version: str, nprobe: int) -> str:
+    """Search again for incomplete lists; return the completed table's version.
 
     Args:
-        night: what the search works with.
-        version: of the table: a trial, which is discarded if there is another.
-        nprobe: how many lists were searched.
-
-    Returns:
-        the version of the whole table.
+        context: what the search works with.
+        version: of the neighbors table: a trial, which is discarded if a new one is written.
+        nprobe: how many lists were probed.
     """
-    k, most = night.job.config.neighbors.k, night.job.config.neighbors.max_probes
-    for width in probe_widths(nprobe, most, night.nlist):
+    k, max_probes = context.job.config.neighbors.k, context.job.config.neighbors.max_probes
+    for width in probe_widths(nprobe, max_probes, context.nlist):
         if width > nprobe:
-            short = f"probes < {width} and size(neighbors) < {k}"
-            version = _again(
-                night, version, short, ProbedLists(night.centroids, night.nlist, width)
-            )
-        if night.search.rules.caps:
-            version = _deeper(night, version, ProbedLists(night.centroids, night.nlist, width))
+            is_short = f"probes < {width} and size(neighbors) < {k}"
+            version = _search_again(context, version, is_short, context.probed(width))
+        if context.search.rules.caps:
+            version = _deepen(context, version, context.probed(width))
     return version
 
 
-def _deeper(night: SearchContext, version: str, probes: ProbedLists) -> str:
-    """Look at more and more candidates, until the caps leave enough, or none is left."""
-    deeper, done = night, ""
-    while done != version:
-        depth = deeper.search.depth * DEEPER
-        deeper = replace(deeper, search=replace(deeper.search, depth=depth))
-        done, version = version, _again(deeper, version, _OPEN, probes)
+def _deepen(context: SearchContext, version: str, probed: ProbedLists) -> str:
+    """Look at more and more candidates, until the caps leave enough or no more are left."""
+    previous = ""
+    while previous != version:
+        depth = context.search.depth * DEEPER
+        context = replace(context, search=replace(context.search, depth=depth))
+        previous, version = version, _search_again(context, version, _OPEN, probed)
     return version
 
 
-def probe_widths(nprobe: int, most: int, nlist: int) -> Iterator[int]:
-    """How many lists are searched: at first, and then for items that are short.
+def probe_widths(nprobe: int, max_probes: int, nlist: int) -> Iterator[int]:
+    """How many lists are probed: first by all queries, then by those with short lists.
 
     Args:
         nprobe: at first.
-        most: the setting max_probes.
-        nlist: how many there are.
+        max_probes: the setting neighbors.max_probes; 0 for nprobe * WIDER**ROUNDS.
+        nlist: how many lists there are.
     """
     yield nprobe
-    width, most = nprobe, min(most or nprobe * WIDER**ROUNDS, nlist)
-    while width < most:
-        width = min(width * WIDER, most)
+    width, max_probes = nprobe, min(max_probes or nprobe * WIDER**ROUNDS, nlist)
+    while width < max_probes:
+        width = min(width * WIDER, max_probes)
         yield width
 
 
-def _again(night: SearchContext, version: str, which: str, probes: ProbedLists) -> str:
-    """Search again for the items of some rows; the version is the same if there are none.
+def _search_again(context: SearchContext, version: str, condition: str, probed: ProbedLists) -> str:
+    """Search again for the items of some rows; the version is unchanged if there are none.
 
     Args:
-        night: what the search works with.
+        context: what the search works with.
         version: of the neighbors table.
-        which: a condition on its rows, which is never null.
-        probes: the lists that are searched.
+        condition: on its rows, in SQL; it is never null.
+        probed: the lists that are probed.
     """
     from pyspark import StorageLevel
 
-    job, search = night.job, replace(night.search, everyone=False)
+    job, search = context.job, replace(context.search, all_are_queries=False)
     table = job.store.read(job.spark, "neighbors", version)
-    some = table.where(which)
-    hopeful = some if which == _OPEN else _hopeful(night, some)
-    asking = hopeful.select("item_id").persist(StorageLevel.DISK_ONLY)
+    incomplete = table.where(condition)
+    can_gain = incomplete if condition == _OPEN else _can_gain(context, incomplete)
+    ids = can_gain.select("item_id").persist(StorageLevel.DISK_ONLY)
     try:
-        if not asking.count():
+        if not ids.count():
             return version
         job.line.note = "searching on for lists that are short"
-        queries = night.queries.join(asking, "item_id", how="left_semi")
-        sizes, cores = rows_per_list(job, some), job.spark.sparkContext.defaultParallelism
+        queries = context.queries.join(ids, "item_id", how="left_semi")
+        sizes, cores = rows_per_list(job, incomplete), job.spark.sparkContext.defaultParallelism
         search = replace(search, parts=plan_merge(sizes, search.depth, cores))
-        found = search.merged(search.found(queries, probes), probes)
-        # The others keep their order, and do not travel.
-        stays = table.where(f"not ({which})")
-        rest = some.join(asking, "item_id", how="left_anti").select(*table.columns)
+        neighbors = search.merge(search.find_candidates(queries, probed), probed)
+        # The other rows keep their order and are not shuffled.
+        complete = table.where(f"not ({condition})")
+        rest = incomplete.join(ids, "item_id", how="left_anti").select(*table.columns)
         trial = job.store.trial_version(version.partition("-")[0])
-        parts = (Rows(stays, iter), Rows(rest, iter), found)
+        parts = (Rows(complete, iter), Rows(rest, iter), neighbors)
         job.store.write_arrow("neighbors", trial, *parts)
     finally:
-        asking.unpersist()
+        ids.unpersist()
         job.line.note = ""
     job.store.discard_version("neighbors", version)
     return trial
 
 
-def _hopeful(night: SearchContext, short: "DataFrame") -> "DataFrame":
-    """The rows of short lists that more candidates could be found for."""
+def _can_gain(context: SearchContext, short: "DataFrame") -> "DataFrame":
+    """The rows of short lists for which the catalogue has more possible neighbours."""
     from pyspark.sql import functions as F
 
-    had = F.size("neighbors")
-    if not rules.has_rules(night.job.config.rules):
-        others = night.job.record("index").outputs["vectors"] - 1
-        return short.where(had < F.lit(others))
-    possible = rules.possible_neighbors(night.lists, short.select("item_id"))
-    return short.join(possible, "item_id", how="inner").where(had < F.col("possible"))
+    size = F.size("neighbors")
+    if not rules.has_rules(context.job.config.rules):
+        others = context.job.record("index").outputs["vectors"] - 1
+        return short.where(size < F.lit(others))
+    possible = rules.possible_neighbors(context.lists, short.select("item_id"))
+    return short.join(possible, "item_id", how="inner").where(size < F.col("possible"))

@@ -1,4 +1,4 @@
-"""Brute force over all pairs in float64: what the search has to give, by its definition."""
+"""Brute force over all pairs in float64: the neighbours by their definition."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -9,14 +9,14 @@ import numpy.typing as npt
 
 @dataclass
 class Rules:
-    """Rules on pairs, and what they read of each item.
+    """Rules on pairs, with what they read of each item.
 
     Attributes:
-        ratio: least and greatest price of a candidate, in prices of the item.
+        ratio: least and greatest price of a candidate, as a multiple of the item's price.
         price: of each item.
         low, high: bounds of the score.
-        group: variants, of which one is in a list, and none of the item's own.
-        caps: values of each item, and how many of one a list may hold.
+        group: what each item is a variant of: a list has one variant of it, none of its own item's.
+        caps: the values of each item, and how many items with one value a list may hold.
         denied: pairs of an item and one that may not be in its list.
     """
 
@@ -29,34 +29,34 @@ class Rules:
     denied: set[tuple[str, str]] = field(default_factory=set)
 
     def passes(self, row: int, column: int, score: float) -> bool:
-        """Whether a row's item may have a column's, by these two alone."""
+        """Whether the item of a row may have that of a column as a neighbour; caps aside."""
         if self.group and self.group[row] is not None and self.group[row] == self.group[column]:
             return False
         if self.ratio:
-            mine, other = self.price[row], self.price[column]
-            if mine and other and not self.ratio[0] <= other / mine <= self.ratio[1]:
+            own, other = self.price[row], self.price[column]
+            if own and other and not self.ratio[0] <= other / own <= self.ratio[1]:
                 return False
         return self.low <= score <= self.high
 
-    def walk(self, columns: list[int], k: int) -> list[int]:
-        """The first k of the candidates, best first, that no cap keeps out."""
+    def top_k(self, columns: list[int], k: int) -> list[int]:
+        """The first k of the candidates, best first, that no cap excludes."""
         counted = [(self.group, 1)] if self.group else []
         counted += self.caps
-        held = [Counter[str]() for _ in counted]
-        taken: list[int] = []
+        counts = [Counter[str]() for _ in counted]
+        selected: list[int] = []
         for column in columns:
-            mine = [values[column] for values, _ in counted]
+            own = [values[column] for values, _ in counted]
             full = any(
-                value is not None and count[value] >= most
-                for value, count, (_, most) in zip(mine, held, counted, strict=True)
+                value is not None and count[value] >= cap
+                for value, count, (_, cap) in zip(own, counts, counted, strict=True)
             )
-            if full or len(taken) == k:
+            if full or len(selected) == k:
                 continue
-            taken.append(column)
-            for value, count in zip(mine, held, strict=True):
+            selected.append(column)
+            for value, count in zip(own, counts, strict=True):
                 if value is not None:
                     count[value] += 1
-        return taken
+        return selected
 
 
 def neighbors(
@@ -73,11 +73,11 @@ def neighbors(
         vectors: float[n, dim].
         k: neighbours an item.
         allowed: bool[n, n], whether a row's item may have a column's as a neighbour.
-        rules: what holds beside that.
+        rules: the rules on pairs.
     """
     rules = rules or Rules()
     wide = vectors.astype(np.float64)
-    found = {}
+    neighbors_of = {}
     for row, item in enumerate(ids):
         scored = []
         for column, other in enumerate(ids):
@@ -89,12 +89,12 @@ def neighbors(
             if (item, other) not in rules.denied and rules.passes(row, column, float(cosine)):
                 scored.append((-cosine, other, column))
         best = {column: (other, float(-key)) for key, other, column in sorted(scored)}
-        found[item] = [best[column] for column in rules.walk(list(best), k)]
-    return {item: best for item, best in found.items() if best}
+        neighbors_of[item] = [best[column] for column in rules.top_k(list(best), k)]
+    return {item: best for item, best in neighbors_of.items() if best}
 
 
 def vectors(n: int, dim: int, seed: int, *, duplicates: int = 0) -> npt.NDArray[np.float32]:
-    """Seeded vectors that float16 holds, some of them the same."""
+    """Seeded vectors that float16 holds; `duplicates` of them are equal."""
     rng = np.random.default_rng(seed)
     centres = rng.standard_normal((8, dim))
     drawn = centres[rng.integers(8, size=n)] + 0.5 * rng.standard_normal((n, dim))

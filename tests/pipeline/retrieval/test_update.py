@@ -1,4 +1,4 @@
-"""Night after night, neighbours brought up to date are those of a search from the ground."""
+"""Night after night, updated neighbours are those of a full search."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ NLIST, DIM = 5, 3
 VALUES = st.sampled_from([-1.0, -0.5, 0.0, 0.25, 1.0])
 VECTORS = st.tuples(*[VALUES] * DIM)
 IDS = st.sampled_from([f"{n:02d}" for n in range(30)])
-# k, reserve, nprobe, sames, rules on pairs.
+# k, reserve, nprobe, modulus of `same`, kinds of rules on pairs.
 Kinds = frozenset[str]
 Rules = tuple[int, int, int, int, Kinds]
 KINDS = st.frozensets(
@@ -40,7 +40,7 @@ RULES = st.tuples(
     st.sampled_from([1, 1, 2, 3]),
     st.just(frozenset[str]()) | KINDS,
 )
-# Of an item, as rules read them: price, group, brand, shelf, eligible, asks, and whom it denies.
+# Of an item, as rules read them: price, group, brand, shelf, eligible, asks, denied ids.
 Traits = tuple[float | None, str | None, str | None, str | None, bool, bool, frozenset[str]]
 TRAITS = st.tuples(
     st.sampled_from([None, 1.0, 1.5, 2.0, 3.0]),
@@ -51,21 +51,22 @@ TRAITS = st.tuples(
     st.sampled_from([True, True, False]),
     st.frozensets(IDS, max_size=2),
 )
-# Of each id on one night; ids that are not in it have PLAIN.
-TRAITED = st.dictionaries(IDS, TRAITS, min_size=5, max_size=30)
+# The traits of each id on one night; ids that are missing have PLAIN.
+TRAITS_BY_ID = st.dictionaries(IDS, TRAITS, min_size=5, max_size=30)
 PLAIN: Traits = (None, None, None, None, True, True, frozenset())
 
 
 @dataclass
 class Shop:
-    """A catalogue, night after night.
+    """A catalogue that changes from night to night, and the neighbours that are kept for it.
 
     Attributes:
-        k, reserve: neighbours wanted, and kept beyond.
+        k: neighbours an item is shown with.
+        reserve: neighbours that are kept beyond those.
         nprobe: lists that an item probes; 0 for all.
-        most: items that a group may have.
-        sames: items are neighbours only if their numbers leave the same rest by it.
-        kinds: the rules on pairs.
+        max_items: items that a group may have.
+        same_modulus: `same` of an item is its number modulo this; 1 for no such rule.
+        kinds: the kinds of rules on pairs.
         traits: what those read of the items.
         full: whether the next night builds on nothing.
     """
@@ -73,90 +74,91 @@ class Shop:
     k: int
     reserve: int
     nprobe: int
-    most: int
-    sames: int = 1
+    max_items: int
+    same_modulus: int = 1
     kinds: Kinds = frozenset()
     traits: dict[str, Traits] = field(default_factory=dict)
     full: bool = False
     catalogue: Catalogue = field(default_factory=dict)
-    kept: list[dict[str, Any]] = field(default_factory=list)
+    neighbors: list[dict[str, Any]] = field(default_factory=list)
     pairs: set[tuple[int, int]] = field(default_factory=set)
-    asked_again: int = 0
+    searched_again: int = 0
 
     def __post_init__(self) -> None:
         drawn = np.random.default_rng(5).standard_normal((NLIST, DIM)).astype(np.float32)
         self.centroids = unit_vectors(drawn)
 
-    def listed(self, catalogue: Catalogue) -> pa.RecordBatch:
-        """The lists table of a catalogue."""
+    def lists_table(self, catalogue: Catalogue) -> pa.RecordBatch:
+        """The lists table of a catalogue, with traits."""
         ids = sorted(catalogue)
         if not ids:
             return with_traits(pa.RecordBatch.from_pylist([], schema=LISTS))
         vectors = np.array([catalogue[item] for item in ids], dtype=np.float32)
-        rows = pa.record_batch({"item_id": ids, "vector": to_bytes(vectors)})
-        (found,) = assign_items(
-            iter([rows]), lambda _: quantiser.probe(vectors, self.centroids, max(self.nprobe, 2))
+        batch = pa.record_batch({"item_id": ids, "vector": to_bytes(vectors)})
+        (rows,) = assign_items(
+            iter([batch]), lambda _: quantiser.probe(vectors, self.centroids, max(self.nprobe, 2))
         )
-        found = found.take(pa.array(np.argsort(found["list"].to_numpy(), kind="stable")))
-        ids = found["item_id"].to_pylist()
-        given = {
+        rows = rows.take(pa.array(np.argsort(rows["list"].to_numpy(), kind="stable")))
+        ids = rows["item_id"].to_pylist()
+        traits = {
             "same": pa.array(self.same(ids), pa.string()),
             "eligible": pa.array(self.eligible(ids), pa.bool_()),
             "asks": pa.array(self.asks(ids), pa.bool_()),
-            **self.of_pairs(ids),
+            **self.pair_traits(ids),
         }
-        for name, column in given.items():
-            found = found.append_column(name, column)
-        return found
+        for name, column in traits.items():
+            rows = rows.append_column(name, column)
+        return rows
 
-    def of_pairs(self, ids: list[str]) -> dict[str, pa.Array]:
-        """What the rules on pairs read: whom others deny, all items tell."""
-        every = sorted({*self.catalogue, *ids})
-        places = pa.array([every.index(item) for item in ids], pa.int64())
-        return {n: c.take(places) for n, c in columns(every, self.rules(every)).items()}
+    def pair_traits(self, ids: list[str]) -> dict[str, pa.Array]:
+        """What the rules on pairs read; `kind` depends on the denials of all items."""
+        all_ids = sorted({*self.catalogue, *ids})
+        positions = pa.array([all_ids.index(item) for item in ids], pa.int64())
+        return {n: c.take(positions) for n, c in columns(all_ids, self.rules(all_ids)).items()}
 
-    def of(self, ids: list[str], kind: str, place: int) -> list[Any]:
-        """One of the traits of some items, if there is such a rule."""
+    def trait(self, ids: list[str], kind: str, place: int) -> list[Any]:
+        """One of the traits of some items, if there is a rule of this kind."""
         traits = self.traits if kind in self.kinds else {}
         return [traits.get(item, PLAIN)[place] for item in ids]
 
     def eligible(self, ids: list[str]) -> list[bool]:
-        """Which are candidates."""
-        return self.of(ids, "eligible", 4)
+        """Which items may be neighbours."""
+        return self.trait(ids, "eligible", 4)
 
     def asks(self, ids: list[str]) -> list[bool]:
-        """Which get a list."""
-        return self.of(ids, "asks", 5)
+        """Which items get neighbours."""
+        return self.trait(ids, "asks", 5)
 
     def rules(self, ids: list[str]) -> oracle.Rules:
         """The rules on pairs of these items."""
-        denied = self.of(ids, "deny", 6)
+        denied = self.trait(ids, "deny", 6)
         caps = [
-            (self.of(ids, kind, place), most)
-            for kind, place, most in (("brand", 2, 1), ("shelf", 3, 2))
+            (self.trait(ids, kind, place), cap)
+            for kind, place, cap in (("brand", 2, 1), ("shelf", 3, 2))
             if kind in self.kinds
         ]
         return oracle.Rules(
             ratio=(0.6, 1.7) if "price" in self.kinds else None,
-            price=self.of(ids, "price", 0),
+            price=self.trait(ids, "price", 0),
             low=-0.2 if "scores" in self.kinds else -1.0,
             high=0.95 if "scores" in self.kinds else 1.0,
-            group=self.of(ids, "collapse", 1) if "collapse" in self.kinds else [],
+            group=self.trait(ids, "collapse", 1) if "collapse" in self.kinds else [],
             caps=caps,
             denied={(a, b) for a, others in zip(ids, denied, strict=True) for b in others},
         )
 
     def same(self, ids: list[str]) -> list[str | None]:
-        """What has to be equal."""
-        return [str(int(item) % self.sames) if self.sames > 1 else None for item in ids]
+        """What has to be equal in an item and its neighbours."""
+        modulus = self.same_modulus
+        return [str(int(item) % modulus) if modulus > 1 else None for item in ids]
 
-    def change(self, given: "Rules") -> None:
+    def change(self, settings: "Rules") -> None:
         """Other rules from the next night on, which then builds on nothing."""
-        self.k, self.reserve, self.nprobe, self.sames, self.kinds = given
+        self.k, self.reserve, self.nprobe, self.same_modulus, self.kinds = settings
         self.full = True
 
-    def defined(self, catalogue: Catalogue, most: int) -> Table:
-        """The best of the lists probed, by brute force."""
+    def expected(self, catalogue: Catalogue, k: int) -> Table:
+        """The k best of the lists probed, by brute force."""
         ids = sorted(catalogue)
         vectors = np.array([catalogue[item] for item in ids]).reshape(-1, DIM).astype(np.float32)
         probes = quantiser.probe(vectors, self.centroids, self.nprobe or NLIST)
@@ -164,117 +166,117 @@ class Shop:
         same = np.array(self.same(ids), dtype=object)
         allowed &= same[:, None] == same[None, :]
         allowed &= np.array(self.eligible(ids), dtype=bool)[None, :]
-        found = oracle.neighbors(ids, vectors, most, allowed, self.rules(ids))
+        neighbors = oracle.neighbors(ids, vectors, k, allowed, self.rules(ids))
         asks = dict(zip(ids, self.asks(ids), strict=True))
-        return {item: best for item, best in found.items() if asks[item]}
+        return {item: best for item, best in neighbors.items() if asks[item]}
 
-    def seen(self, catalogue: Catalogue) -> dict[str, Any]:
-        """What tells an item of one night from the same of another."""
-        now = self.listed(catalogue).to_pylist()
-        for row in now:
+    def item_states(self, catalogue: Catalogue) -> dict[str, Any]:
+        """All that the search and the rules read of each item: a change is a move."""
+        rows = self.lists_table(catalogue).to_pylist()
+        for row in rows:
             del row["list"], row["probes"], row["kind"]
-        # Somebody else's denial tells it from others too.
-        denied = {other for row in now for other in row["denied"] or ()}
-        return {row["item_id"]: (row, row["item_id"] in denied) for row in now}
+        # An item that others deny is told from those that nobody denies.
+        denied = {other for row in rows for other in row["denied"] or ()}
+        return {row["item_id"]: (row, row["item_id"] in denied) for row in rows}
 
     def night(self, catalogue: Catalogue, traits: dict[str, Traits] | None = None) -> Table:
         """Another night: the neighbours that are shown."""
-        seen = self.seen(self.catalogue)
+        old_states = self.item_states(self.catalogue)
         self.traits = self.traits if traits is None else traits
         before, self.catalogue = self.catalogue, catalogue
         if self.full:
-            before, seen, self.kept, self.pairs, self.full = {}, {}, [], set(), False
-        sees = self.seen(catalogue)
-        new = {item: v for item, v in catalogue.items() if seen.get(item) != sees[item]}
-        gone = {item: v for item, v in before.items() if seen[item] != sees.get(item)}
-        now, came, left = (self.listed(some) for some in (catalogue, new, gone))
-        width = self.nprobe or NLIST
-        for batch in probe_pairs(iter([came]), NLIST, width):
+            before, old_states, self.neighbors, self.pairs, self.full = {}, {}, [], set(), False
+        states = self.item_states(catalogue)
+        new = {item: v for item, v in catalogue.items() if old_states.get(item) != states[item]}
+        gone = {item: v for item, v in before.items() if old_states[item] != states.get(item)}
+        now, arrivals, departures = map(self.lists_table, (catalogue, new, gone))
+        for batch in probe_pairs(iter([arrivals]), NLIST, self.nprobe or NLIST):
             pairs = zip(batch["home"].to_pylist(), batch["probed"].to_pylist(), strict=True)
             self.pairs |= set(pairs)
         sizes = np.bincount(now["list"].to_numpy(), minlength=NLIST)
-        plan = groups.plan_by_work(sizes, 1, self.most)
-        sent = self._sent(came, left, plan)
+        plan = groups.plan_by_work(sizes, 1, self.max_items)
+        sent = self._send_moves(arrivals, departures, plan)
+        again, stay = self._update(now, sent, plan)
+        assert not again & set(new)
+        self.searched_again += len(again)
+        assert len({row["item_id"] for row in stay}) == len(stay)
+        assert not {row["item_id"] for row in stay} & (again | set(new))
+        lists = dict(zip(now["item_id"].to_pylist(), now["list"].to_pylist(), strict=True))
+        self.neighbors = stay + self._search(set(new) | again, lists)
+        self.neighbors.sort(key=lambda row: row["list"])
+        shown = {row["item_id"]: _pairs(row["neighbors"])[: self.k] for row in self.neighbors}
+        return {item: best for item, best in shown.items() if best}
+
+    def _update(
+        self, now: pa.RecordBatch, sent: list[pa.RecordBatch], plan: groups.GroupPlan
+    ) -> tuple[set[str], list[dict[str, Any]]]:
+        """The items that have to be searched again, and the updated rows of the others."""
 
         def items(group: int) -> Iterator[pa.RecordBatch]:
-            return _lists(now, *plan.lists(group))
+            return _rows_of_lists(now, *plan.list_range(group))
 
-        def kept(group: int) -> Iterator[pa.RecordBatch]:
-            rows = pa.RecordBatch.from_pylist(self.kept, schema=NEIGHBORS)
-            return _lists(rows, *plan.lists(group))
+        def neighbors(group: int) -> Iterator[pa.RecordBatch]:
+            rows = pa.RecordBatch.from_pylist(self.neighbors, schema=NEIGHBORS)
+            return _rows_of_lists(rows, *plan.list_range(group))
 
-        wanted = NeighborSettings(
+        reader = update.GroupReader(plan, items, neighbors)
+        neighbor_settings = NeighborSettings(
             self.k, self.k + self.reserve, self.nprobe, rules(self.rules(["00"]))
         )
         again = {
             item
-            for batch in update.find_incomplete(iter(sent), plan, items, kept, wanted)
+            for batch in update.find_incomplete(iter(sent), reader, neighbor_settings)
             for item in batch["item_id"].to_pylist()
         }
-        assert not again & set(new)
-        self.asked_again += len(again)
-        stay = [
-            row
-            for batch in update.update_neighbors(
-                iter(sent), plan, items, kept, wanted, lambda _: None
-            )
-            for row in batch.to_pylist()
-        ]
-        assert len({row["item_id"] for row in stay}) == len(stay)
-        assert not {row["item_id"] for row in stay} & (again | set(new))
-        lists = dict(zip(now["item_id"].to_pylist(), now["list"].to_pylist(), strict=True))
-        self.kept = stay + self._asked(set(new) | again, lists)
-        self.kept.sort(key=lambda row: row["list"])
-        shown = {row["item_id"]: _pairs(row["neighbors"])[: self.k] for row in self.kept}
-        return {item: best for item, best in shown.items() if best}
+        updated = update.update_neighbors(iter(sent), reader, neighbor_settings, lambda _: None)
+        return again, [row for batch in updated for row in batch.to_pylist()]
 
-    def _sent(
-        self, came: pa.RecordBatch, left: pa.RecordBatch, plan: groups.GroupPlan
+    def _send_moves(
+        self, arrivals: pa.RecordBatch, departures: pa.RecordBatch, plan: groups.GroupPlan
     ) -> list[pa.RecordBatch]:
         home, probed = (np.array([p[n] for p in sorted(self.pairs)], np.int64) for n in (0, 1))
-        reach = (
-            ReverseProbes.of(home, probed, NLIST)
-            if self.nprobe
-            else ReverseProbes.everywhere(NLIST)
-        )
-        rows = came.select(MOVES.names).to_pylist()
-        rows += left.select(["item_id", "list"]).to_pylist()
+        reverse_probes = ReverseProbes.all_pairs(NLIST)
+        if self.nprobe:
+            reverse_probes = ReverseProbes.from_pairs(home, probed, NLIST)
+        rows = arrivals.select(MOVES.names).to_pylist()
+        rows += departures.select(["item_id", "list"]).to_pylist()
         moves = pa.RecordBatch.from_pylist(rows, schema=MOVES)
-        sent = list(send_moves(iter([moves]), reach, plan))
-        every = {"key": np.arange(plan.groups), "rows": [b""] * plan.groups}
+        sent = list(send_moves(iter([moves]), reverse_probes, plan))
+        empty = {"key": np.arange(plan.group_count), "rows": [b""] * plan.group_count}
         table = pa.Table.from_batches(sent, packed_batches.SCHEMA)
-        table = pa.concat_tables([table, pa.table(every, schema=packed_batches.SCHEMA)])
+        table = pa.concat_tables([table, pa.table(empty, schema=packed_batches.SCHEMA)])
         batches: list[pa.RecordBatch] = table.sort_by("key").to_batches(max_chunksize=3)
         return batches
 
-    def _asked(self, items: set[str], lists: dict[str, int]) -> list[dict[str, Any]]:
-        most = self.k + self.reserve
-        found = self.defined(self.catalogue, most)
-        asking = [item for item in items if self.asks([item])[0]]
-        return [
-            {
-                "item_id": item,
-                "list": lists[item],
-                "neighbors": [{"similar_id": o, "score": s} for o, s in found.get(item, [])],
-                "floor": {"similar_id": found[item][-1][0], "score": found[item][-1][1]}
-                if len(found.get(item, [])) == most
-                else None,
-                "probes": self.nprobe,
-            }
-            for item in sorted(asking)
-        ]
+    def _search(self, items: set[str], lists: dict[str, int]) -> list[dict[str, Any]]:
+        """Rows of NEIGHBORS by brute force, as a full search gives them."""
+        kept = self.k + self.reserve
+        neighbors = self.expected(self.catalogue, kept)
+        rows = []
+        for item in sorted(item for item in items if self.asks([item])[0]):
+            best = [{"similar_id": o, "score": s} for o, s in neighbors.get(item, [])]
+            rows.append(
+                {
+                    "item_id": item,
+                    "list": lists[item],
+                    "neighbors": best,
+                    "floor": best[-1] if len(best) == kept else None,
+                    "probes": self.nprobe,
+                }
+            )
+        return rows
 
 
-def _lists(rows: pa.RecordBatch, first: int, last: int) -> Iterator[pa.RecordBatch]:
+def _rows_of_lists(rows: pa.RecordBatch, first: int, end: int) -> Iterator[pa.RecordBatch]:
     lists = rows["list"].to_numpy()
-    yield rows.filter(pa.array((lists >= first) & (lists < last)))
+    yield rows.filter(pa.array((lists >= first) & (lists < end)))
 
 
 def _pairs(neighbors: list[dict[str, Any]]) -> list[tuple[str, float]]:
     return [(n["similar_id"], n["score"]) for n in neighbors]
 
 
-# What a night changes: who leaves, vectors, traits, and the rules now and then.
+# What a night changes: ids that leave, vectors, traits, and sometimes the rules.
 NIGHT = st.tuples(
     st.frozensets(IDS, max_size=4),
     st.dictionaries(IDS, VECTORS, max_size=5),
@@ -287,27 +289,27 @@ NIGHT = st.tuples(
 @given(
     start=RULES,
     catalogue=st.dictionaries(IDS, VECTORS, min_size=8, max_size=30),
-    traits=TRAITED,
+    traits=TRAITS_BY_ID,
     nights=st.lists(NIGHT, min_size=1, max_size=3),
-    most=st.sampled_from([2, 7, 100]),
+    max_items=st.sampled_from([2, 7, 100]),
 )
-def test_any_nights_under_any_rules_give_the_table_that_is_defined(
-    start: Rules, catalogue: Catalogue, traits: dict[str, Traits], nights: list[Any], most: int
+def test_any_nights_under_any_rules_give_the_table_of_a_full_search(
+    start: Rules, catalogue: Catalogue, traits: dict[str, Traits], nights: list[Any], max_items: int
 ) -> None:
-    shop = Shop(1, 1, 1, most)
+    shop = Shop(1, 1, 1, max_items)
     shop.change(start)
-    assert shop.night(catalogue, traits) == shop.defined(catalogue, shop.k)
+    assert shop.night(catalogue, traits) == shop.expected(catalogue, shop.k)
     for gone, vectors, changed, rules_now in nights:
         if rules_now is not None:
             shop.change(rules_now)
         catalogue = {item: v for item, v in catalogue.items() if item not in gone} | vectors
         traits = traits | changed
-        assert shop.night(catalogue, traits) == shop.defined(catalogue, shop.k)
+        assert shop.night(catalogue, traits) == shop.expected(catalogue, shop.k)
 
 
 def churn(rng: np.random.Generator, catalogue: Catalogue, vector: Callable[[], tuple[float, ...]],
           share: float) -> Catalogue:  # fmt: skip
-    """Some items leave, as many come, some change."""
+    """Some items leave, as many arrive, some change."""
     ids = sorted(catalogue)
     count = int(share * len(ids))
     left, changed = np.split(rng.permutation(ids)[: 2 * count], 2)
@@ -316,22 +318,22 @@ def churn(rng: np.random.Generator, catalogue: Catalogue, vector: Callable[[], t
     return after | {f"{rng.integers(10**9):09d}": vector() for _ in range(count)}
 
 
-@pytest.mark.parametrize(("nprobe", "most"), [(2, 1000), (3, 40), (0, 90)])
-def test_a_few_changes_a_night_leave_most_lists_alone(nprobe: int, most: int) -> None:
+@pytest.mark.parametrize(("nprobe", "max_items"), [(2, 1000), (3, 40), (0, 90)])
+def test_a_few_changes_a_night_leave_most_lists_alone(nprobe: int, max_items: int) -> None:
     rng = np.random.default_rng(nprobe)
 
     def vector() -> tuple[float, ...]:
         return tuple(rng.standard_normal(DIM).astype(np.float16).tolist())
 
-    shop = Shop(4, 2, nprobe, most)
+    shop = Shop(4, 2, nprobe, max_items)
     catalogue = {f"{n:03d}": vector() for n in range(300)}
     for _ in range(5):
-        assert shop.night(catalogue) == shop.defined(catalogue, 4)
+        assert shop.night(catalogue) == shop.expected(catalogue, 4)
         catalogue = churn(rng, catalogue, vector, 0.03)
-    assert 0 < shop.asked_again < 150
+    assert 0 < shop.searched_again < 150
 
 
-def test_of_hundreds_of_equal_items_that_come_the_first_by_id_are_taken_in() -> None:
+def test_of_hundreds_of_equal_arrivals_the_lowest_ids_enter() -> None:
     shop = Shop(3, 1, 2, 1000)
     shop.night({f"{n:03d}": (1.0, 0.25, 0.0) for n in range(50)})
     catalogue = shop.catalogue | {f"a{n:05d}": (1.0, 0.25, 0.0) for n in range(600)}
@@ -342,9 +344,9 @@ def test_of_hundreds_of_equal_items_that_come_the_first_by_id_are_taken_in() -> 
     assert shown["000"] == [("!first", one), ("001", one), ("002", one)]
 
 
-def test_equal_items_that_found_no_room_come_in_when_others_leave() -> None:
+def test_equal_items_beyond_the_floor_enter_when_others_leave() -> None:
     shop = Shop(2, 0, 1, 100)
     one = (1.0, 0.25, 0.0)
     for ids in (("00", "01"), ("00", *(f"1{n}" for n in range(5))), ("00", "12", "13", "14")):
         catalogue: Catalogue = dict.fromkeys(ids, one)
-        assert shop.night(catalogue) == shop.defined(catalogue, 2)
+        assert shop.night(catalogue) == shop.expected(catalogue, 2)

@@ -1,4 +1,4 @@
-"""An oracle's rules as the search has them."""
+"""The oracle's rules as the search takes them."""
 
 from typing import Any
 
@@ -9,32 +9,32 @@ from pipeline.storage.clustered_tables import TRAITS
 from tests.pipeline.retrieval import oracle
 
 
-def rules(given: oracle.Rules) -> Rules:
-    """What holds for pairs."""
-    caps = ([1] if given.group else []) + [most for _, most in given.caps]
+def rules(expected: oracle.Rules) -> Rules:
+    """The rules on pairs."""
+    caps = ([1] if expected.group else []) + [cap for _, cap in expected.caps]
     return Rules(
-        price_ratio=given.ratio,
-        min_score=given.low,
-        max_score=given.high,
-        collapse=bool(given.group),
-        deny=bool(given.denied),
+        price_ratio=expected.ratio,
+        min_score=expected.low,
+        max_score=expected.high,
+        collapse=bool(expected.group),
+        deny=bool(expected.denied),
         caps=tuple(caps),
     )
 
 
-def columns(ids: list[str], given: oracle.Rules) -> dict[str, pa.Array]:
-    """Columns of TRAITS that come of an oracle's rules."""
-    counted = [given.group] if given.group else []
-    counted += [values for values, _ in given.caps]
+def columns(ids: list[str], rules: oracle.Rules) -> dict[str, pa.Array]:
+    """The columns of TRAITS that the rules on pairs read."""
+    counted = [rules.group] if rules.group else []
+    counted += [values for values, _ in rules.caps]
     denies: dict[str, list[str]] = {}
-    for item, other in sorted(given.denied):
+    for item, other in sorted(rules.denied):
         denies.setdefault(item, []).append(other)
-    paired = {other for _, other in given.denied}
+    paired = {other for _, other in rules.denied}
     kinds: dict[Any, int] = {}
     rows = []
     for n, item in enumerate(ids):
-        price = given.price[n] if given.price else None
-        variant = _code(given.group[n]) if given.group else None
+        price = rules.price[n] if rules.price else None
+        variant = _code(rules.group[n]) if rules.group else None
         capped = [_code(values[n]) for values in counted]
         key = (price, variant, *capped, item if item in paired else None)
         rows.append(

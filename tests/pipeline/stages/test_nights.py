@@ -164,7 +164,7 @@ def test_a_night_that_does_not_fit_searches_everything_and_says_why(
         _, records = nights.run(setting)
         assert records["neighbors"].outputs["base"] is None
         assert records["neighbors"].outputs["why"] == why
-    monkeypatch.setattr(incremental_search, "MOST_MOVED", 0.01)
+    monkeypatch.setattr(incremental_search, "MAX_MOVED_SHARE", 0.01)
     today = churned(rng, today)
     table, records = nights.night(today)
     assert records["index"].outputs["base"]

@@ -1,0 +1,211 @@
+"""Exact search: the true neighbours of a sample of queries, by comparing them with every item."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.retrieval import caps, packed_batches
+from pipeline.retrieval.queries import Queries
+from pipeline.retrieval.ranking import Int64, rank_in_row, rank_order, ties_by_id
+from pipeline.retrieval.rules import Rules, Traits, with_traits
+from pipeline.retrieval.search import ExactIndex
+from pipeline.retrieval.vectors import Float32
+
+# Items that the queries are compared with at a time.
+_BLOCK_ROWS = 4_096
+# Candidates of a query that are kept for each neighbour, if caps may exclude some of them.
+_DEPTH = 16
+
+# A true neighbour of a query (its number), and the list that it is in. Only with caps: the values
+# that they count, and the query's cut, the candidate up to which none is missing.
+TRUTH = pa.schema(
+    [
+        ("query", pa.int32()),
+        ("similar_id", pa.string()),
+        ("score", pa.float32()),
+        ("list", pa.int32()),
+        ("values", pa.list_(pa.int64())),
+        ("cut_score", pa.float32()),
+        ("cut_id", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class TruthQueries:
+    """Queries whose true neighbours are searched.
+
+    Attributes:
+        ids: string[n].
+        vectors: float32[n, dim].
+        same: string[n], the value of `same` that a neighbour has to have.
+        traits: what the rules on pairs read.
+    """
+
+    ids: pa.Array
+    vectors: Float32
+    same: pa.Array
+    traits: Traits
+
+
+class _Cuts:
+    """The cut of each query: the candidate up to which none is missing, by score and then id."""
+
+    def __init__(self) -> None:
+        self._cuts: dict[int, tuple[float, str]] = {}
+
+    def lower(self, queries: npt.NDArray[np.integer], scores: Float32, ids: pa.Array) -> None:
+        """Note a cut of each query, unless a better candidate is its cut already."""
+        for query, score, item in zip(
+            queries.tolist(), scores.tolist(), ids.to_pylist(), strict=True
+        ):
+            cut = self._cuts.get(query)
+            if cut is None or (-score, item) < (-cut[0], cut[1]):
+                self._cuts[query] = (score, item)
+
+    def includes(self, query: int, score: float, item: str) -> bool:
+        """Whether a candidate ranks up to the query's cut."""
+        cut = self._cuts.get(query)
+        return cut is None or (-score, item) <= (-cut[0], cut[1])
+
+    def add_columns(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """Rows of TRUTH with the cuts of their queries."""
+        cuts = [self._cuts.get(query, (None, None)) for query in rows["query"].to_pylist()]
+        for place, name in enumerate(("cut_score", "cut_id")):
+            column = pa.array([cut[place] for cut in cuts], TRUTH.field(name).type)
+            rows = rows.set_column(TRUTH.get_field_index(name), TRUTH.field(name), column)
+        return rows
+
+
+def exact_search(
+    batches: Iterator[pa.RecordBatch], truth_queries: TruthQueries, k: int, rules: Rules
+) -> Iterator[pa.RecordBatch]:
+    """The best items for a few queries in a stream of items.
+
+    Args:
+        batches: columns item_id string, list int, vector binary (float16), and those of TRAITS.
+        truth_queries: the queries.
+        k: neighbours of a query, at most.
+        rules: the rules on pairs.
+
+    Yields:
+        one batch of TRUTH, ordered by query and rank. With caps it has more than k rows a query,
+        from which `merge_truth` selects.
+    """
+    depth = k * _DEPTH if rules.caps else k
+    same_values = truth_queries.same.dictionary_encode(null_encoding="encode")
+    query_count = len(truth_queries.ids)
+    # An item with one value of `same` is in the list of that value, which queries with it probe.
+    queries = Queries(
+        truth_queries.ids,
+        truth_queries.vectors,
+        np.arange(query_count),
+        np.asarray(same_values.indices).astype(np.int64),
+        truth_queries.traits if rules.needs_traits else None,
+    )
+    floor = np.full(query_count, -np.inf, dtype=np.float32)
+    cuts = _Cuts()
+    nearest = pa.RecordBatch.from_pylist([], schema=TRUTH)
+    for rows in _blocks(batches):
+        candidates = _search_block(rows, queries, same_values.dictionary, floor, depth, rules, cuts)
+        nearest = _best_rows(pa.concat_batches([nearest, candidates]), depth, rules)
+        numbers, scores = nearest["query"].to_numpy(), nearest["score"].to_numpy()
+        is_last = rank_in_row(numbers) == depth - 1
+        floor[numbers[is_last]] = scores[is_last]
+        if rules.caps:
+            ids = nearest["similar_id"].filter(pa.array(is_last))
+            cuts.lower(numbers[is_last], scores[is_last], ids)
+    yield cuts.add_columns(nearest)
+
+
+def _search_block(
+    rows: pa.RecordBatch,
+    queries: Queries,
+    same_values: pa.Array,
+    floor: Float32,
+    depth: int,
+    rules: Rules,
+    cuts: _Cuts,
+) -> pa.RecordBatch:
+    """The best items of one block for each query, as rows of TRUTH without cuts."""
+    block = with_traits(rows)
+    same = pc.fill_null(pc.index_in(block["same"], same_values), -1)
+    lists = np.asarray(same).astype(np.int64)
+    traits = Traits.from_rows(block) if rules.needs_kinds else None
+    index = ExactIndex(lists, block["item_id"], block["vector"], depth, rules, traits)
+    candidates = index.search(queries, floor)
+    items = pc.index_in(index.ids, block["item_id"]).take(pa.array(candidates.items))
+    numbers = np.repeat(np.arange(len(candidates.counts)), candidates.counts)
+    if rules.caps:
+        full = np.flatnonzero(candidates.counts == depth)
+        last = np.cumsum(candidates.counts)[full] - 1
+        last_ids = block["item_id"].take(items.take(pa.array(last)))
+        cuts.lower(full, candidates.scores[last], last_ids)
+    no_ids = pa.nulls(len(items), pa.string())
+    columns = [
+        pa.array(numbers.astype(np.int32)),
+        block["item_id"].take(items),
+        pa.array(candidates.scores),
+        block["list"].take(items),
+        block["capped"].take(items),
+        no_ids.cast(pa.float32()),
+        no_ids,
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=TRUTH)
+
+
+def _best_rows(rows: pa.RecordBatch, depth: int, rules: Rules) -> pa.RecordBatch:
+    """The `depth` best rows of TRUTH of each query, in order, without those caps never select."""
+    rows = rows.take(pa.array(_rank_truth(rows)))
+    queries = rows["query"].to_numpy().astype(np.int64)
+    if rules.caps:
+        mask = caps.selectable_mask(queries, _capped_values(rows, rules), rules.caps)
+        rows, queries = rows.filter(pa.array(mask)), queries[mask]
+    return rows.filter(pa.array(rank_in_row(queries) < depth))
+
+
+def merge_truth(rows: pa.RecordBatch, k: int, rules: Rules) -> pa.RecordBatch:
+    """The k true neighbours of each query, in order, from the results of several searches.
+
+    If caps exclude more candidates than were looked at, the rows are the first of the true
+    neighbours, up to the query's cut.
+
+    Args:
+        rows: of TRUTH, all rows of each query.
+        k: neighbours of a query, at most.
+        rules: the rules; only the caps act here.
+    """
+    rows = rows.take(pa.array(_rank_truth(rows)))
+    queries = rows["query"].to_numpy().astype(np.int64)
+    if not rules.caps:
+        return rows.filter(pa.array(rank_in_row(queries) < k))
+    cuts = _Cuts()
+    with_cut = rows.filter(rows["cut_id"].is_valid())
+    cuts.lower(with_cut["query"].to_numpy(), with_cut["cut_score"].to_numpy(), with_cut["cut_id"])
+    candidates = zip(
+        queries.tolist(), rows["score"].to_pylist(), rows["similar_id"].to_pylist(), strict=True
+    )
+    is_known = np.array([cuts.includes(*candidate) for candidate in candidates], bool)
+    rows, queries = rows.filter(pa.array(is_known)), queries[is_known]
+    mask = caps.top_k_mask(queries, _capped_values(rows, rules), rules.caps, k)
+    return rows.filter(pa.array(mask))
+
+
+def _capped_values(rows: pa.RecordBatch, rules: Rules) -> Int64:
+    return np.asarray(rows["values"].flatten()).reshape(-1, len(rules.caps))
+
+
+def _rank_truth(rows: pa.RecordBatch) -> Int64:
+    """The order of rows of TRUTH by query and rank."""
+    queries = rows["query"].to_numpy().astype(np.int64)
+    return rank_order(queries, rows["score"].to_numpy(), ties_by_id(rows["similar_id"]))
+
+
+def _blocks(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in packed_batches.coalesce(batches):
+        for start in range(0, batch.num_rows, _BLOCK_ROWS):
+            yield batch.slice(start, _BLOCK_ROWS)

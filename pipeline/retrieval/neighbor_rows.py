@@ -1,0 +1,101 @@
+"""Rows of NEIGHBORS: read them for items, and bring them up to date."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.retrieval import packed_batches
+from pipeline.retrieval.arrivals import ScoredPairs
+from pipeline.retrieval.ranking import Int64, rank_in_row, rank_order, ties_by_id
+from pipeline.storage.clustered_tables import NEIGHBOR, NEIGHBORS
+
+
+def neighbors_of_items(items: pa.RecordBatch, kept: Iterator[pa.RecordBatch]) -> pa.RecordBatch:
+    """The kept row of NEIGHBORS of each item."""
+    batches = (batch.select(NEIGHBORS.names).cast(NEIGHBORS) for batch in kept)
+    rows = packed_batches.concat(batches, NEIGHBORS)
+    rows = rows.take(pc.index_in(items["item_id"], rows["item_id"]))
+    columns = [items["item_id"], items["list"], *(rows[n] for n in NEIGHBORS.names[2:])]
+    return pa.RecordBatch.from_arrays(columns, schema=NEIGHBORS)
+
+
+def flatten_lists(lists: pa.Array) -> tuple[Int64, pa.StructArray]:
+    """The row of each value of a list column, and the values; null lists have none."""
+    sizes = np.asarray(pc.fill_null(pc.list_value_length(lists), 0)).astype(np.int64)
+    return np.repeat(np.arange(len(lists)), sizes), lists.flatten()
+
+
+def update_rows(
+    rows: pa.RecordBatch,
+    departures: pa.Array,
+    arrival_ids: pa.Array,
+    entering: ScoredPairs,
+    kept: int,
+) -> pa.RecordBatch:
+    """Update rows of NEIGHBORS; rows that nothing left or entered are not built again.
+
+    Args:
+        rows: of NEIGHBORS.
+        departures: string[m], ids of candidates that are gone.
+        arrival_ids: string[p], ids of candidates that are new.
+        entering: pairs of a row and a position in `arrival_ids` that rank before the row's floor.
+        kept: how many neighbours are kept.
+    """
+    row_of, neighbors = flatten_lists(rows["neighbors"])
+    is_touched = np.zeros(rows.num_rows, dtype=bool)
+    has_departed = np.asarray(pc.is_in(neighbors.field("similar_id"), departures))
+    is_touched[row_of[has_departed]] = True
+    is_touched[entering[0]] = True
+    touched = np.flatnonzero(is_touched)
+    position = np.cumsum(is_touched) - 1
+    merged = _merge_rows(
+        rows.take(pa.array(touched)),
+        departures,
+        arrival_ids,
+        (position[entering[0]], entering[1], entering[2]),
+        kept,
+    )
+    both = pa.concat_batches([rows.filter(pa.array(~is_touched)), merged])
+    order = np.argsort(np.concatenate([np.flatnonzero(~is_touched), touched]))
+    return both.take(pa.array(order))
+
+
+def _merge_rows(
+    rows: pa.RecordBatch,
+    departures: pa.Array,
+    arrival_ids: pa.Array,
+    entering: ScoredPairs,
+    kept: int,
+) -> pa.RecordBatch:
+    """Rows of NEIGHBORS without the departures and with the arrivals that enter."""
+    row_of, neighbors = flatten_lists(rows["neighbors"])
+    stays = ~np.asarray(pc.is_in(neighbors.field("similar_id"), departures))
+    owners = np.concatenate([row_of[stays], entering[0]])
+    scores = np.concatenate([neighbors.field("score").to_numpy()[stays], entering[2]])
+    ids = pa.concat_arrays(
+        [
+            neighbors.field("similar_id").filter(pa.array(stays)),
+            arrival_ids.take(pa.array(entering[1])),
+        ]
+    )
+    order = rank_order(owners, scores.astype(np.float32), ties_by_id(ids))
+    total = np.bincount(owners, minlength=rows.num_rows)
+    order = order[rank_in_row(owners[order]) < kept]
+    ends = np.cumsum(np.minimum(total, kept))
+    structs = pa.StructArray.from_arrays(
+        [ids.take(pa.array(order)), pa.array(scores[order], pa.float32())], fields=list(NEIGHBOR)
+    )
+    offsets = pa.array(np.concatenate([[0], ends]).astype(np.int32))
+    # A row that was cut has a new floor: its last neighbour.
+    is_cut = total > kept
+    last = structs.take(pa.array(ends - 1, mask=~is_cut))
+    columns = [
+        rows["item_id"],
+        rows["list"],
+        pa.ListArray.from_arrays(offsets, structs),
+        pc.if_else(pa.array(is_cut), last, rows["floor"]),
+        rows["probes"],
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=NEIGHBORS)

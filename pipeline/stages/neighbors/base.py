@@ -1,0 +1,89 @@
+"""The base of the neighbours: the earlier ones that this run can build on."""
+
+from collections.abc import Callable
+from typing import Any
+
+from pipeline.stages import incremental
+from pipeline.stages.context import Job
+from pipeline.stages.incremental import Base
+from pipeline.stages.index import current_quantiser
+from pipeline.stages.neighbors import incremental_search
+from pipeline.stages.neighbors.search_context import SearchContext
+from pipeline.store import publications
+
+# Gives a stage's inputs in a run.
+StageInputs = Callable[[Job], dict[str, Any]]
+
+
+def find_base(
+    context: SearchContext, nprobe: int, stage: incremental.Stage, stage_inputs: StageInputs
+) -> tuple[Base, incremental_search.ListChanges | None]:
+    """The earlier neighbours that can be built on, and what has changed since.
+
+    Args:
+        context: what the search works with.
+        nprobe: how many lists are probed now.
+        stage: the stage's name and code version.
+        stage_inputs: gives the stage's inputs.
+
+    Returns:
+        the base, which has no record if everything has to be searched; and the changes, or None.
+    """
+    base = _base_of_same_kind(context, nprobe, stage, stage_inputs)
+    if base.record is None:
+        return base, None
+    vectors = context.job.record("index").outputs["vectors"]
+    changes = incremental_search.changes_since(context, base.record)
+    if changes.count > incremental_search.MAX_MOVED_SHARE * vectors:
+        why = f"{changes.count:,} of {vectors:,} items have moved"
+        return incremental.no_base(why), None
+    return base, changes
+
+
+def _base_of_same_kind(
+    context: SearchContext, nprobe: int, stage: incremental.Stage, stage_inputs: StageInputs
+) -> Base:
+    """The earlier neighbours that were made with the same settings, rules and nprobe."""
+    job = context.job
+    if context.query_items is not None or job.config.neighbors.mode != "all":
+        return incremental.no_base("not every item asks")
+    index = job.record("index")
+    base_inputs = stage_inputs(job) | {"lists": index.outputs["base"]}
+    # The nprobe that the earlier run may have had in its inputs.
+    nprobes = (base_inputs["probes"], None, *current_quantiser.past_nprobes(job))
+    variants = [base_inputs | {"probes": n} for n in nprobes]
+    if base_inputs["rules"] is not None:
+        variants = _published_inputs(job, stage[0], base_inputs)
+    base = incremental.stage_base(job, stage, "index", *variants)
+    if base.record is None:
+        return base
+    is_exact = context.centroids is None
+    if not is_exact and "reach" not in base.record.tables:
+        return incremental.no_base("the earlier lists did not hold enough probes")
+    if not is_exact and nprobe != base.record.counts["probes"]:
+        return incremental.no_base(f"{nprobe} lists are probed now")
+    if not is_exact and index.outputs["probes"] < nprobe:
+        return incremental.no_base("the lists do not hold enough probes")
+    if is_exact and context.nlist != base.record.outputs["lists"]:
+        return incremental.no_base("the number of lists has changed")
+    return base
+
+
+def _published_inputs(job: Job, stage: str, inputs: dict[str, Any]) -> list[dict[str, Any]]:
+    """The inputs of the published neighbours, if they have the same rules and settings.
+
+    With rules, the inputs also name the items and the denied pairs, which may have changed.
+
+    Returns:
+        one or none.
+    """
+    published = publications.current(job.store)
+    record = job.store.find_record(stage, published.stages.get(stage, "")) if published else None
+    if record is None or record.inputs.get("rules") is None:
+        return []
+    is_same = record.inputs["rules"]["rules"] == inputs["rules"]["rules"] and all(
+        record.inputs.get(name) == inputs[name]
+        for name in inputs
+        if name not in ("rules", "probes")
+    )
+    return [record.inputs] if is_same else []

@@ -1,0 +1,85 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from pipeline.retrieval import exact_search
+from pipeline.retrieval.rules import NO_RULES, Traits
+from pipeline.retrieval.vectors import to_bytes
+from tests.pipeline.retrieval import oracle, traits
+
+
+def test_exact_search_by_blocks_holds_the_true_neighbours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    vectors = oracle.vectors(400, 8, seed=8)
+    ids = [f"{n:03d}" for n in range(400)]
+    languages: list[str | None] = [None if n % 5 == 0 else ["ja", "en"][n % 2] for n in range(400)]
+    monkeypatch.setattr(exact_search, "_BLOCK_ROWS", 120)
+    without_same: list[str | None] = [None] * 400
+    for same in (without_same, languages):
+        table = pa.table(
+            {
+                "item_id": ids,
+                "list": pa.array(range(400), pa.int32()),
+                "vector": to_bytes(vectors),
+                "same": pa.array(same, pa.string()),
+            }
+        )
+        batches = iter(table.to_batches(max_chunksize=50))
+        queries = exact_search.TruthQueries(
+            pa.array(ids[:9]),
+            vectors[:9],
+            pa.array(same[:9], pa.string()),
+            Traits.from_rows(table.slice(0, 9).to_batches()[0]),
+        )
+        (truth,) = exact_search.exact_search(batches, queries, 5, NO_RULES)
+        best: dict[str, list[tuple[str, float]]] = {}
+        for row in truth.to_pylist():
+            best.setdefault(ids[row["query"]], []).append((row["similar_id"], row["score"]))
+            assert row["list"] == ids.index(row["similar_id"])
+        allowed = np.array([[own == other for other in same] for own in same])
+        expected = oracle.neighbors(ids, vectors, 5, allowed)
+        assert best == {item: expected[item] for item in ids[:9]}
+
+
+def test_exact_search_under_caps_gives_the_first_of_the_true_neighbours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ids = [f"{n:03d}" for n in range(400)]
+    # Many scores tie, and one brand has more items than the depth.
+    vectors = oracle.vectors(400, 4, seed=9, duplicates=150)
+    brands: list[str | None] = ["b" if n % 9 else None for n in range(400)]
+    groups: list[str | None] = [f"g{n % 60}" if n % 4 else None for n in range(400)]
+    rules = oracle.Rules(group=groups, caps=[(brands, 2)])
+    pair_rules = traits.rules(rules)
+    table = pa.table(
+        {
+            "item_id": ids,
+            "list": pa.array(range(400), pa.int32()),
+            "vector": to_bytes(vectors),
+            "same": pa.nulls(400, pa.string()),
+            **traits.columns(ids, rules),
+        }
+    )
+    first = table.slice(0, 20).to_batches()[0]
+    queries = exact_search.TruthQueries(
+        first["item_id"], vectors[:20], first["same"], Traits.from_rows(first)
+    )
+    monkeypatch.setattr(exact_search, "_BLOCK_ROWS", 70)
+    expected = oracle.neighbors(ids, vectors, 6, np.ones((400, 400), dtype=bool), rules)
+    counts = []
+    for depth in (1, 2, 100):
+        monkeypatch.setattr(exact_search, "_DEPTH", depth)
+        halves = (table.slice(0, 150), table.slice(150))
+        searched = [
+            next(exact_search.exact_search(iter(half.to_batches()), queries, 6, pair_rules))
+            for half in halves
+        ]
+        best: dict[str, list[tuple[str, float]]] = {item: [] for item in ids[:20]}
+        for row in exact_search.merge_truth(pa.concat_batches(searched), 6, pair_rules).to_pylist():
+            best[ids[row["query"]]].append((row["similar_id"], row["score"]))
+        assert all(row == expected[item][: len(row)] for item, row in best.items())
+        counts.append(sum(map(len, best.values())))
+    assert counts == sorted(counts)
+    assert 0 < counts[0] < counts[-1]
+    assert best == {item: expected[item] for item in ids[:20]}
