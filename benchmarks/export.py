@@ -1,7 +1,8 @@
-"""How fast a table gets into a PostgreSQL or a redis that runs: nitamono export, step by step.
+"""Speed of nitamono export into a running PostgreSQL or redis.
 
-`--to` is the server's address, as the verb takes it. The table is made up: 10 neighbours an item,
-ids of 13 characters, in 16 files. The server's own memory and disk decide, so compare on one.
+`--to` is the server's address, as for the command. The table is generated: 10 neighbours an item,
+ids of 13 characters, in 16 files. The memory and the disk of the server decide the speed, so
+compare runs on the same server.
 """
 
 import argparse
@@ -26,14 +27,14 @@ from pipeline.store.store import Store
 _K, _FILES = 10, 16
 
 
-def make(store: Store, version: str, items: int) -> None:
-    """Write a made-up table and publish it."""
+def make_table(store: Store, version: str, items: int) -> None:
+    """Write a generated table and publish it."""
     folder = Path(str(store.table_path("similar_items", version)))
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
-    per = -(-items // _FILES)
+    file_items = -(-items // _FILES)
     for number in range(_FILES):
-        first, last = number * per, min(items, (number + 1) * per)
+        first, last = number * file_items, min(items, (number + 1) * file_items)
         ids = pa.array([f"SKU-{item:09d}" for item in range(first, last)])
         count = (last - first) * _K
         table = pa.table(
@@ -49,7 +50,7 @@ def make(store: Store, version: str, items: int) -> None:
 
 
 def read_alone(store: Store) -> float:
-    """Seconds that reading all rows and their hashes takes, in one thread."""
+    """Measure the seconds to read and hash all rows in one thread."""
     source, start = Source.of(store, "LATEST"), time.monotonic()
     for number in range(len(source.files)):
         for batch in source.batches(number):
@@ -58,36 +59,36 @@ def read_alone(store: Store) -> float:
 
 
 def main() -> None:
-    """Export once for each number of jobs, and print what it took."""
+    """Export once for each number of jobs, and print the speed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--to", required=True)
     parser.add_argument("--items", type=int, default=300_000)
     parser.add_argument("--jobs", default="1,2,4")
     parser.add_argument("--json", action="store_true")
-    given = parser.parse_args()
-    found = []
+    arguments = parser.parse_args()
+    exports = []
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         Path("nitamono.toml").write_text('[store]\npath = "store"\n[catalogue]\npath = "x.csv"\n')
         store = Store("store")
-        make(store, "made-up", given.items)
+        make_table(store, "generated", arguments.items)
         alone = read_alone(store)
-        print(f"reading and hashing alone  {given.items * _K / alone:12,.0f} rows/s")
-        for jobs in given.jobs.split(","):
+        print(f"reading and hashing alone  {arguments.items * _K / alone:12,.0f} rows/s")
+        for jobs in arguments.jobs.split(","):
             out, start = io.StringIO(), time.monotonic()
             with contextlib.redirect_stdout(out):
-                execute(["export", "--config", "nitamono.toml", "--to", given.to, "--json",
+                execute(["export", "--config", "nitamono.toml", "--to", arguments.to, "--json",
                          "--again", "--jobs", jobs])  # fmt: skip
             seconds = time.monotonic() - start
             rows = json.loads(out.getvalue())["rows"]
-            found.append({"jobs": int(jobs), "rows": rows, "seconds": round(seconds, 1)})
+            exports.append({"jobs": int(jobs), "rows": rows, "seconds": round(seconds, 1)})
             print(
                 f"{jobs:>2} jobs  {rows:,} rows  {seconds:6.1f} s  {rows / seconds:10,.0f} rows/s"
             )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     print(f"memory at most  {peak:,} MiB")
-    if given.json:
-        print(json.dumps({"exports": found, "read_alone_seconds": alone, "peak_mib": peak}))
+    if arguments.json:
+        print(json.dumps({"exports": exports, "read_alone_seconds": alone, "peak_mib": peak}))
 
 
 if __name__ == "__main__":

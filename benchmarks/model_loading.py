@@ -1,11 +1,11 @@
-"""What loading a model costs: in every row, in every batch, once a process, or mapped.
+"""Cost of loading a model: in every row, in every batch, once a process, or mapped.
 
-First in Spark tasks of ten rows in batches of two, with a model that takes five seconds to load:
-`task_seconds`. Then with a real fastText model of over 1 GB, in 1, 2 and 4 Python workers at once,
-by the library (`native`) and packed (`mapped`): the seconds until it can embed, and the memory
-that the workers take together, each shared page counted once (Linux's proportional set size), with
-every page of the model touched. `memory_of_4_over_model` is that of four workers over the size of
-the file that they load.
+`task_seconds` is the time of Spark tasks of ten rows in batches of two, with a model that takes
+five seconds to load. The rest is about a real fastText model of over 1 GB in 1, 2 and 4 Python
+workers at once, loaded by the library (`native`) and packed (`mapped`): the seconds until it can
+embed, and the memory of the workers together, each shared page counted once (Linux's proportional
+set size), after every page of the model was read. `memory_of_4_over_model` is the memory of four
+workers divided by the size of the file that they load.
 """
 
 import argparse
@@ -36,7 +36,7 @@ _LINE = ["ワイヤレス", "イヤホン", "xz-1000b"]
 
 
 class SlowModel:
-    """A model that takes its time to load and none to use."""
+    """A model that is slow to load and does nothing."""
 
     def __init__(self, seconds: float) -> None:
         time.sleep(seconds)
@@ -67,7 +67,7 @@ def mapped(path: str, batch: pa.RecordBatch) -> None:
 def timed(
     work: Callable[[pa.RecordBatch], None], batches: Iterator[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
-    """Seconds that one task spends on its batches."""
+    """Measure the seconds that one task spends on its batches."""
     start = time.perf_counter()
     for batch in batches:
         work(batch)
@@ -75,25 +75,25 @@ def timed(
 
 
 def task_seconds(spark: "SparkSession", seconds: float, packed: Path) -> dict[str, float]:
-    """Seconds of one task of ten rows, each way in a worker that has loaded nothing."""
+    """Measure one task of ten rows, for each way in a new worker."""
     ways: dict[str, Callable[[pa.RecordBatch], None]] = {
         "per_row": partial(per_row, seconds),
         "per_batch": partial(per_batch, seconds),
         "per_process": partial(per_process, seconds),
         "mapped": partial(mapped, str(packed)),
     }
-    found = {}
+    results = {}
     for name, work in ways.items():
         print(f"running {name} ...", file=sys.stderr)
         rows = spark.range(_ROWS, numPartitions=1).mapInArrow(
             partial(timed, work), "seconds double"
         )
-        found[name] = float(rows.collect()[0]["seconds"])
-    return found
+        results[name] = float(rows.collect()[0]["seconds"])
+    return results
 
 
 def proportional_bytes() -> int:
-    """This process's proportional set size."""
+    """Return the proportional set size of this process."""
     for line in Path("/proc/self/smaps_rollup").read_text().splitlines():
         if line.startswith("Pss:"):
             return int(line.split()[1]) << 10
@@ -101,14 +101,14 @@ def proportional_bytes() -> int:
 
 
 def load(path: str) -> object:
-    """Load a model, native (the library reads every page) or mapped, until it can embed."""
+    """Load a model until it can embed: native, where the library reads every page, or mapped."""
     model = fasttext.load(path)
     model.embed([_LINE])
     return model
 
 
 def touch_mapped(path: str) -> object:
-    """Read every page of a second mapping of the same file: pages are counted once all the same."""
+    """Read every page of a second mapping of the file, which shares its pages with the first."""
     model = read_packed(Path(path))
     for matrix in (model.vectors, model.rows):
         for start in range(0, len(matrix), 1 << 14):
@@ -117,7 +117,7 @@ def touch_mapped(path: str) -> object:
 
 
 def in_worker(native: bool, path: str, _: Iterator[int]) -> Iterator[tuple[float, int]]:
-    """Seconds to load, and the growth of this process's memory while all hold the model."""
+    """Yield the seconds to load, and the growth of memory while all workers hold the model."""
     from pyspark import BarrierTaskContext
 
     context = BarrierTaskContext.get()
@@ -128,24 +128,24 @@ def in_worker(native: bool, path: str, _: Iterator[int]) -> Iterator[tuple[float
     seconds = time.perf_counter() - start
     touched = None if native else touch_mapped(path)
     context.barrier()
-    grown = proportional_bytes() - before
+    growth = proportional_bytes() - before
     context.barrier()
     del model, touched
-    yield seconds, grown
+    yield seconds, growth
 
 
 def workers(
     spark: "SparkSession", native: bool, path: Path
 ) -> tuple[dict[str, float], dict[str, int]]:
-    """The slowest worker's seconds, and the workers' bytes together, by their number."""
-    seconds, together = {}, {}
+    """Return the slowest worker's seconds, and the bytes of all workers, by number of workers."""
+    seconds, memory = {}, {}
     for count in _WORKERS:
         print(f"{'native' if native else 'mapped'}, {count} workers ...", file=sys.stderr)
         rows = spark.sparkContext.range(count, numSlices=count).barrier()
-        found = rows.mapPartitions(partial(in_worker, native, str(path))).collect()
-        seconds[str(count)] = max(took for took, _ in found)
-        together[str(count)] = sum(grown for _, grown in found)
-    return seconds, together
+        results = rows.mapPartitions(partial(in_worker, native, str(path))).collect()
+        seconds[str(count)] = max(elapsed for elapsed, _ in results)
+        memory[str(count)] = sum(growth for _, growth in results)
+    return seconds, memory
 
 
 def run(spark: "SparkSession", folder: Path, size: Size, load_seconds: float) -> dict[str, Any]:
@@ -159,8 +159,8 @@ def run(spark: "SparkSession", folder: Path, size: Size, load_seconds: float) ->
     results: dict[str, Any] = {"task_seconds": tasks, "startup_seconds": {}, "memory_bytes": {}}
     results["model_bytes"] = {"native": binary.stat().st_size, "mapped": packed.stat().st_size}
     for name, path in (("native", binary), ("mapped", packed)):
-        seconds, together = workers(spark, name == "native", path)
-        results["startup_seconds"][name], results["memory_bytes"][name] = seconds, together
+        seconds, memory = workers(spark, name == "native", path)
+        results["startup_seconds"][name], results["memory_bytes"][name] = seconds, memory
     results["memory_of_4_over_model"] = {
         name: results["memory_bytes"][name]["4"] / results["model_bytes"][name]
         for name in ("native", "mapped")
@@ -176,10 +176,10 @@ def show(results: dict[str, Any]) -> None:
     print(f"{'a real model':14}{'workers':>8}{'start-up, s':>14}{'together, MB':>14}{'/ model':>9}")
     for name in ("native", "mapped"):
         size = results["model_bytes"][name]
-        for count, grown in results["memory_bytes"][name].items():
+        for count, size_together in results["memory_bytes"][name].items():
             seconds = results["startup_seconds"][name][count]
-            shown = f"{name:14}{count:>8}{seconds:>14.3f}{grown / 1e6:>14,.0f}"
-            print(f"{shown}{grown / size:>9.2f}")
+            columns = f"{name:14}{count:>8}{seconds:>14.3f}{size_together / 1e6:>14,.0f}"
+            print(f"{columns}{size_together / size:>9.2f}")
 
 
 def main() -> int:
@@ -195,21 +195,21 @@ def main() -> int:
     parser.add_argument("--bucket", type=int, default=600_000)
     parser.add_argument("--dim", type=int, default=300)
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
-    given = parser.parse_args()
-    size = Size(0, 0, 0, given.words, 0.0, given.bucket, given.dim)
+    arguments = parser.parse_args()
+    size = Size(0, 0, 0, arguments.words, 0.0, arguments.bucket, arguments.dim)
     settings = session.settings({"spark.master": "local[4]", "spark.log.level": "ERROR"}) | {
         "spark.sql.execution.arrow.maxRecordsPerBatch": str(_BATCH_ROWS),
-        # Every task in a process of its own: none has what an earlier one loaded.
+        # Each task has a new process, without the models of earlier tasks.
         "spark.python.worker.reuse": "false",
     }
     with tempfile.TemporaryDirectory(prefix="nitamono-benchmark-") as name:
         spark = SparkSession.builder.config(map=dict(settings)).getOrCreate()
         try:
-            results = run(spark, Path(name), size, given.load_seconds)
+            results = run(spark, Path(name), size, arguments.load_seconds)
         finally:
             spark.stop()
     show(results)
-    if given.json:
+    if arguments.json:
         print(json.dumps(results))
     return 0
 

@@ -15,13 +15,13 @@ _SECONDS = 1.0
 
 @dataclass
 class Memory:
-    """Memory of the executors and all that runs below them, in bytes.
+    """Memory of the executors and of all processes below them, in bytes.
 
     Attributes:
-        jvm: the executors' JVMs.
-        python: what Python processes hold that no file stands behind.
-        files: what is mapped of files by Python processes: the model, and libraries.
-        workers: how many Python processes there are below the executors' daemons.
+        jvm: of the executors' JVMs.
+        python: of Python processes, without files.
+        files: mapped files of Python processes: the model, and libraries.
+        workers: number of Python processes below the executors' daemons.
     """
 
     jvm: int = 0
@@ -31,20 +31,20 @@ class Memory:
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """The sum, in bytes."""
         return self.jvm + self.python + self.files
 
 
 class Sampler:
-    """Looks at the executors below this process every second; use it in a `with` statement.
+    """Measures the executors below this process every second, inside a `with` statement.
 
     Attributes:
-        peak: as it was when all of it together was most.
-        most: the most that each part was, whenever that was.
+        peak: the measurement with the largest sum.
+        maxima: the maximum of each part, each at its own time.
     """
 
     def __init__(self) -> None:
-        self.peak, self.most = Memory(), Memory()
+        self.peak, self.maxima = Memory(), Memory()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -63,29 +63,28 @@ class Sampler:
 
     def _watch(self) -> None:
         while not self._stop.wait(_SECONDS):
-            now = look(os.getpid())
-            self.peak = max(self.peak, now, key=lambda memory: memory.total)
-            parts = {
-                name: max(value, asdict(now)[name]) for name, value in asdict(self.most).items()
-            }
-            self.most = Memory(**parts)
+            current = executor_memory(os.getpid())
+            self.peak = max(self.peak, current, key=lambda memory: memory.total)
+            parts = asdict(current)
+            maxima = asdict(self.maxima)
+            self.maxima = Memory(**{name: max(maxima[name], parts[name]) for name in parts})
 
 
-def look(root: int) -> Memory:
-    """The memory of the executors below a process, as it is now."""
-    found = Memory()
+def executor_memory(root: int) -> Memory:
+    """Measure the memory of the executors below a process."""
+    memory = Memory()
     parents = _parents()
     daemons = {pid for pid in parents if _PYTHON in _command(pid)}
-    for pid in _below(root, parents):
+    for pid in _descendants(root, parents):
         with suppress(OSError):
             if _EXECUTOR in _command(pid):
-                found.jvm += sum(_sizes(pid).values())
+                memory.jvm += sum(_sizes(pid).values())
             elif pid in daemons:
                 sizes = _sizes(pid)
-                found.files += sizes["Pss_File"]
-                found.python += sizes["Pss_Anon"] + sizes["Pss_Shmem"]
-                found.workers += parents[pid] in daemons
-    return found
+                memory.files += sizes["Pss_File"]
+                memory.python += sizes["Pss_Anon"] + sizes["Pss_Shmem"]
+                memory.workers += parents[pid] in daemons
+    return memory
 
 
 def _sizes(pid: int) -> dict[str, int]:
@@ -98,7 +97,7 @@ def _sizes(pid: int) -> dict[str, int]:
 
 
 def _parents() -> dict[int, int]:
-    """The parent of every process."""
+    """Return the parent of each process."""
     parents = {}
     for path in Path("/proc").iterdir():
         if path.name.isdigit():
@@ -108,12 +107,13 @@ def _parents() -> dict[int, int]:
     return parents
 
 
-def _below(root: int, parents: dict[int, int]) -> set[int]:
-    found, more = {root}, {root}
-    while more:
-        more = {pid for pid, parent in parents.items() if parent in more} - found
-        found |= more
-    return found
+def _descendants(root: int, parents: dict[int, int]) -> set[int]:
+    """Return a process and all processes below it."""
+    pids, children = {root}, {root}
+    while children:
+        children = {pid for pid, parent in parents.items() if parent in children} - pids
+        pids |= children
+    return pids
 
 
 def _command(pid: int) -> str:

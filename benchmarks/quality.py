@@ -1,11 +1,12 @@
-"""Label recall of the methods on catalogues with known answers, beside word TF-IDF.
+"""Label recall of the methods on catalogues with known answers, compared with word TF-IDF.
 
-Label recall@10 of an item whose label another has: how many of its ten nearest, by cosine among all
-items that have text, carry its label, over how many could. For each catalogue a fastText model is
-trained with the pipeline's defaults on it alone; tokens, statistics and vectors are the product's,
-vectors are rounded to float16. `tfidf` is of the same tokens: 1 + log of the count, smoothed
-inverse document frequency, unit length. Nothing differs between the catalogues. Nothing is
-downloaded: --data is a folder that holds them.
+Label recall@10 is defined for an item that shares its label with others. It is the number of its
+ten nearest items with the same label, divided by how many there could be; the nearest are by
+cosine among all items that have text. Each catalogue has its own fastText model, trained with the
+pipeline's defaults. Tokens, statistics and vectors are the product's, and vectors are rounded to
+float16. `tfidf` uses the same tokens: 1 + log of the count, smoothed inverse document frequency,
+unit length. All catalogues have the same settings. Nothing is downloaded: --data is the folder of
+the catalogues.
 """
 
 import argparse
@@ -37,18 +38,18 @@ _BLOCK = 512
 _DIMS = (128, 256, 384, 448, 512)
 _BATCH = 10_000
 
-# Dense rows, or sparse ones of word TF-IDF.
+# Dense vectors, or sparse ones of word TF-IDF.
 Vectors = np.ndarray | Any
 
 
-def trained(catalogue: Catalogue, folder: Path) -> fasttext.Embedder:
-    """The packed model of a catalogue, with its statistics, as the stage train makes it."""
+def train_model(catalogue: Catalogue, folder: Path) -> fasttext.Embedder:
+    """Train and pack a model of a catalogue, with its statistics, as the stage train does."""
     section = ModelSection()
     documents = catalogue.documents
     counts = Counter(token for document in documents for token in document)
     sizes = [
-        sum(count >= least for count in counts.values())
-        for least in range(1, section.min_count + 1)
+        sum(count >= min_count for count in counts.values())
+        for min_count in range(1, section.min_count + 1)
     ]
     folder.mkdir()
     lines = "".join(" ".join(document) + "\n" for document in documents)
@@ -57,39 +58,39 @@ def trained(catalogue: Catalogue, folder: Path) -> fasttext.Embedder:
     train(folder / "corpus.txt", folder / "model.bin", plan)
     model = fasttext.load(fasttext.pack(folder / "model.bin", folder / "packed"))
     assert isinstance(model, fasttext.Embedder)  # noqa: S101 - it was packed here
-    counted = DocumentCounter()
+    counter = DocumentCounter()
     for start in range(0, len(documents), _BATCH):
-        counted.add(TokenBatch.from_arrow(*model.flatten(documents[start : start + _BATCH])))
-    model.statistics = counted.finish(np.zeros(model.dim, dtype=np.float32))
-    whole = fasttext.BlendEmbedder(model, fasttext.Blend(dim=0)).embed(documents[:_BATCH])
-    model.statistics = counted.finish(principal_direction(whole))
+        counter.add(TokenBatch.from_arrow(*model.flatten(documents[start : start + _BATCH])))
+    model.statistics = counter.finish(np.zeros(model.dim, dtype=np.float32))
+    weighted = fasttext.BlendEmbedder(model, fasttext.Blend(dim=0)).embed(documents[:_BATCH])
+    model.statistics = counter.finish(principal_direction(weighted))
     return model
 
 
 def mean(model: fasttext.Embedder, catalogue: Catalogue) -> np.ndarray:
-    """The library's sentence vectors."""
+    """Compute the library's sentence vectors."""
     return rounded(model.embed(catalogue.documents))
 
 
 def blended(model: fasttext.Embedder, catalogue: Catalogue, dim: int) -> np.ndarray:
-    """Vectors of the method blend; dim 0: weighted."""
-    kind = pa.list_(pa.string())
+    """Compute vectors of the method blend, or of weighted if dim is 0."""
+    column_type = pa.list_(pa.string())
     titles, descriptions = (
-        pa.array(field, kind) for field in (catalogue.bare_titles, catalogue.descriptions)
+        pa.array(field, column_type) for field in (catalogue.bare_titles, catalogue.descriptions)
     )
     blend = replace(fasttext.Blend(), dim=dim)
     return rounded(fasttext.BlendEmbedder(model, blend).embed_fields(titles, descriptions))
 
 
 def rounded(vectors: np.ndarray) -> np.ndarray:
-    """Unit vectors of what the embeddings table holds."""
-    held = vectors.astype(np.float16).astype(np.float32)
-    norms = np.maximum(np.linalg.norm(held, axis=1, keepdims=True), np.float32(1e-12))
-    return np.asarray(held / norms)
+    """Return unit vectors, rounded first as in the embeddings table."""
+    halves = vectors.astype(np.float16).astype(np.float32)
+    norms = np.maximum(np.linalg.norm(halves, axis=1, keepdims=True), np.float32(1e-12))
+    return np.asarray(halves / norms)
 
 
 def tfidf(catalogue: Catalogue) -> csr_matrix:
-    """Word TF-IDF: float64[n, words], sparse, unit rows."""
+    """Compute word TF-IDF: float64[n, words], sparse, unit rows."""
     words: dict[str, int] = {}
     rows = [Counter(document) for document in catalogue.documents]
     columns = [words.setdefault(word, len(words)) for row in rows for word in row]
@@ -103,23 +104,23 @@ def tfidf(catalogue: Catalogue) -> csr_matrix:
 
 
 def nearest(vectors: Vectors, items: np.ndarray) -> np.ndarray:
-    """int[n, 10]: the nearest others of these items; ties by place."""
-    found = []
+    """Find the ten nearest other items of each item, ties by index: int[n, 10]."""
+    blocks = []
     for start in range(0, len(items), _BLOCK):
-        some = items[start : start + _BLOCK]
-        product = vectors[some] @ vectors.T
+        block = items[start : start + _BLOCK]
+        product = vectors[block] @ vectors.T
         scores = np.asarray(product.todense() if isinstance(product, csr_matrix) else product)
-        scores[np.arange(len(some)), some] = -np.inf
-        least = np.partition(scores, -_NEAREST, axis=1)[:, -_NEAREST]
-        rows, places = np.nonzero(scores >= least[:, None])
-        order = np.lexsort((places, -scores[rows, places], rows))
-        starts = np.searchsorted(rows, np.arange(len(some)))
-        found.append(places[order][starts[:, None] + np.arange(_NEAREST)])
-    return np.concatenate(found)
+        scores[np.arange(len(block)), block] = -np.inf
+        thresholds = np.partition(scores, -_NEAREST, axis=1)[:, -_NEAREST]
+        rows, columns = np.nonzero(scores >= thresholds[:, None])
+        order = np.lexsort((columns, -scores[rows, columns], rows))
+        starts = np.searchsorted(rows, np.arange(len(block)))
+        blocks.append(columns[order][starts[:, None] + np.arange(_NEAREST)])
+    return np.concatenate(blocks)
 
 
 def label_recalls(catalogue: Catalogue, vectors: Vectors) -> dict[str, float]:
-    """The recall of each of the catalogue's labels."""
+    """Compute the recall of each kind of label of the catalogue."""
     neighbors = nearest(vectors, np.arange(len(catalogue.titles)))
     recalls = {}
     for name, labels in catalogue.labels.items():
@@ -132,26 +133,27 @@ def label_recalls(catalogue: Catalogue, vectors: Vectors) -> dict[str, float]:
 
 
 def pair_scores(catalogue: Catalogue, vectors: Vectors) -> dict[str, float]:
-    """Of labelled pairs: the recall of partners among the nearest, and the average precision."""
+    """Compute the recall of partners among the nearest, and the pairs' average precision."""
     first, second, match = map(np.array, zip(*catalogue.pairs, strict=True))
     order = np.argsort(-_cosines(vectors, first, second), kind="stable")
     hits = match[order] > 0
     precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
     partners: dict[int, set[int]] = {}
-    for one, other in zip(first[match > 0].tolist(), second[match > 0].tolist(), strict=True):
-        partners.setdefault(one, set()).add(other)
-    found = nearest(vectors, np.array(list(partners)))
+    matches = zip(first[match > 0].tolist(), second[match > 0].tolist(), strict=True)
+    for item, partner in matches:
+        partners.setdefault(item, set()).add(partner)
+    neighbors = nearest(vectors, np.array(list(partners)))
     recalls = [
-        len(wanted & set(row.tolist())) / min(_NEAREST, len(wanted))
-        for wanted, row in zip(partners.values(), found, strict=True)
+        len(expected & set(row.tolist())) / min(_NEAREST, len(expected))
+        for expected, row in zip(partners.values(), neighbors, strict=True)
     ]
     return {"recall": float(np.mean(recalls)), "precision": float(precision[hits].mean())}
 
 
 def rank_correlation(catalogue: Catalogue, vectors: Vectors) -> dict[str, float]:
-    """Spearman's correlation of cosines with what people say."""
-    first, second, said = map(np.array, zip(*catalogue.pairs, strict=True))
-    return {"spearman": float(spearmanr(_cosines(vectors, first, second), said).statistic)}
+    """Compute Spearman's correlation of cosines with people's scores."""
+    first, second, scores = map(np.array, zip(*catalogue.pairs, strict=True))
+    return {"spearman": float(spearmanr(_cosines(vectors, first, second), scores).statistic)}
 
 
 def _cosines(vectors: Vectors, first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -160,53 +162,66 @@ def _cosines(vectors: Vectors, first: np.ndarray, second: np.ndarray) -> np.ndar
     return np.asarray((vectors[first] * vectors[second]).sum(axis=1))
 
 
-def measured(
+def measure(
     catalogue: Catalogue, folder: Path, speeds: dict[str, list[float]]
 ) -> Iterator[tuple[str, str, float]]:
-    """Way, line and value of everything about one catalogue; `speeds` gets items a second."""
-    model = trained(catalogue, folder)
-    measure = {"labels": label_recalls, "pairs": pair_scores, "sentences": rank_correlation}
+    """Measure one catalogue.
+
+    Args:
+        catalogue: to measure.
+        folder: for its model.
+        speeds: receives items a second, one core, by way.
+
+    Yields:
+        (way, line, value).
+    """
+    model = train_model(catalogue, folder)
+    metric = {"labels": label_recalls, "pairs": pair_scores, "sentences": rank_correlation}[
+        catalogue.kind
+    ]
     ways = {"weighted": 0} | {f"blend {dim}": dim for dim in _DIMS}
     if catalogue.kind != "labels":
         ways = {"weighted": 0, f"blend {fasttext.Blend().dim}": fasttext.Blend().dim}
-    every: dict[str, Vectors] = {"tfidf": tfidf(catalogue)}
+    vectors_by_way: dict[str, Vectors] = {"tfidf": tfidf(catalogue)}
     for name in ("mean", *ways):
         start = time.process_time()
         dim = ways.get(name)
-        every[name] = mean(model, catalogue) if dim is None else blended(model, catalogue, dim)
+        vectors_by_way[name] = (
+            mean(model, catalogue) if dim is None else blended(model, catalogue, dim)
+        )
         seconds = time.process_time() - start
         speeds.setdefault(name, []).append(len(catalogue.titles) / seconds)
-    for name, vectors in every.items():
-        for line, value in measure[catalogue.kind](catalogue, vectors).items():
+    for name, vectors in vectors_by_way.items():
+        for line, value in metric(catalogue, vectors).items():
             yield name, f"{catalogue.name}, {line}", value
 
 
 def run(data: Path) -> dict[str, Any]:
-    """All lines of all sets."""
-    found: dict[str, dict[str, dict[str, float]]] = {}
+    """Measure all catalogues."""
+    results: dict[str, dict[str, dict[str, float]]] = {}
     speeds: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory(prefix="nitamono-benchmark-") as name:
         for read in (*LABELLED, *PAIRED, SENTENCES):
             catalogue = read(data)
             print(f"measuring {catalogue.name} ...", file=sys.stderr)
-            lines = found.setdefault(catalogue.kind, {})
-            for way, line, value in measured(catalogue, Path(name) / catalogue.name, speeds):
+            lines = results.setdefault(catalogue.kind, {})
+            for way, line, value in measure(catalogue, Path(name) / catalogue.name, speeds):
                 lines.setdefault(line, {})[way] = value
     means = {
-        way: float(np.mean([line[way] for line in found["labels"].values()]))
-        for way in next(iter(found["labels"].values()))
+        way: float(np.mean([line[way] for line in results["labels"].values()]))
+        for way in next(iter(results["labels"].values()))
     }
-    chosen = f"blend {fasttext.Blend().dim}"
-    least = min(
-        line[chosen] - max(line["tfidf"], line["mean"]) for line in found["labels"].values()
+    default = f"blend {fasttext.Blend().dim}"
+    smallest_gain = min(
+        line[default] - max(line["tfidf"], line["mean"]) for line in results["labels"].values()
     )
     return {
-        **found,
+        **results,
         "mean_label_recall": means,
-        "default": chosen,
-        "default_over_tfidf": means[chosen] - means["tfidf"],
-        "default_over_mean": means[chosen] - means["mean"],
-        "default_over_better_at_least": least,
+        "default": default,
+        "default_over_tfidf": means[default] - means["tfidf"],
+        "default_over_mean": means[default] - means["mean"],
+        "default_over_better_at_least": smallest_gain,
         "items_per_second": {way: float(np.median(rates)) for way, rates in speeds.items()},
     }
 
@@ -233,10 +248,10 @@ def main() -> int:
     )
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the sets")
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
-    given = parser.parse_args()
-    results = run(given.data)
+    arguments = parser.parse_args()
+    results = run(arguments.data)
     show(results)
-    if given.json:
+    if arguments.json:
         print(json.dumps(results, ensure_ascii=False))
     return 0
 

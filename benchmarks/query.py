@@ -1,8 +1,8 @@
-"""What `nitamono query` takes: one process for one text, and a thousand texts in one file.
+"""Time of `nitamono query`: one process for one text, and a thousand texts in one file.
 
-A store of so many items is made once, in a folder that stays: Japanese titles without
-descriptions, those of nightly.py, the pipeline's defaults but for a model that is trained briefly.
-The queries are titles that were left out of the catalogue, drawn from the same sources.
+The store is made once, in a folder that stays. It has Japanese titles without descriptions, as in
+nightly.py, and the pipeline's defaults except for a short training. The queries are titles from
+the same sources that are not in the catalogue.
 """
 
 import argparse
@@ -31,8 +31,8 @@ _CONFIG = (
     "[model]\nepoch = 1\nsample_items = 50000\nthreads = 2\n"
     '[spark]\nmaster = "local[2]"\n"driver.memory" = "4g"\n'
 )
-# Counts the bytes that the reads of files give, as the kernel has them for the process.
-_COUNTED = (
+# Prints how many bytes the process read from files, as the kernel counts them.
+_COUNTING_PROGRAM = (
     "import sys\nfrom pipeline.cli.main import execute\n"
     "def read():\n"
     "    lines = open('/proc/self/io').read().splitlines()\n"
@@ -43,31 +43,32 @@ _COUNTED = (
 
 
 def make(folder: Path, items: int) -> None:
-    """Write a catalogue, the titles that are left out of it, and a config."""
+    """Write a catalogue, the titles for the queries, and a config."""
     (folder / "items").mkdir(parents=True)
-    left: list[pa.Table] = []
-    asked = QUERIES * min(_PART, items) // items
+    queries: list[pa.Table] = []
+    part_queries = QUERIES * min(_PART, items) // items
     for seed in range(-(-items // _PART)):
         size = min(_PART, items - seed * _PART)
-        columns = catalogue(size + asked, seed)
+        columns = catalogue(size + part_queries, seed)
         rows = pa.table({name: columns[name] for name in ("item_id", "title", "category", "price")})
-        # Makers are drawn in no order: the first rows are as good as any.
-        pq.write_table(rows.slice(asked), folder / "items" / f"{seed:04d}.parquet")
-        left.append(rows.slice(0, asked))
-    pq.write_table(pa.concat_tables(left).select(["item_id", "title"]), folder / "queries.parquet")
+        # The rows are in random order, so the first ones can be the queries.
+        pq.write_table(rows.slice(part_queries), folder / "items" / f"{seed:04d}.parquet")
+        queries.append(rows.slice(0, part_queries))
+    titles = pa.concat_tables(queries).select(["item_id", "title"])
+    pq.write_table(titles, folder / "queries.parquet")
     (folder / "nitamono.toml").write_text(_CONFIG)
 
 
 def run(folder: Path) -> float:
-    """Run the pipeline once; the seconds that it takes."""
+    """Run the pipeline once and return its seconds."""
     start = time.monotonic()
     command = [sys.executable, "-m", "pipeline.cli.main", "run", "--config", "nitamono.toml"]
     subprocess.run(command, cwd=folder, check=True)  # noqa: S603 - this Python
     return time.monotonic() - start
 
 
-def _asked(folder: Path, *arguments: str) -> tuple[float, float, str]:
-    """Wall and CPU seconds of one process, and what it prints."""
+def _query(folder: Path, *arguments: str) -> tuple[float, float, str]:
+    """Run one process; return its wall and CPU seconds and its output."""
     command = [
         sys.executable,
         "-m",
@@ -79,26 +80,30 @@ def _asked(folder: Path, *arguments: str) -> tuple[float, float, str]:
     ]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.monotonic()
-    done = subprocess.run(  # noqa: S603 - this Python
+    process = subprocess.run(  # noqa: S603 - this Python
         [*command, *arguments], cwd=folder, check=True, stdout=subprocess.PIPE, text=True
     )
     wall = time.monotonic() - start
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
-    return wall, cpu, done.stdout
+    return wall, cpu, process.stdout
 
 
 def _bytes_read(folder: Path, title: str) -> int:
-    """What one query reads after its modules are there, dictionary included."""
-    command = [sys.executable, "-c", _COUNTED, "query", "--config", "nitamono.toml", "--json"]
-    done = subprocess.run(  # noqa: S603 - this Python
-        [*command, "--title", title], cwd=folder, check=True, capture_output=True, text=True
+    """Measure the bytes that one query reads after its imports, with the dictionary."""
+    query = ["query", "--config", "nitamono.toml", "--json", "--title", title]
+    process = subprocess.run(  # noqa: S603 - this Python
+        [sys.executable, "-c", _COUNTING_PROGRAM, *query],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        text=True,
     )
-    return int(done.stderr.splitlines()[-1])
+    return int(process.stderr.splitlines()[-1])
 
 
-def _forget(folder: Path) -> bool:
-    """Ask the kernel to drop the store's pages from its cache: whether it can be asked."""
+def _drop_page_cache(folder: Path) -> bool:
+    """Ask the kernel to drop the store's pages from its cache; False if it has no such call."""
     if not hasattr(os, "posix_fadvise"):
         return False
     for path in (folder / "store").rglob("*"):
@@ -109,21 +114,20 @@ def _forget(folder: Path) -> bool:
 
 
 def measure(folder: Path, singles: int) -> dict[str, Any]:
-    """All figures of a store."""
+    """Measure queries to a store."""
     titles = pq.read_table(folder / "queries.parquet")["title"].to_pylist()
-    cold = _forget(folder)
-    first, first_cpu, _ = _asked(folder, "--title", titles[0])
+    cold = _drop_page_cache(folder)
+    first, first_cpu, _ = _query(folder, "--title", titles[0])
     walls, cpus = [], []
     for title in titles[1 : 1 + singles]:
-        wall, cpu, told = _asked(folder, "--title", title)
+        wall, cpu, output = _query(folder, "--title", title)
         walls.append(wall)
         cpus.append(cpu)
-        found = json.loads(told)["neighbours"]
-        if len(found) < 1:
+        if not json.loads(output)["neighbours"]:
             raise SystemExit(f"no neighbour of {title}")
-    wall, cpu, told = _asked(folder, "--file", "queries.parquet")
-    lines = [json.loads(line) for line in told.splitlines()]
-    again = json.loads(_asked(folder, "--title", titles[1])[2])["neighbours"]
+    wall, cpu, output = _query(folder, "--file", "queries.parquet")
+    lines = [json.loads(line) for line in output.splitlines()]
+    single = json.loads(_query(folder, "--title", titles[1])[2])["neighbours"]
     published = Published.of(Store.of(config.load(folder / "nitamono.toml", (), {}), make=False))
     neighbors, index = published.record("neighbors"), published.record("index")
     lists = sum(path.stat().st_size for path in Path(
@@ -144,26 +148,26 @@ def measure(folder: Path, singles: int) -> dict[str, Any]:
         "batch_seconds": round(wall, 2),
         "batch_cpu_seconds": round(cpu, 2),
         "batch_ms_each": round(1000 * wall / len(lines), 2),
-        "batch_equals_single": lines[1]["neighbours"] == again,
+        "batch_equals_single": lines[1]["neighbours"] == single,
         "load_average": round(os.getloadavg()[0], 1),
     }  # fmt: skip
 
 
 def main() -> None:
-    """Make the store where it is not there, measure, and print."""
+    """Make the store if it does not exist, measure, and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--folder", required=True, help="of the store; made if it is not there")
+    parser.add_argument("--folder", required=True, help="of the store; made if it does not exist")
     parser.add_argument("--items", type=int, default=ITEMS)
     parser.add_argument("--singles", type=int, default=10, help="processes of one query")
     parser.add_argument("--json", action="store_true", help="print one JSON object, last")
     arguments = parser.parse_args()
     folder = Path(arguments.folder).absolute()
-    made = None
+    run_seconds = None
     if not (folder / "nitamono.toml").is_file():
         make(folder, arguments.items)
     if not (folder / "store" / "tables" / "similar_items" / "LATEST").is_file():
-        made = round(run(folder), 1)
-    result = {"run_seconds": made, **measure(folder, arguments.singles)}
+        run_seconds = round(run(folder), 1)
+    result = {"run_seconds": run_seconds, **measure(folder, arguments.singles)}
     if arguments.json:
         print(json.dumps(result))
         return

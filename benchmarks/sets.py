@@ -19,15 +19,15 @@ Rows = list[dict[str, str]]
 
 @dataclass
 class Catalogue:
-    """Items with tokens, and what is known of them.
+    """Items with tokens, and the known answers.
 
     Attributes:
-        name: of the set.
-        kind: what is known: labels of items, pairs that match, or how alike sentences are.
-        titles, descriptions: tokens of n items; no item is without any.
+        name: name of the set.
+        kind: the kind of answers: labels of items, pairs that match, or similarities of sentences.
+        titles, descriptions: tokens of n items; each item has some.
         bare_titles: the titles without the promotional phrases that are learned from them.
-        labels: n labels under each name; empty: unknown.
-        pairs: two items by place, and 1 for a match, or how alike they are.
+        labels: n labels under each name; an empty label is unknown.
+        pairs: indices of two items, and their similarity: 1 for a match.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Catalogue:
 
     @property
     def documents(self) -> list[list[str]]:
-        """All tokens of each item."""
+        """The tokens of title and description of each item."""
         return [
             title + description
             for title, description in zip(self.titles, self.descriptions, strict=True)
@@ -63,11 +63,11 @@ def _tokens(rows: Rows, column: str) -> list[list[str]]:
 
 
 def _bare(rows: Rows, column: str, titles: list[list[str]]) -> list[list[str]]:
-    """Titles without promotional phrases."""
+    """Return the titles without promotional phrases."""
     phrases = of_titles([row.get(column, "") for row in rows], _tokenizer())
     remover = PhraseRemover(tuple(phrase.split(" ")) for phrase in phrases)
-    left = remover.remove_from(pa.array(map(" ".join, titles), pa.string()))
-    return [text.split() for text in left.to_pylist()]
+    bare = remover.remove_from(pa.array(map(" ".join, titles), pa.string()))
+    return [text.split() for text in bare.to_pylist()]
 
 
 def _labelled(
@@ -81,23 +81,23 @@ def _labelled(
     rows = [row for row in _rows(data / file) if not where[0] or row[where[0]] == where[1]]
     titles, descriptions = (_tokens(rows, column) for column in columns)
     bare = _bare(rows, columns[0], titles)
-    kept = [place for place in range(len(rows)) if titles[place] or descriptions[place]]
+    indices = [i for i in range(len(rows)) if titles[i] or descriptions[i]]
     return Catalogue(
         name,
         "labels",
-        [titles[place] for place in kept],
-        [descriptions[place] for place in kept],
-        {label: [rows[place][label] for place in kept] for label in labels},
-        bare_titles=[bare[place] for place in kept],
+        [titles[i] for i in indices],
+        [descriptions[i] for i in indices],
+        {label: [rows[i][label] for i in indices] for label in labels},
+        bare_titles=[bare[i] for i in indices],
     )
 
 
 def _paired(name: str, data: Path) -> Catalogue:
     folder = data / "en_entity_match"
     rows = _rows(folder / f"{name}_items.csv.gz")
-    places = {row["item_id"]: place for place, row in enumerate(rows)}
+    indices = {row["item_id"]: index for index, row in enumerate(rows)}
     pairs = [
-        (places[row["a"]], places[row["b"]], float(row["match"]))
+        (indices[row["a"]], indices[row["b"]], float(row["match"]))
         for row in _rows(folder / f"{name}_pairs.csv.gz")
     ]
     titles, descriptions = _tokens(rows, "title"), _tokens(rows, "description")
@@ -111,15 +111,16 @@ def _sentences(data: Path) -> Catalogue:
         for part in ("train", "valid", "test")
         for row in _rows(data / "ja_similarity" / f"jsts_{part}.csv.gz")
     ]
-    every = dict.fromkeys(row[column] for row in rows for column in ("sentence1", "sentence2"))
-    places = {sentence: place for place, sentence in enumerate(every)}
+    columns = ("sentence1", "sentence2")
+    sentences = dict.fromkeys(row[column] for row in rows for column in columns)
+    indices = {sentence: index for index, sentence in enumerate(sentences)}
     pairs = [
-        (places[row["sentence1"]], places[row["sentence2"]], float(row["score_0_5"]))
+        (indices[row["sentence1"]], indices[row["sentence2"]], float(row["score_0_5"]))
         for row in rows
     ]
-    tokens = [_tokenizer().tokens(sentence) for sentence in every]
-    nothing: list[list[str]] = [[] for _ in tokens]
-    return Catalogue("jsts", "sentences", tokens, nothing, pairs=pairs, bare_titles=tokens)
+    tokens = [_tokenizer().tokens(sentence) for sentence in sentences]
+    no_descriptions: list[list[str]] = [[] for _ in tokens]
+    return Catalogue("jsts", "sentences", tokens, no_descriptions, pairs=pairs, bare_titles=tokens)
 
 
 _ALL = ("", "")

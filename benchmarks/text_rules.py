@@ -1,11 +1,12 @@
-"""What each text rule is worth: label recall with all rules, and with each switched off in turn.
+"""The gain of each text rule: label recall with all rules, and with each one switched off in turn.
 
-Neighbours are exact: by word TF-IDF (scikit-learn), and with --mean also by the mean of fastText
-vectors trained on the set's own tokens. Label recall@10 is the share of the possible items of the
-same label among the ten nearest; `pairs` is the average precision of the cosine of labelled pairs.
+Neighbours are exact, by word TF-IDF (scikit-learn), and with --mean also by the mean of fastText
+vectors trained on the set's own tokens. Label recall@10 is the share of the possible items with
+the same label among the ten nearest; `pairs` is the average precision of the cosine of labelled
+pairs.
 
-Two kinds of set are derived: in `mixed` every second measure is written another way, and in
-`promoted` half the titles have phrases of a shop's bargains.
+Two kinds of set are derived: in `mixed` about every second measure has another spelling, and in
+`promoted` half of the titles have a shop's promotional phrases.
 """
 
 import argparse
@@ -33,7 +34,7 @@ from models.fasttext.train import TrainingSettings, train
 from pipeline.text import clean, tokenize, words
 from pipeline.text.phrases import PhraseRemover, Title, bracketed_segments, learn
 
-# What stands in place of a rule that is switched off.
+# A rule is switched off by replacing a function: its module, its name, and the replacement.
 _RULES: dict[str, tuple[Any, str, Callable[..., Any]]] = {
     "one form of a character (half-width kana, ㎖, Ａ, hyphens)": (
         clean,
@@ -70,12 +71,12 @@ _BARGAINS = (
     *("【メール便可20】", "【週末限定 最大2,000円OFF】", "【在庫限り】", "★楽しいお買い物祭★"),
 )
 _NEIGHBORS = 10
-# Of every set, evenly spaced.
+# Queries of each set, evenly spaced.
 _QUERIES = 3_000
 
 
 class Line(NamedTuple):
-    """A set with known answers: labels of its texts, or labelled pairs of places."""
+    """A set with known answers: labels of its texts, or labelled pairs of indices."""
 
     texts: list[str]
     labels: list[str]
@@ -83,29 +84,29 @@ class Line(NamedTuple):
 
 
 def mixed(texts: list[str]) -> list[str]:
-    """The texts with about every second measure spelt another way."""
+    """Return the texts with about every second measure in another spelling."""
     rng = random.Random(0)  # noqa: S311 - derived data
     units = re.compile(r"(?<=\d)(ml|mg|l|g|%)(?![a-z])", re.I)
 
-    def other(match: re.Match[str]) -> str:
+    def respell(match: re.Match[str]) -> str:
         return rng.choice((match[1], rng.choice(_SPELLINGS[match[1].lower()])))
 
-    return [units.sub(other, unicodedata.normalize("NFKC", text)) for text in texts]
+    return [units.sub(respell, unicodedata.normalize("NFKC", text)) for text in texts]
 
 
 def promoted(texts: list[str]) -> list[str]:
-    """The texts, half of them with one bargain or two in front."""
+    """Return the texts, half of them with one or two promotional phrases in front."""
     rng = random.Random(0)  # noqa: S311 - derived data
-    odds = [1 / (place + 1) for place in range(len(_BARGAINS))]
+    weights = [1 / rank for rank in range(1, len(_BARGAINS) + 1)]
 
     def bargains() -> str:
-        return "".join(rng.choices(_BARGAINS, odds, k=rng.randint(1, 2)))
+        return "".join(rng.choices(_BARGAINS, weights, k=rng.randint(1, 2)))
 
     return [bargains() + text if rng.random() < 0.5 else text for text in texts]
 
 
-def lines(data: Path) -> dict[str, Line]:
-    """The sets of a folder (its README.md says what they are), and those derived from them."""
+def read_sets(data: Path) -> dict[str, Line]:
+    """Read the sets of a folder (its README.md describes them) and derive sets from them."""
 
     def read(name: str) -> pd.DataFrame:
         return pd.read_csv(data / name, dtype=str, keep_default_na=False)
@@ -116,7 +117,7 @@ def lines(data: Path) -> dict[str, Line]:
     trades = read("jp_jsic/jsic.csv.gz")
     trades = trades[trades["level"] == "4"]
     grocery = read("en_grocery_titles/products.csv.gz")
-    found = {}
+    sets = {}
     for name, table, label in (
         ("drugs, class4", drugs, "class4"),
         ("drugs, form_spec9", drugs, "form_spec9"),
@@ -124,46 +125,48 @@ def lines(data: Path) -> dict[str, Line]:
         ("jsic titles, minor", trades, "minor"),
         ("grocery, aisle", grocery, "aisle"),
     ):
-        found[name] = Line(table["title"].tolist(), table[label].tolist(), [])
+        sets[name] = Line(table["title"].tolist(), table[label].tolist(), [])
     for name in ("abt_buy", "walmart_amazon", "wdc_offers"):
         items = read(f"en_entity_match/{name}_items.csv.gz")
         pairs = read(f"en_entity_match/{name}_pairs.csv.gz")
-        place = {item: place for place, item in enumerate(items["item_id"])}
-        both = [(place[a], place[b]) for a, b in zip(pairs["a"], pairs["b"], strict=True)]
-        found[f"{name}, pairs"] = Line(items["title"].tolist(), pairs["match"].tolist(), both)
+        index = {item: number for number, item in enumerate(items["item_id"])}
+        item_pairs = [(index[a], index[b]) for a, b in zip(pairs["a"], pairs["b"], strict=True)]
+        sets[f"{name}, pairs"] = Line(items["title"].tolist(), pairs["match"].tolist(), item_pairs)
     for name, derive in (
         ("drugs, form_spec9", mixed),
         ("drugs, class4", promoted),
         ("grocery, aisle", promoted),
         ("jsic titles, minor", promoted),
     ):
-        line = found[name]
-        found[f"{derive.__name__} {name}"] = line._replace(texts=derive(line.texts))
-    return found
+        line = sets[name]
+        sets[f"{derive.__name__} {name}"] = line._replace(texts=derive(line.texts))
+    return sets
 
 
-def tokens(tokenizer: tokenize.Tokenizer, texts: list[str], *, bargains: bool) -> list[list[str]]:
-    """The tokens of titles; without `bargains`, less the phrases learned from them."""
+def tokens(
+    tokenizer: tokenize.Tokenizer, texts: list[str], *, keep_phrases: bool
+) -> list[list[str]]:
+    """Tokenize titles, and remove the phrases learned from them unless `keep_phrases` is set."""
     cleaned = [clean.clean(text) for text in texts]
-    made = [tokenizer.tokens_of_clean(text) for text in cleaned]
-    if bargains:
-        return made
+    titles = [tokenizer.tokens_of_clean(text) for text in cleaned]
+    if keep_phrases:
+        return titles
     bracketed = [
         [tokenizer.tokens_of_clean(part) for part in bracketed_segments(text)] for text in cleaned
     ]
-    phrases = learn([Title(*title) for title in zip(made, bracketed, strict=True)])
-    left = PhraseRemover(phrases).remove_from(pa.array(map(" ".join, made), pa.string()))
-    return [text.split() for text in left.to_pylist()]
+    phrases = learn([Title(*title) for title in zip(titles, bracketed, strict=True)])
+    joined = pa.array(map(" ".join, titles), pa.string())
+    return [text.split() for text in PhraseRemover(phrases).remove_from(joined).to_pylist()]
 
 
 def tfidf(token_lists: list[list[str]]) -> csr_matrix:
-    """Unit rows of word TF-IDF."""
-    made = TfidfVectorizer(analyzer=list, sublinear_tf=True, dtype=np.float32)
-    return csr_matrix(made.fit_transform(token_lists))
+    """Compute unit rows of word TF-IDF."""
+    vectorizer = TfidfVectorizer(analyzer=list, sublinear_tf=True, dtype=np.float32)
+    return csr_matrix(vectorizer.fit_transform(token_lists))
 
 
 def mean(token_lists: list[list[str]]) -> csr_matrix:
-    """Unit rows of the mean of fastText vectors, of 100 dimensions, trained on these tokens."""
+    """Compute unit rows of the mean of fastText vectors (dim 100) trained on these tokens."""
     with tempfile.TemporaryDirectory(prefix="nitamono-benchmark-") as name:
         corpus, model = Path(name) / "corpus.txt", Path(name) / "model.bin"
         corpus.write_text("".join(" ".join(row) + "\n" for row in token_lists), encoding="utf-8")
@@ -174,47 +177,48 @@ def mean(token_lists: list[list[str]]) -> csr_matrix:
 
 
 def score(line: Line, vectors: csr_matrix) -> float:
-    """Label recall, or the average precision of pairs."""
+    """Compute label recall, or the average precision of pairs."""
     if line.pairs:
         left, right = np.array(line.pairs).T
         cosines = np.asarray(vectors[left].multiply(vectors[right]).sum(axis=1)).ravel()
         return float(average_precision_score([label == "1" for label in line.labels], cosines))
-    _, kinds = np.unique(line.labels, return_inverse=True)
-    possible = np.bincount(kinds)[kinds] - 1
-    asked = np.flatnonzero(possible > 0)
-    asked = asked[:: -(-len(asked) // _QUERIES)]
-    hits = np.zeros(len(asked))
-    for start in range(0, len(asked), 500):
-        here = asked[start : start + 500]
-        scores = (vectors[here] @ vectors.T).toarray()
-        scores[np.arange(len(here)), here] = -np.inf
+    _, codes = np.unique(line.labels, return_inverse=True)
+    possible = np.bincount(codes)[codes] - 1
+    queries = np.flatnonzero(possible > 0)
+    queries = queries[:: -(-len(queries) // _QUERIES)]
+    hits = np.zeros(len(queries))
+    for start in range(0, len(queries), 500):
+        block = queries[start : start + 500]
+        scores = (vectors[block] @ vectors.T).toarray()
+        scores[np.arange(len(block)), block] = -np.inf
         nearest = np.argpartition(-scores, _NEIGHBORS, axis=1)[:, :_NEIGHBORS]
-        hits[start : start + 500] = (kinds[nearest] == kinds[here, None]).sum(axis=1)
-    return float((hits / np.minimum(possible[asked], _NEIGHBORS)).mean())
+        hits[start : start + 500] = (codes[nearest] == codes[block, None]).sum(axis=1)
+    return float((hits / np.minimum(possible[queries], _NEIGHBORS)).mean())
 
 
 @contextmanager
-def without(rule: str | None) -> Iterator[None]:
-    """Inside, a rule is switched off; none is for None."""
+def switched_off(rule: str | None) -> Iterator[None]:
+    """Switch a rule off inside a `with` statement; None switches nothing off."""
     if rule is None:
         yield
         return
-    module, name, instead = _RULES[rule]
-    with mock.patch.object(module, name, instead):
+    module, name, replacement = _RULES[rule]
+    with mock.patch.object(module, name, replacement):
         yield
 
 
-def measure(found: dict[str, Line], vectors: Callable[..., csr_matrix]) -> dict[str, Any]:
-    """Every line's score with all rules (`all`), and with each switched off."""
+def measure(sets: dict[str, Line], vectors: Callable[..., csr_matrix]) -> dict[str, Any]:
+    """Score each set with all rules (`all`), and with each rule switched off."""
     tokenizer = tokenize.Tokenizer(tokenize.TextSettings())
     results: dict[str, Any] = {}
     for rule in (None, *_RULES, _PROMOTIONS):
         print(f"without {rule} ...", file=sys.stderr)
         scores = {}
-        with without(None if rule == _PROMOTIONS else rule):
-            for name, line in found.items():
-                made = tokens(tokenizer, line.texts, bargains=rule == _PROMOTIONS)
-                scores[name] = score(line, vectors(made))
+        with switched_off(None if rule == _PROMOTIONS else rule):
+            for name, line in sets.items():
+                keep_phrases = rule == _PROMOTIONS
+                token_lists = tokens(tokenizer, line.texts, keep_phrases=keep_phrases)
+                scores[name] = score(line, vectors(token_lists))
         results[rule or "all"] = scores
     return results
 
@@ -227,16 +231,16 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="a folder of the open sets")
     parser.add_argument("--mean", action="store_true", help="also fastText's mean")
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
-    given = parser.parse_args()
-    found = lines(given.data)
-    ways = {"tfidf": tfidf} | ({"mean": mean} if given.mean else {})
-    results = {way: measure(found, vectors) for way, vectors in ways.items()}
+    arguments = parser.parse_args()
+    sets = read_sets(arguments.data)
+    ways = {"tfidf": tfidf} | ({"mean": mean} if arguments.mean else {})
+    results = {way: measure(sets, vectors) for way, vectors in ways.items()}
     for way, scores in results.items():
         table = pd.DataFrame(scores)
-        worth = table.drop(columns="all").rsub(table["all"], axis=0)
+        gains = table.drop(columns="all").rsub(table["all"], axis=0)
         print(f"\n{way}: all rules, and what each adds")
-        print(pd.concat([table["all"], worth], axis=1).T.round(4).to_string())
-    if given.json:
+        print(pd.concat([table["all"], gains], axis=1).T.round(4).to_string())
+    if arguments.json:
         print(json.dumps(results))
 
 
