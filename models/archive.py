@@ -58,7 +58,7 @@ def restore(unpacked: Path, target: Path) -> None:
     try:
         names = json.loads((unpacked / NAMES).read_text())
     except FileNotFoundError as error:
-        raise ModelError(f"{unpacked}: not unpacked whole; ship the model again") from error
+        raise ModelError(f"{unpacked}: not unpacked completely; ship the model again") from error
     for number, name in enumerate(names):
         path = target / safe_name(name, unpacked)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Sentence encoders in ONNX: models that are directories, and read text instead of tokens.
+"""Sentence encoders in ONNX. Such a model is a directory, and reads text instead of tokens.
 
 Needs the extra `nitamono[onnx]`.
 """
@@ -19,28 +19,28 @@ __all__ = ["Encoder", "load", "pack"]
 
 _GRAPHS = ("model.onnx", "onnx/model.onnx")
 _SETTINGS = ("config.json", "sentence_bert_config.json", "modules.json", "1_Pooling/config.json")
-# Texts of like length go together, in batches of one size: a text's vector then depends on that
-# text alone, to the bit, whatever it comes together with.
+# Texts are padded to multiples of this length and go in batches of one size, so that the other
+# texts of a batch do not change a vector by a bit.
 _LENGTH_STEP = 16
 _BATCH = 16
-_LONGEST = 512
-# No tokenizer makes fewer tokens than one for this many characters of running text.
+_MAX_TOKENS = 512
+# Every tokenizer makes at least one token of so many characters of running text.
 _CHARACTERS_A_TOKEN = 40
 
 
 def pack(source: str | Path, out_dir: str | Path) -> Path:
-    """Copy what an encoder needs out of a model directory, making the graph if there is none.
+    """Copy the files of an encoder from a model directory, and write its graph if it has none.
 
     Args:
         source: a directory as sentence-transformers or Optimum writes it: tokenizer.json, and
             model.onnx (or onnx/model.onnx), or the model.safetensors of a BERT encoder.
-        out_dir: where to put it; made if needed.
+        out_dir: the directory to write to; it is created if it does not exist.
 
     Returns:
         out_dir, with model.onnx, tokenizer.json and the settings.
 
     Raises:
-        ModelError: the directory is no such model.
+        ModelError: the directory is not such a model.
     """
     folder, out = Path(source), Path(out_dir)
     if not (folder / "tokenizer.json").is_file():
@@ -68,17 +68,17 @@ def load(path: str | Path) -> "Encoder":
     """Load an encoder from its directory.
 
     Raises:
-        ModelError: a file is missing or can't be used, or the extra is not installed.
+        ModelError: a file is missing or damaged, or the extra is not installed.
     """
     return Encoder(Path(path))
 
 
 class Encoder(Unpicklable):
-    """A sentence encoder: mean or first-token pooling over the last hidden states.
+    """A sentence encoder that pools the last hidden states: their mean, or the first token's.
 
     Attributes:
         dim: length of a vector.
-        reads: "text": `embed` takes fields of running text, not tokens.
+        reads: "text", since `embed` takes fields of running text instead of tokens.
     """
 
     reads: Literal["tokens", "text"] = "text"
@@ -101,46 +101,46 @@ class Encoder(Unpicklable):
             raise ModelError(f"{folder}: can't be loaded: {str(error).strip()[:300]}") from error
         limit = _json(folder / "sentence_bert_config.json").get("max_seq_length")
         positions = _json(folder / "config.json").get("max_position_embeddings")
-        self._longest = min(limit or _LONGEST, positions or _LONGEST)
-        self._tokenizer.enable_truncation(self._longest)
+        self._max_tokens = min(limit or _MAX_TOKENS, positions or _MAX_TOKENS)
+        self._tokenizer.enable_truncation(self._max_tokens)
         self._tokenizer.no_padding()
         self._first_token = _json(folder / "1_Pooling/config.json").get("pooling_mode_cls_token")
         self._inputs = [entry.name for entry in self._session.get_inputs()]
         self.dim = int(self._vectors([self._tokenizer.encode("a").ids]).shape[1])
 
     def embed(self, token_lists: Sequence[Sequence[str]]) -> npt.NDArray[np.float32]:
-        """The vector of each text.
+        """Return the vector of each text.
 
         Args:
-            token_lists: n lists of fields of text, a title and a description for instance; the
-                fields of one are joined by a space.
+            token_lists: n lists of text fields, a title and a description for instance; the
+                fields of a list are joined by a space.
 
         Returns:
-            float32[n, dim], unit length; a zero row for a text that is empty.
+            float32[n, dim], unit length; a zero row for an empty text.
         """
         out = np.zeros((len(token_lists), self.dim), dtype=np.float32)
-        most = self._longest * _CHARACTERS_A_TOKEN
-        texts = [" ".join(fields).strip()[:most] for fields in token_lists]
+        max_characters = self._max_tokens * _CHARACTERS_A_TOKEN
+        texts = [" ".join(fields).strip()[:max_characters] for fields in token_lists]
         rows = [row for row, text in enumerate(texts) if text]
         ids = [encoding.ids for encoding in self._tokenizer.encode_batch([texts[r] for r in rows])]
         by_length: dict[int, list[int]] = {}
-        for place, tokens in enumerate(ids):
-            by_length.setdefault(_rounded(len(tokens)), []).append(place)
-        for places in by_length.values():
-            for start in range(0, len(places), _BATCH):
-                batch = places[start : start + _BATCH]
-                out[[rows[p] for p in batch]] = self._vectors([ids[p] for p in batch])
+        for index, tokens in enumerate(ids):
+            by_length.setdefault(_padded_length(len(tokens)), []).append(index)
+        for indices in by_length.values():
+            for start in range(0, len(indices), _BATCH):
+                batch = indices[start : start + _BATCH]
+                out[[rows[i] for i in batch]] = self._vectors([ids[i] for i in batch])
         return out
 
     def _vectors(self, ids: list[list[int]]) -> npt.NDArray[np.float32]:
-        """Unit vectors of at most _BATCH token lists whose lengths round to the same."""
-        length = min(_rounded(max(map(len, ids))), self._longest)
+        """Compute unit vectors of at most _BATCH token lists with the same padded length."""
+        length = min(_padded_length(max(map(len, ids))), self._max_tokens)
         tokens = np.zeros((_BATCH, length), dtype=np.int64)
         mask = np.zeros((_BATCH, length), dtype=np.int64)
-        mask[:, 0] = 1  # the rows that only fill the batch
-        for row, of_row in enumerate(ids):
-            tokens[row, : len(of_row)] = of_row
-            mask[row, : len(of_row)] = 1
+        mask[:, 0] = 1  # so that the rows that only fill the batch have a token
+        for row, row_ids in enumerate(ids):
+            tokens[row, : len(row_ids)] = row_ids
+            mask[row, : len(row_ids)] = 1
         feeds = {"input_ids": tokens, "attention_mask": mask, "token_type_ids": tokens * 0}
         states = self._session.run(None, {name: feeds[name] for name in self._inputs})[0]
         if self._first_token:
@@ -153,15 +153,15 @@ class Encoder(Unpicklable):
         return unit
 
 
-def _rounded(length: int) -> int:
+def _padded_length(length: int) -> int:
     return -(-length // _LENGTH_STEP) * _LENGTH_STEP
 
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except ValueError as error:
         raise ModelError(f"{path}: not JSON: {error}") from error
-    return found
+    return content

@@ -1,7 +1,7 @@
-"""The ONNX graph of a BERT encoder, from its weights.
+"""Builds the ONNX graph of a BERT encoder from its weights.
 
-Follows the architecture of Devlin et al. 2019 (arXiv:1810.04805), with the tensors' names as
-Hugging Face's `BertModel` saves them.
+The graph follows the architecture of Devlin et al. 2019 (arXiv:1810.04805). The tensors have the
+names that Hugging Face's `BertModel` saves.
 """
 
 import json
@@ -13,23 +13,25 @@ import numpy.typing as npt
 
 from models.errors import ModelError
 
-# LayerNormalization is of operator set 17, Gelu of 20.
+# LayerNormalization came with operator set 17, Gelu with 20.
 _OPERATOR_SET = 20
 _IR_VERSION = 9
 _MASKED = np.float32(-3.0e38)
 
 
 def write_graph(folder: Path, path: Path) -> None:
-    """Write the graph of a BERT encoder: input_ids, attention_mask, token_type_ids in,
-    last_hidden_state float32[batch, length, dim] out.
+    """Write the graph of a BERT encoder.
+
+    Its inputs are input_ids, attention_mask and token_type_ids, int64[batch, length]; its output
+    is last_hidden_state, float32[batch, length, dim].
 
     Args:
-        folder: holds config.json and model.safetensors.
+        folder: contains config.json and model.safetensors.
         path: the .onnx file to write.
 
     Raises:
-        ModelError: the directory holds no such weights, or the extra is not installed.
-    """  # noqa: D205 - the signature of the graph
+        ModelError: the directory has no such weights, or the extra is not installed.
+    """
     try:
         import onnx
         from safetensors import SafetensorError
@@ -55,7 +57,7 @@ def write_graph(folder: Path, path: Path) -> None:
 
 
 class _Graph:
-    """Builds the nodes one after the other; every method returns the name of its result."""
+    """Builds the nodes one after the other; each method returns the name of its result."""
 
     def __init__(self, config: dict[str, Any], weights: dict[str, npt.NDArray[Any]]) -> None:
         self._config = config
@@ -90,20 +92,20 @@ class _Graph:
         mask = self._mask()
         states = self._embeddings()
         for number in range(self._config["num_hidden_layers"]):
-            at = f"encoder.layer.{number}"
+            layer = f"encoder.layer.{number}"
             attended = self._dense(
-                self._attention(states, mask, at), f"{at}.attention.output.dense"
+                self._attention(states, mask, layer), f"{layer}.attention.output.dense"
             )
             states = self._norm(
-                self._node("Add", [attended, states]), f"{at}.attention.output.LayerNorm"
+                self._node("Add", [attended, states]), f"{layer}.attention.output.LayerNorm"
             )
-            wide = self._node("Gelu", [self._dense(states, f"{at}.intermediate.dense")])
-            narrow = self._dense(wide, f"{at}.output.dense")
-            states = self._norm(self._node("Add", [narrow, states]), f"{at}.output.LayerNorm")
+            wide = self._node("Gelu", [self._dense(states, f"{layer}.intermediate.dense")])
+            narrow = self._dense(wide, f"{layer}.output.dense")
+            states = self._norm(self._node("Add", [narrow, states]), f"{layer}.output.LayerNorm")
         return states
 
     def _mask(self) -> str:
-        """0 where a token is, a very low number where none is: float[batch, 1, 1, length]."""
+        """Add 0 for a token and a very low number for padding: float[batch, 1, 1, length]."""
         from onnx import TensorProto
 
         mask = self._node("Cast", ["attention_mask"], to=TensorProto.FLOAT)
@@ -128,20 +130,22 @@ class _Graph:
         total = self._node("Add", [self._node("Add", parts[:2]), parts[2]])
         return self._norm(total, "embeddings.LayerNorm")
 
-    def _attention(self, states: str, mask: str, at: str) -> str:
+    def _attention(self, states: str, mask: str, layer: str) -> str:
         heads = self._config["num_attention_heads"]
         size = self._config["hidden_size"] // heads
         split = self._constant("split_heads", np.array([0, 0, heads, size], np.int64))
 
-        def part(name: str, order: list[int]) -> str:
-            dense = self._dense(states, f"{at}.attention.self.{name}")
+        def heads_of(name: str, order: list[int]) -> str:
+            dense = self._dense(states, f"{layer}.attention.self.{name}")
             return self._node("Transpose", [self._node("Reshape", [dense, split])], perm=order)
 
-        scores = self._node("MatMul", [part("query", [0, 2, 1, 3]), part("key", [0, 2, 3, 1])])
+        scores = self._node(
+            "MatMul", [heads_of("query", [0, 2, 1, 3]), heads_of("key", [0, 2, 3, 1])]
+        )
         scale = self._constant("scale", np.float32(size**-0.5))
         scores = self._node("Add", [self._node("Mul", [scores, scale]), mask])
         weights = self._node("Softmax", [scores], axis=-1)
-        mixed = self._node("MatMul", [weights, part("value", [0, 2, 1, 3])])
+        mixed = self._node("MatMul", [weights, heads_of("value", [0, 2, 1, 3])])
         mixed = self._node("Transpose", [mixed], perm=[0, 2, 1, 3])
         join = self._constant("join_heads", np.array([0, 0, heads * size], np.int64))
         return self._node("Reshape", [mixed, join])
@@ -165,7 +169,7 @@ class _Graph:
         from onnx import numpy_helper
 
         if name not in self._constants:
-            # ascontiguousarray would turn a scalar into a list of one.
+            # ascontiguousarray would turn a scalar into an array of one value.
             array = np.array(value, order="C")
             self._constants[name] = numpy_helper.from_array(array, name)
         return name

@@ -1,10 +1,10 @@
-"""A driver in a process of its own: ships models to two executor processes and looks at what came.
+"""A driver in its own process, which ships models to two executors and reports their content.
 
-Reads a JSON list of steps from standard input and writes one JSON object for each step, in a list.
-A step is {"source", "method", "kind", "endpoint"?, "replace_with"?, "again"?}: `replace_with` is
-the file whose bytes are put into the source, in place, before it is shipped; `again` is the number
-of an earlier step whose handle is used once more. CLUSTER in its environment is the settings of the
-cluster, in JSON.
+It reads a JSON list of steps from standard input and writes a list with one JSON object for each
+step. A step is {"source", "method", "kind", "endpoint"?, "replace_with"?, "again"?}: `replace_with`
+is a file whose bytes replace the source, in place, before it is shipped; `again` is the number of
+an earlier step whose handle is used once more. CLUSTER in the environment has the settings of the
+cluster, as JSON.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ SCHEMA = (
 
 
 def load(path: Path) -> Loaded:
-    """The trivial loader: the sha256 of each file, by relative path ('' for the file itself)."""
+    """A trivial loader: the SHA-256 of each file by relative path ('' for the file itself)."""
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
     names = ["" if file == path else file.relative_to(path).as_posix() for file in files]
     hashes = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
@@ -43,34 +43,34 @@ def load(path: Path) -> Loaded:
 TEXTS = [["赤い", "靴"], ["りんご", "箱"], ["red shoe"], [], ["未知の語"]] * 40
 
 
-def look(handle: Handle, counter: resident.LoadCounter | None = None) -> Loaded:
-    """What a process has of a model: its files' hashes, or of a real one its vectors' hash."""
+def load_content(handle: Handle, counter: resident.LoadCounter | None = None) -> Loaded:
+    """Load a model: the hashes of its files, or the hash of the vectors of a real model."""
     if handle.kind == "bytes":
         return resident.get(handle.key, lambda: load(local_path(handle)), counter)
     vectors = models.load_shipped(handle, counter).embed(TEXTS)
     return local_path(handle), {"": hashlib.sha256(vectors.tobytes()).hexdigest()}
 
 
-def use(spark: SparkSession, handle: Handle) -> dict[str, Any]:
+def run_tasks(spark: SparkSession, handle: Handle) -> dict[str, Any]:
     """Use a model in four tasks of several batches each."""
     counter = resident.LoadCounter(spark.sparkContext)
 
     def work(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         number = 0
         for _ in batches:
-            path, content = look(handle, counter)
+            path, content = load_content(handle, counter)
             number += 1
             time.sleep(0.1)
         first = path if path.is_file() else next(p for p in path.rglob("*") if p.is_file())
-        found = first.stat()
+        status = first.stat()
         yield pa.RecordBatch.from_pylist(
             [
                 {
                     "process": str(os.getpid()),
                     "root": str(Path(SparkFiles.getRootDirectory()).absolute()),
                     "path": str(path),
-                    "inode": f"{found.st_dev}:{found.st_ino}",
-                    "links": found.st_nlink,
+                    "inode": f"{status.st_dev}:{status.st_ino}",
+                    "links": status.st_nlink,
                     "content": json.dumps(content),
                     "batches": number,
                 }
@@ -114,8 +114,8 @@ def main() -> None:
                 s3=s3,
             )
         handles.append(handle)
-        driver = look(handle)[1]
-        results.append(use(spark, handle) | {"driver": driver})
+        driver = load_content(handle)[1]
+        results.append(run_tasks(spark, handle) | {"driver": driver})
     spark.stop()
     sys.stdout.write(json.dumps(results))
 

@@ -58,7 +58,7 @@ def options(proxy: Proxy) -> S3Options:
 
 
 def client(url: str) -> Any:
-    """A plain boto3 client: the second reader and writer of what the code under test does."""
+    """A plain boto3 client, which checks what the code under test reads and writes."""
     import boto3
 
     return boto3.client("s3", endpoint_url=url, region_name="us-east-1")
@@ -66,10 +66,10 @@ def client(url: str) -> Any:
 
 @pytest.fixture
 def cache_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """This host's cache, in a folder of the test's own.
+    """The cache of this host, in a folder of the test.
 
-    Not removed with the test: what a local session has added from there, each later task of that
-    session looks for.
+    It is not removed after the test, because later tasks of a local session still look for the
+    files that the session has added from there.
     """
     root = tmp_path / "cache of ホスト"
     monkeypatch.setenv("NITAMONO_CACHE", str(root))
@@ -82,5 +82,5 @@ def entries(root: Path) -> list[str]:
 
 
 def leftovers(root: Path) -> list[str]:
-    """The names of what is being fetched into a cache, or was left half."""
+    """The names of files in a cache that are being fetched, or were left incomplete."""
     return sorted(path.name for path in (root / "incoming").iterdir())

@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 Weights = dict[str, npt.NDArray[np.float32]]
-DIM, HEADS, LAYERS, WIDE, LONGEST = 16, 4, 2, 32, 40
+DIM, HEADS, LAYERS, HIDDEN_DIM, MAX_TOKENS = 16, 4, 2, 32, 40
 WORDS = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "赤い", "青い", "靴", "鞄", "red", "shoe", "a"]
 CONFIG = {
     "model_type": "bert",
@@ -19,7 +19,7 @@ CONFIG = {
     "num_attention_heads": HEADS,
     "num_hidden_layers": LAYERS,
     "layer_norm_eps": 1e-12,
-    "max_position_embeddings": LONGEST,
+    "max_position_embeddings": MAX_TOKENS,
 }
 
 
@@ -32,20 +32,20 @@ def random_weights(seed: int) -> Weights:
     weights = {
         "embeddings.word_embeddings.weight": draw(len(WORDS), DIM),
         "embeddings.token_type_embeddings.weight": draw(2, DIM),
-        "embeddings.position_embeddings.weight": draw(LONGEST, DIM),
+        "embeddings.position_embeddings.weight": draw(MAX_TOKENS, DIM),
     }
     norms = ["embeddings.LayerNorm"]
     for number in range(LAYERS):
-        at = f"encoder.layer.{number}"
-        sizes = {"intermediate.dense": (WIDE, DIM), "output.dense": (DIM, WIDE)}
+        layer = f"encoder.layer.{number}"
+        sizes = {"intermediate.dense": (HIDDEN_DIM, DIM), "output.dense": (DIM, HIDDEN_DIM)}
         sizes |= {f"attention.self.{n}": (DIM, DIM) for n in ("query", "key", "value")}
         sizes["attention.output.dense"] = (DIM, DIM)
         for name, shape in sizes.items():
-            weights[f"{at}.{name}.weight"], weights[f"{at}.{name}.bias"] = (
+            weights[f"{layer}.{name}.weight"], weights[f"{layer}.{name}.bias"] = (
                 draw(*shape),
                 draw(shape[0]),
             )
-        norms += [f"{at}.attention.output.LayerNorm", f"{at}.output.LayerNorm"]
+        norms += [f"{layer}.attention.output.LayerNorm", f"{layer}.output.LayerNorm"]
     for name in norms:
         weights[f"{name}.weight"], weights[f"{name}.bias"] = 1 + draw(DIM), draw(DIM)
     return weights

@@ -24,7 +24,7 @@ Steps = dict[str, dict[str, Any]]
 
 @dataclass
 class Run:
-    """What came of the driver's steps, and the cache of the host that its executors share."""
+    """The results of the driver's steps, and the cache of the host that its executors share."""
 
     steps: Steps
     cache: Path
@@ -35,13 +35,13 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-# It takes more than a minute; tests/cluster ships a model to executors in every run of the suite.
+# This takes more than a minute; tests/cluster ships a model to executors in every run of the suite.
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def run(s3_server: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """All steps in one session."""
+    """Run all steps in one session."""
     folder = tmp_path_factory.mktemp("cluster")
     data = {name: os.urandom(100_000) for name in ("one", "two", "three", "object", "shared")}
     for name, content in data.items():
@@ -99,7 +99,7 @@ def run(s3_server: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
     cache = folder / "the executors' host"
     env = credentials | {"NITAMONO_CACHE": str(cache)}
     with StandaloneCluster(folder / "cluster", cores=2, env=env) as cluster:
-        done = subprocess.run(
+        driver = subprocess.run(
             [sys.executable, str(Path(__file__).with_name("cluster_driver.py"))],
             input=json.dumps(list(steps.values())),
             env=os.environ | environment | {"CLUSTER": json.dumps(cluster.conf())},
@@ -109,8 +109,8 @@ def run(s3_server: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
             timeout=300,
             check=False,
         )
-    assert done.returncode == 0, done.stderr[-5000:]
-    results = json.loads(done.stdout.splitlines()[-1])
+    assert driver.returncode == 0, driver.stderr[-5000:]
+    results = json.loads(driver.stdout.splitlines()[-1])
     directory = {"model.onnx": digest(data["one"]), "語彙/単語 1.txt": digest(data["two"])}
     contents = {
         "addfile": {"": digest(data["one"])},
@@ -124,10 +124,10 @@ def run(s3_server: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
         "second night": {"": digest(data["three"])},
         "first night's again": {"": digest(data["two"])},
     }
-    for way in ("addfile", "path", "s3"):
-        contents[f"fasttext by {way}"] = vectors(fasttext.load(packed))
-    for way in ("archive", "s3"):
-        contents[f"encoder by {way}"] = vectors(onnx.load(encoder))
+    for method in ("addfile", "path", "s3"):
+        contents[f"fasttext by {method}"] = vectors(fasttext.load(packed))
+    for method in ("archive", "s3"):
+        contents[f"encoder by {method}"] = vectors(onnx.load(encoder))
     return Run(dict(zip(steps, results, strict=True)), cache, contents)
 
 
@@ -148,7 +148,7 @@ ALL = [
     "encoder by archive",
     "encoder by s3",
 ]
-# The steps whose content no earlier step has brought into the workers.
+# The steps whose content is new to the workers.
 FRESH = [
     "addfile",
     "archive",
@@ -163,10 +163,10 @@ FRESH = [
 
 @pytest.mark.parametrize("step", ALL)
 def test_every_worker_and_the_driver_see_the_content_that_was_shipped(step: str, run: Run) -> None:
-    seen = run.steps[step]
-    assert [task["content"] for task in seen["tasks"]] == [run.contents[step]] * 4
-    assert seen["driver"] == run.contents[step]
-    assert seen["pickled"] < 1000
+    result = run.steps[step]
+    assert [task["content"] for task in result["tasks"]] == [run.contents[step]] * 4
+    assert result["driver"] == run.contents[step]
+    assert result["pickled"] < 1000
 
 
 @pytest.mark.parametrize("step", ALL)
@@ -180,9 +180,9 @@ def test_two_executors_have_one_file_on_their_host(step: str, run: Run) -> None:
 
 @pytest.mark.parametrize("step", FRESH)
 def test_each_worker_loads_a_model_once_over_its_batches(step: str, run: Run) -> None:
-    seen = run.steps[step]
-    assert [task["batches"] for task in seen["tasks"]] == [5] * 4
-    loads = seen["loads"]
+    result = run.steps[step]
+    assert [task["batches"] for task in result["tasks"]] == [5] * 4
+    loads = result["loads"]
     assert (loads["loads"], loads["processes"], loads["most_in_one_process"]) == (4, 4, 1)
     assert loads["seconds"] > 0
 
@@ -193,9 +193,9 @@ def test_a_worker_that_has_a_model_does_not_load_it_again(step: str, run: Run) -
 
 
 def test_the_host_keeps_one_copy_of_each_model(run: Run) -> None:
-    wanted = {seen["entry"] for seen in run.steps.values() if seen["method"] != "path"}
-    assert entries(run.cache) == sorted(wanted)
-    assert len(wanted) == 7
+    names = {step["entry"] for step in run.steps.values() if step["method"] != "path"}
+    assert entries(run.cache) == sorted(names)
+    assert len(names) == 7
     assert leftovers(run.cache) == []
 
 
@@ -204,6 +204,6 @@ def test_added_files_are_linked_into_the_cache_not_copied(run: Run) -> None:
         assert {task["links"] for task in run.steps[step]["tasks"]} == {2}
 
 
-def test_auto_takes_what_fits_a_cluster(run: Run) -> None:
-    chosen = {step: run.steps[step]["method"] for step in ("s3", "auto file", "auto directory")}
-    assert chosen == {"s3": "s3", "auto file": "addfile", "auto directory": "archive"}
+def test_auto_selects_a_method_for_a_cluster(run: Run) -> None:
+    methods = {step: run.steps[step]["method"] for step in ("s3", "auto file", "auto directory")}
+    assert methods == {"s3": "s3", "auto file": "addfile", "auto directory": "archive"}

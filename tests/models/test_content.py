@@ -7,14 +7,14 @@ from models import ModelError
 from models.content import FileEntry, check, read_content, tree_sha256
 
 
-def test_a_file_is_named_by_its_sha256(tmp_path: Path) -> None:
+def test_the_hash_of_a_file_is_its_sha256(tmp_path: Path) -> None:
     (tmp_path / "m").write_bytes(b"abc" * 1000)
     content = read_content(tmp_path / "m")
     assert content.sha256 == hashlib.sha256(b"abc" * 1000).hexdigest()
     assert (content.size, content.directory) == (3000, False)
 
 
-def test_a_directory_is_named_by_its_paths_and_contents(tmp_path: Path) -> None:
+def test_the_hash_of_a_directory_is_of_names_sizes_and_hashes(tmp_path: Path) -> None:
     (tmp_path / "m" / "b").mkdir(parents=True)
     (tmp_path / "m" / "b" / "語").write_bytes(b"1")
     (tmp_path / "m" / "a").write_bytes(b"22")
@@ -32,8 +32,8 @@ def test_a_directory_is_named_by_its_paths_and_contents(tmp_path: Path) -> None:
 
 
 def test_the_order_of_files_does_not_matter() -> None:
-    parts = [FileEntry("a/b", 1, "x"), FileEntry("a.b", 2, "y"), FileEntry("あ", 3, "z")]
-    assert tree_sha256(parts) == tree_sha256(parts[::-1])
+    entries = [FileEntry("a/b", 1, "x"), FileEntry("a.b", 2, "y"), FileEntry("あ", 3, "z")]
+    assert tree_sha256(entries) == tree_sha256(entries[::-1])
 
 
 @pytest.mark.parametrize(
@@ -54,6 +54,6 @@ def test_a_directory_that_cannot_travel_is_refused(
         read_content(tmp_path)
 
 
-def test_what_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_path_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=f"{tmp_path}/gone: no such file or directory"):
         read_content(tmp_path / "gone")

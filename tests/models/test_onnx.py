@@ -1,4 +1,4 @@
-"""A tiny BERT with random weights, against its formulas in NumPy."""
+"""A tiny BERT with random weights, compared with its formulas in NumPy."""
 
 import pickle
 from math import erf
@@ -11,7 +11,15 @@ import pytest
 from safetensors.numpy import save_file
 
 from models import ModelError, onnx
-from tests.models.encoder import DIM, HEADS, LAYERS, LONGEST, WORDS, random_weights, write_encoder
+from tests.models.encoder import (
+    DIM,
+    HEADS,
+    LAYERS,
+    MAX_TOKENS,
+    WORDS,
+    random_weights,
+    write_encoder,
+)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +35,7 @@ def packed(directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def expected(text: str, *, first_token: bool = False) -> npt.NDArray[np.float64]:
     """The encoder's formulas, in float64, one text at a time and without padding."""
     w = {name: value.astype(np.float64) for name, value in random_weights(1).items()}
-    words = [WORDS.index(t) if t in WORDS else 3 for t in text.split()][: LONGEST - 2]
+    words = [WORDS.index(t) if t in WORDS else 3 for t in text.split()][: MAX_TOKENS - 2]
     ids = [1, *words, 2]
 
     def dense(x: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
@@ -47,19 +55,19 @@ def expected(text: str, *, first_token: bool = False) -> npt.NDArray[np.float64]
     x = norm(x + w["embeddings.position_embeddings.weight"][: len(ids)], "embeddings.LayerNorm")
     size = DIM // HEADS
     for number in range(LAYERS):
-        at = f"encoder.layer.{number}"
-        q, k, v = (dense(x, f"{at}.attention.self.{n}") for n in ("query", "key", "value"))
+        layer = f"encoder.layer.{number}"
+        q, k, v = (dense(x, f"{layer}.attention.self.{n}") for n in ("query", "key", "value"))
         heads = []
         for h in range(HEADS):
             cut = slice(h * size, (h + 1) * size)
             scores = q[:, cut] @ k[:, cut].T / np.sqrt(size)
-            shares = np.exp(scores - scores.max(axis=1, keepdims=True))
-            heads.append(shares / shares.sum(axis=1, keepdims=True) @ v[:, cut])
-        attended = dense(np.hstack(heads), f"{at}.attention.output.dense")
-        x = norm(x + attended, f"{at}.attention.output.LayerNorm")
-        wide = dense(x, f"{at}.intermediate.dense")
+            weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+            heads.append(weights / weights.sum(axis=1, keepdims=True) @ v[:, cut])
+        attended = dense(np.hstack(heads), f"{layer}.attention.output.dense")
+        x = norm(x + attended, f"{layer}.attention.output.LayerNorm")
+        wide = dense(x, f"{layer}.intermediate.dense")
         gelu = np.vectorize(lambda z: z * 0.5 * (1 + erf(z / np.sqrt(2))))(wide)
-        x = norm(x + dense(gelu, f"{at}.output.dense"), f"{at}.output.LayerNorm")
+        x = norm(x + dense(gelu, f"{layer}.output.dense"), f"{layer}.output.LayerNorm")
     pooled: npt.NDArray[np.float64] = x[0] if first_token else x.mean(axis=0)
     return pooled / np.linalg.norm(pooled)
 
@@ -85,7 +93,7 @@ def test_the_first_token_is_pooled_where_the_settings_say_so(
     assert np.abs(vector - expected("赤い 靴", first_token=True)).max() < 1e-6
 
 
-def test_a_vector_does_not_depend_on_its_company(packed: Path) -> None:
+def test_other_texts_do_not_change_a_vector(packed: Path) -> None:
     encoder = onnx.load(packed)
     rng = np.random.default_rng(0)
     texts = [[" ".join(rng.choice(WORDS[4:], size=n % 37 + 1))] for n in range(90)]
@@ -101,24 +109,24 @@ def test_fields_are_joined_and_an_empty_text_is_a_zero_row(packed: Path) -> None
     assert onnx.load(packed).embed([]).shape == (0, DIM)
 
 
-def test_a_graph_that_is_there_is_taken(packed: Path, tmp_path: Path) -> None:
+def test_an_existing_graph_is_used(packed: Path, tmp_path: Path) -> None:
     exported = tmp_path / "exported"
     (exported / "onnx").mkdir(parents=True)
     for name in ("config.json", "tokenizer.json"):
         (exported / name).write_bytes((packed / name).read_bytes())
     (exported / "onnx" / "model.onnx").write_bytes((packed / "model.onnx").read_bytes())
-    again = onnx.load(onnx.pack(exported, tmp_path / "again"))
-    assert np.array_equal(again.embed([["赤い 靴"]]), onnx.load(packed).embed([["赤い 靴"]]))
+    repacked = onnx.load(onnx.pack(exported, tmp_path / "repacked"))
+    assert np.array_equal(repacked.embed([["赤い 靴"]]), onnx.load(packed).embed([["赤い 靴"]]))
 
 
-def spoil(folder: Path, name: str, content: bytes | None) -> None:
+def replace_file(folder: Path, name: str, content: bytes | None) -> None:
     (folder / name).unlink(missing_ok=True)
     if content is not None:
         (folder / name).write_bytes(content)
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "reason"),
     [
         ("tokenizer.json", None, "no tokenizer.json"),
         ("tokenizer.json", b"{", "can't be loaded"),
@@ -130,14 +138,14 @@ def spoil(folder: Path, name: str, content: bytes | None) -> None:
     ],
 )
 def test_a_directory_that_is_no_model_is_refused(
-    directory: Path, tmp_path: Path, name: str, content: bytes | None, said: str
+    directory: Path, tmp_path: Path, name: str, content: bytes | None, reason: str
 ) -> None:
     source = tmp_path / "source"
     source.mkdir()
     for file in directory.iterdir():
         (source / file.name).write_bytes(file.read_bytes())
-    spoil(source, name, content)
-    with pytest.raises(ModelError, match=said):
+    replace_file(source, name, content)
+    with pytest.raises(ModelError, match=reason):
         onnx.pack(source, tmp_path / "out")
 
 
@@ -151,7 +159,9 @@ def test_weights_of_another_shape_are_refused(directory: Path, tmp_path: Path) -
     source.mkdir()
     for file in directory.iterdir():
         (source / file.name).write_bytes(file.read_bytes())
-    lacking = {n: v for n, v in random_weights(1).items() if "layer.1.output.dense.bias" not in n}
-    save_file(lacking, source / "model.safetensors")
+    incomplete = {
+        n: v for n, v in random_weights(1).items() if "layer.1.output.dense.bias" not in n
+    }
+    save_file(incomplete, source / "model.safetensors")
     with pytest.raises(ModelError, match=r"weights lack 'encoder\.layer\.1\.output\.dense\.bias'"):
         onnx.pack(source, tmp_path / "out")

@@ -12,7 +12,7 @@ from pyspark.sql.pandas.functions import pandas_udf
 from models import resident
 
 
-def test_threads_that_ask_at_once_share_one_load() -> None:
+def test_threads_share_one_load() -> None:
     loads = []
 
     def load() -> object:
@@ -20,9 +20,9 @@ def test_threads_that_ask_at_once_share_one_load() -> None:
         time.sleep(0.05)
         return object()
 
-    found: list[object] = []
+    models: list[object] = []
     threads = [
-        threading.Thread(target=lambda: found.append(resident.get("shared", load)))
+        threading.Thread(target=lambda: models.append(resident.get("shared", load)))
         for _ in range(8)
     ]
     for thread in threads:
@@ -30,11 +30,11 @@ def test_threads_that_ask_at_once_share_one_load() -> None:
     for thread in threads:
         thread.join()
     assert len(loads) == 1
-    assert len(found) == 8
-    assert len({id(model) for model in found}) == 1
+    assert len(models) == 8
+    assert len({id(model) for model in models}) == 1
 
 
-def test_models_stay_side_by_side_and_one_loader_may_need_another() -> None:
+def test_a_loader_can_get_another_model() -> None:
     def load() -> tuple[str, str]:
         return "outer", resident.get("inner", lambda: "inner")
 
@@ -43,7 +43,7 @@ def test_models_stay_side_by_side_and_one_loader_may_need_another() -> None:
     assert resident.get("outer", lambda: ("again", "")) == ("outer", "inner")
 
 
-def test_a_load_that_fails_leaves_nothing_behind() -> None:
+def test_after_a_failed_load_the_next_caller_loads() -> None:
     def fail() -> str:
         raise OSError("not yet")
 

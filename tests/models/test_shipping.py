@@ -45,7 +45,7 @@ def test_on_one_machine_a_model_is_used_where_it_is(
     assert not (cache_root / "entries").exists()
 
 
-def test_a_model_trained_anew_in_place_is_another(
+def test_a_model_that_is_retrained_in_place_is_another(
     spark: SparkSession, model: Path, cache_root: Path
 ) -> None:
     old = {
@@ -111,7 +111,7 @@ def test_a_local_model_is_staged_in_the_store(
 
 
 @pytest.mark.parametrize("faults", [["503", "503", "503"], ["cut"], ["cut", "503", "cut"]])
-def test_an_unwell_store_is_asked_again(
+def test_requests_to_a_failing_store_are_repeated(
     faults: list[str],
     spark: SparkSession,
     proxy: Proxy,
@@ -120,7 +120,7 @@ def test_an_unwell_store_is_asked_again(
     tmp_path: Path,
 ) -> None:
     data = os.urandom(200_000)
-    uri = put(tmp_path, options, data, "unwell.bin")
+    uri = put(tmp_path, options, data, "failing.bin")
     handle = ship(spark.sparkContext, uri, kind="bytes", s3=options)
     proxy.faults = list(faults)
     proxy.gets.clear()
@@ -128,7 +128,7 @@ def test_an_unwell_store_is_asked_again(
     assert len(proxy.gets) == len(faults) + 1
 
 
-def test_a_store_that_stays_unwell_is_said(
+def test_a_store_that_keeps_failing_is_reported(
     spark: SparkSession, proxy: Proxy, options: S3Options, cache_root: Path, tmp_path: Path
 ) -> None:
     uri = put(tmp_path, options, os.urandom(2000), "ill.bin")
@@ -167,7 +167,8 @@ def test_processes_that_start_at_once_download_once(
     for process in processes:
         process.start()
     assert proxy.hanging.wait(30)
-    # The second has its time to come too early; then the first one's broken body is read again.
+    # The second process can start its download too early; then the first one's broken body is read
+    # again.
     threading.Timer(1.0, proxy.released.set).start()
     for process in processes:
         process.join(30)
@@ -175,7 +176,7 @@ def test_processes_that_start_at_once_download_once(
     assert proxy.gets == [f"/{BUCKET}/at-once.bin"] * 2
 
 
-def test_a_download_that_is_killed_leaves_nothing_that_counts(
+def test_a_killed_download_leaves_no_entry(
     spark: SparkSession, proxy: Proxy, options: S3Options, cache_root: Path, tmp_path: Path
 ) -> None:
     data = os.urandom(1 << 20)
@@ -213,7 +214,7 @@ def test_a_method_that_does_not_fit_is_refused(
         ship(context, f"s3://{BUCKET}/x", kind="bytes", method="path")
 
 
-def test_a_handle_of_another_session_says_so(
+def test_a_handle_of_another_session_is_refused(
     spark: SparkSession, model: Path, cache_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handle = ship(spark.sparkContext, model, kind="bytes", method="addfile")

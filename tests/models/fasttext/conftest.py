@@ -1,4 +1,4 @@
-"""Models trained once for all tests here, and strings to embed."""
+"""Models that are trained once for all tests here, and strings to embed."""
 
 import random
 from collections.abc import Callable
@@ -103,11 +103,11 @@ def strings() -> list[str]:
     """3,000 strings without white space: empty, short, some of thousands of characters."""
     rng = random.Random(11)  # noqa: S311
 
-    def make(place: int) -> str:
-        if place % 100 == 0:
+    def make(number: int) -> str:
+        if number % 100 == 0:
             return ""
-        length = rng.randint(500, 6000) if place % 300 == 1 else rng.randint(1, 12)
+        length = rng.randint(500, 6000) if number % 300 == 1 else rng.randint(1, 12)
         alphabet = "".join(rng.sample(_ALPHABETS, rng.randint(1, 3)))
         return "".join(rng.choices(alphabet, k=length))
 
-    return [make(place) for place in range(3000)]
+    return [make(number) for number in range(3000)]

@@ -12,9 +12,9 @@ MAGIC = 793712314
 
 @dataclass
 class Bin:
-    """A dense .bin file; the defaults make a sound one.
+    """A dense .bin file; the defaults make a valid one.
 
-    `matrix` and `output` are random unless given; the sizes of the header can be made to lie.
+    `matrix` is random and `output` ones by default; the header can be given wrong sizes.
     """
 
     words: Sequence[bytes] = ("りんご".encode(), "箱".encode(), b"apple", b"</s>")
@@ -35,7 +35,7 @@ class Bin:
     sections: dict[str, int] = field(default_factory=dict)
 
     def write(self, path: Path) -> Path:
-        """Write the file; `sections` then holds each section's end."""
+        """Write the file and set `sections` to the end of each section."""
         rng = np.random.default_rng(0)
         entries, nwords = [*self.words, *self.labels], len(self.words) + self.more_words
         rows = len(self.words) + self.bucket
@@ -52,8 +52,8 @@ class Bin:
                 "<3i2q", nwords + len(self.labels), nwords, len(self.labels), 99, self.pruned
             ),
             "vocabulary": b"".join(
-                entry + b"\0" + struct.pack("<qb", 1, place >= len(self.words))
-                for place, entry in enumerate(entries)
+                entry + b"\0" + struct.pack("<qb", 1, number >= len(self.words))
+                for number, entry in enumerate(entries)
             ),
             "input matrix": _dense(matrix, self.more_rows),
             "output matrix": _dense(output, 0),
@@ -74,9 +74,9 @@ def _dense(matrix: np.ndarray, more_rows: int) -> bytes:
 def floret(path: Path) -> Path:
     """A file as floret writes it: like fastText's, with two more numbers in the header."""
     model = Bin()
-    whole = model.write(path).read_bytes()
-    # Its mode and its hash count stand before lrUpdateRate.
-    path.write_bytes(whole[:52] + struct.pack("<2i", 2, 2) + whole[52:])
+    content = model.write(path).read_bytes()
+    # floret writes its mode and its hash count before lrUpdateRate.
+    path.write_bytes(content[:52] + struct.pack("<2i", 2, 2) + content[52:])
     return path
 
 

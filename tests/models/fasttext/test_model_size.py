@@ -19,11 +19,11 @@ def test_the_packed_size_is_that_of_the_file(
     packed = fasttext.pack(binary, tmp_path / "packed", float16=float16)
     if statistics:
         counts = np.zeros(TABLE_SIZE, np.int32)
-        common = np.zeros(7, np.float32)
-        fasttext.add_statistics(packed, CatalogueStatistics(9, counts, counts, common))
+        direction = np.zeros(7, np.float32)
+        fasttext.add_statistics(packed, CatalogueStatistics(9, counts, counts, direction))
     total = sum(map(len, words))
-    found = packed_bytes(321, 50, 7, total, float16=float16, statistics=statistics)
-    assert found == packed.stat().st_size
+    size = packed_bytes(321, 50, 7, total, float16=float16, statistics=statistics)
+    assert size == packed.stat().st_size
 
 
 def test_a_files_header_says_its_sizes(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The packed file: whole or not there, readable by others, mapped, checked when loaded."""
+"""The packed file: complete or absent, readable by others, mapped, checked when loaded."""
 
 import gzip
 import hashlib
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """A small sound .bin."""
+    """A small valid .bin."""
     return Bin().write(tmp_path / "model.bin")
 
 
@@ -34,10 +34,10 @@ def test_the_file_is_safetensors_aligned_and_described(model: Path, tmp_path: Pa
     source = hashlib.sha256(model.read_bytes()).hexdigest()
     with safe_open(packed, framework="numpy") as file:
         metadata = file.metadata()
-        unit = file.get_tensor("vectors")
+        vectors = file.get_tensor("vectors")
         assert file.get_tensor("rows").shape == (11, 4)
         assert file.get_tensor("word_bytes").tobytes() == "りんご箱apple</s>".encode() + bytes(8)
-    assert np.linalg.norm(unit, axis=1) == pytest.approx(1)
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(1)
     assert metadata["source_sha256"] == source
     assert metadata["text_fingerprint"] == "規則-1"
     header = json.loads(
@@ -50,9 +50,13 @@ def test_the_file_is_safetensors_aligned_and_described(model: Path, tmp_path: Pa
         if name != "__metadata__" and not name.startswith("padding")
     ]
     assert [offset % 64 for offset in offsets] == [0] * len(offsets)
-    about = json.loads((packed.parent / "model.json").read_text(encoding="utf-8"))
-    assert about["sha256"] == hashlib.sha256(packed.read_bytes()).hexdigest()
-    assert (about["source_sha256"], about["dim"], about["model"]) == (source, 4, "skipgram")
+    description = json.loads((packed.parent / "model.json").read_text(encoding="utf-8"))
+    assert description["sha256"] == hashlib.sha256(packed.read_bytes()).hexdigest()
+    assert [description[name] for name in ("source_sha256", "dim", "model")] == [
+        source,
+        4,
+        "skipgram",
+    ]
     read = fasttext.read_header(packed)
     assert (read.minn, read.maxn, read.bucket, read.text_fingerprint) == (2, 3, 11, "規則-1")
 
@@ -69,8 +73,8 @@ def test_word_vectors_as_text_are_the_lines(tmp_path: Path) -> None:
     vectors[41] = 0
     path = files.vec(tmp_path / "v.vec", words, vectors)
     other = files.vec(tmp_path / "w.vec", words, vectors, space="")
-    zipped = tmp_path / "v.vec.gz"
-    zipped.write_bytes(gzip.compress(path.read_bytes()))
+    compressed = tmp_path / "v.vec.gz"
+    compressed.write_bytes(gzip.compress(path.read_bytes()))
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-30)
     lists = [
         ["語1"],
@@ -81,36 +85,36 @@ def test_word_vectors_as_text_are_the_lines(tmp_path: Path) -> None:
         ["知らない"],
         [],
     ]
-    wanted = [unit[1], (unit[3] + unit[5]) / 2, unit[40], unit[2]]
-    for file in (path, other, zipped, fasttext.pack(zipped, tmp_path / "out")):
-        found = fasttext.load(file).embed(lists)
-        assert np.abs(found[:4] - np.array(wanted)).max() < 1e-6
-        assert not found[4:].any()
+    expected = [unit[1], (unit[3] + unit[5]) / 2, unit[40], unit[2]]
+    for file in (path, other, compressed, fasttext.pack(compressed, tmp_path / "out")):
+        embedded = fasttext.load(file).embed(lists)
+        assert np.abs(embedded[:4] - np.array(expected)).max() < 1e-6
+        assert not embedded[4:].any()
 
 
 def test_a_damaged_packed_file_is_refused(model: Path, tmp_path: Path) -> None:
-    whole = fasttext.pack(model, tmp_path).read_bytes()
-    length = int.from_bytes(whole[:8], "little")
+    complete = fasttext.pack(model, tmp_path).read_bytes()
+    length = int.from_bytes(complete[:8], "little")
     path = tmp_path / "damaged.safetensors"
     damages = {
-        whole[:-1]: "cut short in its tensor",
-        whole[: len(whole) // 2]: "cut short in its header|not a fastText model",
-        whole[:4000]: "cut short in its header",
-        whole + b"\0": "1 bytes too long",
-        whole.replace(b'"bucket": "11"', b'"bucket": "12"'): "its tensor rows does not fit",
-        whole.replace(b'"dim": "4"', b'"dim": "5"'): "its tensor vectors does not fit",
-        whole.replace(b'"nwords": "4"', b'"nwords": "x"'): "its header is damaged",
-        whole.replace(b'"version": "1"', b'"version": "9"'): "packed in format 9, this program",
-        whole.replace(b"nitamono.fasttext", b"somebody.elses.xx"): "not a packed fastText model",
-        whole.replace(b'"F32"', b'"F99"'): "its header is damaged",
-        whole[:8] + bytes(length) + whole[8 + length :]: "not a fastText model",
-        whole[:9] + b"x" * 20 + whole[29:]: "its header is damaged",
+        complete[:-1]: "cut short in its tensor",
+        complete[: len(complete) // 2]: "cut short in its header|not a fastText model",
+        complete[:4000]: "cut short in its header",
+        complete + b"\0": "1 bytes too long",
+        complete.replace(b'"bucket": "11"', b'"bucket": "12"'): "its tensor rows does not fit",
+        complete.replace(b'"dim": "4"', b'"dim": "5"'): "its tensor vectors does not fit",
+        complete.replace(b'"nwords": "4"', b'"nwords": "x"'): "its header is damaged",
+        complete.replace(b'"version": "1"', b'"version": "9"'): "packed in format 9, this program",
+        complete.replace(b"nitamono.fasttext", b"somebody.elses.xx"): "not a packed fastText model",
+        complete.replace(b'"F32"', b'"F99"'): "its header is damaged",
+        complete[:8] + bytes(length) + complete[8 + length :]: "not a fastText model",
+        complete[:9] + b"x" * 20 + complete[29:]: "its header is damaged",
     }
     for content, reason in damages.items():
         path.write_bytes(content)
         with pytest.raises(ModelError, match=reason):
             fasttext.load(path)
-    for content in (whole, *damages):
+    for content in (complete, *damages):
         path.write_bytes(content)
         with pytest.raises(ModelError, match=r"packed already|not a fastText model"):
             fasttext.pack(path, tmp_path / "out")
@@ -131,7 +135,7 @@ def test_loading_takes_milliseconds_whatever_the_size(tmp_path: Path) -> None:
 
 
 def run(code: str, *args: object) -> subprocess.CompletedProcess[str]:
-    """Run code in a Python of its own, from the project's root."""
+    """Run code in a new Python process, from the project's root."""
     command = [sys.executable, "-c", code, *map(str, args)]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60)
 
@@ -152,17 +156,17 @@ except ModelError as error:
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_a_kill_leaves_nothing_that_looks_whole(tmp_path: Path) -> None:
-    """Killed while it writes rows: no model of that name, and the rest of it can't be loaded."""
+def test_a_killed_pack_leaves_no_model(tmp_path: Path) -> None:
+    """Killed while it writes rows, it leaves a temporary file that can't be loaded."""
     path = Bin(dim=50, bucket=20_000).write(tmp_path / "model.bin")
     code = """
 import os, signal, sys
 from models import fasttext
 from models.fasttext.binary_source import BinarySource
-whole = BinarySource.rows
+all_rows = BinarySource.rows
 def rows(self):
-    for place, part in enumerate(whole(self)):
-        if place == 3:
+    for number, part in enumerate(all_rows(self)):
+        if number == 3:
             os.kill(os.getpid(), signal.SIGKILL)
         yield part
 BinarySource.rows = rows
@@ -170,10 +174,10 @@ fasttext.pack(sys.argv[1], sys.argv[2])
 """
     done = run(code, path, tmp_path / "out")
     assert done.returncode == -signal.SIGKILL
-    left = list((tmp_path / "out").iterdir())
-    assert [file.name.startswith(".") for file in left] == [True]
+    leftovers = list((tmp_path / "out").iterdir())
+    assert [file.name.startswith(".") for file in leftovers] == [True]
     with pytest.raises(ModelError):
-        fasttext.load(left[0])
+        fasttext.load(leftovers[0])
 
 
 def test_a_failed_pack_leaves_the_old_one(model: Path, tmp_path: Path) -> None:
@@ -185,7 +189,7 @@ def test_a_failed_pack_leaves_the_old_one(model: Path, tmp_path: Path) -> None:
     assert {file.name: file.read_bytes() for file in packed.parent.iterdir()} == before
 
 
-def test_packing_takes_memory_of_a_part_of_the_model(tmp_path: Path) -> None:
+def test_packing_needs_less_memory_than_the_model(tmp_path: Path) -> None:
     rows = np.zeros((200_004, 200), dtype=np.float32)
     path = Bin(dim=200, bucket=200_000, matrix=rows).write(tmp_path / "model.bin")
     code = """
@@ -218,16 +222,16 @@ print(open("/proc/self/smaps").read())
     assert kilobytes["Private_Dirty"] == 0
 
 
-def test_unknown_words_are_kept_up_to_a_bound(model: Path, tmp_path: Path) -> None:
+def test_the_cache_of_words_outside_the_vocabulary_is_bounded(model: Path, tmp_path: Path) -> None:
     packed = fasttext.load(fasttext.pack(model, tmp_path))
     assert isinstance(packed, fasttext.Embedder)
-    kept = packed._vectors.oov.cache  # type: ignore[union-attr]
-    kept.capacity = 100
+    cache = packed._vectors.oov.cache  # type: ignore[union-attr]
+    cache.capacity = 100
     lists = [[f"語{n}", f"品{n % 7}"] for n in range(1000)]
     first = packed.embed(lists)
-    assert len(kept) == 100
+    assert len(cache) == 100
     again = np.concatenate([packed.embed(lists[n : n + 10]) for n in range(0, 1000, 10)])
-    assert len(kept) == 100
+    assert len(cache) == 100
     assert np.abs(again - first).max() < 1e-6
 
 

@@ -37,7 +37,7 @@ def test_packed_and_unpacked_vectors_are_the_librarys(
     words = model.get_words()
     singles = [[word] for word in (*words, *strings)]
     lists = singles + mixed(words + strings, 500) + [["</s>"], ["箱", "</s>", "赤"], [], ["", ""]]
-    wanted = expected(model, lists)
+    vectors_of_library = expected(model, lists)
 
     packed = fasttext.load(fasttext.pack(trained, tmp_path))
     unpacked = fasttext.load(trained)
@@ -46,8 +46,8 @@ def test_packed_and_unpacked_vectors_are_the_librarys(
     for embedder in (packed, unpacked):
         vectors = embedder.embed(lists)
         assert vectors.dtype == np.float32
-        assert np.abs(vectors - wanted).max() <= TOLERANCE
-    assert (wanted != 0).any(axis=1).sum() > len(words) / 2
+        assert np.abs(vectors - vectors_of_library).max() <= TOLERANCE
+    assert (vectors_of_library != 0).any(axis=1).sum() > len(words) / 2
 
 
 def test_labels_in_a_list_count_as_in_the_library(trained: Path, tmp_path: Path) -> None:
@@ -62,9 +62,13 @@ def test_arrow_and_lists_give_the_same(trained: Path, strings: list[str], tmp_pa
     assert isinstance(packed, fasttext.Embedder)
     lists = mixed(strings, 200)
     column = pa.array([["x"], None, *lists, [None, "箱"]], pa.list_(pa.string())).slice(1)
-    wanted = packed.embed([[], *lists, ["箱"]])
-    for kind in (pa.list_(pa.string()), pa.large_list(pa.large_string()), pa.list_(pa.binary())):
-        assert np.array_equal(packed.embed_arrow(column.cast(kind)), wanted)
+    vectors = packed.embed([[], *lists, ["箱"]])
+    for column_type in (
+        pa.list_(pa.string()),
+        pa.large_list(pa.large_string()),
+        pa.list_(pa.binary()),
+    ):
+        assert np.array_equal(packed.embed_arrow(column.cast(column_type)), vectors)
 
 
 def test_blocks_do_not_change_a_vector(
@@ -72,11 +76,11 @@ def test_blocks_do_not_change_a_vector(
 ) -> None:
     packed = fasttext.load(fasttext.pack(trained, tmp_path))
     lists = mixed(strings, 300)
-    whole = packed.embed(lists)
+    vectors = packed.embed(lists)
     monkeypatch.setattr("models.fasttext.embedder._BLOCK_TOKENS", 7)
-    assert np.abs(packed.embed(lists) - whole).max() <= TOLERANCE
+    assert np.abs(packed.embed(lists) - vectors).max() <= TOLERANCE
     one_by_one = np.concatenate([packed.embed([tokens]) for tokens in lists])
-    assert np.abs(one_by_one - whole).max() <= TOLERANCE
+    assert np.abs(one_by_one - vectors).max() <= TOLERANCE
 
 
 @pytest.mark.parametrize("token", ["赤い 箱\n", "赤\0箱", "\u3000", "\x85"])
@@ -92,7 +96,7 @@ def test_half_precision_is_near(trained: Path, strings: list[str], tmp_path: Pat
     full = fasttext.load(fasttext.pack(trained, tmp_path / "full"))
     half_file = fasttext.pack(trained, tmp_path / "half", float16=True)
     lists = mixed(strings, 300)
-    wanted = full.embed(lists)
-    scale = max(1.0, float(np.abs(wanted).max()))
-    assert np.abs(fasttext.load(half_file).embed(lists) - wanted).max() <= 2e-3 * scale
+    vectors = full.embed(lists)
+    scale = max(1.0, float(np.abs(vectors).max()))
+    assert np.abs(fasttext.load(half_file).embed(lists) - vectors).max() <= 2e-3 * scale
     assert half_file.stat().st_size < (tmp_path / "full" / half_file.name).stat().st_size

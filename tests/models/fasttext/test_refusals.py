@@ -1,4 +1,4 @@
-"""What is no sound model is refused with the reason, before native code sees it."""
+"""Invalid models are refused with the reason, before native code loads them."""
 
 import gzip
 import hashlib
@@ -17,7 +17,7 @@ from tests.models.fasttext.files import Bin
 
 
 def refused(path: Path, reason: str) -> None:
-    """Neither loaded nor packed, with this reason, quickly; nothing is left in the folder."""
+    """Check that a file is neither loaded nor packed, for this reason and quickly."""
     start = time.monotonic()
     with pytest.raises(ModelError, match=reason) as error:
         fasttext.load(path)
@@ -31,24 +31,24 @@ def refused(path: Path, reason: str) -> None:
 
 def test_a_bin_cut_anywhere_is_refused_by_the_section_it_is_cut_in(tmp_path: Path) -> None:
     model = Bin()
-    whole = model.write(tmp_path / "whole.bin").read_bytes()
+    content = model.write(tmp_path / "complete.bin").read_bytes()
     cut = tmp_path / "cut.bin"
     start = 4
     for name, end in model.sections.items():
         section = {"sizes": "vocabulary"}.get(name, name)
         for size in range(start, end):
-            cut.write_bytes(whole[:size])
+            cut.write_bytes(content[:size])
             with pytest.raises(ModelError, match=f"cut short in its {section}"):
                 read_layout(cut)
         start = end
-    assert read_layout(tmp_path / "whole.bin").nwords == 4
+    assert read_layout(tmp_path / "complete.bin").nwords == 4
 
 
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.9, 0.999])
 def test_a_trained_model_cut_short_is_refused(trained: Path, share: float, tmp_path: Path) -> None:
     path = tmp_path / trained.name
-    whole = trained.read_bytes()
-    path.write_bytes(whole[: int(len(whole) * share)])
+    content = trained.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
     refused(path, "cut short in its|vocabulary")
 
 
@@ -84,14 +84,14 @@ INFINITE[0, 0] = np.inf
         (Bin(output=INFINITE), "not finite"),
     ],
 )
-def test_a_header_that_lies_and_values_that_are_not_finite_are_refused(
+def test_wrong_headers_and_values_that_are_not_finite_are_refused(
     model: Bin, reason: str, tmp_path: Path
 ) -> None:
     refused(model.write(tmp_path / "model.bin"), reason)
 
 
 def old_format(path: Path) -> Path:
-    """As before the magic number: the arguments come first."""
+    """A file of the time before the magic number, which begins with the arguments."""
     path.write_bytes(Bin().write(path).read_bytes()[8:])
     return path
 
@@ -103,7 +103,7 @@ def gzipped(path: Path) -> Path:
 
 
 def text(path: Path) -> Path:
-    """Word vectors as text, whatever the name."""
+    """Word vectors as text, under any name."""
     return files.vec(path, ["りんご", "apple"], np.ones((2, 3)))
 
 
@@ -113,7 +113,7 @@ def word2vec_binary(path: Path) -> Path:
     return path
 
 
-def words(content: bytes) -> Callable[[Path], Path]:
+def file_of(content: bytes) -> Callable[[Path], Path]:
     """A file of this content."""
 
     def write(path: Path) -> Path:
@@ -134,10 +134,10 @@ def words(content: bytes) -> Callable[[Path], Path]:
         (text, "vectors.bin", r"word vectors as text \(.vec\), not a fastText .bin"),
         (Bin().write, "model.vec", "a fastText .bin under the name of a text file"),
         (word2vec_binary, "vectors.bin", "word2vec's binary format"),
-        (words(b"\x1f\x8b\x08 and no more"), "model.vec.gz", "damaged or cut short gzip"),
-        (words(b""), "model.bin", "is empty"),
-        (words(b"apple 0.5 0.25\n"), "model.vec", "its first line is not the number of words"),
-        (words(b"\x89PNG\r\n\x1a\n" + bytes(100)), "model.bin", "not a fastText model: neither"),
+        (file_of(b"\x1f\x8b\x08 and no more"), "model.vec.gz", "damaged or cut short gzip"),
+        (file_of(b""), "model.bin", "is empty"),
+        (file_of(b"apple 0.5 0.25\n"), "model.vec", "its first line is not the number of words"),
+        (file_of(b"\x89PNG\r\n\x1a\n" + bytes(100)), "model.bin", "not a fastText model: neither"),
     ],
 )
 def test_another_kind_of_file_is_refused_by_name(
@@ -181,9 +181,9 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 def test_a_wrong_checksum_is_refused(tmp_path: Path) -> None:
     model = Bin().write(tmp_path / "model.bin")
     for path in (model, fasttext.pack(model, tmp_path), text(tmp_path / "v.vec")):
-        right = hashlib.sha256(path.read_bytes()).hexdigest()
-        assert fasttext.load(path, sha256=right).dim > 0
-        with pytest.raises(ModelError, match=f"its sha256 is {right}, not {'0' * 64}"):
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        assert fasttext.load(path, sha256=sha256).dim > 0
+        with pytest.raises(ModelError, match=f"its sha256 is {sha256}, not {'0' * 64}"):
             fasttext.load(path, sha256="0" * 64)
 
 

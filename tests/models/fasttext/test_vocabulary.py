@@ -10,25 +10,27 @@ from models.fasttext.vocabulary import Vocabulary
 
 
 def strings_of_all_lengths(count: int) -> list[bytes]:
-    """Distinct strings of 0 to 300 bytes, many alike in their first 64."""
+    """Different strings of 0 to 300 bytes; many have the same first 64."""
     rng = random.Random(5)  # noqa: S311
-    made = {b""}
-    while len(made) < count:
+    strings = {b""}
+    while len(strings) < count:
         start = b"x" * rng.choice([0, 7, 8, 63, 64, 65, 128])
-        made.add(start + rng.randbytes(rng.randint(0, 12)) + b"y" * rng.choice([0, 0, 8, 100]))
-    return sorted(made, key=lambda _: rng.random())
+        strings.add(start + rng.randbytes(rng.randint(0, 12)) + b"y" * rng.choice([0, 0, 8, 100]))
+    return sorted(strings, key=lambda _: rng.random())
 
 
-def test_every_word_is_found_and_no_other() -> None:
+def test_all_words_are_found_and_no_others() -> None:
     words = strings_of_all_lengths(6000)
-    known, others = words[:3000], words[3000:]
-    vocabulary = Vocabulary.build(ByteStrings.from_list(known))
-    tokens = ByteStrings.from_list([*others, *known])
-    assert vocabulary.find(tokens).tolist() == [-1] * len(others) + list(range(len(known)))
+    vocabulary_words, others = words[:3000], words[3000:]
+    vocabulary = Vocabulary.build(ByteStrings.from_list(vocabulary_words))
+    tokens = ByteStrings.from_list([*others, *vocabulary_words])
+    assert vocabulary.find(tokens).tolist() == [-1] * len(others) + list(
+        range(len(vocabulary_words))
+    )
 
 
-def test_words_of_one_hash_are_told_apart() -> None:
-    """The hash is of the first 64 bytes and the last 8: these have one in common."""
+def test_words_with_the_same_hash_are_different_words() -> None:
+    """The hash reads the first 64 bytes and the last 8, which are the same here."""
     words = [b"a" * 64 + bytes([middle]) + b"z" * 8 for middle in range(200)]
     strings = ByteStrings.from_list(words)
     assert len(np.unique(strings.hash64())) == 1

@@ -1,4 +1,4 @@
-"""A vector taken apart into what its words add."""
+"""Vectors as sums of what their words add."""
 
 from pathlib import Path
 
@@ -14,8 +14,8 @@ from tests.models.fasttext.test_blend import embedded, model, random_items
 __all__ = ["model"]
 
 
-def cosine(one: np.ndarray, other: np.ndarray) -> float:
-    return float(one @ other / (np.linalg.norm(one) * np.linalg.norm(other)))
+def cosine(first: np.ndarray, second: np.ndarray) -> float:
+    return float(first @ second / (np.linalg.norm(first) * np.linalg.norm(second)))
 
 
 @pytest.mark.parametrize("blend", [Blend(), Blend(dim=0), Blend(dim=80, description_weight=2.0)])
@@ -26,37 +26,37 @@ def test_what_words_add_to_a_blend_sums_to_the_vector_and_to_the_cosine(
     items = [item for item in random_items(names, 30) if any(item[0] + item[1])]
     blended = BlendEmbedder(model, blend)
     vectors = embedded(blended, items).astype(np.float64)
-    terms = [blended.word_contributions(*item) for item in items]
-    for one, vector in zip(terms, vectors, strict=True):
-        assert np.abs(one.rows.sum(axis=0) - vector).max() < 1e-5
-    split = terms[0].split
+    contributions = [blended.word_contributions(*item) for item in items]
+    for item, vector in zip(contributions, vectors, strict=True):
+        assert np.abs(item.rows.sum(axis=0) - vector).max() < 1e-5
+    split = contributions[0].split
     assert split == (model.dim if blend.dim else blended.dim)
-    for place in range(1, len(items)):
-        meaning, letters = pairwise_products(terms[place - 1], terms[place])
-        expected = cosine(vectors[place - 1], vectors[place])
-        assert abs(meaning.sum() + letters.sum() - expected) < 1e-5
-        parts = vectors[place - 1, :split] @ vectors[place, :split]
-        lengths = np.linalg.norm(vectors[place - 1]) * np.linalg.norm(vectors[place])
-        assert abs(meaning.sum() - parts / lengths) < 1e-5
+    for i in range(1, len(items)):
+        semantic, lexical = pairwise_products(contributions[i - 1], contributions[i])
+        expected = cosine(vectors[i - 1], vectors[i])
+        assert abs(semantic.sum() + lexical.sum() - expected) < 1e-5
+        product = vectors[i - 1, :split] @ vectors[i, :split]
+        lengths = np.linalg.norm(vectors[i - 1]) * np.linalg.norm(vectors[i])
+        assert abs(semantic.sum() - product / lengths) < 1e-5
 
 
 def test_what_words_add_to_a_mean_sums_to_the_cosine(trained: Path, tmp_path: Path) -> None:
     for path in (trained, fasttext.pack(trained, tmp_path)):
-        means = fasttext.load(path)
-        one, other = ["水", "電機", "水", ""], ["電機", "はじめて見る語", "箱"]
-        mine, theirs = means.word_contributions(one), means.word_contributions(other)
-        if mine is None or theirs is None:
-            assert mine is theirs
+        embedder = fasttext.load(path)
+        lists = ["水", "電機", "水", ""], ["電機", "はじめて見る語", "箱"]
+        first, second = (embedder.word_contributions(tokens) for tokens in lists)
+        if first is None or second is None:
+            assert first is second
             continue
-        vectors = means.embed([one, other]).astype(np.float64)
-        assert np.abs(mine.rows.sum(axis=0) - vectors[0]).max() < 1e-6
+        vectors = embedder.embed(lists).astype(np.float64)
+        assert np.abs(first.rows.sum(axis=0) - vectors[0]).max() < 1e-6
         if vectors.any(axis=1).all():
-            meaning, letters = pairwise_products(mine, theirs)
-            assert abs(meaning.sum() - cosine(*vectors)) < 1e-5
-            assert letters.sum() == 0
+            semantic, lexical = pairwise_products(first, second)
+            assert abs(semantic.sum() - cosine(*vectors)) < 1e-5
+            assert lexical.sum() == 0
 
 
-def test_a_word_of_the_vocabulary_is_told_from_one_that_is_not(
+def test_an_embedder_says_which_words_are_in_its_vocabulary(
     model: Embedder, plain_corpus: Path
 ) -> None:
     word = plain_corpus.read_text("utf-8").split()[0]
