@@ -13,17 +13,16 @@ import pytest
 from pydantic import BaseModel
 
 from pipeline import api
-from pipeline.cli.parser import parser
+from pipeline.cli.parser import build_parser
 from pipeline.cli.verbs import VERBS
 from pipeline.config import reading as config
 from pipeline.config.sections import Config
-from pipeline.stages import NAMES
 from pipeline.store import reasons
 from pipeline.store.schemas import SCHEMAS
 from tests.pages import PAGES, ROOT, Page
 
 CONFIG_NEEDS = {"store": {"path": "store"}, "catalogue": {"path": "items.csv"}}
-VERB_NAMES = (*NAMES, *(verb.name for verb in VERBS), "run", "model", "submit", "completion")
+VERB_NAMES = tuple(VERBS)
 # Options of other programs that pages name.
 FOREIGN_OPTIONS = {
     "--archives", "--data", "--extra", "--folder", "--mean", "--no-deps", "--peers",
@@ -63,7 +62,7 @@ def programs(line: str) -> Iterator[list[str]]:
 
 def nitamono(arguments: Sequence[str]) -> None:
     """See that a command line of nitamono is one, with settings that are there."""
-    words = parser().parse_args(arguments)
+    words = build_parser().parse_args(arguments)
     config.from_mapping(CONFIG_NEEDS, getattr(words, "assignments", []))
     if words.verb == "submit":
         nitamono([*words.submitted, "--config", words.config])
@@ -120,7 +119,7 @@ def help_of(*verb: str) -> str:
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
         printed: list[str] = []
         patch.setattr("sys.stdout.write", printed.append)
-        parser().parse_args([*verb, "--help"])
+        build_parser().parse_args([*verb, "--help"])
     return "".join(printed)
 
 

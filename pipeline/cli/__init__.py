@@ -1,1 +1,1 @@
-"""The command line: arguments and printing, one module a verb."""
+"""The command `nitamono`: its verbs, their arguments, and what they print."""

@@ -1,78 +1,79 @@
-"""The verb `completion`: a script that lets a shell complete verbs, options, files and settings."""
+"""The verb `completion`: a script with which a shell completes verbs, options, files, settings."""
 
 import argparse
+from argparse import Namespace
 from collections.abc import Iterator
-from typing import Any
 
+import shtab
 from pydantic import BaseModel
 
+from pipeline.cli.parser import Parser, build_parser
 from pipeline.config.sections import Config
+from pipeline.terminal.output import print_lines
 
-NAME = "completion"
 SHELLS = ("bash", "zsh", "fish")
-_TEXT = "print a script for the shell to complete nitamono's arguments"
+# What an argument stands for, by the name that the help gives to its value.
 _FILES = {"FILE"}
 _FOLDERS = {"DIR", "FOLDER", "TARGET", "SOURCE"}
-_SETTINGS = "_nitamono_settings"
+_FUNCTION = "_nitamono_settings"
 
 
-def add(verbs: Any) -> None:  # noqa: ANN401 - argparse's subparsers
-    """Add the verb to the command's parser."""
-    verb = verbs.add_parser(
-        NAME,
-        help=_TEXT,
-        description=_TEXT[0].upper() + _TEXT[1:] + ".",
-        epilog=f"example: nitamono {NAME} bash",
-    )
-    verb.add_argument("shell", choices=SHELLS, help="which shell")
+def add_arguments(parser: Parser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument("shell", choices=SHELLS, help="which shell")
 
 
-def script(parser: argparse.ArgumentParser, shell: str) -> str:
-    """The script for a shell, from the parsers themselves.
+def execute(arguments: Namespace) -> None:
+    """Print the script."""
+    print_lines([script(build_parser(), arguments.shell)])
+
+
+def script(parser: Parser, shell: str) -> str:
+    """The script for a shell, made from the parsers.
 
     Args:
-        parser: of the command line.
+        parser: the parser of the command line.
         shell: one of SHELLS.
     """
-    import shtab
-
-    for one in parsers(parser):
-        for action in one._actions:
+    for subparser in all_parsers(parser):
+        for action in subparser.actions:
+            if action.help == argparse.SUPPRESS:
+                # shtab leaves out what the help leaves out.
+                action.help = None
             if action.metavar in _FILES:
                 action.complete = shtab.FILE  # type: ignore[attr-defined]
             elif action.metavar in _FOLDERS:
                 action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
             elif action.dest == "assignments":
-                action.complete = _settings()  # type: ignore[attr-defined]
-    made: str = shtab.complete(parser, shell)
-    return made
+                action.complete = _setting_completion()  # type: ignore[attr-defined]
+    text: str = shtab.complete(parser, shell)
+    return text
 
 
-def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
-    """A parser and those of its verbs, their verbs', and so on."""
+def all_parsers(parser: Parser) -> Iterator[Parser]:
+    """A parser, those of its verbs, those of the verbs' verbs, and so on."""
     yield parser
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for below in action.choices.values():
-                yield from parsers(below)
+    for subparser in parser.subparsers():
+        yield from all_parsers(subparser)
 
 
-def _settings() -> dict[str, Any]:
-    """What completes the settings' names, for shtab."""
-    names = " ".join(_names())
+def _setting_completion() -> dict[str, object]:
+    """Shtab's description of how each shell completes a setting's name."""
+    names = " ".join(_setting_names())
     return {
-        "bash": _SETTINGS,
-        "zsh": _SETTINGS,
-        "fish": f"({_SETTINGS})",
+        "bash": _FUNCTION,
+        "zsh": _FUNCTION,
+        "fish": f"({_FUNCTION})",
         "preamble": {
-            "bash": f'{_SETTINGS}() {{ compgen -W "{names}" -- "$1"; }}',
-            "zsh": f"{_SETTINGS}() {{ compadd -S '=' -- {names}; }}",
-            "fish": f"function {_SETTINGS}; printf '%s\\n' {names}; end",
+            "bash": f'{_FUNCTION}() {{ compgen -W "{names}" -- "$1"; }}',
+            "zsh": f"{_FUNCTION}() {{ compadd -S '=' -- {names}; }}",
+            "fish": f"function {_FUNCTION}; printf '%s\\n' {names}; end",
         },
     }
 
 
-def _names() -> Iterator[str]:
+def _setting_names() -> Iterator[str]:
+    """The settings' names, section.key."""
     for section, field in Config.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):

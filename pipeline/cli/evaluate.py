@@ -1,9 +1,10 @@
-"""The verb `evaluate`: how good neighbours are by labels and pairs, beside plainer methods."""
+"""The verb `evaluate`: measure the neighbours by labels and pairs, beside plainer methods."""
 
-import argparse
+from argparse import Namespace
 
-from pipeline.cli.verb import Verb, positive
-from pipeline.config.sections import Config
+from pipeline.cli.argument_types import positive
+from pipeline.cli.parser import Parser
+from pipeline.config import reading
 from pipeline.errors import UsageError
 from pipeline.evaluation import pairs_file, report
 from pipeline.evaluation.evaluate import ITEMS, Asked, evaluate
@@ -11,7 +12,8 @@ from pipeline.terminal.output import print_json, print_lines
 from pipeline.terminal.progress import Progress
 
 
-def _arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: Parser) -> None:
+    """Add the verb's arguments."""
     parser.add_argument("--label", action="append", default=[], metavar="COLUMN",
                         help="a column of the catalogue's files whose equal values say that items "
                         "are alike; may be repeated")  # fmt: skip
@@ -25,22 +27,15 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
                         "catalogue is sampled, after the items of the pairs")  # fmt: skip
 
 
-def _do(given: argparse.Namespace, settings: Config) -> None:
-    if not given.label and not given.pairs:
+def execute(arguments: Namespace) -> None:
+    """Measure, and print the figures."""
+    config = reading.load(arguments.config, arguments.assignments)
+    if not arguments.label and not arguments.pairs:
         raise UsageError("evaluate: give --label COLUMN, --pairs FILE, or both")
-    pairs = pairs_file.read(given.pairs) if given.pairs else None
-    asked = Asked(tuple(dict.fromkeys(given.label)), pairs, given.k, given.items)
-    found = evaluate(settings, asked, Progress())
-    if given.json:
-        print_json(report.as_json(found))
+    pairs = pairs_file.read(arguments.pairs) if arguments.pairs else None
+    options = Asked(tuple(dict.fromkeys(arguments.label)), pairs, arguments.k, arguments.items)
+    evaluation = evaluate(config, options, Progress())
+    if arguments.json:
+        print_json(report.as_json(evaluation))
     else:
-        print_lines(report.lines(found))
-
-
-EVALUATE = Verb(
-    "evaluate",
-    "measure how good neighbours are by labels or pairs, beside plainer methods",
-    "--label category --set model.dim=200",
-    _arguments,
-    _do,
-)
+        print_lines(report.lines(evaluation))

@@ -1,17 +1,23 @@
 """The verb `export`: the published table into PostgreSQL, redis, or files of JSON Lines."""
 
-import argparse
 import os
 import time
+from argparse import Namespace
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
-from pipeline.cli.verb import Verb, positive, seconds
+from pipeline.cli.argument_types import positive, seconds
+from pipeline.cli.parser import Parser
+from pipeline.config import reading
 from pipeline.config.sections import Config
 from pipeline.errors import UsageError
 from pipeline.export import address as addresses
+from pipeline.export import jsonl
 from pipeline.export.address import Address
 from pipeline.export.options import Options
+from pipeline.export.source import Source
+from pipeline.spark.reading_session import reading_session
 from pipeline.store.store import Store
 from pipeline.terminal.output import print_json, print_lines
 from pipeline.terminal.progress import Progress
@@ -19,7 +25,8 @@ from pipeline.terminal.progress import Progress
 _DEFAULT = Options()
 
 
-def _arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: Parser) -> None:
+    """Add the verb's arguments."""
     parser.add_argument("--to", required=True, metavar="WHERE",
                         help="postgres:// or redis:// without a password, jsonl, or env:NAME, "
                         "a variable that holds the address")  # fmt: skip
@@ -45,45 +52,38 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gzip", action="store_true", help="compress jsonl's files")
 
 
-def _do(given: argparse.Namespace, settings: Config) -> None:
-    address = Address.of(given.to, os.environ)
-    options = Options(**{name: getattr(given, name) for name in vars(_DEFAULT)})
+def execute(arguments: Namespace) -> None:
+    """Export a version and print what was done."""
+    config = reading.load(arguments.config, arguments.assignments)
+    address = Address.of(arguments.to, os.environ)
+    options = Options(**{name: getattr(arguments, name) for name in vars(_DEFAULT)})
     if (address.kind == addresses.JSONL) != bool(options.out):
         raise UsageError("export: --to jsonl takes --out FOLDER, and nothing else does")
-    store, start = Store.of(settings, make=False), time.monotonic()
-    found = _exported(store, settings, address, options, given.version)
-    found |= {"seconds": round(time.monotonic() - start, 1)}
-    if given.json:
-        print_json(found)
-    else:
-        print_lines(_lines(found))
-
-
-def _exported(
-    store: Store,
-    settings: Config,
-    address: Address,
-    options: Options,
-    version: str,
-) -> dict[str, Any]:
-    from pipeline.export.source import Source
-
-    source = Source.of(store, version)
-    about = {
+    store, start = Store.of(config, make=False), time.monotonic()
+    source = Source.of(store, arguments.version)
+    result = {
         "to": address.shown,
         "version": source.version,
         "run_id": source.run_id or None,
         "rows": source.rows,
+        **_export(store, config, address, options, source),
+        "seconds": round(time.monotonic() - start, 1),
     }
-    if address.kind == addresses.JSONL:
-        from pipeline.cli.verbs import _spark
-        from pipeline.export import jsonl
+    if arguments.json:
+        print_json(result)
+    else:
+        print_lines(_lines(result))
 
-        title = "export to jsonl"
-        return about | jsonl.export(
-            store, settings, source, options, lambda: _spark(settings, title)
-        )
+
+def _export(
+    store: Store, config: Config, address: Address, options: Options, source: Source
+) -> dict[str, Any]:
+    """Export, and return what the target's module says was done."""
+    if address.kind == addresses.JSONL:
+        spark = partial(reading_session, config, "export to jsonl")
+        return jsonl.export(store, config, source, options, spark)
     try:
+        # They need packages that only nitamono[export] installs.
         if address.kind == "redis":
             from pipeline.export.redis import export
         else:
@@ -91,32 +91,23 @@ def _exported(
     except ImportError as error:
         raise UsageError(f"export to {address.kind}: {addresses.INSTALL}") from error
     with Progress().stage(f"export to {address.kind}") as line:
-        found = export(source, address, options, line)
+        result = export(source, address, options, line)
         line.note = ""
-    return about | found
+    return result
 
 
-def _lines(found: dict[str, Any]) -> Iterator[str]:
+def _lines(result: dict[str, Any]) -> Iterator[str]:
     """The result for a person."""
-    where = next(found[name] for name in ("table", "prefix", "folder") if name in found)
-    yield f"{found['to']}  {where}"
-    run = f"  run {found['run_id']}" if found["run_id"] else ""
-    yield f"version  {found['version']}{run}"
-    if found["done"] == "already":
+    target = next(result[name] for name in ("table", "prefix", "folder") if name in result)
+    yield f"{result['to']}  {target}"
+    run = f"  run {result['run_id']}" if result["run_id"] else ""
+    yield f"version  {result['version']}{run}"
+    if result["done"] == "already":
         yield "nothing to do: this version is there already; --again exports it anew"
         return
-    yield f"rows     {found['rows']:,} of {found['items']:,} items, {found['checked']}"
-    resumed = found["files"] - found["files_copied"]
+    yield f"rows     {result['rows']:,} of {result['items']:,} items, {result['checked']}"
+    resumed = result["files"] - result["files_copied"]
     more = f", {resumed} of them by an export that was broken off" if resumed else ""
-    yield f"files    {found['files']}{more}"
-    yield from (f"note     {note}" for note in found.get("notes", ()))
-    yield f"seconds  {found['seconds']}"
-
-
-EXPORT = Verb(
-    "export",
-    "copy the published table into PostgreSQL, redis, or files of JSON Lines",
-    "--to postgres://shop@db.example/shop",
-    _arguments,
-    _do,
-)
+    yield f"files    {result['files']}{more}"
+    yield from (f"note     {note}" for note in result.get("notes", ()))
+    yield f"seconds  {result['seconds']}"

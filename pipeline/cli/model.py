@@ -1,7 +1,7 @@
-"""The verbs of `nitamono model`: pack, info, list, push, pull."""
+"""The verb `model` and its verbs: pack, info, list, push, pull."""
 
-import argparse
 import json
+from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -10,16 +10,17 @@ from typing import Any
 from models import ModelError, fasttext, onnx
 from models.content import read_content
 from models.fasttext.packing import open_source
-from pipeline.config import reading as config
+from pipeline.cli.parser import Parser, add_config, sentence, wrap
+from pipeline.config import reading
 from pipeline.config.sections import Config
 from pipeline.errors import InputError, UsageError
 from pipeline.stages.train import model_registry
 from pipeline.storage.files import read_json
 from pipeline.store.store import Store
 from pipeline.terminal.colours import GOOD
-from pipeline.terminal.output import table
+from pipeline.terminal.output import print_lines, table
 
-_HELP = {
+_TEXTS = {
     "pack": "pack a fastText model (.bin, .ftz, .vec), or copy an encoder, for mapping",
     "info": "what a model file is, or the store's current model",
     "list": "the models that the store keeps",
@@ -35,131 +36,128 @@ _EXAMPLES = {
 }
 
 
-def add(verbs: Any) -> None:  # noqa: ANN401 - argparse's subparsers
-    """Add the verb `model` to the command's parser."""
-    text = "pack a model, look at models, copy them"
-    top = verbs.add_parser("model", help=text, description=text.capitalize() + ".")
-    actions = top.add_subparsers(dest="action", metavar="ACTION", required=True)
-    made = {
+def add_arguments(parser: Parser) -> None:
+    """Add the verb's own verbs."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    parsers = {
         name: actions.add_parser(
             name,
             help=text,
-            description=text[0].upper() + text[1:] + ".",
+            description=wrap(sentence(text)),
             epilog=f"example: nitamono model {_EXAMPLES[name]}",
         )
-        for name, text in _HELP.items()
+        for name, text in _TEXTS.items()
     }
-    made["pack"].add_argument("file", metavar="FILE", help="the model; a directory: an encoder")
-    made["pack"].add_argument("folder", metavar="FOLDER", help="where the packed model comes")
-    made["pack"].add_argument("--float16", action="store_true", help="in half the space")
-    made["info"].add_argument("file", metavar="FILE", nargs="?", help="else the store's model")
-    made["push"].add_argument("target", metavar="TARGET", help="folder or s3:// prefix")
-    made["pull"].add_argument("source", metavar="SOURCE", help="what it was pushed to")
-    made["pull"].add_argument("--use", action="store_true", help="make it the current model")
+    pack, info, push, pull = (parsers[name] for name in ("pack", "info", "push", "pull"))
+    pack.add_argument("file", metavar="FILE", help="the model; a directory: an encoder")
+    pack.add_argument("folder", metavar="FOLDER", help="where the packed model comes")
+    pack.add_argument("--float16", action="store_true", help="in half the space")
+    info.add_argument("file", metavar="FILE", nargs="?", help="else the store's model")
+    push.add_argument("target", metavar="TARGET", help="folder or s3:// prefix")
+    pull.add_argument("source", metavar="SOURCE", help="what it was pushed to")
+    pull.add_argument("--use", action="store_true", help="make it the current model")
     for name in ("info", "list"):
-        made[name].add_argument("--json", action="store_true", help="print JSON")
+        parsers[name].add_argument("--json", action="store_true", help="print JSON")
     for name in ("info", "list", "push", "pull"):
-        made[name].add_argument("--config", metavar="FILE", required=name != "info",
-                                help="the config, a TOML file")  # fmt: skip
-        made[name].add_argument("--set", dest="assignments", action="append", default=[],
-                                metavar="SECTION.KEY=VALUE", help="change a setting")  # fmt: skip
+        add_config(parsers[name], required=name != "info")
 
 
-def execute(given: argparse.Namespace) -> Iterator[str]:
-    """Do what the command line says; yields the lines to print.
+def execute(arguments: Namespace) -> None:
+    """Execute the verb's verb.
 
     Raises:
-        UsageError: of the config or the arguments.
+        UsageError: the config or the arguments are wrong.
         InputError: a model can't be read, written or used.
     """
     actions = {"pack": _pack, "info": _info, "list": _list, "push": _push, "pull": _pull}
     try:
-        yield from actions[given.action](given)
-    except ModelError as error:
-        raise InputError(f"model {given.action}: {error}") from error
-    except OSError as error:
-        raise InputError(f"model {given.action}: {error}") from error
+        print_lines(actions[arguments.action](arguments))
+    except (ModelError, OSError) as error:
+        raise InputError(f"model {arguments.action}: {error}") from error
 
 
-def _opened(given: argparse.Namespace) -> tuple[Config, Store]:
-    settings = config.load(given.config, given.assignments)
-    return settings, Store.of(settings)
+def _config_and_store(arguments: Namespace) -> tuple[Config, Store]:
+    config = reading.load(arguments.config, arguments.assignments)
+    return config, Store.of(config)
 
 
-def _pack(given: argparse.Namespace) -> Iterator[str]:
-    source = Path(given.file)
+def _pack(arguments: Namespace) -> Iterator[str]:
+    source = Path(arguments.file)
     if source.is_dir():
-        packed = onnx.pack(source, given.folder)
+        packed = onnx.pack(source, arguments.folder)
     else:
-        packed = fasttext.pack(source, given.folder, float16=given.float16)
+        packed = fasttext.pack(source, arguments.folder, float16=arguments.float16)
     yield f"packed      {packed}"
-    yield from _lines(_about(packed))
+    yield from _lines(_describe(packed))
 
 
-def _info(given: argparse.Namespace) -> Iterator[str]:
-    if given.file:
-        about = _about(Path(given.file))
-    elif given.config:
-        settings, store = _opened(given)
-        record = model_registry.current(settings, store)
+def _info(arguments: Namespace) -> Iterator[str]:
+    if arguments.file:
+        description = _describe(Path(arguments.file))
+    elif arguments.config:
+        config, store = _config_and_store(arguments)
+        record = model_registry.current(config, store)
         file = store.model_file(record)
-        described = read_json(store.model_path(record.outputs["sha256"]) / "model.json") or {}
-        about = {"path": str(file), **described, **record.counts, **record.outputs}
-        about["run_id"] = record.run_id
+        stored = read_json(store.model_path(record.outputs["sha256"]) / "model.json") or {}
+        description = {"path": str(file), **stored, **record.counts, **record.outputs}
+        description["run_id"] = record.run_id
     else:
         raise UsageError("model info: give a FILE, or --config for the store's current model")
-    yield from [json.dumps(about, ensure_ascii=False)] if given.json else _lines(about)
+    if arguments.json:
+        yield json.dumps(description, ensure_ascii=False)
+    else:
+        yield from _lines(description)
 
 
-def _about(path: Path) -> dict[str, Any]:
+def _describe(path: Path) -> dict[str, Any]:
     content = read_content(path)
-    about: dict[str, Any] = {"path": str(path), "sha256": content.sha256, "bytes": content.size}
+    file = {"path": str(path), "sha256": content.sha256, "bytes": content.size}
     if content.directory:
-        return about | {"kind": "onnx", "dim": onnx.load(path).dim}
+        return file | {"kind": "onnx", "dim": onnx.load(path).dim}
     packed = fasttext.is_packed(path)
     header = fasttext.read_header(path) if packed else open_source(path).header
-    return about | {"kind": "fasttext", "packed": packed, **asdict(header)}
+    return file | {"kind": "fasttext", "packed": packed, **asdict(header)}
 
 
-def _list(given: argparse.Namespace) -> Iterator[str]:
-    found = [model.about() for model in model_registry.kept(*_opened(given))]
-    if given.json:
-        yield json.dumps(found, ensure_ascii=False)
+def _list(arguments: Namespace) -> Iterator[str]:
+    models = [model.about() for model in model_registry.kept(*_config_and_store(arguments))]
+    if arguments.json:
+        yield json.dumps(models, ensure_ascii=False)
         return
     rows = [
         (
-            about["hash"],
-            about["kind"],
-            str(about["dim"]),
-            *("-" if n is None else f"{n:,}" for n in (about["words"], about["sampled_items"])),
-            f"{about['trained']} by {about['run_id']}",
-            "current" if about["current"] else "",
+            model["hash"],
+            model["kind"],
+            str(model["dim"]),
+            *("-" if n is None else f"{n:,}" for n in (model["words"], model["sampled_items"])),
+            f"{model['trained']} by {model['run_id']}",
+            "current" if model["current"] else "",
         )
-        for about in found
+        for model in models
     ]
     head = ("hash", "kind", "dim", "words", "items", "trained", "")
     yield from table(head, rows, right="dim words items", styles={"": lambda _: GOOD})
 
 
-def _push(given: argparse.Namespace) -> Iterator[str]:
-    settings, store = _opened(given)
-    record = model_registry.current(settings, store)
-    model_registry.push(settings, store, record, given.target)
-    yield f"pushed      {store.model_path(record.outputs['sha256'])} to {given.target}"
+def _push(arguments: Namespace) -> Iterator[str]:
+    config, store = _config_and_store(arguments)
+    record = model_registry.current(config, store)
+    model_registry.push(config, store, record, arguments.target)
+    yield f"pushed      {store.model_path(record.outputs['sha256'])} to {arguments.target}"
 
 
-def _pull(given: argparse.Namespace) -> Iterator[str]:
-    settings, store = _opened(given)
-    record = model_registry.pull(settings, store, given.source)
+def _pull(arguments: Namespace) -> Iterator[str]:
+    config, store = _config_and_store(arguments)
+    record = model_registry.pull(config, store, arguments.source)
     yield f"pulled      {store.model_path(record.outputs['sha256'])}"
-    if given.use:
-        model_registry.use(settings, store, record)
+    if arguments.use:
+        model_registry.use(config, store, record)
         yield "current     new runs use it"
     else:
         yield "            the current model stays; --use makes this one current"
 
 
-def _lines(about: dict[str, Any]) -> Iterator[str]:
-    for name, value in about.items():
+def _lines(description: dict[str, Any]) -> Iterator[str]:
+    for name, value in description.items():
         if value not in ("", None):
             yield f"{name:<20}  {value}"

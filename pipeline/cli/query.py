@@ -1,25 +1,28 @@
 """The verb `query`: neighbours of texts that are in no catalogue."""
 
-import argparse
 import json
+from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pipeline.cli.verb import Verb, positive
-from pipeline.config.sections import Config
+from pipeline.cli.argument_types import positive
+from pipeline.cli.parser import Parser
+from pipeline.config import reading
 from pipeline.errors import UsageError
+from pipeline.query import questions
+from pipeline.query.answer import Answer, Answerer
+from pipeline.query.errors import user_errors
+from pipeline.query.published import Published
 from pipeline.query.start import skip_pandas
 from pipeline.store.reasons import explain
+from pipeline.store.store import Store
 from pipeline.terminal.output import print_json, print_lines, shorten, table
 from pipeline.terminal.progress import Progress
 
-if TYPE_CHECKING:
-    from pipeline.query.answer import Answer
-    from pipeline.query.published import Published
 
-
-def _arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: Parser) -> None:
+    """Add the verb's arguments."""
     parser.add_argument("--title", metavar="T", help="of the item that is looked for")
     parser.add_argument("--description", metavar="D", help="of the same")
     parser.add_argument("--column", action="append", default=[], metavar="NAME=VALUE",
@@ -32,84 +35,78 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
                         help="neighbours; as many as are published if not given")  # fmt: skip
 
 
-def _do(given: argparse.Namespace, settings: Config) -> None:
-    _check(given)
+def execute(arguments: Namespace) -> None:
+    """Answer one text, or each text of a file."""
+    config = reading.load(arguments.config, arguments.assignments)
+    _check_options(arguments)
     skip_pandas()
-    from pipeline.query import questions
-    from pipeline.query.answer import Answerer
-    from pipeline.query.errors import user_errors
-    from pipeline.query.published import Published
-    from pipeline.store.store import Store
-
-    published = Published.of(Store.of(settings, make=False))
+    published = Published.of(Store.of(config, make=False))
     with user_errors(published):
-        answerer = Answerer(published, settings, given.k)
-        if given.file is None:
-            asked = questions.single(given.title, given.description, given.column)
-            (answer,) = answerer.answer(asked)
-            _say_one(answer, published, as_json=given.json)
+        answerer = Answerer(published, config, arguments.k)
+        if arguments.file is None:
+            texts = questions.single(arguments.title, arguments.description, arguments.column)
+            (answer,) = answerer.answer(texts)
+            _print_answer(answer, published, as_json=arguments.json)
         else:
-            for batch in questions.read(Path(given.file), settings.catalogue.columns):
-                print_lines(_of_file(answerer.answer(batch), as_json=given.json))
+            for batch in questions.read(Path(arguments.file), config.catalogue.columns):
+                print_lines(_file_lines(answerer.answer(batch), as_json=arguments.json))
         if answerer.query_rule_ignored:
             Progress().print("rules.query can't be evaluated without Spark: it was passed over")
 
 
-def _say_one(answer: "Answer", published: "Published", *, as_json: bool) -> None:
+def _print_answer(answer: Answer, published: Published, *, as_json: bool) -> None:
     if as_json:
-        about = {"version": published.version, "run_id": published.run_id}
-        print_json({name: _shown(answer)[name] for name in ("neighbours", "reason")} | about)
+        result = _as_json(answer)
+        print_json(
+            {
+                "neighbours": result["neighbours"],
+                "reason": result["reason"],
+                "version": published.version,
+                "run_id": published.run_id,
+            }
+        )
     else:
         print_lines(_lines(answer))
 
 
-def _of_file(answers: "list[Answer]", *, as_json: bool) -> Iterator[str]:
+def _file_lines(answers: list[Answer], *, as_json: bool) -> Iterator[str]:
     for answer in answers:
         if as_json:
-            yield json.dumps(_shown(answer), ensure_ascii=False)
+            yield json.dumps(_as_json(answer), ensure_ascii=False)
         else:
             name = answer.item_id if answer.item_id is not None else f"row {answer.row}"
             yield from (f"{name}  {shorten(answer.title)}", *_lines(answer), "")
 
 
-def _check(given: argparse.Namespace) -> None:
-    """See that the options go together.
+def _check_options(arguments: Namespace) -> None:
+    """Check that the options go together.
 
     Raises:
         UsageError: they don't.
     """
-    alone = given.title is not None or given.description is not None
-    if given.file is not None and (alone or given.column):
+    has_text = arguments.title is not None or arguments.description is not None
+    if arguments.file is not None and (has_text or arguments.column):
         raise UsageError("query: --file has the columns itself; give it alone, or --title")
-    if given.file is None and not alone:
+    if arguments.file is None and not has_text:
         raise UsageError("query: give --title T, --description D, or --file FILE")
 
 
-def _shown(answer: "Answer") -> dict[str, Any]:
+def _as_json(answer: Answer) -> dict[str, Any]:
     return {
         "item_id": answer.item_id,
         "row": answer.row,
-        "neighbours": [one.as_json() for one in answer.neighbours],
+        "neighbours": [neighbour.as_json() for neighbour in answer.neighbours],
         "reason": answer.reason,
     }
 
 
-def _lines(answer: "Answer") -> list[str]:
+def _lines(answer: Answer) -> list[str]:
     rows = [
-        (str(rank), f"{one.score:.3f}", one.similar_id, shorten(one.title))
-        for rank, one in enumerate(answer.neighbours, 1)
+        (str(rank), f"{neighbour.score:.3f}", neighbour.similar_id, shorten(neighbour.title))
+        for rank, neighbour in enumerate(answer.neighbours, 1)
     ]
     lines = table(("", "score", "item", "title"), rows, right=" score", cut="title") if rows else []
     if answer.reason is not None:
-        what = "no neighbours" if not rows else f"only {len(rows)}"
-        lines.append(f"{what}: {explain(answer.reason)}")
+        count = "no neighbours" if not rows else f"only {len(rows)}"
+        lines.append(f"{count}: {explain(answer.reason)}")
     return lines
-
-
-QUERY = Verb(
-    "query",
-    "find the neighbours of a text that is in no catalogue, from the published version",
-    '--title "ワイヤレスイヤホン 防水 ブラック"',
-    _arguments,
-    _do,
-)

@@ -1,10 +1,10 @@
-"""The verb `report`: a run's page, made anew."""
+"""The verb `report`: write a run's page again."""
 
-import argparse
+from argparse import Namespace
 from pathlib import Path
 
-from pipeline.cli.verb import Verb
-from pipeline.config.sections import Config
+from pipeline.cli.parser import Parser
+from pipeline.config import reading
 from pipeline.errors import UsageError
 from pipeline.report import run_page
 from pipeline.storage.files import write_atomic
@@ -12,7 +12,8 @@ from pipeline.store.store import Store
 from pipeline.terminal.output import print_json, print_lines
 
 
-def _arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: Parser) -> None:
+    """Add the verb's arguments."""
     parser.add_argument("run", nargs="?", default="LATEST", metavar="RUN",
                         help="a run, or LATEST, the run that is published now, "
                         "if not given")  # fmt: skip
@@ -20,24 +21,27 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
                         help="write the page there, not into the run's folder")  # fmt: skip
 
 
-def _do(given: argparse.Namespace, settings: Config) -> None:
-    store = Store.of(settings, make=False)
-    run_id, most = _run(store, given.run), settings.report.map_items
-    if given.json:
-        print_json(run_page.page_data(store, run_id, most))
+def execute(arguments: Namespace) -> None:
+    """Write a run's page, or print its data."""
+    config = reading.load(arguments.config, arguments.assignments)
+    store = Store.of(config, make=False)
+    run_id, map_items = _run_id(store, arguments.run), config.report.map_items
+    if arguments.json:
+        print_json(run_page.page_data(store, run_id, map_items))
         return
-    if given.out is None:
-        print_lines([str(run_page.write(store, run_id, most))])
+    if arguments.out is None:
+        print_lines([str(run_page.write(store, run_id, map_items))])
         return
-    content = run_page.html(run_page.page_data(store, run_id, most))
+    content = run_page.html(run_page.page_data(store, run_id, map_items))
     try:
-        write_atomic(Path(given.out), content)
+        write_atomic(Path(arguments.out), content)
     except OSError as error:
-        raise UsageError(f"--out {given.out}: can't be written: {error.strerror}") from error
-    print_lines([given.out])
+        raise UsageError(f"--out {arguments.out}: can't be written: {error.strerror}") from error
+    print_lines([arguments.out])
 
 
-def _run(store: Store, name: str) -> str:
+def _run_id(store: Store, name: str) -> str:
+    """The run that a name stands for; LATEST is the run published now."""
     if name != "LATEST":
         return name
     latest = store.latest()
@@ -46,12 +50,3 @@ def _run(store: Store, name: str) -> str:
             f"nothing is published in {store.root}; name a run: nitamono runs lists them"
         )
     return latest["run_id"]
-
-
-REPORT = Verb(
-    "report",
-    "make the page of a run anew: report.html",
-    "LATEST --out report.html",
-    _arguments,
-    _do,
-)

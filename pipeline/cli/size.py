@@ -1,20 +1,23 @@
-"""The verb `size`: Spark's settings from nodes, model and catalogue, and why."""
+"""The verb `size`: Spark's config from nodes, model and catalogue, and why."""
 
-import argparse
 import os
+from argparse import Namespace
 from pathlib import Path
 
 from models import ModelError, fasttext
 from models.cache import FOLDER_VARIABLE, LIMIT_VARIABLE
 from models.disk import size as size_of
 from models.fasttext import ModelSize
-from pipeline.cli.verb import Verb, positive
+from pipeline.cli.argument_types import positive
+from pipeline.cli.nodes import add_nodes
+from pipeline.cli.parser import Parser
 from pipeline.cluster.sizing import cost, memory_size, plan, requirements
 from pipeline.cluster.sizing.explanation import explain
 from pipeline.cluster.sizing.memory_size import MIB
 from pipeline.cluster.sizing.requirements import Requirements
 from pipeline.cluster.sizing.result import SizingResult, as_json, conf_lines, submit_lines
 from pipeline.cluster.sizing.warnings import find_warnings
+from pipeline.config import reading
 from pipeline.config.sections import Config
 from pipeline.errors import InputError, UsageError
 from pipeline.stages.train import model_registry
@@ -27,8 +30,9 @@ _CACHE = "/var/tmp/nitamono"  # noqa: S108 - a folder of nodes, not of this mach
 _CACHED_MODELS = 3
 
 
-def _arguments(parser: argparse.ArgumentParser) -> None:
-    add_nodes(parser, required=True)
+def add_arguments(parser: Parser) -> None:
+    """Add the verb's arguments."""
+    add_nodes(parser)
     parser.add_argument("--cluster", choices=("local", "standalone", "yarn", "kubernetes"),
                         default="standalone",
                         help="what runs the nodes; standalone if not given; "
@@ -57,109 +61,95 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
                         help="a properties file, JSON, or options of spark-submit")  # fmt: skip
 
 
-def add_nodes(parser: argparse.ArgumentParser, *, required: bool) -> None:
-    """Add what is said of nodes."""
-    parser.add_argument("--node-cores", type=positive, required=required, metavar="N",
-                        help="cores of a node")  # fmt: skip
-    parser.add_argument("--node-memory", type=memory_size.argument, required=required,
-                        metavar="AMOUNT", help="memory of a node, 64g for instance")  # fmt: skip
-    parser.add_argument("--nodes", type=positive, default=1, metavar="N",
-                        help="how many; 1 if not given")  # fmt: skip
-
-
-def _do(given: argparse.Namespace, settings: Config) -> None:
-    k = given.k or settings.neighbors.k
-    settings = settings.model_copy(
-        update={"neighbors": settings.neighbors.model_copy(update={"k": k})}
-    )
+def execute(arguments: Namespace) -> None:
+    """Print the settings of Spark, and why they are so."""
+    if arguments.config is None:
+        config = reading.defaults(arguments.assignments)
+    else:
+        config = reading.load(arguments.config, arguments.assignments)
+    k = arguments.k or config.neighbors.k
+    config = config.model_copy(update={"neighbors": config.neighbors.model_copy(update={"k": k})})
     try:
-        found = sized(given, settings)
+        result = _result(arguments, config)
     except ModelError as error:
         raise InputError(f"size: {error}") from error
-    if given.json or given.format == "json":
-        print_json(as_json(found))
+    if arguments.json or arguments.format == "json":
+        print_json(as_json(result))
     else:
-        print_lines(conf_lines(found) if given.format == "conf" else submit_lines(found))
+        print_lines(conf_lines(result) if arguments.format == "conf" else submit_lines(result))
 
 
-def sized(given: argparse.Namespace, settings: Config) -> SizingResult:
-    """The plan for what the command line and the config say.
+def _result(arguments: Namespace, config: Config) -> SizingResult:
+    """Plan Spark's settings for the arguments and the config.
 
     Raises:
         UsageError: no model is named, or no plan fits.
         ModelError: the model can't be read.
     """
-    if given.cluster == "local" and given.nodes > 1:
-        raise UsageError(f"size: --cluster local is one machine, and --nodes is {given.nodes}")
-    model, needs = _requirements(given, settings)
-    node = plan.Node(given.node_cores, given.node_memory, given.nodes, given.cluster, given.reserve)
-    made = plan.make_plan(node, needs)
-    costs = cost.estimate(settings, given.items, needs, given.characters)
-    told = settings.spark.get(f"spark.executorEnv.{FOLDER_VARIABLE}")
-    cache = given.cache or told or os.environ.get(FOLDER_VARIABLE) or _CACHE
+    if arguments.cluster == "local" and arguments.nodes > 1:
+        raise UsageError(f"size: --cluster local is one machine, and --nodes is {arguments.nodes}")
+    model, needs = _requirements(arguments, config)
+    node = plan.Node(
+        arguments.node_cores,
+        arguments.node_memory,
+        arguments.nodes,
+        arguments.cluster,
+        arguments.reserve,
+    )
+    spark_plan = plan.make_plan(node, needs)
+    costs = cost.estimate(config, arguments.items, needs, arguments.characters)
+    conf_cache = config.spark.get(f"spark.executorEnv.{FOLDER_VARIABLE}")
+    cache = arguments.cache or conf_cache or os.environ.get(FOLDER_VARIABLE) or _CACHE
     limit = os.environ.get(LIMIT_VARIABLE) or f"{-int(-_CACHED_MODELS * needs.model * MIB // 1e9)}G"
     return SizingResult(
-        items=given.items,
-        k=settings.neighbors.k,
+        items=arguments.items,
+        k=config.neighbors.k,
         model=model,
-        plan=made,
+        plan=spark_plan,
         cost=costs,
-        conf=plan.spark_conf(made, settings, costs, cache, limit),
-        reasons=explain(made, costs, cache, plan.sample_mib(settings, made, costs)),
-        warnings=find_warnings(made, settings.spark, Path(cache)),
+        conf=plan.spark_conf(spark_plan, config, costs, cache, limit),
+        reasons=explain(spark_plan, costs, cache, plan.sample_mib(config, spark_plan, costs)),
+        warnings=find_warnings(spark_plan, config.spark, Path(cache)),
     )
 
 
-def _requirements(
-    given: argparse.Namespace, settings: Config
-) -> tuple[ModelSize | None, Requirements]:
-    if given.words:
-        if given.model:
+def _requirements(arguments: Namespace, config: Config) -> tuple[ModelSize | None, Requirements]:
+    if arguments.words:
+        if arguments.model:
             raise UsageError("size: give --model FILE, or --words and --buckets, not both")
-        rows = _rows(given, settings)
-        dim = given.dim or settings.model.dim
-        size = fasttext.estimate_size(given.words, rows, dim, float16=settings.model.float16)
-        return size, requirements.for_fasttext(settings, size, given.items)
-    path = Path(given.model) if given.model else _of_config(given, settings)
+        rows = _ngram_rows(arguments, config)
+        dim = arguments.dim or config.model.dim
+        size = fasttext.estimate_size(arguments.words, rows, dim, float16=config.model.float16)
+        return size, requirements.for_fasttext(config, size, arguments.items)
+    path = Path(arguments.model) if arguments.model else _model_of_config(arguments, config)
     if path.is_dir():
-        if not given.dim:
+        if not arguments.dim:
             raise UsageError(f"size: {path} is an encoder's directory: say --dim of its vectors")
-        return None, requirements.for_encoder(settings, size_of(path), given.dim, given.items)
-    size = fasttext.size_of_file(path, float16=settings.model.float16)
-    return size, requirements.for_fasttext(settings, size, given.items)
+        return None, requirements.for_encoder(config, size_of(path), arguments.dim, arguments.items)
+    size = fasttext.size_of_file(path, float16=config.model.float16)
+    return size, requirements.for_fasttext(config, size, arguments.items)
 
 
-def _rows(given: argparse.Namespace, settings: Config) -> int:
-    if settings.model.maxn == 0:
+def _ngram_rows(arguments: Namespace, config: Config) -> int:
+    if config.model.maxn == 0:
         return 0
-    rows = settings.model.bucket if given.buckets is None else given.buckets
-    return int(rows) or min(2_000_000, max(10_000, 20 * given.words))
+    rows = config.model.bucket if arguments.buckets is None else arguments.buckets
+    return int(rows) or min(2_000_000, max(10_000, 20 * arguments.words))
 
 
-def _of_config(given: argparse.Namespace, settings: Config) -> Path:
-    """The model that the config names, or its store's current one."""
-    how = "give --model FILE, or --words N and --buckets N"
-    if given.config is None:
-        raise UsageError(f"size: {how}, or --config FILE of a store that has a model")
-    if "://" in settings.model.path:
-        raise UsageError(f"size: {settings.model.path} is not on this machine: {how}")
-    if settings.model.path:
-        return Path(settings.model.path)
+def _model_of_config(arguments: Namespace, config: Config) -> Path:
+    """The model file that the config names, or that of its store's current model."""
+    advice = "give --model FILE, or --words N and --buckets N"
+    if arguments.config is None:
+        raise UsageError(f"size: {advice}, or --config FILE of a store that has a model")
+    if "://" in config.model.path:
+        raise UsageError(f"size: {config.model.path} is not on this machine: {advice}")
+    if config.model.path:
+        return Path(config.model.path)
     try:
-        store = Store.of(settings, make=False)
-        record = model_registry.current(settings, store)
+        store = Store.of(config, make=False)
+        record = model_registry.current(config, store)
         kind = str(record.outputs["kind"])
         return model_folders.local_file(store.model_file(record), kind)
     except UsageError as error:
-        raise UsageError(f"size: {error}; or {how}") from error
-
-
-SIZE = Verb(
-    "size",
-    "say how to set up Spark for a catalogue on given nodes, and why",
-    "--node-cores 16 --node-memory 64g --nodes 10 --items 300000000",
-    _arguments,
-    _do,
-    needs_config=False,
-    group="cluster",
-)
+        raise UsageError(f"size: {error}; or {advice}") from error

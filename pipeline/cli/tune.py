@@ -1,21 +1,23 @@
-"""The verb `tune`: which executors embed fastest on this cluster, by trial."""
+"""The verb `tune`: find by trial the executors that embed fastest on a cluster."""
 
-import argparse
+from argparse import Namespace
 from pathlib import Path
 
-from pipeline.cli.size import add_nodes
-from pipeline.cli.verb import Verb, positive, seconds
+from pipeline.cli.argument_types import positive, seconds
+from pipeline.cli.nodes import add_nodes
+from pipeline.cli.parser import Parser
 from pipeline.cluster.tuning.result import as_json, rows
 from pipeline.cluster.tuning.tune import TuningOptions, tune
-from pipeline.config.sections import Config
+from pipeline.config import reading
 from pipeline.terminal.output import print_json, print_lines, table
 from pipeline.terminal.progress import Progress
 
 _SAMPLE, _TIMEOUT = 200_000, 1800.0
 
 
-def _arguments(parser: argparse.ArgumentParser) -> None:
-    add_nodes(parser, required=True)
+def add_arguments(parser: Parser) -> None:
+    """Add the verb's arguments."""
+    add_nodes(parser)
     parser.add_argument("--sample", type=positive, default=_SAMPLE, metavar="N",
                         help="embed N items in each trial, about; "
                         f"{_SAMPLE:,} if not given")  # fmt: skip
@@ -23,32 +25,24 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
                         help="a trial that takes longer has failed; "
                         f"{_TIMEOUT:.0f} if not given")  # fmt: skip
     parser.add_argument("--out", type=Path, metavar="FILE",
-                        help="write the best settings there; else in the run's folder")  # fmt: skip
+                        help="write the best config there; else in the run's folder")  # fmt: skip
 
 
-def _do(given: argparse.Namespace, settings: Config) -> None:
+def execute(arguments: Namespace) -> None:
+    """Try the executors and print a table of the trials."""
+    config = reading.load(arguments.config, arguments.assignments)
     options = TuningOptions(
-        cores=given.node_cores,
-        memory=given.node_memory,
-        nodes=given.nodes,
-        sample=given.sample,
-        timeout=given.timeout,
-        out=given.out,
+        cores=arguments.node_cores,
+        memory=arguments.node_memory,
+        nodes=arguments.nodes,
+        sample=arguments.sample,
+        timeout=arguments.timeout,
+        out=arguments.out,
     )
-    found = tune(settings, options, Progress())
-    if given.json:
-        print_json(as_json(found))
+    result = tune(config, options, Progress())
+    if arguments.json:
+        print_json(as_json(result))
         return
     head = ["executors a node", "cores", "memory", "seconds", "items/s", ""]
-    print_lines(table(head, rows(found), right="cores memory seconds items/s"))
-    print_lines([f"settings  {found.conf}", f"curve     {found.page}"])
-
-
-TUNE = Verb(
-    "tune",
-    "try executors of several sizes on the cluster, and write the best settings",
-    "--node-cores 16 --node-memory 60g --nodes 10",
-    _arguments,
-    _do,
-    group="cluster",
-)
+    print_lines(table(head, rows(result), right="cores memory seconds items/s"))
+    print_lines([f"config  {result.conf}", f"curve     {result.page}"])

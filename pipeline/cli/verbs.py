@@ -1,151 +1,116 @@
-"""The verbs beside the stages': runs, diff, rollback, gc, and those of modules of their own."""
+"""The verbs of the command line: their names, texts and examples.
 
-import argparse
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
-from pathlib import Path
-from shutil import rmtree
-from typing import TYPE_CHECKING
+The module of a verb is imported when the verb is used, so that the command starts quickly.
+"""
 
-from pipeline.cli import describe
-from pipeline.cli.evaluate import EVALUATE
-from pipeline.cli.export import EXPORT
-from pipeline.cli.inspect import INSPECT
-from pipeline.cli.query import QUERY
-from pipeline.cli.report import REPORT
-from pipeline.cli.size import SIZE
-from pipeline.cli.tune import TUNE
-from pipeline.cli.verb import Verb, positive, seconds
-from pipeline.config.sections import Config
-from pipeline.errors import NitamonoError, StageError
-from pipeline.inspection.diff import diff
-from pipeline.spark import s3a, session
-from pipeline.spark.failures import explained
-from pipeline.spark.log import SparkLog
-from pipeline.stages.train import model_registry
-from pipeline.store import gc, lock, publications, run_records
-from pipeline.store.resolve import resolve
-from pipeline.store.store import Store
-from pipeline.terminal.output import print_json, print_lines
-from pipeline.terminal.progress import Progress
+from argparse import Namespace
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pipeline.cli.parser import Parser
+
+# Titles of the groups of verbs, in the order of the command's help.
+GROUPS = {
+    "make": "make the table",
+    "look": "look at it",
+    "keep": "keep the store",
+    "cluster": "clusters",
+    "shell": "the shell",
+}
 
 
-def _runs(given: argparse.Namespace, settings: Config) -> None:
-    found = run_records.list_runs(Store.of(settings, make=False))
-    if given.json:
-        print_json([run.shown() for run in found])
-    else:
-        print_lines(describe.runs(found))
+class VerbModule(Protocol):
+    """The module of a verb."""
+
+    def add_arguments(self, parser: "Parser") -> None:
+        """Add the verb's own arguments to its parser."""
+
+    def execute(self, arguments: Namespace) -> None:
+        """Execute the verb and print its results.
+
+        Raises:
+            NitamonoError: with what went wrong and what to do.
+        """
 
 
-def _diff_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("before", metavar="A", help="a run, a version, or LATEST")
-    parser.add_argument("after", metavar="B", help="the one to compare it with")
-    parser.add_argument("--k", type=positive, metavar="K",
-                        help="compare the first K neighbours; else neighbors.k")  # fmt: skip
+@dataclass(frozen=True)
+class Verb:
+    """A verb of the command line.
 
-
-def _diff(given: argparse.Namespace, settings: Config) -> None:
-    store = Store.of(settings, make=False)
-    names = (given.before, given.after)
-    one, two = (resolve(store, name, with_table=True) for name in names)
-    with _spark(settings, f"diff {given.before} {given.after}") as spark:
-        found = diff(spark, store, one, two, given.k or settings.neighbors.k)
-    if given.json:
-        print_json(found)
-    else:
-        print_lines(describe.diff(found))
-
-
-def add_wait(parser: argparse.ArgumentParser) -> None:
-    """Add what is said of a store that is in use."""
-    parser.add_argument("--wait", type=seconds, default=0.0, metavar="SECONDS",
-                        help="for another that publishes; else stop at once")  # fmt: skip
-
-
-def _rollback_arguments(parser: argparse.ArgumentParser) -> None:
-    add_wait(parser)
-    parser.add_argument("version", nargs="?", metavar="VERSION",
-                        help="a version that was published, or its run; "
-                        "else what was published before the present one")  # fmt: skip
-
-
-def _rollback(given: argparse.Namespace, settings: Config) -> None:
-    store = Store.of(settings, make=False)
-    with lock.hold_store(store, "nitamono rollback", wait=given.wait):
-        was, now = publications.rollback(store, given.version)
-        model_registry.restore(store, now.stages.get("train", ""))
-    if given.json:
-        print_json({"was": asdict(was), "now": asdict(now)})
-    else:
-        print_lines(describe.rollback(was, now))
-
-
-def _gc_arguments(parser: argparse.ArgumentParser) -> None:
-    add_wait(parser)
-    parser.add_argument("--keep", type=positive, required=True, metavar="N",
-                        help="keep the N versions published last, and LATEST")  # fmt: skip
-    parser.add_argument("--dry-run", action="store_true", help="say what would be deleted")
-
-
-def _gc(given: argparse.Namespace, settings: Config) -> None:
-    store = Store.of(settings, make=False)
-    if given.dry_run:
-        found = gc.find_garbage(store, given.keep)
-    else:
-        with lock.hold_store(store, "nitamono gc", wait=given.wait):
-            found = gc.collect(store, given.keep)
-    if given.json:
-        print_json(describe.garbage_json(found, store, dry_run=given.dry_run))
-    else:
-        print_lines(describe.garbage(found, store, dry_run=given.dry_run))
-
-
-VERBS = (
-    Verb("runs", "list the runs, the newest first", "", lambda _: None, _runs),
-    Verb("diff", "compare the similar-item tables of two runs or versions", "RUN LATEST --k 5",
-         _diff_arguments, _diff),
-    Verb("rollback", "publish again what was published before, or the version named", "",
-         _rollback_arguments, _rollback, group="keep"),
-    Verb("gc", "delete what no published version and no run under way needs", "--keep 3 --dry-run",
-         _gc_arguments, _gc, group="keep"),
-    REPORT,
-    INSPECT,
-    QUERY,
-    EXPORT,
-    EVALUATE,
-    SIZE,
-    TUNE,
-)  # fmt: skip
-
-
-@contextmanager
-def _spark(settings: Config, title: str) -> "Iterator[SparkSession]":
-    """A session for reading, with its progress on stderr.
-
-    Raises:
-        StageError: Spark fails.
+    Attributes:
+        name: the verb, as it is typed.
+        group: one of GROUPS.
+        text: what the verb does, in one line.
+        example: arguments for the example in its help, after --config.
+        module: name of its module in pipeline.cli; empty if it is the verb's name.
+        config: whether --config and --set exist, and whether --config is required.
+        json: whether --json exists.
+        wait: whether --wait exists.
     """
-    folder = Path(tempfile.mkdtemp(prefix="nitamono-"))
-    with Progress().stage(title) as line:
-        line.note = "starting Spark"
-        spark, own = session.start(s3a.spark_settings(settings), SparkLog(folder / "spark.log"))
-        line.note = ""
-        line.follow(spark.sparkContext, f"{title}-{folder.name}")
-        try:
-            yield spark
-        except NitamonoError:
-            raise
-        except Exception as error:
-            known = session.settings(settings.spark)
-            why = explained(error, known, folder / "spark.log")
-            raise StageError(f"{title} failed: {why}. More is in {folder}") from error
-        finally:
-            if own:
-                spark.stop()
-    rmtree(folder, ignore_errors=True)
+
+    name: str
+    group: str
+    text: str
+    example: str = ""
+    module: str = ""
+    config: Literal["required", "optional", "none"] = "required"
+    json: bool = True
+    wait: bool = False
+
+    def load(self) -> VerbModule:
+        """Import the verb's module."""
+        return cast("VerbModule", import_module(f"pipeline.cli.{self.module or self.name}"))
+
+
+_ALL = (
+    Verb("run", "make", "run every stage that is not done yet, and publish the table",
+         "--run-id night1", wait=True),
+    Verb("ingest", "make", "read the catalogue; good rows become items, bad ones go to quarantine",
+         "--set catalogue.path=items.csv", module="stage"),
+    Verb("tokenize", "make", "clean the items' text and cut it into tokens",
+         "--set text.split_mode=A", module="stage"),
+    Verb("train", "make", "train the model on the tokens, or take the one given as model.path",
+         "--set model.dim=200", module="stage"),
+    Verb("embed", "make", "give every item a vector",
+         "--set embed.method=mean", module="stage"),
+    Verb("index", "make", "cut the vectors into lists",
+         "--set index.nlist=500", module="stage"),
+    Verb("neighbors", "make", "find each item's nearest others, and measure recall",
+         "--set neighbors.k=20", module="stage"),
+    Verb("publish", "make", "write the similar-item table, check it, and point LATEST at it",
+         "--wait 600", module="stage", wait=True),
+    Verb("runs", "look", "list the runs, the newest first"),
+    Verb("diff", "look", "compare the similar-item tables of two runs or versions",
+         "RUN LATEST --k 5"),
+    Verb("report", "look", "make the page of a run anew: report.html", "LATEST --out report.html"),
+    Verb("inspect", "look",
+         "look at one item: its tokens, its neighbours and why they are, what rules removed",
+         "SKU-00332 --why-not SKU-01000"),
+    Verb("query", "look",
+         "find the neighbours of a text that is in no catalogue, from the published version",
+         '--title "ワイヤレスイヤホン 防水 ブラック"'),
+    Verb("export", "look",
+         "copy the published table into PostgreSQL, redis, or files of JSON Lines",
+         "--to postgres://shop@db.example/shop"),
+    Verb("evaluate", "look",
+         "measure how good neighbours are by labels or pairs, beside plainer methods",
+         "--label category --set model.dim=200"),
+    Verb("rollback", "keep", "publish again what was published before, or the version named",
+         wait=True),
+    Verb("gc", "keep", "delete what no published version and no run under way needs",
+         "--keep 3 --dry-run", wait=True),
+    Verb("model", "keep", "pack a model, look at models, copy them", config="none", json=False),
+    Verb("size", "cluster", "say how to set up Spark for a catalogue on given nodes, and why",
+         "--node-cores 16 --node-memory 64g --nodes 10 --items 300000000", config="optional"),
+    Verb("tune", "cluster",
+         "try executors of several sizes on the cluster, and write the best settings",
+         "--node-cores 16 --node-memory 60g --nodes 10"),
+    Verb("submit", "cluster", "run another verb by spark-submit, here or on a cluster",
+         "--master yarn --archive dist/environment.tar.gz --dry-run run --run-id night1",
+         json=False),
+    Verb("completion", "shell", "print a script for the shell to complete nitamono's arguments",
+         "bash", config="none", json=False),
+)  # fmt: skip
+VERBS = {verb.name: verb for verb in _ALL}

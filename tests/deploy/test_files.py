@@ -9,7 +9,7 @@ import pyspark
 import pytest
 import yaml
 
-from pipeline.cli.parser import parser
+from pipeline.cli.parser import build_parser
 from pipeline.cluster.submit.command import IMAGE_CONFIG, IMAGE_ENTRY, IMAGE_PYTHON
 from pipeline.config import reading as config
 
@@ -78,7 +78,7 @@ def test_the_operator_starts_what_submit_starts(spec: Any) -> None:
     assert spec["sparkConf"]["spark.pyspark.python"] == IMAGE_PYTHON
     assert spec["sparkVersion"] == pyspark.__version__
     assert spec["image"] == IMAGE
-    verb = parser().parse_args(spec["arguments"])
+    verb = build_parser().parse_args(spec["arguments"])
     assert (verb.verb, verb.config) == ("run", IMAGE_CONFIG)
 
 

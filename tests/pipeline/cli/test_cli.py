@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -237,6 +238,25 @@ def test_help_comes_without_anything_else(capsys: pytest.CaptureFixture[str]) ->
     done = nitamono("--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert "\n  gc " in done.stdout
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        execute(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"nitamono {metadata.version('nitamono')}\n"
+
+
+def test_the_commands_help_imports_no_verb() -> None:
+    """It comes at once: without NumPy, pyarrow, pydantic and Spark."""
+    code = (
+        "import sys\n"
+        "from pipeline.cli.parser import build_parser\n"
+        "build_parser().format_help()\n"
+        "sys.exit(str(sorted({'numpy', 'pyarrow', 'pydantic', 'pyspark'} & sys.modules.keys())))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr == "[]\n"
 
 
 def test_completion_prints_its_script() -> None:

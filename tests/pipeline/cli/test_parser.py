@@ -1,6 +1,5 @@
 """Help and shell completion, from the parsers themselves."""
 
-import argparse
 import os
 import shlex
 import shutil
@@ -9,57 +8,56 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli.completion import parsers, script
-from pipeline.cli.parser import parser
+from pipeline.cli.completion import all_parsers, script
+from pipeline.cli.parser import Parser, build_parser
 from pipeline.cli.verbs import VERBS
 from pipeline.stages import NAMES
 from tests.requirements import missing
 
 
-def leaves() -> list[argparse.ArgumentParser]:
-    """Every parser that ends in a verb or a verb's verb."""
-    every = parsers(parser())
-    return [
-        one
-        for one in every
-        if not any(isinstance(a, argparse._SubParsersAction) for a in one._actions)
-    ]
+def verb_parsers() -> list[Parser]:
+    """The parsers of the verbs, and those of model's verbs instead of its own."""
+    return [parser for parser in all_parsers(build_parser()) if not list(parser.subparsers())]
 
 
 def test_every_verb_has_an_example_that_its_parser_takes() -> None:
-    found = {}
-    for one in leaves():
-        example = (one.epilog or "").removeprefix("example: nitamono ")
+    commands = set()
+    for parser in verb_parsers():
+        example = (parser.epilog or "").removeprefix("example: nitamono ")
         words = shlex.split(example)
-        given = parser().parse_args(words)
-        assert one.prog == f"nitamono {' '.join(words[: len(one.prog.split()) - 1])}"
-        assert f"example: nitamono {example}\n" in one.format_help()
-        found[one.prog] = given
-    verbs = {"run", *NAMES, *(verb.name for verb in VERBS), "submit", "completion"}
+        build_parser().parse_args(words)
+        assert parser.prog == f"nitamono {' '.join(words[: len(parser.prog.split()) - 1])}"
+        assert f"example: nitamono {example}\n" in parser.format_help()
+        commands.add(parser.prog)
+    verbs = set(VERBS) - {"model"}
     verbs |= {f"model {name}" for name in ("pack", "info", "list", "push", "pull")}
-    assert set(found) == {f"nitamono {name}" for name in verbs}
+    assert commands == {f"nitamono {name}" for name in verbs}
+
+
+def test_every_stage_is_a_verb() -> None:
+    assert [name for name, verb in VERBS.items() if verb.module == "stage"] == list(NAMES)
 
 
 def test_an_example_of_a_submission_is_one_of_a_verb_too() -> None:
-    (submit,) = (one for one in leaves() if one.prog == "nitamono submit")
-    given = parser().parse_args(shlex.split(submit.epilog or "")[2:])
-    assert parser().parse_args([*given.submitted, "--config", "x"]).verb == "run"
+    (submit,) = (parser for parser in verb_parsers() if parser.prog == "nitamono submit")
+    arguments = build_parser().parse_args(shlex.split(submit.epilog or "")[2:])
+    assert build_parser().parse_args([*arguments.submitted, "--config", "x"]).verb == "run"
 
 
 def test_the_commands_help_has_a_line_for_every_verb_under_what_it_is_for() -> None:
-    said = parser().format_help()
-    groups = [line for line in said.splitlines() if line.endswith(":") and line[0] != " "]
+    text = build_parser().format_help()
+    groups = [line for line in text.splitlines() if line.endswith(":") and line[0] != " "]
     assert groups[:3] == ["make the table:", "look at it:", "keep the store:"]
-    for name in ("run", *NAMES, *(verb.name for verb in VERBS), "model", "submit", "completion"):
-        assert said.count(f"\n  {name} ") == 1, name
-    assert "exit codes" in said
+    for name in VERBS:
+        assert text.count(f"\n  {name} ") == 1, name
+    assert "exit codes" in text
 
 
 def test_every_verb_but_those_that_start_others_prints_json() -> None:
     others = {"submit", "completion", *(f"model {name}" for name in ("pack", "push", "pull"))}
-    for one in leaves():
-        with_json = any("--json" in action.option_strings for action in one._actions)
-        assert with_json == (one.prog.removeprefix("nitamono ") not in others), one.prog
+    for parser in verb_parsers():
+        with_json = any("--json" in action.option_strings for action in parser.actions)
+        assert with_json == (parser.prog.removeprefix("nitamono ") not in others), parser.prog
 
 
 ASK_BASH = """
@@ -104,7 +102,7 @@ def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("completion")
     (folder / "nitamono.toml").write_text("")
     for shell in ("bash", "zsh", "fish"):
-        (folder / f"nitamono.{shell}").write_text(script(parser(), shell), encoding="utf-8")
+        (folder / f"nitamono.{shell}").write_text(script(build_parser(), shell), encoding="utf-8")
     return folder
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from pipeline.cli import describe
+from pipeline.cli import diff as diff_verb
 from pipeline.errors import UsageError
 from pipeline.inspection.diff import MOST_CHANGED, diff
 from pipeline.store.resolve import resolve
@@ -66,7 +66,7 @@ def test_the_sums_and_the_items_that_changed_most(spark: SparkSession, tmp_path:
                 (i, pytest.approx(score, abs=1e-4)) for i, score in lists[item["item_id"]]
             ]
     assert changes["settings"] == [{"setting": "neighbors.k", "before": 3, "after": 5}]
-    lines = list(describe.diff(changes))
+    lines = list(diff_verb.lines(changes))
     assert "setting     neighbors.k: 3 -> 5" in lines
     assert "items       6 before, 6 after: 1 added, 1 gone, 5 in both" in lines
 
@@ -101,7 +101,7 @@ def test_versions_that_share_no_item(spark: SparkSession, tmp_path: Path) -> Non
     changes = diff(spark, store, resolve(store, "one"), resolve(store, "two"), 10)
     assert (changes["added"], changes["gone"], changes["common"]) == (1, 1, 0)
     assert changes["mean_overlap"] is None
-    assert not any("lists" in line for line in describe.diff(changes))
+    assert not any("lists" in line for line in diff_verb.lines(changes))
 
 
 def test_titles_that_are_gone_are_left_out(spark: SparkSession, tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_titles_that_are_gone_are_left_out(spark: SparkSession, tmp_path: Path) 
         store.discard_version("items", version)
     changes = diff(spark, store, one, two, 10)
     assert {item["title"] for item in changes["most_changed"]} == {None}
-    assert list(describe.diff(changes))
+    assert list(diff_verb.lines(changes))
 
 
 @pytest.mark.parametrize(

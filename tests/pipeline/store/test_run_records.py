@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli import describe
+from pipeline.cli import runs
 from pipeline.config import reading as config
 from pipeline.errors import InputError
 from pipeline.runs.runner import Runner
@@ -53,8 +53,8 @@ def test_the_newest_is_first_and_the_published_one_is_marked(store: Store) -> No
     assert [run.latest for run in run_records.list_runs(store)] == [False, True]
     store.discard_version("similar_items", kept.version(2))
     assert [run.kept for run in run_records.list_runs(store)] == [False, True]
-    assert describe.runs(run_records.list_runs(store))[1].endswith(f"{kept.version(2)}  deleted")
-    lines = describe.runs(found)
+    assert runs.lines(run_records.list_runs(store))[1].endswith(f"{kept.version(2)}  deleted")
+    lines = runs.lines(found)
     assert lines[1].split() == [
         *("run2", "2026-11-02", "00:00:00", "2", "published", "2,000", "0.9800"),
         *(kept.version(2), "LATEST"),
@@ -92,7 +92,7 @@ def test_a_run_that_failed_is_listed_with_why(tmp_path: Path) -> None:
     assert "no such file" in run.message
     written = read_json(store.run_path("first") / "run.json")
     assert written["process"] == asdict(processes.current_process())
-    assert describe.runs([run])[-1] == f"first: {run.message}"
+    assert runs.lines([run])[-1] == f"first: {run.message}"
 
 
 def test_damaged_files_and_folders_without_one_are_passed_over(store: Store) -> None:
@@ -100,4 +100,4 @@ def test_damaged_files_and_folders_without_one_are_passed_over(store: Store) -> 
     store.run_path("empty").mkdir()
     kept.write(on_disk(store.run_path("damaged") / "run.json"))
     assert [run.run_id for run in run_records.list_runs(store)] == ["whole"]
-    assert describe.runs([]) == ["no run yet"]
+    assert runs.lines([]) == ["no run yet"]
