@@ -17,7 +17,7 @@ from pipeline.cluster.submit.command import (
     IMAGE_CONFIG,
     Submission,
     command,
-    target,
+    target_of,
 )
 from pipeline.config import reading
 from pipeline.errors import StageError, UsageError
@@ -75,9 +75,9 @@ def execute(arguments: Namespace) -> None:
         print_lines([shlex.join(words)])
         return
     program = _find_program(words[0])
-    cluster = target(submission)
-    if cluster.manager == "k8s" and cluster.cluster:
-        sys.exit(exit_code.of_driver([program, *words[1:]], submission.said))
+    target = target_of(submission)
+    if target.manager == "k8s" and target.driver_is_remote:
+        sys.exit(exit_code.run_and_wait([program, *words[1:]], submission.merged_conf))
     sys.stderr.flush()
     os.execv(program, words)  # noqa: S606 - it takes this process's place, signals and exit code
 
@@ -107,13 +107,14 @@ def _submission(arguments: Namespace) -> Submission:
         driver_python=arguments.driver_python,
         environment=os.environ,
     )
-    cluster = target(submission)
-    if cluster.manager != "k8s":
+    target = target_of(submission)
+    if target.manager != "k8s":
         # Images have these jars. The other settings of s3a:// the driver makes itself.
         submission = replace(submission, spark=config.spark | s3a.fetched(config))
-    if cluster.cluster:
-        checks.no_relative_paths(reading.load(arguments.config, assignments, absolute_paths=False))
-    if cluster.manager != "local":
+    if target.driver_is_remote:
+        relative = reading.load(arguments.config, assignments, absolute_paths=False)
+        checks.refuse_relative_paths(relative)
+    if target.manager != "local":
         for name, path in checks.local_paths(config).items():
             sys.stderr.write(f"{name} = {path}: all hosts must have it under this path\n")
     return submission

@@ -1,4 +1,4 @@
-"""What a submission is refused for: secrets on a command line, paths that lead nowhere."""
+"""What submissions are refused for: secrets on a command line, and relative paths."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -8,20 +8,20 @@ from pipeline.config.reading import PATHS
 from pipeline.config.sections import Config
 from pipeline.errors import UsageError
 
-# Spark's own pattern (spark.redaction.regex), and what the clouds call theirs.
-_SECRET = re.compile(
+# Spark's own pattern (spark.redaction.regex), and the clouds' names for secrets.
+_SECRET_NAME = re.compile(
     r"secret|password|passphrase|token|access[._-]?key|(account|private|api)[._-]?key", re.I
 )
-# Names that say where a secret is, or how one is had.
-_WHERE = re.compile(
+# Names that say where a secret is, or how one is obtained.
+_REFERENCE_NAME = re.compile(
     r"spark\.kubernetes\.(driver|executor)\.(secrets|secretKeyRef)\."
     r"|(file|path|provider|class|binding|endpoint|kind|url)$",
     re.I,
 )
-_HARMLESS = re.compile(r"(true|false|\d+[a-z]*)?", re.I)
-_IN_VALUE = re.compile(rf"-D\S*?(?:{_SECRET.pattern})[^\s=]*=\S", re.I)
-_IN_ADDRESS = re.compile(r"\w://[^/\s:@]+:[^/\s@]+@")
-_WHERE_TO = (
+_HARMLESS_VALUE = re.compile(r"(true|false|\d+[a-z]*)?", re.I)
+_JAVA_OPTION = re.compile(rf"-D\S*?(?:{_SECRET_NAME.pattern})[^\s=]*=\S", re.I)
+_ADDRESS_WITH_PASSWORD = re.compile(r"\w://[^/\s:@]+:[^/\s@]+@")
+_ADVICE = (
     "other users of the machine, logs and web pages show command lines; take it out of [spark] and "
     "--conf and leave credentials to the role of the host or pod, or to the environment (on "
     "Kubernetes spark.kubernetes.driver.secretKeyRef.AWS_SECRET_ACCESS_KEY=SECRET:KEY, and the "
@@ -29,43 +29,47 @@ _WHERE_TO = (
 )
 
 
-def no_secrets(conf: Mapping[str, str], arguments: Iterable[str]) -> None:
-    """See that a command line holds no secrets, as far as names tell.
+def refuse_secrets(conf: Mapping[str, str], arguments: Iterable[str]) -> None:
+    """Refuse a command line that holds secrets, as far as names tell.
 
     Raises:
-        UsageError: it does; the message names the setting, not the secret.
+        UsageError: it holds one; the message names the setting, not the secret.
     """
     for name, value in sorted(conf.items()):
-        named = _SECRET.search(name) and not _WHERE.search(name) and not _HARMLESS.fullmatch(value)
-        if named or _IN_VALUE.search(value) or _IN_ADDRESS.search(value):
-            raise UsageError(f"{name} is a secret, or holds one: {_WHERE_TO}")
-    if any(_IN_ADDRESS.search(argument) for argument in arguments):
-        raise UsageError(f"an address with a password is a secret: {_WHERE_TO}")
+        is_secret = (
+            _SECRET_NAME.search(name)
+            and not _REFERENCE_NAME.search(name)
+            and not _HARMLESS_VALUE.fullmatch(value)
+        )
+        if is_secret or _JAVA_OPTION.search(value) or _ADDRESS_WITH_PASSWORD.search(value):
+            raise UsageError(f"{name} is a secret, or holds one: {_ADVICE}")
+    if any(_ADDRESS_WITH_PASSWORD.search(argument) for argument in arguments):
+        raise UsageError(f"an address with a password is a secret: {_ADVICE}")
 
 
-def local_paths(settings: Config) -> dict[str, str]:
-    """The settings that name a path without a scheme, and these paths."""
-    found = {}
+def local_paths(config: Config) -> dict[str, str]:
+    """The settings whose values are paths without a scheme, and these paths."""
+    paths = {}
     for section, key in PATHS:
-        value = getattr(getattr(settings, section), key)
+        value = getattr(getattr(config, section), key)
         for path in [value] if isinstance(value, str) else value:
             if path and "://" not in path:
-                found[f"{section}.{key}"] = path
-    return found
+                paths[f"{section}.{key}"] = path
+    return paths
 
 
-def no_relative_paths(settings: Config) -> None:
-    """See that a driver on another host finds what the config names.
+def refuse_relative_paths(config: Config) -> None:
+    """Refuse paths that a driver on another host can't find.
 
     Args:
-        settings: whose relative paths were not made absolute.
+        config: a config whose relative paths were not made absolute.
 
     Raises:
         UsageError: a path is relative to a folder of this host.
     """
     relative = [
         f"{name} = {path}"
-        for name, path in local_paths(settings).items()
+        for name, path in local_paths(config).items()
         if not Path(path).is_absolute()
     ]
     if relative:

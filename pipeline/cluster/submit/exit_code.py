@@ -1,7 +1,8 @@
-"""How a driver ended that ran in a pod.
+"""The exit code of a driver in a pod.
 
-In Kubernetes' cluster mode spark-submit ends with 0 whatever became of the driver; it only logs how
-the pod's containers ended. That is read here, so that the verb's own exit code comes out.
+In Kubernetes' cluster mode spark-submit ends with 0 whatever happens to the driver; it only logs
+the exit codes of the pod's containers. They are read from its log, so that `submit` ends with the
+verb's own exit code.
 """
 
 import re
@@ -13,58 +14,59 @@ from pipeline.errors import StageError
 
 _CONTAINER = re.compile(r"^\s*container name: (\S+)\s*$")
 _CODE = re.compile(r"^\s*exit code: (\d+)\s*$")
-_WAITS = "spark.kubernetes.submission.waitAppCompletion"
+_WAIT = "spark.kubernetes.submission.waitAppCompletion"
 
 
-def of_driver(line: Sequence[str], conf: Mapping[str, str]) -> int:
-    """Run spark-submit to its end, and say how the driver ended.
+def run_and_wait(command: Sequence[str], conf: Mapping[str, str]) -> int:
+    """Run spark-submit to its end.
 
     Args:
-        line: the command.
+        command: the command line.
         conf: Spark's settings.
 
     Returns:
-        spark-submit's exit code if that is not 0; else the driver's, or 0 if the settings say not
-        to wait for it.
+        spark-submit's exit code if it is not 0; else the driver's, or 0 if the settings tell
+        spark-submit not to wait for the driver.
 
     Raises:
-        StageError: spark-submit ended well and does not say how the driver did.
+        StageError: spark-submit succeeded and did not log the driver's exit code.
     """
     name = conf.get("spark.kubernetes.driver.podTemplateContainerName", "spark-kubernetes-driver")
     # spark-submit's standard input, output and signals are those of this process.
     process = subprocess.Popen(  # noqa: S603
-        line, stderr=subprocess.PIPE, text=True, encoding="utf-8", errors="replace"
+        command, stderr=subprocess.PIPE, text=True, encoding="utf-8", errors="replace"
     )
     try:
         assert process.stderr is not None  # noqa: S101
-        found = logged(_shown(process.stderr), name)
-        ended = process.wait()
+        driver_code = container_exit_code(_echo(process.stderr), name)
+        submit_code = process.wait()
     except BaseException:
         process.terminate()
         raise
-    if ended:
-        return ended
-    if conf.get(_WAITS, "true") == "false":
+    if submit_code:
+        return submit_code
+    if conf.get(_WAIT, "true") == "false":
         return 0
-    if found is None:
+    if driver_code is None:
         raise StageError(
             "spark-submit does not say how the driver ended; look at its pod, and at run.json"
         )
-    return found
+    return driver_code
 
 
-def logged(lines: Iterable[str], container: str) -> int | None:
-    """The exit code of a container in what spark-submit logs, the last one; None: there is none."""
+def container_exit_code(lines: Iterable[str], container: str) -> int | None:
+    """The last exit code of a container in spark-submit's log; None if there is none."""
     name, code = "", None
     for line in lines:
-        if found := _CONTAINER.match(line):
-            name = found[1]
-        elif (found := _CODE.match(line)) and name == container:
-            code = int(found[1])
+        if match := _CONTAINER.match(line):
+            name = match[1]
+        elif (match := _CODE.match(line)) and name == container:
+            code = int(match[1])
     return code
 
 
-def _shown(lines: Iterable[str]) -> Iterable[str]:
+def _echo(lines: Iterable[str]) -> Iterable[str]:
+    """The lines, each written to standard error."""
     for line in lines:
         sys.stderr.write(line)
         sys.stderr.flush()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cluster.submit.exit_code import logged, of_driver
+from pipeline.cluster.submit.exit_code import container_exit_code, run_and_wait
 from pipeline.errors import StageError
 from tests.pipeline.cluster.submit.api_server import ApiServer
 from tests.pipeline.cluster.submit.test_submit import PROGRAM, write_config
@@ -30,10 +30,10 @@ ENDED = """\
 
 def test_the_exit_code_is_the_drivers_not_that_of_what_runs_beside_it() -> None:
     lines = ENDED.splitlines(keepends=True)
-    assert logged(lines, "spark-kubernetes-driver") == 4
-    assert logged(lines, "fluentd") == 0
-    assert logged(lines, "main") is None
-    assert logged(lines[:3], "spark-kubernetes-driver") is None
+    assert container_exit_code(lines, "spark-kubernetes-driver") == 4
+    assert container_exit_code(lines, "fluentd") == 0
+    assert container_exit_code(lines, "main") is None
+    assert container_exit_code(lines[:3], "spark-kubernetes-driver") is None
 
 
 def printing(text: str, code: int) -> list[str]:
@@ -43,18 +43,18 @@ def printing(text: str, code: int) -> list[str]:
 def test_what_spark_submit_prints_is_shown_and_its_own_failure_comes_first(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert of_driver(printing(ENDED, 0), {}) == 4
+    assert run_and_wait(printing(ENDED, 0), {}) == 4
     assert capsys.readouterr().err == ENDED
-    assert of_driver(printing(ENDED, 1), {}) == 1
+    assert run_and_wait(printing(ENDED, 1), {}) == 1
     named = {"spark.kubernetes.driver.podTemplateContainerName": "fluentd"}
-    assert of_driver(printing(ENDED, 0), named) == 0
+    assert run_and_wait(printing(ENDED, 0), named) == 0
 
 
 def test_a_driver_whose_end_is_not_told_has_not_ended_well() -> None:
     with pytest.raises(StageError, match="does not say how the driver ended"):
-        of_driver(printing("", 0), {})
+        run_and_wait(printing("", 0), {})
     unwatched = {"spark.kubernetes.submission.waitAppCompletion": "false"}
-    assert of_driver(printing("", 0), unwatched) == 0
+    assert run_and_wait(printing("", 0), unwatched) == 0
 
 
 @pytest.fixture
@@ -91,6 +91,6 @@ def test_kubernetes_gets_the_pod_and_gives_the_verbs_exit_code(
     assert variables["NITAMONO_PUBLISH_MAX_CHURN"]["value"] == "1"
     secret = variables["AWS_SECRET_ACCESS_KEY"]["valueFrom"]["secretKeyRef"]
     assert secret == {"name": "s3", "key": "secret"}
-    said = api_server.created("ConfigMap")["data"]["spark.properties"].splitlines()
-    assert "spark.sql.shuffle.partitions=7" in said
-    assert "spark.executorEnv.NITAMONO_CACHE=/mnt/cache" in said
+    settings = api_server.created("ConfigMap")["data"]["spark.properties"].splitlines()
+    assert "spark.sql.shuffle.partitions=7" in settings
+    assert "spark.executorEnv.NITAMONO_CACHE=/mnt/cache" in settings

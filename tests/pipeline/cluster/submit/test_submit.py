@@ -39,8 +39,8 @@ def words(submit: Submit, config: str, *arguments: str, verb: str = "run") -> li
 
 def conf(line: list[str]) -> dict[str, str]:
     """The --conf of a command."""
-    said = [after for before, after in pairwise(line) if before == "--conf"]
-    return dict(text.split("=", 1) for text in said)
+    settings = [after for before, after in pairwise(line) if before == "--conf"]
+    return dict(text.split("=", 1) for text in settings)
 
 
 def after(line: list[str], option: str) -> str:
@@ -55,8 +55,8 @@ def test_conf_comes_before_options_and_options_before_the_config(
         spark='sql.shuffle.partitions = 8\nexecutor.cores = 2\nkubernetes.container.image = "old"\n'
         'pyspark.python = "/py"',
     )
-    said = ("--conf", "spark.executor.cores=4")
-    line = words(submit, config, *K8S_CLUSTER, *said)
+    settings = ("--conf", "spark.executor.cores=4")
+    line = words(submit, config, *K8S_CLUSTER, *settings)
     assert conf(line)["spark.kubernetes.container.image"] == "i:1"
     assert conf(line)["spark.sql.shuffle.partitions"] == "8"
     assert conf(line)["spark.pyspark.python"] == "/py"
@@ -72,8 +72,8 @@ def test_spark_fetches_what_reads_s3a_but_in_images_which_have_it(
 ) -> None:
     assert "hadoop-aws" in after(words(submit, config, *YARN), "--packages")
     assert "--packages" not in words(submit, config, *K8S_CLUSTER)
-    said = ("--conf", "spark.master=k8s://https://k:6443", "--image", "i:1")
-    assert "--packages" not in words(submit, config, *said)
+    settings = ("--conf", "spark.master=k8s://https://k:6443", "--image", "i:1")
+    assert "--packages" not in words(submit, config, *settings)
     mine = ("--conf", "spark.jars.packages=my:own:1")
     assert after(words(submit, config, *YARN, *mine), "--packages") == "my:own:1"
 
@@ -88,8 +88,8 @@ def test_master_and_mode_come_from_the_config_where_no_option_says_them(
     assert (after(line, "--master"), after(line, "--deploy-mode")) == ("yarn", "cluster")
     assert not [name for name in conf(line) if name in ("spark.master", "spark.submit.deployMode")]
     assert after(line, "--archives") == "more.zip#more,e.tar.gz#mine"
-    said = ("--conf", "spark.master=local[3]", "--conf", "spark.submit.deployMode=client")
-    assert after(words(submit, config, *said), "--master") == "local[3]"
+    settings = ("--conf", "spark.master=local[3]", "--conf", "spark.submit.deployMode=client")
+    assert after(words(submit, config, *settings), "--master") == "local[3]"
     assert after(words(submit, config, *YARN, "--master", "local[2]", "--deploy-mode", "client"),
                  "--master") == "local[2]"  # fmt: skip
 
@@ -114,8 +114,8 @@ def test_the_environment_goes_where_the_driver_and_the_executors_run(
               "NITAMONO_PUBLISH_MAX_CHURN": "1"}  # fmt: skip
 
     def variables(*arguments: str) -> dict[str, str]:
-        said = conf(words(submit, config, *arguments))
-        return {name: value for name, value in said.items() if "NITAMONO" in name}
+        settings = conf(words(submit, config, *arguments))
+        return {name: value for name, value in settings.items() if "NITAMONO" in name}
 
     assert variables(*YARN) == executors
     assert variables(*YARN_CLUSTER) == executors | {
@@ -134,7 +134,7 @@ def test_changes_of_settings_reach_the_verb_and_spark(submit: Submit, config: st
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ((), "name the verb to run"),
         (("submit", "run"), "name the verb to run"),
@@ -150,11 +150,11 @@ def test_changes_of_settings_reach_the_verb_and_spark(submit: Submit, config: st
     ],
 )
 def test_what_can_not_work_is_refused_before_anything_starts(
-    submit: Submit, config: str, arguments: tuple[str, ...], said: str
+    submit: Submit, config: str, arguments: tuple[str, ...], message: str
 ) -> None:
     with pytest.raises(UsageError) as raised:
         submit("--config", config, *arguments)
-    assert said in str(raised.value)
+    assert message in str(raised.value)
 
 
 @pytest.mark.parametrize("target", [YARN_CLUSTER, K8S_CLUSTER])
@@ -208,21 +208,21 @@ def test_secrets_are_refused_and_not_repeated(submit: Submit, tmp_path: Path, na
 
 
 @pytest.mark.parametrize(
-    "said",
+    "settings",
     [
         "spark.driver.extraJavaOptions=-Xss4m -Dfs.s3a.secret.key=hunter2",
         "spark.hadoop.fs.defaultFS=s3a://key:hunter2@shop",
     ],
 )
-def test_secrets_inside_values_are_refused_too(submit: Submit, config: str, said: str) -> None:
+def test_secrets_inside_values_are_refused_too(submit: Submit, config: str, settings: str) -> None:
     with pytest.raises(UsageError, match="is a secret, or holds one"):
-        words(submit, config, "--conf", said)
+        words(submit, config, "--conf", settings)
     with pytest.raises(UsageError, match="an address with a password"):
         words(submit, config, "--set", "catalogue.path=s3a://key:hunter2@shop/items")
 
 
 @pytest.mark.parametrize(
-    "said",
+    "settings",
     [
         "spark.kubernetes.driver.secretKeyRef.AWS_SECRET_ACCESS_KEY=s3:secret",
         "spark.kubernetes.executor.secrets.s3-credentials=/etc/s3",
@@ -235,10 +235,10 @@ def test_secrets_inside_values_are_refused_too(submit: Submit, config: str, said
     ],
 )
 def test_what_only_says_where_a_secret_is_is_no_secret(
-    submit: Submit, config: str, said: str
+    submit: Submit, config: str, settings: str
 ) -> None:
-    name, value = said.split("=", 1)
-    assert conf(words(submit, config, "--conf", said))[name] == value
+    name, value = settings.split("=", 1)
+    assert conf(words(submit, config, "--conf", settings))[name] == value
 
 
 def nitamono(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
