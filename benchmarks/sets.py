@@ -10,8 +10,8 @@ from typing import Literal
 
 import pyarrow as pa
 
-from pipeline.stages.train.promotions import of_titles
-from pipeline.text.phrases import PhraseRemover
+from pipeline.stages.train.promotional_phrases import phrases_of_titles
+from pipeline.text.promotional_phrases import PhraseRemover
 from pipeline.text.tokenize import TextSettings, Tokenizer
 
 Rows = list[dict[str, str]]
@@ -64,7 +64,7 @@ def _tokens(rows: Rows, column: str) -> list[list[str]]:
 
 def _bare(rows: Rows, column: str, titles: list[list[str]]) -> list[list[str]]:
     """Return the titles without promotional phrases."""
-    phrases = of_titles([row.get(column, "") for row in rows], _tokenizer())
+    phrases = phrases_of_titles([row.get(column, "") for row in rows], _tokenizer())
     remover = PhraseRemover(tuple(phrase.split(" ")) for phrase in phrases)
     bare = remover.remove_from(pa.array(map(" ".join, titles), pa.string()))
     return [text.split() for text in bare.to_pylist()]

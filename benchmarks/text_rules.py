@@ -32,7 +32,7 @@ from sklearn.metrics import average_precision_score
 from models import fasttext
 from models.fasttext.train import TrainingSettings, train
 from pipeline.text import clean, tokenize, words
-from pipeline.text.phrases import PhraseRemover, Title, bracketed_segments, learn
+from pipeline.text.promotional_phrases import PhraseRemover, Title, bracketed_segments, learn
 
 # A rule is switched off by replacing a function: its module, its name, and the replacement.
 _RULES: dict[str, tuple[Any, str, Callable[..., Any]]] = {

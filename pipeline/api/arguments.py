@@ -13,7 +13,7 @@ from pipeline.config import reading as config
 from pipeline.config.sections import Config
 from pipeline.errors import InputError, NitamonoError, StageError, UsageError
 from pipeline.spark import s3a, session
-from pipeline.spark.failures import explained
+from pipeline.spark.failures import explain
 from pipeline.spark.log import SparkLog
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def work(spark: "SparkSession", what: str) -> Iterator[None]:
     except ModelError as error:
         raise InputError(f"{what}: {error}") from error
     except Exception as error:
-        raise StageError(f"{what} failed: {explained(error, known, None)}") from error
+        raise StageError(f"{what} failed: {explain(error, known, None)}") from error
     finally:
         for name, value in before.items():
             # None takes it away.

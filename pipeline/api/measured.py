@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pipeline.api.arguments import Given, Settings, live, need, settled, work
 from pipeline.errors import InputError, UsageError
 from pipeline.evaluation import pairs_file, report
-from pipeline.evaluation.evaluate import ITEMS, Asked, evaluate_vectors
+from pipeline.evaluation.evaluate import DEFAULT_ITEMS, EvaluationRequest, evaluate_vectors
 from pipeline.evaluation.evaluate import evaluate as evaluate_settings
 from pipeline.evaluation.pairs_file import Pairs
 from pipeline.terminal.progress import Progress
@@ -28,7 +28,7 @@ def evaluate(
     pairs: "str | PathLike[str] | DataFrame | None" = None,
     *,
     k: int = 10,
-    items: int = ITEMS,
+    items: int = DEFAULT_ITEMS,
     settings: Settings | None = None,
     progress: bool = True,
     spark: "SparkSession | None" = None,
@@ -71,7 +71,7 @@ def evaluate(
     if not labels and pairs is None:
         raise UsageError("evaluate: give labels, pairs, or both")
     told = _pairs(pairs)
-    asked = Asked(tuple(dict.fromkeys(labels)), told, k, items)
+    asked = EvaluationRequest(tuple(dict.fromkeys(labels)), told, k, items)
     if isinstance(source, DataFrame):
         need(source, "evaluate", "item_id", "vector", *asked.labels)
         session = source.sparkSession

@@ -15,6 +15,7 @@ from pipeline.config.sections import Config, EmbedSection, TextSection
 from pipeline.errors import UsageError
 from pipeline.stages.context import Job
 from pipeline.stages.embed import stage
+from pipeline.stages.embed.batches import embed_batch
 from pipeline.stages.tokenize import stage as tokenize
 from pipeline.store.resolve import LATEST, ResolvedVersion, resolve
 from pipeline.store.stage_record import StageRecord
@@ -58,9 +59,9 @@ def embed(
     with work(spark, "embed"):
         known = resolve(Store.of(found, make=False), version)
         job = _job(found, known, items)
-        text, way = tokenize.settings(job), stage.blend(job)
+        text, way = tokenize.settings(job), stage.blend_settings(job)
         dictionaries = [job.ship(path, "dictionary") for path in text.user_dictionaries]
-        handle, counter = stage.ship(job), LoadCounter(spark.sparkContext)
+        handle, counter = stage.ship_model(job), LoadCounter(spark.sparkContext)
     description = F.col("description") if "description" in items.columns else F.lit(None)
     named = apart(
         items.select(
@@ -77,7 +78,7 @@ def embed(
             texts = _texts(batch, encoder=encoder, fields=fields)
             rows = pa.RecordBatch.from_arrays([batch["item_id"], texts], ["item_id", "texts"])
             if rows.num_rows:
-                made = stage.embed_batch(embedder.load_shipped(handle, counter, way), rows)
+                made = embed_batch(embedder.load_shipped(handle, counter, way), rows)
                 yield made.select(["item_id", "vector"])
 
     return named.mapInArrow(run, _SCHEMA)

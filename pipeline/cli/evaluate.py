@@ -7,7 +7,7 @@ from pipeline.cli.parser import Parser
 from pipeline.config import reading
 from pipeline.errors import UsageError
 from pipeline.evaluation import pairs_file, report
-from pipeline.evaluation.evaluate import ITEMS, Asked, evaluate
+from pipeline.evaluation.evaluate import DEFAULT_ITEMS, EvaluationRequest, evaluate
 from pipeline.terminal.output import print_json, print_lines
 from pipeline.terminal.progress import Progress
 
@@ -22,9 +22,9 @@ def add_arguments(parser: Parser) -> None:
                         "1 or 0")  # fmt: skip
     parser.add_argument("--k", type=positive, default=10, metavar="K",
                         help="of the K nearest items; 10 if not given")  # fmt: skip
-    parser.add_argument("--items", type=positive, default=ITEMS, metavar="N",
-                        help=f"measure on N items at most; {ITEMS:,} if not given. A larger "
-                        "catalogue is sampled, after the items of the pairs")  # fmt: skip
+    parser.add_argument("--items", type=positive, default=DEFAULT_ITEMS, metavar="N",
+                        help=f"measure on N items at most; {DEFAULT_ITEMS:,} if not given. A "
+                        "larger catalogue is sampled, after the items of the pairs")  # fmt: skip
 
 
 def execute(arguments: Namespace) -> None:
@@ -33,7 +33,8 @@ def execute(arguments: Namespace) -> None:
     if not arguments.label and not arguments.pairs:
         raise UsageError("evaluate: give --label COLUMN, --pairs FILE, or both")
     pairs = pairs_file.read(arguments.pairs) if arguments.pairs else None
-    options = Asked(tuple(dict.fromkeys(arguments.label)), pairs, arguments.k, arguments.items)
+    labels = tuple(dict.fromkeys(arguments.label))
+    options = EvaluationRequest(labels, pairs, arguments.k, arguments.items)
     evaluation = evaluate(config, options, Progress())
     if arguments.json:
         print_json(report.as_json(evaluation))

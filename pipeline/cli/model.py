@@ -96,7 +96,7 @@ def _info(arguments: Namespace) -> Iterator[str]:
         description = _describe(Path(arguments.file))
     elif arguments.config:
         config, store = _config_and_store(arguments)
-        record = model_registry.current(config, store)
+        record = model_registry.current_model(config, store)
         file = store.model_file(record)
         stored = read_json(store.model_path(record.outputs["sha256"]) / "model.json") or {}
         description = {"path": str(file), **stored, **record.counts, **record.outputs}
@@ -120,7 +120,8 @@ def _describe(path: Path) -> dict[str, Any]:
 
 
 def _list(arguments: Namespace) -> Iterator[str]:
-    models = [model.about() for model in model_registry.kept(*_config_and_store(arguments))]
+    stored = model_registry.stored_models(*_config_and_store(arguments))
+    models = [model.about() for model in stored]
     if arguments.json:
         yield json.dumps(models, ensure_ascii=False)
         return
@@ -141,7 +142,7 @@ def _list(arguments: Namespace) -> Iterator[str]:
 
 def _push(arguments: Namespace) -> Iterator[str]:
     config, store = _config_and_store(arguments)
-    record = model_registry.current(config, store)
+    record = model_registry.current_model(config, store)
     model_registry.push(config, store, record, arguments.target)
     yield f"pushed      {store.model_path(record.outputs['sha256'])} to {arguments.target}"
 
@@ -151,7 +152,7 @@ def _pull(arguments: Namespace) -> Iterator[str]:
     record = model_registry.pull(config, store, arguments.source)
     yield f"pulled      {store.model_path(record.outputs['sha256'])}"
     if arguments.use:
-        model_registry.use(config, store, record)
+        model_registry.make_current(config, store, record)
         yield "current     new runs use it"
     else:
         yield "            the current model stays; --use makes this one current"

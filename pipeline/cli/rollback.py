@@ -23,7 +23,7 @@ def execute(arguments: Namespace) -> None:
     store = Store.of(reading.load(arguments.config, arguments.assignments), make=False)
     with lock.hold_store(store, "nitamono rollback", wait=arguments.wait):
         was, now = publications.rollback(store, arguments.version)
-        model_registry.restore(store, now.stages.get("train", ""))
+        model_registry.restore_current(store, now.stages.get("train", ""))
     if arguments.json:
         print_json({"was": asdict(was), "now": asdict(now)})
         return

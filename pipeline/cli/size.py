@@ -148,7 +148,7 @@ def _model_of_config(arguments: Namespace, config: Config) -> Path:
         return Path(config.model.path)
     try:
         store = Store.of(config, make=False)
-        record = model_registry.current(config, store)
+        record = model_registry.current_model(config, store)
         kind = str(record.outputs["kind"])
         return model_folders.local_file(store.model_file(record), kind)
     except UsageError as error:

@@ -110,7 +110,7 @@ def _submission(arguments: Namespace) -> Submission:
     target = target_of(submission)
     if target.manager != "k8s":
         # Images have these jars. The other settings of s3a:// the driver makes itself.
-        submission = replace(submission, spark=config.spark | s3a.fetched(config))
+        submission = replace(submission, spark=config.spark | s3a.package_settings(config))
     if target.driver_is_remote:
         relative = reading.load(arguments.config, assignments, absolute_paths=False)
         checks.refuse_relative_paths(relative)

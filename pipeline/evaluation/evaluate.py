@@ -9,14 +9,14 @@ from models import ModelError, fasttext
 from pipeline.catalogue import Source
 from pipeline.config.sections import Config
 from pipeline.errors import NitamonoError, StageError
-from pipeline.evaluation import compared, methods
+from pipeline.evaluation import comparison, methods
 from pipeline.evaluation.methods import Method
 from pipeline.evaluation.pairs_file import Pairs
 from pipeline.evaluation.report import Evaluation
 from pipeline.evaluation.sample import Made, Taken, as_read, take, take_vectors
 from pipeline.runs.runner import Runner, new_run_id
 from pipeline.spark import s3a, session
-from pipeline.spark.failures import explained
+from pipeline.spark.failures import explain
 from pipeline.spark.log import SparkLog
 from pipeline.stages.embed import stage as embed
 from pipeline.stages.ingest import stage as ingest
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 # The search is quadratic: so many items of 512 dimensions are to take about a minute on two cores.
-ITEMS = 30_000
+DEFAULT_ITEMS = 30_000
 _NO_WORDS = "the model is an encoder, which reads text; it has no vectors of words"
 
 
 @dataclass(frozen=True)
-class Asked:
+class EvaluationRequest:
     """What is to be measured.
 
     Attributes:
@@ -50,7 +50,7 @@ class Asked:
     items: int
 
 
-def evaluate(settings: Config, asked: Asked, progress: Progress) -> Evaluation:
+def evaluate(settings: Config, asked: EvaluationRequest, progress: Progress) -> Evaluation:
     """Measure how good neighbours are under these settings. Nothing is published or made current.
 
     Raises:
@@ -73,7 +73,7 @@ def evaluate(settings: Config, asked: Asked, progress: Progress) -> Evaluation:
             return _measured(taken, made, asked, line, run_id)
 
 
-def evaluate_vectors(vectors: "DataFrame", asked: Asked) -> Evaluation:
+def evaluate_vectors(vectors: "DataFrame", asked: EvaluationRequest) -> Evaluation:
     """Measure how good the neighbours are that given vectors have; no other method beside them.
 
     Args:
@@ -81,7 +81,7 @@ def evaluate_vectors(vectors: "DataFrame", asked: Asked) -> Evaluation:
         asked: what is to be measured.
 
     Raises:
-        UsageError: the pairs have too many items, or the vectors can't be compared.
+        UsageError: the pairs have too many items, or the vectors can't be comparison.
         InputError: labels or pairs tell nothing of the items.
     """
     taken = take_vectors(vectors, asked.labels, asked.pairs, asked.items)
@@ -90,11 +90,11 @@ def evaluate_vectors(vectors: "DataFrame", asked: Asked) -> Evaluation:
 
 
 def _measured(
-    taken: Taken, made: Made | None, asked: Asked, line: StageLine, run_id: str
+    taken: Taken, made: Made | None, asked: EvaluationRequest, line: StageLine, run_id: str
 ) -> Evaluation:
     # That nothing can be measured is said before the search, not after it.
     places = asked.pairs.places(taken.ids) if asked.pairs else None
-    compared.check_labels(taken.labels)
+    comparison.check_labels(taken.labels)
     compare: dict[str, Method] = {"current": methods.Dense(taken.halves)}
     missing: dict[str, str] = {}
     if made is not None:
@@ -106,9 +106,9 @@ def _measured(
         nearest[name] = method.nearest(asked.k)
     line.note = "measuring"
     labels = {
-        name: compared.by_label(codes, nearest, asked.k) for name, codes in taken.labels.items()
+        name: comparison.by_label(codes, nearest, asked.k) for name, codes in taken.labels.items()
     }
-    pairs = compared.by_pairs(places, compare, nearest, asked.k) if places else None
+    pairs = comparison.by_pairs(places, compare, nearest, asked.k) if places else None
     line.note = f"{len(taken.ids):,} items"
     return Evaluation(
         k=asked.k,
@@ -149,7 +149,7 @@ def _session(settings: Config, progress: Progress, log: SparkLog) -> "Iterator[S
     finally:
         if own:
             spark.stop()
-        log.keep()
+        log.save()
 
 
 @contextmanager
@@ -163,7 +163,7 @@ def _step(
     """
     known = dict(spark.sparkContext.getConf().getAll())
     with progress.stage(title) as line:
-        line.follow(spark.sparkContext, f"{log.kept.parent.name}-{title.strip()}")
+        line.follow(spark.sparkContext, f"{log.destination.parent.name}-{title.strip()}")
         try:
             yield line
         except NitamonoError:
@@ -171,5 +171,5 @@ def _step(
         except ModelError as error:
             raise StageError(f"evaluate: {error}") from error
         except Exception as error:
-            why = explained(error, known, log.local)
-            raise StageError(f"evaluate failed: {why}. More is in {log.kept.parent}") from error
+            why, folder = explain(error, known, log.local), log.destination.parent
+            raise StageError(f"evaluate failed: {why}. More is in {folder}") from error

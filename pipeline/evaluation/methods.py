@@ -18,7 +18,7 @@ from pipeline.retrieval.vectors import (
     squared_norms,
     to_bytes,
 )
-from pipeline.stages.embed.stage import round_vectors
+from pipeline.stages.embed.batches import round_vectors
 
 # Items that are embedded at a time.
 _ITEMS_AT_ONCE = 4_096

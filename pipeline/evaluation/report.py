@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.evaluation.compared import METHODS, OTHERS, Figure, OfLabel, OfPairs
+from pipeline.evaluation.comparison import METHODS, OTHERS, Figure, OfLabel, OfPairs
 from pipeline.evaluation.measures import Estimate
 from pipeline.terminal.output import table
 

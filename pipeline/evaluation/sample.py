@@ -15,7 +15,7 @@ from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.rounding import round_to_float16
 from pipeline.spark.sampling import collected_sample
 from pipeline.stages.ingest import stage as ingest
-from pipeline.stages.tokenize import columns
+from pipeline.stages.tokenize import token_columns
 from pipeline.store import reasons
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.store import Store
@@ -110,7 +110,7 @@ def take(
     total = made.records["ingest"].tables["items"]
     ids = _ids(made.read(spark, "items", "ingest").select("item_id"), total, pairs, most)
     chosen = spark.createDataFrame(pa.table({"item_id": ids}))
-    joined = columns.together()
+    joined = token_columns.joined()
     tokens = F.when(joined == "", F.array().cast("array<string>")).otherwise(F.split(joined, " "))
     text = _collect(made.read(spark, "tokens", "tokenize"), chosen, tokens=tokens)
     vectors = _collect(made.read(spark, "embeddings", "embed"), chosen, half=F.col("half"))
@@ -219,9 +219,9 @@ def _labels(
     from pyspark.sql import functions as F
 
     with catalogue.explained_damage(source):
-        rows = _semi(ingest.flag(raw, catalogue.item_columns(raw, source)), chosen)
+        rows = _semi(ingest.flagged_rows(raw, catalogue.item_columns(raw, source)), chosen)
         if reasons.DUPLICATE_ITEM_ID in ingested.counts["quarantine_reasons"]:
-            rows = ingest.without_duplicates(rows, ingest.shared_ids(rows))
+            rows = ingest.flag_duplicates(rows, ingest.duplicate_ids(rows))
         texts = [F.col("raw").getField(name).cast("string") for name in labels]
         columns = {
             f"label_{n}": F.when(~catalogue.is_blank(text), text) for n, text in enumerate(texts)

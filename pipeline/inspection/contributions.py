@@ -10,7 +10,7 @@ from models import embedder
 from models.fasttext import BlendEmbedder, Embedder, LibraryEmbedder
 from models.fasttext.word_contributions import WordContributions, pairwise_products
 from pipeline.query.published import Published
-from pipeline.stages.embed.stage import fields
+from pipeline.stages.embed.batches import field_tokens
 
 # Tokens of the title and of the description, separated by spaces.
 Texts = tuple[str, str]
@@ -112,7 +112,7 @@ class TokenModel:
         """The tokens of title and description that the model reads."""
         if not isinstance(self._model, BlendEmbedder):
             return texts[0].split(), texts[1].split()
-        title, description = fields(self._model, pa.array([list(texts)]))
+        title, description = field_tokens(self._model, pa.array([list(texts)]))
         return title[0].as_py(), description[0].as_py()
 
 

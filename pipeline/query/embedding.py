@@ -10,7 +10,7 @@ from models import embedder
 from models.fasttext import BlendEmbedder
 from pipeline.config.sections import Config
 from pipeline.query.published import Published
-from pipeline.stages.embed.stage import embed_batch
+from pipeline.stages.embed.batches import embed_batch
 from pipeline.stages.tokenize.stage import tokenize_batch
 from pipeline.text.tokenize import Tokenizer
 
@@ -52,7 +52,7 @@ class TextEmbedder:
         return embed_batch(self.model, pa.RecordBatch.from_arrays(columns, ["item_id", "texts"]))
 
     def _model_input(self, texts: pa.RecordBatch, tokens: pa.RecordBatch) -> pa.Array:
-        """What the model reads of each row; see pipeline.stages.embed.stage."""
+        """What the model reads of each row; see pipeline.stages.embed.batches."""
         if self.model.reads == "text":
             return _pairs(texts["title"], texts["description"])
         columns = tokens["title_tokens"], tokens["description_tokens"]

@@ -253,8 +253,8 @@ class Runner:
         if record.stage in self._earlier or not (self._job.publishing or self._only_trains):
             return
         if record.stage == train.NAME and "tokens" in record.inputs:
-            made_from, text = train.made_from(record.inputs), record.outputs["text_fingerprint"]
-            key = train.key_of(made_from, text)
+            definition = train.model_definition(record.inputs)
+            key = train.model_key(definition, record.outputs["text_fingerprint"])
             if self._store.current_model(key) != record:
                 self._store.set_current_model(key, record.fingerprint)
         elif record.stage == index.NAME:
@@ -270,7 +270,7 @@ class Runner:
         if stage.NAME in self._earlier:
             return self._earlier[stage.NAME]
         if stage.NAME == train.NAME and not fresh:
-            current = train.reusable(self._job)
+            current = train.reusable_model(self._job)
             if current is not None:
                 return current
         version, _ = self._job.fingerprint(stage)

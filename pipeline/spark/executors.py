@@ -1,6 +1,7 @@
-"""The executors of a cluster: waited for, and asked whether they see the store's folder."""
+"""The executors of a cluster: waiting for the first, checking that all see the store's folder."""
 
 import platform
+import re
 import threading
 import time
 import uuid
@@ -16,27 +17,32 @@ from pipeline.terminal.progress import StageLine, updating_note
 if TYPE_CHECKING:
     from pyspark import SparkContext
 
-# How long the first executor is waited for, as Spark writes times.
+# The setting for how long a run waits for the first executor, as Spark writes times.
 WAIT, DEFAULT_WAIT = "spark.nitamono.wait", "30min"
-_SAID_AFTER_SECONDS = 20.0
-_HOSTS_NAMED = 3
+# Spark's units of time, in seconds; a number alone is seconds.
+_UNIT_SECONDS = {
+    **{"us": 1e-6, "ms": 1e-3, "": 1, "s": 1},
+    **{"m": 60, "min": 60, "h": 3_600, "d": 86_400},
+}
+_ADVICE_AFTER_SECONDS = 20.0
+_MAX_NAMED_HOSTS = 3
 
 
 def check(context: "SparkContext", store: Path | None, line: StageLine) -> None:
-    """Wait for executors, and see that they find the store where the driver has it.
+    """Wait for the first executor, and check that executors find the store where the driver has it.
 
-    One small task for each core that has come so far; nothing at all on a local master. Hosts that
-    come later are not asked. The tasks are sent before there are executors, because with dynamic
-    allocation none come unless there is something to do.
+    On a cluster this runs one small task for each core that has joined so far; on a local master it
+    does nothing. Hosts that join later are not checked. The tasks are submitted before there are
+    executors, because with dynamic allocation no executor starts without tasks to run.
 
     Args:
         context: the session's.
         store: the store's folder; None where it is on no file system.
-        line: the progress line, which says what is waited for.
+        line: the progress line, which shows what the run waits for.
 
     Raises:
-        UsageError: a host does not see the store, or can't write there.
-        StageError: no executor came within the time of spark.nitamono.wait.
+        UsageError: a host does not see the store or can't write to it.
+        StageError: no executor joined within the time of spark.nitamono.wait.
     """
     master = context.master or "local"
     if master == "local" or master.startswith("local["):
@@ -50,16 +56,21 @@ def check(context: "SparkContext", store: Path | None, line: StageLine) -> None:
     try:
         with _waiting(context, line):
             tasks = context.defaultParallelism
-            told = context.parallelize(range(tasks), tasks).map(lambda _: _look(marker)).collect()
+            probes = context.parallelize(range(tasks), tasks).map(lambda _: _probe(marker))
+            results = probes.collect()
     finally:
         marker.unlink(missing_ok=True)
-    wrong = sorted({answer for answer in told if answer[1]})
-    if wrong:
-        raise UsageError(_unseen(store, wrong))
+    problems = sorted({result for result in results if result[1]})
+    if problems:
+        raise UsageError(_store_problem(store, problems))
 
 
-def _look(marker: Path) -> tuple[str, str]:
-    """On an executor: its host, and what is wrong with the store there; empty if nothing is."""
+def _probe(marker: Path) -> tuple[str, str]:
+    """Look for the store on an executor.
+
+    Returns:
+        the host, and what is wrong with the store there; empty if nothing is.
+    """
     host = platform.node()
     if not marker.exists():
         return host, "does not see it"
@@ -72,43 +83,55 @@ def _look(marker: Path) -> tuple[str, str]:
     return host, ""
 
 
-def _unseen(store: Path, wrong: list[tuple[str, str]]) -> str:
-    said = ", ".join(f"the executor on host {host} {what}" for host, what in wrong[:_HOSTS_NAMED])
-    more = f", and {len(wrong) - _HOSTS_NAMED} more" if len(wrong) > _HOSTS_NAMED else ""
+def _store_problem(store: Path, problems: list[tuple[str, str]]) -> str:
+    named = [f"the executor on host {host} {what}" for host, what in problems[:_MAX_NAMED_HOSTS]]
+    others = len(problems) - len(named)
+    more = f", and {others} more" if others else ""
     return (
-        f"store.path {store}: the driver on host {platform.node()} has this folder, but {said}"
-        f"{more}; put the store on s3a://, or on a file system that all hosts mount at this path, "
-        "writable for the user that executors run as"
+        f"store.path {store}: the driver on host {platform.node()} has this folder, but "
+        f"{', '.join(named)}{more}; put the store on s3a://, or on a file system that all hosts "
+        "mount at this path, writable for the user that executors run as"
     )
 
 
 @contextmanager
 def _waiting(context: "SparkContext", line: StageLine) -> Iterator[None]:
-    """While the first job runs, say that there is no executor; end it after a while."""
-    wait, started = _seconds(context), time.monotonic()
-    group, gave_up = f"executors-{uuid.uuid4().hex}", threading.Event()
+    """Show that there is no executor while the first job waits for one; cancel it in the end.
+
+    Raises:
+        StageError: no executor joined within the time of spark.nitamono.wait.
+    """
+    max_seconds, start = _wait_seconds(context), time.monotonic()
+    group, timed_out = f"executors-{uuid.uuid4().hex}", threading.Event()
     context.setJobGroup(group, "the executors")
 
     def note() -> str:
-        waited = time.monotonic() - started
-        # The driver is one of them.
-        if context._jsc is None or context._jsc.sc().getExecutorMemoryStatus().size() > 1:
+        seconds = time.monotonic() - start
+        if _task_started(context, group):
             return ""
-        if waited > wait and not gave_up.is_set():
-            gave_up.set()
+        if seconds > max_seconds and not timed_out.is_set():
+            timed_out.set()
             context.cancelJobGroup(group)
-        said = f"; {_advice(context)}" if waited > _SAID_AFTER_SECONDS else ""
-        return f"waiting for executors{said}"
+        advice = f"; {_advice(context)}" if seconds > _ADVICE_AFTER_SECONDS else ""
+        return f"waiting for executors{advice}"
 
     try:
         with updating_note(line, note):
             yield
     except Exception as error:
-        if not gave_up.is_set():
+        if not timed_out.is_set():
             raise
         raise StageError(
-            f"no executor came within {wait} s ({WAIT}): {_advice(context)}"
+            f"no executor came within {max_seconds:.0f} s ({WAIT}): {_advice(context)}"
         ) from error
+
+
+def _task_started(context: "SparkContext", group: str) -> bool:
+    """Whether a task of a job group runs or has run, so that there is an executor."""
+    tracker = context.statusTracker()
+    jobs = [tracker.getJobInfo(job) for job in tracker.getJobIdsForGroup(group)]
+    stages = [tracker.getStageInfo(stage) for job in jobs if job for stage in job.stageIds]
+    return any(s.numActiveTasks or s.numCompletedTasks or s.numFailedTasks for s in stages if s)
 
 
 def _advice(context: "SparkContext") -> str:
@@ -121,10 +144,9 @@ def _advice(context: "SparkContext") -> str:
     )
 
 
-def _seconds(context: "SparkContext") -> int:
+def _wait_seconds(context: "SparkContext") -> float:
     text = context.getConf().get(WAIT, DEFAULT_WAIT) or DEFAULT_WAIT
-    assert context._jvm is not None  # noqa: S101 - the context lives
-    try:
-        return int(context._jvm.org.apache.spark.network.util.JavaUtils.timeStringAsSec(text))
-    except Exception as error:
-        raise UsageError(f"{WAIT} = {text}: write a time, such as 90s, 30min or 2h") from error
+    time_format = re.fullmatch(r"(\d+)([a-z]*)", text.strip().lower())
+    if time_format is None or time_format[2] not in _UNIT_SECONDS:
+        raise UsageError(f"{WAIT} = {text}: write a time, such as 90s, 30min or 2h")
+    return int(time_format[1]) * _UNIT_SECONDS[time_format[2]]

@@ -1,7 +1,7 @@
-"""How Spark's processes die: what tells of it, what it is, which setting to change.
+"""The known failures of Spark's processes: how to tell them, what they are, what to change.
 
-A table: the first entry whose pattern is found in what Spark reports is the answer. Patterns are of
-Spark 4.3's texts; tests/pipeline/spark/failures/ has them as they came.
+The first entry whose pattern matches Spark's report applies. The patterns match the texts of Spark
+4.3, of which tests/pipeline/spark/failures/ holds originals.
 """
 
 from collections.abc import Mapping
@@ -9,19 +9,19 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Death:
-    """One way to die.
+class FailurePattern:
+    """One kind of failure.
 
     Attributes:
-        pattern: what tells of it, a regular expression.
-        what: what it is; {0} is the pattern's first group, or all that it matched.
-        do: what to do about it. Settings stand in brackets: [more NAME], [less NAME] and [now NAME]
-            come out with what they are now, and in the first two with twice or half of that.
-        locally: the same for a local master; where empty, as `do`.
-        standalone: the same for a spark:// master, which puts no bounds around an executor.
-        only_with: a setting without which it is something else.
-        vague: what was lost is known, not why: the driver's log may know more.
-        final: it ends the driver, so in its log it is the cause and not something of the past.
+        pattern: a regular expression that matches Spark's report of it.
+        what: what has failed; {0} stands for the pattern's first group, or for the whole match.
+        do: what to do about it. Settings stand in brackets: [now NAME] is replaced by the setting's
+            value, [more NAME] and [less NAME] also by twice or half of it.
+        locally: the same for a local master; if empty, as `do`.
+        standalone: the same for a spark:// master, which limits no executor's memory.
+        only_with: the entry applies only where this setting is set.
+        vague: the report says what was lost and not why: the driver's log may say more.
+        final: the failure ends the driver, so in its log it is the cause and no earlier event.
     """
 
     pattern: str
@@ -57,29 +57,29 @@ _FEWER_LOCALLY = (
 _MORE_DRIVER = "give it more: [more spark.driver.memory]"
 _DISK_FULL = r"(No space left on device|Disk quota exceeded|File too large)"
 
-DEATHS = (
-    # What a cluster manager says of memory.
-    Death(
+FAILURE_PATTERNS = (
+    # Memory limits of a cluster manager.
+    FailurePattern(
         r"Container killed by YARN for exceeding (?:physical|virtual) memory limits",
         "YARN killed an executor's container, because it and its Python workers used more memory "
         "than they had asked for",
         _MORE_ROOM,
     ),
-    Death(
+    FailurePattern(
         r"SIGKILL, possible container OOM|OOMKilled",
         "Kubernetes killed an executor's pod, because it and its Python workers used more memory "
         "than they had asked for",
         _MORE_ROOM,
     ),
-    # Java's memory.
-    Death(
+    # Memory of the JVMs.
+    FailurePattern(
         r"executor \d+\)(?: \([^)]*\))?: java\.lang\.OutOfMemoryError: (?:Java heap space|GC over)|"
         r"[Ee]xited with code 52\b|\(JVM OOM\)|Exit status: 52\b",
         "an executor's Java heap is too small",
         "give it more: [more spark.executor.memory]; or fewer tasks at a time: "
         "[less spark.executor.cores]",
     ),
-    Death(
+    FailurePattern(
         r"java\.lang\.OutOfMemoryError: (?:Java heap space|GC overhead limit exceeded)|"
         r"OutOfMemoryError thrown from the UncaughtExceptionHandler",
         "the driver's Java heap is too small",
@@ -87,20 +87,20 @@ DEATHS = (
         locally=f"{_MORE_DRIVER}; or run fewer tasks at a time: [less spark.master]",
         final=True,
     ),
-    Death(
+    FailurePattern(
         r"is bigger than spark\.driver\.maxResultSize",
         "what tasks sent to the driver is larger than it takes",
         "let it take more: [more spark.driver.maxResultSize], and [more spark.driver.memory]",
     ),
-    # Python's memory.
-    Death(
+    # Memory of the Python workers.
+    FailurePattern(
         r"^(?:\S*MemoryError\b|OSError: \[Errno 12\])",
         "a Python worker came to the bound of its address space, spark.executor.pyspark.memory, "
         "which counts mapped models in full",
         "leave it unset: [now spark.executor.pyspark.memory]",
         only_with="spark.executor.pyspark.memory",
     ),
-    Death(
+    FailurePattern(
         r"^(?:\S*MemoryError\b|OSError: \[Errno 12\])",
         "a Python worker got no more memory",
         _MORE_ROOM,
@@ -108,27 +108,27 @@ DEATHS = (
         standalone=_ON_THE_HOST,
     ),
     # Disks.
-    Death(
+    FailurePattern(
         rf"(?:SPILL_OUT_OF_MEMORY|blockmgr-)[^\n]*{_DISK_FULL}|"
         rf"{_DISK_FULL}(?:\n\tat [^\n]*)*?\n\tat org\.apache\.spark\.storage\.",
         "the disk of Spark's temporary files is full ({0})",
         "free some, or name another: [now spark.local.dir] (on a cluster the workers' own "
         "setting, SPARK_LOCAL_DIRS or YARN's, comes first)",
     ),
-    Death(
+    FailurePattern(
         _DISK_FULL,
         "the disk is full ({0})",
         "free some, or move store.path; Spark's temporary files are in [now spark.local.dir]",
     ),
-    # Executors that are lost.
-    Death(
+    # Lost executors.
+    FailurePattern(
         r"heartbeat timed out after (\d+) ms",
         "an executor was not heard of for {0} ms: its host is overloaded or cut off, or its JVM "
         "collects garbage all the time",
         "wait longer: [more spark.network.timeout]; or give it more: [more spark.executor.memory]; "
         "or fewer tasks at a time: [less spark.executor.cores]",
     ),
-    Death(
+    FailurePattern(
         r"FetchFailed",
         "what tasks had written for others was lost with its executor, more often than Spark "
         "tries again",
@@ -136,24 +136,24 @@ DEATHS = (
         "[more spark.stage.maxConsecutiveAttempts]; an external shuffle service keeps such files: "
         "[now spark.shuffle.service.enabled]",
     ),
-    Death(
+    FailurePattern(
         r"Command exited with code 137|[Ee]xit (?:status|code):? 137\b|exited with exit code 137",
         "an executor was killed (exit code 137), most often because memory ran out",
         _MORE_ROOM,
         standalone=_ON_THE_HOST,
     ),
-    Death(
+    FailurePattern(
         r"Command exited with code 143|Exit status: 143\b|exit code 143\b|"
         r"deleted by a user or the framework|YARN event \(e\.g\., preemption\)|was preempted",
         "executors were taken away by the cluster (pre-empted, or their hosts were stopped)",
         "run it again: finished stages are kept",
     ),
-    Death(
+    FailurePattern(
         r"Max number of executor failures \((\d+)\) reached",
         "{0} executors died one after the other",
         "see in their logs why",
     ),
-    Death(
+    FailurePattern(
         r"Python worker exited unexpectedly",
         "a Python worker was killed or crashed (Python worker exited unexpectedly), most often "
         "because memory ran out",
@@ -161,8 +161,8 @@ DEATHS = (
         locally=_FEWER_LOCALLY,
         standalone=_ON_THE_HOST,
     ),
-    # What executors lack.
-    Death(
+    # Missing files and packages on executors.
+    FailurePattern(
         r"Class org\.apache\.hadoop\.fs\.s3a\.S3AFileSystem not found|"
         r"No FileSystem for scheme \"?s3a",
         "Spark lacks what reads s3a:// (hadoop-aws)",
@@ -170,51 +170,51 @@ DEATHS = (
         'spark.jars.packages = "org.apache.hadoop:hadoop-aws:VERSION", where VERSION is that of '
         "the file hadoop-client-api-VERSION.jar in Spark's folder jars",
     ),
-    Death(
+    FailurePattern(
         r'Cannot run program "([^"]+)": error=2',
         "an executor's host has no Python at {0}",
         "install it there, or name another: [now spark.pyspark.python]",
     ),
-    Death(
+    FailurePattern(
         r"^ModuleNotFoundError: (No module named \S+)",
         "an executor's Python lacks a package ({0})",
         "install nitamono with what it needs on every host, or send it along: "
         "[now spark.archives], and [now spark.pyspark.python] in it",
     ),
-    Death(
+    FailurePattern(
         r"PYTHON_VERSION_MISMATCH[^\n]*",
         "executors run another Python than the driver ({0})",
         "give them the same: [now spark.pyspark.python]",
     ),
-    Death(
+    FailurePattern(
         r"FILE_NOT_EXIST\] [^\n]*?(file:\S+[^.\s])|FileNotFoundException: (?:File )?(file:\S+)",
         "an executor does not see a file that the driver has, or it has been deleted: {0}",
         "put it where all hosts have it: on s3a://, or a file system that they share",
     ),
     # The driver's JVM and the session.
-    Death(
+    FailurePattern(
         r"Master removed our application: (\S+)",
         "the cluster's master gave the job up ({0}): its executors did not start or died one "
         "after the other",
         "see why in the workers' folders, app-.../N/stderr",
         vague=True,
     ),
-    Death(
+    FailurePattern(
         r"All masters are unresponsive",
         "no master answers at [now spark.master]",
         "correct spark.master, or start it",
         final=True,
     ),
-    Death(
+    FailurePattern(
         r"SparkContext was shut down|SparkContext\.dagScheduler\(\)\" is null|stopped SparkContext",
         "Spark was stopped while it worked",
         "if nobody did it, the driver had not enough memory: [more spark.driver.memory]",
         vague=True,
     ),
-    Death(
+    FailurePattern(
         r"Answer from Java side is empty|Error while (?:sending|receiving)|"
         r"^\[Errno (?:32|104|111)\]|^ConnectionRefusedError: |"
-        # py4j's whole answer where the connection broke.
+        # py4j's whole message where the connection broke.
         r"\AAn error occurred while calling \S+\Z",
         "Spark's driver, a Java process, has ended or was killed, most often because memory ran "
         "out",

@@ -1,8 +1,8 @@
-"""Fetching jars with Ivy, which Spark brings along: for images, and for what tests start.
+"""Fetching jars with Ivy, which comes with Spark: for images, and for the servers of tests.
 
     python -m pipeline.spark.jars FOLDER
 
-brings what s3a:// takes into a folder. Behind a proxy JAVA_TOOL_OPTIONS reaches the JVM
+fetches the jars that s3a:// needs into a folder. Behind a proxy JAVA_TOOL_OPTIONS reaches the JVM
 (-Dhttps.proxyHost=...), and IVY_SETTINGS names a file of Ivy's settings with other repositories.
 """
 
@@ -27,25 +27,24 @@ def fetch(
     excluded: Sequence[str] = (),
     transitive: bool = True,
 ) -> None:
-    """Bring jars into a folder; Ivy keeps them for the next time.
+    """Fetch jars into a folder; Ivy keeps a copy in its cache.
 
     Args:
         artifacts: group:name:version of each.
-        folder: it is there.
-        excluded: group:name of what they ask for and is not wanted; * for any name.
-        transitive: whether what they ask for comes too.
+        folder: an existing one.
+        excluded: group:name of dependencies to leave out; * for any name.
+        transitive: whether their dependencies are fetched too.
 
     Raises:
-        StageError: with Ivy's own words, or because Java is missing.
+        StageError: Ivy fails, with its messages, or Java is missing.
     """
-    found = (artifact.split(":") for artifact in artifacts)
     conf = "default->default" if transitive else "default->master"
-    wanted = "".join(
+    dependencies = "".join(
         f'<dependency org="{org}" name="{name}" rev="{rev}" '
         f'transitive="{str(transitive).lower()}" conf="{conf}"/>'
-        for org, name, rev in found
+        for org, name, rev in (artifact.split(":") for artifact in artifacts)
     )
-    left_out = "".join(
+    exclusions = "".join(
         f'<exclude org="{org}" module="{name}"/>'
         for org, name in (module.split(":") for module in excluded)
     )
@@ -54,12 +53,12 @@ def fetch(
         module.write_text(
             '<ivy-module version="2.0"><info organisation="nitamono" module="jars"/>'
             '<configurations><conf name="default"/></configurations>'
-            f"<dependencies>{wanted}{left_out}</dependencies></ivy-module>"
+            f"<dependencies>{dependencies}{exclusions}</dependencies></ivy-module>"
         )
         _run(module, folder, len(artifacts))
 
 
-def _run(module: Path, folder: Path, least: int) -> None:
+def _run(module: Path, folder: Path, min_jars: int) -> None:
     settings = os.environ.get("IVY_SETTINGS")
     command = [
         *(_java(), "-cp", str(s3a.spark_jars() / "*"), "org.apache.ivy.Main", "-ivy", str(module)),
@@ -68,23 +67,23 @@ def _run(module: Path, folder: Path, least: int) -> None:
         *("-types", "jar", "bundle"),
     ]
     try:
-        done = subprocess.run(  # noqa: S603 - what is run is Ivy
+        process = subprocess.run(  # noqa: S603 - the program is Ivy
             command, capture_output=True, text=True, timeout=_SECONDS, check=False
         )
     except subprocess.TimeoutExpired as error:
         raise StageError(f"jars: not fetched within {_SECONDS} s; is there a proxy?") from error
-    if done.returncode or len(list(folder.glob("*.jar"))) < least:
-        lines = [line.strip() for line in (done.stdout + done.stderr).splitlines()]
-        said = [line for line in lines if "not found" in line or "ERROR" in line] or lines
-        raise StageError(f"jars: can't be fetched: {'; '.join(said[-3:])}")
+    if process.returncode or len(list(folder.glob("*.jar"))) < min_jars:
+        lines = [line.strip() for line in (process.stdout + process.stderr).splitlines()]
+        errors = [line for line in lines if "not found" in line or "ERROR" in line] or lines
+        raise StageError(f"jars: can't be fetched: {'; '.join(errors[-3:])}")
 
 
 def _java() -> str:
     home = os.environ.get("JAVA_HOME")
-    found = f"{home}/bin/java" if home else shutil.which("java")
-    if not found:
+    java = f"{home}/bin/java" if home else shutil.which("java")
+    if not java:
         raise StageError("jars: no java on PATH; install Java 17 or later")
-    return found
+    return java
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The log of a run's Spark: written on the driver's disk, kept in the run's folder."""
+"""The log of a run's Spark: written to the driver's disk, then saved in the run's folder."""
 
 import tempfile
 from contextlib import suppress
@@ -6,37 +6,37 @@ from pathlib import Path
 
 from pipeline.storage.paths import StoragePath
 
-_MOST_BYTES = 16 << 20
+_MAX_BYTES = 16 << 20
 
 
 class SparkLog:
-    """Where the JVM and the Python workers on the driver's host write what they print.
+    """The file for the output of the JVM and of the Python workers on the driver's host.
 
     Attributes:
-        local: the file.
-        kept: where it is after the run.
+        local: the file that they write to.
+        destination: the file in the run's folder.
     """
 
-    def __init__(self, kept: StoragePath) -> None:
-        """Choose the file.
+    def __init__(self, destination: StoragePath) -> None:
+        """Choose the local file: the destination itself, or a temporary one for an object store.
 
         Args:
-            kept: where it belongs.
+            destination: the file in the run's folder.
         """
-        self.kept = kept
-        if isinstance(kept, Path):
-            self.local = kept
+        self.destination = destination
+        if isinstance(destination, Path):
+            self.local = destination
         else:
-            self.local = Path(tempfile.mkdtemp(prefix="nitamono-log-")) / kept.name
+            self.local = Path(tempfile.mkdtemp(prefix="nitamono-log-")) / destination.name
 
-    def keep(self) -> None:
-        """Bring it to where it belongs; of a long one the end. What goes wrong is passed over."""
-        if isinstance(self.kept, Path):
+    def save(self) -> None:
+        """Copy the local file, or its last 16 MiB, to its destination; errors are ignored."""
+        if isinstance(self.destination, Path):
             return
         with suppress(OSError):
             with self.local.open("rb") as file:
                 size = file.seek(0, 2)
-                file.seek(max(0, size - _MOST_BYTES))
-                self.kept.write_bytes(file.read())
+                file.seek(max(0, size - _MAX_BYTES))
+                self.destination.write_bytes(file.read())
             self.local.unlink()
             self.local.parent.rmdir()

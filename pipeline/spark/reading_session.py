@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pipeline.config.sections import Config
 from pipeline.errors import NitamonoError, StageError
 from pipeline.spark import s3a, session
-from pipeline.spark.failures import explained
+from pipeline.spark.failures import explain
 from pipeline.spark.log import SparkLog
 from pipeline.terminal.progress import Progress
 
@@ -42,7 +42,7 @@ def reading_session(config: Config, title: str) -> "Iterator[SparkSession]":
         except NitamonoError:
             raise
         except Exception as error:
-            reason = explained(error, session.settings(config.spark), folder / "spark.log")
+            reason = explain(error, session.settings(config.spark), folder / "spark.log")
             raise StageError(f"{title} failed: {reason}. More is in {folder}") from error
         finally:
             if is_own:

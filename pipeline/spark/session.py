@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 from models.cache import FOLDER_VARIABLE, LIMIT_VARIABLE
 from pipeline.errors import StageError
-from pipeline.spark.failures import explained
+from pipeline.spark.failures import explain
 from pipeline.spark.log import SparkLog
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
-def settings(given: dict[str, str]) -> dict[str, str]:
-    """Spark's settings: what fits this machine, under what the user's [spark] says."""
-    master = given.get("spark.master", "local[*]")
-    chosen = {
+def settings(user_settings: dict[str, str]) -> dict[str, str]:
+    """Spark's settings: those of the user's [spark], and for all others what fits this machine."""
+    master = user_settings.get("spark.master", "local[*]")
+    defaults = {
         "spark.app.name": "nitamono",
         "spark.master": master,
         "spark.ui.enabled": "false",
@@ -53,10 +53,10 @@ def settings(given: dict[str, str]) -> dict[str, str]:
     }
     for name in (FOLDER_VARIABLE, LIMIT_VARIABLE):
         if name in os.environ:
-            chosen[f"spark.executorEnv.{name}"] = os.environ[name]
+            defaults[f"spark.executorEnv.{name}"] = os.environ[name]
     if master.startswith("local"):
         cores = os.cpu_count() or 1
-        chosen |= {
+        defaults |= {
             # Between processes of one machine a task's start takes a third less than over TCP.
             "spark.python.unix.domain.socket.enabled": "true",
             "spark.driver.host": "127.0.0.1",
@@ -64,24 +64,27 @@ def settings(given: dict[str, str]) -> dict[str, str]:
             "spark.driver.memory": driver_memory(),
             "spark.sql.shuffle.partitions": str(max(8, 2 * cores)),
         }
-    return chosen | given
+    return defaults | user_settings
 
 
 def driver_memory() -> str:
-    """A local driver's: a quarter of the machine's, 1 to 8 GiB; the rest is the Python workers'."""
+    """The memory of a local driver's JVM: a quarter of the machine's, 1 to 8 GiB.
+
+    The rest is left to the Python workers.
+    """
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
     return f"{min(max(total // 4, 1024), 8192)}m"
 
 
-def start(given: dict[str, str], log: SparkLog) -> "tuple[SparkSession, bool]":
-    """Start a session; or, where a notebook or a test has one, make a sister of it.
+def start(user_settings: dict[str, str], log: SparkLog) -> "tuple[SparkSession, bool]":
+    """Start a session; or make a sibling of the session that a notebook or a test has started.
 
-    A sister shares the context and the executors and has SQL settings of its own, so that the
-    other's stay as they are.
+    A sibling shares the context and the executors and has its own SQL settings, so that those of
+    the other session stay as they are.
 
     Args:
-        given: the user's [spark] settings.
-        log: where the JVM and the Python workers write what they print.
+        user_settings: the user's [spark].
+        log: the file for the output of the JVM and the Python workers.
 
     Returns:
         the session, and whether it was started here and has to be stopped.
@@ -89,71 +92,97 @@ def start(given: dict[str, str], log: SparkLog) -> "tuple[SparkSession, bool]":
     Raises:
         StageError: Java is missing or Spark does not start.
     """
-    from pyspark import SparkConf, SparkContext
+    from pyspark import SparkContext
     from pyspark.errors import PySparkException
-    from pyspark.java_gateway import launch_gateway
     from pyspark.sql import SparkSession
 
-    chosen = settings(given)
+    # PySpark has no public name for this: getActiveSession knows the thread's own session only.
     if SparkContext._active_spark_context is not None:
         running = SparkSession.builder.getOrCreate()
         master = str(running.sparkContext.master)
-        return _sister(running, settings(given | {"spark.master": master})), False
-    # spark-submit has a gateway of its own.
+        return _sibling(running, settings(user_settings | {"spark.master": master})), False
+    # spark-submit has started a JVM already.
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
-    where = "what spark-submit printed says why" if submitted else f"its log is {log.kept}"
+    where = "what spark-submit printed says why" if submitted else f"its log is {log.destination}"
     try:
         if submitted:
-            SparkContext._ensure_initialized()
-            chosen = unsaid(given, dict(SparkConf().getAll()))
-        elif SparkContext._gateway is None:
-            _check_java()
-            os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-            log.local.parent.mkdir(parents=True, exist_ok=True)
-            with log.local.open("ab") as file:
-                gateway = launch_gateway(  # type: ignore[no-untyped-call]
-                    conf=SparkConf(loadDefaults=False).setAll(list(chosen.items())),
-                    popen_kwargs={"stdout": file, "stderr": file},
-                )
-            SparkContext._ensure_initialized(gateway=gateway)
-        return SparkSession.builder.config(map=dict(chosen)).getOrCreate(), True
+            return _start_submitted(user_settings), True
+        return _start_own(settings(user_settings), log), True
     except (PySparkException, OSError) as error:
         raise StageError(f"Spark does not start: {error}; {where}") from error
     except Exception as error:
         if type(error).__module__.startswith("py4j"):
-            why = explained(error, chosen, log.local)
+            why = explain(error, settings(user_settings), log.local)
             raise StageError(f"Spark does not start: {why}; {where}") from error
         raise
 
 
-def unsaid(given: dict[str, str], said: dict[str, str]) -> dict[str, str]:
-    """What is left to say to a session that spark-submit was asked for.
+def _start_submitted(user_settings: dict[str, str]) -> "SparkSession":
+    """Start the session of a program that spark-submit runs, in the JVM of spark-submit."""
+    from pyspark import SparkConf, SparkContext
+    from pyspark.java_gateway import launch_gateway
+    from pyspark.sql import SparkSession
+
+    gateway = launch_gateway()  # type: ignore[no-untyped-call]
+    pairs = gateway.jvm.org.apache.spark.SparkConf().getAll()
+    submit_settings = {pair.productElement(0): pair.productElement(1) for pair in pairs}
+    remaining = remaining_settings(user_settings, submit_settings)
+    conf = SparkConf().setAll(list(remaining.items()))
+    SparkContext(gateway=gateway, conf=conf)
+    return SparkSession.builder.config(map=dict(remaining)).getOrCreate()
+
+
+def _start_own(all_settings: dict[str, str], log: SparkLog) -> "SparkSession":
+    """Start a session in a new JVM, or in the one that an earlier session has left."""
+    from pyspark import SparkConf, SparkContext
+    from pyspark.java_gateway import launch_gateway
+    from pyspark.sql import SparkSession
+
+    # PySpark has no public name for the JVM of a session that was stopped.
+    if SparkContext._gateway is None:
+        _check_java()
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+        log.local.parent.mkdir(parents=True, exist_ok=True)
+        pairs = list(all_settings.items())
+        with log.local.open("ab") as file:
+            gateway = launch_gateway(  # type: ignore[no-untyped-call]
+                conf=SparkConf(loadDefaults=False).setAll(pairs),
+                popen_kwargs={"stdout": file, "stderr": file},
+            )
+        SparkContext(gateway=gateway, conf=SparkConf(loadDefaults=False).setAll(pairs))
+    return SparkSession.builder.config(map=dict(all_settings)).getOrCreate()
+
+
+def remaining_settings(
+    user_settings: dict[str, str], submit_settings: dict[str, str]
+) -> dict[str, str]:
+    """The settings that a session under spark-submit still needs.
 
     Args:
-        given: the user's [spark] settings.
-        said: what the options of spark-submit and its spark-defaults.conf say: that stays. The
-            master is always among it, with local[*] where nobody named one.
+        user_settings: the user's [spark].
+        submit_settings: those of spark-submit's options and its spark-defaults.conf, which come
+            first. The master is always among them, with local[*] where nobody has named one.
 
     Returns:
-        [spark], and the defaults that fit the master, without what is said. A driver's memory is
-        not among them: its JVM has started.
+        [spark], and the defaults that fit the master, without `submit_settings`. The memory of the
+        driver is left out: its JVM has started.
     """
-    chosen = settings(given | said)
-    late = {"spark.driver.memory", *said}
-    return {name: value for name, value in chosen.items() if name not in late}
+    complete = settings(user_settings | submit_settings)
+    fixed = {"spark.driver.memory", *submit_settings}
+    return {name: value for name, value in complete.items() if name not in fixed}
 
 
-def _sister(session: "SparkSession", chosen: dict[str, str]) -> "SparkSession":
-    sister = session.newSession()
-    for name, value in chosen.items():
-        if sister.conf.isModifiable(name):
-            sister.conf.set(name, value)
-    return sister
+def _sibling(session: "SparkSession", sibling_settings: dict[str, str]) -> "SparkSession":
+    sibling = session.newSession()
+    for name, value in sibling_settings.items():
+        if sibling.conf.isModifiable(name):
+            sibling.conf.set(name, value)
+    return sibling
 
 
 def _check_java() -> None:
     home = os.environ.get("JAVA_HOME")
-    found = shutil.which("java", path=f"{home}/bin") if home else shutil.which("java")
-    if not found:
+    java = shutil.which("java", path=f"{home}/bin") if home else shutil.which("java")
+    if not java:
         where = f"in JAVA_HOME ({home})" if home else "on PATH"
         raise StageError(f"no java {where}; install Java 17 or later (make setup does)")

@@ -11,7 +11,7 @@ from models.handle import Method
 from pipeline.config.sections import Config
 from pipeline.errors import UsageError
 from pipeline.spark import executors, s3a, session
-from pipeline.spark.failures import explained
+from pipeline.spark.failures import explain
 from pipeline.spark.log import SparkLog
 from pipeline.storage.paths import StoragePath
 from pipeline.store.fingerprint import fingerprint
@@ -144,7 +144,7 @@ class Job:
         """What a failure is and what to do about it, in one line."""
         own = {"neighbors.worker_mb": str(self.config.neighbors.worker_mb)}
         log = self._log.local if self._log is not None else None
-        return explained(error, session.settings(self.config.spark) | self._conf | own, log)
+        return explain(error, session.settings(self.config.spark) | self._conf | own, log)
 
     def stop(self) -> None:
         """Stop the Spark session, if it was started here."""
@@ -155,7 +155,7 @@ class Job:
             with suppress(OSError, Py4JError):
                 self._spark.stop()
         if self._log is not None:
-            self._log.keep()
+            self._log.save()
         self._spark = self._log = None
 
     def fingerprint(self, stage: Stage) -> tuple[str, dict[str, Any]]:

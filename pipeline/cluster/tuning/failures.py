@@ -2,7 +2,7 @@
 
 import re
 
-from pipeline.spark.failures import named
+from pipeline.spark.failures import describe_failure
 
 # Failures of a trial that are not known to pipeline.spark.failures, because in a run they need not
 # be failures of memory.
@@ -24,7 +24,7 @@ def reason(text: str) -> str:
         text: an error's message, or a log.
     """
     descriptions = (description for pattern, description in _PATTERNS if re.search(pattern, text))
-    description = named(text) or next(descriptions, "")
+    description = describe_failure(text) or next(descriptions, "")
     match = _LOSS_REASON.search(text)
     spark_reason = " ".join(match[1].split()) if match else ""
     if description and spark_reason:

@@ -93,14 +93,14 @@ def _run(job: Job, request: TrialRequest) -> dict[str, Any]:
 
 def _embed(job: Job, request: TrialRequest) -> float:
     """Seconds to embed the sample, after every Python worker has loaded the model."""
-    handle, counter = embed.ship(job), LoadCounter(job.spark.sparkContext)
-    blend = embed.blend(job)
+    handle, counter = embed.ship_model(job), LoadCounter(job.spark.sparkContext)
+    blend = embed.blend_settings(job)
     tasks = job.spark.sparkContext.defaultParallelism
     loading = job.spark.range(0, tasks, 1, tasks).mapInArrow(
         partial(_load_model, handle, counter, blend), "loaded int"
     )
     loading.collect()
-    rows = embed.sample(job, blend, handle, counter, request.sample)
+    rows = embed.sample_rows(job, blend, handle, counter, request.sample)
     start = time.monotonic()
     job.store.write_arrow("embeddings", request.version, rows)
     return time.monotonic() - start

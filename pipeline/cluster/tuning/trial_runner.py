@@ -81,14 +81,15 @@ class TrialRunner:
             exit_code = _run_process(request, log.local, self.timeout)
             result = read_json(result_file)
             text = log.local.read_text(encoding="utf-8", errors="replace")
-            log.keep()
+            log.save()
         if result is not None:
             return dict(result)
         if exit_code is None:
             return {"why": f"did not end within {self.timeout:.0f} s"}
         known_reason = reason(text)
         return {
-            "why": known_reason or f"the driver ended with exit code {exit_code}; see {log.kept}"
+            "why": known_reason
+            or f"the driver ended with exit code {exit_code}; see {log.destination}"
         }
 
 

@@ -1,26 +1,23 @@
 """embed: tokens, or text, and a model -> embeddings."""
 
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from models import Handle, embedder
-from models.fasttext import Blend, BlendEmbedder
+from models.fasttext import Blend
 from models.resident import LoadCounter
 from pipeline.config.sections import EmbedSection
 from pipeline.errors import StageError
-from pipeline.retrieval.vectors import from_bytes, to_bytes
 from pipeline.stages import incremental
 from pipeline.stages.context import Job, StageResult
-from pipeline.stages.tokenize import columns
+from pipeline.stages.embed.batches import embed_batch, embedding_rows
+from pipeline.stages.tokenize import token_columns
 from pipeline.store.arrow_files import Rows, Run
 from pipeline.store.fingerprint import fingerprint
-from pipeline.text.clean import clean
-from pipeline.text.phrases import PhraseRemover
+from pipeline.store.stage_record import StageRecord
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -29,23 +26,21 @@ NAME = "embed"
 # Raise it when the output for the same inputs and settings changes: see the Stage protocol.
 CODE_VERSION = 1
 
-_SCHEMA = "item_id string, vector array<float>, tokens int, half binary"
-
 
 def inputs(job: Job) -> dict[str, Any]:
-    """The tokens, the model's content, how vectors are made.
+    """The tokens, the model's content, and the settings that decide how vectors are computed.
 
     Raises:
-        StageError: the model was trained on tokens of other rules.
+        StageError: the model was trained on tokens of other text rules, or lacks statistics.
     """
     tokens, model = job.record("tokenize"), job.record("train")
-    made_of, needed = tokens.outputs["text_fingerprint"], model.outputs["text_fingerprint"]
-    if made_of != needed:
+    token_rules, model_rules = (r.outputs["text_fingerprint"] for r in (tokens, model))
+    if token_rules != model_rules:
         raise StageError(
-            f"embed: the model's text fingerprint is {needed}, the tokens' is {made_of}; "
+            f"embed: the model's text fingerprint is {model_rules}, the tokens' is {token_rules}; "
             "train again: nitamono train --config FILE"
         )
-    if blend(job) is not None and not model.outputs.get("statistics"):
+    if blend_settings(job) is not None and not model.outputs.get("statistics"):
         raise StageError(
             "embed: the model carries no statistics of a catalogue, which every method but mean "
             'needs; train again: nitamono train --config FILE, or set embed.method = "mean"'
@@ -53,24 +48,24 @@ def inputs(job: Job) -> dict[str, Any]:
     return {
         "tokens": tokens.fingerprint,
         "model": model.outputs["sha256"],
-    } | method(job)
+    } | method_settings(job)
 
 
-def method(job: Job) -> dict[str, Any]:
-    """The settings that decide how vectors are made, those that make a difference."""
+def method_settings(job: Job) -> dict[str, Any]:
+    """The settings of [embed] that have an effect under the method that is set."""
     section = job.config.embed
     if job.record("train").outputs["kind"] == "onnx":
         return {"method": "encoder"}
-    used = {
+    effective = {
         "mean": {"method"},
         "weighted": {"method", "title_weight", "description_weight", "drop_phrases"},
         "blend": set(EmbedSection.model_fields),
     }
-    return section.model_dump(include=used[section.method])
+    return section.model_dump(include=effective[section.method])
 
 
-def blend(job: Job) -> Blend | None:
-    """How vectors are made of a model's; None: as its own."""
+def blend_settings(job: Job) -> Blend | None:
+    """How a blend or weighted mean is computed; None where the model computes its own vectors."""
     section = job.config.embed
     if section.method == "mean" or job.record("train").outputs["kind"] == "onnx":
         return None
@@ -87,33 +82,24 @@ def execute(job: Job, version: str) -> StageResult:
     """Embed every item; an item none of whose tokens has a vector gets null."""
     from pyspark.sql import functions as F
 
-    outputs, tokens = job.record("train").outputs, job.record("tokenize")
-    mine = inputs(job)
-    before = mine | {"tokens": tokens.outputs["base"]}
-    base = incremental.stage_base(job, (NAME, CODE_VERSION), "tokenize", before)
-    handle = ship(job)
-    counter = LoadCounter(job.spark.sparkContext)
-    way = blend(job)
-    texts, rows = _texts(job, way), tokens.tables["tokens"]
+    model, tokens = job.record("train").outputs, job.record("tokenize")
+    base_inputs = inputs(job) | {"tokens": tokens.outputs["base"]}
+    base = incremental.stage_base(job, (NAME, CODE_VERSION), "tokenize", base_inputs)
+    counter, blend = LoadCounter(job.spark.sparkContext), blend_settings(job)
+    texts = _texts(job, blend)
     if base.record is None:
-        asked = _asked(job.spread(texts, rows))
+        row_count = tokens.tables["tokens"]
+        frame = _new_rows(job.spread(texts, row_count))
     else:
-        changes = job.read("changes", "tokenize")
-        changed = tokens.counts["changes"]
-        rows = changed[incremental.ADDED] + changed[incremental.CHANGED]
-        changed_items = incremental.items_to_compute(changes)
-        texts = job.spread(texts.join(changed_items, "item_id", how="left_semi"), rows)
-        table = job.store.read(job.spark, "embeddings", base.record.fingerprint)
-        known = table.select("item_id", F.lit(None).cast(texts.dtypes[1][1]), "tokens", "half")
-        known = known.toDF("item_id", "texts", "tokens", "half")
-        asked = incremental.apply_changes(known, changes, _asked(texts))
-    written = job.store.write_arrow("embeddings", version, Rows(asked, _run(handle, counter, way)))
+        frame, row_count = _rows_on_base(job, base.record, texts)
+    rows = Rows(frame, _embed_task(ship_model(job), counter, blend))
+    written = job.store.write_arrow("embeddings", version, rows)
     table = job.store.read(job.spark, "embeddings", version)
     with_vector = table.where(F.col("half").isNotNull()).count()
     return StageResult(
         tables={"embeddings": written},
         counts={
-            "embedded": rows,
+            "embedded": row_count,
             "vectors": with_vector,
             "items_without_vector": written - with_vector,
             "model_loads": counter.summary(),
@@ -122,58 +108,98 @@ def execute(job: Job, version: str) -> StageResult:
             "vectors": with_vector,
             "base": base.record and base.record.fingerprint,
             "why": base.why,
-            "dim": outputs["dim"] + (way.lexical_dim(outputs["dim"]) if way else 0),
-            "text_fingerprint": outputs["text_fingerprint"],
-            # Vectors of one space can be compared.
-            "space": fingerprint(
-                {
-                    "code": CODE_VERSION,
-                    "model": outputs["sha256"],
-                    "text": outputs["text_fingerprint"],
-                }
-                | method(job)
-            ),
+            "dim": model["dim"] + (blend.lexical_dim(model["dim"]) if blend else 0),
+            "text_fingerprint": model["text_fingerprint"],
+            "space": _space(job),
         },
     )
 
 
-def _texts(job: Job, way: Blend | None) -> "DataFrame":
-    """What the model reads of every item: item_id, texts; see `embed`."""
+def _space(job: Job) -> str:
+    """The fingerprint of a vector space: vectors of the same one can be compared."""
+    model = job.record("train").outputs
+    definition = {"model": model["sha256"], "text": model["text_fingerprint"]}
+    return fingerprint({"code": CODE_VERSION} | definition | method_settings(job))
+
+
+def _texts(job: Job, blend: Blend | None) -> "DataFrame":
+    """What the model reads of every item: item_id, texts; see `embed_rows`."""
     from pyspark.sql import functions as F
 
     if job.record("train").outputs["kind"] == "onnx":
         texts = job.read("items", "ingest").select("item_id", F.array("title", "description"))
     else:
         fields = F.array("title_tokens", "description_tokens")
-        column = fields if way else columns.together()
+        column = fields if blend else token_columns.joined()
         texts = job.read("tokens", "tokenize").select("item_id", column)
     return texts.toDF("item_id", "texts")
 
 
-def sample(job: Job, way: Blend | None, handle: Handle, counter: LoadCounter, most: int) -> Rows:
-    """The stage's work on some items, chosen by a hash of their ids: rows that are to be written.
+def _new_rows(texts: "DataFrame") -> "DataFrame":
+    """Rows for `_embed_task` that are to be embedded.
 
     Args:
-        job: with the records of the stages before.
-        way: how vectors are made of the model's.
-        handle: the model, as shipped.
-        counter: is told of every load.
-        most: how many items, about.
+        texts: item_id, texts.
+
+    Returns:
+        item_id, texts, and null as `tokens` and `half`, which rows of an earlier table have.
     """
     from pyspark.sql import functions as F
 
-    texts, total = _texts(job, way), max(job.record("tokenize").tables["tokens"], 1)
-    if most < total:
-        place = F.pmod(F.xxhash64(F.lit("sample"), "item_id"), F.lit(total))
-        texts = texts.where(place < F.lit(most))
-    return Rows(_asked(job.spread(texts, min(most, total))), _run(handle, counter, way))
+    return texts.withColumns(
+        {"tokens": F.lit(None).cast("int"), "half": F.lit(None).cast("binary")}
+    )
 
 
-def ship(job: Job) -> Handle:
+def _rows_on_base(job: Job, base: StageRecord, texts: "DataFrame") -> "tuple[DataFrame, int]":
+    """Rows for `_embed_task`: changed items with their texts, all others with earlier vectors.
+
+    Args:
+        job: the run.
+        base: the record of the embeddings to build on.
+        texts: item_id and texts of all items.
+
+    Returns:
+        the rows, and how many items are to be embedded.
+    """
+    from pyspark.sql import functions as F
+
+    changes, counts = job.read("changes", "tokenize"), job.record("tokenize").counts["changes"]
+    row_count = counts[incremental.ADDED] + counts[incremental.CHANGED]
+    changed = texts.join(incremental.items_to_compute(changes), "item_id", how="left_semi")
+    table = job.store.read(job.spark, "embeddings", base.fingerprint)
+    no_texts = F.lit(None).cast(texts.dtypes[1][1])
+    earlier = table.select("item_id", no_texts.alias("texts"), "tokens", "half")
+    rows = _new_rows(job.spread(changed, row_count))
+    return incremental.apply_changes(earlier, changes, rows), row_count
+
+
+def sample_rows(
+    job: Job, blend: Blend | None, handle: Handle, counter: LoadCounter, max_items: int
+) -> Rows:
+    """The stage's work on some items, which a hash of their ids chooses; not yet written.
+
+    Args:
+        job: with the records of the stages before.
+        blend: how vectors are computed from the model's; None: as the model computes them.
+        handle: the model, as shipped.
+        counter: counts each load of the model.
+        max_items: how many items, about.
+    """
+    from pyspark.sql import functions as F
+
+    texts, total = _texts(job, blend), max(job.record("tokenize").tables["tokens"], 1)
+    if max_items < total:
+        position = F.pmod(F.xxhash64(F.lit("sample"), "item_id"), F.lit(total))
+        texts = texts.where(position < F.lit(max_items))
+    return embed_rows(job.spread(texts, min(max_items, total)), handle, counter, blend)
+
+
+def ship_model(job: Job) -> Handle:
     """Make the store's model available to the executors.
 
     Raises:
-        StageError: it is not what was put there.
+        StageError: the model's file is not the one that was stored.
     """
     record = job.record("train")
     path = job.store.model_file(record)
@@ -185,117 +211,33 @@ def ship(job: Job) -> Handle:
     return handle
 
 
-def embed(
-    texts: "DataFrame", handle: Handle, counter: LoadCounter, way: Blend | None = None
-) -> "DataFrame":
-    """The embeddings table of the lists in `texts`; the model is loaded once a Python process.
+def embed_rows(
+    texts: "DataFrame", handle: Handle, counter: LoadCounter, blend: Blend | None = None
+) -> Rows:
+    """Rows of the embeddings table; each Python process loads the model once.
 
     Args:
-        texts: item_id, and texts: the tokens as the tokens table has them, string; with a blend
-            those of title and description, array<string>; or for a model that reads text an item's
-            fields, array<string>, which are cleaned here.
+        texts: item_id, and texts: all tokens of an item, separated by spaces, string; with a blend
+            the tokens of its title and of its description, array<string>; for a model that reads
+            text the item's fields, array<string>, which are cleaned here.
         handle: the model, as shipped.
-        counter: is told of every load.
-        way: how vectors are made of the model's; None: as its own.
+        counter: counts each load of the model.
+        blend: how vectors are computed from the model's; None: as the model computes them.
     """
-    return _asked(texts).mapInArrow(_run(handle, counter, way), _SCHEMA)
+    return Rows(_new_rows(texts), _embed_task(handle, counter, blend))
 
 
-def _asked(texts: "DataFrame") -> "DataFrame":
-    """Rows that are to be embedded: beside those the embeddings of an earlier night may stand."""
-    from pyspark.sql import functions as F
+def _embed_task(handle: Handle, counter: LoadCounter, blend: Blend | None) -> Run:
+    """The function that embeds rows with texts and passes on rows with earlier vectors."""
 
-    return texts.withColumns(
-        {"tokens": F.lit(None).cast("int"), "half": F.lit(None).cast("binary")}
-    )
-
-
-def _run(handle: Handle, counter: LoadCounter, way: Blend | None) -> Run:
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            new = batch["texts"].is_valid()
-            if pc.any(new).as_py():
-                yield embed_batch(embedder.load_shipped(handle, counter, way), batch.filter(new))
-            known = batch.filter(pc.invert(new))
-            if known.num_rows:
-                yield _embeddings(known["item_id"], known["tokens"], known["half"])
+            is_new = batch["texts"].is_valid()
+            if pc.any(is_new).as_py():
+                model = embedder.load_shipped(handle, counter, blend)
+                yield embed_batch(model, batch.filter(is_new))
+            earlier = batch.filter(pc.invert(is_new))
+            if earlier.num_rows:
+                yield embedding_rows(earlier["item_id"], earlier["tokens"], earlier["half"])
 
     return run
-
-
-def embed_batch(model: embedder.Embedder, batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The embeddings of a batch of item_id, texts. Vectors are rounded to float16 here only."""
-    texts = batch["texts"]
-    if isinstance(model, BlendEmbedder):
-        titles, descriptions = fields(model, texts)
-        vectors = model.embed_fields(titles, descriptions)
-        counts = pc.add(pc.list_value_length(titles), pc.list_value_length(descriptions))
-    else:
-        texts = _cleaned(texts) if model.reads == "text" else _tokens(texts)
-        in_arrow = getattr(model, "embed_arrow", None)
-        vectors = in_arrow(texts) if in_arrow else model.embed(texts.to_pylist())
-        counts = pc.list_value_length(texts)
-    rounded = round_vectors(vectors)
-    halves = pc.if_else(pa.array(rounded.any(axis=1)), to_bytes(rounded), None)
-    return _embeddings(batch["item_id"], counts.cast(pa.int32()), halves)
-
-
-def fields(model: BlendEmbedder, texts: pa.Array) -> tuple[pa.Array, pa.Array]:
-    """What a blend reads: the tokens of titles, phrases left out, and of descriptions, as lists.
-
-    Args:
-        model: the blend.
-        texts: two strings an item, title and description.
-    """
-    titles, descriptions = (texts.flatten()[place::2] for place in (0, 1))
-    titles = _phrase_remover(model.phrases).remove_from(titles)
-    return _tokens(titles), _tokens(descriptions)
-
-
-@lru_cache
-def _phrase_remover(phrases: tuple[str, ...]) -> PhraseRemover:
-    return PhraseRemover(tuple(phrase.split(" ")) for phrase in phrases)
-
-
-def _cleaned(texts: pa.Array) -> pa.Array:
-    """Fields of text as a model reads them, those that hold nothing left out."""
-    cleaned = [[clean(field) for field in fields] for fields in texts.to_pylist()]
-    kept = pa.array([[field for field in fields if field] for fields in cleaned])
-    return kept.cast(pa.list_(pa.string()))
-
-
-def _embeddings(ids: pa.Array, tokens: pa.Array, halves: pa.Array) -> pa.RecordBatch:
-    """Rows of the embeddings table."""
-    vectors = from_bytes(halves.drop_null())
-    sizes = np.asarray(halves.is_valid()) * (vectors.shape[1] if len(vectors) else 0)
-    offsets = pa.array(np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32))
-    lists = pa.ListArray.from_arrays(offsets, pa.array(vectors.ravel()), mask=halves.is_null())
-    return pa.RecordBatch.from_arrays(
-        [ids, lists, tokens, halves], ["item_id", "vector", "tokens", "half"]
-    )
-
-
-def _tokens(texts: pa.Array) -> pa.Array:
-    """Tokens separated by spaces, as lists."""
-    parts = pc.split_pattern(texts, " ")
-    none = np.asarray(pc.equal(texts, ""))
-    counts = np.where(none, 0, np.asarray(pc.list_value_length(parts)))
-    tokens = parts.flatten()
-    if none.any():
-        # Of no text a part is split off that is empty.
-        tokens = tokens.filter(pc.not_equal(tokens, ""))
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), tokens)
-
-
-def round_vectors(vectors: np.ndarray) -> np.ndarray:
-    """Vectors as float16[n, dim].
-
-    Raises:
-        StageError: a value is too large for float16 or is not finite.
-    """
-    with np.errstate(over="ignore"):
-        rounded = vectors.astype(np.float16)
-    if not np.isfinite(rounded).all():
-        raise StageError("embed: the model gives values beyond 65,504 or not finite")
-    return rounded

@@ -66,7 +66,7 @@ def _ingest(job: Job, raw: "DataFrame", version: str) -> StageResult:
     from pyspark.sql import Observation
     from pyspark.sql import functions as F
 
-    flagged = flag(raw, catalogue.item_columns(raw, _source(job)))
+    flagged = flagged_rows(raw, catalogue.item_columns(raw, _source(job)))
     cores = job.spark.sparkContext.defaultParallelism
     if flagged.rdd.getNumPartitions() < cores:
         # A file that can't be split, compressed CSV for instance, must not stay one task's.
@@ -76,20 +76,20 @@ def _ingest(job: Job, raw: "DataFrame", version: str) -> StageResult:
         flagged = flagged.persist(StorageLevel.DISK_ONLY)
     good = F.size("reasons") == 0
     # Which ids are shared is known before any row travels: they are few, as a rule none.
-    shared = shared_ids(flagged).persist(StorageLevel.DISK_ONLY)
+    shared = duplicate_ids(flagged).persist(StorageLevel.DISK_ONLY)
     try:
-        every = without_duplicates(flagged, shared) if shared.count() else flagged
+        every = flag_duplicates(flagged, shared) if shared.count() else flagged
         checked = Observation("ingest")
         rows = every.observe(
             checked,
             F.count("*").alias("read"),
             F.count_if(good & _garbled()).alias("garbled"),
             F.count_if(good & F.col(catalogue.NUMBERS_LOST)).alias("lost"),
-            F.max(F.when(F.col("unreadable"), _lines(as_read()))).alias("unreadable_lines"),
+            F.max(F.when(F.col("unreadable"), _lines(row_as_text()))).alias("unreadable_lines"),
             F.max(F.when(good, _lines(F.col("title")))).alias("title_lines"),
         )
         items = job.store.write(rows.where(good).select(*ITEMS.names), "items", version)
-        bad = every.where(~good).select("item_id", "reasons", as_read().alias("row"))
+        bad = every.where(~good).select("item_id", "reasons", row_as_text().alias("row"))
         quarantined = job.store.write(bad, "quarantine", version)
         summary = checked.get
     finally:
@@ -113,7 +113,7 @@ def _ingest(job: Job, raw: "DataFrame", version: str) -> StageResult:
     )
 
 
-def flag(raw: "DataFrame", columns: "list[Column]") -> "DataFrame":
+def flagged_rows(raw: "DataFrame", columns: "list[Column]") -> "DataFrame":
     """The rows as items, with `reasons` that speak against each row for itself.
 
     Beside them `raw`, the row as it was read, `corrupt`, its text where it can't be parsed, and
@@ -144,7 +144,7 @@ def flag(raw: "DataFrame", columns: "list[Column]") -> "DataFrame":
     )
 
 
-def shared_ids(flagged: "DataFrame") -> "DataFrame":
+def duplicate_ids(flagged: "DataFrame") -> "DataFrame":
     """The ids that more than one good row has: item_id."""
     from pyspark.sql import functions as F
 
@@ -152,7 +152,7 @@ def shared_ids(flagged: "DataFrame") -> "DataFrame":
     return ids.where(F.col("count") > 1).select("item_id")
 
 
-def without_duplicates(flagged: "DataFrame", shared: "DataFrame") -> "DataFrame":
+def flag_duplicates(flagged: "DataFrame", shared: "DataFrame") -> "DataFrame":
     """Of good rows that share an item_id, all but one get a reason.
 
     That with the longest text is kept; among equals the one whose JSON sorts first.
@@ -167,13 +167,13 @@ def without_duplicates(flagged: "DataFrame", shared: "DataFrame") -> "DataFrame"
     marked = flagged.join(shared.withColumn("shared", F.lit(True)), "item_id", how="left")
     several = (F.size("reasons") == 0) & F.col("shared").isNotNull()
     length = F.length(F.concat_ws("", "title", "description"))
-    place = F.row_number().over(Window.partitionBy("item_id").orderBy(length.desc(), as_read()))
+    place = F.row_number().over(Window.partitionBy("item_id").orderBy(length.desc(), row_as_text()))
     reasons = F.when(place > 1, F.array(F.lit(DUPLICATE_ITEM_ID))).otherwise(F.col("reasons"))
     again = marked.where(several).withColumn("reasons", reasons)
     return marked.where(~several).unionByName(again).drop("shared")
 
 
-def as_read() -> "Column":
+def row_as_text() -> "Column":
     """A row as it was read, in JSON, or as text where it can't be parsed."""
     from pyspark.sql import functions as F
 

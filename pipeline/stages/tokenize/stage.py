@@ -11,7 +11,7 @@ from models import Handle, resident, shipping
 from pipeline.errors import StageError, UsageError
 from pipeline.stages import incremental
 from pipeline.stages.context import Job, StageResult
-from pipeline.stages.tokenize import columns
+from pipeline.stages.tokenize import token_columns
 from pipeline.store.arrow_files import Rows
 from pipeline.store.schemas import TOKENS
 from pipeline.store.stage_record import StageRecord
@@ -82,7 +82,7 @@ def execute(job: Job, version: str) -> StageResult:
         raise StageError(f"tokenize: {rows} rows of {wanted} items; run it again")
     first = (
         job.store.read(job.spark, "tokens", version)
-        .select(columns.count("title_tokens", "description_tokens").alias("n"))
+        .select(token_columns.count("title_tokens", "description_tokens").alias("n"))
         .agg(F.sum("n").alias("all"), F.count_if(F.col("n") == 0).alias("none"))
         .first()
     )

@@ -1,4 +1,4 @@
-"""The corpus that a model is trained on: a sample of token lists, its vocabulary, its settings."""
+"""The corpus of a training: its texts, its vocabulary, and the settings that follow from them."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from models.fasttext.train import TrainingSettings
 from pipeline.config.sections import ModelSection
-from pipeline.stages.tokenize import columns
+from pipeline.stages.tokenize import token_columns
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-# A vocabulary below this is not worth leaving words out of.
+# In a smaller vocabulary every word gets a row, however rare it is.
 _SMALL_VOCABULARY = 1_000
 _TOKEN_PASSES = 20_000_000
 
@@ -20,35 +20,34 @@ def texts(tokens: "DataFrame") -> "DataFrame":
     """Each item's tokens in one list; items without any are left out."""
     from pyspark.sql import functions as F
 
-    every = tokens.select("item_id", columns.together().alias("tokens")).where(
-        F.col("tokens") != ""
-    )
-    return every.withColumn("tokens", F.split("tokens", " "))
+    joined = tokens.select("item_id", token_columns.joined().alias("tokens"))
+    return joined.where(F.col("tokens") != "").withColumn("tokens", F.split("tokens", " "))
 
 
 def count_vocabulary(texts: "DataFrame", min_count: int) -> tuple[int, list[int]]:
-    """Occurrences of tokens in all, and how many tokens occur at least 1, 2, ... min_count times.
+    """Count the tokens of a corpus.
 
-    Lines count too: fastText has a token for the end of each.
+    Returns:
+        the number of tokens, and how many distinct tokens occur at least 1, 2, ... min_count times.
     """
     from pyspark.sql import functions as F
 
-    counted = texts.select(F.explode("tokens").alias("token")).groupBy("token").count()
-    first = counted.agg(
+    frequencies = texts.select(F.explode("tokens").alias("token")).groupBy("token").count()
+    sums = frequencies.agg(
         F.coalesce(F.sum("count"), F.lit(0)),
-        *[F.count_if(F.col("count") >= least) for least in range(1, min_count + 1)],
+        *[F.count_if(F.col("count") >= minimum) for minimum in range(1, min_count + 1)],
     ).first()
-    assert first is not None  # noqa: S101 - an aggregate has one row
-    return int(first[0]), [int(size) for size in first[1:]]
+    assert sums is not None  # noqa: S101 - an aggregate has one row
+    return int(sums[0]), [int(size) for size in sums[1:]]
 
 
 def plan(section: ModelSection, occurrences: int, sizes: list[int]) -> TrainingSettings:
-    """The training's settings, with what the config leaves open decided by the sample's size.
+    """The settings of a training; what the config leaves open follows from the corpus's size.
 
     Args:
         section: the config's [model].
-        occurrences: tokens in the sample.
-        sizes: vocabulary with min_count 1, 2, ... up to the config's.
+        occurrences: the number of tokens.
+        sizes: the vocabulary's size with min_count 1, 2, ... up to the config's.
     """
     min_count = section.min_count
     while min_count > 1 and sizes[min_count - 1] < min(_SMALL_VOCABULARY, sizes[0]):

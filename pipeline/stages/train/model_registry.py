@@ -1,4 +1,4 @@
-"""The store's models: which are kept, which is current; to another place and back."""
+"""The store's models: listing them, choosing the current one, copying them out and in."""
 
 import re
 import shutil
@@ -20,19 +20,19 @@ from pipeline.store import model_folders
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.store import Store
 
-# Beside a pushed model's files: the record of its training, by which another store knows it.
+# The record of the training, which is pushed with a model's files: pull stores it beside them.
 _RECORD = "record.json"
 _HEX = {"fingerprint": r"[0-9a-f]{16}", "sha256": r"[0-9a-f]{64}"}
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredModel:
     """A model in the store.
 
     Attributes:
-        record: of its training.
-        trained: when that was recorded, in UTC.
-        current: whether new runs under the config's settings use it.
+        record: the record of its training.
+        trained: when the record was written, in UTC.
+        current: whether new runs under the config's settings use the model.
     """
 
     record: StageRecord
@@ -40,7 +40,7 @@ class Kept:
     current: bool
 
     def about(self) -> dict[str, Any]:
-        """What is shown of it."""
+        """The values that `nitamono model list` shows."""
         outputs, counts = self.record.outputs, self.record.counts
         return {
             "hash": outputs["sha256"][:16],
@@ -55,20 +55,20 @@ class Kept:
         }
 
 
-def kept(config: Config, store: Store) -> list[Kept]:
-    """Every model that is whole in the store, the newest first."""
-    now = _current(config, store)
-    found = []
+def stored_models(config: Config, store: Store) -> list[StoredModel]:
+    """Every complete model of the store, the newest first."""
+    current = _current(config, store)
+    models = []
     for path in (store.root / "stages" / train.NAME).glob("*.json"):
         record = store.find_record(train.NAME, path.stem)
         if record is not None:
-            moment = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-            found.append(Kept(record, moment.isoformat(timespec="seconds"), record == now))
-    return sorted(found, key=lambda model: (model.trained, model.record.fingerprint), reverse=True)
+            time = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
+            models.append(StoredModel(record, time, record == current))
+    return sorted(models, key=lambda model: (model.trained, model.record.fingerprint), reverse=True)
 
 
-def current(config: Config, store: Store) -> StageRecord:
-    """The record of the model that new runs use; else of the one that is published.
+def current_model(config: Config, store: Store) -> StageRecord:
+    """The record of the model that new runs use; if there is none, of the published one.
 
     Raises:
         UsageError: there is neither.
@@ -93,14 +93,14 @@ def _current(config: Config, store: Store) -> StageRecord | None:
 
 def _key(config: Config, store: Store) -> str:
     text = tokenize.text_fingerprint(Job(config, store, "model"))
-    return train.key_of(train.settings_of(config.model), text)
+    return train.model_key(train.training_settings(config.model), text)
 
 
 def push(config: Config, store: Store, record: StageRecord, target: str) -> None:
     """Copy a model and its record to a folder or an s3:// prefix.
 
     Raises:
-        ModelError: it can't be read or written.
+        ModelError: the model can't be read or written.
         UsageError: the folder holds something else.
     """
     with store.new_model() as folder:
@@ -109,52 +109,52 @@ def push(config: Config, store: Store, record: StageRecord, target: str) -> None
         if "://" in target:
             s3.push(folder, target, config.s3.options())
         else:
-            _put(folder, Path(target))
+            _copy_to_folder(folder, Path(target))
 
 
-def _put(folder: Path, target: Path) -> None:
-    other = target.is_dir() and any(target.iterdir()) and not (target / _RECORD).is_file()
-    if other or target.is_file():
-        raise UsageError(f"{target}: is there, and no pushed model; choose another folder")
-    beside = target.with_name(f".{target.name}.{owner_tag()}")
+def _copy_to_folder(folder: Path, target: Path) -> None:
+    occupied = target.is_dir() and any(target.iterdir()) and not (target / _RECORD).is_file()
+    if occupied or target.is_file():
+        raise UsageError(f"{target}: exists and is no pushed model; choose another folder")
+    temporary = target.with_name(f".{target.name}.{owner_tag()}")
     try:
-        shutil.copytree(folder, beside)
+        shutil.copytree(folder, temporary)
         if target.is_dir():
             shutil.rmtree(target)
-        beside.replace(target)
+        temporary.replace(target)
     except OSError as error:
         raise ModelError(f"{target}: can't be written: {error.strerror or error}") from error
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def pull(config: Config, store: Store, source: str) -> StageRecord:
-    """Take a pushed model into the store, every byte checked; the current model stays.
+    """Copy a pushed model into the store and check every byte; the current model stays.
 
     Returns:
-        its record.
+        the model's record.
 
     Raises:
-        ModelError: there is none, or it is not what was pushed.
+        ModelError: there is no pushed model, or it is damaged.
     """
     with store.new_model() as folder:
-        found = folder / "pulled"
+        copy = folder / "pulled"
         if "://" in source:
-            found = s3.pull(source, folder, config.s3.options())
+            copy = s3.pull(source, folder, config.s3.options())
         elif not Path(source).is_dir():
             raise ModelError(f"{source}: no such folder; give one that `model push` has written")
         else:
-            shutil.copytree(source, found)
-        record = _pushed_record(found, source)
+            shutil.copytree(source, copy)
+        record = _pushed_record(copy, source)
         sha256, file = record.outputs["sha256"], record.outputs["file"]
-        content = read_content(found / file)
+        content = read_content(copy / file)
         if content.sha256 != sha256:
             raise ModelError(
                 f"{source}: the sha256 of {file} is {content.sha256}, not {sha256}: it was "
                 "replaced or damaged; push it again"
             )
-        (found / _RECORD).unlink()
-        store.save_model(found, sha256, file)
+        (copy / _RECORD).unlink()
+        store.save_model(copy, sha256, file)
     if store.find_record(train.NAME, record.fingerprint) is None:
         store.write_record(record)
     return record
@@ -169,53 +169,54 @@ def _pushed_record(folder: Path, source: str) -> StageRecord:
         )
     try:
         record = StageRecord(**raw)
-        names = {"fingerprint": record.fingerprint, "sha256": record.outputs["sha256"]}
+        hashes = {"fingerprint": record.fingerprint, "sha256": record.outputs["sha256"]}
         safe_name(record.outputs["file"], source)
-        whole = record.stage == train.NAME and all(
-            re.fullmatch(_HEX[name], value) for name, value in names.items()
+        valid = record.stage == train.NAME and all(
+            re.fullmatch(_HEX[name], value) for name, value in hashes.items()
         )
     except (TypeError, KeyError) as error:
         raise ModelError(f"{source}: its {_RECORD} is damaged ({error}); push it again") from error
-    if not whole:
+    if not valid:
         raise ModelError(f"{source}: its {_RECORD} is not of a model's training; push it again")
     return record
 
 
-def restore(store: Store, fingerprint: str) -> StageRecord | None:
+def restore_current(store: Store, fingerprint: str) -> StageRecord | None:
     """Make a model current again, after a rollback to a version that was made with it.
 
     Returns:
-        its record; None if nothing of it is the catalogue's, or it is not in the store any more.
+        the model's record; None if the model depends on no catalogue or is no longer in the store.
     """
     record = store.find_record(train.NAME, fingerprint)
     if record is None or "tokens" not in record.inputs:
         return None
-    key = train.key_of(train.made_from(record.inputs), record.outputs["text_fingerprint"])
+    key = train.model_key(train.model_definition(record.inputs), record.outputs["text_fingerprint"])
     store.set_current_model(key, fingerprint)
     return record
 
 
-def use(config: Config, store: Store, record: StageRecord) -> None:
+def make_current(config: Config, store: Store, record: StageRecord) -> None:
     """Make a model the current one.
 
     Raises:
-        UsageError: it was not trained under the config's settings.
+        UsageError: the model was not trained under the config's settings.
     """
     path, settings = store.model_file(record), record.inputs.get("training")
     if settings is None:
-        raise UsageError(f'it was given, not trained: use it with model.path = "{path}"')
-    if record.outputs["kind"] == "fasttext" and not train.complete(config.model, record):
+        raise UsageError(f'the model was not trained here: use it with model.path = "{path}"')
+    complete = train.has_required_statistics(config.model, record)
+    if record.outputs["kind"] == "fasttext" and not complete:
         raise UsageError(
             f'the model carries no statistics of a catalogue: use it with model.path = "{path}", '
             "which counts them"
         )
-    key = train.key_of(settings, record.outputs["text_fingerprint"])
+    key = train.model_key(settings, record.outputs["text_fingerprint"])
     if key != _key(config, store):
-        mine = train.settings_of(config.model)
-        others = [f"model.{n} = {v!r}" for n, v in settings.items() if mine.get(n) != v]
-        wanted = ", ".join(others) or "the [text] settings of its training"
+        own = train.training_settings(config.model)
+        differing = [f"model.{n} = {v!r}" for n, v in settings.items() if own.get(n) != v]
+        changes = ", ".join(differing) or "the [text] settings of its training"
         raise UsageError(
-            f"the model was trained under other settings than this config's; set {wanted}, "
+            f"the model was trained under other settings than this config's; set {changes}, "
             f'or use it with model.path = "{path}"'
         )
     store.set_current_model(key, record.fingerprint)

@@ -1,4 +1,4 @@
-"""Statistics of the catalogue for a model: document frequencies, counted by Spark."""
+"""The statistics of a catalogue that a model carries: document frequencies, counted by Spark."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -20,68 +20,75 @@ from pipeline.spark.sampling import collected_sample
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-# Documents whose vectors tell what is common to all.
-_VECTORS = 10_000
-_TOKENS = 200
-_SCHEMA = "place int, documents long"
+# The common direction is that of so many documents' vectors, each of its first tokens.
+_SAMPLED_DOCUMENTS, _DOCUMENT_TOKENS = 10_000, 200
+_COUNTS_DDL = "place int, documents long"
 
 
 def count(texts: "DataFrame", total: int, embedder: Embedder, seed: int) -> CatalogueStatistics:
-    """Count a sample of the catalogue.
+    """Count the statistics of a sample of the catalogue.
 
     Args:
         texts: item_id string, tokens array<string>: the documents.
-        total: about how many there are.
-        embedder: the model; what statistics it carries are replaced.
-        seed: of the choice of documents that tell what is common.
+        total: about how many documents there are.
+        embedder: the model; its own statistics are overwritten.
+        seed: chooses the documents that the common direction is computed from.
     """
-    counts = document_counts(texts)
-    few = collected_sample(_begun(texts), total, _VECTORS, seed, "common")
-    # As long as nothing is known to be common, vectors are whole.
-    embedder.statistics = counts.finish(np.zeros(embedder.dim, dtype=np.float32))
-    whole = BlendEmbedder(embedder, Blend(dim=0))
-    tokens = few["tokens"].combine_chunks()
-    vectors = whole.embed_fields(tokens, pa.nulls(len(tokens), tokens.type))
-    return counts.finish(principal_direction(vectors))
+    counter = count_documents(texts)
+    sample = collected_sample(_first_tokens(texts), total, _SAMPLED_DOCUMENTS, seed, "common")
+    # With a common direction of zeros nothing is subtracted from the vectors.
+    embedder.statistics = counter.finish(np.zeros(embedder.dim, dtype=np.float32))
+    weighted_mean = BlendEmbedder(embedder, Blend(dim=0))
+    tokens = sample["tokens"].combine_chunks()
+    vectors = weighted_mean.embed_fields(tokens, pa.nulls(len(tokens), tokens.type))
+    return counter.finish(principal_direction(vectors))
 
 
-def _begun(texts: "DataFrame") -> "DataFrame":
-    """The beginnings of documents: long ones must not fill the driver."""
+def _first_tokens(texts: "DataFrame") -> "DataFrame":
+    """The documents, cut, so that long ones do not fill the driver's memory."""
     from pyspark.sql import functions as F
 
-    return texts.select("item_id", F.slice("tokens", 1, _TOKENS).alias("tokens"))
+    return texts.select("item_id", F.slice("tokens", 1, _DOCUMENT_TOKENS).alias("tokens"))
 
 
-def document_counts(texts: "DataFrame") -> DocumentCounter:
-    """In how many documents words and n-grams occur, by hash: a bounded table a task and in all.
+def count_documents(texts: "DataFrame") -> DocumentCounter:
+    """Count in how many documents each word and each n-gram occurs.
+
+    Words and n-grams are counted by their hashes, so that each task and the result hold a table of
+    bounded size.
 
     Args:
         texts: tokens array<string>, and any other columns.
     """
     from pyspark.sql import functions as F
 
-    counted = texts.select("tokens").mapInArrow(_count_batches, _SCHEMA)
-    table = counted.groupBy("place").agg(F.sum("documents").alias("documents")).toArrow()
-    every = np.zeros(2 * TABLE_SIZE + 1, dtype=np.int64)
-    every[table["place"].to_numpy()] = table["documents"].to_numpy()
-    counts = DocumentCounter()
-    counts.word_documents = every[:TABLE_SIZE]
-    counts.ngram_documents = every[TABLE_SIZE : 2 * TABLE_SIZE]
-    counts.documents = int(every[2 * TABLE_SIZE])
-    return counts
+    counts = texts.select("tokens").mapInArrow(_count_batches, _COUNTS_DDL)
+    table = counts.groupBy("place").agg(F.sum("documents").alias("documents")).toArrow()
+    sums = np.zeros(2 * TABLE_SIZE + 1, dtype=np.int64)
+    sums[table["place"].to_numpy()] = table["documents"].to_numpy()
+    counter = DocumentCounter()
+    counter.word_documents = sums[:TABLE_SIZE]
+    counter.ngram_documents = sums[TABLE_SIZE : 2 * TABLE_SIZE]
+    counter.documents = int(sums[2 * TABLE_SIZE])
+    return counter
 
 
 def _count_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """All that is not zero of: the words' counters, the n-grams', the number of documents."""
-    counts = DocumentCounter()
+    """Count the documents of a task.
+
+    Yields:
+        the non-zero counts of the words' table, the n-grams' table and the number of documents,
+        which stand one after the other, as place and documents.
+    """
+    counter = DocumentCounter()
     for batch in batches:
         tokens, offsets = Embedder.flatten_arrow(batch["tokens"])
         for start, stop in token_blocks(offsets):
             first, last = int(offsets[start]), int(offsets[stop])
             ends = offsets[start : stop + 1] - first
-            counts.add(TokenBatch.from_arrow(tokens.slice(first, last - first), ends))
-    every = np.concatenate((counts.word_documents, counts.ngram_documents, [counts.documents]))
-    places = np.flatnonzero(every)
+            counter.add(TokenBatch.from_arrow(tokens.slice(first, last - first), ends))
+    sums = np.concatenate((counter.word_documents, counter.ngram_documents, [counter.documents]))
+    places = np.flatnonzero(sums)
     yield pa.RecordBatch.from_arrays(
-        [pa.array(places.astype(np.int32)), pa.array(every[places])], ["place", "documents"]
+        [pa.array(places.astype(np.int32)), pa.array(sums[places])], ["place", "documents"]
     )

@@ -309,7 +309,11 @@ def test_embeddings_do_not_depend_on_partitions(
     frame = spark.createDataFrame(rows, f"item_id string, texts {kind}")
     counter = LoadCounter(spark.sparkContext)
     found = [
-        sorted(embed.embed(frame.repartition(n), handle, counter, way).collect())
+        sorted(
+            embed.embed_rows(frame.repartition(n), handle, counter, way)
+            .table("embeddings")
+            .collect()
+        )
         for n in (1, 5, 50)
     ]
     assert found[0] == found[1] == found[2]

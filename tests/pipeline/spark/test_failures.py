@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import cause
-from pipeline.spark.failures import explained
+from pipeline.spark.failures import explain
 
 TEXTS = Path(__file__).with_name("failures")
 LOCAL = {"spark.master": "local[4]", "spark.driver.memory": "4g", "neighbors.worker_mb": "1500"}
@@ -24,7 +24,7 @@ KUBERNETES = STANDALONE | {"spark.master": "k8s://https://h:6443"}
 
 
 def told(text: str, settings: dict[str, str], log: Path | None = None) -> str:
-    return explained(RuntimeError(text), settings, log)
+    return explain(RuntimeError(text), settings, log)
 
 
 # The text, the settings, and what has to be said: what died, why, which setting.
@@ -171,7 +171,7 @@ def test_a_killed_jvm_is_told_of_though_its_own_exception_has_no_text_any_more()
     refused = ConnectionRefusedError(111, "Connection refused")
     broken = RuntimeError("An error occurred while calling o63.setJobGroup")
     for error in (GoneError(), refused, broken):
-        said = explained(error, LOCAL)
+        said = explain(error, LOCAL)
         assert "Spark's driver, a Java process, has ended or was killed" in said
         assert "spark.driver.memory = 2g (now 4g)" in said
 

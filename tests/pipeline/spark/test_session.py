@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from pipeline.spark import session
-from pipeline.spark.session import settings, unsaid
+from pipeline.spark.session import remaining_settings, settings
 from tests.conftest import SPARK_CONF
 
 LOCAL_ONLY = {
@@ -27,11 +27,12 @@ def test_what_holds_on_one_host_only_is_left_out_of_clusters() -> None:
 
 def test_spark_submits_master_decides_not_that_of_the_config() -> None:
     here = {"spark.master": "local[2]", "spark.executor.cores": "2"}
-    left = unsaid(here, {"spark.master": "yarn", "spark.sql.session.timeZone": "Asia/Tokyo"})
+    submitted = {"spark.master": "yarn", "spark.sql.session.timeZone": "Asia/Tokyo"}
+    left = remaining_settings(here, submitted)
     assert not left.keys() & (LOCAL_ONLY | {"spark.master", "spark.sql.session.timeZone"})
     assert left["spark.executor.cores"] == "2"
     assert left["spark.sql.caseSensitive"] == "true"
-    local = unsaid({"spark.master": "yarn"}, {"spark.master": "local[1]"})
+    local = remaining_settings({"spark.master": "yarn"}, {"spark.master": "local[1]"})
     assert local["spark.driver.host"] == "127.0.0.1"
     assert "spark.driver.memory" not in local, "its JVM has started"
 

@@ -33,9 +33,9 @@ def _source(**settings: Any) -> catalogue.Source:
 def flagged(spark: SparkSession, path: Path, **settings: Any) -> list[dict[str, Any]]:
     source = _source(path=str(path), **settings)
     raw = catalogue.read(spark, source)
-    frame = ingest.flag(raw, catalogue.item_columns(raw, source))
-    rows = ingest.without_duplicates(frame, ingest.shared_ids(frame))
-    found = rows.withColumn("row", ingest.as_read()).collect()
+    frame = ingest.flagged_rows(raw, catalogue.item_columns(raw, source))
+    rows = ingest.flag_duplicates(frame, ingest.duplicate_ids(frame))
+    found = rows.withColumn("row", ingest.row_as_text()).collect()
     return sorted((row.asDict() for row in found), key=lambda row: str(row["item_id"]))
 
 

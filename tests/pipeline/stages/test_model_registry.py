@@ -59,7 +59,7 @@ class Shop:
             stage="train",
             fingerprint=fingerprint,
             run_id="night1",
-            inputs={"training": train.settings_of(self.settings.model), "tokens": "t"},
+            inputs={"training": train.training_settings(self.settings.model), "tokens": "t"},
             tables={},
             counts={"sampled_items": 1234, "words": 2, "model_bytes": 99},
             outputs={"kind": "fasttext", "file": packed.name, "sha256": sha256, "dim": 4}
@@ -70,9 +70,9 @@ class Shop:
         return record
 
     def key(self, record: StageRecord) -> str:
-        return train.key_of(record.inputs["training"], record.outputs["text_fingerprint"])
+        return train.model_key(record.inputs["training"], record.outputs["text_fingerprint"])
 
-    def current(self, record: StageRecord) -> StageRecord | None:
+    def current_model(self, record: StageRecord) -> StageRecord | None:
         return self.store.current_model(self.key(record))
 
 
@@ -140,12 +140,12 @@ def test_a_model_goes_to_another_store_and_becomes_current_only_when_told(
         assert target in say("push", target, "--config", here.file)
     said = say("pull", target, "--config", there.file)
     assert "the current model stays" in said
-    assert there.current(record) is None
+    assert there.current_model(record) is None
     path = there.store.model_file(record)
     assert path.read_bytes() == here.store.model_file(record).read_bytes()
     assert sorted(each.name for each in path.parent.iterdir()) == ["model.json", path.name]
     assert "new runs use it" in say("pull", target, "--use", "--config", there.file)
-    assert there.current(record) == record
+    assert there.current_model(record) == record
     assert [each.name for each in (tmp_path / "there" / "store" / "models").iterdir()] in (
         [path.parent.name, "current"],
         ["current", path.parent.name],
@@ -205,7 +205,7 @@ def test_wrong_use_is_told(vec: Path, tmp_path: Path, say: Say) -> None:
     with pytest.raises(InputError, match=r"model pack: .*README"):
         say("pack", Path(__file__).parents[3] / "README.md", tmp_path / "out")
     shop.train(vec)
-    with pytest.raises(UsageError, match="is there, and no pushed model"):
+    with pytest.raises(UsageError, match="exists and is no pushed model"):
         say("push", tmp_path, "--config", shop.file)
     say("push", tmp_path / "spring", "--config", shop.file)
     other = Shop(tmp_path / "other", "epoch = 7\n")
@@ -217,7 +217,7 @@ def test_a_rollback_makes_the_models_training_current_again(vec: Path, tmp_path:
     shop = Shop(tmp_path / "shop")
     record = shop.train(vec)
     shop.store.set_current_model(shop.key(record), "f" * 16)
-    assert shop.current(record) is None
-    assert model_registry.restore(shop.store, record.fingerprint) == record
-    assert shop.current(record) == record
-    assert model_registry.restore(shop.store, "0" * 16) is None
+    assert shop.current_model(record) is None
+    assert model_registry.restore_current(shop.store, record.fingerprint) == record
+    assert shop.current_model(record) == record
+    assert model_registry.restore_current(shop.store, "0" * 16) is None

@@ -46,7 +46,7 @@ def test_embed_has_one(spark: SparkSession, items: DataFrame, tmp_path: Path) ->
     packed = fasttext.pack(Bin().write(tmp_path / "model.bin"), tmp_path / "packed")
     handle = ship(spark.sparkContext, packed, kind="fasttext")
     texts = items.selectExpr("item_id", "title as texts")
-    vectors = embed.embed(texts, handle, LoadCounter(spark.sparkContext))
+    vectors = embed.embed_rows(texts, handle, LoadCounter(spark.sparkContext)).table("embeddings")
     assert python_steps(vectors) == 1
     expected = fasttext.load(packed).embed([["赤い靴"], ["青い靴"]]).astype(np.float16)
     assert np.array_equal(np.array([row.vector for row in vectors.collect()]), expected)
@@ -72,10 +72,3 @@ def test_the_search_has_one_a_task(spark: SparkSession, tmp_path: Path) -> None:
         "a": "b",
         "b": "a",
     }
-
-
-def test_no_token_one_token_and_none_at_all() -> None:
-    texts = pa.array(["a b", "", "c", ""]).slice(1)
-    assert embed._tokens(texts).to_pylist() == [[], ["c"], []]
-    assert embed._tokens(pa.array(["a b", "c"])).to_pylist() == [["a", "b"], ["c"]]
-    assert embed._tokens(pa.array([], pa.string())).to_pylist() == []

@@ -1,4 +1,4 @@
-"""Columns of the tokens table: all tokens of an item, and how many there are."""
+"""Columns computed from the tokens table: all tokens of an item, and their number."""
 
 import operator
 from functools import reduce
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column
 
 
-def together() -> "Column":
+def joined() -> "Column":
     """All tokens of a row of the tokens table, separated by single spaces."""
     from pyspark.sql import functions as F
 
@@ -16,7 +16,7 @@ def together() -> "Column":
 
 
 def count(*names: str) -> "Column":
-    """How many tokens the columns of these names hold together."""
+    """The number of tokens in columns of the tokens table, added up."""
     from pyspark.sql import functions as F
 
     counts = [

@@ -3,7 +3,13 @@ import random
 import pyarrow as pa
 import pytest
 
-from pipeline.text.phrases import PhraseRemover, Title, bracketed_segments, learn, pattern
+from pipeline.text.promotional_phrases import (
+    PhraseRemover,
+    Title,
+    bracketed_segments,
+    learn,
+    pattern,
+)
 
 KINDS = ("靴", "鞄", "皿", "傘", "帯")
 
