@@ -139,13 +139,13 @@ def ran(
     env["NITAMONO_CACHE"] = os.environ["NITAMONO_CACHE"]
     told: dict[str, Any] = {}
     with StandaloneCluster(tmp_path_factory.mktemp("cluster"), env=env) as cluster:
-        shop.proxy.every = 25
+        shop.proxy.slow_every = 25
         for night in NIGHTS:
             told[night] = shop.run(cluster, night)
             told[f"tables of {night}"] = {name: shop.table(name) for name in KEYS}
             told[f"version of {night}"] = shop.latest("similar_items")["version"]
-        told["slowed"] = shop.proxy.slowed
-        shop.proxy.every = 0
+        told["slowed"] = shop.proxy.slow_answers
+        shop.proxy.slow_every = 0
     return told
 
 

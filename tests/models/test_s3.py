@@ -29,24 +29,24 @@ def digest(data: bytes) -> str:
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_any_legal_key_is_pushed_found_and_fetched(
+def test_any_legal_key_can_be_pushed_looked_up_and_fetched(
     key: str, proxy: Proxy, options: S3Options, tmp_path: Path
 ) -> None:
     data = os.urandom(1000)
     (tmp_path / "model").write_bytes(data)
     uri = f"s3://{BUCKET}/{key}"
     pushed = push(tmp_path / "model", uri, options)
-    seen = client(proxy.url).get_object(Bucket=BUCKET, Key=key)
-    assert seen["Body"].read() == data
-    assert seen["Metadata"] == {"sha256": digest(data)}
+    stored = client(proxy.url).get_object(Bucket=BUCKET, Key=key)
+    assert stored["Body"].read() == data
+    assert stored["Metadata"] == {"sha256": digest(data)}
     proxy.gets.clear()
     assert objects.content_of(uri, options) == pushed == read_content(tmp_path / "model")
-    assert proxy.gets == []  # known without reading it
+    assert proxy.gets == []  # the metadata has the sha256
     objects.fetch(uri, tmp_path / "fetched", pushed, options)
     assert (tmp_path / "fetched").read_bytes() == data
 
 
-def test_an_object_of_another_tool_is_read_once_to_know_it(
+def test_an_object_of_another_tool_is_read_once_for_its_sha256(
     proxy: Proxy, options: S3Options
 ) -> None:
     data = os.urandom(3 << 20)
@@ -77,7 +77,7 @@ def test_large_files_travel_in_parts(proxy: Proxy, options: S3Options, tmp_path:
     assert digest((tmp_path / "fetched").read_bytes()) == digest(data) == content.sha256
 
 
-def test_what_is_there_already_is_not_sent_again(
+def test_a_file_that_the_store_has_is_not_sent_again(
     proxy: Proxy, options: S3Options, tmp_path: Path
 ) -> None:
     (tmp_path / "m.bin").write_bytes(b"one")
@@ -137,7 +137,7 @@ def test_a_file_replaced_in_a_pushed_directory_is_noticed(
     assert list((tmp_path / "here").iterdir()) == []
 
 
-def test_keys_do_not_lead_out_of_the_directory(
+def test_a_key_that_leads_out_of_the_directory_is_refused(
     proxy: Proxy, options: S3Options, tmp_path: Path
 ) -> None:
     client(proxy.url).put_object(Bucket=BUCKET, Key="evil/../../x", Body=b"x")
@@ -152,7 +152,7 @@ def test_missing_objects_and_buckets_are_named(options: S3Options) -> None:
         objects.content_of("s3://no-bucket/x/", options)
 
 
-def test_missing_credentials_are_said(
+def test_missing_credentials_are_reported(
     options: S3Options, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -166,12 +166,12 @@ def test_missing_credentials_are_said(
         objects.content_of(f"s3://{BUCKET}/x", S3Options(profile="nobody"))
 
 
-def test_credentials_do_not_get_into_options() -> None:
+def test_options_with_credentials_are_refused() -> None:
     with pytest.raises(ModelError, match="holds credentials"):
         S3Options(endpoint="https://user:password@store.example")
 
 
 @pytest.mark.parametrize("uri", ["http://a/b", "s3:/a/b", "s3://", "s3:///key", "/a/b"])
-def test_what_is_no_address_is_refused(uri: str) -> None:
+def test_a_malformed_address_is_refused(uri: str) -> None:
     with pytest.raises(ModelError, match="write an S3 address as"):
         Address.parse(uri)

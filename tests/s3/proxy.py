@@ -1,4 +1,4 @@
-"""A proxy in front of an S3 server that breaks what passes through it, on demand."""
+"""A proxy in front of an S3 server that breaks requests and answers on demand."""
 
 import http.client
 import threading
@@ -16,18 +16,18 @@ _ERROR = (
 
 
 class Proxy(ThreadingHTTPServer):
-    """Passes everything on to the S3 server but what is set here.
+    """Passes requests on to the S3 server, and breaks those that its attributes select.
 
     Attributes:
         faults: one for each coming GET of an object: "503", "cut" (half the body), "flip" (one
-            byte is another), "hang" (half the body, then nothing).
+            byte is changed), "hang" (half the body, then nothing).
         gets: paths of the GETs of objects so far.
-        hanging: set once a request hangs.
-        denied: paths that begin so get 403 AccessDenied.
-        every: of so many requests one gets 503 SlowDown; 0: none.
-        slowed: how many did.
-        dropped: headers of requests that are not passed on, in lower case.
-        lost: of so many coming PUTs the answer is lost: they are done, and 503 is what is said.
+        hanging: set once a request hangs; it goes on when `released` is set.
+        denied_paths: prefixes of paths that get 403 AccessDenied.
+        slow_every: one of this number of requests gets 503 SlowDown; 0: none.
+        slow_answers: number of SlowDown answers so far.
+        dropped_headers: request headers that are not passed on, in lower case.
+        lost_answers: number of coming PUTs that are done but answered with 503.
     """
 
     daemon_threads = True
@@ -39,21 +39,21 @@ class Proxy(ThreadingHTTPServer):
         self.gets: list[str] = []
         self.hanging = threading.Event()
         self.released = threading.Event()
-        self.denied: tuple[str, ...] = ()
-        self.every = 0
-        self.slowed = 0
-        self.dropped: set[str] = set()
-        self.lost = 0
+        self.denied_paths: tuple[str, ...] = ()
+        self.slow_every = 0
+        self.slow_answers = 0
+        self.dropped_headers: set[str] = set()
+        self.lost_answers = 0
         self.url = f"http://127.0.0.1:{self.server_port}"
         self._requests = 0
         self._lock = threading.Lock()
 
     def slows(self) -> bool:
-        """Whether this request is one too many."""
+        """Count a request; whether it gets SlowDown."""
         with self._lock:
             self._requests += 1
-            slow = self.every > 0 and self._requests % self.every == 0
-            self.slowed += slow
+            slow = self.slow_every > 0 and self._requests % self.slow_every == 0
+            self.slow_answers += slow
         return slow
 
 
@@ -80,21 +80,22 @@ class _Handler(BaseHTTPRequestHandler):
     def _pass_on(self) -> None:
         chunked = self.headers.get("Transfer-Encoding", "") == "chunked"
         body = self._chunks() if chunked else self._body()
-        if unquote(self.path).startswith(self.server.denied or ("\0",)):
+        if unquote(self.path).startswith(self.server.denied_paths or ("\0",)):
             self._refuse(403, "AccessDenied", "Access Denied")
             return
         if self.server.slows():
             self._refuse(503, "SlowDown", "Please reduce your request rate.")
             return
-        headers = {k: v for k, v in self.headers.items() if k.lower() not in self.server.dropped}
+        dropped = self.server.dropped_headers
+        headers = {k: v for k, v in self.headers.items() if k.lower() not in dropped}
         upstream = http.client.HTTPConnection(self.server.upstream, timeout=60)
         whole = iter([body]) if chunked else body
         upstream.request(self.command, self.path, whole, headers, encode_chunked=chunked)
         answer = upstream.getresponse()
         data = answer.read()
         upstream.close()
-        if self.command == "PUT" and self.server.lost:
-            self.server.lost -= 1
+        if self.command == "PUT" and self.server.lost_answers:
+            self.server.lost_answers -= 1
             self._refuse(503, "SlowDown", "Please reduce your request rate.")
             return
         fault = ""

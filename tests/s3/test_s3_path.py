@@ -14,8 +14,8 @@ from tests.s3.proxy import Proxy
 
 
 def keys(s3: Any, root: S3Path) -> list[str]:
-    found = s3.list_objects_v2(Bucket=root.bucket, Prefix=f"{root.key}/").get("Contents", ())
-    return [item["Key"].removeprefix(f"{root.key}/") for item in found]
+    objects = s3.list_objects_v2(Bucket=root.bucket, Prefix=f"{root.key}/").get("Contents", ())
+    return [item["Key"].removeprefix(f"{root.key}/") for item in objects]
 
 
 def put(root: S3Path, *names: str) -> None:
@@ -23,7 +23,7 @@ def put(root: S3Path, *names: str) -> None:
         (root / name).write_text(name)
 
 
-def test_odd_keys_are_what_they_are_called(s3: Any, root: S3Path) -> None:
+def test_keys_with_special_characters_are_used_unchanged(s3: Any, root: S3Path) -> None:
     put(root, "日本 語/a b+%20#?&.json")
     assert keys(s3, root) == ["日本 語/a b+%20#?&.json"]
     (found,) = root.glob("日本 語/*.json")
@@ -33,7 +33,7 @@ def test_odd_keys_are_what_they_are_called(s3: Any, root: S3Path) -> None:
     assert body == found.read_bytes()
 
 
-def test_what_was_written_is_listed_at_once_and_what_was_deleted_no_more(root: S3Path) -> None:
+def test_listings_show_writes_and_deletions_at_once(root: S3Path) -> None:
     for number in range(20):
         path = root / f"{number}.json"
         assert not path.exists()
@@ -44,7 +44,7 @@ def test_what_was_written_is_listed_at_once_and_what_was_deleted_no_more(root: S
         assert not root.is_dir()
 
 
-def test_folders_are_what_lies_below_them(root: S3Path) -> None:
+def test_a_folder_exists_while_an_object_lies_below_it(root: S3Path) -> None:
     put(root, "a", "b/c", "b/d/e", "bb/c")
     assert sorted(p.name for p in root.iterdir()) == ["a", "b", "bb"]
     assert [(root / n).is_dir() for n in ("a", "b", "b/d", "x", "b/c")] == [
@@ -52,8 +52,8 @@ def test_folders_are_what_lies_below_them(root: S3Path) -> None:
     ]
     assert [(root / n).is_file() for n in ("a", "b", "b/c")] == [True, False, True]
     assert sorted(p.name for p in (root / "b").iterdir()) == ["c", "d"]
-    every = sorted(str(p.relative_to(root)) for p in root.rglob("*"))
-    assert every == ["a", "b/c", "b/d/e", "bb/c"]
+    names = sorted(str(p.relative_to(root)) for p in root.rglob("*"))
+    assert names == ["a", "b/c", "b/d/e", "bb/c"]
     assert [str(p.relative_to(root)) for p in root.glob("*/c")] == ["b/c", "bb/c"]
     assert sorted(str(p.relative_to(root)) for p in root.glob("b/*")) == ["b/c", "b/d"]
     (root / "b").remove_tree()
@@ -72,16 +72,16 @@ def test_more_objects_than_a_page_holds(s3: Any, root: S3Path) -> None:
     assert not many.is_dir()
 
 
-def test_size_and_time_are_the_stores(s3: Any, root: S3Path) -> None:
+def test_size_and_time_are_those_of_the_store(s3: Any, root: S3Path) -> None:
     put(root, "a")
-    said = s3.head_object(Bucket=root.bucket, Key=f"{root.key}/a")
+    head = s3.head_object(Bucket=root.bucket, Key=f"{root.key}/a")
     (listed,) = root.iterdir()
     for stat in (listed.stat(), (root / "a").stat()):
-        assert (stat.st_size, stat.etag) == (1, said["ETag"])
-        assert stat.st_mtime == said["LastModified"].timestamp()
+        assert (stat.st_size, stat.etag) == (1, head["ETag"])
+        assert stat.st_mtime == head["LastModified"].timestamp()
 
 
-def test_a_touch_moves_the_time_and_nothing_else(root: S3Path) -> None:
+def test_touch_changes_the_time_only(root: S3Path) -> None:
     put(root, "a")
     before = (root / "a").stat()
     time.sleep(1.1)
@@ -93,34 +93,32 @@ def test_a_touch_moves_the_time_and_nothing_else(root: S3Path) -> None:
         touch(root / "none")
 
 
-def test_what_is_there_is_not_written_anew(root: S3Path) -> None:
+def test_an_exclusive_write_leaves_an_existing_object(root: S3Path) -> None:
     (root / "a").write_exclusive(b"first")
     with pytest.raises(FileExistsError):
         (root / "a").write_exclusive(b"second")
     assert (root / "a").read_bytes() == b"first"
 
 
-def test_who_did_not_hear_that_it_was_written_is_still_the_one_who_wrote_it(
-    faulty: Proxy, root: S3Path
-) -> None:
-    faulty.lost = 1
+def test_an_exclusive_write_succeeds_if_its_answer_is_lost(faulty: Proxy, root: S3Path) -> None:
+    faulty.lost_answers = 1
     (root / "a").write_exclusive(b"first")
-    assert faulty.lost == 0
+    assert faulty.lost_answers == 0
     with pytest.raises(FileExistsError):
         (root / "a").write_exclusive(b"second")
     assert (root / "a").read_bytes() == b"first"
 
 
-def test_what_is_not_there(root: S3Path) -> None:
+def test_a_missing_object_is_not_found(root: S3Path) -> None:
     for read in (root.stat, root.read_bytes, root.read_text):
         with pytest.raises(FileNotFoundError):
             read()
     root.unlink()
 
 
-def test_a_bucket_that_denies_is_named(faulty: Proxy, root: S3Path) -> None:
+def test_a_bucket_that_denies_access_is_named(faulty: Proxy, root: S3Path) -> None:
     put(root, "a")
-    faulty.denied = (f"/{root.bucket}",)
+    faulty.denied_paths = (f"/{root.bucket}",)
     for act in (
         (root / "a").read_bytes,
         (root / "a").unlink,
@@ -132,7 +130,7 @@ def test_a_bucket_that_denies_is_named(faulty: Proxy, root: S3Path) -> None:
             act()
 
 
-def test_wrong_credentials_are_said_to_be(root: S3Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_credentials_are_reported(root: S3Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     # Another profile of options, so that no client is there yet.
     other = S3Path(root.bucket, "a", type(root.options)(root.options.endpoint, "us-west-1"))
@@ -140,8 +138,8 @@ def test_wrong_credentials_are_said_to_be(root: S3Path, monkeypatch: pytest.Monk
         other.read_bytes()
 
 
-def test_a_store_that_asks_to_slow_down_is_asked_again(faulty: Proxy, root: S3Path) -> None:
-    faulty.every = 2
+def test_requests_are_repeated_if_the_store_asks_to_slow_down(faulty: Proxy, root: S3Path) -> None:
+    faulty.slow_every = 2
     put(root, *(f"{n}.json" for n in range(6)))
     assert len(list(root.glob("*.json"))) == 6
     # More than one part.
@@ -151,20 +149,20 @@ def test_a_store_that_asks_to_slow_down_is_asked_again(faulty: Proxy, root: S3Pa
     system, path = arrow_path(root / "large")
     with system.open_input_file(path) as file:
         assert file.read() == content
-    assert faulty.slowed >= 6
+    assert faulty.slow_answers >= 6
 
 
-def test_what_breaks_off_is_not_there(root: S3Path) -> None:
+def test_a_staged_file_that_fails_is_not_uploaded(root: S3Path) -> None:
     with pytest.raises(ZeroDivisionError), staged_file(root / "a") as path:
         Path(path).write_bytes(b"x")
         raise ZeroDivisionError
     assert list(root.iterdir()) == []
 
 
-def test_a_store_that_never_stops_asking_is_given_up_with_its_words(
+def test_a_store_that_always_asks_to_slow_down_is_given_up(
     faulty: Proxy, root: S3Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    faulty.every = 1
+    faulty.slow_every = 1
     monkeypatch.setattr("models.s3.client.REQUEST_ATTEMPTS", 3)
     with pytest.raises(ObjectStoreError, match="SlowDown"):
         (root / "a").read_bytes()

@@ -29,10 +29,10 @@ def store(root: S3Path) -> Store:
 
 
 @pytest.fixture
-def dead() -> str:
+def dead_tag() -> str:
     """The mark of a process that has ended."""
-    say = "from pipeline.storage.processes import owner_tag; print(owner_tag())"
-    done = subprocess.run([sys.executable, "-c", say], capture_output=True, text=True, check=True)
+    code = "from pipeline.storage.processes import owner_tag; print(owner_tag())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 
@@ -41,11 +41,11 @@ def fill(folder: Any, text: str) -> None:
 
 
 def files(store: Store) -> list[str]:
-    found = (store.root / "tables").rglob("*.parquet")
-    return sorted(path.read_text() for path in found)
+    parts = (store.root / "tables").rglob("*.parquet")
+    return sorted(path.read_text() for path in parts)
 
 
-def test_a_version_is_there_when_all_of_it_is(store: Store) -> None:
+def test_a_version_appears_when_it_is_complete(store: Store) -> None:
     with store.versions.create("items", "v1") as folder:
         fill(folder, "first")
         assert not store.has_table("items", "v1")
@@ -54,7 +54,7 @@ def test_a_version_is_there_when_all_of_it_is(store: Store) -> None:
     assert [p.name for p in store.table_path("items", "v1").glob("*.parquet")] == ["part-0.parquet"]
 
 
-def test_a_version_that_breaks_off_is_gone(store: Store) -> None:
+def test_a_version_that_fails_is_removed(store: Store) -> None:
     with pytest.raises(ZeroDivisionError), store.versions.create("items", "v1") as folder:
         fill(folder, "half")
         raise ZeroDivisionError
@@ -63,18 +63,18 @@ def test_a_version_that_breaks_off_is_gone(store: Store) -> None:
 
 
 @pytest.mark.parametrize("write", [1, 2, 3])
-def test_a_version_outlives_an_answer_that_is_lost(
+def test_a_version_survives_a_lost_answer(
     faulty: Proxy, store: Store, monkeypatch: pytest.MonkeyPatch, write: int
 ) -> None:
     """Write 1 claims the folder, 2 is its file, 3 makes it the version."""
-    made, put = iter(range(1, 9)), S3Path._translated_errors
+    writes, original = iter(range(1, 9)), S3Path._translated_errors
 
-    def reached(path: S3Path) -> Any:
-        if next(made, 9) == write:
-            faulty.lost = 1
-        return put(path)
+    def counted(path: S3Path) -> Any:
+        if next(writes, 9) == write:
+            faulty.lost_answers = 1
+        return original(path)
 
-    monkeypatch.setattr(S3Path, "_translated_errors", reached)
+    monkeypatch.setattr(S3Path, "_translated_errors", counted)
     with store.versions.create("items", "v1") as folder:
         fill(folder, "whole")
     monkeypatch.undo()
@@ -82,17 +82,17 @@ def test_a_version_outlives_an_answer_that_is_lost(
     assert files(store) == ["whole"]
 
 
-def test_a_lock_outlives_an_answer_that_is_lost(faulty: Proxy, store: Store) -> None:
+def test_a_lock_survives_a_lost_answer(faulty: Proxy, store: Store) -> None:
     with lock.hold_store(store, "night1"):
         pass
     for lost in (1, 2, 3):
-        faulty.lost = lost
-        with lock.hold_store(store, "night2") as mine:
-            mine.check()
-        faulty.lost = 0
+        faulty.lost_answers = lost
+        with lock.hold_store(store, "night2") as held_lock:
+            held_lock.check()
+        faulty.lost_answers = 0
 
 
-def test_of_two_that_write_one_version_the_first_that_is_done_stays(store: Store) -> None:
+def test_of_two_writers_of_one_version_the_first_to_finish_wins(store: Store) -> None:
     with store.versions.create("items", "v1") as slow:
         fill(slow, "slow")
         with store.versions.create("items", "v1") as fast:
@@ -102,23 +102,23 @@ def test_of_two_that_write_one_version_the_first_that_is_done_stays(store: Store
     assert files(store) == ["fast"]
 
 
-def test_what_a_dead_writer_left_is_no_version_and_is_removed(
-    store: Store, root: S3Path, dead: str
+def test_the_leftovers_of_a_dead_writer_are_no_version_and_are_removed(
+    store: Store, root: S3Path, dead_tag: str
 ) -> None:
     living = root / "tables" / "items" / "version=v2"
-    left = root / "tables" / "items" / "version=v1"
-    for folder, owner in ((left, dead), (living, owner_tag())):
-        (folder / "_claim").write_text(json.dumps({"mark": owner}))
-        fill(folder, "half")
-    with store.versions.create("items", "v1") as mine:
-        fill(mine, "whole")
-    assert store.table_path("items", "v1") != left
-    assert leftovers.remove_leftovers(store) == [left]
+    abandoned = root / "tables" / "items" / "version=v1"
+    for unfinished, owner in ((abandoned, dead_tag), (living, owner_tag())):
+        (unfinished / "_claim").write_text(json.dumps({"mark": owner}))
+        fill(unfinished, "half")
+    with store.versions.create("items", "v1") as folder:
+        fill(folder, "whole")
+    assert store.table_path("items", "v1") != abandoned
+    assert leftovers.remove_leftovers(store) == [abandoned]
     assert files(store) == ["half", "whole"]
     assert [name for name, _ in store.versions.all_versions()] == ["v1"]
 
 
-def test_a_trial_gets_its_name_and_is_no_leftover(store: Store) -> None:
+def test_a_renamed_trial_is_no_leftover(store: Store) -> None:
     trial = store.trial_version("v1")
     with store.versions.create("lists", trial) as folder:
         fill(folder, "tried")
@@ -136,70 +136,70 @@ def test_a_trial_gets_its_name_and_is_no_leftover(store: Store) -> None:
     assert not store.has_table("lists", "v1")
 
 
-def test_a_trial_of_a_dead_run_goes_but_what_it_has_named_stays(store: Store, dead: str) -> None:
+def test_a_dead_runs_trial_is_removed_and_its_renamed_one_is_not(
+    store: Store, dead_tag: str
+) -> None:
     for version in ("v1", "v2"):
-        with store.versions.create("lists", f"{version}-{dead}") as folder:
+        with store.versions.create("lists", f"{version}-{dead_tag}") as folder:
             fill(folder, version)
-        (folder / "_claim").write_text(json.dumps({"mark": dead}))
-    store.rename_version("lists", f"v1-{dead}", "v1")
+        (folder / "_claim").write_text(json.dumps({"mark": dead_tag}))
+    store.rename_version("lists", f"v1-{dead_tag}", "v1")
     assert leftovers.remove_leftovers(store) == [folder]
     assert files(store) == ["v1"]
     assert [name for name, _ in store.versions.all_versions()] == ["v1"]
     assert leftovers.remove_leftovers(store) == []
 
 
-def test_readers_see_one_pointer_or_the_next_never_none(
-    s3: Any, store: Store, root: S3Path
-) -> None:
+def test_readers_always_see_a_whole_pointer(s3: Any, store: Store, root: S3Path) -> None:
     store.set_latest("similar_items", "v0", "night0")
-    seen: list[str] = []
+    versions: list[str] = []
     stop = threading.Event()
 
     def read() -> None:
         key = f"{root.key}/tables/similar_items/LATEST"
         while not stop.is_set():
             body = s3.get_object(Bucket=root.bucket, Key=key)["Body"].read()
-            about = json.loads(body)
-            assert set(about) == {"version", "run_id", "path"}
-            assert about["path"].endswith(f"/version={about['version']}")
-            seen.append(about["version"])
+            pointer = json.loads(body)
+            assert set(pointer) == {"version", "run_id", "path"}
+            assert pointer["path"].endswith(f"/version={pointer['version']}")
+            versions.append(pointer["version"])
 
     with ThreadPoolExecutor(2) as pool:
         readers = [pool.submit(read) for _ in range(2)]
         for number in range(1, 41):
             store.set_latest("similar_items", f"v{number}", f"night{number}")
-            found = store.latest()
-            assert found is not None
-            assert found["version"] == f"v{number}"
+            latest = store.latest()
+            assert latest is not None
+            assert latest["version"] == f"v{number}"
         stop.set()
         for reader in readers:
             reader.result()
-    assert len(set(seen)) > 5
+    assert len(set(versions)) > 5
 
 
-def test_one_at_a_time_holds_the_lock(store: Store) -> None:
-    with lock.hold_store(store, "night1") as mine:
+def test_one_run_at_a_time_holds_the_lock(store: Store) -> None:
+    with lock.hold_store(store, "night1") as held_lock:
         with pytest.raises(LockedError, match="in use by night1"), lock.hold_store(store, "night2"):
             pass
-        mine.check()
-    with lock.hold_store(store, "night2") as mine:
-        mine.check()
+        held_lock.check()
+    with lock.hold_store(store, "night2") as held_lock:
+        held_lock.check()
         assert [path.name for path in (store.root / "locks").iterdir()] == ["publishing-2.json"]
 
 
-def test_a_holder_on_another_machine_that_gives_no_sign_of_life_is_dead(
+def test_a_silent_holder_on_another_machine_loses_the_lock(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lock, "LIMIT_SECONDS", 3.0)
     path = store.root / "locks" / "publishing-1.json"
-    about = {"holder": "run night", "machine": "0" * 8, "pid": 1, "started": 1}
-    path.write_text(json.dumps(about))
+    content = {"holder": "run night", "machine": "0" * 8, "pid": 1, "started": 1}
+    path.write_text(json.dumps(content))
     with pytest.raises(LockedError), lock.hold_store(store, "early"):
         pass
     # The store's clock counts whole seconds.
     time.sleep(4.5)
-    with lock.hold_store(store, "late") as mine:
-        mine.check()
+    with lock.hold_store(store, "late") as held_lock:
+        held_lock.check()
 
 
 @pytest.fixture
@@ -214,7 +214,7 @@ def atomic(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
         yield proxy
 
 
-def test_of_many_who_write_at_once_one_is_first(atomic: Proxy) -> None:
+def test_of_many_exclusive_writers_one_succeeds(atomic: Proxy) -> None:
     root = S3Path("races", "all at once", S3Options(endpoint=atomic.url, region="us-east-1"))
 
     def write(path: S3Path, number: int) -> bool:
@@ -227,21 +227,21 @@ def test_of_many_who_write_at_once_one_is_first(atomic: Proxy) -> None:
     with ThreadPoolExecutor(8) as pool:
         for race in range(10):
             path = root / str(race)
-            won = list(pool.map(write, [path] * 8, range(8)))
-            assert won.count(True) == 1
+            successes = list(pool.map(write, [path] * 8, range(8)))
+            assert successes.count(True) == 1
 
 
 def test_a_store_without_conditional_writes_gives_no_lock(atomic: Proxy) -> None:
-    atomic.dropped = {"if-none-match"}
+    atomic.dropped_headers = {"if-none-match"}
     store = Store("s3a://races/careless", S3Options(endpoint=atomic.url, region="us-east-1"))
     with pytest.raises(StageError, match="If-None-Match"), lock.hold_store(store, "night1"):
         pass
 
 
-def test_a_store_that_denies_or_is_not_there_is_refused_at_once(
+def test_a_store_that_denies_access_or_is_missing_is_refused_at_once(
     faulty: Proxy, root: S3Path
 ) -> None:
-    faulty.denied = (f"/{root.bucket}",)
+    faulty.denied_paths = (f"/{root.bucket}",)
     with pytest.raises(UsageError, match=r"store\.path .*access denied"):
         Store(str(root), root.options)
     with pytest.raises(UsageError, match=r"store\.path .*no such bucket"):
@@ -251,7 +251,7 @@ def test_a_store_that_denies_or_is_not_there_is_refused_at_once(
         Store(str(root), nobody)
 
 
-def test_what_nobody_needs_is_collected(store: Store, root: S3Path) -> None:
+def test_unused_data_is_collected(store: Store, root: S3Path) -> None:
     for version in ("v1", "v2"):
         with store.versions.create("items", version) as folder:
             fill(folder, version)
@@ -259,13 +259,13 @@ def test_what_nobody_needs_is_collected(store: Store, root: S3Path) -> None:
     unused = ("models/0123456789abcdef/model.safetensors", "quantisers/0123456789abcdef.npy")
     for name in (*unused, "stages/ingest/v1.json", "stages/ingest/v2.json"):
         (root / name).write_text("{}")
-    found = gc.collect(store, 1)
-    assert sorted(str(relative_to(path, root)) for path in found.data) == [
+    garbage = gc.collect(store, 1)
+    assert sorted(str(relative_to(path, root)) for path in garbage.data) == [
         "models/0123456789abcdef",
         "quantisers/0123456789abcdef.npy",
         "tables/items/version=v1",
     ]
-    assert found.size == len("{}") * 2 + len("v1") + len((folder / "_claim").read_bytes())
+    assert garbage.size == len("{}") * 2 + len("v1") + len((folder / "_claim").read_bytes())
     assert files(store) == ["v2"]
     assert [store.has_table("items", version) for version in ("v1", "v2")] == [False, True]
     assert not any((root / name).exists() for name in unused)

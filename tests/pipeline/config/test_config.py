@@ -22,12 +22,12 @@ def test_two_sections_are_enough_and_paths_are_relative_to_the_file(tmp_path: Pa
     assert (loaded.neighbors.k, loaded.neighbors.target_recall) == (10, 0.97)
 
 
-def test_the_environment_beats_the_file_and_set_beats_both(tmp_path: Path) -> None:
+def test_the_environment_overrides_the_file_and_set_overrides_both(tmp_path: Path) -> None:
     text = TWO_SECTIONS + "[neighbors]\nk = 5\ntarget_recall = 0.5\nnprobe = 3\n"
     environment = {"NITAMONO_NEIGHBORS_TARGET_RECALL": "0.9", "NITAMONO_NEIGHBORS_K": "6"}
     loaded = load(tmp_path, text, "neighbors.k=7", **environment)
-    found = loaded.neighbors
-    assert (found.k, found.target_recall, found.nprobe) == (7, 0.9, 3)
+    section = loaded.neighbors
+    assert (section.k, section.target_recall, section.nprobe) == (7, 0.9, 3)
 
 
 def test_set_takes_strings_lists_and_tables(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_spark_settings_may_be_nested_dotted_or_full(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (TWO_SECTIONS + "[neighbors]\nkk = 1\n", "neighbors.kk: unknown setting; did you mean k?"),
         (TWO_SECTIONS + "[neighbours]\n", "neighbours: unknown section; did you mean neighbors?"),
@@ -78,14 +78,14 @@ def test_spark_settings_may_be_nested_dotted_or_full(tmp_path: Path) -> None:
         ("[store", "not valid TOML"),
     ],
 )
-def test_every_fault_is_named(tmp_path: Path, text: str, said: str) -> None:
+def test_each_problem_is_named(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(UsageError) as raised:
         load(tmp_path, text)
-    assert said in str(raised.value)
+    assert message in str(raised.value)
     assert "nitamono.toml" in str(raised.value)
 
 
-def test_all_faults_come_in_one_message(tmp_path: Path) -> None:
+def test_all_problems_come_in_one_message(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as raised:
         load(tmp_path, TWO_SECTIONS + "[neighbors]\nk = 0\n[index]\nnlist = -1\n[text]\nx = 1\n")
     for name in ("neighbors.k", "index.nlist", "text.x"):
@@ -103,7 +103,7 @@ def test_an_unknown_environment_variable_is_refused(tmp_path: Path) -> None:
         load(tmp_path, TWO_SECTIONS, NITAMONO_NEIGHBORS_KK="1")
 
 
-def test_other_names_in_the_environment_are_not_ours(tmp_path: Path) -> None:
+def test_other_variables_of_the_prefix_are_ignored(tmp_path: Path) -> None:
     environment = {"NITAMONO_PORT_80_TCP": "tcp://10.0.0.1:80", "NITAMONO_CACHE": "/x"}
     assert load(tmp_path, TWO_SECTIONS, **environment) == load(tmp_path, TWO_SECTIONS)
 

@@ -35,8 +35,8 @@ def flagged(spark: SparkSession, path: Path, **settings: Any) -> list[dict[str, 
     raw = catalogue.read(spark, source)
     frame = ingest.flagged_rows(raw, catalogue.item_columns(raw, source))
     rows = ingest.flag_duplicates(frame, ingest.duplicate_ids(frame))
-    found = rows.withColumn("row", ingest.row_as_text()).collect()
-    return sorted((row.asDict() for row in found), key=lambda row: str(row["item_id"]))
+    collected = rows.withColumn("row", ingest.row_as_text()).collect()
+    return sorted((row.asDict() for row in collected), key=lambda row: str(row["item_id"]))
 
 
 TITLES = {"a": '赤い "靴", 大\n二行目', "b/%20 あ": "青い靴", "007": "白い靴"}
@@ -126,7 +126,7 @@ def test_files_in_folders_below_are_read_too(
     assert [row["item_id"] for row in flagged(spark, root)] == ["0", "1"]
 
 
-def test_what_pandas_writes_is_read(spark: SparkSession, tmp_path: Path) -> None:
+def test_files_written_by_pandas_are_read(spark: SparkSession, tmp_path: Path) -> None:
     frame = pd.DataFrame(
         {
             "item_id": np.array([1, 2], dtype=np.uint64),
@@ -146,9 +146,7 @@ def test_what_pandas_writes_is_read(spark: SparkSession, tmp_path: Path) -> None
         ]
 
 
-def test_a_header_may_repeat_what_is_not_used_and_not_what_is(
-    spark: SparkSession, write_csv: WriteCsv
-) -> None:
+def test_a_header_may_repeat_unused_columns_only(spark: SparkSession, write_csv: WriteCsv) -> None:
     fine = write_csv([("a", "靴", "1", "2")], ("item_id", "title", "x", "x"), "fine.csv")
     assert flagged(spark, fine)[0]["title"] == "靴"
     twice = write_csv([("a", "靴", "鞄")], ("item_id", "title", "title"), "twice.csv")
@@ -184,18 +182,18 @@ def test_bad_rows_carry_their_reasons_and_the_row_as_read(
     )
     with path.open("a", encoding="utf-8") as file:
         file.write("d,短い\n")
-    found = {(row["item_id"], row["title"]): row for row in flagged(spark, path)}
-    assert found["a", "靴"]["reasons"] == []
-    assert found[None, "鞄"]["reasons"] == [reasons.NO_ITEM_ID]
-    assert found["　", "帽子"]["reasons"] == [reasons.NO_ITEM_ID]
-    assert found["c", None]["reasons"] == [reasons.NO_TEXT]
-    assert found[None, None]["reasons"] == [reasons.NO_ITEM_ID, reasons.NO_TEXT]
-    assert json.loads(found[None, "鞄"]["row"]) == {"title": "鞄"}
-    assert found["d", "短い"]["reasons"] == [reasons.UNREADABLE_ROW]
-    assert found["d", "短い"]["row"] == "d,短い"
+    rows = {(row["item_id"], row["title"]): row for row in flagged(spark, path)}
+    assert rows["a", "靴"]["reasons"] == []
+    assert rows[None, "鞄"]["reasons"] == [reasons.NO_ITEM_ID]
+    assert rows["　", "帽子"]["reasons"] == [reasons.NO_ITEM_ID]
+    assert rows["c", None]["reasons"] == [reasons.NO_TEXT]
+    assert rows[None, None]["reasons"] == [reasons.NO_ITEM_ID, reasons.NO_TEXT]
+    assert json.loads(rows[None, "鞄"]["row"]) == {"title": "鞄"}
+    assert rows["d", "短い"]["reasons"] == [reasons.UNREADABLE_ROW]
+    assert rows["d", "短い"]["row"] == "d,短い"
 
 
-def test_a_broken_json_line_is_set_aside_as_it_stands(spark: SparkSession, tmp_path: Path) -> None:
+def test_a_broken_json_line_is_quarantined_unchanged(spark: SparkSession, tmp_path: Path) -> None:
     path = tmp_path / "items.jsonl"
     path.write_text('{"item_id": 1, "title": "靴"}\n{"item_id": 2, "title"\n', encoding="utf-8")
     rows = {row["item_id"]: row for row in flagged(spark, path)}
@@ -204,7 +202,7 @@ def test_a_broken_json_line_is_set_aside_as_it_stands(spark: SparkSession, tmp_p
     assert rows[None]["row"] == '{"item_id": 2, "title"'
 
 
-def test_of_rows_with_one_id_the_longest_text_stays_whatever_the_order(
+def test_the_row_with_the_longest_text_wins_in_any_order(
     spark: SparkSession, write_csv: WriteCsv
 ) -> None:
     rows = [
@@ -215,19 +213,19 @@ def test_of_rows_with_one_id_the_longest_text_stays_whatever_the_order(
     ]
     rows += [("c", f"同じ長さ{n}", "") for n in range(6)]
     rng = random.Random(0)  # noqa: S311 - a test
-    kept = set()
+    outcomes = set()
     for attempt in range(3):
         rng.shuffle(rows)
-        found = flagged(spark, write_csv(rows, name=f"{attempt}.csv"))
-        good = {(r["item_id"], r["title"], r["description"]) for r in found if not r["reasons"]}
-        assert [r["reasons"] for r in found if r["reasons"]] == [[reasons.DUPLICATE_ITEM_ID]] * 7
-        kept.add(frozenset(good))
-    assert kept == {
+        result = flagged(spark, write_csv(rows, name=f"{attempt}.csv"))
+        good = {(r["item_id"], r["title"], r["description"]) for r in result if not r["reasons"]}
+        assert [r["reasons"] for r in result if r["reasons"]] == [[reasons.DUPLICATE_ITEM_ID]] * 7
+        outcomes.add(frozenset(good))
+    assert outcomes == {
         frozenset({("a", "短い", "長い説明がある"), ("b", "x", None), ("c", "同じ長さ0", None)})
     }
 
 
-def test_the_digest_of_a_table_is_of_its_rows(spark: SparkSession) -> None:
+def test_the_digest_of_a_table_depends_on_its_rows_only(spark: SparkSession) -> None:
     rows = [("a", "x"), ("b", None), ("c", "z")]
     schema = "item_id string, title string"
     one = digest(spark.createDataFrame(rows, schema).repartition(1))
@@ -272,7 +270,7 @@ def test_a_damaged_file_is_named(spark: SparkSession, tmp_path: Path, name: str)
         catalogue.read(spark, source).count()
 
 
-def test_files_that_are_not_there_or_of_no_known_kind(tmp_path: Path) -> None:
+def test_missing_files_and_unknown_formats_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         catalogue.identity(_source(path=str(tmp_path / "none.csv")))
     with pytest.raises(InputError, match="holds no file"):
@@ -295,7 +293,9 @@ def _catalogue(folder: Path, *contents: bytes) -> Path:
 
 
 @pytest.mark.parametrize("copy", [shutil.copy2, shutil.copy, os.link])
-def test_a_copied_catalogue_is_the_same(tmp_path: Path, copy: Callable[..., object]) -> None:
+def test_a_copied_catalogue_has_the_same_identity(
+    tmp_path: Path, copy: Callable[..., object]
+) -> None:
     original = _catalogue(tmp_path / "a", b"item_id,title\na,x\n", b"item_id,title\nb,y\n")
     shutil.copytree(original, tmp_path / "b" / "c", copy_function=copy)
     same = catalogue.identity(_source(path=str(tmp_path / "b" / "c")))
@@ -306,10 +306,10 @@ def test_a_copied_catalogue_is_the_same(tmp_path: Path, copy: Callable[..., obje
 
 
 @pytest.mark.parametrize("most", [catalogue.files.HASHED_BYTES, 0])
-def test_another_catalogue_is_told_from_the_first_whatever_its_names_sizes_and_times(
+def test_another_catalogue_with_the_same_names_sizes_and_times_has_another_identity(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
-    """Files that are too large together to be hashed are told apart by where they are."""
+    """Files that are too large together to be hashed are distinguished by their absolute paths."""
     monkeypatch.setattr(catalogue.files, "HASHED_BYTES", most)
     one = _catalogue(tmp_path / "a", b"item_id,title\na,x\n", b"item_id,title\nb,y\n")
     other = _catalogue(tmp_path / "b", b"item_id,title\na,x\n", b"item_id,title\nb,z\n")
@@ -318,7 +318,7 @@ def test_another_catalogue_is_told_from_the_first_whatever_its_names_sizes_and_t
     assert [file[1] for file in identities[0]] == [file[1] for file in identities[1]]
 
 
-def test_a_file_replaced_by_one_of_the_same_size_and_time_is_another(tmp_path: Path) -> None:
+def test_a_replaced_file_of_the_same_size_and_time_changes_the_identity(tmp_path: Path) -> None:
     source = _source(path=str(_catalogue(tmp_path / "a", b"item_id,title\na,x\n")))
     before = catalogue.identity(source)
     shutil.rmtree(tmp_path / "a")
@@ -328,7 +328,7 @@ def test_a_file_replaced_by_one_of_the_same_size_and_time_is_another(tmp_path: P
     assert catalogue.identity(source) != before
 
 
-def test_a_large_file_that_was_written_again_is_another(
+def test_a_large_file_that_was_written_again_changes_the_identity(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(catalogue.files, "HASHED_BYTES", 0)

@@ -33,7 +33,7 @@ from pipeline.text.clean import clean
         (None, ""),
     ],
 )
-def test_clean_gives_text_without_markup_in_one_form(text: str | None, expected: str) -> None:
+def test_cleaning_removes_markup_and_unifies_characters(text: str | None, expected: str) -> None:
     assert clean(text) == expected
 
 

@@ -15,14 +15,14 @@ KINDS = ("靴", "鞄", "皿", "傘", "帯")
 
 
 def title(number: int, *bracketed: str) -> Title:
-    """A made-up title: what is bracketed stands before two words of its own."""
+    """A made-up title: its bracketed texts, and two words of its own."""
     inside = [segment.split() for segment in bracketed]
     own = [KINDS[number % 5], f"w{number}"]
     return Title([token for segment in inside for token in segment] + own, inside)
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "segments"),
     [
         ("【送料無料】赤い靴 ≪あす楽≫(黒)「赤」", ["送料無料", "あす楽"]),
         ("★楽しいお買い物祭★靴", ["楽しいお買い物祭"]),
@@ -31,8 +31,8 @@ def title(number: int, *bracketed: str) -> Title:
         ("靴 5<6", []),
     ],
 )
-def test_segments_are_what_stands_in_brackets(text: str, found: list[str]) -> None:
-    assert bracketed_segments(text) == found
+def test_segments_are_the_texts_in_brackets(text: str, segments: list[str]) -> None:
+    assert bracketed_segments(text) == segments
 
 
 def test_a_phrase_of_many_titles_of_all_kinds_is_learned_whatever_its_numbers() -> None:
@@ -41,13 +41,13 @@ def test_a_phrase_of_many_titles_of_all_kinds_is_learned_whatever_its_numbers() 
     assert learn(titles) == {("全品", "ポイント", "0", "0倍")}
 
 
-def test_a_phrase_that_says_what_a_thing_is_stays() -> None:
+def test_a_phrase_that_tells_the_kind_of_an_item_is_not_learned() -> None:
     titles = [title(5 * n, "月刊 雑誌") for n in range(40)]
     titles += [title(n) for n in range(40, 400)]
     assert learn(titles) == frozenset()
 
 
-def test_what_is_rare_or_a_single_word_stays() -> None:
+def test_rare_phrases_and_single_words_are_not_learned() -> None:
     titles = [title(n, "送料") for n in range(40)]
     titles += [title(n, "数量 限定") for n in range(40, 49)]
     titles += [title(n) for n in range(49, 400)]
@@ -57,13 +57,13 @@ def test_what_is_rare_or_a_single_word_stays() -> None:
 @pytest.mark.parametrize(
     "segment", ["500ml 500 ml", "5 5個 セット", "2023 年", "3 3枚 組", "bluray blu ray", "t シャツ"]
 )
-def test_sizes_counts_years_and_formats_stay_however_many_titles_have_them(segment: str) -> None:
+def test_frequent_sizes_counts_years_and_formats_are_not_learned(segment: str) -> None:
     titles = [title(n, segment) for n in range(80)]
     titles += [title(n) for n in range(80, 400)]
     assert learn(titles) == frozenset()
 
 
-def test_names_of_works_are_not_where_promotions_stand() -> None:
+def test_brackets_of_names_of_works_are_no_segments() -> None:
     assert bracketed_segments("『鬼滅の刃』マグカップ 「進撃の巨人」 《怪獣》") == []
 
 
@@ -72,7 +72,7 @@ def test_no_titles_have_no_phrases() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tokens", "kept"),
+    ("tokens", "remaining"),
     [
         ("送料 無料 赤い 靴", "赤い 靴"),
         ("赤い 靴 ポイント 10 倍 送料 無料", "赤い 靴"),
@@ -85,34 +85,34 @@ def test_no_titles_have_no_phrases() -> None:
         ("", ""),
     ],
 )
-def test_tokens_of_phrases_are_left_out_the_longest_first(tokens: str, kept: str) -> None:
+def test_phrases_are_removed_the_longest_first(tokens: str, remaining: str) -> None:
     phrases = [("送料", "無料"), ("ポイント", "0", "倍"), ("ポイント", "0", "倍", "祭"),
                ("0%off(a)",)]  # fmt: skip
-    assert PhraseRemover(phrases).remove_from(pa.array([tokens])).to_pylist() == [kept]
+    assert PhraseRemover(phrases).remove_from(pa.array([tokens])).to_pylist() == [remaining]
 
 
-def test_without_phrases_all_tokens_stay() -> None:
+def test_without_phrases_no_token_is_removed() -> None:
     assert PhraseRemover([]).remove_from(pa.array(["靴 送料"])).to_pylist() == ["靴 送料"]
 
 
-def test_titles_are_cut_as_by_walking_along_their_tokens() -> None:
+def test_removal_equals_a_walk_along_the_tokens() -> None:
     rng = random.Random(3)  # noqa: S311 - not for secrets
     words = ["a", "0", "b.", "3", "4.5", "c"]
     phrases = {tuple(rng.choices(["a", "0", "b."], k=rng.randint(2, 4))) for _ in range(12)}
 
-    def walked(tokens: list[str]) -> list[str]:
-        seen, kept, place = pattern(tokens), [], 0
-        while place < len(tokens):
-            fitting = [p for p in phrases if seen[place : place + len(p)] == p]
-            if not fitting:
-                kept.append(tokens[place])
-            place += max(map(len, fitting), default=1)
-        return kept or tokens
+    def by_walking(tokens: list[str]) -> list[str]:
+        patterns, remaining, position = pattern(tokens), [], 0
+        while position < len(tokens):
+            matches = [p for p in phrases if patterns[position : position + len(p)] == p]
+            if not matches:
+                remaining.append(tokens[position])
+            position += max(map(len, matches), default=1)
+        return remaining or tokens
 
     titles = [rng.choices(words, k=rng.randint(0, 12)) for _ in range(3000)]
-    found = PhraseRemover(phrases).remove_from(pa.array(map(" ".join, titles)))
-    assert found.to_pylist() == [" ".join(walked(title)) for title in titles]
-    assert sum(len(title.split()) for title in found.to_pylist()) < sum(map(len, titles)) * 0.9
+    result = PhraseRemover(phrases).remove_from(pa.array(map(" ".join, titles))).to_pylist()
+    assert result == [" ".join(by_walking(title)) for title in titles]
+    assert sum(len(title.split()) for title in result) < sum(map(len, titles)) * 0.9
 
 
 def test_a_pattern_has_no_numbers() -> None:

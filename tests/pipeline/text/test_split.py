@@ -28,5 +28,5 @@ def test_a_piece_ends_at_a_sentence_end_where_there_is_one() -> None:
     assert all(piece.endswith("。") for piece in cut)
 
 
-def test_nothing_gives_no_piece() -> None:
+def test_empty_text_gives_no_piece() -> None:
     assert list(split_text("")) == []

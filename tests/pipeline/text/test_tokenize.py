@@ -53,7 +53,7 @@ def test_two_megabytes_are_tokenised_whole(tokenizer: Tokenizer) -> None:
     assert tokenizer.tokens(sentence * 80_000) == once * 80_000
 
 
-def test_a_long_text_without_sentence_ends_is_not_lost(tokenizer: Tokenizer) -> None:
+def test_a_long_text_without_sentence_ends_is_tokenised_too(tokenizer: Tokenizer) -> None:
     assert "".join(tokenizer.tokens("猫" * 200_000)).count("猫") == 200_000
 
 
@@ -109,7 +109,7 @@ def test_the_fingerprint_changes_with_every_setting(user_dictionary: Path) -> No
     assert base.fingerprint() == TextSettings().fingerprint()
 
 
-def test_a_user_dictionary_counts_by_content_not_by_place(
+def test_the_fingerprint_depends_on_a_user_dictionarys_content_not_its_path(
     user_dictionary: Path, tmp_path: Path
 ) -> None:
     moved = tmp_path / "moved.dic"

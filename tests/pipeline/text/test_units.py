@@ -19,7 +19,7 @@ from pipeline.text.units import abbreviate_units, counter_token, join_numbers_an
         ("リットル 2リットルズ 3 counts 5キロ", "リットル 2リットルズ 3 counts 5キロ"),
     ],
 )
-def test_units_that_are_written_out_become_signs(text: str, expected: str) -> None:
+def test_spelled_out_units_become_symbols(text: str, expected: str) -> None:
     assert abbreviate_units(text) == expected
 
 
@@ -32,7 +32,7 @@ def test_units_that_are_written_out_become_signs(text: str, expected: str) -> No
         ("3 LED 4 x 6", "3 LED 4 x 6"),
     ],
 )
-def test_a_unit_stands_at_its_number(text: str, expected: str) -> None:
+def test_a_unit_is_joined_to_its_number(text: str, expected: str) -> None:
     assert join_numbers_and_units(text) == expected
 
 
@@ -40,7 +40,7 @@ def test_a_unit_stands_at_its_number(text: str, expected: str) -> None:
     ("number", "counter", "token"),
     [("5.5", "合", "5.5合"), ("24", "本", "24本"), ("2017", "年", "年"), ("xz", "本", "本")],
 )
-def test_a_counter_has_its_number(number: str, counter: str, token: str) -> None:
+def test_a_counter_is_joined_to_its_number(number: str, counter: str, token: str) -> None:
     assert counter_token(number, counter) == token
 
 

@@ -21,16 +21,16 @@ from pipeline.text.words import latin_words, word_tokens
         ("4902-123", ["4902-123", "4902", "123"]),
     ],
 )
-def test_a_word_stays_whole_and_comes_in_parts(word: str, tokens: list[str]) -> None:
+def test_a_word_gives_itself_and_its_parts(word: str, tokens: list[str]) -> None:
     assert word_tokens(word) == tokens
 
 
-def test_a_very_long_word_comes_in_parts_only() -> None:
+def test_a_very_long_word_gives_its_parts_only() -> None:
     tokens = word_tokens("a1" * 5000)
     assert set(tokens) == {"a", "1"}
     assert max(map(len, word_tokens("x" * 5000))) == 64
 
 
-def test_words_tell_where_they_stand() -> None:
+def test_words_have_their_positions() -> None:
     text = "赤いXZ-1000Bと500ml、A"
     assert [text[w.start : w.end] for w in latin_words(text)] == ["XZ-1000B", "500ml", "A"]
