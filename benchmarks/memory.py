@@ -173,10 +173,10 @@ def job_of(folder: Path, size: Size, spark: dict[str, str]) -> Job:
     job = Job(config.load(file, ['model.ship="path"', *settings], {}), store, "benchmark")
     outputs = {"text_fingerprint": _TEXT, "base": None, "why": "a benchmark"}
     rows = {"tokens": size.items}
-    job.resolve(StageRecord("tokenize", "t", "benchmark", {}, rows, {}, outputs))
+    job.set_record(StageRecord("tokenize", "t", "benchmark", {}, rows, {}, outputs))
     model = {"kind": "fasttext", "sha256": sha256, "file": packed.name, "dim": size.dim}
     model |= {"text_fingerprint": _TEXT, "statistics": True}
-    job.resolve(StageRecord("train", "m", "benchmark", {}, {}, {}, model))
+    job.set_record(StageRecord("train", "m", "benchmark", {}, {}, {}, model))
     return job
 
 

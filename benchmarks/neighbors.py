@@ -89,12 +89,13 @@ def spark(path: str, k: int, target: float) -> dict[str, Any]:
         count = {"vectors": len(vectors), "dim": vectors.shape[1], "space": "benchmark"}
         count |= {"base": None, "why": "a benchmark"}
         rows = {"embeddings": len(vectors)}
-        job.resolve(StageRecord("embed", "e", "benchmark", {}, rows, {}, count))
+        job.set_record(StageRecord("embed", "e", "benchmark", {}, rows, {}, count))
         _ = job.spark
         with _peak_of_workers() as peak:
             start = time.monotonic()
             made = index.execute(job, "i")
-            job.resolve(StageRecord("index", "i", "benchmark", {}, made.tables, {}, made.outputs))
+            record = StageRecord("index", "i", "benchmark", {}, made.tables, {}, made.outputs)
+            job.set_record(record)
             middle = time.monotonic()
             made = neighbors.execute(job, "n")
             end = time.monotonic()

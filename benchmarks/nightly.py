@@ -24,7 +24,8 @@ import pyarrow.parquet as pq
 
 from data_samples.make_samples import KINDS
 from pipeline.config import reading as config
-from pipeline.runs.runner import Outcome, Runner
+from pipeline.runs.record import Outcome
+from pipeline.runs.runner import Runner
 from pipeline.spark import session
 from pipeline.spark.log import SparkLog
 from pipeline.store.schemas import digest

@@ -117,9 +117,9 @@ def neighbors(
     if not count:
         return spark.createDataFrame([], ddl(SIMILAR_ITEMS))
     embedded = {"vectors": count, "dim": dim, "space": "", "base": None, "why": _NO_VECTOR}
-    job.resolve(StageRecord("embed", _VERSION, _RUN, {}, {"embeddings": count}, {}, embedded))
+    job.set_record(StageRecord("embed", _VERSION, _RUN, {}, {"embeddings": count}, {}, embedded))
     made = index.execute(job, _VERSION)
-    job.resolve(StageRecord("index", _VERSION, _RUN, {}, made.tables, made.counts, made.outputs))
+    job.set_record(StageRecord("index", _VERSION, _RUN, {}, made.tables, made.counts, made.outputs))
     context = build_search_context(job, _VERSION)
     if queries is not None:
         asked, other = _embedded(job, queries, _QUERIES, "queries")

@@ -94,9 +94,9 @@ def _job(settings: Config, known: ResolvedVersion, items: "DataFrame") -> Job:
         }
         settings = settings.model_copy(update=sections)
     job = Job(settings, known.store, "embed", publishing=False, spark=items.sparkSession)
-    job.resolve(known.record("train"))
+    job.set_record(known.record("train"))
     made_of = {"text_fingerprint": tokenize.text_fingerprint(job)}
-    job.resolve(StageRecord("tokenize", "", "", {}, {}, outputs=made_of))
+    job.set_record(StageRecord("tokenize", "", "", {}, {}, outputs=made_of))
     stage.inputs(job)  # the rules of the text are those of the model
     return job
 

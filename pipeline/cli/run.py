@@ -66,9 +66,9 @@ def run(request: RunRequest, config: Config, *, as_json: bool) -> None:
     if as_json:
         print_json(asdict(summary.result(store, outcome)))
     elif request.last == NAMES[-1]:
-        print_lines(summary.lines(store, outcome))
+        print_lines(summary.run_lines(store, outcome))
     else:
-        print_lines(summary.of_stage(store, outcome, request.last))
+        print_lines(summary.stage_lines(store, outcome, request.last))
 
 
 def _print_plan(request: RunRequest, config: Config, *, as_json: bool) -> None:

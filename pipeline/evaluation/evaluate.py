@@ -14,7 +14,8 @@ from pipeline.evaluation.methods import Method
 from pipeline.evaluation.pairs_file import Pairs
 from pipeline.evaluation.report import Evaluation
 from pipeline.evaluation.sample import Made, Taken, as_read, take, take_vectors
-from pipeline.runs.runner import Runner, new_run_id
+from pipeline.runs.record import new_run_id
+from pipeline.runs.runner import Runner
 from pipeline.spark import s3a, session
 from pipeline.spark.failures import explain
 from pipeline.spark.log import SparkLog

@@ -1,4 +1,4 @@
-"""Why a stage has to run: what is not as it was when the published table was made."""
+"""Invalidation: why a stage has to run again, compared with the published version."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,9 +6,9 @@ from typing import Any
 from pipeline.stages.context import Job, Stage
 from pipeline.store import publications
 
-_MOST = 5
-# What a stage's inputs call that which is no setting.
-_MEANING = {
+_MAX_REASONS = 5
+# What a change of an input that is no setting means.
+_MEANINGS = {
     "files": "the catalogue's files have changed",
     "text": "the text rules have changed",
     "given": "the model at model.path is another",
@@ -24,8 +24,8 @@ _MEANING = {
     "baseline": "another version is published",
     "probes": "the number of lists to probe has changed",
 }
-# In which section of the config other inputs are set.
-_SECTION = {
+# The config section of inputs that are not named like their section: input -> stage -> section.
+_SECTIONS = {
     "settings": {"train": "model", "neighbors": "neighbors"},
     "training": {"train": "model"},
 }
@@ -35,43 +35,39 @@ def explain_missing_output(job: Job, stage: Stage) -> str:
     """Why the store has no output of a stage.
 
     Args:
-        job: that has come to the stage.
-        stage: whose output is not in the store.
+        job: a job that has the records of the stages before.
+        stage: the stage whose output is not in the store.
     """
     published = publications.current(job.store)
     if published is None:
         return "nothing is published yet"
-    before = job.store.find_record(stage.NAME, published.stages.get(stage.NAME, ""))
-    if before is None:
+    earlier = job.store.find_record(stage.NAME, published.stages.get(stage.NAME, ""))
+    if earlier is None:
         return "its output is not in the store any more"
     _, inputs = job.fingerprint(stage)
-    was, now = dict(_flat(before.inputs)), dict(_flat(inputs))
-    # Said once, and shortly: a changed catalogue differs in several ways.
-    found: dict[str, None] = {}
-    for name in sorted({*was, *now}):
-        if was.get(name) != now.get(name):
-            found[_described(stage.NAME, name, was.get(name), now.get(name))] = None
-    if not found:
-        return (
-            "the published table was made by another release of nitamono, in which this stage's "
-            "code version is another"
-        )
-    said = list(found)
-    more = f" and {len(said) - _MOST} more" if len(said) > _MOST else ""
-    return "; ".join(said[:_MOST]) + more
+    before, now = dict(_flatten(earlier.inputs)), dict(_flatten(inputs))
+    # A changed catalogue differs in several inputs; its reason is given once.
+    reasons: dict[str, None] = {}
+    for name in sorted({*before, *now}):
+        if before.get(name) != now.get(name):
+            reasons[_reason(stage.NAME, name, before.get(name), now.get(name))] = None
+    if not reasons:
+        return "another release of nitamono made the published table"
+    more = f" and {len(reasons) - _MAX_REASONS} more" if len(reasons) > _MAX_REASONS else ""
+    return "; ".join(list(reasons)[:_MAX_REASONS]) + more
 
 
-def _described(stage: str, name: str, was: object, now: object) -> str:
+def _reason(stage: str, name: str, before: object, now: object) -> str:
     first, _, setting = name.partition(".")
-    if first in _MEANING:
-        return _MEANING[first]
-    section = _SECTION.get(first, {}).get(stage, first if setting else stage)
-    return f"{section}.{setting or first} is {now!r}, was {was!r}"
+    if first in _MEANINGS:
+        return _MEANINGS[first]
+    section = _SECTIONS.get(first, {}).get(stage, first if setting else stage)
+    return f"{section}.{setting or first} is {now!r}, was {before!r}"
 
 
-def _flat(inputs: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+def _flatten(inputs: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in inputs.items():
         if isinstance(value, dict):
-            yield from _flat(value, f"{before}{name}.")
+            yield from _flatten(value, f"{prefix}{name}.")
         else:
-            yield f"{before}{name}", value
+            yield f"{prefix}{name}", value

@@ -1,4 +1,4 @@
-"""An earlier night: which catalogue and model a run used, to use them again."""
+"""`--as-of`: the catalogue and the model of an earlier run, to be used again."""
 
 from pipeline.errors import UsageError
 from pipeline.stages.ingest import stage as ingest
@@ -7,22 +7,22 @@ from pipeline.store import run_records
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.store import Store
 
-STAGES = (ingest.NAME, train.NAME)
+PINNED_STAGES = (ingest.NAME, train.NAME)
 
 
 def pinned_records(store: Store, run_id: str) -> dict[str, StageRecord]:
-    """The records of a run's ingest and train, by stage.
+    """The records of an earlier run's ingest and train, by stage.
 
     Raises:
-        UsageError: there is no such run, it did not come so far, or its output is gone.
+        UsageError: there is no such run, it ended before these stages, or their outputs are gone.
     """
     run = run_records.find_run(store, run_id)
     if run is None:
         raise UsageError(
             f"--as-of {run_id}: no such run in {store.root}; see {store.root / 'runs'}"
         )
-    found = {}
-    for stage in STAGES:
+    records = {}
+    for stage in PINNED_STAGES:
         fingerprint = run.fingerprints.get(stage)
         if fingerprint is None:
             raise UsageError(f"--as-of {run_id}: that run ended before {stage}; choose another")
@@ -32,5 +32,5 @@ def pinned_records(store: Store, run_id: str) -> dict[str, StageRecord]:
                 f"--as-of {run_id}: its output of {stage} is no longer in the store (collected by "
                 "gc, or deleted); choose a later run"
             )
-        found[stage] = record
-    return found
+        records[stage] = record
+    return records

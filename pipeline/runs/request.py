@@ -1,30 +1,34 @@
-"""What a run is asked to do, from a command line or a notebook."""
+"""The request for a run, from a command line or a notebook: what it asks, and its checks."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.config.sections import Config
 from pipeline.errors import UsageError
-from pipeline.runs import publishing
-from pipeline.runs.runner import Outcome, Runner, check_run_id, new_run_id
+from pipeline.runs.record import Outcome, check_run_id, new_run_id
+from pipeline.runs.runner import Runner
 from pipeline.stages import NAMES
 from pipeline.store.store import Store
 from pipeline.terminal.progress import Progress
 
+# Sections that say where and how a run works, not what its table holds.
+_SECTIONS_WITHOUT_EFFECT = {"store", "s3", "spark", "publish", "report"}
+
 
 @dataclass(frozen=True)
 class RunRequest:
-    """A run.
+    """A request for a run.
 
     Attributes:
-        first: the stage to start with; what comes before must be done.
+        first: the stage to start with; the outputs of those before must be in the store.
         last: the stage to stop after.
-        publish: whether it was told to publish, where that is left open.
+        publish: whether --publish was given.
         retrain: whether a new model is trained.
-        full: whether it builds on no earlier night.
-        as_of: a run whose catalogue and model are used; empty for none.
-        wait: for another run that publishes, in seconds.
-        run_id: its name; empty for the time of its start.
-        assignments: the settings that were changed for it: section.key=value.
+        full: whether every stage computes its output without an earlier version of it.
+        as_of: an earlier run, whose catalogue and model are used; empty for none.
+        wait: seconds to wait for another run that publishes.
+        run_id: the run's id; empty for the time of its start.
+        assignments: the settings that were changed for this run: section.key=value.
     """
 
     first: str = NAMES[0]
@@ -38,10 +42,10 @@ class RunRequest:
     assignments: tuple[str, ...] = ()
 
     def publishes(self, settings: Config) -> bool:
-        """Whether it publishes.
+        """Whether the run publishes its table.
 
         Raises:
-            UsageError: what it is asked does not go together.
+            UsageError: the options do not go together.
         """
         for stage in (self.first, self.last):
             if stage not in NAMES:
@@ -58,28 +62,26 @@ class RunRequest:
             return False
         if self.publish or self.as_of:
             return self.publish
-        return publishing.wanted(settings, self.assignments, Store.of(settings))
+        return publishes_by_default(settings, self.assignments, Store.of(settings))
 
     def plan(self, settings: Config) -> list[tuple[str, str]]:
         """Each stage, and whether it would be reused or run, and why.
 
         Raises:
-            UsageError: what it is asked does not go together, or what comes before is missing.
+            UsageError: the options do not go together, or an earlier stage has no output.
         """
-        runner = self.runner(settings, Progress(), publishing=self.publishes(settings))
-        return runner.plan(self.first, self.last, retrain=self.retrain)
+        return self._runner(settings, Progress()).plan(self.first, self.last, retrain=self.retrain)
 
     def run(self, settings: Config, progress: Progress) -> Outcome:
-        """Do it.
+        """Run the stages.
 
         Raises:
-            NitamonoError: whatever ends the run.
+            NitamonoError: the run failed.
         """
-        runner = self.runner(settings, progress, publishing=self.publishes(settings))
-        return runner.run(self.first, self.last, retrain=self.retrain)
+        return self._runner(settings, progress).run(self.first, self.last, retrain=self.retrain)
 
-    def runner(self, settings: Config, progress: Progress, *, publishing: bool) -> Runner:
-        """Its runner."""
+    def _runner(self, settings: Config, progress: Progress) -> Runner:
+        publishing = self.publishes(settings)
         return Runner(
             settings,
             check_run_id(self.run_id or new_run_id()),
@@ -89,3 +91,25 @@ class RunRequest:
             as_of_run=self.as_of,
             full=self.full,
         )
+
+
+def publishes_by_default(config: Config, assignments: Sequence[str], store: Store) -> bool:
+    """Whether a run of all stages publishes if the command line does not say so.
+
+    A run whose settings are changed by --set is an experiment: it publishes only if nothing has
+    been published yet. If the config says `publish = true`, --set may also name the catalogue.
+
+    Args:
+        config: the config, with the changes.
+        assignments: the changes: section.key=value.
+        store: the store that the run publishes in.
+    """
+    section = config.publish
+    if not section.publish or store.latest() is None:
+        return section.publish
+    names = [assignment.partition("=")[0].strip() for assignment in assignments]
+    if "publish.publish" in names:
+        return True
+    allowed = {"catalogue"} if "publish" in section.model_fields_set else set()
+    allowed |= _SECTIONS_WITHOUT_EFFECT
+    return all(name.partition(".")[0] in allowed for name in names)

@@ -1,20 +1,14 @@
-"""Running stages: what exists is reused, what is made is recorded, the run is written down."""
+"""The runner: runs stages in order, reuses outputs that exist, and publishes at the end."""
 
-import re
-import traceback
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
 
-from models import ModelError
-from pipeline import __version__
 from pipeline.config.sections import Config
-from pipeline.errors import GateError, NitamonoError, StageError, UsageError, cause
+from pipeline.errors import StageError
 from pipeline.report import run_page
-from pipeline.runs import pinned
+from pipeline.runs.failures import explained_failures
 from pipeline.runs.invalidation import explain_missing_output
+from pipeline.runs.pinned import pinned_records
+from pipeline.runs.record import DONE, REUSED, Outcome, RunRecorder
 from pipeline.stages import CHAIN, NAMES, incremental
 from pipeline.stages.context import Job, Stage, StageResult, output_missing
 from pipeline.stages.index import current_quantiser
@@ -23,58 +17,18 @@ from pipeline.stages.neighbors import stage as neighbors
 from pipeline.stages.publish import gate
 from pipeline.stages.publish import stage as publish
 from pipeline.stages.train import stage as train
-from pipeline.storage import processes
-from pipeline.storage.files import write_json
-from pipeline.storage.paths import StoragePath
 from pipeline.store import lock
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.store import Store
 from pipeline.terminal.progress import Progress
 
-DONE, REUSED = "done", "reused"
-_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-
-
-@dataclass
-class Outcome:
-    """What a run came to.
-
-    Attributes:
-        run_id: its name.
-        stages: name, status and record of each stage, in order.
-        gate: what was measured before publishing, if the run came to it.
-        version: the published version of the similar-item table, if it was published.
-    """
-
-    run_id: str
-    stages: list[tuple[str, str, StageRecord]] = field(default_factory=list)
-    gate: dict[str, Any] = field(default_factory=dict)
-    version: str | None = None
-
-    def record(self, stage: str) -> StageRecord | None:
-        """The record of a stage, if the run came to it."""
-        return next((record for name, _, record in self.stages if name == stage), None)
-
-
-def new_run_id(now: datetime | None = None) -> str:
-    """A run's name by the time of its start, in UTC, to the millisecond."""
-    moment = datetime.now(UTC) if now is None else now
-    return moment.strftime("%Y%m%dT%H%M%S.%f")[:-3] + "Z"
-
-
-def check_run_id(run_id: str) -> str:
-    """The run's name, if it can be a folder's.
-
-    Raises:
-        UsageError: it can't.
-    """
-    if not _RUN_ID.fullmatch(run_id):
-        raise UsageError(f"--run-id {run_id}: use letters, digits, '.', '_' and '-' only")
-    return run_id
-
 
 class Runner:
-    """Runs stages of one job."""
+    """Runs stages of one job.
+
+    Attributes:
+        outcome: what the run came to, so far.
+    """
 
     def __init__(
         self,
@@ -91,166 +45,189 @@ class Runner:
 
         Args:
             config: the whole config.
-            run_id: the run's name.
-            progress: where is said what happens.
-            publishing: whether the pointers may move, and what later runs will use.
-            wait: for another run that publishes, in seconds.
-            as_of_run: an earlier run, whose catalogue and model are used.
-            full: whether no stage may build on an earlier night.
+            run_id: the run's id.
+            progress: prints the progress.
+            publishing: whether the run may publish, and change the model and the quantiser that
+                later runs use.
+            wait: seconds to wait for another run that publishes.
+            as_of_run: an earlier run, whose catalogue and model are used; empty for none.
+            full: whether every stage computes its output without an earlier version of it.
 
         Raises:
-            UsageError: the store can't be used, or the earlier run.
+            UsageError: the store or the earlier run can't be used.
         """
-        self._config = config
         self._store = Store.of(config)
         self._job = Job(config, self._store, run_id, publishing=publishing, full=full)
-        self._job.announce = lambda: self._write("running")
-        self._wait = wait
-        self._earlier = pinned.pinned_records(self._store, as_of_run) if as_of_run else {}
         self._progress = progress
-        self._started = datetime.now(UTC)
+        self._wait = wait
+        self._pinned = pinned_records(self._store, as_of_run) if as_of_run else {}
         self._only_trains = False
         self.outcome = Outcome(run_id)
+        self._recorder = RunRecorder(self._job, self.outcome, progress)
+        self._job.announce_use = self._recorder.write
 
     def plan(self, first: str, last: str, *, retrain: bool = False) -> list[tuple[str, str]]:
-        """What `run` would do: for each stage, whether it would be reused or run, and why.
+        """What `run` would do: each stage, and whether it would be reused or run, and why.
 
         Raises:
-            UsageError: what comes before `first` is not in the store.
+            UsageError: the output of a stage before `first` is not in the store.
         """
         plan: list[tuple[str, str]] = []
-        needed: str | None = None
+        first_to_run: str | None = None
         for stage in CHAIN[: NAMES.index(first)]:
-            self._job.resolve(self._needed(stage))
+            self._job.set_record(self._required_record(stage))
         for stage in CHAIN[NAMES.index(first) : NAMES.index(last) + 1]:
             fresh = retrain and stage.NAME == train.NAME
-            record = None if needed else self._existing(stage, fresh=fresh)
+            record = None if first_to_run else self._existing_record(stage, fresh=fresh)
             if record is not None:
-                self._job.resolve(record)
+                self._job.set_record(record)
                 plan.append((stage.NAME, f"reuse {record.fingerprint}, made by {record.run_id}"))
+                continue
+            if first_to_run is not None:
+                why = f"after {first_to_run}"
             else:
-                why = f"after {needed}"
-                if needed is None:
-                    why = "--retrain" if fresh else explain_missing_output(self._job, stage)
-                needed = needed or stage.NAME
-                plan.append((stage.NAME, f"run: {why}"))
+                why = "--retrain" if fresh else explain_missing_output(self._job, stage)
+            first_to_run = first_to_run or stage.NAME
+            plan.append((stage.NAME, f"run: {why}"))
         return plan
 
     def run(self, first: str, last: str, *, retrain: bool = False) -> Outcome:
-        """Run the stages from first to last; those before first must be in the store.
+        """Run the stages from first to last; the outputs of those before must be in the store.
 
         Raises:
-            NitamonoError: whatever ends the run; run.json says so too, but where another run holds
-                the store's lock.
+            NitamonoError: the run failed. run.json says so too, unless another run holds the
+                store's lock.
         """
         self._only_trains = first == last == train.NAME
-        with self._reported(), self._locked() as held, self._written_down():
-            self._resolve_before(first)
+        with self._page_at_end(), self._locked() as held_lock, self._recorder.recording():
+            for stage in CHAIN[: NAMES.index(first)]:
+                if not self._reuse(self._required_record(stage)):
+                    raise output_missing(stage.NAME)
             for stage in CHAIN[NAMES.index(first) : NAMES.index(last) + 1]:
                 fresh = stage.NAME == train.NAME and (retrain or self._only_trains)
                 self._run_stage(stage, fresh=fresh)
-                self._write("running")
-            if last == publish.NAME and held is not None:
+                self._recorder.write()
+            if last == publish.NAME and held_lock is not None:
                 retrained = retrain and NAMES.index(first) <= NAMES.index(train.NAME)
-                self.outcome.version = self._publish(held, retrained=retrained)
+                self.outcome.version = self._publish(held_lock, retrained=retrained)
         return self.outcome
 
-    def _reported(self) -> AbstractContextManager[None]:
-        most, say = self._config.report.map_items, self._progress.print
-        return run_page.write_at_end(self._store, self._job.run_id, most, say)
+    def _page_at_end(self) -> AbstractContextManager[None]:
+        max_items, run_id = self._job.config.report.map_items, self._job.run_id
+        return run_page.write_at_end(self._store, run_id, max_items, self._progress.print)
 
-    def _publish(self, held: lock.Lock, *, retrained: bool) -> str:
-        measured = self._measure()
-        self.outcome.gate = measured.counts()
-        held.check()
-        return publish.pass_gate_and_publish(self._job, measured, retrained=retrained)
+    def _locked(self) -> AbstractContextManager[lock.Lock | None]:
+        if not self._job.publishing:
+            return nullcontext()
+        holder, say = f"run {self._job.run_id}", self._progress.print
+        return lock.hold_store(self._store, holder, wait=self._wait, say=say)
+
+    def _publish(self, held_lock: lock.Lock, *, retrained: bool) -> str:
+        measurements = self._measure()
+        self.outcome.gate = measurements.counts()
+        held_lock.check()
+        return publish.pass_gate_and_publish(self._job, measurements, retrained=retrained)
 
     def _measure(self) -> gate.Measurements:
         if not gate.needs_spark(self._job):
             return gate.measure(self._job)
         with self._progress.stage("      the gate") as line:
             self._job.line = line
-            with _explained("publish", self._job):
-                measured = gate.measure(self._job)
-            if measured.change:
-                line.note = f"{measured.change.churn:.1%} of the neighbours replaced"
-        return measured
-
-    def _locked(self) -> AbstractContextManager[lock.Lock | None]:
-        if not self._job.publishing:
-            return nullcontext()
-        run_id, say = self._job.run_id, self._progress.print
-        return lock.hold_store(self._store, f"run {run_id}", wait=self._wait, say=say)
-
-    def _resolve_before(self, first: str) -> None:
-        for stage in CHAIN[: NAMES.index(first)]:
-            if not self._reuse(stage.NAME, self._needed(stage)):
-                raise output_missing(stage.NAME)
-
-    def _needed(self, stage: Stage) -> StageRecord:
-        record = self._existing(stage, fresh=False)
-        if record is None:
-            raise output_missing(stage.NAME)
-        return record
+            with explained_failures("publish", self._job):
+                measurements = gate.measure(self._job)
+            if measurements.change:
+                line.note = f"{measurements.change.churn:.1%} of the neighbours replaced"
+        return measurements
 
     def _run_stage(self, stage: Stage, *, fresh: bool) -> None:
+        """Run one stage, or reuse its output.
+
+        Args:
+            stage: the stage.
+            fresh: whether another model is trained though there is a current one.
+        """
         number = f"[{NAMES.index(stage.NAME) + 1}/{len(NAMES)}]"
-        record = self._existing(stage, fresh=fresh)
-        if record is not None and self._reuse(stage.NAME, record):
-            self._progress.print(f"{number} {stage.NAME:<10}  already done by run {record.run_id}")
+        existing = self._existing_record(stage, fresh=fresh)
+        if existing is not None and self._reuse(existing):
+            made_by = existing.run_id
+            self._progress.print(f"{number} {stage.NAME:<10}  already done by run {made_by}")
             return
         version, inputs = self._job.fingerprint(stage)
         with self._progress.stage(f"{number} {stage.NAME}") as line:
             self._job.line = line
-            with _explained(stage.NAME, self._job):
-                made = stage.execute(self._job, version)
-            line.note = self._summary(made)
+            with explained_failures(stage.NAME, self._job):
+                result = stage.execute(self._job, version)
+            line.note = self._note(result)
         record = StageRecord(
             stage=stage.NAME,
             fingerprint=version,
             run_id=self._job.run_id,
             inputs=inputs,
-            tables=made.tables,
-            counts=made.counts,
-            outputs=made.outputs,
+            tables=result.tables,
+            counts=result.counts,
+            outputs=result.outputs,
             seconds=round(line.seconds, 3),
         )
         self._store.write_record(record)
-        self._resolve(stage.NAME, DONE, record)
-        self._hand_on(record)
+        self._add_to_outcome(record, DONE)
+        self._adopt(record)
 
-    def _summary(self, made: StageResult) -> str:
-        if not made.tables:
-            return (
-                f"model of {made.outputs['dim']} dimensions, {made.counts['model_bytes']:,} bytes"
-            )
-        rows = ", ".join(f"{table} {count:,} rows" for table, count in made.tables.items())
-        why = made.outputs.get("why")
-        said = [record.outputs.get("why") for _, _, record in self.outcome.stages]
-        # Of the first night, and of what was said before, nothing is to be said.
-        if not why or why in said or why == incremental.FIRST:
+    def _note(self, result: StageResult) -> str:
+        """The progress line's note on a stage's result."""
+        if not result.tables:
+            size = result.counts["model_bytes"]
+            return f"model of {result.outputs['dim']} dimensions, {size:,} bytes"
+        rows = ", ".join(f"{table} {count:,} rows" for table, count in result.tables.items())
+        why = result.outputs.get("why")
+        noted = [record.outputs.get("why") for _, _, record in self.outcome.stages]
+        # The first night needs no reason, and no reason is printed twice.
+        if not why or why in noted or why == incremental.FIRST:
             return rows
         return f"{rows} (all of them: {why})"
 
-    def _reuse(self, name: str, record: StageRecord) -> bool:
-        """Take up an earlier output; False where it has just been collected.
+    def _existing_record(self, stage: Stage, *, fresh: bool) -> StageRecord | None:
+        """The record of a stage's output if it is in the store: pinned, current, or the same."""
+        if stage.NAME in self._pinned:
+            return self._pinned[stage.NAME]
+        if stage.NAME == train.NAME and not fresh:
+            current = train.reusable_model(self._job)
+            if current is not None:
+                return current
+        version, _ = self._job.fingerprint(stage)
+        return self._store.find_record(stage.NAME, version)
 
-        gc removes a record first, then looks what runs under way have said that they use. So it is
-        said first, and then looked whether the record is still there.
+    def _required_record(self, stage: Stage) -> StageRecord:
+        record = self._existing_record(stage, fresh=False)
+        if record is None:
+            raise output_missing(stage.NAME)
+        return record
+
+    def _reuse(self, record: StageRecord) -> bool:
+        """Reuse an existing output; False if gc has just deleted it.
+
+        gc deletes a record first, and then looks which outputs the runs under way use. So run.json
+        has to name the output before this run looks whether the record is still there.
         """
-        self._resolve(name, REUSED, record)
-        self._write("running")
-        if self._store.find_record(name, record.fingerprint) is None:
-            if name in self._earlier:
-                raise StageError(f"{name}: what --as-of names is being collected by nitamono gc")
+        self._add_to_outcome(record, REUSED)
+        self._recorder.write()
+        if self._store.find_record(record.stage, record.fingerprint) is None:
+            if record.stage in self._pinned:
+                raise StageError(
+                    f"{record.stage}: nitamono gc is deleting the output that --as-of names; "
+                    "choose a later run"
+                )
             self.outcome.stages.pop()
             return False
-        self._hand_on(record)
+        self._adopt(record)
         return True
 
-    def _hand_on(self, record: StageRecord) -> None:
-        """Let later runs use the model or the quantiser, if this run publishes or only trains."""
-        if record.stage in self._earlier or not (self._job.publishing or self._only_trains):
+    def _add_to_outcome(self, record: StageRecord, status: str) -> None:
+        self._job.set_record(record)
+        self.outcome.stages.append((record.stage, status, record))
+
+    def _adopt(self, record: StageRecord) -> None:
+        """Let later runs use this model or quantiser, if this run publishes or only trains."""
+        if record.stage in self._pinned or not (self._job.publishing or self._only_trains):
             return
         if record.stage == train.NAME and "tokens" in record.inputs:
             definition = train.model_definition(record.inputs)
@@ -261,107 +238,3 @@ class Runner:
             current_quantiser.adopt(self._job, record)
         elif record.stage == neighbors.NAME:
             current_quantiser.record_nprobe(self._job, record)
-
-    def _resolve(self, name: str, status: str, record: StageRecord) -> None:
-        self._job.resolve(record)
-        self.outcome.stages.append((name, status, record))
-
-    def _existing(self, stage: Stage, *, fresh: bool) -> StageRecord | None:
-        if stage.NAME in self._earlier:
-            return self._earlier[stage.NAME]
-        if stage.NAME == train.NAME and not fresh:
-            current = train.reusable_model(self._job)
-            if current is not None:
-                return current
-        version, _ = self._job.fingerprint(stage)
-        return self._store.find_record(stage.NAME, version)
-
-    @contextmanager
-    def _written_down(self) -> Iterator[None]:
-        self._write("running")
-        try:
-            yield
-        except GateError as error:
-            self._write("held_back", str(error))
-            raise
-        except (NitamonoError, KeyboardInterrupt) as error:
-            self._write_failure(str(error) or type(error).__name__)
-            raise
-        except Exception as error:
-            message = f"{self._job.explained(error)}; more is in {_keep_traceback(self._job)}"
-            self._write_failure(message)
-            raise StageError(message) from error
-        finally:
-            self._job.stop()
-        try:
-            self._write("published" if self.outcome.version else "done")
-        except OSError as error:
-            if not self.outcome.version:
-                raise
-            # What is published is published.
-            self._progress.print(f"published, but run.json can't be written: {cause(error)}")
-
-    def _write_failure(self, message: str) -> None:
-        # Where the disk is full the cause still has to be told.
-        with suppress(OSError):
-            self._write("failed", message)
-
-    def _write(self, status: str, message: str = "") -> None:
-        found = self.outcome.record("neighbors")
-        counts: dict[str, Any] = {}
-        for _, _, record in self.outcome.stages:
-            counts |= record.counts
-        if self.outcome.gate:
-            counts["gate"] = self.outcome.gate
-        write_json(
-            self._store.run_path(self._job.run_id) / "run.json",
-            {
-                "run_id": self._job.run_id,
-                "status": status,
-                "message": message,
-                "nitamono": __version__,
-                "started": self._started.isoformat(),
-                "process": asdict(processes.current_process()),
-                "seconds": round((datetime.now(UTC) - self._started).total_seconds(), 3),
-                "settings": self._config.model_dump(),
-                "counts": counts,
-                "recall": found.outputs["recall"] if found else None,
-                "uses": sorted(self._job.used),
-                "fingerprints": {name: r.fingerprint for name, _, r in self.outcome.stages},
-                "stages": [
-                    {
-                        "stage": name,
-                        "status": state,
-                        "seconds": r.seconds,
-                        "made_by": r.run_id,
-                        "built_on": r.outputs.get("base"),
-                        "why_full": r.outputs.get("why") or None,
-                    }
-                    for name, state, r in self.outcome.stages
-                ],
-                "published": self._store.latest() if self.outcome.version else None,
-            },
-        )
-
-
-@contextmanager
-def _explained(stage: str, job: Job) -> Iterator[None]:
-    """Turn what Spark, the model or the disk raise into a StageError that says the cause."""
-    try:
-        yield
-    except NitamonoError:
-        raise
-    except ModelError as error:
-        raise StageError(f"{stage}: {error}") from error
-    except Exception as error:
-        folder = _keep_traceback(job).parent
-        raise StageError(f"{stage} failed: {job.explained(error)}. More is in {folder}") from error
-
-
-def _keep_traceback(job: Job) -> StoragePath:
-    file = job.store.run_path(job.run_id) / "error.txt"
-    # Where the disk is full the cause still has to be told.
-    with suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(traceback.format_exc(), encoding="utf-8")
-    return file

@@ -1,35 +1,36 @@
-"""What `nitamono run` prints at its end: where the table is, its counts, a few items."""
+"""The summary that `nitamono run` prints: where the table is, its counts, a few items."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline.report import run_page
-from pipeline.runs.runner import Outcome
+from pipeline.runs.record import Outcome
 from pipeline.store import reasons
+from pipeline.store.stage_record import StageRecord
 from pipeline.store.store import Store
 from pipeline.terminal.colours import HEAD, paint
 from pipeline.terminal.output import display_width, fit_title
 
-_EXAMPLES = 3
-_SHOWN = 5
-# Finding titles is a scan of the items' ids; past this many it takes longer than it is worth.
-_EXAMPLES_UP_TO = 20_000_000
+_EXAMPLES, _NEIGHBOURS_OF_EXAMPLE = 3, 5
+# Titles are found by a scan of all item ids; with more items it takes longer than it is worth.
+_MAX_ITEMS_WITH_EXAMPLES = 20_000_000
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a run came to, for programs.
+    """The result of a run, for programs.
 
     Attributes:
-        run_id: its name.
-        published: whether LATEST points at its table now.
-        version: of its similar-item table; None if it did not come to it.
-        path: of that table; None as well.
-        recall: value, low and high (95% interval), k and queries; None as well.
-        counts: of all its stages, as run.json has them: items, pairs, ...; of the gate under gate.
+        run_id: the run's id.
+        published: whether LATEST names its table now.
+        version: the version of its similar-item table; None if the run did not get there.
+        path: the path of that table; None if there is none.
+        recall: value, low and high (95% interval), k and queries; None if it was not measured.
+        counts: the counts of all its stages, as run.json has them: items, pairs, ...; those of the
+            gate under `gate`.
         tables: the path of each table of its stages.
-        stages: done, or reused from an earlier run, by name.
+        stages: `done`, or `reused` from an earlier run, by stage.
     """
 
     run_id: str
@@ -43,16 +44,15 @@ class Result:
 
 
 def result(store: Store, outcome: Outcome) -> Result:
-    """What a run came to."""
+    """The result of a run, from its outcome."""
     table, neighbors = outcome.record("publish"), outcome.record("neighbors")
-    counts = {name: n for _, _, record in outcome.stages for name, n in record.counts.items()}
     return Result(
         run_id=outcome.run_id,
         published=outcome.version is not None,
         version=table.fingerprint if table else None,
         path=str(store.table_path("similar_items", table.fingerprint)) if table else None,
         recall=neighbors.outputs["recall"] if neighbors else None,
-        counts=counts | ({"gate": outcome.gate} if outcome.gate else {}),
+        counts=outcome.counts(),
         tables={
             name: str(store.table_path(name, record.version(name)))
             for _, _, record in outcome.stages
@@ -62,8 +62,8 @@ def result(store: Store, outcome: Outcome) -> Result:
     )
 
 
-def of_stage(store: Store, outcome: Outcome, stage: str) -> Iterator[str]:
-    """The tables of a run that ended before its table."""
+def stage_lines(store: Store, outcome: Outcome, stage: str) -> Iterator[str]:
+    """The summary of a run that stopped after an earlier stage: the tables of that stage."""
     record = outcome.record(stage)
     if record is None:
         return
@@ -71,85 +71,92 @@ def of_stage(store: Store, outcome: Outcome, stage: str) -> Iterator[str]:
         yield f"{table}  {rows:,} rows  {store.table_path(table, record.version(table))}"
 
 
-def lines(store: Store, outcome: Outcome) -> Iterator[str]:
-    """The summary of a run that came to its table."""
+def run_lines(store: Store, outcome: Outcome) -> Iterator[str]:
+    """The summary of a run that has a similar-item table."""
     ingest, neighbors = outcome.record("ingest"), outcome.record("neighbors")
     table = outcome.record("publish")
     if table is None or ingest is None or neighbors is None:
         return
     yield f"Table       {store.table_path('similar_items', table.fingerprint)}"
     if outcome.version is None:
-        yield f"            not published: {_what_is(store)}; --publish publishes this one"
-    counts = ingest.counts
+        yield f"            not published: {_published(store)}; --publish publishes this one"
+    yield from _item_lines(ingest.counts)
+    yield from _neighbor_lines(neighbors)
+    if outcome.gate.get("against"):
+        gate = outcome.gate
+        yield (
+            f"Changed     {gate['churn']:.1%} of the neighbours of {gate['common']:,} items since "
+            f"version {gate['against']}"
+        )
+    page = store.run_path(outcome.run_id) / run_page.FILE_NAME
+    if page.is_file():
+        yield f"Page        {page}"
+    if ingest.tables["items"] <= _MAX_ITEMS_WITH_EXAMPLES:
+        yield from _example_lines(store, table.fingerprint, ingest.fingerprint)
+
+
+def _item_lines(counts: dict[str, Any]) -> Iterator[str]:
+    quarantine_reasons = counts["quarantine_reasons"]
     yield (
         f"Items       {counts['rows_read']:,} rows read, {counts['items']:,} items, "
-        f"{counts['quarantined']:,} in quarantine{_in_brackets(counts['quarantine_reasons'])}"
+        f"{counts['quarantined']:,} in quarantine{_in_brackets(quarantine_reasons)}"
     )
-    if reasons.DUPLICATE_ITEM_ID in counts["quarantine_reasons"]:
+    if reasons.DUPLICATE_ITEM_ID in quarantine_reasons:
         yield "            (of rows with one id, the one with the longest text is kept)"
-    if counts["rows_with_lost_numbers"]:
-        lost = counts["rows_with_lost_numbers"]
+    if lost := counts["rows_with_lost_numbers"]:
         yield f"            rows with a price or stock that is no number: {lost:,}"
     if garbled := counts["items_with_garbled_text"]:
         yield f"            items with characters that the encoding does not have: {garbled:,}"
-    counts = neighbors.counts
+
+
+def _neighbor_lines(neighbors: StageRecord) -> Iterator[str]:
+    counts, recall = neighbors.counts, neighbors.outputs["recall"]
     yield (
         f"Neighbours  {counts['pairs']:,} rows, {counts['items_with_neighbors']:,} items; "
         f"{counts['short_lists']:,} items with fewer than k"
         f"{_in_brackets(counts['short_list_reasons'])}"
     )
-    recall = neighbors.outputs["recall"]
     if recall["queries"]:
         yield (
             f"Recall@{recall['k']:<4} {recall['value']:.4f} ({recall['low']:.4f} to "
             f"{recall['high']:.4f}), of {recall['queries']} items against exact search"
         )
-    if outcome.gate.get("against"):
-        now = outcome.gate
-        yield (
-            f"Changed     {now['churn']:.1%} of the neighbours of {now['common']:,} items since "
-            f"version {now['against']}"
-        )
-    page = store.run_path(outcome.run_id) / run_page.FILE_NAME
-    if page.is_file():
-        yield f"Page        {page}"
-    if ingest.tables["items"] <= _EXAMPLES_UP_TO:
-        yield from _examples(store, table.fingerprint, ingest.fingerprint)
 
 
-def _what_is(store: Store) -> str:
+def _published(store: Store) -> str:
     latest = store.latest()
     if latest is None:
         return "nothing is yet"
     return f"LATEST stays at version {latest['version']} of run {latest['run_id']}"
 
 
-def _in_brackets(reasons: dict[str, int]) -> str:
-    if not reasons:
+def _in_brackets(counts: dict[str, int]) -> str:
+    if not counts:
         return ""
-    return f" ({', '.join(f'{reason} {count:,}' for reason, count in sorted(reasons.items()))})"
+    return f" ({', '.join(f'{reason} {count:,}' for reason, count in sorted(counts.items()))})"
 
 
-def _examples(store: Store, version: str, items_version: str) -> Iterator[str]:
+def _example_lines(store: Store, version: str, items_version: str) -> Iterator[str]:
+    """A few items of the table's first file, each with its first neighbours."""
     import pyarrow.dataset as ds
 
     table = store.dataset("similar_items", version)
     fragment = next(iter(table.get_fragments()), None)
     ids = [] if fragment is None else fragment.to_table(columns=["item_id"])["item_id"].unique()
-    shown = min(_EXAMPLES, len(ids))
-    chosen = [ids[len(ids) * (2 * i + 1) // (2 * shown)].as_py() for i in range(shown)]
-    if not chosen:
+    count = min(_EXAMPLES, len(ids))
+    examples = [ids[len(ids) * (2 * i + 1) // (2 * count)].as_py() for i in range(count)]
+    if not examples:
         return
-    rows = table.to_table(filter=ds.field("item_id").isin(chosen)).to_pylist()
-    wanted = {*chosen, *(row["similar_id"] for row in rows)}
-    found = store.dataset("items", items_version).to_table(
-        columns=["item_id", "title"], filter=ds.field("item_id").isin(list(wanted))
+    rows = table.to_table(filter=ds.field("item_id").isin(examples)).to_pylist()
+    named = {*examples, *(row["similar_id"] for row in rows)}
+    items = store.dataset("items", items_version).to_table(
+        columns=["item_id", "title"], filter=ds.field("item_id").isin(list(named))
     )
-    titles = dict(zip(found["item_id"].to_pylist(), found["title"].to_pylist(), strict=True))
-    for item in chosen:
+    titles = dict(zip(items["item_id"].to_pylist(), items["title"].to_pylist(), strict=True))
+    for item in examples:
         yield ""
         yield f"{paint(item, HEAD)}  {fit_title(titles[item], display_width(item) + 2)}"
         for row in sorted((r for r in rows if r["item_id"] == item), key=lambda r: r["rank"]):
-            if row["rank"] <= _SHOWN:
+            if row["rank"] <= _NEIGHBOURS_OF_EXAMPLE:
                 start = f"  {row['rank']:>2}  {row['score']:.3f}  {row['similar_id']}  "
                 yield f"{start}{fit_title(titles[row['similar_id']], display_width(start))}"

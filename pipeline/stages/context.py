@@ -1,7 +1,6 @@
-"""A job: one run of some stages on one store, with one Spark session at most."""
+"""What a stage is, and the job: the config, store, records and session that stages work with."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -10,9 +9,7 @@ from models import Handle, shipping
 from models.handle import Method
 from pipeline.config.sections import Config
 from pipeline.errors import UsageError
-from pipeline.spark import executors, s3a, session
-from pipeline.spark.failures import explain
-from pipeline.spark.log import SparkLog
+from pipeline.stages.job_session import JobSession
 from pipeline.storage.paths import StoragePath
 from pipeline.store.fingerprint import fingerprint
 from pipeline.store.stage_record import StageRecord
@@ -22,12 +19,19 @@ from pipeline.terminal.progress import StageLine
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-_NEVER_BUILT_ON_ANOTHER = {"ingest", "train"}
+# Stages that never build on an earlier version of their output.
+_WITHOUT_BASE = {"ingest", "train"}
 
 
 @dataclass
 class StageResult:
-    """What a stage returns: rows of each table, counts for the page, values for later stages."""
+    """What a stage returns.
+
+    Attributes:
+        tables: number of rows of each table that it wrote.
+        counts: numbers that run.json and the run's page show.
+        outputs: values that later stages need.
+    """
 
     tables: dict[str, int]
     counts: dict[str, Any] = field(default_factory=dict)
@@ -68,7 +72,7 @@ def output_name(stage: str, code_version: int, inputs: dict[str, Any]) -> str:
 
 
 def output_missing(stage: str) -> UsageError:
-    """That a stage's output is needed and has not been made."""
+    """The error that the output of a stage is needed and is not in the store."""
     return UsageError(
         f"the output of {stage} is not in the store under these settings; "
         f"run: nitamono {stage} --config FILE"
@@ -76,18 +80,18 @@ def output_missing(stage: str) -> UsageError:
 
 
 class Job:
-    """What stages work with.
+    """The context that the stages of a run work in.
 
     Attributes:
         config: the whole config.
-        store: where everything is read from and written to.
-        run_id: the run's name.
-        publishing: whether the run publishes its table. One that does not leaves alone what later
-            runs will use: the pointers, the current model, the lasting quantiser.
-        full: whether nothing may build on an earlier night.
-        line: the progress line of the stage under way.
-        used: fingerprints of what it builds on.
-        announce: lets others know of what is used, so that it is not collected.
+        store: the store that everything is read from and written to.
+        run_id: the run's id.
+        publishing: whether the run publishes its table. A run that does not publish leaves alone
+            what later runs will use: the pointers, the current model, the current quantiser.
+        full: whether every stage computes its output without an earlier version of it.
+        line: the progress line of the stage that is running.
+        used_versions: fingerprints of the earlier outputs that the run builds on.
+        announce_use: writes `used_versions` into run.json, so that gc keeps these outputs.
     """
 
     def __init__(
@@ -104,11 +108,11 @@ class Job:
 
         Args:
             config: the whole config.
-            store: what it reads and writes.
-            run_id: the run's name.
+            store: the store that it reads and writes.
+            run_id: the run's id.
             publishing: whether the run publishes.
-            full: whether nothing may build on an earlier night.
-            spark: a session that is there already; else one is started at the first use.
+            full: whether every stage computes its output without an earlier version of it.
+            spark: a session that runs already; None to start one at its first use.
         """
         self.config = config
         self.store = store
@@ -116,69 +120,47 @@ class Job:
         self.publishing = publishing
         self.full = full
         self.line = StageLine("")
-        self.used: set[str] = set()
-        self.announce: Callable[[], None] = lambda: None
-        self._spark = spark
-        self._own_spark = False
-        self._log: SparkLog | None = None
-        self._conf: dict[str, str] = {}
+        self.used_versions: set[str] = set()
+        self.announce_use: Callable[[], None] = lambda: None
+        self._session = JobSession(config, store.root, store.run_path(run_id) / "spark.log", spark)
         self._records: dict[str, StageRecord] = {}
 
     @property
     def spark(self) -> "SparkSession":
-        """The Spark session, started at the first call."""
-        if self._spark is None:
-            self.line.note = "starting Spark"
-            self._log = SparkLog(self.store.run_path(self.run_id) / "spark.log")
-            given = s3a.spark_settings(self.config)
-            self._spark, self._own_spark = session.start(given, self._log)
-            self.line.note = ""
-            context = self._spark.sparkContext
-            self._conf = dict(context.getConf().getAll())
-            root = self.store.root
-            executors.check(context, root if isinstance(root, Path) else None, self.line)
-        self.line.follow(self._spark.sparkContext, f"{self.run_id}-{id(self.line)}")
-        return self._spark
+        """The Spark session, started at the first call; its jobs show on the progress line."""
+        spark = self._session.get(self.line)
+        self.line.follow(spark.sparkContext, f"{self.run_id}-{id(self.line)}")
+        return spark
 
-    def explained(self, error: Exception) -> str:
-        """What a failure is and what to do about it, in one line."""
-        own = {"neighbors.worker_mb": str(self.config.neighbors.worker_mb)}
-        log = self._log.local if self._log is not None else None
-        return explain(error, session.settings(self.config.spark) | self._conf | own, log)
+    def explain_error(self, error: Exception) -> str:
+        """The cause of an error and what to do about it, in one line."""
+        return self._session.explain_error(error)
 
     def stop(self) -> None:
-        """Stop the Spark session, if it was started here."""
-        if self._spark is not None and self._own_spark:
-            from py4j.protocol import Py4JError
-
-            # A JVM that has died can't be stopped; why the run ended has still to be told.
-            with suppress(OSError, Py4JError):
-                self._spark.stop()
-        if self._log is not None:
-            self._log.save()
-        self._spark = self._log = None
+        """Stop the Spark session, if the job started it."""
+        self._session.stop()
 
     def fingerprint(self, stage: Stage) -> tuple[str, dict[str, Any]]:
-        """The name of a stage's output, and the inputs that it was made of."""
+        """The name of a stage's output, and the inputs that the name is made of."""
         inputs = stage.inputs(self)
-        if self.full and stage.NAME not in _NEVER_BUILT_ON_ANOTHER:
+        if self.full and stage.NAME not in _WITHOUT_BASE:
             inputs = inputs | {"full": True}
         return output_name(stage.NAME, stage.CODE_VERSION, inputs), inputs
 
-    def resolve(self, record: StageRecord) -> None:
-        """From now on this record stands for its stage."""
+    def set_record(self, record: StageRecord) -> None:
+        """Set the record of a stage: later stages read the output that it names."""
         self._records[record.stage] = record
 
     @property
     def fingerprints(self) -> dict[str, str]:
-        """Those of the stages that are done."""
+        """The fingerprint of each stage that has a record."""
         return {name: record.fingerprint for name, record in self._records.items()}
 
     def record(self, stage: str) -> StageRecord:
         """The record of an earlier stage.
 
         Raises:
-            UsageError: it has not been made with these settings.
+            UsageError: the stage has no output under these settings.
         """
         if stage not in self._records:
             raise output_missing(stage)
@@ -194,7 +176,7 @@ class Job:
         """Make a model or another file available to the executors: see models.shipping.
 
         Raises:
-            ModelError: it can't be read, or can't travel by this method.
+            ModelError: the file can't be read, or can't be shipped by this method.
         """
         return shipping.ship(
             self.spark.sparkContext,
@@ -205,8 +187,13 @@ class Job:
         )
 
     def spread(self, frame: "DataFrame", rows: int) -> "DataFrame":
-        """The frame in enough partitions to occupy every core; small files come in too few."""
-        wanted = min(self.spark.sparkContext.defaultParallelism, max(1, rows // 500))
-        if frame.rdd.getNumPartitions() >= wanted:
+        """The frame in enough partitions to occupy every core; small files come in too few.
+
+        Args:
+            frame: a frame with a column item_id.
+            rows: its number of rows.
+        """
+        partitions = min(self.spark.sparkContext.defaultParallelism, max(1, rows // 500))
+        if frame.rdd.getNumPartitions() >= partitions:
             return frame
-        return frame.repartition(wanted, "item_id")
+        return frame.repartition(partitions, "item_id")

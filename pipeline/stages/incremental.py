@@ -51,8 +51,8 @@ def find_earlier(job: Job, stage: Stage, *inputs: dict[str, Any]) -> StageRecord
             if job.store.find_record(name, version) is None:
                 continue
             # Said first, then looked for again: see `Runner._reuse`.
-            job.used.add(version)
-            job.announce()
+            job.used_versions.add(version)
+            job.announce_use()
             record = job.store.find_record(name, version)
             if record is not None:
                 return record

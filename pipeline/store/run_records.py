@@ -9,7 +9,9 @@ from pipeline.storage.processes import Process
 from pipeline.store import leftovers
 from pipeline.store.store import Store
 
-RUNNING, DIED, HELD_BACK = "running", "died", "held_back"
+# The status of a run, in run.json; DIED is no value of it, see `list_runs`.
+RUNNING, DONE, PUBLISHED = "running", "done", "published"
+HELD_BACK, FAILED, DIED = "held_back", "failed", "died"
 
 
 @dataclass(frozen=True)

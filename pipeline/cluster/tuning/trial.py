@@ -76,7 +76,7 @@ def _run(job: Job, request: TrialRequest) -> dict[str, Any]:
     for stage, fingerprint in request.fingerprints.items():
         record = job.store.find_record(stage, fingerprint)
         if record is not None:
-            job.resolve(record)
+            job.set_record(record)
     context = job.spark.sparkContext
     registered = _wait_for_executors(context, request.executors)
     if registered < request.executors:

@@ -11,7 +11,8 @@ from pipeline.cluster.tuning.search import best, search
 from pipeline.cluster.tuning.trial_runner import TrialRunner
 from pipeline.config.sections import Config
 from pipeline.errors import StageError, UsageError
-from pipeline.runs.runner import Runner, new_run_id
+from pipeline.runs.record import new_run_id
+from pipeline.runs.runner import Runner
 from pipeline.spark import session
 from pipeline.stages.ingest import stage as ingest
 from pipeline.stages.train import stage as train

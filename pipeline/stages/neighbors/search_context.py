@@ -106,8 +106,8 @@ def _rows_to_search(job: Job, version: str) -> tuple["DataFrame", ClusteredTable
         return rows, files
     job.line.note = "reading what the rules ask for"
     # Announced before it is written, so that gc does not remove it.
-    job.used.add(version)
-    job.announce()
+    job.used_versions.add(version)
+    job.announce_use()
     traits = rules.item_traits(job).join(rows.select("item_id", "list"), "item_id", how="inner")
     # As many files as the lists table has.
     plan = groups.plan_by_rows(np.maximum(rows_per_list(job, rows), 1), max(1, len(files.files)))

@@ -14,7 +14,7 @@ from pyspark.sql import SparkSession
 
 from pipeline.report import projection, run_page
 from pipeline.retrieval.vectors import Float32
-from pipeline.runs.runner import Outcome
+from pipeline.runs.record import Outcome
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.store import Store
 from tests.browser import Opened, opened

@@ -13,7 +13,8 @@ import pytest
 from pyspark.sql import SparkSession
 
 from pipeline.config import reading as config
-from pipeline.runs.runner import Outcome, Runner, new_run_id
+from pipeline.runs.record import Outcome, new_run_id
+from pipeline.runs.runner import Runner
 from pipeline.store import gc, publications
 from pipeline.store.store import Store
 from pipeline.terminal.progress import Progress

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import reading as config
-from pipeline.runs import publishing
+from pipeline.runs.request import publishes_by_default
 from pipeline.store.store import Store
 
 TRUE, FALSE = "[publish]\npublish = true\n", "[publish]\npublish = false\n"
@@ -38,4 +38,4 @@ def test_an_experiment_does_not_publish(
     store = Store(str(tmp_path / "store"))
     if published:
         store.set_latest("similar_items", "v1", "night1")
-    assert publishing.wanted(config.load(toml, sets, {}), sets, store) == expected
+    assert publishes_by_default(config.load(toml, sets, {}), sets, store) == expected

@@ -24,7 +24,8 @@ from pipeline import catalogue
 from pipeline.config import reading as config
 from pipeline.errors import GateError, InputError, StageError, UsageError
 from pipeline.retrieval import quantiser
-from pipeline.runs.runner import Outcome, Runner, new_run_id
+from pipeline.runs.record import Outcome, new_run_id
+from pipeline.runs.runner import Runner
 from pipeline.stages import NAMES
 from pipeline.stages.embed import stage as embed
 from pipeline.store.store import Store

@@ -13,7 +13,8 @@ from pyspark.sql import SparkSession
 from pipeline.config import reading as config
 from pipeline.errors import UsageError
 from pipeline.runs import summary
-from pipeline.runs.runner import Outcome, Runner
+from pipeline.runs.record import Outcome
+from pipeline.runs.runner import Runner
 from pipeline.store.store import Store
 from pipeline.terminal.progress import Progress
 from tests.pipeline.places import on_disk
@@ -85,7 +86,7 @@ def test_a_run_that_does_not_publish_reuses_and_moves_nothing(shop: Shop) -> Non
     ]
     written = json.loads((shop.store.run_path("test1") / "run.json").read_text())
     assert (written["status"], written["published"]) == ("done", None)
-    said = list(summary.lines(shop.store, outcome))
+    said = list(summary.run_lines(shop.store, outcome))
     record = outcome.record("publish")
     assert record is not None
     path = shop.store.table_path("similar_items", record.fingerprint)

@@ -149,7 +149,7 @@ def run(stage: Stage, case: str, spark: SparkSession, folder: Path) -> Output:
             digest.update(output.model.read_bytes())
         record = record_of(before, output, _version(before))
         _put(job.store, record, output)
-        job.resolve(record)
+        job.set_record(record)
     version = _version(stage.NAME)
     made = stage.execute(job, version)
     result = Output(

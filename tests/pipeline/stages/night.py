@@ -60,11 +60,11 @@ class Night:
         file = self._folder / "nitamono.toml"
         file.write_text('[store]\npath = "store"\n[catalogue]\npath = "x.csv"\n')
         job = Job(config.load(file, sets, {}), self.store, "r")
-        job.resolve(StageRecord("ingest", "i", "r", {}, {}, {}, {"content": "c"}))
+        job.set_record(StageRecord("ingest", "i", "r", {}, {}, {}, {"content": "c"}))
         rows = {"embeddings": len(self.ids)}
         outputs = {"vectors": len(self.ids), "dim": self.vectors.shape[1], "space": "s"}
         outputs |= {"base": None, "why": "the first night"}
-        job.resolve(StageRecord("embed", self.embed, "r", {}, rows, {}, outputs))
+        job.set_record(StageRecord("embed", self.embed, "r", {}, rows, {}, outputs))
         return job
 
     def run(self, *sets: str) -> tuple[Table, StageResult]:
@@ -76,7 +76,7 @@ class Night:
         made = index.execute(job, version)
         self.index = made.outputs["quantiser"]
         record = StageRecord("index", version, "r", asked, made.tables, made.counts, made.outputs)
-        job.resolve(record)
+        job.set_record(record)
         current_quantiser.adopt(job, record)
         version = f"neighbors{self._runs}"
         made = neighbors.execute(job, version)

@@ -83,7 +83,7 @@ def _names(folder: Path) -> dict[str, str]:
         assert stored is not None
         names[stage.NAME], _ = job.fingerprint(stage)
         record: StageRecord = golden.record_of(stage.NAME, stored[1]["exact"], names[stage.NAME])
-        job.resolve(record)
+        job.set_record(record)
     return names
 
 

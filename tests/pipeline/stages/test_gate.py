@@ -9,7 +9,8 @@ from pyspark.sql import SparkSession
 
 from pipeline.config import reading as config
 from pipeline.errors import GateError
-from pipeline.runs.runner import Runner, new_run_id
+from pipeline.runs.record import new_run_id
+from pipeline.runs.runner import Runner
 from pipeline.stages.context import Job
 from pipeline.stages.publish import comparison, gate
 from pipeline.storage.files import read_json
@@ -56,7 +57,7 @@ class Shop:
             counts = {"carried_rows": 0}
             record = StageRecord(stage, version, job.run_id, inputs, tables, counts, outputs)
             self.store.write_record(record)
-            job.resolve(record)
+            job.set_record(record)
         return job
 
     def publish(self, lists: Lists, **about: Any) -> None:

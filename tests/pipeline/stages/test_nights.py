@@ -66,13 +66,14 @@ class Nights:
         settings = config.load(self._file, (*self._sets, *sets), {})
         job = Job(settings, self.store, "r", full=full)
         base = f"e{number - 1}" if number > 1 else None
-        job.resolve(StageRecord("ingest", "i", "r", {}, {}, {}, {"content": "c"}))
+        job.set_record(StageRecord("ingest", "i", "r", {}, {}, {}, {"content": "c"}))
         moves = {"moves": f"t{number}"}
-        job.resolve(StageRecord("tokenize", f"t{number}", "r", {}, {"changes": 1}, {}, moves))
+        job.set_record(StageRecord("tokenize", f"t{number}", "r", {}, {"changes": 1}, {}, moves))
         outputs = {"vectors": count, "dim": DIM, "space": "s", "base": base, "why": "first"}
         if full:
             outputs |= {"base": None, "why": "--full"}
-        job.resolve(StageRecord("embed", f"e{number}", "r", {}, {"embeddings": count}, {}, outputs))
+        rows = {"embeddings": count}
+        job.set_record(StageRecord("embed", f"e{number}", "r", {}, rows, {}, outputs))
         records = {}
         for stage in (index, neighbors):
             version, inputs = job.fingerprint(stage)
@@ -81,7 +82,7 @@ class Nights:
                 stage.NAME, version, "r", inputs, made.tables, made.counts, made.outputs
             )
             self.store.write_record(record)
-            job.resolve(record)
+            job.set_record(record)
             records[stage.NAME] = record
             note = current_quantiser.adopt if stage is index else current_quantiser.record_nprobe
             note(job, record)

@@ -15,7 +15,8 @@ from pyspark.sql import SparkSession
 from pipeline.config import reading as config
 from pipeline.errors import InputError, UsageError
 from pipeline.retrieval import quantiser
-from pipeline.runs.runner import Outcome, Runner, new_run_id
+from pipeline.runs.record import Outcome, new_run_id
+from pipeline.runs.runner import Runner
 from pipeline.store.store import Store
 from pipeline.terminal.progress import Progress
 from tests.pipeline.places import on_disk

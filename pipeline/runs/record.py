@@ -1,0 +1,160 @@
+"""The record of a run: its id, its outcome, and run.json, which only this module writes.
+
+`pipeline.store.run_records` reads it.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from pipeline import __version__
+from pipeline.errors import GateError, NitamonoError, StageError, UsageError, cause
+from pipeline.runs.failures import write_traceback
+from pipeline.stages.context import Job
+from pipeline.storage.files import write_json
+from pipeline.storage.processes import current_process
+from pipeline.store import run_records
+from pipeline.store.stage_record import StageRecord
+from pipeline.terminal.progress import Progress
+
+# The status of a stage: run by this run, or its output was there already.
+DONE, REUSED = "done", "reused"
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+def new_run_id(now: datetime | None = None) -> str:
+    """A run's id: the time of its start in UTC, to the millisecond."""
+    moment = datetime.now(UTC) if now is None else now
+    return moment.strftime("%Y%m%dT%H%M%S.%f")[:-3] + "Z"
+
+
+def check_run_id(run_id: str) -> str:
+    """The run's id, if a folder can have this name.
+
+    Raises:
+        UsageError: no folder can.
+    """
+    if not _RUN_ID.fullmatch(run_id):
+        raise UsageError(f"--run-id {run_id}: use letters, digits, '.', '_' and '-' only")
+    return run_id
+
+
+@dataclass
+class Outcome:
+    """The outcome of a run, so far.
+
+    Attributes:
+        run_id: the run's id.
+        stages: name, status and record of each stage, in order.
+        gate: what the gate measured; empty if the run did not get there.
+        version: the version of the similar-item table that the run published; None if none.
+    """
+
+    run_id: str
+    stages: list[tuple[str, str, StageRecord]] = field(default_factory=list)
+    gate: dict[str, Any] = field(default_factory=dict)
+    version: str | None = None
+
+    def record(self, stage: str) -> StageRecord | None:
+        """The record of a stage; None if the run did not get there."""
+        return next((record for name, _, record in self.stages if name == stage), None)
+
+    def counts(self) -> dict[str, Any]:
+        """The counts of all stages, and what the gate measured under `gate`."""
+        counts: dict[str, Any] = {}
+        for _, _, record in self.stages:
+            counts |= record.counts
+        return counts | ({"gate": self.gate} if self.gate else {})
+
+
+class RunRecorder:
+    """Writes run.json: when the run begins, after each stage, and when the run ends."""
+
+    def __init__(self, job: Job, outcome: Outcome, progress: Progress) -> None:
+        """Note the time of the run's start.
+
+        Args:
+            job: the run's job.
+            outcome: is read each time that run.json is written.
+            progress: prints what can't be written.
+        """
+        self._job, self._outcome, self._progress = job, outcome, progress
+        self._started = datetime.now(UTC)
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Record the run from its start to its end, and stop its Spark session.
+
+        Raises:
+            StageError: an error that is no NitamonoError; its traceback is in the run's folder.
+        """
+        self.write()
+        try:
+            yield
+        except GateError as error:
+            self.write(run_records.HELD_BACK, str(error))
+            raise
+        except (NitamonoError, KeyboardInterrupt) as error:
+            self._write_failure(str(error) or type(error).__name__)
+            raise
+        except Exception as error:
+            file = write_traceback(self._job)
+            message = f"{self._job.explain_error(error)}; more is in {file}"
+            self._write_failure(message)
+            raise StageError(message) from error
+        finally:
+            self._job.stop()
+        try:
+            self.write(run_records.PUBLISHED if self._outcome.version else run_records.DONE)
+        except OSError as error:
+            if not self._outcome.version:
+                raise
+            # The table is published: the run must not end as a failed one.
+            self._progress.print(f"published, but run.json can't be written: {cause(error)}")
+
+    def _write_failure(self, message: str) -> None:
+        # If the disk is full, the user must still be told why the run failed.
+        with suppress(OSError):
+            self.write(run_records.FAILED, message)
+
+    def write(self, status: str = run_records.RUNNING, message: str = "") -> None:
+        """Write run.json with what the outcome is now.
+
+        Raises:
+            OSError: it can't be written.
+        """
+        job, outcome = self._job, self._outcome
+        neighbors = outcome.record("neighbors")
+        write_json(
+            job.store.run_path(job.run_id) / "run.json",
+            {
+                "run_id": job.run_id,
+                "status": status,
+                "message": message,
+                "nitamono": __version__,
+                "started": self._started.isoformat(),
+                "process": asdict(current_process()),
+                "seconds": round((datetime.now(UTC) - self._started).total_seconds(), 3),
+                "settings": job.config.model_dump(),
+                "counts": outcome.counts(),
+                "recall": neighbors.outputs["recall"] if neighbors else None,
+                "uses": sorted(job.used_versions),
+                "fingerprints": {name: record.fingerprint for name, _, record in outcome.stages},
+                "stages": [_stage_entry(*stage) for stage in outcome.stages],
+                "published": job.store.latest() if outcome.version else None,
+            },
+        )
+
+
+def _stage_entry(name: str, status: str, record: StageRecord) -> dict[str, Any]:
+    return {
+        "stage": name,
+        "status": status,
+        "seconds": record.seconds,
+        "made_by": record.run_id,
+        "built_on": record.outputs.get("base"),
+        "why_full": record.outputs.get("why") or None,
+    }

@@ -1,0 +1,74 @@
+"""The Spark session of a job: started when a stage first needs it, stopped when the job ends."""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.config.sections import Config
+from pipeline.spark import executors, s3a, session
+from pipeline.spark.failures import explain
+from pipeline.spark.log import SparkLog
+from pipeline.storage.paths import StoragePath
+from pipeline.terminal.progress import StageLine
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+class JobSession:
+    """Starts and stops the Spark session of a job, and explains its errors."""
+
+    def __init__(
+        self, config: Config, root: StoragePath, log_file: StoragePath, spark: "SparkSession | None"
+    ) -> None:
+        """Start nothing yet.
+
+        Args:
+            config: the whole config.
+            root: the store's folder, which the executors must be able to read.
+            log_file: the file for what Spark prints.
+            spark: a session that runs already, which is used and not stopped; None to start one.
+        """
+        self._config, self._root, self._log_file = config, root, log_file
+        self._spark = spark
+        self._started_here = False
+        self._log: SparkLog | None = None
+        self._conf: dict[str, str] = {}
+
+    def get(self, line: StageLine) -> "SparkSession":
+        """The session, started at the first call.
+
+        Args:
+            line: the progress line that says so.
+
+        Raises:
+            StageError: Spark does not start, or its executors can't read the store.
+        """
+        if self._spark is None:
+            line.note = "starting Spark"
+            self._log = SparkLog(self._log_file)
+            settings = s3a.spark_settings(self._config)
+            self._spark, self._started_here = session.start(settings, self._log)
+            line.note = ""
+            context = self._spark.sparkContext
+            self._conf = dict(context.getConf().getAll())
+            executors.check(context, self._root if isinstance(self._root, Path) else None, line)
+        return self._spark
+
+    def explain_error(self, error: Exception) -> str:
+        """The cause of an error and what to do about it, in one line."""
+        conf = session.settings(self._config.spark) | self._conf
+        conf["neighbors.worker_mb"] = str(self._config.neighbors.worker_mb)
+        return explain(error, conf, self._log.local if self._log is not None else None)
+
+    def stop(self) -> None:
+        """Stop the session if it was started here, and keep its log."""
+        if self._spark is not None and self._started_here:
+            from py4j.protocol import Py4JError
+
+            # A JVM that has died can't be stopped; the user must still be told why the run ended.
+            with suppress(OSError, Py4JError):
+                self._spark.stop()
+        if self._log is not None:
+            self._log.save()
+        self._spark = self._log = None
