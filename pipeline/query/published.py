@@ -45,7 +45,8 @@ class Published:
         Raises:
             UsageError: nothing has this name, or nothing is published.
         """
-        resolved = resolve(store, name, with_table=True)
+        # Answers need the lists and the model of LATEST, and not the published table itself.
+        resolved = resolve(store, name, with_table=name != LATEST)
         if resolved.run_id is None or "neighbors" not in resolved.stages:
             raise UsageError(
                 f"version {name}: no run.json tells what it was made of; name a run instead"
