@@ -1,11 +1,11 @@
-"""Neighbours of all vectors of a file: the Spark stages, the bare kernel, and other libraries.
+"""Neighbours of all vectors of a file: the Spark stages, a bare kernel, and other libraries.
 
     spark    the stages index and neighbors on local[2], probes by the target recall
     kernel   one process, two threads: the same lists and probes by matrix products, no Spark
     peers    faiss IndexIVFFlat, hnswlib, pynndescent (pip install nitamono[benchmark])
 
-All on the same vectors in the same run. Recall is measured against exact search on 1,000 queries.
-Each of kernel and peers has a process of its own, whose peak memory is reported.
+All use the same vectors in the same run. Recall is measured against exact search on 1,000 queries.
+The kernel and each peer run in a process of their own, whose peak memory is reported.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from pipeline.retrieval import quantiser
 from pipeline.retrieval.vectors import Float32, to_bytes, unit_vectors
 from pipeline.stages.context import Job
 from pipeline.stages.index import stage as index
-from pipeline.stages.neighbors import stage as neighbors
+from pipeline.stages.neighbors import stage as neighbors_stage
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.store import Store
 
@@ -41,7 +41,7 @@ PEERS = ("ivf", "hnswlib", "pynndescent")
 
 
 def load(path: str) -> Float32:
-    """The vectors as the embeddings table holds them, float32[n, dim]: float16's values."""
+    """The vectors rounded to float16, as in the embeddings table: float32[n, dim]."""
     mapped = np.load(path, mmap_mode="r")
     vectors = np.empty(mapped.shape, dtype=np.float32)
     for i in range(0, len(mapped), _FILE_ROWS):
@@ -50,7 +50,7 @@ def load(path: str) -> Float32:
 
 
 def sample(vectors: Float32, k: int) -> tuple["np.ndarray", Float32]:
-    """Some rows, and the cosines of their k nearest others by exact search, best first."""
+    """A sample of rows, and the cosines of their k nearest others by exact search, best first."""
     directions = unit_vectors(vectors)
     rows = np.random.default_rng(0).permutation(len(vectors))[:QUERIES]
     best = np.full((len(rows), k), -np.inf, dtype=np.float32)
@@ -62,21 +62,21 @@ def sample(vectors: Float32, k: int) -> tuple["np.ndarray", Float32]:
     return rows, -np.sort(-best, axis=1)
 
 
-def recall_of(vectors: Float32, found: "np.ndarray", k: int) -> float:
-    """Recall of neighbours given as row numbers, int[n, k] or with the item itself among them."""
+def recall_of(vectors: Float32, neighbors: "np.ndarray", k: int) -> float:
+    """Recall of neighbours as row numbers: int[n, k], or more with the item itself among them."""
     rows, truth = sample(vectors, k)
     directions = unit_vectors(vectors)
     shares = []
     for row, exact in zip(rows, truth, strict=True):
-        others = [other for other in found[row].tolist() if other not in (row, -1)][:k]
-        # A matrix product's last bits vary; a tie must still count.
+        others = [other for other in neighbors[row].tolist() if other not in (row, -1)][:k]
+        # The last bits of a matrix product vary; a tie must still count.
         scores = (directions[others] @ directions[row]) + 1e-6
         shares.append((scores >= exact[-1]).sum() / k)
     return float(np.mean(shares))
 
 
 def spark(path: str, k: int, target: float) -> dict[str, Any]:
-    """The stages as a night runs them; reading the file and writing the embeddings not timed."""
+    """The two stages as a run executes them; without reading the file and writing embeddings."""
     vectors = load(path)
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
@@ -93,11 +93,12 @@ def spark(path: str, k: int, target: float) -> dict[str, Any]:
         _ = job.spark
         with _peak_of_workers() as peak:
             start = time.monotonic()
-            made = index.execute(job, "i")
-            record = StageRecord("index", "i", "benchmark", {}, made.tables, {}, made.outputs)
-            job.set_record(record)
+            result = index.execute(job, "i")
+            job.set_record(
+                StageRecord("index", "i", "benchmark", {}, result.tables, {}, result.outputs)
+            )
             middle = time.monotonic()
-            made = neighbors.execute(job, "n")
+            result = neighbors_stage.execute(job, "n")
             end = time.monotonic()
         table = store.dataset("neighbors", "n").to_table()
         job.stop()
@@ -108,7 +109,7 @@ def spark(path: str, k: int, target: float) -> dict[str, Any]:
         "recall": round(recall_of(vectors, _as_rows(table, len(vectors), k), k), 4),
         "worker_mb": round(peak[0]),
         "nlist": job.record("index").outputs["lists"],
-        **made.counts,
+        **result.counts,
     }
 
 
@@ -131,12 +132,12 @@ def _as_rows(table: pa.Table, n: int, k: int) -> "np.ndarray":
     lists = table["neighbors"].combine_chunks()
     sizes = np.diff(lists.offsets.to_numpy())
     rows = np.repeat(table["item_id"].to_numpy().astype(np.int64), sizes)
-    places = np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    found = np.full((n, k), -1, dtype=np.int64)
+    ranks = np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    neighbors = np.full((n, k), -1, dtype=np.int64)
     similar = lists.flatten().field("similar_id").to_numpy(zero_copy_only=False)
-    kept = places < k
-    found[rows[kept], places[kept]] = similar[kept].astype(np.int64)
-    return found
+    in_top_k = ranks < k
+    neighbors[rows[in_top_k], ranks[in_top_k]] = similar[in_top_k].astype(np.int64)
+    return neighbors
 
 
 class _peak_of_workers:  # noqa: N801 - used as a context manager
@@ -167,10 +168,10 @@ class _peak_of_workers:  # noqa: N801 - used as a context manager
 
 def kernel(vectors: Float32, k: int, nlist: int, nprobe: int) -> "np.ndarray":
     """List by list in one process, from training to merge: int64[n, k + 1]."""
-    # Not the queries that recall is measured on: those are the first by the seed 0.
+    # These are not the queries that recall is measured on, which are drawn with the seed 0.
     size = quantiser.sample_size(nlist, 200_000)
-    chosen = np.random.default_rng(1).permutation(len(vectors))[:size]
-    centroids = quantiser.train(vectors[chosen], nlist, 0)
+    sampled = np.random.default_rng(1).permutation(len(vectors))[:size]
+    centroids = quantiser.train(vectors[sampled], nlist, 0)
     with ThreadPoolExecutor(THREADS) as pool:
         starts = range(0, len(vectors), _FILE_ROWS)
         probed = pool.map(
@@ -181,27 +182,27 @@ def kernel(vectors: Float32, k: int, nlist: int, nprobe: int) -> "np.ndarray":
         order = np.argsort(probes.ravel(), kind="stable")
         bounds = np.searchsorted(probes.ravel()[order], np.arange(len(centroids) + 1))
         scores = np.full((len(vectors), nprobe, k + 1), -np.inf, dtype=np.float32)
-        found = np.full((len(vectors), nprobe, k + 1), -1, dtype=np.int64)
+        neighbors = np.full((len(vectors), nprobe, k + 1), -1, dtype=np.int64)
 
         def search(number: int) -> None:
             rows, slots = np.divmod(order[bounds[number] : bounds[number + 1]], nprobe)
             items = np.flatnonzero(probes[:, 0] == number)
-            wanted = min(k + 1, len(items))
-            for i in range(0, len(rows) if wanted else 0, 4096):
-                mine, slot = rows[i : i + 4096], slots[i : i + 4096]
-                product = directions[mine] @ directions[items].T
-                at = product.shape[1] - wanted
+            depth = min(k + 1, len(items))
+            for i in range(0, len(rows) if depth else 0, 4096):
+                queries, slot = rows[i : i + 4096], slots[i : i + 4096]
+                product = directions[queries] @ directions[items].T
+                at = product.shape[1] - depth
                 best = np.argpartition(product, at, axis=1)[:, at:]
-                scores[mine, slot, :wanted] = np.take_along_axis(product, best, axis=1)
-                found[mine, slot, :wanted] = items[best]
+                scores[queries, slot, :depth] = np.take_along_axis(product, best, axis=1)
+                neighbors[queries, slot, :depth] = items[best]
 
         list(pool.map(search, range(len(centroids))))
     best = np.argsort(-scores.reshape(len(vectors), -1), axis=1)[:, : k + 1]
-    return np.take_along_axis(found.reshape(len(vectors), -1), best, axis=1)
+    return np.take_along_axis(neighbors.reshape(len(vectors), -1), best, axis=1)
 
 
 def ivf(vectors: Float32, k: int, nlist: int, target: float) -> tuple["np.ndarray", float]:
-    """IndexIVFFlat at the fewest probes that reach the target; search only."""
+    """IndexIVFFlat with the least nprobe that reaches the target; only the search is timed."""
     import faiss
 
     faiss.omp_set_num_threads(THREADS)
@@ -209,19 +210,19 @@ def ivf(vectors: Float32, k: int, nlist: int, target: float) -> tuple["np.ndarra
     index_ = faiss.IndexIVFFlat(
         faiss.IndexFlatIP(vectors.shape[1]), vectors.shape[1], nlist, faiss.METRIC_INNER_PRODUCT
     )
-    chosen = np.random.default_rng(1).permutation(len(vectors))
-    index_.train(directions[chosen[: quantiser.sample_size(nlist, 200_000)]])
+    shuffled = np.random.default_rng(1).permutation(len(vectors))
+    index_.train(directions[shuffled[: quantiser.sample_size(nlist, 200_000)]])
     index_.add(directions)
     rows, _ = sample(vectors, k)
-    found = np.full((len(vectors), k + 1), -1, dtype=np.int64)
+    neighbors = np.full((len(vectors), k + 1), -1, dtype=np.int64)
     while True:
-        found[rows] = index_.search(directions[rows], k + 1)[1]
-        if index_.nprobe >= nlist or recall_of(vectors, found, k) >= target:
+        neighbors[rows] = index_.search(directions[rows], k + 1)[1]
+        if index_.nprobe >= nlist or recall_of(vectors, neighbors, k) >= target:
             break
         index_.nprobe += 1
     start = time.monotonic()
-    found = index_.search(directions, k + 1)[1]
-    return found, time.monotonic() - start
+    neighbors = index_.search(directions, k + 1)[1]
+    return neighbors, time.monotonic() - start
 
 
 def hnswlib(vectors: Float32, k: int) -> "np.ndarray":
@@ -240,39 +241,41 @@ def pynndescent(vectors: Float32, k: int) -> "np.ndarray":
     """The neighbour graph, with the library's settings."""
     import pynndescent as library
 
-    made = library.NNDescent(
+    graph = library.NNDescent(
         unit_vectors(vectors), metric="cosine", n_neighbors=k + 1, random_state=0, n_jobs=THREADS
     )
-    return np.asarray(made.neighbor_graph[0])
+    return np.asarray(graph.neighbor_graph[0])
 
 
 def part(arguments: argparse.Namespace) -> dict[str, Any]:
-    """One of the kernel and the peers, in this process."""
+    """Run the kernel or a peer in this process."""
     vectors, k = load(arguments.vectors), arguments.k
     start = time.monotonic()
-    searched = None
+    search_seconds = None
     if arguments.part == "kernel":
-        found = kernel(vectors, k, arguments.nlist, arguments.nprobe)
+        neighbors = kernel(vectors, k, arguments.nlist, arguments.nprobe)
     elif arguments.part == "ivf":
-        found, searched = ivf(vectors, k, arguments.nlist, arguments.target_recall)
+        neighbors, search_seconds = ivf(vectors, k, arguments.nlist, arguments.target_recall)
     else:
-        found = {"hnswlib": hnswlib, "pynndescent": pynndescent}[arguments.part](vectors, k)
-    seconds = time.monotonic() - start if searched is None else searched
+        neighbors = {"hnswlib": hnswlib, "pynndescent": pynndescent}[arguments.part](vectors, k)
+    seconds = time.monotonic() - start if search_seconds is None else search_seconds
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
     return {
         "seconds": round(seconds, 1),
-        "recall": round(recall_of(vectors, found, k), 4),
+        "recall": round(recall_of(vectors, neighbors, k), 4),
         "peak_mb": round(peak),
     }
 
 
-def run_part(name: str, arguments: argparse.Namespace, made: dict[str, Any]) -> dict[str, Any]:
-    """The same in a process of its own, with a thread of BLAS for each thread of the part."""
-    # The kernel's two threads bring one BLAS each; the libraries have threads of their own.
+def run_part(
+    name: str, arguments: argparse.Namespace, spark_result: dict[str, Any]
+) -> dict[str, Any]:
+    """Run the kernel or a peer in a process of its own, with one BLAS thread for each thread."""
+    # Each of the kernel's threads calls BLAS; the libraries start threads of their own.
     threads = {"OPENBLAS_NUM_THREADS": "1" if name == "kernel" else str(THREADS)}
     command = [sys.executable, __file__, "--part", name, "--vectors", arguments.vectors]
     command += ["--k", str(arguments.k), "--target-recall", str(arguments.target_recall)]
-    command += ["--nlist", str(made["nlist"]), "--nprobe", str(made["probes"])]
+    command += ["--nlist", str(spark_result["nlist"]), "--nprobe", str(spark_result["probes"])]
     done = subprocess.run(  # noqa: S603 - this file
         command, stdout=subprocess.PIPE, text=True, check=False, env=os.environ | threads
     )
@@ -297,10 +300,13 @@ def main() -> None:
     if arguments.part:
         print(json.dumps(part(arguments)))
         return
-    made = spark(arguments.vectors, arguments.k, arguments.target_recall)
-    result: dict[str, Any] = {"spark": made, "kernel": run_part("kernel", arguments, made)}
+    spark_result = spark(arguments.vectors, arguments.k, arguments.target_recall)
+    result: dict[str, Any] = {
+        "spark": spark_result,
+        "kernel": run_part("kernel", arguments, spark_result),
+    }
     if arguments.peers:
-        result["peers"] = {name: run_part(name, arguments, made) for name in PEERS}
+        result["peers"] = {name: run_part(name, arguments, spark_result) for name in PEERS}
     if arguments.json:
         print(json.dumps(result))
         return

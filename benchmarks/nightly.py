@@ -1,12 +1,14 @@
-"""What a night costs of a full run: 1% of the items added, 0.5% changed, 0.5% removed.
+"""The cost of an incremental run as a share of a full run: 1% added, 0.5% changed, 0.5% removed.
 
-For each size one store: a first night; then a second night that is built on it, and the same with
---full in a copy of the store; all in one Spark session that is started before, with one model. Both
-are timed from ingest to the moved pointer, the gate included; the two tables must be equal.
+For each size there is one store: a first run; then a second run that is built on it, and the same
+with --full in a copy of the store. All are in one Spark session that is started before, with one
+model. Both are timed from ingest to the moved pointer, the gate included; the two tables must be
+equal.
 
-The catalogues are made up: Japanese titles of about 38 characters and descriptions of about 250, as
-long as those of shops: the answers of Rakuten's API that github.com/rakuten-ws/rws-ruby-sdk keeps
-as fixtures have titles of 29 characters in the mean, and descriptions of 422 for 64% of the items.
+The catalogues are generated: Japanese titles of about 38 characters and descriptions of about 250,
+as long as those of shops: the answers of Rakuten's API that are fixtures of
+github.com/rakuten-ws/rws-ruby-sdk have titles of 29 characters in the mean, and descriptions of 422
+for 64% of the items.
 """
 
 import argparse
@@ -37,7 +39,7 @@ ADDED, CHANGED, REMOVED = 0.01, 0.005, 0.005
 DIM = 300
 _KANA = "アイウエオカキクケコサシスセソタチツテトナニノハヒフホマミムメモラリルレロワン"
 _MAKERS = 20_000
-# What shops write of anything: a name, a feature, numbers.
+# Sentences that suit any item: a name, a feature, numbers.
 _SENTENCES = (
     "{maker}の{name}は、{feature}を求める方に長く選ばれている定番の商品です。",
     "サイズは約{a}×{b}cm、重さは約{c}0gで、一人でも持ち運びやすくなっています。",
@@ -54,7 +56,7 @@ _WRITTEN = 6
 
 
 def catalogue(items: int, seed: int) -> dict[str, list[Any]]:
-    """Columns of a catalogue of so many items."""
+    """The columns of a catalogue with this many items."""
     rng = np.random.default_rng(seed)
     makers = ["".join(rng.choice(list(_KANA), size=size)) for size in rng.integers(3, 7, _MAKERS)]
     popular = 1 / np.arange(1, _MAKERS + 1) ** 0.7
@@ -63,17 +65,24 @@ def catalogue(items: int, seed: int) -> dict[str, list[Any]]:
     draws = rng.integers(1 << 30, size=(items, 14)).tolist()
     columns: dict[str, list[Any]] = {"title": [], "description": [], "category": []}
     for of_maker, of_kind, draw in zip(maker.tolist(), kind.tolist(), draws, strict=True):
-        a = KINDS[of_kind]
+        kind_words = KINDS[of_kind]
         name, feature, other = (
             words[n % len(words)]
-            for words, n in ((a.names, draw[0]), (a.features, draw[1]), (a.features, draw[2]))
+            for words, n in (
+                (kind_words.names, draw[0]),
+                (kind_words.features, draw[1]),
+                (kind_words.features, draw[2]),
+            )
         )
-        variant = a.variants[draw[3] % len(a.variants)]
+        variant = kind_words.variants[draw[3] % len(kind_words.variants)]
         line = makers[(of_maker * 7 + draw[4] % 5) % _MAKERS]
         columns["title"].append(
             f"{makers[of_maker]} {name} {feature} {other} {variant} {line}{draw[5] % 90 + 10}"
         )
-        sentences = [a.sentences[(draw[6] + n) % len(a.sentences)] for n in range(2 + draw[7] % 2)]
+        sentences = [
+            kind_words.sentences[(draw[6] + n) % len(kind_words.sentences)]
+            for n in range(2 + draw[7] % 2)
+        ]
         numbers = {key: draw[8 + n] % 90 + 1 for n, key in enumerate("abcde")}
         words = {"maker": makers[of_maker], "name": name, "feature": feature, "other": other}
         sentences += [
@@ -81,7 +90,7 @@ def catalogue(items: int, seed: int) -> dict[str, list[Any]]:
             for n in range(_WRITTEN)
         ]
         columns["description"].append("".join(sentences))
-        columns["category"].append(a.category)
+        columns["category"].append(kind_words.category)
     columns["price"] = (rng.integers(5, 500, size=items) * 100).astype(float).tolist()
     columns["item_id"] = [f"{seed}-{n:09d}" for n in range(items)]
     return columns
@@ -91,9 +100,9 @@ def second_night(first: dict[str, list[Any]], seed: int) -> dict[str, list[Any]]
     """The catalogue of the next night."""
     rng = np.random.default_rng(seed)
     items = len(first["item_id"])
-    some = rng.permutation(items)
-    left = set(some[: round(items * REMOVED)].tolist())
-    changed = some[len(left) : len(left) + round(items * CHANGED)]
+    shuffled = rng.permutation(items)
+    left = set(shuffled[: round(items * REMOVED)].tolist())
+    changed = shuffled[len(left) : len(left) + round(items * CHANGED)]
     other = catalogue(len(changed), seed + 1)
     after = {name: list(values) for name, values in first.items()}
     for place, n in enumerate(changed.tolist()):
@@ -104,7 +113,7 @@ def second_night(first: dict[str, list[Any]], seed: int) -> dict[str, list[Any]]
 
 
 def measure(items: int, folder: Path) -> dict[str, Any]:
-    """One size."""
+    """Measure one size."""
     file = folder / "nitamono.toml"
     file.write_text(
         f'[store]\npath = "store"\n[catalogue]\npath = "items.parquet"\n[model]\ndim = {DIM}\n'
@@ -167,18 +176,18 @@ def main() -> None:
     parser.add_argument("--items", type=int, nargs="*", default=SIZES, help="catalogues' sizes")
     parser.add_argument("--json", action="store_true", help="print one JSON object, last")
     arguments = parser.parse_args()
-    found = {}
+    results = {}
     with tempfile.TemporaryDirectory() as above:
         spark, _ = session.start({"spark.master": "local[2]"}, SparkLog(Path(above) / "spark.log"))
         spark.range(1000).repartition(2).count()
         for items in arguments.items:
             with tempfile.TemporaryDirectory() as folder:
-                found[str(items)] = measure(items, Path(folder))
+                results[str(items)] = measure(items, Path(folder))
         spark.stop()
     if arguments.json:
-        print(json.dumps(found))
+        print(json.dumps(results))
         return
-    for items, row in found.items():
+    for items, row in results.items():
         print(f"{int(items):>9,} items  {row}")
 
 

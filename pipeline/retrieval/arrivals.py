@@ -39,14 +39,14 @@ class NeighborSettings:
 
     Attributes:
         k: how many an item has to have.
-        kept: how many are kept: k and a reserve.
+        capacity: how many are kept: k and a reserve.
         nprobe: how many of its nearest lists an item probes; 0 for all.
         rules: the rules on pairs.
         widens: whether an item with fewer than k neighbours probes more lists.
     """
 
     k: int
-    kept: int
+    capacity: int
     nprobe: int
     rules: Rules
     widens: bool = False
@@ -99,12 +99,11 @@ def pairs_above_floor(
             parts.append((rows[mask], others[mask], scores[mask]))
     rows, others, scores = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     ties = np.flatnonzero(scores == min_scores[rows])
-    is_after_floor = pc.greater(
-        arrivals["item_id"].take(pa.array(others[ties])),
-        floor.field("similar_id").take(pa.array(rows[ties])),
-    )
+    ids = arrivals["item_id"].take(pa.array(others[ties]))
+    floor_ids = floor.field("similar_id").take(pa.array(rows[ties]))
+    is_after_floor = np.asarray(pc.fill_null(pc.greater(ids, floor_ids), False))
     mask = np.ones(len(rows), dtype=bool)
-    mask[ties[np.asarray(pc.fill_null(is_after_floor, False))]] = False
+    mask[ties[is_after_floor]] = False
     return (rows[mask], others[mask], scores[mask]), scored
 
 
@@ -141,7 +140,7 @@ def _pairs_by_list(
     for number, rows in probing.items():
         others = arrived[number]
         # One more than is kept, so that an item knows that there were others.
-        positions = _without_surplus(arrivals.take(pa.array(others)), settings.kept + 1)
+        positions = _without_surplus(arrivals.take(pa.array(others)), settings.capacity + 1)
         yield rows, others[positions]
 
 

@@ -8,8 +8,56 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.retrieval.ranking import Int64, rank_in_row
-from pipeline.retrieval.vectors import float16_rows
+from pipeline.retrieval.ranking import Int64, concat_ranges, rank_in_row, rank_order
+from pipeline.retrieval.vectors import Float32, float16_rows
+
+
+class EqualClasses:
+    """The classes of equal items of an index.
+
+    Items are numbered in the order of their ids. Each class keeps its `max_members` lowest ids, of
+    which the first represents it.
+
+    Attributes:
+        first: int64[classes], the first item of each class.
+        of_first: int64[n], the class that an item is the first of; -1 for other items.
+    """
+
+    def __init__(
+        self,
+        lists: Int64,
+        vectors: pa.Array,
+        by_id: Int64,
+        max_members: int,
+        kinds: Int64 | None,
+    ) -> None:
+        """Find the classes; arguments as for `equal_classes`."""
+        self._max_members = max_members
+        self._members, self._starts = equal_classes(lists, vectors, by_id, max_members, kinds)
+        self._sizes = np.diff(self._starts, append=len(self._members))
+        self.first = self._members[self._starts]
+        self.of_first = np.full(len(by_id), -1, dtype=np.int64)
+        self.of_first[self.first] = np.arange(len(self.first))
+
+    def expand(self, rows: Int64, classes: Int64, scores: Float32) -> tuple[Int64, Int64, Float32]:
+        """The items of classes, best first, ties by id, at most `max_members` a row.
+
+        Args:
+            rows: int64[n], the query of each class, ascending.
+            classes: int64[n].
+            scores: float32[n].
+
+        Returns:
+            rows, items and scores.
+        """
+        sizes = self._sizes[classes]
+        if not len(classes) or sizes.max() == 1:
+            return rows, self.first[classes], scores
+        items = self._members[concat_ranges(self._starts[classes], sizes)]
+        rows, scores = np.repeat(rows, sizes), np.repeat(scores, sizes)
+        order = rank_order(rows, scores, items.__getitem__)
+        order = order[rank_in_row(rows[order]) < self._max_members]
+        return rows[order], items[order], scores[order]
 
 
 def equal_classes(

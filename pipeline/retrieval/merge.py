@@ -106,15 +106,15 @@ def _select_under_caps(
         neighbours, so that more of its candidates have to be looked at.
     """
     rows = np.repeat(places, np.diff(candidates["similar_ids"].offsets.to_numpy()))
-    known, has_cut = _known_candidates(candidates, places, rows)
+    positions, has_cut = _candidates_up_to_cut(candidates, places, rows)
     values = np.asarray(candidates["values"].flatten()).reshape(-1, len(settings.rules.caps))
-    mask = caps.top_k_mask(rows[known], values[known], settings.rules.caps, settings.k)
-    order = known[mask]
+    mask = caps.top_k_mask(rows[positions], values[positions], settings.rules.caps, settings.k)
+    order = positions[mask]
     counts = np.bincount(rows[order], minlength=len(has_cut))
     return order, has_cut & (counts < settings.k)
 
 
-def _known_candidates(
+def _candidates_up_to_cut(
     candidates: pa.RecordBatch, places: Int64, rows: Int64
 ) -> tuple[Int64, npt.NDArray[np.bool_]]:
     """The candidates of each query that rank up to the first of its cuts, in order.
@@ -150,6 +150,6 @@ def _known_candidates(
     starts = np.flatnonzero(rank_in_row(all_rows[order]) == 0)
     start = np.repeat(starts, np.diff(starts, append=len(order)))
     cuts_before: Int64 = cuts_so_far[start] - is_cut[order][start]
-    known = order[(cuts_so_far == cuts_before) & ~is_cut[order]]
+    positions = order[(cuts_so_far == cuts_before) & ~is_cut[order]]
     query_count = int(places.max(initial=-1)) + 1
-    return known, np.bincount(places[cuts], minlength=query_count) > 0
+    return positions, np.bincount(places[cuts], minlength=query_count) > 0

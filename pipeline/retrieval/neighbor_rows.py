@@ -12,9 +12,11 @@ from pipeline.retrieval.ranking import Int64, rank_in_row, rank_order, ties_by_i
 from pipeline.storage.clustered_tables import NEIGHBOR, NEIGHBORS
 
 
-def neighbors_of_items(items: pa.RecordBatch, kept: Iterator[pa.RecordBatch]) -> pa.RecordBatch:
-    """The kept row of NEIGHBORS of each item."""
-    batches = (batch.select(NEIGHBORS.names).cast(NEIGHBORS) for batch in kept)
+def neighbors_of_items(
+    items: pa.RecordBatch, neighbors: Iterator[pa.RecordBatch]
+) -> pa.RecordBatch:
+    """The row of NEIGHBORS of each item, in the order of the items."""
+    batches = (batch.select(NEIGHBORS.names).cast(NEIGHBORS) for batch in neighbors)
     rows = packed_batches.concat(batches, NEIGHBORS)
     rows = rows.take(pc.index_in(items["item_id"], rows["item_id"]))
     columns = [items["item_id"], items["list"], *(rows[n] for n in NEIGHBORS.names[2:])]
@@ -32,7 +34,7 @@ def update_rows(
     departures: pa.Array,
     arrival_ids: pa.Array,
     entering: ScoredPairs,
-    kept: int,
+    capacity: int,
 ) -> pa.RecordBatch:
     """Update rows of NEIGHBORS; rows that nothing left or entered are not built again.
 
@@ -41,7 +43,7 @@ def update_rows(
         departures: string[m], ids of candidates that are gone.
         arrival_ids: string[p], ids of candidates that are new.
         entering: pairs of a row and a position in `arrival_ids` that rank before the row's floor.
-        kept: how many neighbours are kept.
+        capacity: how many neighbours are kept.
     """
     row_of, neighbors = flatten_lists(rows["neighbors"])
     is_touched = np.zeros(rows.num_rows, dtype=bool)
@@ -55,7 +57,7 @@ def update_rows(
         departures,
         arrival_ids,
         (position[entering[0]], entering[1], entering[2]),
-        kept,
+        capacity,
     )
     both = pa.concat_batches([rows.filter(pa.array(~is_touched)), merged])
     order = np.argsort(np.concatenate([np.flatnonzero(~is_touched), touched]))
@@ -67,7 +69,7 @@ def _merge_rows(
     departures: pa.Array,
     arrival_ids: pa.Array,
     entering: ScoredPairs,
-    kept: int,
+    capacity: int,
 ) -> pa.RecordBatch:
     """Rows of NEIGHBORS without the departures and with the arrivals that enter."""
     row_of, neighbors = flatten_lists(rows["neighbors"])
@@ -82,14 +84,14 @@ def _merge_rows(
     )
     order = rank_order(owners, scores.astype(np.float32), ties_by_id(ids))
     total = np.bincount(owners, minlength=rows.num_rows)
-    order = order[rank_in_row(owners[order]) < kept]
-    ends = np.cumsum(np.minimum(total, kept))
+    order = order[rank_in_row(owners[order]) < capacity]
+    ends = np.cumsum(np.minimum(total, capacity))
     structs = pa.StructArray.from_arrays(
         [ids.take(pa.array(order)), pa.array(scores[order], pa.float32())], fields=list(NEIGHBOR)
     )
     offsets = pa.array(np.concatenate([[0], ends]).astype(np.int32))
     # A row that was cut has a new floor: its last neighbour.
-    is_cut = total > kept
+    is_cut = total > capacity
     last = structs.take(pa.array(ends - 1, mask=~is_cut))
     columns = [
         rows["item_id"],

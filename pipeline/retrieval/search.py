@@ -4,11 +4,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.retrieval.equal_items import equal_classes
+from pipeline.retrieval.equal_items import EqualClasses
 from pipeline.retrieval.queries import Candidates, Queries, repeat_for_equal_queries
 from pipeline.retrieval.ranking import (
     Int64,
-    concat_ranges,
     group_by_list,
     kth_score_bound,
     rank_in_row,
@@ -89,14 +88,9 @@ class ExactIndex:
         by_id = np.asarray(pc.sort_indices(ids))
         self.ids = ids.take(pa.array(by_id))
         kinds = None if traits is None else traits.kind
-        self._members, self._starts = equal_classes(lists, vectors, by_id, self._depth, kinds)
-        self._sizes = np.diff(self._starts, append=len(self._members))
-        # The member with the lowest id represents its class.
-        self._first = self._members[self._starts]
-        representatives = by_id[self._first]
+        self._classes = EqualClasses(lists, vectors, by_id, self._depth, kinds)
+        representatives = by_id[self._classes.first]
         self._traits = traits and traits.take(representatives)
-        self._class_of = np.full(len(by_id), -1, dtype=np.int64)
-        self._class_of[self._first] = np.arange(len(self._first))
         self._vectors = float16_rows(vectors)[representatives].astype(np.float32)
         self._norms = squared_norms(self._vectors)
         self._unit = unit_vectors(self._vectors)
@@ -144,7 +138,7 @@ class ExactIndex:
             distinct, vectors, floor - self._margin, self._score_mask(distinct)
         )
         best, scores = self._best(vectors, rows, classes)
-        rows, items, scores = self._expand_classes(rows[best], classes[best], scores)
+        rows, items, scores = self._classes.expand(rows[best], classes[best], scores)
         if len(distinct.ids) < len(queries.ids):
             rows, sources = repeat_for_equal_queries(rows, distinct_of)
             items, scores = items[sources], scores[sources]
@@ -158,7 +152,7 @@ class ExactIndex:
     def _best(self, queries: VectorsAndNorms, rows: Int64, classes: Int64) -> tuple[Int64, Float32]:
         """Which pairs of a query and a class are the query's best, in order, and their cosines."""
         scores = cosines(queries, (self._vectors, self._norms), rows, classes)
-        order = rank_order(rows, scores, lambda tied: self._first[classes[tied]])
+        order = rank_order(rows, scores, lambda tied: self._classes.first[classes[tied]])
         order = order[self._rules.score_mask(scores[order])]
         order = order[rank_in_row(rows[order]) < self._depth]
         return order, scores[order]
@@ -168,7 +162,9 @@ class ExactIndex:
             return None
         rows, items = queries.traits.denied_pairs(self.ids)
         # An item that anybody denies has a kind of its own, so it is alone in its class.
-        return ScoreMask(self._rules, queries.traits, self._traits, (rows, self._class_of[items]))
+        return ScoreMask(
+            self._rules, queries.traits, self._traits, (rows, self._classes.of_first[items])
+        )
 
     def _near_classes(
         self,
@@ -258,19 +254,6 @@ class ExactIndex:
         flat = np.flatnonzero(reaches)
         row, column = np.divmod(flat, count)
         return rows[row], column + columns.start, product.ravel()[flat]
-
-    def _expand_classes(
-        self, rows: Int64, classes: Int64, scores: Float32
-    ) -> tuple[Int64, Int64, Float32]:
-        """The items of the classes, best first, ties by id."""
-        sizes = self._sizes[classes]
-        if not len(classes) or sizes.max() == 1:
-            return rows, self._first[classes], scores
-        items = self._members[concat_ranges(self._starts[classes], sizes)]
-        rows, scores = np.repeat(rows, sizes), np.repeat(scores, sizes)
-        order = rank_order(rows, scores, items.__getitem__)
-        order = order[rank_in_row(rows[order]) < self._depth]
-        return rows[order], items[order], scores[order]
 
 
 def _list_slices(lists: Int64) -> dict[int, slice]:

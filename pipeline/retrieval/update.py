@@ -187,6 +187,6 @@ def update_neighbors(
             else:
                 ids = eligible_rows(moves.arrivals)["item_id"]
                 yield update_rows(
-                    state.neighbors, moves.departures, ids, state.entering, settings.kept
+                    state.neighbors, moves.departures, ids, state.entering, settings.capacity
                 )
         on_group_done(scored)

@@ -73,10 +73,10 @@ def execute(job: Job, version: str) -> StageResult:
     if usable is not None and current is not None:
         trial = job.store.trial_version(version)
         assignment = _quantiser_assignment(job, usable, _base(job, usable))
-        made = _write_tables(job, assignment, trial, version)
-        if not current_quantiser.is_unbalanced(current, made.counts["imbalance"]):
+        result = _write_tables(job, assignment, trial, version)
+        if not current_quantiser.is_unbalanced(current, result.counts["imbalance"]):
             job.store.rename_version("lists", trial, version)
-            return made
+            return result
         job.store.discard_version("lists", trial)
     _train(job, nlist, version)
     no_base = incremental.no_base("the quantiser is new")

@@ -189,13 +189,13 @@ def update_neighbors(
         )
         tables["reach"] = store.write(pairs.distinct(), "reach", version)
         pairs = store.read(job.spark, "reach", version)
-    kept = section.k + section.reserve
+    capacity = section.k + section.reserve
     updating = NeighborUpdate(
         plan=search.plan,
         items=search.items,
         base_neighbors=store.open_clustered("neighbors", base.fingerprint),
         reverse_probes=load_reverse_probes(pairs, context.nlist),
-        settings=NeighborSettings(section.k, kept, nprobe, search.rules, widens=not is_exact),
+        settings=NeighborSettings(section.k, capacity, nprobe, search.rules, widens=not is_exact),
         counts=search.counts,
     )
     moves, arrivals = join_moves(changes.arrivals, changes.departures), changes.arrivals

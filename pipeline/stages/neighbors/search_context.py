@@ -70,32 +70,32 @@ def build_search_context(job: Job, version: str) -> SearchContext:
     """
     index, section = job.record("index"), job.config.neighbors
     rows, files = _rows_to_search(job, version)
-    wanted = query_items.select_query_items(job)
+    selected = query_items.select_query_items(job)
     queries = rows.where("asks is null or asks") if job.config.rules.query else rows
-    if wanted is not None:
-        queries = queries.join(wanted.select("item_id"), "item_id", how="left_semi")
+    if selected is not None:
+        queries = queries.join(selected.select("item_id"), "item_id", how="left_semi")
     centroids, context = None, job.spark.sparkContext
     if not index.outputs["exact"]:
         centroids = job.ship(_quantiser_path(job), "quantiser")
-    cores, kept = context.defaultParallelism, section.k + section.reserve
+    cores, capacity = context.defaultParallelism, section.k + section.reserve
     sizes = rows_per_list(job, rows)
     query_sizes = sizes if queries is rows else rows_per_list(job, queries)
     pair_rules = rules.pair_rules(job.config.rules)
-    depth = kept * DEPTH if pair_rules.caps else kept
+    depth = capacity * DEPTH if pair_rules.caps else capacity
     max_items = groups.max_items_per_group(section.worker_mb, index.outputs["dim"])
     plan = groups.plan_by_work(sizes, cores, max_items)
     search = ListSearch(
         items=files,
         plan=plan,
         parts=plan_merge(query_sizes, depth, cores),
-        k=kept,
+        k=capacity,
         depth=depth,
         rules=pair_rules,
         partitions=section.partitions or plan.group_count,
-        all_are_queries=wanted is None,
+        all_are_queries=selected is None,
         counts=SearchCounts(context),
     )
-    return SearchContext(job, rows, wanted, queries, int(query_sizes.sum()), centroids, search)
+    return SearchContext(job, rows, selected, queries, int(query_sizes.sum()), centroids, search)
 
 
 def _rows_to_search(job: Job, version: str) -> tuple["DataFrame", ClusteredTable]:

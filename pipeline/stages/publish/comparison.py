@@ -6,23 +6,24 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-# Of more items a sample says what is to be known: a churn of one half to within 0.7 points.
+# If there are more items, a sample of this size is compared: it gives a churn of one half to within
+# 0.7 percentage points.
 MAX_COMPARED = 20_000
 
 
 @dataclass(frozen=True)
 class Change:
-    """How much of the top k changed from one version to the next.
+    """How much of the top k changed from one version to the next. The fields are in run.json.
 
     Attributes:
         items_before: items with a neighbour in the earlier version.
-        items: in the later one.
-        rows_before: neighbours of the earlier version, up to the k-th of an item.
-        rows: of the later one.
-        one_in: of so many items, chosen by a hash of the id, one is compared.
-        common: of those that are, the items with a neighbour in both.
-        entries: the earlier version's neighbours of the common items.
-        replaced: how many of those entries the later version lacks.
+        items: items with a neighbour in the later version.
+        rows_before: neighbours in the earlier version, up to the k-th of each item.
+        rows: neighbours in the later version, likewise.
+        one_in: one in this many items was compared, chosen by a hash of the id.
+        common: items compared that have a neighbour in both versions.
+        entries: neighbours of the common items in the earlier version.
+        replaced: how many of those the later version does not have.
     """
 
     items_before: int
@@ -36,17 +37,17 @@ class Change:
 
     @property
     def churn(self) -> float:
-        """Share of the common items' entries that were replaced, 0 to 1."""
+        """The share of the common items' neighbours that were replaced, 0 to 1."""
         return self.replaced / self.entries if self.entries else 0.0
 
 
 def join_by_item(before: "DataFrame", after: "DataFrame", k: int) -> "DataFrame":
-    """One row an item: item_id, and its top k `before` and `after`, null where it has none.
+    """One row an item: item_id, and its top k `before` and `after`, null if it has none.
 
     Args:
         before: the earlier version of similar_items.
         after: the later one.
-        k: ranks beyond it are passed over.
+        k: greater ranks are left out.
 
     Returns:
         item_id string, before and after array<struct<rank, similar_id, score>>.
@@ -63,35 +64,37 @@ def _lists(pairs: "DataFrame", k: int, name: str) -> "DataFrame":
 
 
 def in_both() -> "Column":
-    """Whether an item of `by_item` has neighbours in both versions."""
+    """Whether an item of `join_by_item` has neighbours in both versions."""
     from pyspark.sql import functions as F
 
     return F.col("before").isNotNull() & F.col("after").isNotNull()
 
 
 def shared_count() -> "Column":
-    """How many neighbours both lists of an item of `by_item` have."""
+    """How many neighbours both lists of an item of `join_by_item` have."""
     from pyspark.sql import functions as F
 
     return F.size(F.array_intersect("before.similar_id", "after.similar_id"))
 
 
-def compare(before: "DataFrame", after: "DataFrame", k: int, most: int = MAX_COMPARED) -> Change:
-    """How much of the top k changed.
+def compare(
+    before: "DataFrame", after: "DataFrame", k: int, max_items: int = MAX_COMPARED
+) -> Change:
+    """Compare two versions: how much of the top k changed.
 
     Args:
         before: the earlier version of similar_items.
         after: the later one.
-        k: ranks beyond it are passed over.
-        most: about so many items are compared.
+        k: greater ranks are left out.
+        max_items: how many items are compared, about.
     """
     from pyspark.sql import functions as F
 
     (items_before, rows_before), (items, rows) = _sizes(before, k), _sizes(after, k)
-    one_in = max(1, -(-max(items_before, items) // most))
-    chosen = F.pmod(F.xxhash64("item_id"), F.lit(one_in)) == 0
+    one_in = max(1, -(-max(items_before, items) // max_items))
+    is_sampled = F.pmod(F.xxhash64("item_id"), F.lit(one_in)) == 0
     sums = (
-        join_by_item(before.where(chosen), after.where(chosen), k)
+        join_by_item(before.where(is_sampled), after.where(is_sampled), k)
         .where(in_both())
         .agg(
             F.count("*").alias("common"),
@@ -106,7 +109,7 @@ def compare(before: "DataFrame", after: "DataFrame", k: int, most: int = MAX_COM
 
 
 def _sizes(pairs: "DataFrame", k: int) -> tuple[int, int]:
-    """Items and rows; each item with a neighbour has one of rank 1."""
+    """How many items and rows a version has; each item with a neighbour has one of rank 1."""
     from pyspark.sql import functions as F
 
     sums = pairs.agg(F.count_if(F.col("rank") == 1), F.count_if(F.col("rank") <= k)).first()

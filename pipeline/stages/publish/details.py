@@ -1,4 +1,4 @@
-"""The details table: what is shown of an item, and the list it is in, to be had by its id."""
+"""The details table: what is shown of an item, and its list, so that one item is read quickly."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -12,8 +12,8 @@ from pipeline.store.schemas import DETAILS
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-# Rows that are read for one item: half a megabyte.
-_ROWS_TOGETHER = 4_000
+# Rows that are read to get one item: half a megabyte.
+_ROWS_PER_GROUP = 4_000
 
 
 def write(job: Job, version: str) -> int:
@@ -22,16 +22,18 @@ def write(job: Job, version: str) -> int:
     Returns:
         the number of rows.
     """
-    return job.store.write_arrow("details", version, Rows(_sorted(job), _in_small_groups))
+    return job.store.write_arrow("details", version, Rows(_sorted_details(job), _small_batches))
 
 
-def _sorted(job: Job) -> "DataFrame":
+def _sorted_details(job: Job) -> "DataFrame":
     items = job.read("items", "ingest")
     lists = job.read("lists", "index").select("item_id", "list")
-    return items.join(lists, "item_id", how="left").select(*DETAILS.names).orderBy("item_id")
+    joined = items.join(lists, "item_id", how="left")
+    return joined.select(*DETAILS.names).orderBy("item_id")
 
 
-def _in_small_groups(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _small_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Cut the batches; each batch becomes a row group."""
     for batch in batches:
-        for start in range(0, batch.num_rows, _ROWS_TOGETHER):
-            yield batch.slice(start, _ROWS_TOGETHER)
+        for start in range(0, batch.num_rows, _ROWS_PER_GROUP):
+            yield batch.slice(start, _ROWS_PER_GROUP)

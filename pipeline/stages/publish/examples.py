@@ -1,7 +1,7 @@
-"""A few items with their neighbours, texts and vectors, for the run's page.
+"""A sample of items with their neighbours, texts and vectors, for the run's page.
 
-They are so few that the page needs no Spark, and that they fit into the driver whatever the
-catalogue. Which they are goes by a hash of the id: another run over the same items shows the same.
+The sample is small, whatever the catalogue: it fits into the driver, and the page is made without
+Spark. It is drawn by a hash of the id, so that every run over the same items shows the same ones.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 TABLE = "examples"
-# Items of the map, and those of them that are shown with their neighbours.
+# Items on the map, and how many of them are shown with their neighbours.
 MAPPED, SHOWN = 2000, 300
-# Items with fewer neighbours than were asked for, shown beside those.
+# Items with fewer than k neighbours that are shown as well.
 SHORT = 20
 # Neighbours of an item that are shown, at most.
 NEIGHBORS = 20
@@ -29,65 +29,65 @@ _Row = dict[str, Any]
 
 
 def write(job: Job, version: str, pairs: "DataFrame", most_shown: dict[str, Any] | None) -> int:
-    """Write the table of examples: items of the map, some shown with neighbours, and those.
+    """Write the table of examples: items on the map, those shown, and the neighbours of those.
 
     Args:
-        job: whose stages before publish are done.
+        job: the run; all its stages before publish are done.
         version: of the table.
         pairs: similar_items, as written.
-        most_shown: the item that is in most lists.
+        most_shown: the item that is in the most lists.
 
     Returns:
         the number of rows.
     """
-    mapped = _mapped(job)
-    shown = list(dict.fromkeys([*mapped[:SHOWN], *_short(job), *_hub(most_shown)]))
-    lists = _lists(job, pairs, shown)
+    mapped = _mapped_items(job)
+    shown = list(dict.fromkeys([*mapped[:SHOWN], *_short_items(job), *_hub(most_shown)]))
+    lists = _neighbor_lists(job, pairs, shown)
     neighbors = (entry["similar_id"] for entries in lists.values() for entry in entries)
-    every = sorted({*mapped, *shown, *neighbors})
-    about, tokens = _items(job, every), _texts(job, every)
-    halves, on_map = _halves(job, mapped), set(mapped)
+    all_ids = sorted({*mapped, *shown, *neighbors})
+    items, tokens = _items(job, all_ids), _tokens(job, all_ids)
+    vectors, on_map = _vectors(job, mapped), set(mapped)
     rows = [
         {
-            **about[item],
+            **items[item],
             **tokens[item],
             "shown": item in lists,
             "mapped": item in on_map,
-            "half": halves.get(item),
+            "half": vectors.get(item),
             "neighbors": lists.get(item),
         }
-        for item in every
+        for item in all_ids
     ]
     return job.store.write_rows(rows, TABLE, version)
 
 
-def _mapped(job: Job) -> list[str]:
-    total, ids = job.record("ingest").tables["items"], job.read("items", "ingest")
-    return _sample(ids.select("item_id"), total, MAPPED)
+def _mapped_items(job: Job) -> list[str]:
+    total, items = job.record("ingest").tables["items"], job.read("items", "ingest")
+    return _sample_ids(items.select("item_id"), total, MAPPED)
 
 
-def _short(job: Job) -> list[str]:
+def _short_items(job: Job) -> list[str]:
     total = job.record("neighbors").tables["short_lists"]
     if not total:
         return []
-    return _sample(job.read("short_lists", "neighbors").select("item_id"), total, SHORT)
+    return _sample_ids(job.read("short_lists", "neighbors").select("item_id"), total, SHORT)
 
 
-def _sample(ids: "DataFrame", total: int, most: int) -> list[str]:
-    chosen: list[str] = collected_sample(ids, total, most, 0, TABLE)["item_id"].to_pylist()
-    return chosen
+def _sample_ids(ids: "DataFrame", total: int, max_items: int) -> list[str]:
+    sample: list[str] = collected_sample(ids, total, max_items, 0, TABLE)["item_id"].to_pylist()
+    return sample
 
 
 def _hub(most_shown: dict[str, Any] | None) -> list[str]:
     return [most_shown["item_id"]] if most_shown else []
 
 
-def _lists(job: Job, pairs: "DataFrame", shown: list[str]) -> _Lists:
-    """The first neighbours of the items that are shown, best first."""
+def _neighbor_lists(job: Job, pairs: "DataFrame", shown: list[str]) -> _Lists:
+    """The first neighbours of the items shown, best first."""
     from pyspark.sql import functions as F
 
     best: _Lists = {item: [] for item in shown}
-    rows = _of(job, pairs.where(F.col("rank") <= NEIGHBORS), shown)
+    rows = _rows_of(job, pairs.where(F.col("rank") <= NEIGHBORS), shown)
     for row in sorted(rows, key=lambda row: int(row["rank"])):
         best[row["item_id"]].append({"similar_id": row["similar_id"], "score": row["score"]})
     return best
@@ -105,34 +105,33 @@ def _items(job: Job, ids: list[str]) -> dict[str, _Row]:
         ),
         address.alias("image_url"),
     )
-    return {row["item_id"]: row for row in _of(job, items, ids)}
+    return {row["item_id"]: row for row in _rows_of(job, items, ids)}
 
 
-def _texts(job: Job, ids: list[str]) -> dict[str, _Row]:
+def _tokens(job: Job, ids: list[str]) -> dict[str, _Row]:
     tokens = job.read("tokens", "tokenize").select(
-        "item_id", _first("title_tokens"), _first("description_tokens")
+        "item_id", _first_tokens("title_tokens"), _first_tokens("description_tokens")
     )
-    return {row["item_id"]: row for row in _of(job, tokens, ids)}
+    return {row["item_id"]: row for row in _rows_of(job, tokens, ids)}
 
 
-def _first(name: str) -> "Column":
+def _first_tokens(name: str) -> "Column":
     from pyspark.sql import functions as F
 
     first = F.substring_index(F.col(name), " ", _TOKENS)
     return F.substring(first, 1, _TOKENS_CHARACTERS).alias(name)
 
 
-def _halves(job: Job, ids: list[str]) -> dict[str, bytes]:
+def _vectors(job: Job, ids: list[str]) -> dict[str, bytes]:
     vectors = job.read("embeddings", "embed").select("item_id", "half")
-    return {row["item_id"]: row["half"] for row in _of(job, vectors, ids)}
+    return {row["item_id"]: row["half"] for row in _rows_of(job, vectors, ids)}
 
 
-def _of(job: Job, rows: "DataFrame", ids: list[str]) -> list[_Row]:
-    """The rows of a few items, on the driver: the ids travel to where the rows are."""
+def _rows_of(job: Job, rows: "DataFrame", ids: list[str]) -> list[_Row]:
+    """The rows of a few items, on the driver; the ids are broadcast to where the rows are."""
     from pyspark.sql import functions as F
 
-    few = job.spark.createDataFrame(pa.table({"item_id": pa.array(ids, pa.string())}))
-    found: list[_Row] = (
-        rows.join(F.broadcast(few), "item_id", how="left_semi").toArrow().to_pylist()
-    )
-    return found
+    ids_frame = job.spark.createDataFrame(pa.table({"item_id": pa.array(ids, pa.string())}))
+    joined = rows.join(F.broadcast(ids_frame), "item_id", how="left_semi")
+    collected: list[_Row] = joined.toArrow().to_pylist()
+    return collected

@@ -1,6 +1,6 @@
-"""What a run's page shows of a table: coverage, scores, hubs, sameness.
+"""The quality of a table, for the run's page: coverage, scores, hubs, sameness.
 
-The first three are of all pairs; what needs a look at the items themselves is of a sample.
+The first three are computed on all pairs; sameness, which reads the items, on a sample.
 """
 
 from dataclasses import dataclass
@@ -13,22 +13,23 @@ from pipeline.stages.context import Job
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-# Of more items a sample says what is to be known: a share of one half to within 0.7 points.
+# If there are more items, a sample of this size is used: it gives a share of one half to within 0.7
+# percentage points.
 MAX_SAMPLED = 20_000
 _QUANTILES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
-# Scores are counted in so many steps from 0 to 1.
+# The histogram has this many steps from 0 to 1.
 _STEPS = 100
 
 
 @dataclass(frozen=True)
 class Table:
-    """A similar-item table and what it is about.
+    """A similar-item table and its catalogue.
 
     Attributes:
         pairs: similar_items.
-        by_list: the same pairs in the order of the lists, if they are to be had so: similar_id.
-            Those of one item are near each other there, which makes counting them cheap.
-        items: how many the catalogue has.
+        by_list: similar_id of the same pairs; if possible in the order of the lists, where those
+            of one item are near each other, which makes counting them cheap.
+        items: how many items the catalogue has.
     """
 
     pairs: "DataFrame"
@@ -37,11 +38,11 @@ class Table:
 
 
 def measure_quality(job: Job, table: Table) -> dict[str, Any]:
-    """Coverage, scores, hubs, and of a sample the share of the same category and of duplicates."""
-    found, covered = scores(table.pairs)
+    """Coverage, scores and hubs; and on a sample, the shares of same category and duplicates."""
+    distribution, covered = scores(table.pairs)
     return {
         "coverage": round(covered / table.items, 6) if table.items else 0.0,
-        "scores": found,
+        "scores": distribution,
         "hubs": hubs(table.by_list, table.items),
         **sameness(job, table, covered),
     }
@@ -52,44 +53,44 @@ def scores(pairs: "DataFrame") -> tuple[dict[str, Any], int]:
 
     Returns:
         a histogram, [lower bound, pairs] by steps of 0.01, and quantiles of all ranks and of the
-        first: the middle of the step that each lies in; and the number of items of rank 1.
+        first rank, each as the middle of its step; and the number of items.
     """
     from pyspark.sql import functions as F
 
     # The score 1 belongs to the last step.
-    place = F.least(F.floor(F.col("score").cast("double") * _STEPS + 1e-6), F.lit(_STEPS - 1))
+    step = F.least(F.floor(F.col("score").cast("double") * _STEPS + 1e-6), F.lit(_STEPS - 1))
     first = F.count_if(F.col("rank") == 1).alias("first")
-    counted = pairs.groupBy(place.alias("step")).agg(F.count("*").alias("all"), first)
+    counted = pairs.groupBy(step.alias("step")).agg(F.count("*").alias("all"), first)
     rows = sorted(counted.collect(), key=lambda row: int(row["step"]))
     steps = np.array([row["step"] for row in rows], dtype=np.int64)
 
     def quantiles(name: str) -> dict[str, float]:
-        below = np.cumsum([row[name] for row in rows])
-        if not len(below) or not below[-1]:
+        cumulative = np.cumsum([row[name] for row in rows])
+        if not len(cumulative) or not cumulative[-1]:
             return {}
-        places = np.searchsorted(below, np.array(_QUANTILES) * below[-1])
-        values = (steps[places] + 0.5) / _STEPS
+        positions = np.searchsorted(cumulative, np.array(_QUANTILES) * cumulative[-1])
+        values = (steps[positions] + 0.5) / _STEPS
         return {f"{q:g}": round(float(v), 4) for q, v in zip(_QUANTILES, values, strict=True)}
 
-    found = {
+    distribution = {
         "quantiles": quantiles("all"),
         "first": quantiles("first"),
         "histogram": [[round(row["step"] / _STEPS, 2), row["all"]] for row in rows],
     }
-    return found, sum(row["first"] for row in rows)
+    return distribution, sum(row["first"] for row in rows)
 
 
 def hubs(shown: "DataFrame", items: int) -> dict[str, Any]:
-    """How evenly items are shown: the most shown one, how many are never, the Gini coefficient.
+    """How evenly items are shown: the most shown item, how many are never shown, and the Gini.
 
     Args:
-        shown: similar_id, one row a time that an item is shown.
-        items: how many could be.
+        shown: similar_id, one row for each time that an item is shown.
+        items: how many items the catalogue has.
     """
     from pyspark.sql import functions as F
 
     counts = shown.groupBy("similar_id").agg(F.count("*").alias("times"))
-    # As many rows as there are different numbers: few, whatever the catalogue.
+    # Collected: one row for each distinct number of times, which are few in any catalogue.
     rows = counts.groupBy("times").agg(F.count("*"), F.min("similar_id")).collect()
     times = np.array([row[0] for row in rows], dtype=np.float64)
     holders = np.array([row[1] for row in rows], dtype=np.float64)
@@ -103,7 +104,7 @@ def hubs(shown: "DataFrame", items: int) -> dict[str, Any]:
 
 
 def gini(values: np.ndarray, weights: np.ndarray) -> float:
-    """The Gini coefficient of values, with weights: 0 if all are equal, near 1 if one has all.
+    """The Gini coefficient of weighted values: 0 if all are equal, near 1 if one has everything.
 
     Source: half the relative mean absolute difference (Gini 1912), by the Lorenz curve.
     """
@@ -111,35 +112,36 @@ def gini(values: np.ndarray, weights: np.ndarray) -> float:
     if not total:
         return 0.0
     order = np.argsort(values)
-    people = np.cumsum(weights[order]) / weights.sum()
+    population = np.cumsum(weights[order]) / weights.sum()
     shares = np.cumsum((values * weights)[order]) / total
-    before = np.concatenate([[0.0], shares[:-1]])
-    return float(1 - np.sum(np.diff(people, prepend=0.0) * (shares + before)))
+    previous = np.concatenate([[0.0], shares[:-1]])
+    return float(1 - np.sum(np.diff(population, prepend=0.0) * (shares + previous)))
 
 
 def sameness(job: Job, table: Table, covered: int) -> dict[str, Any]:
-    """Of a sample: the shares of neighbours of the same category and with the same text."""
+    """On a sample: the shares of neighbours with the same category and with the same text."""
     from pyspark.sql import functions as F
 
     one_in = max(1, -(-covered // MAX_SAMPLED))
-    chosen = F.pmod(F.xxhash64("item_id"), F.lit(one_in)) == 0
-    pairs = table.pairs.where(chosen).select("item_id", "similar_id")
+    is_sampled = F.pmod(F.xxhash64("item_id"), F.lit(one_in)) == 0
+    pairs = table.pairs.where(is_sampled).select("item_id", "similar_id")
     items = job.read("items", "ingest").select("item_id", "category")
     texts = job.read("tokens", "tokenize").select("item_id", "text")
-    about = items.join(texts, "item_id", how="inner")
-    mine = about.where(chosen).toDF("item_id", "mine", "my_text")
-    theirs = about.toDF("similar_id", "theirs", "their_text")
-    both = pairs.join(mine, "item_id", how="inner").join(theirs, "similar_id", how="inner")
-    known = F.col("mine").isNotNull() & F.col("theirs").isNotNull()
+    described = items.join(texts, "item_id", how="inner")
+    own = described.where(is_sampled).toDF("item_id", "category", "text")
+    other = described.toDF("similar_id", "similar_category", "similar_text")
+    both = pairs.join(own, "item_id", how="inner").join(other, "similar_id", how="inner")
+    has_categories = F.col("category").isNotNull() & F.col("similar_category").isNotNull()
     sums = both.agg(
         F.count("*").alias("pairs"),
-        F.count_if(known).alias("known"),
-        F.count_if(known & (F.col("mine") == F.col("theirs"))).alias("same"),
-        F.count_if(F.col("my_text") == F.col("their_text")).alias("duplicates"),
+        F.count_if(has_categories).alias("with_categories"),
+        F.count_if(F.col("category") == F.col("similar_category")).alias("same"),
+        F.count_if(F.col("text") == F.col("similar_text")).alias("duplicates"),
     ).first()
     assert sums is not None  # noqa: S101 - an aggregate has one row
+    with_categories = sums["with_categories"]
     return {
         "sampled_one_in": one_in,
-        "same_category": round(sums["same"] / sums["known"], 4) if sums["known"] else None,
+        "same_category": round(sums["same"] / with_categories, 4) if with_categories else None,
         "duplicates_shown": round(sums["duplicates"] / sums["pairs"], 6) if sums["pairs"] else 0.0,
     }

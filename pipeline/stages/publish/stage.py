@@ -18,51 +18,55 @@ CODE_VERSION = 1
 
 
 def inputs(job: Job) -> dict[str, Any]:
-    """The neighbours; and of a run that asked for some only, what the others are taken from."""
+    """The neighbours; and if some items were no queries, where the rows of those come from."""
     return {"neighbors": job.record("neighbors").fingerprint, **query_items.publish_inputs(job)}
 
 
 def execute(job: Job, version: str) -> StageResult:
     """Write the similar-item table, one row a pair, sorted by item and rank."""
-    from pyspark.sql import functions as F
-
-    found = job.read("neighbors", "neighbors")
-    table, kept = _pairs(found, job.config.neighbors.k), carried_over(job)
-    if kept is None:
-        # Items are fewer than pairs: they are sorted.
-        ordered = _pairs(found.orderBy("item_id"), job.config.neighbors.k)
+    neighbors, k = job.read("neighbors", "neighbors"), job.config.neighbors.k
+    pairs, carried = _pairs(neighbors, k), carried_over(job)
+    if carried is None:
+        # Sorting items is cheaper than sorting pairs: there are fewer of them.
+        ordered = _pairs(neighbors.orderBy("item_id"), k)
     else:
-        table = table.unionByName(kept)
-        ordered = table.orderBy("item_id", "rank")
+        pairs = pairs.unionByName(carried)
+        ordered = pairs.orderBy("item_id", "rank")
     rows = job.store.write(ordered, "similar_items", version)
     written = job.store.read(job.spark, "similar_items", version)
-    own = F.count_if(F.col("similar_id") == F.col("item_id"))
-    odd = F.count_if(F.isnan("score") | (F.abs("score") > 1))
-    found_rows, checks = digest_with(written, own=own, odd=odd)
-    problems = [
-        f"{checks[name]} {meaning}"
-        for name, meaning in (
-            ("own", "items are their own neighbours"),
-            ("odd", "scores are no cosines"),
-        )
-        if checks[name]
-    ]
-    if found_rows != digest(table):
-        problems.append("the rows written are not those that were found")
+    problems = _problems(written, pairs)
     if problems:
         job.store.discard_version("similar_items", version)
         raise StageError(f"publish: {'; '.join(problems)}; run it again")
-    wanted = job.record("neighbors").outputs["pairs"]
-    counts: dict[str, Any] = {"rows": rows, "carried_rows": kept.count() if kept is not None else 0}
-    if rows != wanted + counts["carried_rows"]:
+    expected = job.record("neighbors").outputs["pairs"]
+    carried_rows = 0 if carried is None else carried.count()
+    counts: dict[str, Any] = {"rows": rows, "carried_rows": carried_rows}
+    if rows != expected + carried_rows:
         job.store.discard_version("similar_items", version)
-        raise StageError(f"publish: {rows} rows, not {wanted} found and {counts}; run it again")
-    by_list = _pairs(found, job.config.neighbors.k) if kept is None else written
-    about = quality.Table(written, by_list, job.record("ingest").tables["items"])
-    shown = quality.measure_quality(job, about)
-    few = examples.write(job, version, written, shown["hubs"]["most_shown"])
-    tables = {"similar_items": rows, "details": details.write(job, version), examples.TABLE: few}
-    return StageResult(tables=tables, counts=counts | {"quality": shown})
+        raise StageError(f"publish: {rows} rows, not {expected} found and {counts}; run it again")
+    by_list = _pairs(neighbors, k) if carried is None else written
+    table = quality.Table(written, by_list, job.record("ingest").tables["items"])
+    measured = quality.measure_quality(job, table)
+    tables = {
+        "similar_items": rows,
+        "details": details.write(job, version),
+        examples.TABLE: examples.write(job, version, written, measured["hubs"]["most_shown"]),
+    }
+    return StageResult(tables=tables, counts=counts | {"quality": measured})
+
+
+def _problems(written: "DataFrame", expected: "DataFrame") -> list[str]:
+    """What is wrong with the rows written, by their digest and values."""
+    from pyspark.sql import functions as F
+
+    own = F.count_if(F.col("similar_id") == F.col("item_id"))
+    odd = F.count_if(F.isnan("score") | (F.abs("score") > 1))
+    written_digest, counts = digest_with(written, own=own, odd=odd)
+    meanings = {"own": "items are their own neighbours", "odd": "scores are no cosines"}
+    problems = [f"{counts[name]} {meaning}" for name, meaning in meanings.items() if counts[name]]
+    if written_digest != digest(expected):
+        problems.append("the rows written are not those that were found")
+    return problems
 
 
 def _pairs(neighbors: "DataFrame", k: int) -> "DataFrame":
@@ -79,39 +83,40 @@ def _pairs(neighbors: "DataFrame", k: int) -> "DataFrame":
 
 
 def carried_over(job: Job) -> "DataFrame | None":
-    """Rows of the published version for items that this run did not ask for.
+    """Rows of the published version for items that are no queries of this run; None if all are.
 
-    Items that have left the catalogue, or may not be shown any more, leave the lists; the ranks
-    close up.
+    Neighbours that have left the catalogue, or may not be neighbours any more, are left out, and
+    the ranks after them move up.
     """
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
-    asked, built_on = query_items.select_query_items(job), query_items.baseline(job)
-    if asked is None or built_on is None:
+    queries, baseline = query_items.select_query_items(job), query_items.baseline(job)
+    if queries is None or baseline is None:
         return None
-    others = rules.query_rule_items(job).join(asked.select("item_id"), "item_id", how="left_anti")
-    still = rules.eligible_items(job).withColumnRenamed("item_id", "similar_id")
-    last = job.store.read(job.spark, "similar_items", built_on.similar_items)
-    kept = last.join(others, "item_id", how="left_semi").join(still, "similar_id", how="left_semi")
-    kept = rules.without_denied(job, kept)
+    others = rules.query_rule_items(job).join(queries.select("item_id"), "item_id", how="left_anti")
+    eligible = rules.eligible_items(job).withColumnRenamed("item_id", "similar_id")
+    published = job.store.read(job.spark, "similar_items", baseline.similar_items)
+    pairs = published.join(others, "item_id", how="left_semi")
+    pairs = pairs.join(eligible, "similar_id", how="left_semi")
+    pairs = rules.without_denied(job, pairs)
     rank = F.row_number().over(Window.partitionBy("item_id").orderBy("rank"))
-    return kept.select("item_id", rank.alias("rank"), "similar_id", "score")
+    return pairs.select("item_id", rank.alias("rank"), "similar_id", "score")
 
 
 def pass_gate_and_publish(job: Job, measured: gate.Measurements, *, retrained: bool = False) -> str:
-    """Pass the gate, then move the pointers: the similar-item table's last.
+    """Pass the gate, then move the pointers; that of the similar-item table is moved last.
 
     Args:
-        job: whose stages are all done.
-        measured: what the gate found out about the table.
-        retrained: whether this run was told to train a new model.
+        job: the run; all its stages are done.
+        measured: the gate's measurements of the table.
+        retrained: whether the run was told to train a new model.
 
     Returns:
         the published version.
 
     Raises:
-        GateError: saying all that speaks against the table, and where it is.
+        GateError: with all reasons to hold the table back, and where it is.
     """
     record = job.record(NAME)
     problems = gate.problems(job, measured, retrained=retrained)

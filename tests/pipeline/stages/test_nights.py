@@ -1,4 +1,4 @@
-"""index and neighbors, night after night: built on the one before they give what --full gives."""
+"""index and neighbors, run after run: built on the run before, they give what --full gives."""
 
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ DIM = 8
 
 
 class Nights:
-    """A store in which night follows night."""
+    """A store in which each run builds on the one before."""
 
     def __init__(self, folder: Path, *sets: str) -> None:
         file = folder / "nitamono.toml"
@@ -36,7 +36,7 @@ class Nights:
         self._catalogues: list[Catalogue] = []
 
     def night(self, catalogue: Catalogue) -> tuple[Table, dict[str, StageRecord]]:
-        """Another night, built on the one before."""
+        """Run over the next night's catalogue."""
         before = self._catalogues[-1] if self._catalogues else {}
         self._catalogues.append(catalogue)
         changes = {item: "removed" for item in before if item not in catalogue}
@@ -60,7 +60,7 @@ class Nights:
         pq.write_table(pa.table(arrays), path / "part.parquet")
 
     def run(self, *sets: str, full: bool = False) -> tuple[Table, dict[str, StageRecord]]:
-        """The last night, under these settings too."""
+        """Run over the last catalogue, with these settings as well."""
         number = len(self._catalogues)
         count = len(self._catalogues[-1])
         settings = config.load(self._file, (*self._sets, *sets), {})
@@ -77,22 +77,22 @@ class Nights:
         records = {}
         for stage in (index, neighbors):
             version, inputs = job.fingerprint(stage)
-            made = stage.execute(job, version)
+            result = stage.execute(job, version)
             record = StageRecord(
-                stage.NAME, version, "r", inputs, made.tables, made.counts, made.outputs
+                stage.NAME, version, "r", inputs, result.tables, result.counts, result.outputs
             )
             self.store.write_record(record)
             job.set_record(record)
             records[stage.NAME] = record
-            note = current_quantiser.adopt if stage is index else current_quantiser.record_nprobe
-            note(job, record)
-        found = self.store.dataset("neighbors", version).to_table().to_pylist()
+            update = current_quantiser.adopt if stage is index else current_quantiser.record_nprobe
+            update(job, record)
+        rows = self.store.dataset("neighbors", version).to_table().to_pylist()
         k = settings.neighbors.k
         table = {
             row["item_id"]: [(n["similar_id"], n["score"]) for n in row["neighbors"][:k]]
-            for row in found
+            for row in rows
         }
-        assert len(table) == len(found)
+        assert len(table) == len(rows)
         return table, records
 
 
@@ -102,13 +102,13 @@ def catalogue(rng: np.random.Generator, items: int) -> Catalogue:
 
 
 def churned(rng: np.random.Generator, before: Catalogue) -> Catalogue:
-    """3% leave, come and change each."""
+    """3% of the items leave, as many arrive, and as many change."""
     ids = sorted(before)
     count = len(ids) * 3 // 100
-    some = rng.permutation(ids)[: 2 * count]
+    moved = rng.permutation(ids)[: 2 * count]
     new = oracle.vectors(2 * count, DIM, seed=int(rng.integers(1000)))
-    after = {item: v for item, v in before.items() if item not in some[:count]}
-    after |= dict(zip(some[count:].tolist(), new[:count], strict=True))
+    after = {item: v for item, v in before.items() if item not in moved[:count]}
+    after |= dict(zip(moved[count:].tolist(), new[:count], strict=True))
     names = (f"n{rng.integers(10**6):06d}" for _ in range(count))
     return after | dict(zip(names, new[count:], strict=True))
 
@@ -136,16 +136,16 @@ def test_three_nights_give_what_full_runs_give(
         table, records = nights.night(today)
         assert records["index"].outputs["base"]
         assert records["neighbors"].outputs["base"], records["neighbors"].outputs["why"]
-        full, from_the_ground = nights.run(full=True)
-        assert from_the_ground["neighbors"].outputs["base"] is None
+        full, full_records = nights.run(full=True)
+        assert full_records["neighbors"].outputs["base"] is None
         assert table == full
         assert records["neighbors"].counts["distances"] < (
-            0.6 * from_the_ground["neighbors"].counts["distances"]
+            0.6 * full_records["neighbors"].counts["distances"]
         )
 
 
 @pytest.mark.slow
-def test_a_night_that_does_not_fit_searches_everything_and_says_why(
+def test_a_run_without_a_base_searches_everything_and_says_why(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = np.random.default_rng(7)
@@ -174,7 +174,7 @@ def test_a_night_that_does_not_fit_searches_everything_and_says_why(
 
 
 @pytest.mark.slow
-def test_items_that_come_into_an_empty_list_and_lists_that_empty(
+def test_items_that_arrive_in_an_empty_list_and_lists_that_become_empty(
     spark: SparkSession, tmp_path: Path
 ) -> None:
     rng = np.random.default_rng(3)

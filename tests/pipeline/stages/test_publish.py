@@ -1,4 +1,4 @@
-"""Publishing a run that asked for the new items only."""
+"""Publishing a run in which only the new items are queries."""
 
 import io
 from pathlib import Path
@@ -43,9 +43,9 @@ class Shop:
         table: Lists = {}
         rows_of: list[dict[str, Any]] = pq.read_table(latest["path"]).to_pylist()
         for row in rows_of:
-            mine = table.setdefault(row["item_id"], [])
-            mine.append((row["similar_id"], row["score"]))
-            assert row["rank"] == len(mine)
+            neighbors = table.setdefault(row["item_id"], [])
+            neighbors.append((row["similar_id"], row["score"]))
+            assert row["rank"] == len(neighbors)
         return table, outcome
 
 
@@ -68,9 +68,9 @@ def test_with_mode_new_the_lists_of_the_other_items_stay_without_those_that_left
     record = outcome.record("publish")
     assert record is not None
     assert record.counts["rows"] == record.counts["carried_rows"] + 6 * 5
-    # Once more on the same catalogue: the same baseline, so all is done.
+    # Once more on the same catalogue: the baseline is the same, so everything is reused.
     again, outcome = shop.night(range(4, 36), "neighbors.mode=new", "publish.min_rows=0.8")
     assert again == after
     assert [status for name, status, _ in outcome.stages if name != "ingest"] == ["reused"] * 6
-    everyone, _ = shop.night(range(4, 36))
-    assert {item: everyone[item] for item in new} == {item: after[item] for item in new}
+    full, _ = shop.night(range(4, 36))
+    assert {item: full[item] for item in new} == {item: after[item] for item in new}

@@ -1,4 +1,4 @@
-"""What is said of a table, against plain Python."""
+"""The quality of a table, against plain Python."""
 
 from collections import Counter
 
@@ -13,8 +13,8 @@ def test_the_gini_coefficient_is_half_the_relative_mean_difference() -> None:
     rng = np.random.default_rng(1)
     for values in (rng.integers(0, 9, 200), np.array([3, 3, 3]), np.array([0, 0, 0, 7])):
         spread = np.abs(values[:, None] - values[None, :]).mean() / values.mean() / 2
-        found, counts = np.unique(values, return_counts=True)
-        assert quality.gini(found.astype(float), counts) == pytest.approx(spread)
+        distinct, counts = np.unique(values, return_counts=True)
+        assert quality.gini(distinct.astype(float), counts) == pytest.approx(spread)
     assert quality.gini(np.array([0.0]), np.array([5])) == 0
 
 
@@ -38,20 +38,20 @@ def test_hubs_and_scores_are_those_of_all_pairs(spark: SparkSession) -> None:
     assert hubs["gini"] == pytest.approx(spread, abs=5e-5)
     scores, items = quality.scores(pairs)
     assert items == 301
-    every = [row[3] for row in rows]
-    assert scores["quantiles"]["0.5"] == pytest.approx(np.quantile(every, 0.5), abs=0.01)
+    all_scores = [row[3] for row in rows]
+    assert scores["quantiles"]["0.5"] == pytest.approx(np.quantile(all_scores, 0.5), abs=0.01)
     assert scores["first"]["0.9"] == pytest.approx(
         np.quantile([row[3] for row in rows if row[1] == 1], 0.9), abs=0.02
     )
     steps = dict(map(tuple, scores["histogram"]))
     assert sum(steps.values()) == len(rows)
     assert max(steps) == 0.99
-    assert steps[0.99] == sum(score >= 0.99 for score in every)
-    assert steps[0.0] == sum(0 <= score < 0.01 for score in every)
-    assert steps[-0.1] == sum(-0.1 <= score < -0.09 for score in every)
+    assert steps[0.99] == sum(score >= 0.99 for score in all_scores)
+    assert steps[0.0] == sum(0 <= score < 0.01 for score in all_scores)
+    assert steps[-0.1] == sum(-0.1 <= score < -0.09 for score in all_scores)
 
 
-def test_of_no_pair_nothing_is_said(spark: SparkSession) -> None:
+def test_a_table_without_pairs_has_empty_measures(spark: SparkSession) -> None:
     schema = "item_id string, rank int, similar_id string, score float"
     none = spark.createDataFrame([], schema)
     assert quality.hubs(none, 4) == {"most_shown": None, "never_shown": 4, "gini": 0.0}

@@ -1,4 +1,4 @@
-"""Rules, from the config to the table, against brute force over all pairs by their definition."""
+"""Rules, from the config to the table, against brute force over all pairs."""
 
 import csv
 import io
@@ -27,7 +27,7 @@ K = 5
 QUANTISED = ("index.exact_below=0", "index.nlist=12", "neighbors.nprobe=1")
 
 
-def made_up(n: int) -> Rows:
+def random_catalogue(n: int) -> Rows:
     """A catalogue in which brands, variants, prices and stocks are shared or missing."""
     rng = np.random.default_rng(5)
     things, colours = ["靴", "帽子", "鞄", "時計", "傘"], ["赤い", "青い", "黒い", "白い"]
@@ -49,7 +49,7 @@ def made_up(n: int) -> Rows:
 
 
 class Shop:
-    """A catalogue, a table of what is denied, and a store."""
+    """A catalogue, a table for rules.deny, and a store."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -108,8 +108,8 @@ class Shop:
 
     def vectors(self) -> np.ndarray:
         """The vectors of the rows, in their order."""
-        found = {row["item_id"]: row["vector"] for row in self._rows("embed", "embeddings")}
-        return np.array([found[row["item_id"]] for row in self.rows], dtype=np.float32)
+        vectors = {row["item_id"]: row["vector"] for row in self._rows("embed", "embeddings")}
+        return np.array([vectors[row["item_id"]] for row in self.rows], dtype=np.float32)
 
     def column(self, name: str) -> list[str | None]:
         return [row[name] or None for row in self.rows]
@@ -120,11 +120,11 @@ class Shop:
     def expected(
         self, rules: oracle.Rules, allowed: np.ndarray, asks: np.ndarray | None = None
     ) -> dict[str, list[tuple[str, float]]]:
-        """The table by its definition."""
+        """The table by brute force."""
         ids = [row["item_id"] for row in self.rows]
-        found = oracle.neighbors(ids, self.vectors(), K, allowed, rules)
-        asking = set(ids) if asks is None else {ids[n] for n in np.flatnonzero(asks)}
-        return {item: best for item, best in found.items() if item in asking}
+        neighbors = oracle.neighbors(ids, self.vectors(), K, allowed, rules)
+        queries = set(ids) if asks is None else {ids[n] for n in np.flatnonzero(asks)}
+        return {item: best for item, best in neighbors.items() if item in queries}
 
 
 def _write(path: Path, rows: Rows) -> None:
@@ -140,14 +140,14 @@ DENIED = [(f"i{n % 150:03d}", f"i{n * 7 % 150:03d}" if n % 9 else "") for n in r
 @pytest.fixture(scope="module")
 def first(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Shop:
     shop = Shop(tmp_path_factory.mktemp("rules"))
-    shop.write(made_up(150), DENIED)
+    shop.write(random_catalogue(150), DENIED)
     shop.run(last="publish")
     return shop
 
 
 @pytest.fixture
 def shop(first: Shop, tmp_path: Path) -> Iterator[Shop]:
-    """A copy of it, after a night without rules."""
+    """A copy of it, after a run without rules."""
     shutil.copytree(first.folder, tmp_path / "shop")
     copy = Shop(tmp_path / "shop")
     copy.rows, copy.outcome = [dict(row) for row in first.rows], first.outcome
@@ -163,7 +163,7 @@ def denied_pairs() -> set[tuple[str, str]]:
 
 
 def shown(shop: Shop) -> np.ndarray:
-    """Which items no row of the table of what is denied names alone."""
+    """Which items are not denied to all others."""
     alone = {a for a, b in DENIED if not b}
     return np.array([row["item_id"] not in alone for row in shop.rows])
 
@@ -214,7 +214,7 @@ def test_variants_and_caps(shop: Shop) -> None:
     }
 
 
-def test_a_list_that_is_short_probes_more_lists_up_to_a_limit(shop: Shop) -> None:
+def test_items_with_short_lists_probe_more_lists_up_to_a_limit(shop: Shop) -> None:
     rules = oracle.Rules((0.7, 1.4), shop.prices(), group=shop.column("group_id"))
     sets = (*QUANTISED, "rules.price_ratio=[0.7, 1.4]", "rules.collapse=group_id")
     for most, widths in ((0, [1, 4, 12]), (3, [1, 3])):
@@ -233,7 +233,7 @@ def test_a_list_that_is_short_probes_more_lists_up_to_a_limit(shop: Shop) -> Non
         assert len(shop.short()) == sum(len(expected.get(r["item_id"], [])) < K for r in shop.rows)
 
 
-def test_lists_that_are_carried_over_hold_nothing_that_may_not_be_shown(shop: Shop) -> None:
+def test_lists_that_are_carried_over_hold_eligible_items_only(shop: Shop) -> None:
     before = shop.table()
     shop.write([*shop.rows, shop.rows[5] | {"item_id": "new"}])
     shop.run("neighbors.mode=new", "rules.eligible=stock > 0", "rules.query=category <> '傘'",
@@ -251,10 +251,10 @@ def test_lists_that_are_carried_over_hold_nothing_that_may_not_be_shown(shop: Sh
         if row["category"] and row["category"] != "傘"
     }  # fmt: skip
     after = shop.table()
-    found = after.pop("new")
+    new_neighbors = after.pop("new")
     assert after == {item: best for item, best in expected.items() if best}
     assert after != before
-    assert all(stock[other] > 0 for other, _ in found)
+    assert all(stock[other] > 0 for other, _ in new_neighbors)
 
 
 RULES = ("rules.eligible=stock > 0", "rules.collapse=group_id", "rules.price_ratio=[0.5, 2]",
@@ -269,16 +269,16 @@ RULES = ("rules.eligible=stock > 0", "rules.collapse=group_id", "rules.price_rat
     ],
 )
 @pytest.mark.slow
-def test_a_night_in_which_prices_and_stocks_change_is_that_of_a_full_run(
+def test_a_run_after_prices_and_stocks_have_changed_gives_what_a_full_run_gives(
     shop: Shop, tmp_path: Path, sets: tuple[str, ...]
 ) -> None:
     shop.run(*sets, last="publish")
     before = shop.table()
-    tonight = [dict(row) for row in shop.rows if row["item_id"] != "i017"]
-    for row in tonight[3:60:9]:
+    changed = [dict(row) for row in shop.rows if row["item_id"] != "i017"]
+    for row in changed[3:60:9]:
         row |= {"price": "1500", "stock": str(int(row["stock"]) ^ 1), "brand": "Cloud"}
-    tonight[70]["title"] = "新しい 傘"
-    shop.write([*tonight, tonight[5] | {"item_id": "new"}], [*DENIED[5:], ("i005", "i001")])
+    changed[70]["title"] = "新しい 傘"
+    shop.write([*changed, changed[5] | {"item_id": "new"}], [*DENIED[5:], ("i005", "i001")])
     shutil.copytree(shop.folder, tmp_path / "copy")
     full = Shop(tmp_path / "copy")
     outcome = shop.run(*sets, last="publish")

@@ -1,4 +1,4 @@
-"""A store that holds embeddings of made vectors, for tests of index and neighbors."""
+"""A store with embeddings of given vectors, for tests of index and neighbors."""
 
 from pathlib import Path
 from typing import Any
@@ -23,20 +23,20 @@ Table = dict[str, list[tuple[str, float]]]
 QUANTISED = "index.exact_below=0"
 
 
-class Night:
-    """A store that holds embeddings, and the two stages on it."""
+class EmbeddedStore:
+    """A store with embeddings, and the stages index and neighbors on it."""
 
     def __init__(self, folder: Path, vectors: np.ndarray) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self.store = Store(str(folder / "store"))
-        self._runs = self._nights = 0
-        self.tomorrow(vectors)
+        self._runs = self._embeddings = 0
+        self.write_embeddings(vectors)
 
-    def tomorrow(self, vectors: np.ndarray) -> None:
-        """Another night, with other embeddings of the same model."""
-        self._nights += 1
-        self.embed = f"e{self._nights}"
+    def write_embeddings(self, vectors: np.ndarray) -> None:
+        """Write other embeddings of the same model, for the next run."""
+        self._embeddings += 1
+        self.embed = f"e{self._embeddings}"
         self.ids = [f"{n * 7919 % len(vectors):04d}" for n in range(len(vectors))]
         self.vectors = vectors
         self._write("embeddings", self.embed, tokens=np.ones(len(vectors)), half=to_bytes(vectors))
@@ -50,13 +50,13 @@ class Night:
         }
         pq.write_table(pa.table(data), path / "part.parquet")
 
-    def items(self, version: str, rows: slice = slice(None)) -> None:
+    def write_items(self, version: str, rows: slice = slice(None)) -> None:
         """Write an items table with some of the items; every third is a shoe."""
-        shelf = ["shoe" if n % 3 == 0 else "hat" for n in range(len(self.ids))][rows]
-        self._write("items", version, rows, category=shelf)
+        categories = ["shoe" if n % 3 == 0 else "hat" for n in range(len(self.ids))][rows]
+        self._write("items", version, rows, category=categories)
 
     def job(self, *sets: str) -> Job:
-        """A job under these settings that has come to the index."""
+        """A job with these settings, before the stage index."""
         file = self._folder / "nitamono.toml"
         file.write_text('[store]\npath = "store"\n[catalogue]\npath = "x.csv"\n')
         job = Job(config.load(file, sets, {}), self.store, "r")
@@ -68,41 +68,42 @@ class Night:
         return job
 
     def run(self, *sets: str) -> tuple[Table, StageResult]:
-        """Index and neighbours under these settings."""
+        """Run index and neighbors with these settings: the table of neighbours, and the result."""
         job = self.job(*sets)
         self._runs += 1
         version = f"index{self._runs}"
-        asked = index.inputs(job)
-        made = index.execute(job, version)
-        self.index = made.outputs["quantiser"]
-        record = StageRecord("index", version, "r", asked, made.tables, made.counts, made.outputs)
+        inputs = index.inputs(job)
+        result = index.execute(job, version)
+        self.index = result.outputs["quantiser"]
+        record = StageRecord(
+            "index", version, "r", inputs, result.tables, result.counts, result.outputs
+        )
         job.set_record(record)
         current_quantiser.adopt(job, record)
         version = f"neighbors{self._runs}"
-        made = neighbors.execute(job, version)
-        outputs = made.outputs
-        current_quantiser.record_nprobe(
-            job, StageRecord("neighbors", version, "r", {}, {}, made.counts, outputs)
-        )
+        result = neighbors.execute(job, version)
+        record = StageRecord("neighbors", version, "r", {}, {}, result.counts, result.outputs)
+        current_quantiser.record_nprobe(job, record)
         k = job.config.neighbors.k
-        found = self.store.dataset("neighbors", version).to_table().to_pylist()
+        rows = self.store.dataset("neighbors", version).to_table().to_pylist()
         table = {
             row["item_id"]: [(n["similar_id"], n["score"]) for n in row["neighbors"][:k]]
-            for row in found
+            for row in rows
         }
-        assert len(table) == len(found)
-        return {item: best for item, best in table.items() if best}, made
+        assert len(table) == len(rows)
+        return {item: best for item, best in table.items() if best}, result
 
     def expected(self, k: int, nprobe: int) -> Table:
-        """The definition: the best of the lists probed."""
+        """The best of the lists probed, by brute force."""
         centroids = np.load(on_disk(self.store.quantiser_path(self.index)))
         probes = quantiser.probe(self.vectors, centroids, nprobe)
         allowed = (probes[:, 0][None, None, :] == probes[:, :, None]).any(axis=1)
         return oracle.neighbors(self.ids, self.vectors, k, allowed)
 
     def exact(self, k: int) -> Table:
-        everything = np.ones((len(self.ids), len(self.ids)), dtype=bool)
-        return oracle.neighbors(self.ids, self.vectors, k, everything)
+        """The best of all items, by brute force."""
+        allowed = np.ones((len(self.ids), len(self.ids)), dtype=bool)
+        return oracle.neighbors(self.ids, self.vectors, k, allowed)
 
 
 def lopsided() -> np.ndarray:
