@@ -1,4 +1,4 @@
-"""nitamono in a notebook: what the verbs do, on Spark DataFrames in and out.
+"""nitamono in a notebook: the verbs as functions that take and return Spark DataFrames.
 
     from pipeline import api
 
@@ -6,16 +6,17 @@
     api.similar_to("nitamono.toml", "SKU-00871").show()
 
 A config is a TOML file's path, a mapping of settings ({"store": {"path": ...}, ...}), or a Config;
-NITAMONO_SECTION_KEY in the environment overrides the first two. `settings` changes some of it, as
---set does: {"neighbors.k": 20}.
+NITAMONO_SECTION_KEY in the environment overrides the first two. `settings` changes some settings,
+as --set does: {"neighbors.k": 20}.
 
-Importing this starts nothing. A function that is given no session uses the live one, and starts
-one with [spark] where there is none; it stays, and none is ever stopped here. What goes wrong is
-an error of pipeline.errors, whose text says what to do.
+Importing this module starts nothing. A function without a session uses the running one; if there is
+none, it starts one with [spark], which stays. No session is ever stopped here. Failures are errors
+of pipeline.errors, whose texts say what to do.
 """
 
-from pipeline.api.measured import evaluate
-from pipeline.api.published import diff, run, similar_to, table
+from pipeline.api.evaluation import evaluate
+from pipeline.api.runs import run
+from pipeline.api.tables import diff, similar_to, table
 from pipeline.api.vectors import embed, neighbors
 from pipeline.runs.summary import Result as Run
 

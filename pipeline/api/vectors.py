@@ -1,4 +1,4 @@
-"""Vectors of any texts, and the neighbours of any vectors."""
+"""Vectors of any texts, and the neighbours of any vectors, from a notebook."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -9,8 +9,15 @@ import pyarrow.compute as pc
 
 from models import embedder
 from models.resident import LoadCounter
-from pipeline.api import search
-from pipeline.api.arguments import Given, Settings, apart, need, settled, work
+from pipeline.api import vector_search
+from pipeline.api.inputs import (
+    ConfigSource,
+    Settings,
+    own_python_worker,
+    read_config,
+    require_columns,
+)
+from pipeline.api.session import working_on
 from pipeline.config.sections import Config, EmbedSection, TextSection
 from pipeline.errors import UsageError
 from pipeline.stages.context import Job
@@ -22,29 +29,30 @@ from pipeline.store.stage_record import StageRecord
 from pipeline.store.store import Store
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, SparkSession
 
 _SCHEMA = "item_id string, vector array<float>"
-# Where no config is given nothing is read from a store or a catalogue.
-_NO_STORE = {"store": {"path": "store"}, "catalogue": {"path": "catalogue"}}
+# The config of `neighbors` if the user gives none; nothing is read from its store or catalogue.
+_DEFAULT_CONFIG = {"store": {"path": "store"}, "catalogue": {"path": "catalogue"}}
 
 
 def embed(
-    items: "DataFrame", config: Given = "nitamono.toml", *, version: str = LATEST
+    items: "DataFrame", config: ConfigSource = "nitamono.toml", *, version: str = LATEST
 ) -> "DataFrame":
     """Vectors of any items or texts, by the model and the rules of a run.
 
-    They can be compared with that run's own: of the same text they are the same to the bit.
+    They can be compared with that run's own vectors: the same text has the same vector to the bit.
 
     Args:
         items: item_id and title, string, and description, if there is one.
-        config: whose store.
-        version: LATEST, or a run, or a version of the similar-item table: whose model and whose
-            [text] and [embed].
+        config: names the store.
+        version: LATEST, a run, or a version of the similar-item table; its model, [text] and
+            [embed] are used.
 
     Returns:
-        item_id string, vector array<float>, null where no token has a vector: one row an item,
-        made when the frame is used, in one Python worker a task, which loads the model once.
+        item_id string, vector array<float>, null where no token has a vector: one row an item.
+        They are computed when the frame is used, in one Python worker a task, which loads the model
+        once.
 
     Raises:
         UsageError: a column is missing, or there is no such version.
@@ -53,65 +61,76 @@ def embed(
     """
     from pyspark.sql import functions as F
 
-    need(items, "items", "item_id", "title")
+    require_columns(items, "items", "item_id", "title")
     spark = items.sparkSession
-    found, _ = settled(config)
-    with work(spark, "embed"):
-        known = resolve(Store.of(found, make=False), version)
-        job = _job(found, known, items)
-        text, way = tokenize.settings(job), stage.blend_settings(job)
+    resolved_config, _ = read_config(config)
+    with working_on(spark, "embed"):
+        resolved = resolve(Store.of(resolved_config, make=False), version)
+        job = _embedding_job(resolved_config, resolved, spark)
+        text, blend = tokenize.settings(job), stage.blend_settings(job)
         dictionaries = [job.ship(path, "dictionary") for path in text.user_dictionaries]
         handle, counter = stage.ship_model(job), LoadCounter(spark.sparkContext)
     description = F.col("description") if "description" in items.columns else F.lit(None)
-    named = apart(
+    texts = own_python_worker(
         items.select(
             F.col("item_id").cast("string").alias("item_id"),
             F.col("title").cast("string").alias("title"),
             description.cast("string").alias("description"),
         )
     )
-    tokenise = tokenize.tokenize(named, text, dictionaries).run
-    fields, encoder = way is not None, handle.kind == "onnx"
+    tokenise = tokenize.tokenize(texts, text, dictionaries).run
+    fields, encoder = blend is not None, handle.kind == "onnx"
 
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches if encoder else tokenise(batches):
-            texts = _texts(batch, encoder=encoder, fields=fields)
-            rows = pa.RecordBatch.from_arrays([batch["item_id"], texts], ["item_id", "texts"])
+            model_input = _model_input(batch, encoder=encoder, fields=fields)
+            rows = pa.RecordBatch.from_arrays([batch["item_id"], model_input], ["item_id", "texts"])
             if rows.num_rows:
-                made = embed_batch(embedder.load_shipped(handle, counter, way), rows)
-                yield made.select(["item_id", "vector"])
+                model = embedder.load_shipped(handle, counter, blend)
+                yield embed_batch(model, rows).select(["item_id", "vector"])
 
-    return named.mapInArrow(run, _SCHEMA)
+    return texts.mapInArrow(run, _SCHEMA)
 
 
-def _job(settings: Config, known: ResolvedVersion, items: "DataFrame") -> Job:
-    """A job that embeds as a run did."""
-    if known.run is not None:
-        theirs = known.run.settings
+def _embedding_job(config: Config, version: ResolvedVersion, spark: "SparkSession") -> Job:
+    """A job that embeds as the run of a version did.
+
+    Raises:
+        StageError: the model was made by other rules of text than this installation's.
+    """
+    if version.run is not None:
+        settings = version.run.settings
         sections = {
-            "text": TextSection(**theirs.get("text", {})),
-            "embed": EmbedSection(**theirs.get("embed", {})),
+            "text": TextSection(**settings.get("text", {})),
+            "embed": EmbedSection(**settings.get("embed", {})),
         }
-        settings = settings.model_copy(update=sections)
-    job = Job(settings, known.store, "embed", publishing=False, spark=items.sparkSession)
-    job.set_record(known.record("train"))
-    made_of = {"text_fingerprint": tokenize.text_fingerprint(job)}
-    job.set_record(StageRecord("tokenize", "", "", {}, {}, outputs=made_of))
-    stage.inputs(job)  # the rules of the text are those of the model
+        config = config.model_copy(update=sections)
+    job = Job(config, version.store, "embed", publishing=False, spark=spark)
+    job.set_record(version.record("train"))
+    outputs = {"text_fingerprint": tokenize.text_fingerprint(job)}
+    job.set_record(StageRecord("tokenize", "", "", {}, {}, outputs=outputs))
+    # This compares the text fingerprint with the model's.
+    stage.inputs(job)
     return job
 
 
-def _texts(batch: pa.RecordBatch, *, encoder: bool, fields: bool) -> pa.Array:
-    """What the model reads of a batch, as the stage embed has it."""
+def _model_input(batch: pa.RecordBatch, *, encoder: bool, fields: bool) -> pa.Array:
+    """The texts that the model reads, as the stage embed forms them.
+
+    Args:
+        batch: titles and descriptions, or their tokens.
+        encoder: whether the model reads texts; else it reads tokens.
+        fields: whether it reads title and description apart.
+    """
     names = ("title", "description") if encoder else ("title_tokens", "description_tokens")
     titles, descriptions = (batch[name] for name in names)
     if not encoder and not fields:
         joined = pc.binary_join_element_wise(titles, descriptions, " ")
         return pc.utf8_trim(joined, characters=" ")
-    total = batch.num_rows
+    count = batch.num_rows
     both = pa.concat_arrays([titles, descriptions])
-    order = np.arange(2 * total).reshape(2, total).T.ravel()
-    offsets = pa.array(np.arange(0, 2 * total + 1, 2, dtype=np.int32))
+    order = np.arange(2 * count).reshape(2, count).T.ravel()
+    offsets = pa.array(np.arange(0, 2 * count + 1, 2, dtype=np.int32))
     return pa.ListArray.from_arrays(offsets, both.take(pa.array(order)))
 
 
@@ -121,26 +140,27 @@ def neighbors(
     queries: "DataFrame | None" = None,
     *,
     exact: bool | None = None,
-    config: Given | None = None,
+    config: ConfigSource | None = None,
     settings: Settings | None = None,
 ) -> "DataFrame":
     """The k nearest of any vectors, by the search of the stages index and neighbors.
 
-    Values are rounded to float16, as those of the embeddings table are, after each vector was
-    brought to a size that this suits (by a power of two, which changes no cosine). For these values
-    the result is the exact top k by cosine of the lists probed, ties by item_id. Nothing is kept in
-    the store; the result lies in a folder of its own until this process ends.
+    Values are rounded to float16, as those of the embeddings table are. Before that each vector is
+    scaled by a power of two, which changes no cosine, to the range that float16 represents well.
+    For the rounded values the result is the exact top k by cosine of the lists probed, ties by
+    item_id. Nothing stays in the store; the result lies in a folder of its own until this process
+    ends.
 
     Args:
         vectors: item_id string, unique; vector array<float> of one length. A null or zero vector
-            has no neighbours and is nobody's.
+            has no neighbours and is nobody's neighbour.
         k: neighbours of each, at most.
-        queries: the same of what neighbours are wanted for; None: of the vectors themselves. What
-            has a query's own item_id is not among its neighbours.
+        queries: vectors to find neighbours for, in the same form; None for the vectors themselves.
+            An item with a query's own item_id is not among its neighbours.
         exact: whether each is compared with each; None: below index.exact_below vectors.
         config: gives [index], [neighbors] and [s3], and a store that all hosts see to work in; None
             for the defaults and a temporary folder of this host, which a cluster does not see.
-        settings: changes to it: {"neighbors.target_recall": 0.99}.
+        settings: changes to the config: {"neighbors.target_recall": 0.99}.
 
     Returns:
         item_id string (of the queries), rank int from 1, similar_id string, score float: the cosine
@@ -153,23 +173,24 @@ def neighbors(
     Warns:
         UserWarning: a sample's recall against exact search is below neighbors.target_recall.
     """
-    for what, frame in (("vectors", vectors), ("queries", queries)):
+    for name, frame in (("vectors", vectors), ("queries", queries)):
         if frame is not None:
-            need(frame, what, "item_id", "vector")
+            require_columns(frame, name, "item_id", "vector")
             kind = dict(frame.dtypes)["vector"]
             if kind not in ("array<float>", "array<double>"):
-                raise UsageError(f"{what}: column vector is {kind}, not array<float>")
-    base = _NO_STORE if config is None else config
-    found, _ = settled(base, settings)
-    with work(vectors.sparkSession, "neighbors"):
-        chosen = search.settings(found, k, exact=exact)
-        asked = None if queries is None else _plain(queries)
-        with search.workshop(chosen, in_store=config is not None) as store:
-            return search.neighbors(chosen, store, _plain(vectors), asked)
+                raise UsageError(f"{name}: column vector is {kind}, not array<float>")
+    resolved_config, _ = read_config(_DEFAULT_CONFIG if config is None else config, settings)
+    with working_on(vectors.sparkSession, "neighbors"):
+        search_config = vector_search.search_config(resolved_config, k, exact=exact)
+        query_vectors = None if queries is None else _cast(queries)
+        with vector_search.temporary_store(search_config, in_store=config is not None) as store:
+            return vector_search.search(search_config, store, _cast(vectors), query_vectors)
 
 
-def _plain(vectors: "DataFrame") -> "DataFrame":
+def _cast(vectors: "DataFrame") -> "DataFrame":
+    """The columns item_id string and vector array<float>."""
     from pyspark.sql import functions as F
 
     columns = {"item_id": "string", "vector": "array<float>"}
-    return apart(vectors.select(*(F.col(name).cast(kind) for name, kind in columns.items())))
+    casts = (F.col(name).cast(kind) for name, kind in columns.items())
+    return own_python_worker(vectors.select(*casts))

@@ -17,7 +17,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from pipeline import api
-from pipeline.api import arguments
+from pipeline.api import inputs, session
 from pipeline.config import reading as config
 from pipeline.errors import GateError, InputError, UsageError
 from pipeline.store import run_records
@@ -39,8 +39,8 @@ class Shop:
     model: Path
 
     def rows(self, path: str | None) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = pq.read_table(path).to_pylist()
-        return found
+        rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+        return rows
 
 
 @pytest.fixture(scope="module")
@@ -67,17 +67,17 @@ def shop(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Itera
     second = api.run(settings, {"neighbors.k": K - 1}, run_id="second", progress=False)
     yield Shop(settings, first, second, model)
     # The user's session was used, and lives.
-    assert arguments.live(config.from_mapping(settings)) is spark
+    assert session.find_session(config.from_mapping(settings)) is spark
     assert spark.range(3).count() == 3
 
 
 def lists(rows: list[dict[str, Any]]) -> dict[str, list[tuple[str, float]]]:
     """Each item's neighbours, best first."""
-    found = defaultdict(list)
+    neighbours = defaultdict(list)
     for row in sorted(rows, key=lambda row: row["rank"]):
-        found[row["item_id"]].append((row["similar_id"], row["score"]))
-        assert row["rank"] == len(found[row["item_id"]])
-    return found
+        neighbours[row["item_id"]].append((row["similar_id"], row["score"]))
+        assert row["rank"] == len(neighbours[row["item_id"]])
+    return neighbours
 
 
 def collected(frame: DataFrame) -> list[dict[str, Any]]:
@@ -87,16 +87,16 @@ def collected(frame: DataFrame) -> list[dict[str, Any]]:
 def nearest(
     vectors: dict[str, np.ndarray], queries: dict[str, np.ndarray], k: int
 ) -> dict[str, list[tuple[str, float]]]:
-    """By definition: cosine in float64, rounded to float32, ties by id, nobody of the same id."""
-    found = {}
+    """By definition: cosine in float64, rounded to float32, ties by id; no item is its own."""
+    neighbours = {}
     for name, query in queries.items():
         scored = []
         for other, vector in vectors.items():
             if other != name:
                 lengths = np.sqrt((query @ query) * (vector @ vector))
                 scored.append((-np.float32(query @ vector / lengths), other))
-        found[name] = [(other, float(-score)) for score, other in sorted(scored)[:k]]
-    return found
+        neighbours[name] = [(other, float(-score)) for score, other in sorted(scored)[:k]]
+    return neighbours
 
 
 def frame_of(spark: SparkSession, vectors: dict[str, Any]) -> DataFrame:
@@ -104,7 +104,7 @@ def frame_of(spark: SparkSession, vectors: dict[str, Any]) -> DataFrame:
     return spark.createDataFrame(rows, "item_id string, vector array<float>").repartition(3)
 
 
-def test_importing_it_starts_nothing() -> None:
+def test_importing_the_api_starts_nothing() -> None:
     code = "import sys; from pipeline import api; sys.exit('pyspark' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], env=os.environ, check=False).returncode == 0
 
@@ -133,13 +133,13 @@ def test_what_the_gate_holds_back_is_an_error(shop: Shop) -> None:
         api.run(shop.config, {"neighbors.kk": 3})
 
 
-@pytest.mark.parametrize("by", ["first", "LATEST", "version"])
-def test_a_table_is_that_of_the_run(shop: Shop, by: str) -> None:
-    name = str(shop.first.version) if by == "version" else by
+@pytest.mark.parametrize("kind", ["first", "LATEST", "version"])
+def test_a_table_is_that_of_the_run(shop: Shop, kind: str) -> None:
+    name = str(shop.first.version) if kind == "version" else kind
     expected = shop.rows(shop.first.path)
-    found = api.table(shop.config, version=name, titles=True)
-    assert found.columns == [*expected[0], "title", "similar_title"]
-    rows = collected(found)
+    table = api.table(shop.config, version=name, titles=True)
+    assert table.columns == [*expected[0], "title", "similar_title"]
+    rows = collected(table)
     assert lists(rows) == lists(expected)
     titles = {row["item_id"]: row["title"] for row in shop.rows(shop.first.tables["items"])}
     assert all(row["title"] == titles[row["item_id"]] for row in rows)
@@ -174,10 +174,10 @@ def test_neighbours_of_some_items_come_with_titles(shop: Shop, spark: SparkSessi
 
 def test_vectors_of_the_catalogue_are_the_embeddings_to_the_bit(shop: Shop) -> None:
     items = api.table(shop.config, "items")
-    made = {row["item_id"]: row["vector"] for row in api.embed(items, shop.config).collect()}
+    vectors = {row["item_id"]: row["vector"] for row in api.embed(items, shop.config).collect()}
     table = {row["item_id"]: row["vector"] for row in shop.rows(shop.first.tables["embeddings"])}
-    assert made == table
-    assert made["none"] is None
+    assert vectors == table
+    assert vectors["none"] is None
     assert python_steps(api.embed(items, shop.config)) == 1
 
 
@@ -187,26 +187,26 @@ def test_vectors_of_own_texts_are_fasttexts(shop: Shop, spark: SparkSession) -> 
         [("x", "赤い靴 軽い"), ("y", "皿")], "item_id string, title string"
     )
     model = library.load_model(str(shop.model))
-    made = {
+    vectors = {
         r["item_id"]: r["vector"] for r in api.embed(texts, shop.config, version="mean").collect()
     }
     for item, tokens in (("x", "赤い 靴 軽い"), ("y", "皿")):
         expected = model.get_sentence_vector(tokens)
-        assert np.allclose(made[item], expected, atol=1e-3 * np.abs(expected).max())
+        assert np.allclose(vectors[item], expected, atol=1e-3 * np.abs(expected).max())
     with pytest.raises(UsageError, match="items: column title is missing; the frame has: item_id"):
         api.embed(texts.select("item_id"), shop.config)
 
 
 def test_a_worker_that_embeds_and_one_that_reads_are_in_two_tasks(shop: Shop) -> None:
-    made = api.embed(api.table(shop.config, "items"), shop.config)
-    plan = arguments.apart(made)._jdf.queryExecution().sparkPlan().toString()
+    embedded = api.embed(api.table(shop.config, "items"), shop.config)
+    plan = inputs.own_python_worker(embedded)._jdf.queryExecution().sparkPlan().toString()
     assert plan.index("Exchange hashpartitioning") < plan.index("MapInArrow")
     table = api.table(shop.config, "embeddings")
-    assert arguments.apart(table) is table
+    assert inputs.own_python_worker(table) is table
 
 
 @pytest.fixture(scope="module")
-def some() -> dict[str, np.ndarray]:
+def vectors_by_id() -> dict[str, np.ndarray]:
     """Vectors that float16 holds, some of them equal."""
     rng = np.random.default_rng(0)
     rows = rng.standard_normal((200, 16)).astype(np.float16).astype(np.float64)
@@ -215,25 +215,25 @@ def some() -> dict[str, np.ndarray]:
 
 
 def test_neighbours_of_any_vectors_are_the_exact_ones(
-    spark: SparkSession, some: dict[str, np.ndarray]
+    spark: SparkSession, vectors_by_id: dict[str, np.ndarray]
 ) -> None:
-    real = some | {"tiny": some["v010"] * 2.0**-40}
-    more = frame_of(spark, {**real, "null": None, "zero": np.zeros(16)})
-    assert lists(collected(api.neighbors(more, 5))) == nearest(real, real, 5)
+    all_vectors = vectors_by_id | {"tiny": vectors_by_id["v010"] * 2.0**-40}
+    more = frame_of(spark, {**all_vectors, "null": None, "zero": np.zeros(16)})
+    assert lists(collected(api.neighbors(more, 5))) == nearest(all_vectors, all_vectors, 5)
     # A list is searched as a whole where all are probed.
     settings = {"index.nlist": 6, "neighbors.nprobe": 6}
-    vectors = frame_of(spark, some)
+    vectors = frame_of(spark, vectors_by_id)
     probed = api.neighbors(vectors, 5, exact=False, settings=settings)
-    assert lists(collected(probed)) == nearest(some, some, 5)
+    assert lists(collected(probed)) == nearest(vectors_by_id, vectors_by_id, 5)
 
 
 def test_queries_look_for_others_than_their_own_id(
-    shop: Shop, spark: SparkSession, some: dict[str, np.ndarray]
+    shop: Shop, spark: SparkSession, vectors_by_id: dict[str, np.ndarray]
 ) -> None:
-    asked = {"q": some["v003"], "v004": some["v004"]}
-    vectors, queries = frame_of(spark, some), frame_of(spark, asked)
+    query_vectors = {"q": vectors_by_id["v003"], "v004": vectors_by_id["v004"]}
+    vectors, queries = frame_of(spark, vectors_by_id), frame_of(spark, query_vectors)
     exact = lists(collected(api.neighbors(vectors, 3, queries)))
-    assert exact == nearest(some, asked, 3)
+    assert exact == nearest(vectors_by_id, query_vectors, 3)
     assert exact["q"][0] == ("v003", 1.0)
     assert exact["v004"][0][0] != "v004"
     settings = {"index.nlist": 6, "neighbors.target_recall": 1.0}
@@ -246,7 +246,7 @@ def test_queries_look_for_others_than_their_own_id(
 
 
 @pytest.mark.parametrize(
-    ("vectors", "said"),
+    ("vectors", "message"),
     [
         ([("a", [1.0, 2.0]), ("a", [2.0, 1.0])], "vectors: item_id a comes 2 times, not once"),
         ([("a", [1.0, 2.0]), ("b", [1.0])], "vectors have from 1 to 2 values, not one number"),
@@ -255,10 +255,10 @@ def test_queries_look_for_others_than_their_own_id(
     ],
 )
 def test_vectors_that_cannot_be_compared_are_refused(
-    spark: SparkSession, vectors: list[Any], said: str
+    spark: SparkSession, vectors: list[Any], message: str
 ) -> None:
     frame = spark.createDataFrame(vectors, "item_id string, vector array<double>")
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         api.neighbors(frame)
 
 
@@ -274,11 +274,12 @@ def test_evaluation_is_what_labels_say_by_hand(shop: Shop, spark: SparkSession) 
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     items = {row["item_id"]: row["category"] for row in shop.rows(shop.first.tables["items"])}
     expected = recall(vectors @ vectors.T, [items[row["item_id"]] for row in table], 5)
-    found = collected(api.evaluate(shop.config, ["category"], k=5, progress=False))
-    assert [row["method"] for row in found] == ["current", "mean", "tfidf"]
-    assert found[0]["value"] == pytest.approx(expected, abs=1e-9)
-    assert (found[0]["measure"], found[0]["of"], found[0]["k"]) == ("label_recall", "category", 5)
-    assert found[1]["difference"] == pytest.approx(found[0]["value"] - found[1]["value"])
+    figures = collected(api.evaluate(shop.config, ["category"], k=5, progress=False))
+    assert [row["method"] for row in figures] == ["current", "mean", "tfidf"]
+    first = figures[0]
+    assert first["value"] == pytest.approx(expected, abs=1e-9)
+    assert (first["measure"], first["of"], first["k"]) == ("label_recall", "category", 5)
+    assert figures[1]["difference"] == pytest.approx(figures[0]["value"] - figures[1]["value"])
     own = api.table(shop.config, "embeddings").join(
         api.table(shop.config, "items").select("item_id", "category"), "item_id"
     )
@@ -286,7 +287,7 @@ def test_evaluation_is_what_labels_say_by_hand(shop: Shop, spark: SparkSession) 
         [("i01", "i04", 1), ("i01", "i02", 0)], "a string, b string, match int"
     )
     of_vectors = collected(api.evaluate(own, "category", pairs, k=5))
-    assert of_vectors[0] == found[0] | {"difference": None}
+    assert of_vectors[0] == figures[0] | {"difference": None}
     assert {row["measure"] for row in of_vectors[1:]} == {
         "pair_recall", "average_precision", "roc_auc", "best_f1", "threshold"
     }  # fmt: skip
@@ -298,9 +299,9 @@ def test_evaluation_is_what_labels_say_by_hand(shop: Shop, spark: SparkSession) 
 
 def test_a_diff_has_the_lists_that_differ(shop: Shop) -> None:
     before, after = (lists(shop.rows(run.path)) for run in (shop.first, shop.second))
-    found = {row["item_id"]: row for row in collected(api.diff(shop.config, "first", "second"))}
-    assert set(found) == set(before)
-    row = found["i07"]
+    changes = {row["item_id"]: row for row in collected(api.diff(shop.config, "first", "second"))}
+    assert set(changes) == set(before)
+    row = changes["i07"]
     assert (row["change"], row["title"], row["overlap"]) == ("changed", "鞄 2 番 KH-000", 0.75)
     assert [(one["similar_id"], one["score"]) for one in row["before"]] == before["i07"]
     assert [(one["similar_id"], one["score"]) for one in row["after"]] == after["i07"]

@@ -1,15 +1,16 @@
-"""How good neighbours are: what the verb `evaluate` measures, as a frame."""
+"""Measuring the quality of neighbours from a notebook, as the verb `evaluate` does."""
 
 import io
 from collections.abc import Sequence
 from os import PathLike
 from typing import TYPE_CHECKING
 
-from pipeline.api.arguments import Given, Settings, live, need, settled, work
+from pipeline.api.inputs import ConfigSource, Settings, read_config, require_columns
+from pipeline.api.session import find_session, working_on
 from pipeline.errors import InputError, UsageError
 from pipeline.evaluation import pairs_file, report
 from pipeline.evaluation.evaluate import DEFAULT_ITEMS, EvaluationRequest, evaluate_vectors
-from pipeline.evaluation.evaluate import evaluate as evaluate_settings
+from pipeline.evaluation.evaluate import evaluate as evaluate_config
 from pipeline.evaluation.pairs_file import Pairs
 from pipeline.terminal.progress import Progress
 
@@ -23,7 +24,7 @@ _SCHEMA = (
 
 
 def evaluate(
-    source: "Given | DataFrame" = "nitamono.toml",
+    source: "ConfigSource | DataFrame" = "nitamono.toml",
     labels: Sequence[str] = (),
     pairs: "str | PathLike[str] | DataFrame | None" = None,
     *,
@@ -35,33 +36,34 @@ def evaluate(
 ) -> "DataFrame":
     """Measure how good neighbours are by labels and pairs, as `nitamono evaluate` does.
 
-    Of a config the stages up to embed are made or reused, as an experiment, and its vectors stand
-    beside the plain mean of word vectors and TF-IDF. Of vectors of your own these alone are
-    measured.
+    From a config, the stages up to embed are run or reused, as an experiment, and the vectors are
+    compared with the plain mean of word vectors and with TF-IDF. A frame of vectors is measured
+    alone.
 
     Args:
         source: a file, a mapping or a Config; or a frame of item_id string, vector array<float>,
             and the labels' columns.
-        labels: columns of the catalogue's files, or of the frame, whose equal values say that items
-            are alike.
+        labels: columns of the catalogue's files, or of the frame. Items with equal values in such a
+            column count as alike.
         pairs: a CSV file or a frame with a and b, item ids, and match, 1 or 0.
-        k: neighbours that count.
-        items: items to measure on, at most: those of the pairs, then a seeded sample, collected.
+        k: how many neighbours of an item count.
+        items: how many items are measured at most: those of the pairs, then a seeded sample. They
+            are collected.
         settings: changes to the config, as --set.
-        progress: whether progress is told on stderr.
-        spark: the session; else the live one, else a new one.
+        progress: whether progress is shown on stderr.
+        spark: the session; else the running one, else a new one.
 
     Returns:
-        a row a figure: measure string, label_recall, pair_recall, average_precision, roc_auc,
-        best_f1 or threshold (the cosine from which that is had), each 0 to 1, a cosine -1 to 1;
-        of string, the label's column, or pairs; k int; method string, current (the vectors), mean
-        or tfidf; value double; low and high double, its 95% interval; difference double,
+        one row for each figure: measure string, label_recall, pair_recall, average_precision,
+        roc_auc, best_f1 (all 0 to 1) or threshold (the cosine at which best_f1 is reached, -1 to
+        1); of string, the label's column, or pairs; k int; method string, current (the vectors),
+        mean or tfidf; value double; low and high double, its 95% interval; difference double,
         difference_low and difference_high, by how much current is above this method, paired item by
-        item; items bigint, that were measured.
+        item; items bigint, the number of items measured.
 
     Raises:
         UsageError: no labels and no pairs are given, or a column is missing.
-        InputError: labels or pairs tell nothing of the items.
+        InputError: no label or pair applies to the items.
         StageError: a stage, Spark or the model fails.
     """
     from pyspark.sql import DataFrame
@@ -70,30 +72,35 @@ def evaluate(
         labels = [labels]
     if not labels and pairs is None:
         raise UsageError("evaluate: give labels, pairs, or both")
-    told = _pairs(pairs)
-    asked = EvaluationRequest(tuple(dict.fromkeys(labels)), told, k, items)
+    options = EvaluationRequest(tuple(dict.fromkeys(labels)), _read_pairs(pairs), k, items)
     if isinstance(source, DataFrame):
-        need(source, "evaluate", "item_id", "vector", *asked.labels)
+        require_columns(source, "evaluate", "item_id", "vector", *options.labels)
         session = source.sparkSession
-        with work(session, "evaluate"):
-            found = evaluate_vectors(source, asked)
+        with working_on(session, "evaluate"):
+            evaluation = evaluate_vectors(source, options)
     else:
-        settings_, _ = settled(source, settings)
-        session = live(settings_, spark)
-        with work(session, "evaluate"):
-            line = Progress() if progress else Progress(io.StringIO())
-            found = evaluate_settings(settings_, asked, line)
-    return session.createDataFrame(list(report.figures(found)), _SCHEMA)
+        config, _ = read_config(source, settings)
+        session = find_session(config, spark)
+        with working_on(session, "evaluate"):
+            line = Progress(None if progress else io.StringIO())
+            evaluation = evaluate_config(config, options, line)
+    return session.createDataFrame(list(report.figures(evaluation)), _SCHEMA)
 
 
-def _pairs(pairs: "str | PathLike[str] | DataFrame | None") -> Pairs | None:
+def _read_pairs(pairs: "str | PathLike[str] | DataFrame | None") -> Pairs | None:
+    """Read pairs from a file or a frame.
+
+    Raises:
+        UsageError: a column is missing.
+        InputError: a row is no pair.
+    """
     from pyspark.sql import DataFrame
     from pyspark.sql import functions as F
 
     if not isinstance(pairs, DataFrame):
         return None if pairs is None else pairs_file.read(str(pairs))
-    need(pairs, "pairs", "a", "b", "match")
-    with work(pairs.sparkSession, "evaluate"):
+    require_columns(pairs, "pairs", "a", "b", "match")
+    with working_on(pairs.sparkSession, "evaluate"):
         columns = [F.col(name).cast("string").alias(name) for name in ("a", "b")]
         rows = pairs.select(*columns, F.col("match").cast("int").alias("match")).collect()
     for row in rows:
