@@ -41,7 +41,7 @@ def run(
         last: the stage to stop after.
         publish: move LATEST also after settings or as_of.
         retrain: train a new model instead of using the store's current one.
-        full: compute everything anew, without an earlier run; model and quantiser stay.
+        full: do not build on an earlier run's tables; model and quantiser stay.
         as_of: use the catalogue and the model of that run.
         wait: how long to wait for another run that publishes, in seconds.
         progress: whether progress is shown on stderr.

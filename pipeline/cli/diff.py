@@ -21,9 +21,9 @@ _TOP = 5
 def add_arguments(parser: Parser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("before", metavar="A", help="a run, a version, or LATEST")
-    parser.add_argument("after", metavar="B", help="the one to compare it with")
+    parser.add_argument("after", metavar="B", help="the run or version to compare it with")
     parser.add_argument("--k", type=positive, metavar="K",
-                        help="compare the first K neighbours; else neighbors.k")  # fmt: skip
+                        help="compare the first K neighbours; default: neighbors.k")  # fmt: skip
 
 
 def execute(arguments: Namespace) -> None:

@@ -15,16 +15,16 @@ from pipeline.terminal.progress import Progress
 def add_arguments(parser: Parser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("--label", action="append", default=[], metavar="COLUMN",
-                        help="a column of the catalogue's files whose equal values say that items "
-                        "are alike; may be repeated")  # fmt: skip
+                        help="a column of the catalogue's files; items with equal values count as "
+                        "alike; may be repeated")  # fmt: skip
     parser.add_argument("--pairs", metavar="FILE",
                         help="a CSV file with columns a and b, item ids, and match, "
                         "1 or 0")  # fmt: skip
     parser.add_argument("--k", type=positive, default=10, metavar="K",
-                        help="of the K nearest items; 10 if not given")  # fmt: skip
+                        help="number of nearest items that count; default: 10")  # fmt: skip
     parser.add_argument("--items", type=positive, default=DEFAULT_ITEMS, metavar="N",
-                        help=f"measure on N items at most; {DEFAULT_ITEMS:,} if not given. A "
-                        "larger catalogue is sampled, after the items of the pairs")  # fmt: skip
+                        help="measure on N items at most: those of the pairs, then a sample; "
+                        f"default: {DEFAULT_ITEMS:,}")  # fmt: skip
 
 
 def execute(arguments: Namespace) -> None:

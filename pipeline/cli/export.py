@@ -31,24 +31,27 @@ def add_arguments(parser: Parser) -> None:
                         help="postgres:// or redis:// without a password, jsonl, or env:NAME, "
                         "a variable that holds the address")  # fmt: skip
     parser.add_argument("--version", default="LATEST", metavar="V",
-                        help="a run or a version; else the published one")  # fmt: skip
+                        help="a run or a version; default: the published one")  # fmt: skip
     parser.add_argument("--again", action="store_true",
-                        help="even if this version is there already")  # fmt: skip
+                        help="export even if the target has this version already")  # fmt: skip
     parser.add_argument("--jobs", type=positive, default=_DEFAULT.jobs, metavar="N",
-                        help=f"files at a time; {_DEFAULT.jobs} if not given")  # fmt: skip
+                        help=f"number of files at a time; default: {_DEFAULT.jobs}")  # fmt: skip
     parser.add_argument("--table", default=_DEFAULT.table, metavar="NAME",
-                        help="of PostgreSQL: NAME or SCHEMA.NAME; else similar_items")  # fmt: skip
+                        help="PostgreSQL's table, NAME or SCHEMA.NAME; default: "
+                        "similar_items")  # fmt: skip
     parser.add_argument("--swap-wait", type=seconds, default=_DEFAULT.swap_wait, metavar="SECONDS",
-                        help="for transactions that read PostgreSQL's old table; 300 if not "
-                        "given")  # fmt: skip
+                        help="how long to wait for transactions that read PostgreSQL's old "
+                        "table; default: 300")  # fmt: skip
     parser.add_argument("--prefix", default=_DEFAULT.prefix, metavar="TEXT",
-                        help="of redis' keys; similar_items if not given")  # fmt: skip
+                        help="prefix of redis' keys; default: similar_items")  # fmt: skip
     parser.add_argument("--keep-seconds", type=positive, metavar="SECONDS",
-                        help="how long redis' old version stays; else until the next "
+                        help="how long redis' old version stays; default: until the next "
                         "export")  # fmt: skip
-    parser.add_argument("--out", default="", metavar="FOLDER", help="of jsonl, or s3a://BUCKET/KEY")
+    parser.add_argument("--out", default="", metavar="FOLDER",
+                        help="target of jsonl: a folder or s3a://BUCKET/KEY")  # fmt: skip
     parser.add_argument("--files", type=positive, default=0, metavar="N",
-                        help="of jsonl; one a million items if not given")  # fmt: skip
+                        help="number of jsonl's files; default: one for each million "
+                        "items")  # fmt: skip
     parser.add_argument("--gzip", action="store_true", help="compress jsonl's files")
 
 

@@ -19,7 +19,7 @@ def add_arguments(parser: Parser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("--keep", type=positive, required=True, metavar="N",
                         help="keep the N versions published last, and LATEST")  # fmt: skip
-    parser.add_argument("--dry-run", action="store_true", help="say what would be deleted")
+    parser.add_argument("--dry-run", action="store_true", help="print what would be deleted; delete nothing")
 
 
 def execute(arguments: Namespace) -> None:

@@ -18,9 +18,9 @@ def add_arguments(parser: Parser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("item", metavar="ITEM", help="an item_id")
     parser.add_argument("--why-not", metavar="OTHER",
-                        help="say why that item is not among the neighbours")  # fmt: skip
+                        help="explain why that item is not among the neighbours")  # fmt: skip
     parser.add_argument("--version", default="LATEST", metavar="RUN_OR_VERSION",
-                        help="of which version; LATEST if not given")  # fmt: skip
+                        help="a run or a version; default: LATEST")  # fmt: skip
 
 
 def execute(arguments: Namespace) -> None:

@@ -22,10 +22,10 @@ from pipeline.terminal.output import print_lines, table
 
 _TEXTS = {
     "pack": "pack a fastText model (.bin, .ftz, .vec), or copy an encoder, for mapping",
-    "info": "what a model file is, or the store's current model",
-    "list": "the models that the store keeps",
+    "info": "describe a model file, or the store's current model",
+    "list": "list the models that the store keeps",
     "push": "copy the store's current model to a folder or an s3:// prefix",
-    "pull": "take a pushed model into the store, its sha256 checked",
+    "pull": "copy a pushed model into the store, and check its sha256",
 }
 _EXAMPLES = {
     "pack": "pack cc.ja.300.bin packed/",
@@ -49,13 +49,13 @@ def add_arguments(parser: Parser) -> None:
         for name, text in _TEXTS.items()
     }
     pack, info, push, pull = (parsers[name] for name in ("pack", "info", "push", "pull"))
-    pack.add_argument("file", metavar="FILE", help="the model; a directory: an encoder")
-    pack.add_argument("folder", metavar="FOLDER", help="where the packed model comes")
-    pack.add_argument("--float16", action="store_true", help="in half the space")
-    info.add_argument("file", metavar="FILE", nargs="?", help="else the store's model")
-    push.add_argument("target", metavar="TARGET", help="folder or s3:// prefix")
-    pull.add_argument("source", metavar="SOURCE", help="what it was pushed to")
-    pull.add_argument("--use", action="store_true", help="make it the current model")
+    pack.add_argument("file", metavar="FILE", help="the model's file, or an encoder's directory")
+    pack.add_argument("folder", metavar="FOLDER", help="the folder for the packed model")
+    pack.add_argument("--float16", action="store_true", help="store half-precision values, in half the space")
+    info.add_argument("file", metavar="FILE", nargs="?", help="a model file; default: the store's current model")
+    push.add_argument("target", metavar="TARGET", help="a folder or an s3:// prefix")
+    pull.add_argument("source", metavar="SOURCE", help="the folder or s3:// prefix that it was pushed to")
+    pull.add_argument("--use", action="store_true", help="make it the store's current model")
     for name in ("info", "list"):
         parsers[name].add_argument("--json", action="store_true", help="print JSON")
     for name in ("info", "list", "push", "pull"):

@@ -10,6 +10,6 @@ def add_nodes(parser: Parser) -> None:
     parser.add_argument("--node-cores", type=positive, required=True, metavar="N",
                         help="cores of a node")  # fmt: skip
     parser.add_argument("--node-memory", type=memory_size.argument, required=True, metavar="AMOUNT",
-                        help="memory of a node, 64g for instance")  # fmt: skip
+                        help="memory of a node, for instance 64g")  # fmt: skip
     parser.add_argument("--nodes", type=positive, default=1, metavar="N",
-                        help="how many; 1 if not given")  # fmt: skip
+                        help="number of nodes; default: 1")  # fmt: skip

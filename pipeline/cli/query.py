@@ -23,16 +23,16 @@ from pipeline.terminal.progress import Progress
 
 def add_arguments(parser: Parser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument("--title", metavar="T", help="of the item that is looked for")
-    parser.add_argument("--description", metavar="D", help="of the same")
+    parser.add_argument("--title", metavar="T", help="a title to find neighbours for")
+    parser.add_argument("--description", metavar="D", help="a description, alone or with --title")
     parser.add_argument("--column", action="append", default=[], metavar="NAME=VALUE",
-                        help="what rules read of it: locale=ja, price=1980; "
-                        "may be repeated")  # fmt: skip
+                        help="a column that rules read: locale=ja, price=1980; may be "
+                        "repeated")  # fmt: skip
     parser.add_argument("--file", metavar="FILE",
-                        help="a CSV, JSON Lines or Parquet file with columns title, description, "
-                        "item_id and those that rules read, instead")  # fmt: skip
+                        help="a CSV, JSON Lines or Parquet file of texts, with columns title, "
+                        "description, item_id and those that rules read")  # fmt: skip
     parser.add_argument("--k", type=positive, metavar="K",
-                        help="neighbours; as many as are published if not given")  # fmt: skip
+                        help="number of neighbours; default: as many as are published")  # fmt: skip
 
 
 def execute(arguments: Namespace) -> None:

@@ -15,10 +15,9 @@ from pipeline.terminal.output import print_json, print_lines
 def add_arguments(parser: Parser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("run", nargs="?", default="LATEST", metavar="RUN",
-                        help="a run, or LATEST, the run that is published now, "
-                        "if not given")  # fmt: skip
+                        help="a run; default: LATEST, the run that is published now")  # fmt: skip
     parser.add_argument("--out", metavar="FILE",
-                        help="write the page there, not into the run's folder")  # fmt: skip
+                        help="write the page to this file, not into the run's folder")  # fmt: skip
 
 
 def execute(arguments: Namespace) -> None:

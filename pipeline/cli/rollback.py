@@ -14,8 +14,8 @@ from pipeline.terminal.output import print_json, print_lines, table
 def add_arguments(parser: Parser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("version", nargs="?", metavar="VERSION",
-                        help="a version that was published, or its run; "
-                        "else what was published before the present one")  # fmt: skip
+                        help="a version that was published, or its run; default: the version "
+                        "published before the present one")  # fmt: skip
 
 
 def execute(arguments: Namespace) -> None:

@@ -18,18 +18,18 @@ def add_arguments(parser: Parser) -> None:
     """Add the verb's arguments."""
     add_run_id(parser)
     parser.add_argument("--from", dest="first", choices=NAMES, default=NAMES[0], metavar="STAGE",
-                        help="start here; what comes before must be done")  # fmt: skip
+                        help="start with this stage; those before it must be done")  # fmt: skip
     parser.add_argument("--to", dest="last", choices=NAMES, default=NAMES[-1], metavar="STAGE",
                         help="stop after this stage")  # fmt: skip
-    parser.add_argument("--dry-run", action="store_true", help="say what would run, and why")
+    parser.add_argument("--dry-run", action="store_true", help="print what would run, and why; run nothing")
     parser.add_argument("--retrain", action="store_true",
                         help="train a new model instead of using the store's current "
                         "one")  # fmt: skip
     parser.add_argument("--full", action="store_true",
-                        help="build on no earlier night; model and quantiser stay")  # fmt: skip
+                        help="do not build on an earlier run's tables; model and quantiser stay")  # fmt: skip
     parser.add_argument("--publish", action="store_true",
-                        help="move LATEST to this run's table, where that is left open: after "
-                        "--set, --as-of or publish.publish = false")  # fmt: skip
+                        help="move LATEST to this run's table, also after --set, --as-of or "
+                        "publish.publish = false")  # fmt: skip
     parser.add_argument("--as-of", default="", metavar="RUN",
                         help="use the catalogue and the model of that run")  # fmt: skip
 
@@ -37,7 +37,7 @@ def add_arguments(parser: Parser) -> None:
 def add_run_id(parser: Parser) -> None:
     """Add --run-id."""
     parser.add_argument("--run-id", default="", metavar="NAME",
-                        help="the run's name; else the time of its start")  # fmt: skip
+                        help="the run's name; default: the time of its start")  # fmt: skip
 
 
 def execute(arguments: Namespace) -> None:

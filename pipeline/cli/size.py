@@ -35,30 +35,31 @@ def add_arguments(parser: Parser) -> None:
     add_nodes(parser)
     parser.add_argument("--cluster", choices=("local", "standalone", "yarn", "kubernetes"),
                         default="standalone",
-                        help="what runs the nodes; standalone if not given; "
-                        "local: this one machine")  # fmt: skip
+                        help="the cluster's manager; local is this one machine; "
+                        "default: standalone")  # fmt: skip
     parser.add_argument("--reserve", type=memory_size.argument, metavar="AMOUNT",
-                        help="memory that a node keeps for its system; else 5%%, on Kubernetes "
-                        "10%%, 1g at least")  # fmt: skip
+                        help="memory that a node keeps for its system; default: 5%%, on "
+                        "Kubernetes 10%%, 1g at least")  # fmt: skip
     parser.add_argument("--items", type=positive, required=True, metavar="N",
-                        help="items in the catalogue")  # fmt: skip
+                        help="number of items in the catalogue")  # fmt: skip
     parser.add_argument("--characters", type=positive, default=cost.CHARACTERS, metavar="N",
-                        help="of an item's title and description, in the mean; "
-                        f"{cost.CHARACTERS} if not given")  # fmt: skip
+                        help="mean length of an item's title and description; "
+                        f"default: {cost.CHARACTERS}")  # fmt: skip
     parser.add_argument("--k", type=positive, metavar="K",
-                        help="neighbours an item; else neighbors.k")  # fmt: skip
+                        help="neighbours of an item; default: neighbors.k")  # fmt: skip
     parser.add_argument("--model", metavar="FILE",
-                        help="a fastText model, packed or not, of which the header is read, or an "
-                        "encoder's directory; else the config's")  # fmt: skip
-    parser.add_argument("--words", type=positive, metavar="N", help="of a model that is not there")
-    parser.add_argument("--buckets", type=int, metavar="N", help="its n-gram rows")
+                        help="a fastText model, packed or not (only its header is read), or an "
+                        "encoder's directory; default: the config's")  # fmt: skip
+    parser.add_argument("--words", type=positive, metavar="N", help="words of a model that is still to be trained")
+    parser.add_argument("--buckets", type=int, metavar="N", help="n-gram rows of that model")
     parser.add_argument("--dim", type=positive, metavar="N",
-                        help="length of its vectors; else model.dim")  # fmt: skip
+                        help="length of the model's vectors; default: model.dim")  # fmt: skip
     parser.add_argument("--cache", metavar="DIR",
-                        help="folder of each node for models (NITAMONO_CACHE); "
-                        f"{_CACHE} if not given")  # fmt: skip
+                        help="each node's folder for models (NITAMONO_CACHE); "
+                        f"default: {_CACHE}")  # fmt: skip
     parser.add_argument("--format", choices=("conf", "json", "submit"), default="conf",
-                        help="a properties file, JSON, or options of spark-submit")  # fmt: skip
+                        help="print a properties file (the default), JSON, or options of "
+                        "spark-submit")  # fmt: skip
 
 
 def execute(arguments: Namespace) -> None:

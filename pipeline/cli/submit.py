@@ -35,29 +35,29 @@ def add_arguments(parser: Parser) -> None:
     parser.usage = "nitamono submit --config FILE [OPTION ...] VERB [ARGUMENT ...]"
     parser.description = wrap(f"{sentence(VERBS['submit'].text)} {_NOTE}")
     parser.add_argument("--master", default="", metavar="MASTER",
-                        help="local[N], spark://HOST:PORT, yarn or k8s://URL; else [spark] master, "
-                        "else local[*]")  # fmt: skip
+                        help="local[N], spark://HOST:PORT, yarn or k8s://URL; default: [spark] "
+                        "master, else local[*]")  # fmt: skip
     parser.add_argument("--deploy-mode", default="", choices=(CLIENT, CLUSTER),
-                        help="where the driver runs; else [spark] submit.deployMode, else client "
-                        "(here)")  # fmt: skip
+                        help="where the driver runs; default: [spark] submit.deployMode, else "
+                        "client (here)")  # fmt: skip
     parser.add_argument("--archive", default="", metavar="FILE",
                         help="the packed environment of `make package`, a file or an address; for "
                         "yarn and spark://")  # fmt: skip
     parser.add_argument("--image", default="", metavar="IMAGE",
-                        help="of the containers on Kubernetes; deploy/Dockerfile builds "
+                        help="the containers' image on Kubernetes; deploy/Dockerfile builds "
                         "it")  # fmt: skip
     parser.add_argument("--conf", action="append", default=[], metavar="NAME=VALUE",
-                        help="a setting of Spark's; comes before [spark]; may be "
+                        help="a setting of Spark, which overrides [spark]; may be "
                         "repeated")  # fmt: skip
     parser.add_argument("--driver-config", default=IMAGE_CONFIG, metavar="FILE",
-                        help="where the driver's pod has the config in Kubernetes' cluster mode: "
-                        "a ConfigMap, else %(default)s")  # fmt: skip
+                        help="the config's path in the driver's pod in Kubernetes' cluster mode, "
+                        "where a ConfigMap is mounted; default: %(default)s")  # fmt: skip
     parser.add_argument("--driver-python", default=sys.executable, metavar="FILE",
-                        help="that runs the driver in client mode; else this one")  # fmt: skip
+                        help="the Python that runs the driver in client mode; default: this one")  # fmt: skip
     parser.add_argument("--entry", default="", metavar="FILE",
-                        help="pipeline/cli/entry/nitamono.py where the driver runs; else this "
-                        "installation's, or the image's")  # fmt: skip
-    parser.add_argument("--dry-run", action="store_true", help="print the command, and no more")
+                        help="path of pipeline/cli/entry/nitamono.py where the driver runs; "
+                        "default: this installation's, or the image's")  # fmt: skip
+    parser.add_argument("--dry-run", action="store_true", help="print the command; run nothing")
     parser.add_argument("submitted", metavar="VERB", nargs=argparse.REMAINDER,
                         help="the verb to run, and its arguments")  # fmt: skip
 
