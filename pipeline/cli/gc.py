@@ -19,7 +19,8 @@ def add_arguments(parser: Parser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("--keep", type=positive, required=True, metavar="N",
                         help="keep the N versions published last, and LATEST")  # fmt: skip
-    parser.add_argument("--dry-run", action="store_true", help="print what would be deleted; delete nothing")
+    parser.add_argument("--dry-run", action="store_true",
+                        help="print what would be deleted; delete nothing")  # fmt: skip
 
 
 def execute(arguments: Namespace) -> None:
