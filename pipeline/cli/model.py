@@ -51,10 +51,16 @@ def add_arguments(parser: Parser) -> None:
     pack, info, push, pull = (parsers[name] for name in ("pack", "info", "push", "pull"))
     pack.add_argument("file", metavar="FILE", help="the model's file, or an encoder's directory")
     pack.add_argument("folder", metavar="FOLDER", help="the folder for the packed model")
-    pack.add_argument("--float16", action="store_true", help="store half-precision values, in half the space")
-    info.add_argument("file", metavar="FILE", nargs="?", help="a model file; default: the store's current model")
+    pack.add_argument(
+        "--float16", action="store_true", help="store half-precision values, in half the space"
+    )
+    info.add_argument(
+        "file", metavar="FILE", nargs="?", help="a model file; default: the store's current model"
+    )
     push.add_argument("target", metavar="TARGET", help="a folder or an s3:// prefix")
-    pull.add_argument("source", metavar="SOURCE", help="the folder or s3:// prefix that it was pushed to")
+    pull.add_argument(
+        "source", metavar="SOURCE", help="the folder or s3:// prefix that it was pushed to"
+    )
     pull.add_argument("--use", action="store_true", help="make it the store's current model")
     for name in ("info", "list"):
         parsers[name].add_argument("--json", action="store_true", help="print JSON")

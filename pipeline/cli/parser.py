@@ -145,8 +145,8 @@ def _loader(verb: Verb) -> Callable[[Parser], None]:
             parser.add_argument("--json", action="store_true", help="print JSON, for programs")
         if verb.wait:
             parser.add_argument("--wait", type=seconds, default=0.0, metavar="SECONDS",
-                                help="wait for the store's lock if another run publishes; 0, the default: "
-                                "stop at once")  # fmt: skip
+                                help="wait for the store's lock if another run publishes; 0, the "
+                                "default: stop at once")  # fmt: skip
         verb.load().add_arguments(parser)
 
     return load

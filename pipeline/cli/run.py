@@ -21,12 +21,15 @@ def add_arguments(parser: Parser) -> None:
                         help="start with this stage; those before it must be done")  # fmt: skip
     parser.add_argument("--to", dest="last", choices=NAMES, default=NAMES[-1], metavar="STAGE",
                         help="stop after this stage")  # fmt: skip
-    parser.add_argument("--dry-run", action="store_true", help="print what would run, and why; run nothing")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print what would run, and why; run nothing"
+    )
     parser.add_argument("--retrain", action="store_true",
                         help="train a new model instead of using the store's current "
                         "one")  # fmt: skip
     parser.add_argument("--full", action="store_true",
-                        help="do not build on an earlier run's tables; model and quantiser stay")  # fmt: skip
+                        help="do not build on an earlier run's tables; model and quantiser "
+                        "stay")  # fmt: skip
     parser.add_argument("--publish", action="store_true",
                         help="move LATEST to this run's table, also after --set, --as-of or "
                         "publish.publish = false")  # fmt: skip

@@ -50,7 +50,9 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--model", metavar="FILE",
                         help="a fastText model, packed or not (only its header is read), or an "
                         "encoder's directory; default: the config's")  # fmt: skip
-    parser.add_argument("--words", type=positive, metavar="N", help="words of a model that is still to be trained")
+    parser.add_argument(
+        "--words", type=positive, metavar="N", help="words of a model that is still to be trained"
+    )
     parser.add_argument("--buckets", type=int, metavar="N", help="n-gram rows of that model")
     parser.add_argument("--dim", type=positive, metavar="N",
                         help="length of the model's vectors; default: model.dim")  # fmt: skip

@@ -53,7 +53,8 @@ def add_arguments(parser: Parser) -> None:
                         help="the config's path in the driver's pod in Kubernetes' cluster mode, "
                         "where a ConfigMap is mounted; default: %(default)s")  # fmt: skip
     parser.add_argument("--driver-python", default=sys.executable, metavar="FILE",
-                        help="the Python that runs the driver in client mode; default: this one")  # fmt: skip
+                        help="the Python that runs the driver in client mode; default: this "
+                        "one")  # fmt: skip
     parser.add_argument("--entry", default="", metavar="FILE",
                         help="path of pipeline/cli/entry/nitamono.py where the driver runs; "
                         "default: this installation's, or the image's")  # fmt: skip

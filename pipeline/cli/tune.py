@@ -19,12 +19,14 @@ def add_arguments(parser: Parser) -> None:
     """Add the verb's arguments."""
     add_nodes(parser)
     parser.add_argument("--sample", type=positive, default=_SAMPLE, metavar="N",
-                        help=f"embed about N items in each trial; default: {_SAMPLE:,}")  # fmt: skip
+                        help="embed about N items in each trial; "
+                        f"default: {_SAMPLE:,}")  # fmt: skip
     parser.add_argument("--timeout", type=seconds, default=_TIMEOUT, metavar="SECONDS",
                         help="a trial that takes longer counts as failed; "
                         f"default: {_TIMEOUT:.0f}")  # fmt: skip
     parser.add_argument("--out", type=Path, metavar="FILE",
-                        help="write the best settings to this file; default: in the run's folder")  # fmt: skip
+                        help="write the best settings to this file; default: in the run's "
+                        "folder")  # fmt: skip
 
 
 def execute(arguments: Namespace) -> None:
