@@ -19,6 +19,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -31,30 +32,30 @@ from sklearn.metrics import average_precision_score
 
 from models import fasttext
 from models.fasttext.train import TrainingSettings, train
-from pipeline.text import clean, tokenize, words
+from pipeline.text import clean, tokenize, units, words
 from pipeline.text.promotional_phrases import PhraseRemover, Title, bracketed_segments, learn
 
-# A rule is switched off by replacing a function: its module, its name, and the replacement.
-_RULES: dict[str, tuple[Any, str, Callable[..., Any]]] = {
+# A rule is switched off by replacing a function in the module that calls it.
+_RULES: dict[str, tuple[ModuleType, Callable[..., Any], Callable[..., Any]]] = {
     "one form of a character (half-width kana, ㎖, Ａ, hyphens)": (
         clean,
-        "normalize_characters",
+        clean.normalize_characters,
         lambda text: text,
     ),
-    "units written out: 2リットル, 12 ounces": (tokenize, "abbreviate", lambda text: text),
-    "a unit stands at its number: 500 ml": (tokenize, "close_up", lambda text: text),
+    "units written out: 2リットル, 12 ounces": (tokenize, units.abbreviate_units, lambda text: text),
+    "a unit stands at its number: 500 ml": (tokenize, units.join_numbers_and_units, lambda text: text),
     "a counter has its number: 5.5合": (
         tokenize,
-        "counted",
+        units.counter_token,
         lambda _number, counter: counter,
     ),
-    "Latin words are kept from the dictionary": (tokenize, "latin_words", lambda text: iter(())),
+    "Latin words are kept from the dictionary": (tokenize, words.latin_words, lambda text: iter(())),
     "words whole and in parts": (
         tokenize,
-        "latin_words",
+        words.latin_words,
         lambda text: (word._replace(tokens=word.tokens[:1]) for word in words.latin_words(text)),
     ),
-    "words without marks: XZ-1000B": (words, "without_marks", lambda word: word),
+    "words without marks: XZ-1000B": (words, words.without_marks, lambda word: word),
 }
 _PROMOTIONS = "phrases in brackets, by document frequency"
 _SPELLINGS = {
@@ -202,8 +203,8 @@ def switched_off(rule: str | None) -> Iterator[None]:
     if rule is None:
         yield
         return
-    module, name, replacement = _RULES[rule]
-    with mock.patch.object(module, name, replacement):
+    module, function, replacement = _RULES[rule]
+    with mock.patch.object(module, function.__name__, replacement):
         yield
 
 
