@@ -42,14 +42,26 @@ _RULES: dict[str, tuple[ModuleType, Callable[..., Any], Callable[..., Any]]] = {
         clean.normalize_characters,
         lambda text: text,
     ),
-    "units written out: 2リットル, 12 ounces": (tokenize, units.abbreviate_units, lambda text: text),
-    "a unit stands at its number: 500 ml": (tokenize, units.join_numbers_and_units, lambda text: text),
+    "units written out: 2リットル, 12 ounces": (
+        tokenize,
+        units.abbreviate_units,
+        lambda text: text,
+    ),
+    "a unit stands at its number: 500 ml": (
+        tokenize,
+        units.join_numbers_and_units,
+        lambda text: text,
+    ),
     "a counter has its number: 5.5合": (
         tokenize,
         units.counter_token,
         lambda _number, counter: counter,
     ),
-    "Latin words are kept from the dictionary": (tokenize, words.latin_words, lambda text: iter(())),
+    "Latin words are kept from the dictionary": (
+        tokenize,
+        words.latin_words,
+        lambda text: iter(()),
+    ),
     "words whole and in parts": (
         tokenize,
         words.latin_words,
