@@ -19,6 +19,14 @@ os.environ["SPARK_CONF_DIR"] = str(SPARK_CONF)
 # A map takes seconds, which most tests have no use for.
 os.environ["NITAMONO_REPORT_MAP_ITEMS"] = "0"
 
+# Most of the time of small jobs goes into their planning and compiling. Runs in processes of their
+# own, and those on the cluster, have both as Spark comes.
+QUICK_PLANS = {
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+}
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add an option: kept command lines are written, not compared."""
@@ -32,14 +40,10 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     os.environ["NITAMONO_CACHE"] = str(tmp_path_factory.mktemp("cache"))
     chosen = settings({"spark.master": "local[2]"}) | {
         "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse")),
-        "spark.sql.shuffle.partitions": "3",
+        "spark.sql.shuffle.partitions": "2",
         "spark.driver.memory": "1g",
         "spark.log.level": "ERROR",
-        # Most of what small jobs take is their planning and compiling. Runs in processes of their
-        # own, and those on the cluster, have both as Spark comes.
-        "spark.sql.adaptive.enabled": "false",
-        "spark.sql.codegen.wholeStage": "false",
-        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+        **QUICK_PLANS,
     }
     session = SparkSession.builder.config(map=dict(chosen)).getOrCreate()
     yield session

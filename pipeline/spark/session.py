@@ -13,6 +13,8 @@ from pipeline.spark.log import SparkLog
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+_SHUFFLES = "spark.sql.shuffle.partitions"
+
 
 def settings(user_settings: dict[str, str]) -> dict[str, str]:
     """Spark's settings: those of the user's [spark], and for all others what fits this machine."""
@@ -23,7 +25,7 @@ def settings(user_settings: dict[str, str]) -> dict[str, str]:
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.session.timeZone": "UTC",
-        "spark.sql.shuffle.partitions": "200",
+        _SHUFFLES: "200",
         # A batch of long descriptions stays within bounds that a Python worker can hold.
         "spark.sql.execution.arrow.maxRecordsPerBatch": "5000",
         "spark.sql.execution.arrow.maxBytesPerBatch": str(64 << 20),
@@ -62,7 +64,7 @@ def settings(user_settings: dict[str, str]) -> dict[str, str]:
             "spark.driver.host": "127.0.0.1",
             "spark.driver.bindAddress": "127.0.0.1",
             "spark.driver.memory": driver_memory(),
-            "spark.sql.shuffle.partitions": str(max(8, 2 * cores)),
+            _SHUFFLES: str(max(8, 2 * cores)),
         }
     return defaults | user_settings
 
@@ -99,8 +101,11 @@ def start(user_settings: dict[str, str], log: SparkLog) -> "tuple[SparkSession, 
     # PySpark has no public name for this: getActiveSession knows the thread's own session only.
     if SparkContext._active_spark_context is not None:
         running = SparkSession.builder.getOrCreate()
-        master = str(running.sparkContext.master)
-        return _sibling(running, settings(user_settings | {"spark.master": master})), False
+        conf = dict(running.sparkContext.getConf().getAll())
+        # How many tasks a shuffle has is for whoever set up the running session to say.
+        shuffles = {_SHUFFLES: conf[_SHUFFLES]} if _SHUFFLES in conf else {}
+        master = {"spark.master": conf["spark.master"]}
+        return _sibling(running, settings(shuffles | user_settings | master)), False
     # spark-submit has started a JVM already.
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
     where = "what spark-submit printed says why" if submitted else f"its log is {log.destination}"

@@ -36,6 +36,7 @@ from pipeline.storage.files import read_json
 from pipeline.store import leftovers
 from pipeline.store.store import Store
 from pipeline.terminal.progress import Progress
+from tests.conftest import QUICK_PLANS
 
 SETS = ("index.exact_below=0", "index.nlist=3", "neighbors.k=3", "model.dim=8", "model.epoch=2")
 NO_MAP = "report.map_items=0"
@@ -215,6 +216,7 @@ def spark_conf() -> SparkConf:
         "spark.sql.shuffle.partitions": "2",
         "spark.driver.memory": "1g",
         "spark.log.level": "OFF",
+        **QUICK_PLANS,
     }
     return SparkConf().setAll(list(chosen.items()))
 

@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from pyspark.sql import SparkSession
+
 from pipeline.spark import session
+from pipeline.spark.log import SparkLog
 from pipeline.spark.session import remaining_settings, settings
 from tests.conftest import SPARK_CONF
 
@@ -66,3 +69,15 @@ def test_spark_submits_settings_hold_then_the_configs_then_our_own(tmp_path: Pat
     assert said["spark.task.maxFailures"] == "2"
     assert said["spark.sql.session.timeZone"] == "UTC"
     assert said["spark.driver.host"] == "127.0.0.1"
+
+
+def test_in_a_running_session_its_own_number_of_shuffle_partitions_holds_but_for_the_users(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    own = spark.sparkContext.getConf().get("spark.sql.shuffle.partitions")
+    assert own != "8"
+    for section, expected in (({}, own), ({"spark.sql.shuffle.partitions": "5"}, "5")):
+        sibling, started = session.start(section, SparkLog(tmp_path / "spark.log"))
+        assert not started
+        assert sibling.conf.get("spark.sql.shuffle.partitions") == expected
+        assert sibling.conf.get("spark.sql.caseSensitive") == "true"
