@@ -128,13 +128,13 @@ class Index:
     def _search_width(self, queries: pa.RecordBatch, k: int, width: int) -> pa.RecordBatch:
         """The k nearest items in so many lists, with as many candidates as the caps need."""
         probes = self.probes(queries["vector"], width)
-        depth = k * search_context.DEPTH if self.rules.caps else k
+        depth = k * search_context.CANDIDATES_PER_NEIGHBOR if self.rules.caps else k
         neighbors = self._search(queries, probes, k, depth)
         while True:
             undecided = np.flatnonzero(np.asarray(neighbors["probes"].is_null()))
             if not len(undecided):
                 return neighbors
-            depth *= widening.DEEPER
+            depth *= widening.DEPTH_FACTOR
             deeper = self._search(queries.take(pa.array(undecided)), probes[undecided], k, depth)
             neighbors = _replace(neighbors, deeper)
 
@@ -196,9 +196,9 @@ def _probing_queries(
 
 def _number(candidates: pa.RecordBatch) -> pa.RecordBatch:
     """Candidates under their queries' numbers: two queries may have the same item, or none."""
-    columns = [candidates[field.name].cast(field.type) for field in join.FOUND]
+    columns = [candidates[field.name].cast(field.type) for field in join.GROUP_CANDIDATES]
     columns[0] = candidates["list"].cast(pa.string())
-    return pa.RecordBatch.from_arrays(columns, schema=join.FOUND)
+    return pa.RecordBatch.from_arrays(columns, schema=join.GROUP_CANDIDATES)
 
 
 def _empty_candidates(queries: pa.RecordBatch) -> pa.RecordBatch:
@@ -210,15 +210,15 @@ def _empty_candidates(queries: pa.RecordBatch) -> pa.RecordBatch:
         "list": queries["list"],
         "part": queries["part"],
         **{
-            name: empty.cast(join.FOUND.field(name).type)
+            name: empty.cast(join.GROUP_CANDIDATES.field(name).type)
             for name in ("similar_ids", "scores", "values")
         },
     }
     arrays = [
         columns[field.name] if field.name in columns else pa.nulls(count, field.type)
-        for field in join.FOUND
+        for field in join.GROUP_CANDIDATES
     ]
-    return pa.RecordBatch.from_arrays(arrays, schema=join.FOUND)
+    return pa.RecordBatch.from_arrays(arrays, schema=join.GROUP_CANDIDATES)
 
 
 def _empty_neighbors(queries: pa.RecordBatch) -> pa.RecordBatch:

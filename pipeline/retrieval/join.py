@@ -16,7 +16,7 @@ from pipeline.retrieval.rules import Rules
 # query's. Only with caps: `values` are the values of each candidate that the caps count, flattened;
 # the cut (`cut_score`, `cut_id`) is the last candidate that the group had room for. Candidates of
 # the group that rank after the cut may be missing; it is null if none is.
-FOUND = pa.schema(
+GROUP_CANDIDATES = pa.schema(
     [
         ("item_id", pa.string()),
         ("similar_ids", pa.list_(pa.string())),
@@ -57,7 +57,7 @@ def join(
         on_group_done: called at the end of every group.
 
     Yields:
-        packed batches of FOUND, by the part that they are merged in.
+        packed batches of GROUP_CANDIDATES, by the part that they are merged in.
     """
     return pack_candidates(
         _search_groups(batches, read_items, read_local_queries, k, rules, on_group_done)
@@ -65,10 +65,10 @@ def join(
 
 
 def pack_candidates(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Pack batches with the columns of FOUND by the part that they are merged in."""
+    """Pack batches with the columns of GROUP_CANDIDATES by the part that they are merged in."""
     for batch in packed_batches.coalesce(batches):
-        columns = [batch[field.name].cast(field.type) for field in FOUND]
-        rows = pa.RecordBatch.from_arrays(columns, schema=FOUND)
+        columns = [batch[field.name].cast(field.type) for field in GROUP_CANDIDATES]
+        rows = pa.RecordBatch.from_arrays(columns, schema=GROUP_CANDIDATES)
         part = rows["part"].to_numpy().astype(np.int64)
         take = packed_batches.take_from(rows)
         yield from packed_batches.pack(take, part, rows.nbytes // rows.num_rows)
@@ -96,7 +96,7 @@ def _search_groups(
 
 
 def search_batches(group: LoadedGroup, batches: list[pa.RecordBatch]) -> pa.RecordBatch:
-    """Search a group for batches of QUERIES: one batch with the columns of FOUND."""
+    """Search a group for batches of QUERIES: one batch with the columns of GROUP_CANDIDATES."""
     queries = pa.concat_batches(batches)
     candidates = group.search(queries)
     no_ids = pa.nulls(len(queries), pa.string())
@@ -127,7 +127,7 @@ def _batch(
     cut_scores: pa.Array,
     cut_ids: pa.Array,
 ) -> pa.RecordBatch:
-    """Candidates of queries as a batch of FOUND."""
+    """Candidates of queries as a batch of GROUP_CANDIDATES."""
     offsets = pa.array(np.concatenate([[0], np.cumsum(candidates.counts)]).astype(np.int32))
     similar_ids = group.ids.take(pa.array(candidates.items))
     columns = [
@@ -140,4 +140,4 @@ def _batch(
         queries["list"],
         queries["part"],
     ]
-    return pa.RecordBatch.from_arrays(columns, schema=FOUND)
+    return pa.RecordBatch.from_arrays(columns, schema=GROUP_CANDIDATES)

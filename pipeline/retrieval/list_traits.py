@@ -13,17 +13,17 @@ from pipeline.retrieval.loaded_group import units_of_rows
 from pipeline.storage.clustered_tables import CANDIDATES, LISTS, TRAITS
 
 # The traits of an item, and the list that it is in.
-SENT = pa.schema([("item_id", pa.string()), ("list", pa.int32()), *TRAITS])
+LISTED_TRAITS = pa.schema([("item_id", pa.string()), ("list", pa.int32()), *TRAITS])
 
 
 def send_to_files(batches: Iterator[pa.RecordBatch], files: GroupPlan) -> Iterator[pa.RecordBatch]:
-    """Send rows of SENT to the files that their lists are in.
+    """Send rows of LISTED_TRAITS to the files that their lists are in.
 
     Yields:
-        packed batches of SENT, by file.
+        packed batches of LISTED_TRAITS, by file.
     """
     for batch in packed_batches.coalesce(batches):
-        rows = batch.select(SENT.names).cast(SENT)
+        rows = batch.select(LISTED_TRAITS.names).cast(LISTED_TRAITS)
         # Without its vector nobody knows which part of a split list an item is in, so that all
         # files with a part of the list get it.
         sources, file = files.groups_of(rows["list"].to_numpy().astype(np.int64))
@@ -44,8 +44,8 @@ def receive_files(
     Yields:
         batches of CANDIDATES, in the order of the lists.
     """
-    for file, sent in packed_batches.iter_keys(batches, SENT):
-        traits = packed_batches.concat(sent, SENT)
+    for file, sent in packed_batches.iter_keys(batches, LISTED_TRAITS):
+        traits = packed_batches.concat(sent, LISTED_TRAITS)
         for batch in read_lists(*files.list_range(file)):
             is_in_file = files.group_of_unit[units_of_rows(batch, files)] == file
             rows = batch.filter(pa.array(is_in_file))

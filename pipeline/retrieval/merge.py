@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.retrieval import caps, packed_batches
-from pipeline.retrieval.join import FOUND
+from pipeline.retrieval.join import GROUP_CANDIDATES
 from pipeline.retrieval.ranking import Int64, rank_in_row, rank_order, ties_by_id
 from pipeline.retrieval.rules import Rules
 from pipeline.storage.clustered_tables import NEIGHBOR, NEIGHBORS
@@ -37,14 +37,15 @@ def merge(batches: Iterator[pa.RecordBatch], settings: MergeSettings) -> Iterato
     All rows of a part are in memory. A part has some of the queries, with all their candidates.
 
     Args:
-        batches: packed batches of FOUND, in any order.
+        batches: packed batches of GROUP_CANDIDATES, in any order.
         settings: how they are merged.
 
     Yields:
         batches of NEIGHBORS, one row a query, in the order of the items' lists.
     """
     unpacked = [
-        packed_batches.unpack(cell, FOUND) for _, cell in packed_batches.iter_cells(batches)
+        packed_batches.unpack(cell, GROUP_CANDIDATES)
+        for _, cell in packed_batches.iter_cells(batches)
     ]
     if not unpacked:
         return
@@ -56,7 +57,7 @@ def merge(batches: Iterator[pa.RecordBatch], settings: MergeSettings) -> Iterato
 
 
 def top_k(candidates: pa.RecordBatch, settings: MergeSettings) -> pa.RecordBatch:
-    """Merge rows of FOUND, in any order, to rows of NEIGHBORS."""
+    """Merge rows of GROUP_CANDIDATES, in any order, to rows of NEIGHBORS."""
     queries = candidates["item_id"].dictionary_encode()
     codes = np.asarray(queries.indices).astype(np.int64)
     lists = np.empty(len(queries.dictionary), dtype=np.int32)
@@ -97,7 +98,7 @@ def _select_under_caps(
     """Select candidates under the caps, from those up to which none can be missing.
 
     Args:
-        candidates: rows of FOUND.
+        candidates: rows of GROUP_CANDIDATES.
         places: int64[n], the query of each row.
         settings: how they are merged.
 
@@ -123,7 +124,7 @@ def _candidates_up_to_cut(
     candidate of the query is missing.
 
     Args:
-        candidates: rows of FOUND.
+        candidates: rows of GROUP_CANDIDATES.
         places: int64[n], the query of each row.
         rows: int64[candidates], the query of each candidate.
 

@@ -131,7 +131,7 @@ class ListSearch:
     counts: SearchCounts
 
     def find_candidates(self, queries: "DataFrame", probed: ProbedLists) -> "DataFrame":
-        """The candidates of each group for each query: packed batches of join.FOUND, by part.
+        """The candidates of each group for each query: packed GROUP_CANDIDATES, by part.
 
         Args:
             queries: rows of the lists table, and if there are rules the columns of TRAITS.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 # Candidates that a group has for a query, for each neighbour that is kept, if there are caps.
-DEPTH = 4
+CANDIDATES_PER_NEIGHBOR = 4
 
 
 @dataclass
@@ -81,7 +81,7 @@ def build_search_context(job: Job, version: str) -> SearchContext:
     sizes = rows_per_list(job, rows)
     query_sizes = sizes if queries is rows else rows_per_list(job, queries)
     pair_rules = rules.pair_rules(job.config.rules)
-    depth = capacity * DEPTH if pair_rules.caps else capacity
+    depth = capacity * CANDIDATES_PER_NEIGHBOR if pair_rules.caps else capacity
     max_items = groups.max_items_per_group(section.worker_mb, index.outputs["dim"])
     plan = groups.plan_by_work(sizes, cores, max_items)
     search = ListSearch(

@@ -30,7 +30,7 @@ CODE_VERSION = 1
 
 # If the finished table's recall is below the target all the same, this many times as many lists are
 # probed, up to ATTEMPTS searches in all.
-MORE_PROBES = 1.5
+NPROBE_FACTOR = 1.5
 ATTEMPTS = 3
 
 
@@ -107,7 +107,7 @@ def search_until_target(
             break
         # Everything is searched again: only the best of the lists searched so far were kept.
         job.store.discard_version("neighbors", trial)
-        nprobe = min(math.ceil(nprobe * MORE_PROBES), context.nlist)
+        nprobe = min(math.ceil(nprobe * NPROBE_FACTOR), context.nlist)
     job.store.rename_version("neighbors", trial, version)
     return rows, measured, nprobe
 

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 # If caps leave too few candidates, this many times as many are looked at, until all are.
-DEEPER = 8
-# For an item with fewer than k neighbours this many times as many lists are probed, up to ROUNDS
-# times.
-WIDER, ROUNDS = 4, 2
+DEPTH_FACTOR = 8
+# For an item with fewer than k neighbours this many times as many lists are probed, up to
+# MAX_WIDENINGS times.
+NPROBE_FACTOR, MAX_WIDENINGS = 4, 2
 # A row of the neighbors table that may lack neighbours because of the caps.
 _OPEN = "probes is null"
 
@@ -43,7 +43,7 @@ def _deepen(context: SearchContext, version: str, probed: ProbedLists) -> str:
     """Look at more and more candidates, until the caps leave enough or no more are left."""
     previous = ""
     while previous != version:
-        depth = context.search.depth * DEEPER
+        depth = context.search.depth * DEPTH_FACTOR
         context = replace(context, search=replace(context.search, depth=depth))
         previous, version = version, _search_again(context, version, _OPEN, probed)
     return version
@@ -54,13 +54,13 @@ def probe_widths(nprobe: int, max_probes: int, nlist: int) -> Iterator[int]:
 
     Args:
         nprobe: at first.
-        max_probes: the setting neighbors.max_probes; 0 for nprobe * WIDER**ROUNDS.
+        max_probes: the setting neighbors.max_probes; 0 for nprobe * NPROBE_FACTOR**MAX_WIDENINGS.
         nlist: how many lists there are.
     """
     yield nprobe
-    width, max_probes = nprobe, min(max_probes or nprobe * WIDER**ROUNDS, nlist)
+    width, max_probes = nprobe, min(max_probes or nprobe * NPROBE_FACTOR**MAX_WIDENINGS, nlist)
     while width < max_probes:
-        width = min(width * WIDER, max_probes)
+        width = min(width * NPROBE_FACTOR, max_probes)
         yield width
 
 

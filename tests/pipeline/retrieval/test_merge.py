@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.retrieval import packed_batches
-from pipeline.retrieval.join import FOUND, pack_candidates
+from pipeline.retrieval.join import GROUP_CANDIDATES, pack_candidates
 from pipeline.retrieval.merge import MergeSettings, merge
 from pipeline.retrieval.rules import NO_RULES
 
@@ -30,7 +30,7 @@ def test_the_merge_keeps_the_best_of_all_rows_of_a_query_ties_by_id() -> None:
                 "part": 0,
             }
         )
-    table = pa.Table.from_pylist(rows, schema=FOUND)
+    table = pa.Table.from_pylist(rows, schema=GROUP_CANDIDATES)
     packed = [
         batch
         for rows in table.to_batches(max_chunksize=37)
