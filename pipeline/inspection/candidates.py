@@ -75,16 +75,16 @@ def rank_candidates(
     capped = candidates["capped"].to_pylist() if index.rules.caps else []
     ids = candidates["item_id"].to_pylist()
     ranked: list[Candidate] = []
-    # The items taken so far by the number of the cap and the value that it counts.
-    taken: dict[tuple[int, int], list[str]] = {}
+    # The items that are taken so far, by the number of the cap and the value that it counts.
+    items_by_cap: dict[tuple[int, int], list[str]] = {}
     rank = 1
     for row in order.tolist():
         removal = Removal(removing_rules[row]) if removing_rules[row] else None
         if removal is None and capped:
-            removal = _removal_by_cap(index.rules, capped[row], taken, cap_names)
+            removal = _removal_by_cap(index.rules, capped[row], items_by_cap, cap_names)
             if removal is None:
                 for cap_value in enumerate(capped[row]):
-                    taken.setdefault(cap_value, []).append(ids[row])
+                    items_by_cap.setdefault(cap_value, []).append(ids[row])
         ranked.append(Candidate(ids[row], float(scores[row]), removal, rank))
         rank += removal is None
     return ranked
@@ -122,12 +122,12 @@ def cosine_scores(item: Item, vectors: pa.Array) -> Float32:
 def _removal_by_cap(
     rules: Rules,
     values: list[int],
-    taken: dict[tuple[int, int], list[str]],
+    items_by_cap: dict[tuple[int, int], list[str]],
     cap_names: Sequence[str],
 ) -> Removal | None:
     """The first cap that is full for a candidate with these values."""
     for number, (value, limit) in enumerate(zip(values, rules.caps, strict=True)):
-        items = taken.get((number, value), [])
+        items = items_by_cap.get((number, value), [])
         if value and len(items) >= limit:
             return Removal(cap_names[number], tuple(items))
     return None

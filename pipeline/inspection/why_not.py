@@ -100,11 +100,12 @@ def _not_probed(
     row = tables.item(other_id).row
     assert row is not None  # noqa: S101 - it is in a list
     score = float(cosine_scores(item, row["vector"])[0])
-    said = (
+    sentence = (
         f"it is in list {home_list}, the {_ordinal(place)} nearest; {probes} were searched. "
         f"Its score would be {score:.4f}"
     )
-    return {"why": "not_probed", "said": said, "list": home_list, "place": place, "score": score}
+    figures = {"list": home_list, "place": place, "score": score}
+    return {"why": "not_probed", "said": sentence} | figures
 
 
 def _too_far(
@@ -112,11 +113,11 @@ def _too_far(
 ) -> dict[str, Any]:
     """The other item's score is too low."""
     last = f"; the last that is shown has {published[-1][1]:.4f}" if published else ""
-    said = (
+    sentence = (
         f"its score is {candidate.score:.4f}{last}. It is at rank {candidate.rank:,} of what the "
         f"lists that were searched hold ({probes:,})"
     )
-    return {"why": "score", "said": said, "score": candidate.score, "rank": candidate.rank}
+    return {"why": "score", "said": sentence, "score": candidate.score, "rank": candidate.rank}
 
 
 def _ordinal(number: int) -> str:

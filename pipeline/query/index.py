@@ -121,8 +121,8 @@ class Index:
             short = np.flatnonzero((sizes < k) & (sizes < self.vectors))
             if not len(short):
                 break
-            found = self._search_width(queries.take(pa.array(short)), k, width)
-            neighbors = _replace(neighbors, found)
+            wider = self._search_width(queries.take(pa.array(short)), k, width)
+            neighbors = _replace(neighbors, wider)
         return neighbors
 
     def _search_width(self, queries: pa.RecordBatch, k: int, width: int) -> pa.RecordBatch:

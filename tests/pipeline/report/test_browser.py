@@ -39,12 +39,12 @@ POINTS = """() => {
 
 @contextmanager
 def clean(file: Path, **context: Any) -> Iterator[Opened]:
-    """An open page that at the end has asked for nothing and complained of nothing."""
+    """An open page; at the end it must have loaded nothing and logged no error."""
     context = {"locale": "en-US", "color_scheme": "light"} | context
-    with opened(file, **context) as found:
-        yield found
-        assert found.errors == []
-        assert found.requests == []
+    with opened(file, **context) as window:
+        yield window
+        assert window.errors == []
+        assert window.requests == []
 
 
 @pytest.fixture(scope="module")
@@ -73,16 +73,16 @@ def write_page(folder: Path, run_json: dict[str, Any]) -> Path:
 
 
 def record(run: tuple[Shop, Outcome], stage: str) -> StageRecord:
-    found = run[1].record(stage)
-    assert found is not None
-    return found
+    window = run[1].record(stage)
+    assert window is not None
+    return window
 
 
 def rows_of(run: tuple[Shop, Outcome], table: str, stage: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = pq.read_table(
+    window: list[dict[str, Any]] = pq.read_table(
         run[0].store.table_path(table, record(run, stage).fingerprint)
     ).to_pylist()
-    return found
+    return window
 
 
 def test_the_examples_are_what_the_other_tables_say(run: tuple[Shop, Outcome]) -> None:
@@ -107,21 +107,21 @@ def test_the_examples_are_what_the_other_tables_say(run: tuple[Shop, Outcome]) -
 
 
 def test_the_verdict_and_the_figures_are_the_run_s(run: tuple[Shop, Outcome]) -> None:
-    with clean(page_of(run)) as found:
-        assert found.texts("h1") == ["✓\nPublished"]
+    with clean(page_of(run)) as window:
+        assert window.texts("h1") == ["✓\nPublished"]
         recall = record(run, "neighbors").outputs["recall"]["value"]
-        assert f"{recall:.4f}" in found.texts(".tile .big")
-        expect(found.page.locator(".checks li")).to_have_count(2)
-        assert found.texts(".checks .mark-good") == ["✓ passed"] * 2
+        assert f"{recall:.4f}" in window.texts(".tile .big")
+        expect(window.page.locator(".checks li")).to_have_count(2)
+        assert window.texts(".checks .mark-good") == ["✓ passed"] * 2
         # Every chart has drawn something.
         ids = ["flow", "time", "recall", "scores", "map"]
         for name in ids:
-            expect(found.page.locator(f"#{name}-chart canvas").first).to_be_visible()
+            expect(window.page.locator(f"#{name}-chart canvas").first).to_be_visible()
         for name in ("flow", "time"):
-            found.page.locator(f"#{name} summary").click()
+            window.page.locator(f"#{name} summary").click()
         items = record(run, "ingest").tables["items"]
-        assert ["Items", f"{items:,}"] in [text.split("\t") for text in found.texts("#flow tr")]
-        assert found.texts("#time tbody td:first-child") == [name for name, _, _ in run[1].stages]
+        assert ["Items", f"{items:,}"] in [text.split("\t") for text in window.texts("#flow tr")]
+        assert window.texts("#time tbody td:first-child") == [name for name, _, _ in run[1].stages]
 
 
 def test_items_are_found_by_id_and_title_and_their_neighbours_can_be_gone_to(
@@ -134,35 +134,35 @@ def test_items_are_found_by_id_and_title_and_their_neighbours_can_be_gone_to(
     shown = {row["item_id"] for row in rows_of(run, "examples", "publish") if row["shown"]}
     item = next(i for i in sorted(shown) if lists.get(i, [{}])[0].get("similar_id") in shown)
     first = lists[item][0]
-    with clean(page_of(run)) as found:
-        search = found.page.get_by_label("Search by id or title")
+    with clean(page_of(run)) as window:
+        search = window.page.get_by_label("Search by id or title")
         search.fill(item.lower())
-        assert found.texts("#results .id") == [item]
-        found.page.locator("#results button").click()
-        assert found.texts("#item-title") == [titles[item]]
-        neighbours = found.texts("#item .neighbours .line .score")
+        assert window.texts("#results .id") == [item]
+        window.page.locator("#results button").click()
+        assert window.texts("#item-title") == [titles[item]]
+        neighbours = window.texts("#item .neighbours .line .score")
         assert neighbours == [f"{row['score']:.3f}" for row in lists[item]]
         tokens = {row["item_id"]: row for row in rows_of(run, "tokens", "tokenize")}
-        mine, theirs = (
+        item_tokens, other_tokens = (
             f"{tokens[i]['title_tokens']} {tokens[i]['description_tokens']}".split()
             for i in (item, first["similar_id"])
         )
-        marked = found.texts("#item .neighbours > li:first-child mark")
-        assert marked == [token for token in theirs if token in mine]
+        marked = window.texts("#item .neighbours > li:first-child mark")
+        assert marked == [token for token in other_tokens if token in item_tokens]
         # By keyboard.
-        link = found.page.locator("#item .neighbours > li:first-child button")
+        link = window.page.locator("#item .neighbours > li:first-child button")
         link.focus()
-        found.page.keyboard.press("Enter")
-        assert found.texts("#item-title") == [titles[first["similar_id"]]]
+        window.page.keyboard.press("Enter")
+        assert window.texts("#item-title") == [titles[first["similar_id"]]]
         search.fill(titles[first["similar_id"]])
-        assert first["similar_id"] in found.texts("#results .id")
+        assert first["similar_id"] in window.texts("#results .id")
         search.fill("no such item anywhere")
-        assert found.texts("#match-count") == ["Nothing found among these items."]
+        assert window.texts("#match-count") == ["Nothing window among these items."]
 
 
 def test_a_pointer_on_the_map_shows_a_title_and_a_click_the_item(run: tuple[Shop, Outcome]) -> None:
-    with clean(page_of(run)) as found:
-        page = found.page
+    with clean(page_of(run)) as window:
+        page = window.page
         expect(page.locator("#map-chart canvas").first).to_be_visible()
         page.locator("#map").scroll_into_view_if_needed()
         page.wait_for_timeout(300)
@@ -203,13 +203,13 @@ def until(page: Page, condition: str) -> None:
 
 
 def test_language_and_theme_are_the_reader_s_and_can_be_switched(run: tuple[Shop, Outcome]) -> None:
-    with clean(page_of(run), locale="ja-JP", color_scheme="dark") as found:
-        page = found.page
-        assert "公開済み" in found.texts("h1")[0]
+    with clean(page_of(run), locale="ja-JP", color_scheme="dark") as window:
+        page = window.page
+        assert "公開済み" in window.texts("h1")[0]
         assert page.locator("html").get_attribute("lang") == "ja"
         assert background(page) < 150
         page.locator("#language").click()
-        assert "Published" in found.texts("h1")[0]
+        assert "Published" in window.texts("h1")[0]
         page.locator("#theme").click()
         assert background(page) > 600
         page.emulate_media(color_scheme="light")
@@ -224,10 +224,10 @@ def test_language_and_theme_are_the_reader_s_and_can_be_switched(run: tuple[Shop
 
 
 def test_a_narrow_screen_needs_no_scrolling_sideways(run: tuple[Shop, Outcome]) -> None:
-    with clean(page_of(run), viewport={"width": 400, "height": 800}) as found:
-        expect(found.page.locator("#map-chart canvas").first).to_be_visible()
-        found.page.wait_for_timeout(300)
-        assert found.page.evaluate("document.documentElement.scrollWidth") == 400
+    with clean(page_of(run), viewport={"width": 400, "height": 800}) as window:
+        expect(window.page.locator("#map-chart canvas").first).to_be_visible()
+        window.page.wait_for_timeout(300)
+        assert window.page.evaluate("document.documentElement.scrollWidth") == 400
 
 
 ODD = ["<img src=x onerror=alert(1)>", "</script><script>alert(1)</script>", "\u2028'\"&amp;", "🎎"]
@@ -247,17 +247,17 @@ def test_odd_texts_are_shown_as_they_are(tmp_path: Path) -> None:
     best = [{"similar_id": row["item_id"], "score": 0.5} for row in rows[1:]]
     rows[0]["neighbors"] = best
     store = handmade.make_store(tmp_path, handmade.run_json(message=ODD[0]), rows)
-    with clean(on_disk(run_page.write(store, handmade.RUN, 10))) as found:
+    with clean(on_disk(run_page.write(store, handmade.RUN, 10))) as window:
         dialogs: list[str] = []
-        found.page.on("dialog", lambda dialog: dialogs.append(dialog.message))
-        assert found.texts("#item-title") == [ODD[0]]
-        assert found.page.locator("#item-title").text_content() == ODD[0]
-        links = found.page.locator("#item a[target]")
+        window.page.on("dialog", lambda dialog: dialogs.append(dialog.message))
+        assert window.texts("#item-title") == [ODD[0]]
+        assert window.page.locator("#item-title").text_content() == ODD[0]
+        links = window.page.locator("#item a[target]")
         assert [link.get_attribute("href") for link in links.all()] == ["https://e.example/a.jpg"]
-        assert "javascript:alert(1)" in found.texts("#item .facts dd")
-        expect(found.page.locator(".message p")).to_have_text(ODD[0])
-        found.page.locator("#results button").nth(1).click()
-        assert found.texts("#item .note") == ["This item has no neighbour in the table."]
+        assert "javascript:alert(1)" in window.texts("#item .facts dd")
+        expect(window.page.locator(".message p")).to_have_text(ODD[0])
+        window.page.locator("#results button").nth(1).click()
+        assert window.texts("#item .note") == ["This item has no neighbour in the table."]
         assert dialogs == []
 
 
@@ -276,10 +276,10 @@ def test_a_catalogue_of_nothing_or_one_item_has_a_page(tmp_path: Path, count: in
     recall = {"value": 1.0, "low": 0.0, "high": 1.0, "queries": 0, "k": 10}
     content = handmade.run_json(counts=counts | {"quality": quality, "gate": gate}, recall=recall)
     store = handmade.make_store(tmp_path, content, [handmade.example("a", "one")] * count)
-    with clean(on_disk(run_page.write(store, handmade.RUN, 10))) as found:
-        assert "Published" in found.texts("h1")[0]
-        assert found.texts("#item-title") == ["one"] * count
-        assert found.page.locator("#map-chart").count() == 0
+    with clean(on_disk(run_page.write(store, handmade.RUN, 10))) as window:
+        assert "Published" in window.texts("h1")[0]
+        assert window.texts("#item-title") == ["one"] * count
+        assert window.page.locator("#map-chart").count() == 0
 
 
 def test_of_a_run_that_failed_early_the_page_says_why(tmp_path: Path) -> None:
@@ -292,11 +292,11 @@ def test_of_a_run_that_failed_early_the_page_says_why(tmp_path: Path) -> None:
         fingerprints={},
         published=None,
     )
-    with clean(write_page(tmp_path, content)) as found:
-        assert "Failed" in found.texts("h1")[0]
-        assert found.texts(".message p") == ["catalogue.path /x.csv: no such file"]
-        assert found.texts("main > section h2:not(.message h2)")[-1] == "Settings"
-        assert found.page.locator("#scores, #flow, #items").count() == 0
+    with clean(write_page(tmp_path, content)) as window:
+        assert "Failed" in window.texts("h1")[0]
+        assert window.texts(".message p") == ["catalogue.path /x.csv: no such file"]
+        assert window.texts("main > section h2:not(.message h2)")[-1] == "Settings"
+        assert window.page.locator("#scores, #flow, #items").count() == 0
 
 
 def test_a_table_that_was_held_back_names_the_figure(tmp_path: Path) -> None:
@@ -304,11 +304,11 @@ def test_a_table_that_was_held_back_names_the_figure(tmp_path: Path) -> None:
         status="held_back", message="the table is held back: ...", published=None
     )
     content["counts"]["gate"]["churn"] = 0.8
-    with clean(write_page(tmp_path, content)) as found:
-        assert "Held back" in found.texts("h1")[0]
-        assert found.texts(".checks li.bad .what") == ["Neighbours replaced"]
-        assert found.texts(".checks li.bad .value") == ["80.0%"]
-        assert found.texts(".tile.bad .big") == ["80.0%"]
+    with clean(write_page(tmp_path, content)) as window:
+        assert "Held back" in window.texts("h1")[0]
+        assert window.texts(".checks li.bad .what") == ["Neighbours replaced"]
+        assert window.texts(".checks li.bad .value") == ["80.0%"]
+        assert window.texts(".tile.bad .big") == ["80.0%"]
 
 
 def test_the_data_of_a_page_are_those_of_json(run: tuple[Shop, Outcome]) -> None:

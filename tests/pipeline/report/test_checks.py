@@ -31,7 +31,7 @@ def test_what_the_gate_would_hold_back_for_is_marked(name: str, change: dict[str
     for status, state in (("held_back", "bad"), ("published", "waived")):
         run_json = handmade.run_json(status=status)
         (run_json["recall"] if name == "recall" else run_json["counts"]["gate"]).update(change)
-        assert {n for n, found in states(run_json).items() if found != "good"} == {name}
+        assert {n for n, state in states(run_json).items() if state != "good"} == {name}
         assert states(run_json)[name] == state
 
 

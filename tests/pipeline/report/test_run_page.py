@@ -23,9 +23,9 @@ def config(folder: Path) -> str:
 
 
 def store(folder: Path) -> Store:
-    found = handmade.make_store(folder, handmade.run_json(), ROWS)
-    found.set_latest("similar_items", handmade.VERSION, handmade.RUN)
-    return found
+    content = handmade.make_store(folder, handmade.run_json(), ROWS)
+    content.set_latest("similar_items", handmade.VERSION, handmade.RUN)
+    return content
 
 
 def test_a_run_that_ends_has_its_page_and_says_no_more(tmp_path: Path) -> None:
@@ -109,9 +109,9 @@ def test_the_verb_makes_the_page_of_what_is_published(
     assert out.read_text() == path.read_text()
     capsys.readouterr()
     execute(["report", "--config", config(tmp_path), "--json"])
-    found = json.loads(capsys.readouterr().out)
-    assert [item[1] for item in found["sample"]["items"]] == ["one", "two"]
-    assert found["run"]["status"] == "published"
+    content = json.loads(capsys.readouterr().out)
+    assert [item[1] for item in content["sample"]["items"]] == ["one", "two"]
+    assert content["run"]["status"] == "published"
 
 
 def test_what_is_not_there_has_no_page(tmp_path: Path) -> None:
@@ -128,9 +128,9 @@ def test_what_is_not_there_has_no_page(tmp_path: Path) -> None:
 def test_a_table_that_gc_removed_leaves_the_figures(tmp_path: Path) -> None:
     run_store = store(tmp_path)
     run_store.discard_version("examples", handmade.VERSION)
-    found = run_page.page_data(run_store, handmade.RUN, 10)
-    assert found["sample"]["items"] == []
-    assert found["quality"]["hubs"]["never_shown"] == 4
+    content = run_page.page_data(run_store, handmade.RUN, 10)
+    assert content["sample"]["items"] == []
+    assert content["quality"]["hubs"]["never_shown"] == 4
 
 
 def test_neither_spark_nor_bokeh_s_python_is_loaded_for_it(tmp_path: Path) -> None:

@@ -28,12 +28,12 @@ def test_items_are_named_by_their_places_and_neighbours_keep_their_order(tmp_pat
         handmade.example("e", "five", shown=False, neighbors=None),
         handmade.example("f", "none", neighbors=None, half=None),
     ]
-    found = read(handmade.make_store(tmp_path, handmade.run_json(), rows), map_items=10)
-    ids = [item[0] for item in found["items"]]
-    named = {ids[n]: [(ids[m], s) for m, s in best] for n, best in found["shown"]}
+    content = read(handmade.make_store(tmp_path, handmade.run_json(), rows), map_items=10)
+    ids = [item[0] for item in content["items"]]
+    named = {ids[n]: [(ids[m], s) for m, s in best] for n, best in content["shown"]}
     assert named == {"a": [("c", 0.9), ("b", 0.4)], "f": []}
-    assert sorted(ids[n] for n, _, _ in found["map"]) == ["c", "d", "e"]
-    about = {item[0]: item for item in found["items"]}
+    assert sorted(ids[n] for n, _, _ in content["map"]) == ["c", "d", "e"]
+    about = {item[0]: item for item in content["items"]}
     assert about["a"] == ["a", "one", "shoes", None, None, "x y", ""]
     assert about["b"][3] == "B"
     # Of what is on the map alone the tokens are not needed.
@@ -49,11 +49,11 @@ def test_the_map_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert len(first) == 4
 
     def again(_: object) -> None:
-        raise AssertionError("made again")
+        raise AssertionError("projected again")
 
     monkeypatch.setattr(projection, "project", again)
     assert read(store, map_items=4)["map"] == first
-    with pytest.raises(AssertionError, match="made again"):
+    with pytest.raises(AssertionError, match="projected again"):
         read(store, map_items=5)
 
 
@@ -63,8 +63,8 @@ def test_long_texts_leave_items_out_not_the_bound(tmp_path: Path) -> None:
         handmade.example(f"{n:04d}" * 60, text, title_tokens=text, description_tokens=text)
         for n in range(600)
     ]
-    found = read(handmade.make_store(tmp_path, handmade.run_json(), rows), map_items=100)
-    assert found["of"] == 600
-    assert 10 < len(found["shown"]) < 600
-    assert len(json.dumps(found, ensure_ascii=False).encode()) < sample.MAX_BYTES * 1.01
-    assert max(len(item[1]) for item in found["items"]) == 160
+    content = read(handmade.make_store(tmp_path, handmade.run_json(), rows), map_items=100)
+    assert content["of"] == 600
+    assert 10 < len(content["shown"]) < 600
+    assert len(json.dumps(content, ensure_ascii=False).encode()) < sample.MAX_BYTES * 1.01
+    assert max(len(item[1]) for item in content["items"]) == 160

@@ -32,15 +32,15 @@ def size(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return capsys.readouterr().out
 
 
-def sized(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(size(capsys, *arguments, "--format", "json"))
-    return found
+def size_json(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads(size(capsys, *arguments, "--format", "json"))
+    return result
 
 
-def formula(**given: float) -> dict[str, float]:
+def formula(**parameters: float) -> dict[str, float]:
     """The page's formula, evaluated line by line."""
     (block,) = PAGE.blocks("text")
-    values: dict[str, Any] = dict(given) | {"min": min, "max": max, "__builtins__": {}}
+    values: dict[str, Any] = dict(parameters) | {"min": min, "max": max, "__builtins__": {}}
     for line in block.text.splitlines():
         name, _, expression = line.strip().partition(" = ")
         values[name] = eval(expression, values)  # noqa: S307 - our own page
@@ -52,30 +52,31 @@ def test_the_plan_follows_from_the_formula_of_the_page(
     capsys: pytest.CaptureFixture[str], cores: str, memory: str
 ) -> None:
     nodes = ("--node-cores", cores, "--node-memory", memory, "--items", "300000000")
-    found = sized(capsys, *nodes, *MODEL)
+    result = size_json(capsys, *nodes, *MODEL)
     expected = formula(
-        cores=found["cores"],
-        executors=found["executors_a_node"],
-        tasks=found["tasks_a_node"],
+        cores=result["cores"],
+        executors=result["executors_a_node"],
+        tasks=result["tasks_a_node"],
         words=2_000_000,
         vector=448,
         lists=75_000,
         worker_mb=1500,
-        model=found["model"]["packed"] / 2**20,
+        model=result["model"]["packed"] / 2**20,
     )
-    assert found["heap"] == expected["heap"]
-    jvms = found["executors_a_node"] * expected["jvm"]
+    assert result["heap"] == expected["heap"]
+    jvms = result["executors_a_node"] * expected["jvm"]
     for stage in ("embed", "neighbors"):
-        assert found["stages"][stage]["node"] == pytest.approx(jvms + expected[stage], abs=1)
-    assert expected["together"] <= found["node"]["usable"]
-    assert found["conf"]["spark.executor.memory"] == f"{expected['heap']}m"
+        assert result["stages"][stage]["node"] == pytest.approx(jvms + expected[stage], abs=1)
+    assert expected["together"] <= result["node"]["usable"]
+    assert result["conf"]["spark.executor.memory"] == f"{expected['heap']}m"
 
 
 def test_one_task_more_would_not_fit_or_has_no_core(capsys: pytest.CaptureFixture[str]) -> None:
-    found = sized(capsys, "--node-cores", "8", "--node-memory", "16g", "--items", "1000000", *MODEL)
-    free = found["node"]["usable"] - max(stage["node"] for stage in found["stages"].values())
-    assert 0 <= free < min(stage["worker"] for stage in found["stages"].values()) + 512
-    assert "memory is short" in found["reasons"][0]
+    nodes = ("--node-cores", "8", "--node-memory", "16g", "--items", "1000000")
+    result = size_json(capsys, *nodes, *MODEL)
+    free = result["node"]["usable"] - max(stage["node"] for stage in result["stages"].values())
+    assert 0 <= free < min(stage["worker"] for stage in result["stages"].values()) + 512
+    assert "memory is short" in result["reasons"][0]
 
 
 def test_the_example_of_the_page_is_what_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -88,8 +89,8 @@ def test_the_example_of_the_page_is_what_is_printed(capsys: pytest.CaptureFixtur
 
 
 def test_a_private_copy_is_counted_for_every_worker(capsys: pytest.CaptureFixture[str]) -> None:
-    mapped = sized(capsys, *NODES, *MODEL)
-    library = sized(capsys, *NODES, *MODEL, *LIBRARY)
+    mapped = size_json(capsys, *NODES, *MODEL)
+    library = size_json(capsys, *NODES, *MODEL, *LIBRARY)
     # 7.2 GB of .bin in each of its workers.
     worker = library["stages"]["embed"]["worker"] * 2**20
     assert worker > library["model"]["binary"] > 7e9
@@ -100,9 +101,9 @@ def test_a_private_copy_is_counted_for_every_worker(capsys: pytest.CaptureFixtur
 
 
 def test_the_method_mean_keeps_fewer_rows(capsys: pytest.CaptureFixture[str]) -> None:
-    found = sized(capsys, *NODES, *MODEL, "--set", "embed.method=mean")
-    assert found["vector_dim"] == 300
-    assert found["stages"]["embed"]["worker"] == 220 + 3 * 32
+    result = size_json(capsys, *NODES, *MODEL, "--set", "embed.method=mean")
+    assert result["vector_dim"] == 300
+    assert result["stages"]["embed"]["worker"] == 220 + 3 * 32
     assert '`embed.method = "mean"` `rows` is 32' in PAGE.text
 
 
@@ -110,12 +111,12 @@ def test_on_kubernetes_the_container_has_room_for_the_models_pages(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     small = ("--set", "neighbors.worker_mb=500")
-    pods = sized(capsys, *NODES, *MODEL, *small, "--cluster", "kubernetes")
+    pods = size_json(capsys, *NODES, *MODEL, *small, "--cluster", "kubernetes")
     overhead = int(pods["conf"]["spark.executor.memoryOverhead"].removesuffix("m"))
     embed = pods["stages"]["embed"]
     assert pods["executors_a_node"] == 1
     assert overhead >= pods["jvm_beside_heap"] + embed["workers"] + embed["model"]
-    hosts = sized(capsys, *NODES, *MODEL, *small, "--cluster", "yarn")
+    hosts = size_json(capsys, *NODES, *MODEL, *small, "--cluster", "yarn")
     overhead = int(hosts["conf"]["spark.executor.memoryOverhead"].removesuffix("m"))
     assert overhead * hosts["executors_a_node"] < embed["workers"] + embed["model"]
 
@@ -133,9 +134,9 @@ def test_on_kubernetes_the_container_has_room_for_the_models_pages(
 def test_what_kills_jobs_is_warned_of(
     capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], words: str
 ) -> None:
-    warned = sized(capsys, *NODES, *MODEL, *arguments)["warnings"]
-    assert any(words in warning for warning in warned)
-    plain = sized(capsys, *NODES, *MODEL, "--cluster", "kubernetes")["warnings"]
+    warnings = size_json(capsys, *NODES, *MODEL, *arguments)["warnings"]
+    assert any(words in warning for warning in warnings)
+    plain = size_json(capsys, *NODES, *MODEL, "--cluster", "kubernetes")["warnings"]
     assert not any(words in warning for warning in plain)
 
 
@@ -144,8 +145,8 @@ def test_a_folder_that_cant_hold_the_model_is_warned_of(
 ) -> None:
     huge = ("--words", "900000000", "--buckets", "900000000", "--dim", "300")
     nodes = ("--node-cores", "2", "--node-memory", "9t", "--items", "1000")
-    warned = sized(capsys, *nodes, *huge, "--cache", str(tmp_path))["warnings"]
-    assert any(f"{tmp_path} has" in warning for warning in warned)
+    warnings = size_json(capsys, *nodes, *huge, "--cache", str(tmp_path))["warnings"]
+    assert any(f"{tmp_path} has" in warning for warning in warnings)
 
 
 def test_a_node_too_small_for_one_task_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
@@ -156,7 +157,7 @@ def test_a_node_too_small_for_one_task_is_refused(capsys: pytest.CaptureFixture[
 
 def test_hours_and_bytes_are_those_of_the_benchmarks(capsys: pytest.CaptureFixture[str]) -> None:
     """benchmarks/README.md: 300M items of 300 dimensions: 98 core-hours, 192 GB and 208 GB."""
-    cost = sized(capsys, *NODES, *MODEL, *LIBRARY)["cost"]
+    cost = size_json(capsys, *NODES, *MODEL, *LIBRARY)["cost"]
     hours = cost["core_hours"]
     assert hours["index"] + hours["neighbors"] == pytest.approx(98, rel=0.05)
     assert cost["shuffle_bytes"]["neighbors"] == pytest.approx(192e9, rel=0.01)
@@ -164,7 +165,7 @@ def test_hours_and_bytes_are_those_of_the_benchmarks(capsys: pytest.CaptureFixtu
 
 
 def test_conf_and_submit_say_the_same(capsys: pytest.CaptureFixture[str]) -> None:
-    conf = sized(capsys, *NODES, *MODEL)["conf"]
+    conf = size_json(capsys, *NODES, *MODEL)["conf"]
     lines = size(capsys, *NODES, *MODEL).splitlines()
     assert dict(line.split() for line in lines if line and line[0] != "#") == conf
     submit = size(capsys, *NODES, *MODEL, "--format", "submit")
@@ -181,8 +182,8 @@ def test_the_config_says_model_settings_and_k(
         '[store]\npath = "s"\n[catalogue]\npath = "c.csv"\n[neighbors]\nk = 7\n'
         '[model]\npath = "words.vec"\n[embed]\ndim = 100\n'
     )
-    found = sized(capsys, *NODES, "--config", str(config))
-    assert (found["k"], found["model"]["words"], found["vector_dim"]) == (7, 3, 100)
+    result = size_json(capsys, *NODES, "--config", str(config))
+    assert (result["k"], result["model"]["words"], result["vector_dim"]) == (7, 3, 100)
 
 
 def test_without_a_model_it_says_how_to_name_one(capsys: pytest.CaptureFixture[str]) -> None:
@@ -192,8 +193,8 @@ def test_without_a_model_it_says_how_to_name_one(capsys: pytest.CaptureFixture[s
 
 def test_on_one_machine_the_drivers_jvm_does_the_work(capsys: pytest.CaptureFixture[str]) -> None:
     machine = ("--node-cores", "4", "--node-memory", "24g", "--items", "10000", *MODEL)
-    local = sized(capsys, *machine, "--cluster", "local")
-    cluster = sized(capsys, *machine)
+    local = size_json(capsys, *machine, "--cluster", "local")
+    cluster = size_json(capsys, *machine)
     assert local["conf"]["spark.master"] == "local[4]"
     assert local["conf"]["spark.driver.memory"] == cluster["conf"]["spark.executor.memory"]
     assert not any("executor" in name for name in local["conf"])

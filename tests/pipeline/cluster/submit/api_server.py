@@ -27,8 +27,8 @@ class ApiServer:
 
     def created(self, kind: str) -> Thing:
         """The only thing of a kind that was created."""
-        (found,) = (thing for thing in self._created if thing["kind"] == kind)
-        return found
+        (match,) = (thing for thing in self._created if thing["kind"] == kind)
+        return match
 
     def __enter__(self) -> Self:
         Thread(target=self._server.serve_forever, daemon=True).start()

@@ -1,4 +1,4 @@
-"""The command lines of `nitamono submit` that are kept; `make golden` writes them anew."""
+"""The stored command lines of `nitamono submit`; `make golden` writes them again."""
 
 import shlex
 import sys
@@ -34,11 +34,11 @@ def test_the_command_is_the_one_that_is_kept(
     request: pytest.FixtureRequest,
     file: Path,
 ) -> None:
-    asked, _, kept = file.read_text(encoding="utf-8").partition("\n")
+    call, _, expected = file.read_text(encoding="utf-8").partition("\n")
     monkeypatch.chdir(file.parent)
-    printed = submit(*shlex.split(asked.removeprefix("# nitamono submit ")))
+    printed = submit(*shlex.split(call.removeprefix("# nitamono submit ")))
     assert printed == f"{shlex.join(shlex.split(printed))}\n", "one command, and nothing else"
     if request.config.getoption("--write-golden"):
-        file.write_text(f"{asked}\n{cut(printed)}", encoding="utf-8")
+        file.write_text(f"{call}\n{cut(printed)}", encoding="utf-8")
         pytest.skip(f"wrote {file}")
-    assert cut(printed) == kept
+    assert cut(printed) == expected

@@ -74,8 +74,8 @@ def test_spark_fetches_what_reads_s3a_but_in_images_which_have_it(
     assert "--packages" not in words(submit, config, *K8S_CLUSTER)
     settings = ("--conf", "spark.master=k8s://https://k:6443", "--image", "i:1")
     assert "--packages" not in words(submit, config, *settings)
-    mine = ("--conf", "spark.jars.packages=my:own:1")
-    assert after(words(submit, config, *YARN, *mine), "--packages") == "my:own:1"
+    own = ("--conf", "spark.jars.packages=my:own:1")
+    assert after(words(submit, config, *YARN, *own), "--packages") == "my:own:1"
 
 
 def test_master_and_mode_come_from_the_config_where_no_option_says_them(
@@ -242,13 +242,15 @@ def test_what_only_says_where_a_secret_is_is_no_secret(
 
 
 def nitamono(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    kept = {name: text for name, text in os.environ.items() if not name.startswith("NITAMONO_")}
+    inherited = {
+        name: text for name, text in os.environ.items() if not name.startswith("NITAMONO_")
+    }
     return subprocess.run(
         [PROGRAM, "submit", *arguments],
         capture_output=True,
         text=True,
         check=False,
-        env=kept | environment,
+        env=inherited | environment,
         timeout=120,
     )
 

@@ -25,9 +25,9 @@ def shape(trials: list[Trial]) -> list[tuple[int, int]]:
 
 
 def winner(trials: list[Trial]) -> tuple[int, int]:
-    found = best(trials)
-    assert found is not None
-    return found.setup.executors, found.setup.cores
+    trial = best(trials)
+    assert trial is not None
+    return trial.setup.executors, trial.setup.cores
 
 
 def test_executors_double_until_one_fails_then_cores_until_that_is_no_faster() -> None:
