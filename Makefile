@@ -1,6 +1,6 @@
 # `make` alone explains the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow test-cluster check format lock package image test-airflow golden samples docs screenshots clean
+.PHONY: help setup run test test-slow test-cluster test-all check format lock package image test-airflow golden samples docs screenshots clean
 
 BIN := .venv/bin
 IMAGE := nitamono
@@ -26,11 +26,16 @@ test-slow: setup ## run the tests that take minutes each
 test-cluster: setup ## run the tests on a Spark cluster of this machine's; KILLS=10: ten rounds of kills
 	@KILLS=$(or $(KILLS),1) $(BIN)/python -m pytest -n 2 --dist loadfile tests/cluster
 
+test-all: setup ## run every test there is, those of the other targets too, and say how long it took
+	@sh scripts/test_servers.sh
+	@start=$$(date +%s); $(BIN)/python -m pytest -n 2 --dist loadfile && $(MAKE) --no-print-directory test-airflow; \
+		code=$$?; echo "test-all: $$(( $$(date +%s) - start )) s"; exit $$code
+
 check: setup ## lint, formatting, types, and the layers of pipeline/
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 format: setup ## format the code
 	@$(BIN)/ruff check --fix-only --quiet .
