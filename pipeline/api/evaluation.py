@@ -109,4 +109,4 @@ def _read_pairs(pairs: "str | PathLike[str] | DataFrame | None") -> Pairs | None
                 f"pairs: a row has a {row['a']!r}, b {row['b']!r}, match {row['match']!r}; a and b "
                 "are items' ids, match is 1 or 0"
             )
-    return pairs_file.of("pairs", [(row["a"], row["b"], row["match"] == 1) for row in rows])
+    return pairs_file.from_rows("pairs", [(row["a"], row["b"], row["match"] == 1) for row in rows])

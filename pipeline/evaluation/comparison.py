@@ -1,4 +1,4 @@
-"""The current settings' vectors, plain fastText and TF-IDF, measured on the same items."""
+"""Comparing the vectors of the settings with plain fastText and TF-IDF, on the same items."""
 
 from dataclasses import dataclass
 
@@ -8,22 +8,22 @@ from pipeline.errors import InputError
 from pipeline.evaluation import measures
 from pipeline.evaluation.measures import Estimate, Flags
 from pipeline.evaluation.methods import Method
-from pipeline.evaluation.pairs_file import Places
+from pipeline.evaluation.pairs_file import PairPositions
 from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.vectors import Float64
 
 METHODS = ("current", "mean", "tfidf")
-# What the current settings are compared with.
-OTHERS = METHODS[1:]
+# The methods that the vectors of the settings are compared with.
+BASELINES = METHODS[1:]
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure of each method that there is, and by how much the current settings' is higher.
+    """One figure of every method, and by how much that of the current settings is higher.
 
     Attributes:
         values: by method.
-        differences: current less the other's, by the other's name; the intervals are paired.
+        differences: the current figure minus the other, by the other's name; paired intervals.
     """
 
     values: dict[str, Estimate]
@@ -31,14 +31,14 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class OfLabel:
-    """What a label tells.
+class LabelFigures:
+    """The figures of one column of labels.
 
     Attributes:
         recall: label recall.
-        labelled: items that have a label.
-        measured: items whose label another one has: those that recall is the mean of.
-        classes: labels that two items or more have.
+        labelled: the number of items that have a label.
+        measured: the number of items whose label another item has; recall is their mean.
+        classes: the number of labels that two or more items have.
     """
 
     recall: Figure
@@ -63,29 +63,29 @@ class Separation:
 
 
 @dataclass(frozen=True)
-class OfPairs:
-    """What pairs tell.
+class PairFigures:
+    """The figures of a file of pairs.
 
     Attributes:
-        recall: of the partners of each item that has some.
+        recall: partner recall.
         precision: average precision; None where every pair is a match.
         separation: by method; empty where every pair is a match.
-        measured: items that have partners.
-        places: the pairs.
+        measured: the number of items that have partners.
+        positions: the pairs.
     """
 
     recall: Figure
     precision: Figure | None
     separation: dict[str, Separation]
     measured: int
-    places: Places
+    positions: PairPositions
 
 
 def check_labels(labels: dict[str, Int64]) -> None:
-    """See that labels tell something.
+    """Check that labels are shared.
 
     Raises:
-        InputError: of one of the columns no two items have the same.
+        InputError: no two items have the same label in one of the columns.
     """
     for name, codes in labels.items():
         if np.bincount(codes[codes >= 0], minlength=1).max() < 2:
@@ -95,66 +95,74 @@ def check_labels(labels: dict[str, Int64]) -> None:
             )
 
 
-def by_label(labels: Int64, nearest: dict[str, Int64], k: int) -> OfLabel:
-    """The label recall by one column of labels.
+def compare_labels(labels: Int64, nearest: dict[str, Int64], k: int) -> LabelFigures:
+    """The label recall of every method for one column of labels.
 
     Args:
         labels: int64[n], -1 for none.
-        nearest: for each method that there is, each item's k nearest.
-        k: neighbours that count.
+        nearest: by method, each item's k nearest.
+        k: the number of neighbours that count.
     """
     shares = {name: measures.label_recall(near, labels, k) for name, near in nearest.items()}
     sizes = np.bincount(labels[labels >= 0])
-    several = sizes[sizes >= 2]
-    return OfLabel(_means(shares), int(sizes.sum()), int(several.sum()), len(several))
+    shared = sizes[sizes >= 2]
+    return LabelFigures(_mean_figure(shares), int(sizes.sum()), int(shared.sum()), len(shared))
 
 
-def by_pairs(
-    places: Places, methods: dict[str, Method], nearest: dict[str, Int64], k: int
-) -> OfPairs:
-    """How near matches are, and how well cosine tells them from the other pairs.
+def compare_pairs(
+    positions: PairPositions, methods: dict[str, Method], nearest: dict[str, Int64], k: int
+) -> PairFigures:
+    """The partner recall of every method, and how well its cosines tell matches from other pairs.
 
     Args:
-        places: the pairs.
-        methods: those that there are.
-        nearest: for each, each item's k nearest.
-        k: neighbours that count.
+        positions: the pairs.
+        methods: the methods by name.
+        nearest: by method, each item's k nearest.
+        k: the number of neighbours that count.
     """
-    match = places.match
-    ones = (places.left[match], places.right[match])
-    shares = {name: measures.partner_recall(near, *ones, k) for name, near in nearest.items()}
+    match = positions.match
+    matches = (positions.left[match], positions.right[match])
+    shares = {name: measures.partner_recall(near, *matches, k) for name, near in nearest.items()}
     measured = len(shares["current"])
     if match.all():
-        return OfPairs(_means(shares), None, {}, measured, places)
-    scores = {name: of.cosines(places.left, places.right) for name, of in methods.items()}
-    separation = {
-        name: Separation(measures.roc_auc(of, match), *measures.best_f1(of, match))
-        for name, of in scores.items()
+        return PairFigures(_mean_figure(shares), None, {}, measured, positions)
+    scores = {
+        name: method.cosines(positions.left, positions.right) for name, method in methods.items()
     }
-    precision = _precision(scores, match, places.left)
-    return OfPairs(_means(shares), precision, separation, measured, places)
+    separation = {
+        name: Separation(measures.roc_auc(cosines, match), *measures.best_f1(cosines, match))
+        for name, cosines in scores.items()
+    }
+    precision = _precision(scores, match, positions.left)
+    return PairFigures(_mean_figure(shares), precision, separation, measured, positions)
 
 
-def _means(values: dict[str, Float64]) -> Figure:
-    """The mean of each method's values, item by item the same items."""
+def _mean_figure(values: dict[str, Float64]) -> Figure:
+    """The means of all methods' values; all arrays are of the same items in the same order."""
     current = values["current"]
     return Figure(
-        {name: measures.of_mean(mine) for name, mine in values.items()},
-        {name: measures.of_mean(current - mine) for name, mine in values.items() if name in OTHERS},
+        {name: measures.estimate_mean(shares) for name, shares in values.items()},
+        {
+            name: measures.estimate_mean(current - shares)
+            for name, shares in values.items()
+            if name in BASELINES
+        },
     )
 
 
 def _precision(scores: dict[str, Float64], match: Flags, left: Int64) -> Figure:
-    figures = {name: measures.average_precision(of, match) for name, of in scores.items()}
+    figures = {name: measures.average_precision(cosines, match) for name, cosines in scores.items()}
     values = {name: figure(np.ones(len(match))) for name, figure in figures.items()}
     _, owners = np.unique(left, return_inverse=True)
-    drawn = measures.resampled(list(figures.values()), owners)
-    samples = dict(zip(figures, drawn, strict=True))
+    rows = measures.bootstrap(list(figures.values()), owners)
+    samples = dict(zip(figures, rows, strict=True))
     return Figure(
-        {name: measures.of_samples(values[name], of) for name, of in samples.items()},
+        {name: measures.estimate_from_samples(values[name], row) for name, row in samples.items()},
         {
-            name: measures.of_samples(values["current"] - values[name], samples["current"] - of)
-            for name, of in samples.items()
-            if name in OTHERS
+            name: measures.estimate_from_samples(
+                values["current"] - values[name], samples["current"] - row
+            )
+            for name, row in samples.items()
+            if name in BASELINES
         },
     )

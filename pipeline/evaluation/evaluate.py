@@ -1,4 +1,4 @@
-"""Settings judged: the stages up to embed are made or reused, and what they give is measured."""
+"""Evaluating settings: run the stages up to embed or reuse them, and measure their vectors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,13 @@ from pipeline.evaluation import comparison, methods
 from pipeline.evaluation.methods import Method
 from pipeline.evaluation.pairs_file import Pairs
 from pipeline.evaluation.report import Evaluation
-from pipeline.evaluation.sample import Made, Taken, as_read, take, take_vectors
+from pipeline.evaluation.sample import (
+    Sample,
+    StageTables,
+    collect_items,
+    collect_vectors,
+    read_catalogue,
+)
 from pipeline.runs.record import new_run_id
 from pipeline.runs.runner import Runner
 from pipeline.spark import s3a, session
@@ -29,20 +35,20 @@ from pipeline.terminal.progress import Progress, StageLine
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-# The search is quadratic: so many items of 512 dimensions are to take about a minute on two cores.
+# The search is quadratic: so many items of 512 dimensions take about a minute on two cores.
 DEFAULT_ITEMS = 30_000
 _NO_WORDS = "the model is an encoder, which reads text; it has no vectors of words"
 
 
 @dataclass(frozen=True)
 class EvaluationRequest:
-    """What is to be measured.
+    """What to measure.
 
     Attributes:
-        labels: columns of the catalogue as read.
-        pairs: pairs that match or don't; None for none.
-        k: neighbours that count.
-        items: items to measure on, at most.
+        labels: columns of the catalogue's files.
+        pairs: pairs with the answer whether they match; None for no pairs.
+        k: the number of neighbours that count.
+        items: the maximum number of items to measure on.
     """
 
     labels: tuple[str, ...]
@@ -51,12 +57,12 @@ class EvaluationRequest:
     items: int
 
 
-def evaluate(settings: Config, asked: EvaluationRequest, progress: Progress) -> Evaluation:
-    """Measure how good neighbours are under these settings. Nothing is published or made current.
+def evaluate(settings: Config, request: EvaluationRequest, progress: Progress) -> Evaluation:
+    """Measure the neighbours under some settings; nothing is published or becomes current.
 
     Raises:
         UsageError: the catalogue lacks a label's column, or the pairs have too many items.
-        InputError: the catalogue can't be used, or labels or pairs tell nothing of it.
+        InputError: the catalogue can't be used, or no labels or pairs fit its items.
         StageError: a stage, Spark or the model fails.
     """
     run_id, store = new_run_id(), Store.of(settings)
@@ -64,85 +70,93 @@ def evaluate(settings: Config, asked: EvaluationRequest, progress: Progress) -> 
     catalogue = Source.from_config(settings.catalogue, settings.s3.options())
     with _session(settings, progress, log) as spark:
         with _step(progress, spark, "      catalogue", log):
-            raw = as_read(spark, catalogue, asked.labels)
+            raw = read_catalogue(spark, catalogue, request.labels)
         runner = Runner(settings, run_id, progress, publishing=False)
         stages = runner.run(ingest.NAME, embed.NAME).stages
-        made = Made(store, {name: record for name, _, record in stages})
+        tables = StageTables(store, {name: record for name, _, record in stages})
         with _step(progress, spark, "      evaluate", log) as line:
             line.note = "collecting items"
-            taken = take(raw, catalogue, made, asked.labels, asked.pairs, asked.items)
-            return _measured(taken, made, asked, line, run_id)
+            labels, pairs = request.labels, request.pairs
+            sample = collect_items(raw, catalogue, tables, labels, pairs, request.items)
+            return _measure(sample, tables, request, line, run_id)
 
 
-def evaluate_vectors(vectors: "DataFrame", asked: EvaluationRequest) -> Evaluation:
-    """Measure how good the neighbours are that given vectors have; no other method beside them.
+def evaluate_vectors(vectors: "DataFrame", request: EvaluationRequest) -> Evaluation:
+    """Measure the neighbours of vectors from a frame, without a comparison to other methods.
 
     Args:
         vectors: item_id string, vector array<float>, and the labels' columns.
-        asked: what is to be measured.
+        request: what to measure.
 
     Raises:
         UsageError: the pairs have too many items, or the vectors can't be comparison.
-        InputError: labels or pairs tell nothing of the items.
+        InputError: no labels or pairs fit the items.
     """
-    taken = take_vectors(vectors, asked.labels, asked.pairs, asked.items)
+    sample = collect_vectors(vectors, request.labels, request.pairs, request.items)
     line = StageLine("")
-    return _measured(taken, None, asked, line, "")
+    return _measure(sample, None, request, line, "")
 
 
-def _measured(
-    taken: Taken, made: Made | None, asked: EvaluationRequest, line: StageLine, run_id: str
+def _measure(
+    sample: Sample,
+    tables: StageTables | None,
+    request: EvaluationRequest,
+    line: StageLine,
+    run_id: str,
 ) -> Evaluation:
-    # That nothing can be measured is said before the search, not after it.
-    places = asked.pairs.places(taken.ids) if asked.pairs else None
-    comparison.check_labels(taken.labels)
-    compare: dict[str, Method] = {"current": methods.Dense(taken.halves)}
+    # Labels and pairs are checked before the search, which takes long.
+    positions = request.pairs.positions(sample.ids) if request.pairs else None
+    comparison.check_labels(sample.labels)
+    compared: dict[str, Method] = {"current": methods.Dense(sample.halves)}
     missing: dict[str, str] = {}
-    if made is not None:
-        others, missing = _others(taken, made.store, made.records["train"], line)
-        compare |= others
+    if tables is not None:
+        others, missing = _baselines(sample, tables.store, tables.records["train"], line)
+        compared |= others
     nearest = {}
-    for name, method in compare.items():
+    for name, method in compared.items():
         line.note = f"nearest items by {name}"
-        nearest[name] = method.nearest(asked.k)
+        nearest[name] = method.nearest(request.k)
     line.note = "measuring"
     labels = {
-        name: comparison.by_label(codes, nearest, asked.k) for name, codes in taken.labels.items()
+        name: comparison.compare_labels(codes, nearest, request.k)
+        for name, codes in sample.labels.items()
     }
-    pairs = comparison.by_pairs(places, compare, nearest, asked.k) if places else None
-    line.note = f"{len(taken.ids):,} items"
+    pairs = None
+    if positions:
+        pairs = comparison.compare_pairs(positions, compared, nearest, request.k)
+    line.note = f"{len(sample.ids):,} items"
     return Evaluation(
-        k=asked.k,
-        items=len(taken.ids),
-        total=taken.total,
+        k=request.k,
+        items=len(sample.ids),
+        total=sample.total,
         run_id=run_id,
-        embeddings=made.records["embed"].fingerprint if made else "",
+        embeddings=tables.records["embed"].fingerprint if tables else "",
         labels=labels,
         pairs=pairs,
         missing=missing,
     )
 
 
-def _others(
-    taken: Taken, store: Store, model: StageRecord, line: StageLine
+def _baselines(
+    sample: Sample, store: Store, model: StageRecord, line: StageLine
 ) -> tuple[dict[str, Method], dict[str, str]]:
-    """The methods that the settings' vectors are compared with, and why one is not there."""
-    found: dict[str, Method] = {}
+    """The methods that the settings' vectors are compared with, and why one is missing."""
+    baselines: dict[str, Method] = {}
     missing = {}
     if model.outputs["kind"] == "fasttext":
         line.note = "embedding by mean"
         file = model_folders.local_file(store.model_file(model), "fasttext")
         loaded = fasttext.load(file)
-        found["mean"] = methods.mean(loaded, taken.tokens)
+        baselines["mean"] = methods.mean(loaded, sample.tokens)
     else:
         missing["mean"] = _NO_WORDS
-    found["tfidf"] = methods.Tfidf(taken.tokens)
-    return found, missing
+    baselines["tfidf"] = methods.Tfidf(sample.tokens)
+    return baselines, missing
 
 
 @contextmanager
 def _session(settings: Config, progress: Progress, log: SparkLog) -> "Iterator[SparkSession]":
-    """One session for the stages, which make sisters of it, and for what is read after them."""
+    """One session: the stages make siblings of it, and the evaluation reads with it after them."""
     with progress.stage("      Spark"):
         spark, own = session.start(s3a.spark_settings(settings), log)
     try:
@@ -157,12 +171,12 @@ def _session(settings: Config, progress: Progress, log: SparkLog) -> "Iterator[S
 def _step(
     progress: Progress, spark: "SparkSession", title: str, log: SparkLog
 ) -> Iterator[StageLine]:
-    """A line of progress of a part that is no stage.
+    """Show a line of progress for a part of the work that is no stage.
 
     Raises:
         StageError: Spark or the model fails.
     """
-    known = dict(spark.sparkContext.getConf().getAll())
+    spark_settings = dict(spark.sparkContext.getConf().getAll())
     with progress.stage(title) as line:
         line.follow(spark.sparkContext, f"{log.destination.parent.name}-{title.strip()}")
         try:
@@ -172,5 +186,6 @@ def _step(
         except ModelError as error:
             raise StageError(f"evaluate: {error}") from error
         except Exception as error:
-            why, folder = explain(error, known, log.local), log.destination.parent
-            raise StageError(f"evaluate failed: {why}. More is in {folder}") from error
+            reason = explain(error, spark_settings, log.local)
+            folder = log.destination.parent
+            raise StageError(f"evaluate failed: {reason}. More is in {folder}") from error

@@ -1,4 +1,4 @@
-"""Exact search with dense vectors and with TF-IDF: each item's nearest others, and cosines."""
+"""Exact search with dense vectors and with TF-IDF: each item's nearest neighbours, and cosines."""
 
 from collections.abc import Iterator
 from typing import Protocol
@@ -20,22 +20,22 @@ from pipeline.retrieval.vectors import (
 )
 from pipeline.stages.embed.batches import round_vectors
 
-# Items that are embedded at a time.
-_ITEMS_AT_ONCE = 4_096
-# Scores that are held at a time.
-_SCORES_AT_ONCE = 1 << 23
-# The cosine of a pair of which an item has no vector: as far apart as can be.
-_APART = -1.0
+# Items that are embedded in one call.
+_BLOCK_ITEMS = 4_096
+# Scores that are in memory at a time.
+_BLOCK_SCORES = 1 << 23
+# The cosine of a pair in which an item has no vector: the lowest one.
+_LOWEST_COSINE = -1.0
 
 
 class Method(Protocol):
     """A way to compare items; they are in ascending order of their ids."""
 
     def nearest(self, k: int) -> Int64:
-        """The k items nearest to each by cosine, itself left out: int64[n, k], best first.
+        """The k nearest other items of every item by cosine: int64[n, k], best first.
 
-        Ties go by item id. -1 where there is none: an item without a vector finds nothing and is
-        found by none.
+        Ties are ordered by item id. -1 stands for none: an item without a vector has no neighbours
+        and is nobody's neighbour.
         """
 
     def cosines(self, left: Int64, right: Int64) -> Float64:
@@ -46,14 +46,18 @@ class Dense:
     """Vectors as the embeddings table has them."""
 
     def __init__(self, halves: pa.Array) -> None:
-        """Take the items' vectors: binary[n], float16; null where there is none."""
+        """Store the items' vectors.
+
+        Args:
+            halves: binary[n], float16; null for no vector.
+        """
         self._total = len(halves)
-        self._with = np.flatnonzero(np.asarray(halves.is_valid()))
+        self._items = np.flatnonzero(np.asarray(halves.is_valid()))
         self._halves = halves.drop_null()
 
     def nearest(self, k: int) -> Int64:
         """See Method."""
-        found = np.full((self._total, k), -1, dtype=np.int64)
+        nearest = np.full((self._total, k), -1, dtype=np.int64)
         # Products of float16 values, and their sums as long as these are below 32, are exact in
         # float64: the cosines are those of `vectors.cosines`, whatever the order of summation.
         wide = from_bytes(self._halves).astype(np.float64)
@@ -62,19 +66,19 @@ class Dense:
             scores = wide[rows] @ wide.T
             scores /= np.sqrt(lengths[rows, None] * lengths)
             best = _best(scores.astype(np.float32), rows, k)
-            found[self._with[rows], : best.shape[1]] = np.where(best < 0, -1, self._with[best])
-        return found
+            nearest[self._items[rows], : best.shape[1]] = np.where(best < 0, -1, self._items[best])
+        return nearest
 
     def cosines(self, left: Int64, right: Int64) -> Float64:
         """See Method."""
-        place = np.full(self._total, -1, dtype=np.int64)
-        place[self._with] = np.arange(len(self._with))
-        scores = np.full(len(left), _APART)
-        both = (place[left] >= 0) & (place[right] >= 0)
+        position = np.full(self._total, -1, dtype=np.int64)
+        position[self._items] = np.arange(len(self._items))
+        scores = np.full(len(left), _LOWEST_COSINE)
+        both = (position[left] >= 0) & (position[right] >= 0)
         if both.any():
             vectors = from_bytes(self._halves)
-            mine = (vectors, squared_norms(vectors))
-            scores[both] = cosines(mine, mine, place[left[both]], place[right[both]])
+            normed = (vectors, squared_norms(vectors))
+            scores[both] = cosines(normed, normed, position[left[both]], position[right[both]])
         return scores
 
 
@@ -82,12 +86,12 @@ def mean(model: Embedder, tokens: pa.ListArray) -> Dense:
     """The plain mean of the tokens' unit vectors, rounded as the embeddings table is.
 
     Args:
-        model: whose vectors they are.
+        model: the model of the tokens' vectors.
         tokens: list<string>[n].
     """
     parts = [
-        round_vectors(model.embed(tokens[start : start + _ITEMS_AT_ONCE].to_pylist()))
-        for start in range(0, len(tokens), _ITEMS_AT_ONCE)
+        round_vectors(model.embed(tokens[start : start + _BLOCK_ITEMS].to_pylist()))
+        for start in range(0, len(tokens), _BLOCK_ITEMS)
     ]
     vectors = np.concatenate(parts)
     return Dense(pc.if_else(pa.array(vectors.any(axis=1)), to_bytes(vectors), None))
@@ -103,7 +107,11 @@ class Tfidf:
     """
 
     def __init__(self, tokens: pa.ListArray) -> None:
-        """Weigh the items' tokens: list<string>[n], none null."""
+        """Compute the weights of the items' tokens.
+
+        Args:
+            tokens: list<string>[n], none null.
+        """
         counts = np.asarray(pc.list_value_length(tokens))
         words = tokens.flatten().dictionary_encode()
         shape = (len(tokens), max(len(words.dictionary), 1))
@@ -120,20 +128,20 @@ class Tfidf:
     def nearest(self, k: int) -> Int64:
         """See Method."""
         empty = np.diff(self.matrix.indptr) == 0
-        found = np.full((len(empty), k), -1, dtype=np.int64)
+        nearest = np.full((len(empty), k), -1, dtype=np.int64)
         others = self.matrix.T.tocsr()
         for rows in _blocks(len(empty)):
             # Each sum is of its own two rows in one order: the blocks do not change it.
             scores = (self.matrix[rows] @ others).toarray().astype(np.float32)
             scores[:, empty] = -np.inf
             best = _best(scores, rows, k)
-            found[rows, : best.shape[1]] = best
-        found[empty] = -1
-        return found
+            nearest[rows, : best.shape[1]] = best
+        nearest[empty] = -1
+        return nearest
 
     def cosines(self, left: Int64, right: Int64) -> Float64:
         """See Method."""
-        scores = np.full(len(left), _APART)
+        scores = np.full(len(left), _LOWEST_COSINE)
         empty = np.diff(self.matrix.indptr) == 0
         both = ~(empty[left] | empty[right])
         products = self.matrix[left[both]].multiply(self.matrix[right[both]])
@@ -142,8 +150,8 @@ class Tfidf:
 
 
 def _blocks(total: int) -> Iterator[Int64]:
-    """The items, some at a time, so that their scores with all others fit into memory."""
-    size = max(1, _SCORES_AT_ONCE // max(total, 1))
+    """Positions of items in blocks whose scores with all other items fit into memory."""
+    size = max(1, _BLOCK_SCORES // max(total, 1))
     for start in range(0, total, size):
         yield np.arange(start, min(start + size, total))
 
@@ -152,9 +160,9 @@ def _best(scores: Float32, rows: Int64, k: int) -> Int64:
     """The k best columns of each row, best first, ties to the lower: int64[n, min(k, m)].
 
     Args:
-        scores: float32[n, m], none NaN; -inf for what is not to be found. It is written to.
-        rows: int64[n], which columns the rows are: they don't find themselves.
-        k: at most so many; -1 where there are fewer.
+        scores: float32[n, m], none NaN; -inf for columns that are no candidates. Overwritten.
+        rows: int64[n], the column of each row's own item, which is no candidate.
+        k: the maximum number of columns; -1 where there are fewer.
     """
     columns = scores.shape[1]
     k = min(k, columns)
@@ -167,5 +175,5 @@ def _best(scores: Float32, rows: Int64, k: int) -> Int64:
     keys += np.arange(columns)[::-1]
     keys.partition(columns - k, axis=1)
     best = np.sort(keys[:, columns - k :], axis=1)[:, ::-1]
-    places = columns - 1 - (best & 0xFFFFFFFF)
-    return np.where(np.take_along_axis(scores, places, axis=1) == -np.inf, -1, places)
+    positions = columns - 1 - (best & 0xFFFFFFFF)
+    return np.where(np.take_along_axis(scores, positions, axis=1) == -np.inf, -1, positions)

@@ -1,4 +1,4 @@
-"""The file of pairs of items that are known to match, or not to."""
+"""The file of pairs of items, each with the answer whether they match."""
 
 import csv
 import io
@@ -22,10 +22,10 @@ class Pairs:
     """Pairs of two items.
 
     Attributes:
-        path: of the file.
+        path: the file's path.
         left, right: string[n], the ids of each pair.
         match: bool[n].
-        itself: pairs of an item with itself, which are left out.
+        itself: the number of pairs of an item with itself, which are left out.
     """
 
     path: str
@@ -36,47 +36,50 @@ class Pairs:
 
     def ids(self) -> pa.Array:
         """The ids of all items, each once, in ascending order."""
-        every = pc.unique(pa.concat_arrays([self.left, self.right]))
-        return every.take(pc.sort_indices(every))
+        ids = pc.unique(pa.concat_arrays([self.left, self.right]))
+        return ids.take(pc.sort_indices(ids))
 
-    def places(self, ids: pa.Array) -> "Places":
-        """Where the items of the pairs are among these; pairs of which one is not are left out.
+    def positions(self, ids: pa.Array) -> "PairPositions":
+        """The positions of the pairs' items among some ids; pairs with an unknown id are left out.
+
+        Args:
+            ids: string[m], the ids of the sample.
 
         Raises:
-            InputError: no pair that matches is left.
+            InputError: no matching pair is left.
         """
         left, right = (
             np.asarray(pc.fill_null(pc.index_in(side, ids), -1)).astype(np.int64)
             for side in (self.left, self.right)
         )
-        known = (left >= 0) & (right >= 0)
-        if not self.match[known].any():
+        is_known = (left >= 0) & (right >= 0)
+        if not self.match[is_known].any():
             raise InputError(
                 f"--pairs {self.path}: of none of its {int(self.match.sum()):,} pairs that match "
                 f"the catalogue has both items; a and b must be ids as item_id has them, "
                 f"{ids[0].as_py()} for instance"
             )
         unknown = pc.sum(pc.invert(pc.is_in(self.ids(), ids))).as_py()
-        return Places(
-            left=left[known],
-            right=right[known],
-            match=self.match[known],
+        return PairPositions(
+            left=left[is_known],
+            right=right[is_known],
+            match=self.match[is_known],
             itself=self.itself,
             unknown=int(unknown),
-            read=len(known) + self.itself,
+            read=len(is_known) + self.itself,
         )
 
 
 @dataclass(frozen=True)
-class Places:
-    """Pairs of the items taken.
+class PairPositions:
+    """Pairs as positions of items in the sample.
 
     Attributes:
         left, right: int64[n], positions of the items.
         match: bool[n].
-        itself: pairs of an item with itself, left out.
-        unknown: ids of the file that the catalogue lacks.
-        read: pairs of the file.
+        itself: the number of pairs of an item with itself, which are left out.
+        unknown: the number of ids in the file that the catalogue lacks.
+        read: the number of pairs in the file.
     """
 
     left: Int64
@@ -91,46 +94,50 @@ def read(path: str) -> Pairs:
     """Read a CSV file with the columns a, b and match, 1 or 0; compressed or not.
 
     Raises:
-        InputError: it can't be read, lacks a column, or holds something else, with the line.
+        InputError: the file can't be read, lacks a column, or has a wrong value; with its line.
     """
     try:
         with pa.input_stream(path, compression="detect") as stream:
             text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
             return _read(path, csv.DictReader(text))
     except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
-        there = Path(path).is_file()
-        why = f"can't be read as CSV in UTF-8 ({error})" if there else "no such file"
-        raise InputError(f"--pairs {path}: {why}") from error
+        exists = Path(path).is_file()
+        reason = f"can't be read as CSV in UTF-8 ({error})" if exists else "no such file"
+        raise InputError(f"--pairs {path}: {reason}") from error
 
 
-def _read(path: str, rows: "csv.DictReader[str]") -> Pairs:
-    header = rows.fieldnames or []
+def _read(path: str, reader: "csv.DictReader[str]") -> Pairs:
+    header = reader.fieldnames or []
     missing = [name for name in _COLUMNS if name not in header]
     if missing:
         raise InputError(
             f"--pairs {path}: column {', '.join(missing)} is missing; the header must have a, b "
             f"and match, it has: {', '.join(header)}"
         )
-    told: list[tuple[str, str, bool]] = []
-    for row in rows:
+    rows: list[tuple[str, str, bool]] = []
+    for row in reader:
         a, b, match = (row[name] for name in _COLUMNS)
         if match not in ("0", "1") or not a or not b:
             raise InputError(
-                f"--pairs {path}: line {rows.line_num} has a {a!r}, b {b!r}, match {match!r}; a "
+                f"--pairs {path}: line {reader.line_num} has a {a!r}, b {b!r}, match {match!r}; a "
                 "and b are items' ids, match is 1 or 0"
             )
-        told.append((a, b, match == "1"))
-    return of(path, told)
+        rows.append((a, b, match == "1"))
+    return from_rows(path, rows)
 
 
-def of(path: str, told: Sequence[tuple[str, str, bool]]) -> Pairs:
-    """Pairs as they were told: a, b, whether they match.
+def from_rows(path: str, rows: Sequence[tuple[str, str, bool]]) -> Pairs:
+    """Pairs from rows.
+
+    Args:
+        path: the file's path, for messages.
+        rows: two ids, and whether the items match.
 
     Raises:
-        InputError: there is nothing to be found.
+        InputError: no two different items match.
     """
-    two = [pair for pair in told if pair[0] != pair[1]]
-    if not any(match for _, _, match in two):
+    pairs = [row for row in rows if row[0] != row[1]]
+    if not any(match for _, _, match in pairs):
         raise InputError(f"--pairs {path}: no two items match; there is nothing to be found")
-    left, right, matches = zip(*two, strict=True)
-    return Pairs(path, pa.array(left), pa.array(right), np.array(matches), len(told) - len(two))
+    left, right, matches = zip(*pairs, strict=True)
+    return Pairs(path, pa.array(left), pa.array(right), np.array(matches), len(rows) - len(pairs))

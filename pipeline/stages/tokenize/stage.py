@@ -63,38 +63,25 @@ def inputs(job: Job) -> dict[str, Any]:
 
 def execute(job: Job, version: str) -> StageResult:
     """Tokenise the title and the description of every item."""
-    from pyspark.sql import functions as F
-
     text = settings(job)
     if text.user_dictionaries:
-        _try(text)
+        _check_dictionaries(text)
     dictionaries = [job.ship(path, "dictionary") for path in text.user_dictionaries]
     base = incremental.token_base(job, (NAME, CODE_VERSION), inputs(job))
-    wanted = job.record("ingest").tables["items"]
+    item_count = job.record("ingest").tables["items"]
     if base.record is None:
-        items = job.spread(job.read("items", "ingest"), wanted)
+        items = job.spread(job.read("items", "ingest"), item_count)
         rows = job.store.write_arrow("tokens", version, tokenize(items, text, dictionaries))
-        changed = None
+        changes = None
     else:
-        rows, changed = _built_on(job, base.record, base.items, text, dictionaries, version)
-    if rows != wanted:
+        rows, changes = _update(job, base.record, base.items, text, dictionaries, version)
+    if rows != item_count:
         job.store.discard_version("tokens", version)
-        raise StageError(f"tokenize: {rows} rows of {wanted} items; run it again")
-    first = (
-        job.store.read(job.spark, "tokens", version)
-        .select(token_columns.count("title_tokens", "description_tokens").alias("n"))
-        .agg(F.sum("n").alias("all"), F.count_if(F.col("n") == 0).alias("none"))
-        .first()
-    )
-    assert first is not None  # noqa: S101 - an aggregate has one row
-    counts: dict[str, Any] = {
-        "tokens": int(first["all"]),
-        "items_without_tokens": int(first["none"]),
-    }
-    tables = {"tokens": rows}
-    if changed is not None:
-        counts["changes"] = changed
-        tables["changes"] = sum(changed.values())
+        raise StageError(f"tokenize: {rows} rows of {item_count} items; run it again")
+    counts, tables = _token_counts(job, version), {"tokens": rows}
+    if changes is not None:
+        counts["changes"] = changes
+        tables["changes"] = sum(changes.values())
     return StageResult(
         tables=tables,
         counts=counts,
@@ -107,23 +94,36 @@ def execute(job: Job, version: str) -> StageResult:
     )
 
 
-def _built_on(
+def _token_counts(job: Job, version: str) -> dict[str, Any]:
+    from pyspark.sql import functions as F
+
+    sums = (
+        job.store.read(job.spark, "tokens", version)
+        .select(token_columns.count("title_tokens", "description_tokens").alias("n"))
+        .agg(F.sum("n").alias("all"), F.count_if(F.col("n") == 0).alias("none"))
+        .first()
+    )
+    assert sums is not None  # noqa: S101 - an aggregate has one row
+    return {"tokens": int(sums["all"]), "items_without_tokens": int(sums["none"])}
+
+
+def _update(
     job: Job,
     base: StageRecord,
-    of: str,
+    base_items: str,
     text: TextSettings,
     dictionaries: Sequence[Handle],
     version: str,
 ) -> tuple[int, dict[str, int]]:
-    """Write tokens and changes: only items with another text are tokenised.
+    """Write the tables tokens and changes; only items whose text has changed are tokenised.
 
     Args:
-        job: tonight's.
-        base: the tokens to build on.
-        of: the version of the items table that those are of.
-        text: the settings.
-        dictionaries: as shipped.
-        version: of the tables.
+        job: the run.
+        base: the record of the tokens to build on.
+        base_items: the version of the items table that those tokens are of.
+        text: the text settings.
+        dictionaries: the user dictionaries, as shipped.
+        version: the version of the tables to write.
 
     Returns:
         rows of the tokens table, and how many items were added, changed and removed.
@@ -133,37 +133,42 @@ def _built_on(
 
     job.line.note = "looking for changes"
     items = job.read("items", "ingest")
-    before = job.store.read(job.spark, "items", of)
+    before = job.store.read(job.spark, "items", base_items)
     tokens = job.store.read(job.spark, "tokens", base.fingerprint)
-    differing = incremental.find_changes(items, before).persist(StorageLevel.DISK_ONLY)
-    candidates = items.join(incremental.items_to_compute(differing), "item_id", how="left_semi")
-    rows = job.spread(candidates, differing.count())
-    fresh = tokenize(rows, text, dictionaries).table("tokens").persist(StorageLevel.DISK_ONLY)
-    # Before it is joined with what is written: a task has one Python worker.
-    fresh.count()
+    raw_changes = incremental.find_changes(items, before).persist(StorageLevel.DISK_ONLY)
+    candidates = items.join(incremental.items_to_compute(raw_changes), "item_id", how="left_semi")
+    rows = job.spread(candidates, raw_changes.count())
+    new_tokens = tokenize(rows, text, dictionaries).table("tokens").persist(StorageLevel.DISK_ONLY)
+    # Computed before the join with what Python workers write: a task must have one Python worker.
+    new_tokens.count()
     try:
-        # Cleaned, two texts may be one.
-        known = tokens.select("item_id", F.col("text").alias("known"))
-        same = fresh.select("item_id", "text").join(known, "item_id", how="inner")
-        same = same.where("text = known").select("item_id")
-        changes = differing.join(same, "item_id", how="left_anti")
-        moves = incremental.changes_version(version, base)
-        job.store.write(changes, "changes", moves)
-        changes = job.store.read(job.spark, "changes", moves)
-        changed = fresh.join(incremental.items_to_compute(changes), "item_id", how="left_semi")
+        # Two raw texts can be one after cleaning: such items have not changed.
+        old_text = tokens.select("item_id", F.col("text").alias("old_text"))
+        unchanged = new_tokens.select("item_id", "text").join(old_text, "item_id", how="inner")
+        unchanged = unchanged.where("text = old_text").select("item_id")
+        changes = raw_changes.join(unchanged, "item_id", how="left_anti")
+        changes_version = incremental.changes_version(version, base)
+        job.store.write(changes, "changes", changes_version)
+        changes = job.store.read(job.spark, "changes", changes_version)
+        changed_items = incremental.items_to_compute(changes)
+        changed_tokens = new_tokens.join(changed_items, "item_id", how="left_semi")
         job.line.note = ""
-        updated = incremental.apply_changes(tokens, changes, changed)
-        count = job.store.write(updated, "tokens", version)
-        found = {row["change"]: row["count"] for row in changes.groupBy("change").count().collect()}
+        updated = incremental.apply_changes(tokens, changes, changed_tokens)
+        row_count = job.store.write(updated, "tokens", version)
+        counts = {row[0]: row[1] for row in changes.groupBy("change").count().collect()}
     finally:
-        fresh.unpersist()
-        differing.unpersist()
+        new_tokens.unpersist()
+        raw_changes.unpersist()
     kinds = (incremental.ADDED, incremental.CHANGED, incremental.REMOVED)
-    return count, {kind: found.get(kind, 0) for kind in kinds}
+    return row_count, {kind: counts.get(kind, 0) for kind in kinds}
 
 
-def _try(text: TextSettings) -> None:
-    """See on the driver whether the dictionaries can be used together."""
+def _check_dictionaries(text: TextSettings) -> None:
+    """Load the dictionaries on the driver.
+
+    Raises:
+        UsageError: they can't be used together.
+    """
     from sudachipy.errors import SudachiError
 
     try:
@@ -173,20 +178,20 @@ def _try(text: TextSettings) -> None:
 
 
 def tokenize(items: "DataFrame", text: TextSettings, dictionaries: Sequence[Handle] = ()) -> Rows:
-    """The tokens table of an items table; one tokenizer a Python process.
+    """Rows of the tokens table; each Python process loads one tokenizer.
 
     Args:
         items: the items table.
         text: the text settings.
-        dictionaries: its user dictionaries, as shipped.
+        dictionaries: the user dictionaries, as shipped.
     """
 
-    def make() -> Tokenizer:
+    def load() -> Tokenizer:
         paths = tuple(str(shipping.local_path(handle)) for handle in dictionaries)
         return Tokenizer(replace(text, user_dictionaries=paths))
 
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        tokenizer = resident.get(("tokenizer", text, *dictionaries), make)
+        tokenizer = resident.get(("tokenizer", text, *dictionaries), load)
         for batch in batches:
             yield tokenize_batch(tokenizer, batch)
 
@@ -194,10 +199,10 @@ def tokenize(items: "DataFrame", text: TextSettings, dictionaries: Sequence[Hand
 
 
 def tokenize_batch(tokenizer: Tokenizer, batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Rows of the tokens table.
+    """Rows of the tokens table for a batch of items.
 
     Args:
-        tokenizer: of this thread.
+        tokenizer: the tokenizer of this thread.
         batch: columns item_id, title, description.
     """
     titles, descriptions = (

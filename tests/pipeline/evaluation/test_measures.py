@@ -25,9 +25,9 @@ def test_label_recall_is_what_counting_gives() -> None:
             continue
         near = sum(1 for n in NEAREST[item] if n != -1 and n in same)
         expected.append(near / min(5, len(same)))
-    found = measures.label_recall(NEAREST, labels, 5)
+    result = measures.label_recall(NEAREST, labels, 5)
     assert len(expected) > 20
-    np.testing.assert_allclose(found, expected)
+    np.testing.assert_allclose(result, expected)
 
 
 def test_partner_recall_is_what_counting_gives() -> None:
@@ -56,18 +56,20 @@ def test_precision_and_auc_are_those_of_scikit_learn_with_ties_and_weights() -> 
 
 
 def test_best_f1_is_the_highest_of_all_thresholds() -> None:
-    every = {least: f1_score(MATCH, least <= SCORES) for least in np.unique(SCORES).tolist()}
-    value, threshold = measures.best_f1(SCORES, MATCH)
-    assert value == pytest.approx(max(every.values()))
-    assert every[threshold] == pytest.approx(value)
+    thresholds = np.unique(SCORES).tolist()
+    f1_scores = {threshold: f1_score(MATCH, threshold <= SCORES) for threshold in thresholds}
+    value, best = measures.best_f1(SCORES, MATCH)
+    assert value == pytest.approx(max(f1_scores.values()))
+    assert f1_scores[best] == pytest.approx(value)
 
 
 def test_the_interval_of_a_mean_is_1_96_standard_errors_to_each_side() -> None:
     values = [0.0, 0.5, 1.0, 1.0, 0.25]
-    found = measures.of_mean(np.array(values))
+    result = measures.estimate_mean(np.array(values))
     half = statistics.NormalDist().inv_cdf(0.975) * statistics.stdev(values) / 5**0.5
-    assert (found.value, found.low, found.high) == pytest.approx((0.55, 0.55 - half, 0.55 + half))
-    assert measures.of_mean(np.array([0.5])) == measures.Estimate(0.5, None, None)
+    expected = (0.55, 0.55 - half, 0.55 + half)
+    assert (result.value, result.low, result.high) == pytest.approx(expected)
+    assert measures.estimate_mean(np.array([0.5])) == measures.Estimate(0.5, None, None)
 
 
 def test_bootstrap_draws_items_with_all_their_pairs_the_same_for_all_figures() -> None:
@@ -79,15 +81,15 @@ def test_bootstrap_draws_items_with_all_their_pairs_the_same_for_all_figures() -
         assert all(len(set(weights[owners == item])) == 1 for item in range(30))
         return float((weights * MATCH).sum() / weights.sum())
 
-    found = measures.resampled([share, lambda weights: 1 - share(weights)], owners)
-    np.testing.assert_allclose(found[0] + found[1], 1)
-    assert np.array_equal(found, measures.resampled([share, lambda w: 1 - share(w)], owners))
+    result = measures.bootstrap([share, lambda weights: 1 - share(weights)], owners)
+    np.testing.assert_allclose(result[0] + result[1], 1)
+    assert np.array_equal(result, measures.bootstrap([share, lambda w: 1 - share(w)], owners))
     # The spread of a ratio of sums over items drawn independently (linearised).
     sums = np.bincount(owners, MATCH), np.bincount(owners)
     residuals = sums[0] - MATCH.mean() * sums[1]
     expected = np.sqrt((residuals**2).sum()) / 200
-    assert found[0].std() == pytest.approx(expected, rel=0.1)
-    estimate = measures.of_samples(float(MATCH.mean()), found[0])
+    assert result[0].std() == pytest.approx(expected, rel=0.1)
+    estimate = measures.estimate_from_samples(float(MATCH.mean()), result[0])
     assert estimate.low is not None
     assert estimate.high is not None
     assert estimate.low < MATCH.mean() < estimate.high

@@ -26,12 +26,12 @@ def test_columns_are_found_by_their_names_and_others_passed_over(tmp_path: Path)
 
 def test_pairs_that_the_catalogue_lacks_are_left_out_and_counted(tmp_path: Path) -> None:
     text = "a,b,match\nx,y,1\nx,gone,1\nlost,y,0\ny,z,0\nz,gone,0\n"
-    found = pairs_file.read(written(tmp_path, text)).places(pa.array(["w", "x", "y", "z"]))
+    found = pairs_file.read(written(tmp_path, text)).positions(pa.array(["w", "x", "y", "z"]))
     assert (found.left.tolist(), found.right.tolist()) == ([1, 2], [2, 3])
     assert found.match.tolist() == [True, False]
     assert (found.read, found.unknown) == (5, 2)
     with pytest.raises(InputError, match="of none of its 2 pairs that match the catalogue"):
-        pairs_file.read(written(tmp_path, text)).places(pa.array(["x", "z"]))
+        pairs_file.read(written(tmp_path, text)).positions(pa.array(["x", "z"]))
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from models.s3 import S3Options
 from pipeline import catalogue
 from pipeline.config.sections import CatalogueSection
 from pipeline.errors import InputError, UsageError
-from pipeline.stages.ingest import stage as ingest
+from pipeline.stages.ingest import validation
 from pipeline.store import reasons
 from pipeline.store.schemas import digest
 from tests.conftest import WriteCsv
@@ -33,9 +33,9 @@ def _source(**settings: Any) -> catalogue.Source:
 def flagged(spark: SparkSession, path: Path, **settings: Any) -> list[dict[str, Any]]:
     source = _source(path=str(path), **settings)
     raw = catalogue.read(spark, source)
-    frame = ingest.flagged_rows(raw, catalogue.item_columns(raw, source))
-    rows = ingest.flag_duplicates(frame, ingest.duplicate_ids(frame))
-    collected = rows.withColumn("row", ingest.row_as_text()).collect()
+    frame = validation.flag_rows(raw, catalogue.item_columns(raw, source))
+    rows = validation.flag_duplicates(frame, validation.duplicate_ids(frame))
+    collected = rows.withColumn("row", validation.row_as_text()).collect()
     return sorted((row.asDict() for row in collected), key=lambda row: str(row["item_id"]))
 
 

@@ -1,0 +1,85 @@
+"""Validating the rows of a catalogue: which of them can't become items, and why."""
+
+from typing import TYPE_CHECKING
+
+from pipeline import catalogue
+from pipeline.store.reasons import DUPLICATE_ITEM_ID, NO_ITEM_ID, NO_TEXT, UNREADABLE_ROW
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+
+
+def flag_rows(raw: "DataFrame", columns: "list[Column]") -> "DataFrame":
+    """Turn rows into items, with the reasons against each row.
+
+    Args:
+        raw: the catalogue as its files have it.
+        columns: the columns of an item, computed from the catalogue's.
+
+    Returns:
+        the columns of an item, `reasons`, `raw`, the row as it was read, `corrupt`, the row's text
+        where it can't be parsed, and `unreadable`.
+    """
+    from pyspark.sql import functions as F
+
+    names = [name for name in raw.columns if name != catalogue.CORRUPT]
+    corrupt = F.col(catalogue.CORRUPT) if catalogue.CORRUPT in raw.columns else F.lit(None)
+    row = F.struct(*[raw[f"`{name.replace('`', '``')}`"] for name in names])
+    frame = raw.select(
+        *columns,
+        row.alias("raw"),
+        corrupt.cast("string").alias("corrupt"),
+        corrupt.isNotNull().alias("unreadable"),
+    )
+    no_id = catalogue.is_blank(F.col("item_id"))
+    no_text = catalogue.is_blank(F.col("title")) & catalogue.is_blank(F.col("description"))
+    return frame.withColumn(
+        "reasons",
+        F.array_compact(
+            F.array(
+                F.when(F.col("unreadable"), F.lit(UNREADABLE_ROW)),
+                F.when(~F.col("unreadable") & no_id, F.lit(NO_ITEM_ID)),
+                F.when(~F.col("unreadable") & no_text, F.lit(NO_TEXT)),
+            )
+        ),
+    )
+
+
+def duplicate_ids(flagged: "DataFrame") -> "DataFrame":
+    """The ids of more than one valid row: item_id.
+
+    Args:
+        flagged: rows of `flag_rows`.
+    """
+    from pyspark.sql import functions as F
+
+    ids = flagged.where(F.size("reasons") == 0).groupBy("item_id").count()
+    return ids.where(F.col("count") > 1).select("item_id")
+
+
+def flag_duplicates(flagged: "DataFrame", duplicates: "DataFrame") -> "DataFrame":
+    """Add a reason to all but one of the valid rows that share an item_id.
+
+    The row with the longest text stays valid; of several such rows the one whose JSON sorts first.
+
+    Args:
+        flagged: rows of `flag_rows`.
+        duplicates: the ids of `duplicate_ids`.
+    """
+    from pyspark.sql import Window
+    from pyspark.sql import functions as F
+
+    marked = flagged.join(duplicates.withColumn("duplicate", F.lit(True)), "item_id", how="left")
+    is_duplicate = (F.size("reasons") == 0) & F.col("duplicate").isNotNull()
+    length = F.length(F.concat_ws("", "title", "description"))
+    rank = F.row_number().over(Window.partitionBy("item_id").orderBy(length.desc(), row_as_text()))
+    reasons = F.when(rank > 1, F.array(F.lit(DUPLICATE_ITEM_ID))).otherwise(F.col("reasons"))
+    ranked = marked.where(is_duplicate).withColumn("reasons", reasons)
+    return marked.where(~is_duplicate).unionByName(ranked).drop("duplicate")
+
+
+def row_as_text() -> "Column":
+    """The row as it was read, in JSON; or its text where it can't be parsed."""
+    from pyspark.sql import functions as F
+
+    return F.coalesce("corrupt", F.to_json("raw"))
