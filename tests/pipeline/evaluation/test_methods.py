@@ -15,7 +15,7 @@ WORDS = ["赤い", "青い", "靴", "鞄", "the", "red", "shoe", "500ml", "1", "
 @pytest.fixture(params=["one block", "blocks of a few"], autouse=True)
 def _blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param != "one block":
-        monkeypatch.setattr(methods, "_SCORES_AT_ONCE", 300)
+        monkeypatch.setattr(methods, "_BLOCK_SCORES", 300)
 
 
 def token_lists(count: int) -> list[list[str]]:
