@@ -26,11 +26,11 @@ def put(root: S3Path, *names: str) -> None:
 def test_keys_with_special_characters_are_used_unchanged(s3: Any, root: S3Path) -> None:
     put(root, "日本 語/a b+%20#?&.json")
     assert keys(s3, root) == ["日本 語/a b+%20#?&.json"]
-    (found,) = root.glob("日本 語/*.json")
-    assert (found.name, found.stem) == ("a b+%20#?&.json", "a b+%20#?&")
-    assert found.read_text() == "日本 語/a b+%20#?&.json"
-    body = s3.get_object(Bucket=root.bucket, Key=found.key)["Body"].read()
-    assert body == found.read_bytes()
+    (path,) = root.glob("日本 語/*.json")
+    assert (path.name, path.stem) == ("a b+%20#?&.json", "a b+%20#?&")
+    assert path.read_text() == "日本 語/a b+%20#?&.json"
+    body = s3.get_object(Bucket=root.bucket, Key=path.key)["Body"].read()
+    assert body == path.read_bytes()
 
 
 def test_listings_show_writes_and_deletions_at_once(root: S3Path) -> None:
