@@ -33,7 +33,7 @@ def nitamono(*arguments: str, **environment: str) -> subprocess.CompletedProcess
 
 
 @pytest.fixture
-def ended(
+def run_to_exit(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
     """Run a command line that fails, to its end, in this process."""
@@ -46,14 +46,14 @@ def ended(
         assert isinstance(code, int)
         return subprocess.CompletedProcess(arguments, code, *capsys.readouterr())
 
-    before = signal.getsignal(signal.SIGTERM)
+    handler = signal.getsignal(signal.SIGTERM)
     yield run
-    signal.signal(signal.SIGTERM, before)
+    signal.signal(signal.SIGTERM, handler)
 
 
-def last_line(done: subprocess.CompletedProcess[str]) -> str:
-    assert "Traceback" not in done.stderr
-    return done.stderr.splitlines()[-1]
+def last_line(process: subprocess.CompletedProcess[str]) -> str:
+    assert "Traceback" not in process.stderr
+    return process.stderr.splitlines()[-1]
 
 
 def write_config(folder: Path, catalogue: Path | str, more: str = "", store: str = "store") -> str:
@@ -65,7 +65,7 @@ def write_config(folder: Path, catalogue: Path | str, more: str = "", store: str
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         ((), 2, "VERB"),
         (("frobnicate",), 2, "invalid choice: 'frobnicate'"),
@@ -94,46 +94,48 @@ def write_config(folder: Path, catalogue: Path | str, more: str = "", store: str
     ],
 )
 def test_wrong_usage_ends_with_its_code_and_one_clear_line(
-    ended: Callable[..., subprocess.CompletedProcess[str]],
+    run_to_exit: Callable[..., subprocess.CompletedProcess[str]],
     tmp_path: Path,
     write_csv: WriteCsv,
     arguments: tuple[str, ...],
     code: int,
-    said: str,
+    message: str,
 ) -> None:
     file = write_config(tmp_path, write_csv([("a", "靴", "")]))
-    done = ended(*(file if argument == "CONFIG" else argument for argument in arguments))
-    assert (done.returncode, done.stdout) == (code, "")
-    assert said in last_line(done)
-    assert last_line(done).startswith("nitamono: ")
+    process = run_to_exit(*(file if argument == "CONFIG" else argument for argument in arguments))
+    assert (process.returncode, process.stdout) == (code, "")
+    assert message in last_line(process)
+    assert last_line(process).startswith("nitamono: ")
     assert not list(tmp_path.glob("*/tables/similar_items/LATEST"))
 
 
 def test_a_process_ends_with_the_code_too(tmp_path: Path) -> None:
-    done = nitamono("run", "--config", str(tmp_path / "none.toml"))
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "none.toml: no such file" in last_line(done)
+    process = nitamono("run", "--config", str(tmp_path / "none.toml"))
+    assert (process.returncode, process.stdout) == (2, "")
+    assert "none.toml: no such file" in last_line(process)
 
 
 def test_without_java_the_line_says_what_to_install(tmp_path: Path, write_csv: WriteCsv) -> None:
     file = write_config(tmp_path, write_csv([("a", "靴", "")]))
-    done = nitamono("run", "--config", file, PATH="/nowhere", JAVA_HOME="")
-    assert done.returncode == 5
-    assert "install Java 17 or later" in last_line(done)
+    process = nitamono("run", "--config", file, PATH="/nowhere", JAVA_HOME="")
+    assert process.returncode == 5
+    assert "install Java 17 or later" in last_line(process)
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("spark")
 def test_the_gate_has_its_own_code(
-    ended: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, write_csv: WriteCsv
+    run_to_exit: Callable[..., subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+    write_csv: WriteCsv,
 ) -> None:
     rows = [(f"{n:03d}", f"商品 {n % 9} 番 {n * n % 17} 型", "") for n in range(200)]
     settings = (
         "[index]\nexact_below = 0\nnlist = 40\n[neighbors]\nnprobe = 1\ntarget_recall = 1.0\n"
     )
-    done = ended("run", "--config", write_config(tmp_path, write_csv(rows), settings))
-    assert done.returncode == 4
-    assert "the table is held back: recall is" in last_line(done)
+    process = run_to_exit("run", "--config", write_config(tmp_path, write_csv(rows), settings))
+    assert process.returncode == 4
+    assert "the table is held back: recall is" in last_line(process)
     assert Store(str(tmp_path / "store")).latest() is None
 
 
@@ -143,13 +145,13 @@ def test_verbs_one_by_one_equal_one_run_in_a_process_of_its_own(
 ) -> None:
     rows = [(f"{n:03d}", f"商品 {n % 9} 番 KH-{n % 5}00{'ABC'[n % 3]}", "説明") for n in range(60)]
     catalogue = write_csv(rows)
-    chain, whole = (write_config(tmp_path, catalogue, store=name) for name in ("chain", "whole"))
+    chain, single = (write_config(tmp_path, catalogue, store=name) for name in ("chain", "single"))
     for verb in NAMES:
         in_process(verb, "--config", chain)
-    done = nitamono("run", "--config", whole)
-    assert done.returncode == 0, done.stderr
-    assert "Recall@10" in done.stdout
-    pointers = [Store(str(tmp_path / name)).latest() for name in ("chain", "whole")]
+    process = nitamono("run", "--config", single)
+    assert process.returncode == 0, process.stderr
+    assert "Recall@10" in process.stdout
+    pointers = [Store(str(tmp_path / name)).latest() for name in ("chain", "single")]
     tables = [pq.read_table(pointer["path"]) for pointer in pointers if pointer]
     assert tables[0].num_rows == 600
     assert tables[0].equals(tables[1])
@@ -165,7 +167,7 @@ def test_a_store_is_looked_through_rolled_back_and_cleaned(
     )
     store = Store(str(tmp_path / "store"))
 
-    def done(*arguments: str) -> str:
+    def run(*arguments: str) -> str:
         return in_process(*arguments, "--config", file)
 
     def version() -> str:
@@ -173,61 +175,61 @@ def test_a_store_is_looked_through_rolled_back_and_cleaned(
         assert latest is not None
         return latest["version"]
 
-    done("run", "--run-id", "first")
+    run("run", "--run-id", "first")
     first = version()
     experiment = ("run", "--run-id", "second", "--set", "neighbors.k=3")
-    planned = done(*experiment, "--dry-run").splitlines()
-    assert planned[-3:-1] == [
+    plan_lines = run(*experiment, "--dry-run").splitlines()
+    assert plan_lines[-3:-1] == [
         "neighbors   run: neighbors.k is 3, was 4",
         "publish     run: after neighbors",
     ]
-    assert planned[-1] == "LATEST      stays"
-    plan = json.loads(done(*experiment, "--dry-run", "--json"))
+    assert plan_lines[-1] == "LATEST      stays"
+    plan = json.loads(run(*experiment, "--dry-run", "--json"))
     assert [stage["action"] for stage in plan["stages"]] == [*["reuse"] * 5, "run", "run"]
     assert (plan["publishes"], plan["stages"][5]["why"]) == (False, "run: neighbors.k is 3, was 4")
-    assert sum("reuse" in line for line in planned) == 5
-    said = done(*experiment)
-    assert "not published: LATEST stays at version " in said
-    table = said.splitlines()[0].removeprefix("Table").strip()
+    assert sum("reuse" in line for line in plan_lines) == 5
+    summary = run(*experiment)
+    assert "not published: LATEST stays at version " in summary
+    table = summary.splitlines()[0].removeprefix("Table").strip()
     assert max(pq.read_table(table)["rank"].to_pylist()) == 3
     assert version() == first
-    again = json.loads(done(*experiment, "--json"))
-    assert (again["run_id"], again["published"], again["path"]) == ("second", False, table)
-    assert again["recall"]["value"] == 1
-    assert set(again["stages"].values()) == {"reused"}
-    embedded = json.loads(done("embed", "--run-id", "second", "--json"))
+    rerun = json.loads(run(*experiment, "--json"))
+    assert (rerun["run_id"], rerun["published"], rerun["path"]) == ("second", False, table)
+    assert rerun["recall"]["value"] == 1
+    assert set(rerun["stages"].values()) == {"reused"}
+    embedded = json.loads(run("embed", "--run-id", "second", "--json"))
     assert embedded["stages"]["embed"] == "reused"
     assert Path(embedded["tables"]["embeddings"]).is_dir()
     assert embedded["version"] is None
-    assert "not published" not in done(*experiment, "--publish")
+    assert "not published" not in run(*experiment, "--publish")
     second = version()
     assert table.endswith(second)
-    listed = json.loads(done("runs", "--json"))
-    assert [(run["run_id"], run["version"], run["latest"]) for run in listed] == [
+    runs = json.loads(run("runs", "--json"))
+    assert [(run["run_id"], run["version"], run["latest"]) for run in runs] == [
         ("second", second, True),
         ("first", first, False),
     ]
-    assert done("runs").splitlines()[1].startswith("second ")
-    found = json.loads(done("diff", "first", "LATEST", "--json"))
-    assert (found["changed"], found["common"]) == (60, 60)
-    assert found["mean_overlap"] == 0.75
-    assert found["settings"] == [{"setting": "neighbors.k", "before": 4, "after": 3}]
-    assert "neighbors.k: 4 -> 3" in done("diff", first, second, "--k", "3")
-    assert first in done("rollback").splitlines()[2]
+    assert run("runs").splitlines()[1].startswith("second ")
+    changes = json.loads(run("diff", "first", "LATEST", "--json"))
+    assert (changes["changed"], changes["common"]) == (60, 60)
+    assert changes["mean_overlap"] == 0.75
+    assert changes["settings"] == [{"setting": "neighbors.k", "before": 4, "after": 3}]
+    assert "neighbors.k: 4 -> 3" in run("diff", first, second, "--k", "3")
+    assert first in run("rollback").splitlines()[2]
     assert version() == first
-    gone = json.loads(done("gc", "--keep", "1", "--dry-run", "--json"))
-    assert gone["deleted"] == []
-    assert json.loads(done("rollback", second, "--json"))["now"]["version"] == second
-    gone = json.loads(done("gc", "--keep", "1", "--dry-run", "--json"))
-    assert f"tables/similar_items/version={first}" in {one["path"] for one in gone["deleted"]}
+    garbage = json.loads(run("gc", "--keep", "1", "--dry-run", "--json"))
+    assert garbage["deleted"] == []
+    assert json.loads(run("rollback", second, "--json"))["now"]["version"] == second
+    garbage = json.loads(run("gc", "--keep", "1", "--dry-run", "--json"))
+    assert f"tables/similar_items/version={first}" in {path["path"] for path in garbage["deleted"]}
     assert store.table_path("similar_items", first).is_dir()
-    assert f"freed {gone['freed_bytes']:,} bytes" in done("gc", "--keep", "1")
+    assert f"freed {garbage['freed_bytes']:,} bytes" in run("gc", "--keep", "1")
     assert not store.table_path("similar_items", first).exists()
-    ended = nitamono("rollback", "--config", file)
-    assert ended.returncode == 2
-    assert "are not in the store any more; no other version could be" in last_line(ended)
+    process = nitamono("rollback", "--config", file)
+    assert process.returncode == 2
+    assert "are not in the store any more; no other version could be" in last_line(process)
     # The night after finds what it needs.
-    assert "reuse" in done("run", "--dry-run", "--set", "neighbors.k=3").splitlines()[-2]
+    assert "reuse" in run("run", "--dry-run", "--set", "neighbors.k=3").splitlines()[-2]
 
 
 def test_help_comes_without_anything_else(capsys: pytest.CaptureFixture[str]) -> None:
@@ -235,9 +237,9 @@ def test_help_comes_without_anything_else(capsys: pytest.CaptureFixture[str]) ->
         execute(["gc", "--help"])
     assert ended.value.code == 0
     assert "example: nitamono gc --config" in capsys.readouterr().out
-    done = nitamono("--help")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "\n  gc " in done.stdout
+    process = nitamono("--help")
+    assert (process.returncode, process.stderr) == (0, "")
+    assert "\n  gc " in process.stdout
 
 
 def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
@@ -255,13 +257,15 @@ def test_the_commands_help_imports_no_verb() -> None:
         "build_parser().format_help()\n"
         "sys.exit(str(sorted({'numpy', 'pyarrow', 'pydantic', 'pyspark'} & sys.modules.keys())))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stderr == "[]\n"
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert process.stderr == "[]\n"
 
 
 def test_completion_prints_its_script() -> None:
-    done = nitamono("completion", "bash")
-    assert (done.returncode, done.stderr) == (0, "")
+    process = nitamono("completion", "bash")
+    assert (process.returncode, process.stderr) == (0, "")
     check = ["bash", "-n"]
-    assert subprocess.run(check, input=done.stdout, text=True, check=False).returncode == 0
-    assert "\ncomplete " in done.stdout
+    assert subprocess.run(check, input=process.stdout, text=True, check=False).returncode == 0
+    assert "\ncomplete " in process.stdout

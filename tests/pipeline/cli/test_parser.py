@@ -67,7 +67,7 @@ function=$(complete -p nitamono | sed 's/.*-F \\([^ ]*\\).*/\\1/')
 $function nitamono "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"
 printf '%s\\n' "${COMPREPLY[@]}"
 """
-# zsh completes in its line editor only, so this is one on a terminal of its own.
+# zsh completes only in its line editor, so the test starts one on a pseudo-terminal.
 START_ZSH = """
 PS1=
 autoload -Uz compinit
@@ -79,7 +79,7 @@ ASK_ZSH = r"""
 zmodload zsh/zpty
 zpty -b z zsh -f -i
 zpty -w z "source start.zsh"
-until [[ $said == *READY* ]]; do zpty -rt z line && said+=$line || sleep 0.1; done
+until [[ $output == *READY* ]]; do zpty -rt z line && output+=$line || sleep 0.1; done
 zpty -w -n z "$1"$'\t\t'
 for moment in {1..30}; do
     sleep 0.1
@@ -108,11 +108,11 @@ def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(("words", "expected"), QUESTIONS)
 def test_bash_completes(scripts: Path, words: tuple[str, ...], expected: set[str]) -> None:
-    asked = ["bash", "-c", ASK_BASH, "bash", "nitamono.bash", *words]
-    done = subprocess.run(asked, cwd=scripts, capture_output=True, text=True, check=True)
-    assert {word.strip() for word in done.stdout.split("\n") if word} >= expected
+    command = ["bash", "-c", ASK_BASH, "bash", "nitamono.bash", *words]
+    process = subprocess.run(command, cwd=scripts, capture_output=True, text=True, check=True)
+    assert {word.strip() for word in process.stdout.split("\n") if word} >= expected
     if words[-1]:
-        assert all(word.startswith(words[-1]) for word in done.stdout.split())
+        assert all(word.startswith(words[-1]) for word in process.stdout.split())
 
 
 @pytest.mark.parametrize(("words", "expected"), QUESTIONS)
@@ -120,16 +120,16 @@ def test_fish_completes(scripts: Path, words: tuple[str, ...], expected: set[str
     if shutil.which("fish") is None:
         missing("fish is not installed", "run scripts/test_servers.sh as root")
     line = shlex.quote(" ".join(words))
-    asked = ["fish", "--no-config", "-c", f"source nitamono.fish; complete -C {line}"]
+    command = ["fish", "--no-config", "-c", f"source nitamono.fish; complete -C {line}"]
     program = scripts / "bin" / "nitamono"
     program.parent.mkdir(exist_ok=True)
     program.touch(mode=0o755)
     path = f"{program.parent}:{os.environ['PATH']}"
     environment = os.environ | {"HOME": str(scripts), "PATH": path}
-    done = subprocess.run(
-        asked, cwd=scripts, capture_output=True, text=True, check=True, env=environment
+    process = subprocess.run(
+        command, cwd=scripts, capture_output=True, text=True, check=True, env=environment
     )
-    assert {line.split("\t")[0] for line in done.stdout.splitlines()} >= expected
+    assert {line.split("\t")[0] for line in process.stdout.splitlines()} >= expected
 
 
 @pytest.mark.parametrize(("words", "expected"), [QUESTIONS[0], QUESTIONS[3], QUESTIONS[5]])
@@ -137,10 +137,10 @@ def test_zsh_completes(scripts: Path, words: tuple[str, ...], expected: set[str]
     if shutil.which("zsh") is None:
         missing("zsh is not installed", "run scripts/test_servers.sh as root")
     (scripts / "start.zsh").write_text(START_ZSH)
-    asked = ["zsh", "-f", "-c", ASK_ZSH, "zsh", " ".join(words)]
+    command = ["zsh", "-f", "-c", ASK_ZSH, "zsh", " ".join(words)]
     environment = os.environ | {"HOME": str(scripts), "TERM": "xterm", "COLUMNS": "200"}
-    done = subprocess.run(
-        asked,
+    process = subprocess.run(
+        command,
         cwd=scripts,
         capture_output=True,
         text=True,
@@ -148,4 +148,4 @@ def test_zsh_completes(scripts: Path, words: tuple[str, ...], expected: set[str]
         timeout=60,
         env=environment,
     )
-    assert all(word in done.stdout for word in expected), done.stdout
+    assert all(word in process.stdout for word in expected), process.stdout
