@@ -1,6 +1,7 @@
-"""Writes the pictures of the pages: docs/report.png and docs/inspect.png, of the sample catalogue.
+"""Write the pictures of the documentation: docs/report.png and docs/inspect.png.
 
-They show the sample catalogue. The script needs Chromium, Japanese fonts, and the store of `make run`.
+They show the sample catalogue. The script needs Chromium, Japanese fonts, and the store of
+`make run`.
 """
 
 import html
