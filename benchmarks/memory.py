@@ -163,8 +163,8 @@ def job_of(folder: Path, size: Size, spark: dict[str, str]) -> Job:
     print("making the model ...", file=sys.stderr)
     packed = make_model(folder / "model", size)
     sha256 = file_sha256(packed)
-    store.model_path(sha256).parent.mkdir(parents=True, exist_ok=True)
-    store.save_model(packed.parent, sha256, packed.name)
+    store.models.path(sha256).parent.mkdir(parents=True, exist_ok=True)
+    store.models.save(packed.parent, sha256, packed.name)
     print("making the tokens ...", file=sys.stderr)
     write_tokens(Path(str(store.table_path("tokens", "t"))), size)
     file = folder / "nitamono.toml"
@@ -199,7 +199,7 @@ def run(size: Size, node_plan: plan.Plan, parent: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="nitamono-benchmark-", dir=parent) as name:
         job = job_of(Path(name), size, spark_settings(node_plan))
         _ = job.spark
-        model_bytes = job.store.model_file(job.record("train")).stat().st_size
+        model_bytes = job.store.models.file(job.record("train")).stat().st_size
         print("embedding ...", file=sys.stderr)
         start = time.monotonic()
         with Sampler() as memory:

@@ -55,9 +55,9 @@ def _counts_by_reason(garbage: Garbage) -> Iterator[tuple[str, str]]:
     """Each reason for keeping something, and how much is kept for it."""
     counts: dict[str, list[str]] = {}
     for kind, reasons in (
-        ("stage output", garbage.needs.versions),
-        ("model", garbage.needs.models),
-        ("quantiser", garbage.needs.quantisers),
+        ("stage output", garbage.retained.versions),
+        ("model", garbage.retained.models),
+        ("quantiser", garbage.retained.quantisers),
     ):
         for reason, count in Counter(reasons.values()).items():
             counts.setdefault(reason, []).append(f"{count} {kind}{'s' * (count > 1)}")
@@ -75,8 +75,8 @@ def _as_json(garbage: Garbage, store: Store, *, dry_run: bool) -> dict[str, Any]
         "freed_bytes": garbage.size,
         "deleted": [*records, *data],
         "kept": {
-            "versions": garbage.needs.versions,
-            "models": garbage.needs.models,
-            "quantisers": garbage.needs.quantisers,
+            "versions": garbage.retained.versions,
+            "models": garbage.retained.models,
+            "quantisers": garbage.retained.quantisers,
         },
     }

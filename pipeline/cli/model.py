@@ -103,8 +103,8 @@ def _info(arguments: Namespace) -> Iterator[str]:
     elif arguments.config:
         config, store = _config_and_store(arguments)
         record = model_registry.current_model(config, store)
-        file = store.model_file(record)
-        stored = read_json(store.model_path(record.outputs["sha256"]) / "model.json") or {}
+        file = store.models.file(record)
+        stored = read_json(store.models.path(record.outputs["sha256"]) / "model.json") or {}
         description = {"path": str(file), **stored, **record.counts, **record.outputs}
         description["run_id"] = record.run_id
     else:
@@ -150,13 +150,13 @@ def _push(arguments: Namespace) -> Iterator[str]:
     config, store = _config_and_store(arguments)
     record = model_registry.current_model(config, store)
     model_registry.push(config, store, record, arguments.target)
-    yield f"pushed      {store.model_path(record.outputs['sha256'])} to {arguments.target}"
+    yield f"pushed      {store.models.path(record.outputs['sha256'])} to {arguments.target}"
 
 
 def _pull(arguments: Namespace) -> Iterator[str]:
     config, store = _config_and_store(arguments)
     record = model_registry.pull(config, store, arguments.source)
-    yield f"pulled      {store.model_path(record.outputs['sha256'])}"
+    yield f"pulled      {store.models.path(record.outputs['sha256'])}"
     if arguments.use:
         model_registry.make_current(config, store, record)
         yield "current     new runs use it"

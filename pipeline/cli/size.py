@@ -153,6 +153,6 @@ def _model_of_config(arguments: Namespace, config: Config) -> Path:
         store = Store.of(config, make=False)
         record = model_registry.current_model(config, store)
         kind = str(record.outputs["kind"])
-        return model_folders.local_file(store.model_file(record), kind)
+        return model_folders.local_file(store.models.file(record), kind)
     except UsageError as error:
         raise UsageError(f"size: {error}; or {advice}") from error

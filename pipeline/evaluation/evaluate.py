@@ -145,7 +145,7 @@ def _baselines(
     missing = {}
     if model.outputs["kind"] == "fasttext":
         line.note = "embedding by mean"
-        file = model_folders.local_file(store.model_file(model), "fasttext")
+        file = model_folders.local_file(store.models.file(model), "fasttext")
         loaded = fasttext.load(file)
         baselines["mean"] = methods.mean(loaded, sample.tokens)
     else:

@@ -87,7 +87,7 @@ class Index:
     def centroids(self) -> Float32:
         """The quantiser's centroids: float32[nlist, dim]."""
         quantiser_name = self.published.record("index").outputs["quantiser"]
-        centroids: Float32 = load_array(self.published.store.quantiser_path(quantiser_name))
+        centroids: Float32 = load_array(self.published.store.quantisers.path(quantiser_name))
         return centroids
 
     def probes(self, vectors: pa.Array, width: int) -> Int32:

@@ -128,7 +128,7 @@ class Published:
             UsageError: the model is gone.
         """
         record = self.record("train")
-        file, outputs = self.store.model_file(record), record.outputs
+        file, outputs = self.store.models.file(record), record.outputs
         if not file.exists():
             raise UsageError(
                 f"version {self.version}: its model {file} is not there; nitamono gc has deleted "

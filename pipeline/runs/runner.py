@@ -233,7 +233,7 @@ class Runner:
             definition = train.model_definition(record.inputs)
             key = train.model_key(definition, record.outputs["text_fingerprint"])
             if self._store.current_model(key) != record:
-                self._store.set_current_model(key, record.fingerprint)
+                self._store.models.set_current(key, record.fingerprint)
         elif record.stage == index.NAME:
             current_quantiser.adopt(self._job, record)
         elif record.stage == neighbors.NAME:

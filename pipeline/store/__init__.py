@@ -1,1 +1,1 @@
-"""The store: table schemas, versions and their files, records, publications, lock, retention."""
+"""The store: schemas, versions and their files, records, publications, lock, retention."""

@@ -1,9 +1,9 @@
 """Parquet files that Python workers write themselves, with pyarrow.
 
-Where rows come out of a Python worker as Arrow batches, Spark would take each apart and put it
-together again: for vectors that takes longer than everything else. A task writes its rows to one
-file under a name of its own and tells it; only files that were told of stay, so tasks may be
-repeated.
+If rows come out of a Python worker as Arrow batches, Spark would take each row apart and put it
+together again; for vectors this takes longer than everything else. So each task writes its rows to
+one file under a unique name and returns the name to the driver. The driver deletes all files whose
+names were not returned, so that tasks may be repeated.
 """
 
 import uuid
@@ -21,25 +21,25 @@ from pipeline.store import schemas
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-_ENDING = ".parquet"
+_SUFFIX = ".parquet"
 
 Run = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows that Python workers make.
+    """Rows that Python workers compute.
 
     Attributes:
-        frame: what they read.
-        run: what they make of its batches.
+        frame: the frame that the workers read.
+        run: computes the rows from batches of the frame.
     """
 
     frame: "DataFrame"
     run: Run
 
     def table(self, name: str) -> "DataFrame":
-        """The rows as a frame of a table's schema: what reads it is no Python worker's."""
+        """The rows as a frame with a table's schema, for Spark's own operators."""
         return self.frame.mapInArrow(self.run, schemas.ddl(schemas.SCHEMAS[name]))
 
 
@@ -51,35 +51,36 @@ def write(
     row_group_bytes: int,
     plain: Sequence[str] = (),
 ) -> None:
-    """Write rows, a file a task.
+    """Write rows, one file for each task that has any; without rows, one empty file.
 
     Args:
-        parts: the rows, of the schema.
-        folder: where the files come; it is made.
-        schema: of the files.
-        row_group_bytes: of rows as they lie in memory, about.
-        plain: columns of vectors: their values hardly repeat, and nobody asks for the least.
+        parts: the rows, with the columns of the schema.
+        folder: the folder for the files; it is created.
+        schema: the schema of the files.
+        row_group_bytes: approximate size of a row group, in bytes of rows in memory.
+        plain: columns that hold vectors. They get no dictionary and no statistics: their values
+            hardly repeat, and no reader filters by them.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    others = [name for name in schema.names if name not in plain]
-    kept: set[str] = set()
+    encoded = [name for name in schema.names if name not in plain]
+    written: set[str] = set()
     for part in parts:
-        task = _write_task(part.run, folder, schema, row_group_bytes, others)
-        # One row a task.
-        told = part.frame.mapInArrow(task, "file string").collect()
-        kept |= {row["file"] for row in told}
+        task = _write_task(part.run, folder, schema, row_group_bytes, encoded)
+        # One row for each task.
+        rows = part.frame.mapInArrow(task, "file string").collect()
+        written |= {row["file"] for row in rows}
     for path in folder.iterdir():
-        if path.name.endswith(_ENDING) and path.name not in kept:
+        if path.name.endswith(_SUFFIX) and path.name not in written:
             path.unlink()
-    if not kept:
-        with staged_file(folder / f"part-00000{_ENDING}") as empty:
+    if not written:
+        with staged_file(folder / f"part-00000{_SUFFIX}") as empty:
             pq.write_table(schema.empty_table(), empty)
 
 
 def write_rows(rows: list[dict[str, Any]], folder: StoragePath, schema: pa.Schema) -> None:
-    """Write rows that this process holds, to one file."""
+    """Write rows that this process holds to one file."""
     folder.mkdir(parents=True, exist_ok=True)
-    with staged_file(folder / f"part-00000{_ENDING}") as path:
+    with staged_file(folder / f"part-00000{_SUFFIX}") as path:
         pq.write_table(pa.Table.from_pylist(rows, schema), path, compression="zstd")
 
 
@@ -90,9 +91,9 @@ def _write_task(
         from pyspark import TaskContext
 
         context = TaskContext.get()
-        number = context.partitionId() if context else 0
-        name = f"part-{number:05d}-{uuid.uuid4().hex}{_ENDING}"
-        groups = _grouped(run(batches), schema, row_group_bytes)
+        partition = context.partitionId() if context else 0
+        name = f"part-{partition:05d}-{uuid.uuid4().hex}{_SUFFIX}"
+        groups = _row_groups(run(batches), schema, row_group_bytes)
         first = next(groups, None)
         if first is None:
             return
@@ -114,17 +115,19 @@ def _write_task(
     return task
 
 
-def _grouped(batches: Iterator[pa.RecordBatch], schema: pa.Schema, most: int) -> Iterator[pa.Table]:
-    """Batches put together to row groups."""
-    held: list[pa.RecordBatch] = []
+def _row_groups(
+    batches: Iterator[pa.RecordBatch], schema: pa.Schema, min_bytes: int
+) -> Iterator[pa.Table]:
+    """Join batches until they have enough bytes for a row group."""
+    group: list[pa.RecordBatch] = []
     size = 0
     for batch in batches:
         if not batch.num_rows:
             continue
-        held.append(batch.select(schema.names).cast(schema))
+        group.append(batch.select(schema.names).cast(schema))
         size += batch.nbytes
-        if size >= most:
-            yield pa.Table.from_batches(held)
-            held, size = [], 0
-    if held:
-        yield pa.Table.from_batches(held)
+        if size >= min_bytes:
+            yield pa.Table.from_batches(group)
+            group, size = [], 0
+    if group:
+        yield pa.Table.from_batches(group)

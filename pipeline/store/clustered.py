@@ -1,4 +1,4 @@
-"""Parquet files whose rows lie in the order of the lists, read list by list without Spark."""
+"""Clustered tables: their rows lie in the order of the lists and can be read list by list."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 from pipeline.storage.paths import StoragePath, arrow_path
 
 _BATCH_ROWS = 8_192
-# Ends of files that are read at a time: an object store takes its time for each.
-_ENDS_AT_ONCE = 16
+# Footers that are read at the same time: an object store needs some time for each.
+_PARALLEL_FOOTERS = 16
 
 
 @dataclass(frozen=True)
@@ -22,95 +22,99 @@ class ClusteredTable:
     """The files of one version of a table with a column `list`.
 
     Attributes:
-        folder: of the files.
-        files: name, least and greatest list of each that has rows.
+        folder: the folder of the files.
+        files: name, smallest and greatest list of each file that has rows.
     """
 
     folder: StoragePath
     files: tuple[tuple[str, int, int], ...]
 
     def rows(self, first: int, last: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """The rows of the lists from first up to last, not included, file by file.
+        """The rows of a range of lists, file by file.
 
         Args:
-            first: a list.
-            last: a list.
-            columns: those wanted that the files have; `list` always comes.
+            first: the first list.
+            last: the list after the last one.
+            columns: columns to read, if the files have them; `list` is always read.
         """
 
-        def wanted(low: int, high: int) -> bool:
+        def overlaps(low: int, high: int) -> bool:
             return low < last and high >= first
 
-        for batch in self._batches(wanted, columns):
+        for batch in self._batches(overlaps, columns):
             lists = batch["list"]
             inside = pc.and_(pc.greater_equal(lists, first), pc.less(lists, last))
-            some = batch if pc.all(inside).as_py() else batch.filter(inside)
-            if some.num_rows:
-                yield some
+            rows = batch if pc.all(inside).as_py() else batch.filter(inside)
+            if rows.num_rows:
+                yield rows
 
     def rows_of_lists(
         self, lists: npt.NDArray[np.integer], columns: Sequence[str]
     ) -> Iterator[pa.RecordBatch]:
-        """The rows of some lists; of files and row groups without any nothing is read.
+        """The rows of some lists; files and row groups without these lists are not read.
 
         Args:
-            lists: ascending.
+            lists: the lists, ascending.
             columns: as for `rows`.
         """
-        known = pa.array(lists, pa.int32())
+        wanted = pa.array(lists, pa.int32())
 
-        def wanted(low: int, high: int) -> bool:
+        def overlaps(low: int, high: int) -> bool:
             first, last = np.searchsorted(lists, [low, high + 1])
             return bool(first < last)
 
-        for batch in self._batches(wanted, columns):
-            some = batch.filter(pc.is_in(batch["list"], known))
-            if some.num_rows:
-                yield some
+        for batch in self._batches(overlaps, columns):
+            rows = batch.filter(pc.is_in(batch["list"], wanted))
+            if rows.num_rows:
+                yield rows
 
     def _batches(
-        self, wanted: Callable[[int, int], bool], columns: Sequence[str]
+        self, overlaps: Callable[[int, int], bool], columns: Sequence[str]
     ) -> Iterator[pa.RecordBatch]:
-        """Batches of the row groups whose least and greatest lists are wanted."""
+        """Batches of the row groups whose smallest and greatest lists overlap a selection."""
         system, base = arrow_path(self.folder)
         for name, low, high in self.files:
-            if not wanted(low, high):
+            if not overlaps(low, high):
                 continue
             with pq.ParquetFile(f"{base}/{name}", filesystem=system) as file:
-                groups = [n for n, bounds in enumerate(_bounds(file)) if wanted(*bounds)]
-                there = [name for name in file.schema_arrow.names if name in {*columns, "list"}]
+                groups = [n for n, bounds in enumerate(_list_bounds(file)) if overlaps(*bounds)]
+                present = [name for name in file.schema_arrow.names if name in {*columns, "list"}]
                 yield from file.iter_batches(
-                    _BATCH_ROWS, row_groups=groups, columns=there, use_threads=False
+                    _BATCH_ROWS, row_groups=groups, columns=present, use_threads=False
                 )
 
 
 def open_clustered(folder: StoragePath) -> ClusteredTable:
-    """The files of a folder; their ends are read, not their rows.
+    """Open the files of a folder; only their footers are read.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: the folder has no files.
     """
     system, base = arrow_path(folder)
 
-    def ends(name: str) -> list[tuple[int, int]]:
+    def bounds_of(name: str) -> list[tuple[int, int]]:
         with pq.ParquetFile(f"{base}/{name}", filesystem=system) as file:
-            return list(_bounds(file))
+            return list(_list_bounds(file))
 
     names = sorted(path.name for path in folder.glob("*.parquet"))
     if not names:
-        # Even a table without rows has one; without this its readers would take it for such.
+        # A table without rows has a file too. Without this check, readers would take a table whose
+        # files were deleted for an empty one.
         raise FileNotFoundError(f"{folder}: its files are gone; run again with --full")
-    with ThreadPoolExecutor(_ENDS_AT_ONCE) as pool:
-        bounds = zip(names, pool.map(ends, names), strict=True)
-        files = [(name, min(b[0] for b in of), max(b[1] for b in of)) for name, of in bounds if of]
+    with ThreadPoolExecutor(_PARALLEL_FOOTERS) as pool:
+        files = [
+            (name, min(low for low, _ in bounds), max(high for _, high in bounds))
+            for name, bounds in zip(names, pool.map(bounds_of, names), strict=True)
+            if bounds
+        ]
     return ClusteredTable(folder, tuple(files))
 
 
-def _bounds(file: pq.ParquetFile) -> Iterator[tuple[int, int]]:
-    """The least and the greatest list of each row group."""
+def _list_bounds(file: pq.ParquetFile) -> Iterator[tuple[int, int]]:
+    """The smallest and the greatest list of each row group."""
     column = file.schema_arrow.names.index("list")
-    for number in range(file.num_row_groups):
-        statistics = file.metadata.row_group(number).column(column).statistics
+    for group in range(file.num_row_groups):
+        statistics = file.metadata.row_group(group).column(column).statistics
         yield (
             (statistics.min, statistics.max)
             if statistics is not None and statistics.has_min_max

@@ -1,4 +1,4 @@
-"""Finding and deleting what neither the published versions nor the runs under way need."""
+"""gc: find and delete what neither the published versions nor the running runs need."""
 
 import re
 import time
@@ -10,7 +10,7 @@ from pathlib import Path
 from pipeline.storage.paths import StoragePath, remove_tree, sorted_by_address
 from pipeline.storage.processes import owner, owner_tag
 from pipeline.store import retention
-from pipeline.store.retention import Needs
+from pipeline.store.retention import Retained
 from pipeline.store.store import Store
 
 _QUANTISER = re.compile(r"([0-9a-f]{16})(\.sizes)?\.npy")
@@ -19,17 +19,17 @@ _MODEL = re.compile(r"[0-9a-f]{16}")
 
 @dataclass(frozen=True)
 class Garbage:
-    """What can go.
+    """What can be deleted.
 
     Attributes:
-        records: files of stage records.
-        data: folders and files of tables, models and quantisers, with their bytes.
-        needs: what stays, and why.
+        records: the files of stage records.
+        data: size in bytes of each folder or file of tables, models and quantisers.
+        retained: what stays, and why.
     """
 
     records: list[StoragePath]
     data: dict[StoragePath, int]
-    needs: Needs
+    retained: Retained
 
     @property
     def size(self) -> int:
@@ -37,32 +37,32 @@ class Garbage:
         return sum(self.data.values())
 
 
-def find_garbage(store: Store, keep: int, also: Iterable[str] = ()) -> Garbage:
-    """What a store holds that is not needed.
+def find_garbage(store: Store, keep: int, also_keep: Iterable[str] = ()) -> Garbage:
+    """Find what can be deleted.
 
     Args:
-        store: to look through.
-        keep: so many of the versions published last are needed.
-        also: outputs that are needed too.
+        store: the store to look through.
+        keep: number of the versions published last that stay.
+        also_keep: fingerprints of outputs that stay too.
     """
-    needed = retention.find_retained(store, keep, also)
-    data = [*_tables(store, needed), *_models(store, needed), *_quantisers(store, needed)]
-    # What a run under way has made but not yet recorded is newer than its start.
-    old = [path for path in data if _newest(path) < needed.before]
+    retained = retention.find_retained(store, keep, also_keep)
+    data = [*_tables(store, retained), *_models(store, retained), *_quantisers(store, retained)]
+    # What a running run has written but not yet recorded is newer than the run's start.
+    old = [path for path in data if _newest_change(path) < retained.before]
     records = [
         path
         for path in sorted_by_address((store.root / "stages").glob("*/*.json"))
-        if path.stem not in needed.versions and _newest(path) < needed.before
+        if path.stem not in retained.versions and _newest_change(path) < retained.before
     ]
-    return Garbage(records, {path: _size(path) for path in old}, needed)
+    return Garbage(records, {path: _size(path) for path in old}, retained)
 
 
 def collect(store: Store, keep: int) -> Garbage:
-    """Delete it: the records first, so that no record is ever without what it tells of.
+    """Delete the garbage: records first, so that no record exists without its data.
 
     Args:
-        store: its lock is held.
-        keep: so many of the versions published last are needed.
+        store: the store; the caller holds its lock.
+        keep: number of the versions published last that stay.
 
     Returns:
         what was deleted.
@@ -70,64 +70,65 @@ def collect(store: Store, keep: int) -> Garbage:
     records = {path: path.read_bytes() for path in find_garbage(store, keep).records}
     for path in records:
         path.unlink()
-    # A run that took one of them up before it went has said so by now: it keeps it. One that takes
-    # it up only now looks once more, and does not find it.
-    needed = retention.find_retained(store, keep).versions
-    for path in [path for path in records if path.stem in needed]:
+    # A run that began to use an output before its record was deleted has said so in run.json by
+    # now; its record is written back. A run that begins to use one later looks for the record
+    # again, and does not find it.
+    retained = retention.find_retained(store, keep).versions
+    for path in [path for path in records if path.stem in retained]:
         path.write_bytes(records.pop(path))
-    # A record that was needed a moment ago keeps its data until the next time.
+    # Data whose record was needed a moment ago stays until the next gc.
     recorded = [path.stem for path in (store.root / "stages").glob("*/*.json")]
-    found = find_garbage(store, keep, recorded)
-    _remove(store, found.data)
-    return Garbage(list(records), found.data, found.needs)
+    garbage = find_garbage(store, keep, recorded)
+    _delete(store, garbage.data)
+    return Garbage(list(records), garbage.data, garbage.retained)
 
 
-def _remove(store: Store, places: Iterable[StoragePath]) -> None:
-    """What is deleted loses its name before its content goes: half of a table is never seen."""
-    going: list[StoragePath] = []
-    for path in places:
+def _delete(store: Store, paths: Iterable[StoragePath]) -> None:
+    """Delete files and folders; each loses its name first, so that no reader sees half a table."""
+    unnamed: list[StoragePath] = []
+    for path in paths:
         if isinstance(path, Path):
             with suppress(FileNotFoundError):
-                going.append(path.rename(path.with_name(f"_deleting-{owner_tag()}")))
+                unnamed.append(path.rename(path.with_name(f"_deleting-{owner_tag()}")))
         else:
             store.versions.unregister(path)
-            going.append(path)
-    for path in going:
+            unnamed.append(path)
+    for path in unnamed:
         remove_tree(path)
         path.unlink(missing_ok=True)
 
 
-def _tables(store: Store, needed: Needs) -> Iterator[StoragePath]:
+def _tables(store: Store, retained: Retained) -> Iterator[StoragePath]:
     for version, path in store.versions.all_versions():
-        # What carries a process's mark is unfinished: see leftovers.
-        if version not in needed.versions and not owner(version):
+        # A version with an owner's tag is unfinished: pipeline.store.leftovers removes it.
+        if version not in retained.versions and not owner(version):
             yield path
 
 
-def _models(store: Store, needed: Needs) -> Iterator[StoragePath]:
+def _models(store: Store, retained: Retained) -> Iterator[StoragePath]:
     for path in sorted_by_address((store.root / "models").glob("*")):
-        if _MODEL.fullmatch(path.name) and path.name not in needed.models:
+        if _MODEL.fullmatch(path.name) and path.name not in retained.models:
             yield path
 
 
-def _quantisers(store: Store, needed: Needs) -> Iterator[StoragePath]:
+def _quantisers(store: Store, retained: Retained) -> Iterator[StoragePath]:
     for path in sorted_by_address((store.root / "quantisers").glob("*.npy")):
-        found = _QUANTISER.fullmatch(path.name)
-        if found and found[1] not in needed.quantisers:
+        match = _QUANTISER.fullmatch(path.name)
+        if match and match[1] not in retained.quantisers:
             yield path
 
 
-def _newest(path: StoragePath) -> float:
-    """When a file, or the newest in a folder, was changed, in seconds since the epoch."""
+def _newest_change(path: StoragePath) -> float:
+    """When a file, or the newest file in a folder, was changed, in seconds since the epoch."""
     return max((file.stat().st_mtime for file in _walk(path)), default=time.time())
 
 
 def _size(path: StoragePath) -> int:
-    """Bytes of a file, or of all in a folder."""
+    """Bytes of a file, or of all files in a folder."""
     return sum(file.stat().st_size for file in _walk(path) if file.is_file())
 
 
 def _walk(path: StoragePath) -> list[StoragePath]:
-    found = [path, *path.rglob("*")] if path.is_dir() else [path]
-    # What goes meanwhile is another's to delete.
-    return [file for file in found if file.exists()]
+    paths = [path, *path.rglob("*")] if path.is_dir() else [path]
+    # Another process may delete some of them in the meantime.
+    return [file for file in paths if file.exists()]

@@ -1,4 +1,4 @@
-"""What dead runs have left unfinished in a store: found by its names, and removed."""
+"""Leftovers: unfinished files and folders of dead runs, found by their names and removed."""
 
 import re
 import time
@@ -10,20 +10,21 @@ from pipeline.storage import processes
 from pipeline.storage.paths import StoragePath, remove_tree
 from pipeline.store.store import Store
 
-# Where it can't be known whether the owner lives, it does not if it wrote nothing for so long.
+# If it can't be known whether the owner lives, the owner is taken for dead once it has written
+# nothing for so long.
 _ABANDONED_SECONDS = 3 * 24 * 3600.0
 _UNFINISHED = re.compile(r"_writing-|_deleting-|\.|version=")
-# As releases before this one called them.
-_UNMARKED = re.compile(r"(_writing-|\.probe-|\..+\.)[0-9a-f]{32}")
+# Names of earlier releases, without an owner's tag.
+_UNTAGGED = re.compile(r"(_writing-|\.probe-|\..+\.)[0-9a-f]{32}")
 
 
 def remove_leftovers(store: Store) -> list[StoragePath]:
-    """Remove what no living process can be at work on.
+    """Remove the unfinished files and folders that no living process can be working on.
 
     Returns:
-        what was removed.
+        the paths that were removed.
     """
-    gone = [path for path in unfinished_paths(store.root) if _abandoned(path)]
+    removed = [path for path in unfinished_paths(store.root) if _has_dead_owner(path)]
     versions = [
         path
         for path, owner in store.versions.unfinished()
@@ -31,20 +32,20 @@ def remove_leftovers(store: Store) -> list[StoragePath]:
     ]
     for path in versions:
         store.versions.unregister(path)
-    gone += versions
-    for path in gone:
+    removed += versions
+    for path in removed:
         with suppress(OSError):
             if path.is_dir():
                 remove_tree(path)
             else:
                 path.unlink()
-    return gone
+    return removed
 
 
 def unfinished_paths(root: StoragePath) -> Iterator[StoragePath]:
-    """Everything in a store that carries the name of something unfinished.
+    """Every file and folder of a store that has the name of something unfinished.
 
-    In an object store the names of tables' folders tell nothing: see pipeline.store.versions.
+    In an object store the names of tables' folders do not show it: see pipeline.store.versions.
     """
     folders = [root, root / "models" / "current", root / "quantisers" / "current"]
     tables = ("tables/*",) if isinstance(root, Path) else ()
@@ -56,30 +57,30 @@ def unfinished_paths(root: StoragePath) -> Iterator[StoragePath]:
 
 
 def _is_unfinished(name: str) -> bool:
-    marked = _UNFINISHED.match(name) and processes.owner(name)
-    return bool(marked or _UNMARKED.fullmatch(name))
+    tagged = _UNFINISHED.match(name) and processes.owner(name)
+    return bool(tagged or _UNTAGGED.fullmatch(name))
 
 
-def _abandoned(path: StoragePath) -> bool:
+def _has_dead_owner(path: StoragePath) -> bool:
     owner = processes.owner(path.name)
     return is_abandoned(path, alive=owner.is_alive() if owner else None)
 
 
 def is_abandoned(path: StoragePath, *, alive: bool | None) -> bool:
-    """Whether nobody is at work on a file or folder any more.
+    """Whether no process is working on a file or folder any more.
 
     Args:
-        path: of it.
-        alive: whether its process lives; None where that can't be known.
+        path: the file or folder.
+        alive: whether its process lives; None if that can't be known.
     """
     if alive is not None:
         return not alive
-    return time.time() - _last_written(path) > _ABANDONED_SECONDS
+    return time.time() - _last_change(path) > _ABANDONED_SECONDS
 
 
-def _last_written(path: StoragePath) -> float:
+def _last_change(path: StoragePath) -> float:
     latest = 0.0
-    for each in (path, *path.rglob("*")):
+    for file in (path, *path.rglob("*")):
         with suppress(FileNotFoundError):
-            latest = max(latest, each.stat().st_mtime)
+            latest = max(latest, file.stat().st_mtime)
     return latest

@@ -1,8 +1,9 @@
-"""The store's lock: one at a time moves what is published, or removes from the store.
+"""Locks: one process at a time changes what is published, or deletes from the store.
 
-A lock is a file of JSON, locks/publishing-N.json. It is taken by making N+1, which only one can do,
-once N is given back or its holder is dead; the file with the highest N is never removed. So nothing
-is needed of the file system but that a file is made by one only, which object stores offer too.
+A lock is a file of JSON, locks/publishing-N.json. A process takes the lock by creating the file
+N+1, which only one process can do, once the lock N has been released or its holder is dead. The
+file with the highest N is never removed. The only thing that this needs of a file system is that a
+file can be created by one process only; object stores offer that too.
 """
 
 import re
@@ -23,29 +24,33 @@ from pipeline.storage.paths import StoragePath, link_exclusive, touch
 from pipeline.store import leftovers, publications
 from pipeline.store.store import Store
 
-BEAT_SECONDS = 15.0
-# A holder on another machine that gave no sign of life for so long is dead.
-LIMIT_SECONDS = 300.0
+HEARTBEAT_SECONDS = 15.0
+# A holder on another machine is dead if its file has not been touched for so long.
+TIMEOUT_SECONDS = 300.0
 _POLL_SECONDS = 0.5
 _NAME = re.compile(r"publishing-(\d+)\.json")
 
 
 @dataclass(frozen=True)
 class Lock:
-    """A lock that is held: its file."""
+    """A lock that this process holds.
+
+    Attributes:
+        path: the lock's file.
+    """
 
     path: StoragePath
 
     def check(self) -> None:
-        """See that it has not been taken away: of a process that stood still that may happen.
+        """Check that this process still holds the lock; if it was suspended, it may have lost it.
 
         Raises:
-            StageError: it has.
+            StageError: another process has taken the lock.
         """
         newest = _newest(self.path.parent)
         if newest is None or newest.name != self.path.name:
             raise StageError(
-                f"this run stood still for more than {LIMIT_SECONDS:.0f} s and another took the "
+                f"this run stood still for more than {TIMEOUT_SECONDS:.0f} s and another took the "
                 "store's lock; nothing was published: run it again"
             )
 
@@ -58,16 +63,16 @@ def hold_store(
     wait: float = 0.0,
     say: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Lock]:
-    """Hold the store's lock; what dead runs have left undone is put in order first.
+    """Hold a store's lock; at first, put in order what dead runs have left unfinished.
 
     Args:
-        store: whose lock.
-        holder: who takes it, for the messages of the others.
-        wait: for the present holder, in seconds.
-        say: is told, once, for whom it waits.
+        store: the store.
+        holder: the name of this process in the messages of others.
+        wait: seconds to wait for the present holder.
+        say: prints, once, for whom this process waits.
 
     Raises:
-        LockedError: another holds it.
+        LockedError: another process holds the lock.
     """
     advice = "try again later or give --wait SECONDS"
     folder = store.root / "locks"
@@ -87,22 +92,22 @@ def hold_folder(
     wait: float = 0.0,
     say: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Lock]:
-    """Hold a lock whose files are in this folder, which is made.
+    """Hold a lock whose files are in a folder, which is created.
 
     Args:
-        folder: of the lock's files.
-        holder: who takes it, for the messages of the others.
-        what: it is that is locked, for these too.
-        advice: what they are to do, for these too.
-        wait: for the present holder, in seconds.
-        say: is told, once, for whom it waits.
+        folder: the folder of the lock's files.
+        holder: the name of this process in the messages of others.
+        what: what is locked, for messages.
+        advice: what to do if it is locked, for messages.
+        wait: seconds to wait for the present holder.
+        say: prints, once, for whom this process waits.
 
     Raises:
-        LockedError: another holds it.
+        LockedError: another process holds the lock.
     """
     lock = Lock(_acquire(folder, holder, what, advice, wait, say))
     stop = threading.Event()
-    threading.Thread(target=_beat, args=(lock.path, stop), daemon=True).start()
+    threading.Thread(target=_send_heartbeats, args=(lock.path, stop), daemon=True).start()
     try:
         yield lock
     finally:
@@ -114,59 +119,66 @@ def hold_folder(
 
 def _acquire(
     folder: StoragePath,
-    who: str,
+    holder_name: str,
     what: str,
     advice: str,
     wait: float,
     say: Callable[[str], None],
 ) -> StoragePath:
+    """Take the lock, or wait for it; return its file."""
     folder.mkdir(parents=True, exist_ok=True)
-    beside = folder / f".publishing.{processes.owner_tag()}"
-    about = {"holder": who, "host": node(), **asdict(processes.current_process()), "since": _now()}
-    # No other attempt's file has the same content.
-    about["attempt"] = beside.name
-    deadline, told = time.monotonic() + wait, False
+    draft = folder / f".publishing.{processes.owner_tag()}"
+    process = asdict(processes.current_process())
+    content = {"holder": holder_name, "host": node(), **process, "since": _now()}
+    # Makes the content different from that of every other attempt.
+    content["attempt"] = draft.name
+    deadline, announced = time.monotonic() + wait, False
     try:
-        write_json(beside, about)
-        _see_that_names_are_kept_apart(beside)
+        write_json(draft, content)
+        _check_exclusive_writes(draft)
         while True:
-            taken, holder = _take(folder, beside)
-            if taken is not None:
-                return taken
+            path, holder = _try_to_take(folder, draft)
+            if path is not None:
+                return path
             if holder is None:
                 continue
             if time.monotonic() >= deadline:
-                raise LockedError(f"{what} is in use by {_described(holder)}; {advice}")
-            if not told:
-                say(f"{what} is in use by {_described(holder)}; waiting for it")
-                told = True
+                raise LockedError(f"{what} is in use by {_description(holder)}; {advice}")
+            if not announced:
+                say(f"{what} is in use by {_description(holder)}; waiting for it")
+                announced = True
             time.sleep(_POLL_SECONDS)
     finally:
-        beside.unlink(missing_ok=True)
+        draft.unlink(missing_ok=True)
 
 
-def _see_that_names_are_kept_apart(beside: StoragePath) -> None:
-    """See that what the lock is made of holds here.
+def _check_exclusive_writes(draft: StoragePath) -> None:
+    """Check that an object store refuses to create an object that exists.
 
     Raises:
-        StageError: an object store writes over what is not to be written over.
+        StageError: it overwrites the object.
     """
-    if isinstance(beside, Path):
+    if isinstance(draft, Path):
         return
     try:
-        beside.write_exclusive(b"another")
+        draft.write_exclusive(b"another")
     except FileExistsError:
         return
     raise StageError(
-        f"{beside.parent}: this object store does not know conditional writes (If-None-Match), by "
+        f"{draft.parent}: this object store does not know conditional writes (If-None-Match), by "
         "which two runs that publish are kept apart; use one that does"
     )
 
 
-def _take(
-    folder: StoragePath, beside: StoragePath
+def _try_to_take(
+    folder: StoragePath, draft: StoragePath
 ) -> tuple[StoragePath | None, dict[str, Any] | None]:
-    """Try once: the lock's file; or whoever holds it; or neither, where it changed meanwhile."""
+    """Try once to take the lock.
+
+    Returns:
+        the lock's file and None; or None and its holder; or twice None if the lock has changed
+        while it was looked at.
+    """
     newest, number = _newest(folder), 0
     if newest is not None:
         number = _number(newest)
@@ -174,43 +186,45 @@ def _take(
         if holder is None and not newest.exists():
             return None, None
         holder = holder or {}
-        if not _is_free(newest, holder, beside):
+        if not _is_free(newest, holder, draft):
             return None, holder
-    mine = folder / f"publishing-{number + 1}.json"
+    path = folder / f"publishing-{number + 1}.json"
     try:
-        link_exclusive(beside, mine)
+        link_exclusive(draft, path)
     except FileExistsError:
         return None, None
-    # Who slept since it looked makes one that was here before, or that others have gone beyond.
-    if _newest(folder) != mine:
-        mine.unlink(missing_ok=True)
+    # If this process was suspended since it looked, its file may have a number that was used and
+    # removed before, while others have gone beyond it.
+    if _newest(folder) != path:
+        path.unlink(missing_ok=True)
         return None, None
-    for path in _files(folder):
-        if _number(path) <= number:
-            path.unlink(missing_ok=True)
-    return mine, None
+    for older in _files(folder):
+        if _number(older) <= number:
+            older.unlink(missing_ok=True)
+    return path, None
 
 
-def _is_free(path: StoragePath, holder: dict[str, Any], beside: StoragePath) -> bool:
+def _is_free(path: StoragePath, holder: dict[str, Any], draft: StoragePath) -> bool:
+    """Whether a lock has been released, or its holder is dead."""
     if holder.get("released"):
         return True
     try:
         process = processes.Process(holder["machine"], holder["pid"], holder["started"])
         alive = process.is_alive()
-    except KeyError:  # of another release
+    except KeyError:  # written by another release
         alive = None
     if alive is not None:
         return not alive
-    # Both times are the file system's: hosts' clocks differ.
-    touch(beside)
+    # Both times are the file system's, because the hosts' clocks differ.
+    touch(draft)
     try:
-        return beside.stat().st_mtime - path.stat().st_mtime > LIMIT_SECONDS
+        return draft.stat().st_mtime - path.stat().st_mtime > TIMEOUT_SECONDS
     except FileNotFoundError:
         return False
 
 
-def _beat(path: StoragePath, stop: threading.Event) -> None:
-    while not stop.wait(BEAT_SECONDS):
+def _send_heartbeats(path: StoragePath, stop: threading.Event) -> None:
+    while not stop.wait(HEARTBEAT_SECONDS):
         with suppress(OSError):
             touch(path)
 
@@ -224,11 +238,11 @@ def _newest(folder: StoragePath) -> StoragePath | None:
 
 
 def _number(path: StoragePath) -> int:
-    found = _NAME.fullmatch(path.name)
-    return int(found[1]) if found else 0
+    match = _NAME.fullmatch(path.name)
+    return int(match[1]) if match else 0
 
 
-def _described(holder: dict[str, Any]) -> str:
+def _description(holder: dict[str, Any]) -> str:
     unknown = "unknown"
     return (
         f"{holder.get('holder', unknown)} (host {holder.get('host', unknown)}, "

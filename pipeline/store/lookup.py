@@ -1,7 +1,7 @@
-"""Rows of a table by item ids, without Spark and without reading the table.
+"""Lookup: the rows of some items, found without Spark and without reading the whole table.
 
-Of each file the end is read first, whose statistics say which row groups can hold an id; of those
-the column item_id alone; the other columns only of row groups that hold one.
+First the footer of each file is read; its statistics say which row groups can hold an id. Then the
+column item_id of those row groups is read, and the other columns of row groups that do hold one.
 """
 
 from bisect import bisect_left, bisect_right
@@ -17,8 +17,8 @@ from pipeline.errors import UsageError
 from pipeline.storage.paths import arrow_path
 from pipeline.store.store import Store
 
-# Files that are looked at at a time: an object store takes its time for each.
-_AT_ONCE = 16
+# Files that are read at the same time: an object store needs some time for each.
+_PARALLEL_FILES = 16
 _ID = "item_id"
 
 
@@ -34,16 +34,16 @@ def find_rows(
     """The rows of some items, in the order of the table.
 
     Args:
-        store: that the table is in.
-        table: its name; one with a column item_id.
-        version: of the table.
-        ids: of the items.
-        columns: those wanted; item_id always comes, first.
-        in_order: whether the files lie in the order of the ids, each after the one before it, as
-            those of details do: then only the ends of a few are read.
+        store: the store that holds the table.
+        table: a table with a column item_id.
+        version: the version of the table.
+        ids: the items.
+        columns: columns to read, if the table has them; item_id is always read, first.
+        in_order: whether the files are sorted by item_id, each after the one before it, as those
+            of details are; then only a few footers are read.
 
     Raises:
-        UsageError: the version is not in the store, or goes while it is read.
+        UsageError: the version is not in the store, or is deleted while it is read.
     """
     wanted = sorted(set(ids))
     folder = store.table_path(table, version)
@@ -53,19 +53,30 @@ def find_rows(
     files = _Files(system, base, sorted(path.name for path in folder.glob("*.parquet")), wanted)
     names = [_ID, *(name for name in columns if name != _ID)]
     try:
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            some = files.near() if in_order else files.names
-            parts = list(pool.map(lambda name: files.read(name, names), some))
-        found = [part for part in parts if part is not None]
-        if found:
-            return pa.concat_tables(found)
-        return files.nothing(names)
+        with ThreadPoolExecutor(_PARALLEL_FILES) as pool:
+            candidates = files.candidates() if in_order else files.names
+            parts = list(pool.map(lambda name: files.read(name, names), candidates))
+        tables = [part for part in parts if part is not None]
+        return pa.concat_tables(tables) if tables else files.empty_table(names)
     except FileNotFoundError as error:
         raise table_missing(table, version) from error
 
 
+def nearest_ids(store: Store, table: str, version: str, item_id: str, count: int = 3) -> list[str]:
+    """The ids before and after an id that is not in a table whose files are sorted by item_id.
+
+    All come from one row group, so near its ends there may be fewer than `count`.
+    """
+    folder = store.table_path(table, version)
+    system, base = arrow_path(folder)
+    files = _Files(system, base, sorted(path.name for path in folder.glob("*.parquet")), [item_id])
+    ids = files.ids_near(item_id)
+    position = bisect_left(ids, item_id)
+    return ids[max(0, position - count + 1) :][:count]
+
+
 def table_missing(table: str, version: str) -> UsageError:
-    """That a version of a table is not there, or not any more."""
+    """The error that a version of a table is not in the store, or not any more."""
     return UsageError(
         f"version {version} of the table {table} is not in the store: nitamono gc has deleted it, "
         "or it was deleted by hand; choose another version, or run: nitamono run --config FILE"
@@ -73,113 +84,106 @@ def table_missing(table: str, version: str) -> UsageError:
 
 
 class _Files:
-    """The files of a table, and the ids that are looked for."""
+    """The files of a table, and the ids to look for."""
 
     def __init__(
-        self, system: "pa.fs.FileSystem", base: str, names: list[str], wanted: list[str]
+        self, system: "pa.fs.FileSystem", base: str, names: list[str], ids: list[str]
     ) -> None:
         self.names = names
         self._system, self._base = system, base
-        self._wanted = wanted
-        self._set = pa.array(wanted, pa.string())
+        self._ids = ids
+        self._id_set = pa.array(ids, pa.string())
 
     def _open(self, name: str) -> pq.ParquetFile:
         return pq.ParquetFile(f"{self._base}/{name}", filesystem=self._system)
 
-    def near(self) -> list[str]:
-        """Names of the files that can hold an id, by halving: the files are in order."""
-        found: dict[str, None] = {}
-        waiting = [(0, len(self.names), 0, len(self._wanted))]
-        while waiting:
-            first, last, low, high = waiting.pop()
+    def candidates(self) -> list[str]:
+        """Names of the files that can hold one of the ids, by bisection: the files are sorted."""
+        candidates: dict[str, None] = {}
+        # Ranges of files, each with the range of ids that its files can hold.
+        ranges = [(0, len(self.names), 0, len(self._ids))]
+        while ranges:
+            first, last, low, high = ranges.pop()
             if first >= last or low >= high:
                 continue
             middle = (first + last) // 2
-            with self._open(self.names[middle]) as file:
-                bounds = [_bounds(file, group) for group in range(file.num_row_groups)]
-            known = [both for both in bounds if both is not None]
-            if not known:
-                # A file without rows, or without statistics: both sides, and itself.
-                found[self.names[middle]] = None
-                waiting += [(first, middle, low, high), (middle + 1, last, low, high)]
+            bounds = self._file_bounds(self.names[middle])
+            if bounds is None:
+                # A file without rows or statistics tells nothing: read it, and search both sides.
+                candidates[self.names[middle]] = None
+                ranges += [(first, middle, low, high), (middle + 1, last, low, high)]
                 continue
-            least, most = min(low for low, _ in known), max(high for _, high in known)
-            start = bisect_left(self._wanted, least, low, high)
-            end = bisect_right(self._wanted, most, low, high)
+            smallest, greatest = bounds
+            start = bisect_left(self._ids, smallest, low, high)
+            end = bisect_right(self._ids, greatest, low, high)
             if start < end:
-                found[self.names[middle]] = None
-            # What a file begins or ends with can be in the one beside it too.
-            before = bisect_right(self._wanted, least, low, high)
-            after = bisect_left(self._wanted, most, low, high)
-            waiting += [(first, middle, low, before), (middle + 1, last, after, high)]
-        return sorted(found)
+                candidates[self.names[middle]] = None
+            # The first and the last id of a file can be in the file beside it too.
+            before = bisect_right(self._ids, smallest, low, high)
+            after = bisect_left(self._ids, greatest, low, high)
+            ranges += [(first, middle, low, before), (middle + 1, last, after, high)]
+        return sorted(candidates)
+
+    def _file_bounds(self, name: str) -> tuple[str, str] | None:
+        """The smallest and the greatest id of a file; None if they are not known."""
+        with self._open(name) as file:
+            groups = [_id_bounds(file, group) for group in range(file.num_row_groups)]
+        bounds = [both for both in groups if both is not None]
+        return (min(bounds)[0], max(high for _, high in bounds)) if bounds else None
 
     def read(self, name: str, columns: list[str]) -> pa.Table | None:
-        """The rows of the ids that one file holds."""
+        """The rows of the ids in one file; None if it has none."""
         parts = []
         with self._open(name) as file:
-            there = [column for column in columns if column in file.schema_arrow.names]
+            present = [column for column in columns if column in file.schema_arrow.names]
             for group in range(file.num_row_groups):
-                bounds = _bounds(file, group)
-                if bounds is not None and not self._between(*bounds):
+                bounds = _id_bounds(file, group)
+                if bounds is not None and not self._has_id_between(*bounds):
                     continue
                 ids = file.read_row_group(group, columns=[_ID], use_threads=False)[_ID]
-                mine = pc.is_in(ids, self._set)
-                if pc.any(mine).as_py():
-                    whole = file.read_row_group(group, columns=there, use_threads=False)
-                    parts.append(whole.select(there).filter(mine))
+                matches = pc.is_in(ids, self._id_set)
+                if pc.any(matches).as_py():
+                    rows = file.read_row_group(group, columns=present, use_threads=False)
+                    parts.append(rows.select(present).filter(matches))
         return pa.concat_tables(parts) if parts else None
 
-    def beside(self, item_id: str) -> list[str]:
-        """The ids of the row group that an id would be in, or come after, in order."""
+    def ids_near(self, item_id: str) -> list[str]:
+        """The ids, sorted, of the row group that an id would be in or come after."""
         low, high = 0, len(self.names)
         while low < high:
             middle = (low + high) // 2
             with self._open(self.names[middle]) as file:
-                first = _bounds(file, 0) if file.num_row_groups else None
+                first = _id_bounds(file, 0) if file.num_row_groups else None
             if first is not None and first[0] <= item_id:
                 low = middle + 1
             else:
                 high = middle
         with self._open(self.names[max(low - 1, 0)]) as file:
-            bounds = [_bounds(file, group) for group in range(file.num_row_groups)]
+            bounds = [_id_bounds(file, group) for group in range(file.num_row_groups)]
             before = [n for n, both in enumerate(bounds) if both and both[0] <= item_id]
             if not bounds:
                 return []
             column = file.read_row_group(before[-1] if before else 0, columns=[_ID])[_ID]
         return sorted(column.to_pylist())
 
-    def nothing(self, columns: list[str]) -> pa.Table:
-        """No row, with the columns."""
+    def empty_table(self, columns: list[str]) -> pa.Table:
+        """A table without rows, with those of the columns that the files have."""
         if not self.names:
             return pa.table({name: pa.array([], pa.string()) for name in columns})
         with self._open(self.names[0]) as file:
             schema = file.schema_arrow
         return pa.schema([schema.field(n) for n in columns if n in schema.names]).empty_table()
 
-    def _between(self, least: str, most: str) -> bool:
-        place = bisect_left(self._wanted, least)
-        return place < len(self._wanted) and self._wanted[place] <= most
+    def _has_id_between(self, smallest: str, greatest: str) -> bool:
+        position = bisect_left(self._ids, smallest)
+        return position < len(self._ids) and self._ids[position] <= greatest
 
 
-def _bounds(file: pq.ParquetFile, group: int) -> tuple[str, str] | None:
-    """The least and the greatest id of a row group; None where they are not known."""
+def _id_bounds(file: pq.ParquetFile, group: int) -> tuple[str, str] | None:
+    """The smallest and the greatest id of a row group; None if they are not known."""
     column = file.schema_arrow.names.index(_ID)
     statistics = file.metadata.row_group(group).column(column).statistics
     with suppress(UnicodeDecodeError):
         if statistics is not None and statistics.has_min_max:
             return statistics.min, statistics.max
     return None
-
-
-def nearest_ids(store: Store, table: str, version: str, item_id: str, most: int = 3) -> list[str]:
-    """Ids that stand beside an id that is not there, in a table whose files lie in order.
-
-    Those come from one row group: at its ends there may be fewer.
-    """
-    folder = store.table_path(table, version)
-    system, base = arrow_path(folder)
-    files = _Files(system, base, sorted(path.name for path in folder.glob("*.parquet")), [item_id])
-    best = files.beside(item_id)
-    place = bisect_left(best, item_id)
-    return best[max(0, place - most + 1) :][:most]

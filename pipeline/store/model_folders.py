@@ -1,64 +1,95 @@
-"""Folders of models in a store: made on the driver's disk, kept under their content's name."""
+"""Model folders of a store: made on the driver's disk, saved under the name of their content."""
 
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from models import Handle, ModelError, local_path
 from models.content import read_content
 from models.disk import link_or_copy
 from models.s3 import objects
+from pipeline.storage.files import read_json, write_json
 from pipeline.storage.paths import StoragePath
 from pipeline.storage.processes import owner_tag
-from pipeline.store.versions import rename_unless_there
+from pipeline.store.stage_record import StageRecord
+from pipeline.store.versions import rename_unless_exists
 
 
-@contextmanager
-def new_folder(models: StoragePath) -> Iterator[Path]:
-    """A folder on the driver's disk to make a model in; it is gone afterwards: see `keep`.
+@dataclass(frozen=True)
+class ModelFolders:
+    """The models of a store.
 
-    Args:
-        models: the store's folder of models.
+    Attributes:
+        root: the store's folder of models.
     """
-    if isinstance(models, Path):
-        # Beside the others, where there must be room for it, and where it can be renamed.
-        folder = models / f"_writing-{owner_tag()}"
-        folder.mkdir(parents=True)
-    else:
-        folder = Path(tempfile.mkdtemp(prefix="nitamono-model-"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
+    root: StoragePath
 
-def save(folder: Path, final: StoragePath, sha256: str, file: str) -> None:
-    """Move or send a finished model folder to its place.
+    @contextmanager
+    def new_folder(self) -> Iterator[Path]:
+        """A folder on the driver's disk to make a model in; it is deleted after the block."""
+        if isinstance(self.root, Path):
+            # On the store's own disk the model can be saved by renaming the folder.
+            folder = self.root / f"_writing-{owner_tag()}"
+            folder.mkdir(parents=True)
+        else:
+            folder = Path(tempfile.mkdtemp(prefix="nitamono-model-"))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
-    Where that is there already and whole it stays; where it is damaged it is replaced.
+    def save(self, folder: Path, sha256: str, file: str) -> None:
+        """Move or send a finished model folder to its place in the store.
 
-    Args:
-        folder: the new one.
-        final: where it belongs.
-        sha256: of the file or directory in it that is shipped.
-        file: that one's name.
-    """
-    if not isinstance(final, Path):
-        objects.push(folder, str(final), final.options)
-        return
-    if final.is_dir() and not _holds(final / file, sha256):
-        shutil.rmtree(final)
-    rename_unless_there(folder, final)
+        A complete folder that is there already stays; a damaged one is replaced.
+
+        Args:
+            folder: the new folder.
+            sha256: of the file or directory in the folder that is shipped to executors.
+            file: the name of that file or directory.
+        """
+        final = self.path(sha256)
+        if not isinstance(final, Path):
+            objects.push(folder, str(final), final.options)
+            return
+        if final.is_dir() and not _has_content(final / file, sha256):
+            shutil.rmtree(final)
+        rename_unless_exists(folder, final)
+
+    def path(self, sha256: str) -> StoragePath:
+        """The folder of a model."""
+        return self.root / sha256[:16]
+
+    def file(self, record: StageRecord) -> StoragePath:
+        """The file or directory of a training's model that is shipped to executors."""
+        return self.path(record.outputs["sha256"]) / str(record.outputs["file"])
+
+    def current(self, settings: str) -> str | None:
+        """The fingerprint of the training whose model new runs use; None if there is none.
+
+        Args:
+            settings: the fingerprint of what a model is trained with.
+        """
+        content = read_json(self._current_path(settings))
+        return None if content is None else str(content["fingerprint"])
+
+    def set_current(self, settings: str, fingerprint: str) -> None:
+        """Let new runs with these settings use the model of this training."""
+        write_json(self._current_path(settings), {"fingerprint": fingerprint}, indent=None)
+
+    def _current_path(self, settings: str) -> StoragePath:
+        return self.root / "current" / f"{settings}.json"
 
 
 def copy_files(source: StoragePath, folder: Path) -> None:
-    """Bring a kept model's files into a folder on this host.
+    """Copy a saved model's files into a folder on this host.
 
     Raises:
-        ModelError: they can't be read.
+        ModelError: the files can't be read.
     """
     if isinstance(source, Path):
         shutil.copytree(source, folder, copy_function=_link, dirs_exist_ok=True)
@@ -69,7 +100,11 @@ def copy_files(source: StoragePath, folder: Path) -> None:
 
 
 def local_file(file: StoragePath, kind: str) -> Path:
-    """A kept model's file or directory as this process can open it.
+    """A saved model's file or directory as a path that this process can open.
+
+    Args:
+        file: the file or directory in the store.
+        kind: the kind of model, as handles name it.
 
     Raises:
         ModelError: it can't be read.
@@ -81,7 +116,7 @@ def local_file(file: StoragePath, kind: str) -> Path:
     return local_path(Handle(kind, file.name, content, "s3", str(file), options))
 
 
-def _holds(path: Path, sha256: str) -> bool:
+def _has_content(path: Path, sha256: str) -> bool:
     try:
         return read_content(path).sha256 == sha256
     except ModelError:

@@ -1,7 +1,8 @@
-"""What was published when: one small file a publication or rollback, which is never changed.
+"""Publications: what was published when, one small file for each publication or rollback.
 
-They are publications/NUMBER.json in the store. An entry is written before the pointers move, so
-that whatever is published has one; which entry holds now, LATEST of the similar-item table says.
+The files are publications/NUMBER.json and are never changed. An entry is written before the
+pointers move, so everything that is published has an entry. LATEST of the similar-item table says
+which entry is current.
 """
 
 from dataclasses import asdict, dataclass
@@ -11,7 +12,7 @@ from pipeline.errors import UsageError
 from pipeline.storage.files import read_json, write_json
 from pipeline.store.store import Store
 
-# Which stage makes each table that has a pointer, in the order in which the pointers move.
+# The stage that makes each table that has a pointer, in the order in which the pointers move.
 POINTERS = {
     "items": "ingest",
     "quarantine": "ingest",
@@ -20,7 +21,10 @@ POINTERS = {
     "similar_items": "publish",
 }
 PUBLISHED, ROLLED_BACK, UNRECORDED = "published", "rolled_back", "found"
-_NAMED = 10
+_MAX_NAMES = 10
+
+# The version and run_id of each table.
+Pointers = dict[str, dict[str, str]]
 
 
 @dataclass(frozen=True)
@@ -28,14 +32,14 @@ class Publication:
     """Tables that were published together.
 
     Attributes:
-        number: counted up from 1; 0 for what was there before the first.
-        action: published; rolled_back: published again; found: as number 0.
+        number: counted up from 1; 0 for what was published before the first entry.
+        action: published; rolled_back: published again; found: the entry with number 0.
         time: in UTC, ISO 8601.
-        version: of the similar-item table.
+        version: the version of the similar-item table.
         run_id: the run that published it.
         tables: version and run_id of each table.
-        stages: the fingerprint of each stage that it was made by.
-        before: the number of what was published before this, and is so again after a rollback.
+        stages: the fingerprint of each stage that the tables were made by.
+        before: the number of the entry that a rollback goes back to; None if there is none.
     """
 
     number: int
@@ -43,12 +47,12 @@ class Publication:
     time: str
     version: str
     run_id: str
-    tables: dict[str, dict[str, str]]
+    tables: Pointers
     stages: dict[str, str]
     before: int | None = None
 
     def missing(self, store: Store) -> list[str]:
-        """Which of the tables are not in the store any more."""
+        """The tables of it that are not in the store any more."""
         return [
             table
             for table, pointer in self.tables.items()
@@ -58,12 +62,13 @@ class Publication:
 
 def entries(store: Store) -> list[Publication]:
     """All entries, the oldest first."""
-    raw = (read_json(path) for path in (store.root / "publications").glob("[0-9]*.json"))
-    return sorted((Publication(**entry) for entry in raw if entry), key=lambda e: e.number)
+    files = (store.root / "publications").glob("[0-9]*.json")
+    contents = [content for content in map(read_json, files) if content]
+    return sorted((Publication(**content) for content in contents), key=lambda e: e.number)
 
 
 def current(store: Store) -> Publication | None:
-    """The entry that holds now: the newest one of the version that LATEST names."""
+    """The current entry: the newest one of the version that LATEST names; None without LATEST."""
     latest = store.latest()
     return None if latest is None else newest_entry(store, latest["version"])
 
@@ -74,12 +79,12 @@ def newest_entry(store: Store, version: str) -> Publication | None:
     if of_version:
         return of_version[-1]
     latest = store.latest()
-    published = latest is not None and latest["version"] == version
-    return _without_entry(store, latest) if latest is not None and published else None
+    is_latest = latest is not None and latest["version"] == version
+    return _unrecorded(store, latest) if latest is not None and is_latest else None
 
 
-def _without_entry(store: Store, latest: dict[str, str]) -> Publication:
-    """What an earlier release published, which wrote no entries."""
+def _unrecorded(store: Store, latest: dict[str, str]) -> Publication:
+    """An entry for what was published by an earlier release, which wrote no entries."""
     latest_of = {table: store.latest(table) for table in POINTERS}
     pointers = {table: pointer for table, pointer in latest_of.items() if pointer}
     run = read_json(store.run_path(latest["run_id"]) / "run.json") or {}
@@ -99,84 +104,92 @@ def _without_entry(store: Store, latest: dict[str, str]) -> Publication:
 
 
 def publish(store: Store, run_id: str, stages: dict[str, str]) -> None:
-    """Move the pointers to what these stages made, the similar-item table's last.
+    """Move the pointers to the outputs of these stages, that of the similar-item table last.
 
-    Where all are there already nothing is done.
+    If all pointers are there already, nothing is written.
+
+    Args:
+        store: the store; the caller holds its lock.
+        run_id: the run that publishes.
+        stages: the fingerprint of each stage.
     """
-    now = current(store)
-    tables = {}
+    present = current(store)
+    tables: Pointers = {}
     for table, stage in POINTERS.items():
         pointer = store.latest(table)
-        same = pointer is not None and pointer["version"] == stages[stage]
-        by = pointer["run_id"] if pointer is not None and same else run_id
-        tables[table] = {"version": stages[stage], "run_id": by}
-    if now is not None and now.tables == tables:
-        return
-    if now is not None and now.number == 0:
-        _write(store, now)
-    before = None
-    if now is not None:
-        again = now.version == tables["similar_items"]["version"]
-        before = now.before if again else now.number
+        unchanged = pointer is not None and pointer["version"] == stages[stage]
+        publisher = pointer["run_id"] if pointer is not None and unchanged else run_id
+        tables[table] = {"version": stages[stage], "run_id": publisher}
     version = tables["similar_items"]["version"]
+    before = None
+    if present is not None:
+        if present.tables == tables:
+            return
+        if present.number == 0:
+            _write(store, present)
+        before = present.before if present.version == version else present.number
     _enter(store, PUBLISHED, version, run_id, tables, stages, before)
 
 
 def rollback(store: Store, name: str | None = None) -> tuple[Publication, Publication]:
-    """Move the pointers back together, the similar-item table's last. Nothing is deleted.
+    """Move all pointers back, that of the similar-item table last. Nothing is deleted.
 
     Args:
-        store: whose tables.
-        name: a version that was published, or its run; None: what was published before.
+        store: the store; the caller holds its lock.
+        name: a version that was published, or its run; None for what was published before.
 
     Returns:
-        what was published, and what is now.
+        the entry that was current, and the one that is current now.
 
     Raises:
         UsageError: nothing is published, or there is nothing to go back to.
     """
-    now = current(store)
-    if now is None:
+    present = current(store)
+    if present is None:
         raise UsageError(f"nothing is published in {store.root}; run: nitamono run --config FILE")
-    goal = _goal(store, now, name)
-    if missing := goal.missing(store):
+    target = _rollback_target(store, present, name)
+    if missing := target.missing(store):
         raise UsageError(
-            f"version {goal.version} can't be published again: of its tables {', '.join(missing)} "
-            f"are not in the store any more; {_could_be_named(store, now)}"
+            f"version {target.version} can't be published again: of its tables "
+            f"{', '.join(missing)} are not in the store any more; {_choices(store, present)}"
         )
-    return now, _enter(
-        store, ROLLED_BACK, goal.version, goal.run_id, goal.tables, goal.stages, goal.before
+    return present, _enter(
+        store,
+        ROLLED_BACK,
+        target.version,
+        target.run_id,
+        target.tables,
+        target.stages,
+        target.before,
     )
 
 
-def _goal(store: Store, now: Publication, name: str | None) -> Publication:
-    known = entries(store)
+def _rollback_target(store: Store, present: Publication, name: str | None) -> Publication:
     if name is None:
-        found = [entry for entry in known if entry.number == now.before]
-        if not found:
-            raise UsageError(
-                f"nothing was published before version {now.version}; {_could_be_named(store, now)}"
-            )
+        targets = [entry for entry in entries(store) if entry.number == present.before]
+        problem = f"nothing was published before version {present.version}"
+    elif name in (present.version, present.run_id):
+        targets, problem = [], f"{name} is published already"
     else:
-        if name in (now.version, now.run_id):
-            raise UsageError(f"{name} is published already; {_could_be_named(store, now)}")
-        found = [entry for entry in known if name in (entry.version, entry.run_id)]
-        if not found:
-            raise UsageError(f"{name} was never published; {_could_be_named(store, now)}")
-    return found[-1]
+        targets = [entry for entry in entries(store) if name in (entry.version, entry.run_id)]
+        problem = f"{name} was never published"
+    if not targets:
+        raise UsageError(f"{problem}; {_choices(store, present)}")
+    return targets[-1]
 
 
-def _could_be_named(store: Store, now: Publication) -> str:
-    whole = {
+def _choices(store: Store, present: Publication) -> str:
+    """The versions that can be published again, for a message."""
+    complete = {
         entry.version: entry
         for entry in reversed(entries(store))
-        if entry.version != now.version and not entry.missing(store)
+        if entry.version != present.version and not entry.missing(store)
     }
-    if not whole:
+    if not complete:
         return "no other version could be"
-    named = [f"{version} (run {entry.run_id})" for version, entry in whole.items()]
-    more = f" and {len(named) - _NAMED} older ones" if len(named) > _NAMED else ""
-    return f"name one of these: {', '.join(named[:_NAMED])}{more}"
+    names = [f"{version} (run {entry.run_id})" for version, entry in complete.items()]
+    more = f" and {len(names) - _MAX_NAMES} older ones" if len(names) > _MAX_NAMES else ""
+    return f"name one of these: {', '.join(names[:_MAX_NAMES])}{more}"
 
 
 def _enter(
@@ -184,7 +197,7 @@ def _enter(
     action: str,
     version: str,
     run_id: str,
-    tables: dict[str, dict[str, str]],
+    tables: Pointers,
     stages: dict[str, str],
     before: int | None,
 ) -> Publication:
@@ -193,7 +206,7 @@ def _enter(
     entry = Publication(number, action, _now(), version, run_id, tables, stages, before)
     _write(store, entry)
     try:
-        _point(store, tables)
+        _move_pointers(store, tables)
     except BaseException:
         recover(store)
         raise
@@ -201,18 +214,18 @@ def _enter(
 
 
 def recover(store: Store) -> None:
-    """Bring the pointers in line with LATEST, where a run was broken off while it moved them."""
-    now = current(store)
-    _point(store, now.tables if now else {})
+    """Bring all pointers in line with LATEST, after a run was broken off while it moved them."""
+    present = current(store)
+    _move_pointers(store, present.tables if present else {})
 
 
-def _point(store: Store, tables: dict[str, dict[str, str]]) -> None:
+def _move_pointers(store: Store, tables: Pointers) -> None:
     for table in POINTERS:
-        about, pointer = tables.get(table), store.latest(table)
-        if about is None:
+        target, pointer = tables.get(table), store.latest(table)
+        if target is None:
             store.clear_latest(table)
-        elif pointer is None or pointer["version"] != about["version"]:
-            store.set_latest(table, about["version"], about["run_id"])
+        elif pointer is None or pointer["version"] != target["version"]:
+            store.set_latest(table, target["version"], target["run_id"])
 
 
 def _write(store: Store, entry: Publication) -> None:

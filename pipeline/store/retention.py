@@ -1,4 +1,4 @@
-"""What of a store is needed: by what is published or was, by runs under way, by the next night."""
+"""Retention: which outputs, models and quantisers must stay, and why."""
 
 import math
 from collections.abc import Iterable
@@ -13,20 +13,20 @@ from pipeline.store.publications import Publication
 from pipeline.store.schemas import SCHEMAS
 from pipeline.store.store import Store
 
-# Clocks of hosts that share a store may differ by so many seconds.
-_CLOCKS = 3600
+# The clocks of hosts that share a store may differ by so many seconds.
+_CLOCK_SKEW = 3600
 
 
 @dataclass
-class Needs:
-    """What is needed.
+class Retained:
+    """What must stay, each with the reason.
 
     Attributes:
-        versions: fingerprints of stages, which name records and tables, each with the reason.
-        models: names of models' folders, each with the reason.
-        quantisers: versions of quantisers, each with the reason.
-        before: what is as new as this, in seconds since the epoch, stays whatever it is: a run
-            under way may be making it.
+        versions: fingerprints of stages' outputs; they name records and tables.
+        models: names of models' folders.
+        quantisers: fingerprints of the indexes that the quantisers were trained for.
+        before: everything that was changed at or after this time stays, because a running run may
+            be writing it; in seconds since the epoch.
     """
 
     versions: dict[str, str] = field(default_factory=dict)
@@ -35,108 +35,122 @@ class Needs:
     before: float = math.inf
 
     def add(self, versions: Iterable[str], why: str) -> None:
-        """Versions that are needed; of several reasons the first is told."""
+        """Add versions; a version that has a reason already keeps it."""
         for version in versions:
             self.versions.setdefault(version, why)
 
 
-def find_retained(store: Store, keep: int, also: Iterable[str] = ()) -> Needs:
-    """What is needed, if so many of the versions published last are kept, and these outputs too."""
-    needs = Needs()
-    _published(store, keep, needs)
-    _runs(store, needs)
-    _next_night(store, needs)
-    needs.add(also, "its record is there")
-    _from_records(store, needs)
-    return needs
+def find_retained(store: Store, keep: int, also_keep: Iterable[str] = ()) -> Retained:
+    """Find what must stay.
+
+    Args:
+        store: the store to look through.
+        keep: number of the versions published last that stay.
+        also_keep: fingerprints of outputs that stay too.
+    """
+    retained = Retained()
+    _add_published(store, keep, retained)
+    _add_runs(store, retained)
+    _add_current(store, retained)
+    retained.add(also_keep, "its record is there")
+    _add_named_by_records(store, retained)
+    return retained
 
 
-def _published(store: Store, keep: int, needs: Needs) -> None:
+def _add_published(store: Store, keep: int, retained: Retained) -> None:
     pointers = (store.latest(table) for table in SCHEMAS)
-    needs.add((pointer["version"] for pointer in pointers if pointer), "LATEST")
-    now = publications.current(store)
-    if now is not None:
-        needs.add(_versions(now), "LATEST")
-    for entry in [*_last(store, keep), *_back(store, now, keep)]:
-        needs.add(_versions(entry), f"version {entry.version}, published by run {entry.run_id}")
+    retained.add((pointer["version"] for pointer in pointers if pointer), "LATEST")
+    current = publications.current(store)
+    if current is not None:
+        retained.add(_versions(current), "LATEST")
+    for entry in [*_published_last(store, keep), *_rollback_targets(store, current, keep)]:
+        retained.add(_versions(entry), f"version {entry.version}, published by run {entry.run_id}")
 
 
 def _versions(entry: Publication) -> list[str]:
-    return [*entry.stages.values(), *(about["version"] for about in entry.tables.values())]
+    return [*entry.stages.values(), *(pointer["version"] for pointer in entry.tables.values())]
 
 
-def _last(store: Store, keep: int) -> list[Publication]:
-    """The last entries of each of the versions published last."""
-    found: dict[str, Publication] = {}
+def _published_last(store: Store, keep: int) -> list[Publication]:
+    """The newest entry of each of the versions published last."""
+    newest: dict[str, Publication] = {}
     for entry in reversed(publications.entries(store)):
         if entry.action != publications.ROLLED_BACK:
-            found.setdefault(entry.version, entry)
-    return list(found.values())[:keep]
+            newest.setdefault(entry.version, entry)
+    return list(newest.values())[:keep]
 
 
-def _back(store: Store, now: Publication | None, keep: int) -> list[Publication]:
-    """What so many rollbacks less one would come to: it need not be what was published last."""
+def _rollback_targets(store: Store, current: Publication | None, keep: int) -> list[Publication]:
+    """The current entry and those that repeated rollbacks lead to, `keep` entries at most.
+
+    After a rollback they need not be the versions published last.
+    """
     by_number = {entry.number: entry for entry in publications.entries(store)}
-    found: list[Publication] = []
-    while now is not None and len(found) < keep:
-        found.append(now)
-        now = by_number.get(now.before) if now.before is not None else None
-    return found
+    targets: list[Publication] = []
+    while current is not None and len(targets) < keep:
+        targets.append(current)
+        current = by_number.get(current.before) if current.before is not None else None
+    return targets
 
 
-def _runs(store: Store, needs: Needs) -> None:
-    now = publications.current(store)
-    since = _seconds(now.time) - _CLOCKS if now is not None and now.number else 0.0
+def _add_runs(store: Store, retained: Retained) -> None:
+    current = publications.current(store)
+    published = _timestamp(current.time) - _CLOCK_SKEW if current and current.number else 0.0
     for run in run_records.list_runs(store):
         if run.status == run_records.RUNNING:
-            needs.add([*run.fingerprints.values(), *run.uses], f"run {run.run_id} is running")
-            started = _seconds(run.started) - _CLOCKS
-            needs.before = min(needs.before, started)
-            for entry in _since(store, started):
-                needs.add(_versions(entry), f"run {run.run_id} may build on it")
-        elif run.status == run_records.HELD_BACK and _seconds(run.started) + run.seconds > since:
-            # Somebody is to look at it, and may publish it yet.
-            needs.add(run.fingerprints.values(), f"run {run.run_id} was held back since")
+            retained.add([*run.fingerprints.values(), *run.uses], f"run {run.run_id} is running")
+            started = _timestamp(run.started) - _CLOCK_SKEW
+            retained.before = min(retained.before, started)
+            for entry in _published_since(store, started):
+                retained.add(_versions(entry), f"run {run.run_id} may build on it")
+        elif (
+            run.status == run_records.HELD_BACK
+            and _timestamp(run.started) + run.seconds > published
+        ):
+            # Somebody has to look at its table, and may still publish it.
+            retained.add(run.fingerprints.values(), f"run {run.run_id} was held back since")
 
 
-def _since(store: Store, moment: float) -> list[Publication]:
-    """What was published at a moment, and all that was since."""
-    known = publications.entries(store)
-    earlier = [n for n, entry in enumerate(known) if _seconds(entry.time) <= moment]
-    return known[max(earlier, default=0) :]
+def _published_since(store: Store, moment: float) -> list[Publication]:
+    """The entry that was current at a moment, and all entries since."""
+    entries = publications.entries(store)
+    earlier = [n for n, entry in enumerate(entries) if _timestamp(entry.time) <= moment]
+    return entries[max(earlier, default=0) :]
 
 
-def _seconds(time: str) -> float:
-    """Of a time in ISO 8601: seconds since the epoch."""
+def _timestamp(time: str) -> float:
+    """A time in ISO 8601 as seconds since the epoch."""
     return datetime.fromisoformat(time).timestamp()
 
 
-def _next_night(store: Store, needs: Needs) -> None:
+def _add_current(store: Store, retained: Retained) -> None:
+    """Add the models and quantisers that the next run will use."""
     for path in sorted_by_address((store.root / "models" / "current").glob("*.json")):
         if current := read_json(path):
-            needs.add([current["fingerprint"]], "current model")
+            retained.add([current["fingerprint"]], "current model")
     for path in sorted_by_address((store.root / "quantisers" / "current").glob("*.json")):
         if current := read_json(path):
             for version in (current["version"], current["before"]):
                 if version:
-                    needs.quantisers.setdefault(version, "current quantiser")
+                    retained.quantisers.setdefault(version, "current quantiser")
 
 
-def _from_records(store: Store, needs: Needs) -> None:
-    """What the records that are needed name: models, quantisers, what a table was built on."""
-    for version, why in list(needs.versions.items()):
-        if built_on := _of(store, "publish", version, "inputs").get("baseline"):
-            needs.add(built_on.values(), f"version {version} was built on it")
-        if model := _of(store, "train", version, "outputs").get("sha256"):
-            needs.models.setdefault(model[:16], why)
+def _add_named_by_records(store: Store, retained: Retained) -> None:
+    """Add what retained records name: models, quantisers, and what a table was built on."""
+    for version, why in list(retained.versions.items()):
+        if baseline := _record_part(store, "publish", version, "inputs").get("baseline"):
+            retained.add(baseline.values(), f"version {version} was built on it")
+        if sha256 := _record_part(store, "train", version, "outputs").get("sha256"):
+            retained.models.setdefault(sha256[:16], why)
         for stage in ("tokenize", "index"):
-            if moves := _of(store, stage, version, "outputs").get("moves"):
-                needs.add([moves], why)
-        if quantiser := _of(store, "index", version, "outputs").get("quantiser"):
-            needs.quantisers.setdefault(quantiser, why)
+            if moves := _record_part(store, stage, version, "outputs").get("moves"):
+                retained.add([moves], why)
+        if quantiser := _record_part(store, "index", version, "outputs").get("quantiser"):
+            retained.quantisers.setdefault(quantiser, why)
 
 
-def _of(store: Store, stage: str, version: str, part: str) -> dict[str, Any]:
+def _record_part(store: Store, stage: str, version: str, part: str) -> dict[str, Any]:
+    """The inputs or outputs of a stage's record; empty if this is no version of the stage."""
     record = read_json(store.root / "stages" / stage / f"{version}.json") or {}
-    found: dict[str, Any] = record.get(part) or {}
-    return found
+    values: dict[str, Any] = record.get(part) or {}
+    return values

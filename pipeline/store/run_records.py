@@ -1,4 +1,4 @@
-"""The runs of a store, as their run.json files tell of them."""
+"""Run records: the runs of a store, read from their run.json; pipeline.runs.record writes it."""
 
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ from pipeline.storage.processes import Process
 from pipeline.store import leftovers
 from pipeline.store.store import Store
 
-# The status of a run, in run.json; DIED is no value of it, see `list_runs`.
+# The status of a run. In run.json it is never DIED: a run that died could not write so.
 RUNNING, DONE, PUBLISHED = "running", "done", "published"
 HELD_BACK, FAILED, DIED = "held_back", "failed", "died"
 
@@ -19,20 +19,20 @@ class Run:
     """One run.
 
     Attributes:
-        run_id: its name.
-        started: in UTC, ISO 8601.
-        seconds: what it took; of one that is running, so far.
-        status: running, done, published, held_back or failed; died: it said that it was running,
-            and its process is gone.
-        items: valid rows of its catalogue; None if it did not come so far.
-        recall: as measured; None as well.
-        version: what it published; None if it did not.
-        latest: whether that is published now.
-        kept: whether it is still in the store.
-        message: what ended it, if that was no success.
-        fingerprints: of each stage that it came to.
-        uses: of what it builds on.
-        settings: its config.
+        run_id: the run's id.
+        started: when it started, in UTC, ISO 8601.
+        seconds: how long it took; if it is running, how long so far.
+        status: running, done, published, held_back, failed or died. A run has died if its run.json
+            says that it is running and its process is gone.
+        items: valid rows of its catalogue; None if it did not get there.
+        recall: the measured recall, 0 to 1; None if it was not measured.
+        version: the version that it published; None if it published none.
+        latest: whether that version is published now.
+        kept: whether that version is still in the store.
+        message: why it failed or was held back.
+        fingerprints: the fingerprint of each stage that it came to.
+        uses: fingerprints of the earlier outputs that it builds on.
+        settings: its config, by section.
     """
 
     run_id: str
@@ -50,63 +50,64 @@ class Run:
     settings: dict[str, Any] = field(repr=False)
 
     def shown(self) -> dict[str, Any]:
-        """What the list of runs says of it."""
-        about = asdict(self)
-        del about["fingerprints"], about["settings"], about["uses"]
-        return about
+        """The fields that `nitamono runs --json` shows."""
+        fields = asdict(self)
+        del fields["fingerprints"], fields["settings"], fields["uses"]
+        return fields
 
 
 def list_runs(store: Store) -> list[Run]:
     """All runs, the newest first."""
-    latest = store.latest()
-    published = latest["version"] if latest else None
-    raw = (read_json(path) for path in (store.root / "runs").glob("*/run.json"))
-    found = [_run(store, about, published) for about in raw if about]
-    return sorted(found, key=lambda run: (run.started, run.run_id), reverse=True)
+    latest_version = _latest_version(store)
+    contents = (read_json(path) for path in (store.root / "runs").glob("*/run.json"))
+    runs = [_run(store, content, latest_version) for content in contents if content]
+    return sorted(runs, key=lambda run: (run.started, run.run_id), reverse=True)
 
 
 def find_run(store: Store, run_id: str) -> Run | None:
-    """One run by its name; None if there is none."""
-    about = read_json(store.run_path(run_id) / "run.json")
-    if not about:
-        return None
+    """One run by its id; None if there is none. Only its own run.json is read."""
+    content = read_json(store.run_path(run_id) / "run.json")
+    return _run(store, content, _latest_version(store)) if content else None
+
+
+def _latest_version(store: Store) -> str | None:
     latest = store.latest()
-    return _run(store, about, latest["version"] if latest else None)
+    return latest["version"] if latest else None
 
 
-def _run(store: Store, about: dict[str, Any], latest: str | None) -> Run:
-    status, seconds = about["status"], about["seconds"]
+def _run(store: Store, content: dict[str, Any], latest_version: str | None) -> Run:
+    status, seconds = content["status"], content["seconds"]
     if status == RUNNING:
-        if _gone(store, about):
+        if _has_died(store, content):
             status = DIED
         else:
-            passed = datetime.now(UTC) - datetime.fromisoformat(about["started"])
+            passed = datetime.now(UTC) - datetime.fromisoformat(content["started"])
             seconds = round(passed.total_seconds(), 3)
-    recall, published = about["recall"], about["published"]
+    recall, published = content["recall"], content["published"]
     version = published["version"] if published else None
     return Run(
-        run_id=about["run_id"],
-        started=about["started"],
+        run_id=content["run_id"],
+        started=content["started"],
         seconds=seconds,
         status=status,
-        items=about["counts"].get("items"),
+        items=content["counts"].get("items"),
         recall=recall["value"] if recall and recall["queries"] else None,
         version=version,
-        latest=version is not None and version == latest,
+        latest=version is not None and version == latest_version,
         kept=version is not None and store.has_table("similar_items", version),
-        message=about["message"],
-        fingerprints=about["fingerprints"],
-        uses=about.get("uses", []),
-        settings=about["settings"],
+        message=content["message"],
+        fingerprints=content["fingerprints"],
+        uses=content.get("uses", []),
+        settings=content["settings"],
     )
 
 
-def _gone(store: Store, about: dict[str, Any]) -> bool:
-    """Whether the process is gone, as far as can be known.
+def _has_died(store: Store, content: dict[str, Any]) -> bool:
+    """Whether the process of a run is gone, as far as can be known.
 
-    On another machine, or before this one was started again, that it is is taken from its having
-    written nothing for days.
+    If the process ran on another machine, or before this machine was restarted, it is taken for
+    gone once it has written nothing for days.
     """
-    process = about.get("process")  # earlier releases wrote none
+    process = content.get("process")  # earlier releases wrote none
     alive = Process(**process).is_alive() if process is not None else None
-    return leftovers.is_abandoned(store.run_path(about["run_id"]), alive=alive)
+    return leftovers.is_abandoned(store.run_path(content["run_id"]), alive=alive)

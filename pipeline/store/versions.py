@@ -1,10 +1,10 @@
-"""Versions of tables: each appears whole or not at all, and an earlier one is not replaced.
+"""Versions of tables: each appears complete or not at all, and none is ever replaced.
 
-On a file system a version is a folder that takes its name when it is full. Object stores have no
-folders to rename: there a version is what the small object _whole/<version>.json says, which is
-written when all files of a folder are, by one writer only. The folder is called version=<version>
-as on a file system; where a writer before this one has begun to fill that and not finished, a
-suffix tells the two apart.
+On a file system a version is a folder that gets its name once it is complete. Object stores have no
+folders to rename: there a version is what the small object _whole/<version>.json names. It is
+written once all files of a folder are, and by one writer only. The folder is called
+version=<version> as on a file system; if an earlier writer has begun to fill that folder and not
+finished, the next writer's folder gets a suffix.
 """
 
 import json
@@ -21,36 +21,36 @@ from pipeline.storage.paths import StoragePath, remove_tree
 from pipeline.storage.processes import Process, owner_tag
 from pipeline.storage.s3_path import S3Path
 
-# Names that Spark and Arrow pass over when they read a folder.
-_WHOLE, _CLAIM = "_whole", "_claim"
+# Spark and Arrow pass over these names when they read a folder.
+_COMPLETE, _CLAIM = "_whole", "_claim"
 
 
 class Versions(Protocol):
-    """What a store needs of the versions of its tables."""
+    """The versions of all tables of a store."""
 
     def path(self, table: str, version: str) -> StoragePath:
-        """The folder of a version, there or not."""
+        """The folder of a version, whether it exists or not."""
 
     def exists(self, table: str, version: str) -> bool:
-        """Whether a version is whole."""
+        """Whether a version is complete."""
 
     def create(self, table: str, version: str) -> AbstractContextManager[StoragePath]:
-        """A folder to fill: the version is there when the block ends without an error."""
+        """A folder to fill; it becomes the version if the block ends without an error."""
 
     def rename(self, table: str, version: str, final: str) -> None:
-        """Give a whole version another name; where that is there already it stays."""
+        """Rename a complete version; if the new name is taken, the other version stays."""
 
     def discard(self, table: str, version: str) -> None:
-        """Remove a version."""
+        """Delete a version."""
 
     def all_versions(self) -> Iterator[tuple[str, StoragePath]]:
-        """Name and folder of every whole version of every table, trials too."""
+        """Name and folder of every complete version of every table, trial versions too."""
 
     def unfinished(self) -> Iterator[tuple[StoragePath, Process | None]]:
-        """Folders that were begun and are no version, with the process that began each."""
+        """Folders that are no version yet, each with the process that writes it, if known."""
 
     def unregister(self, folder: StoragePath) -> None:
-        """Make a folder no version, before what it holds goes."""
+        """Make a folder no version any more; its files are deleted afterwards."""
 
 
 @dataclass(frozen=True)
@@ -64,45 +64,45 @@ class FolderVersions:
     tables: Path
 
     def path(self, table: str, version: str) -> Path:
-        """The folder of a version, there or not."""
+        """The folder of a version, whether it exists or not."""
         return self.tables / table / f"version={version}"
 
     def exists(self, table: str, version: str) -> bool:
-        """Whether a version is whole."""
+        """Whether a version is complete."""
         return self.path(table, version).is_dir()
 
     @contextmanager
     def create(self, table: str, version: str) -> Iterator[Path]:
-        """A folder to fill: the version is there when the block ends without an error."""
+        """A folder to fill; it becomes the version if the block ends without an error."""
         final = self.path(table, version)
         final.parent.mkdir(parents=True, exist_ok=True)
         folder = final.with_name(f"_writing-{owner_tag()}")
         try:
             yield folder
-            rename_unless_there(folder, final)
+            rename_unless_exists(folder, final)
         finally:
             remove_tree(folder)
 
     def rename(self, table: str, version: str, final: str) -> None:
-        """Give a whole version another name; where that is there already it stays."""
-        rename_unless_there(self.path(table, version), self.path(table, final))
+        """Rename a complete version; if the new name is taken, the other version stays."""
+        rename_unless_exists(self.path(table, version), self.path(table, final))
         self.discard(table, version)
 
     def discard(self, table: str, version: str) -> None:
-        """Remove a version."""
+        """Delete a version."""
         remove_tree(self.path(table, version))
 
     def all_versions(self) -> Iterator[tuple[str, Path]]:
-        """Name and folder of every whole version of every table, trials too."""
+        """Name and folder of every complete version of every table, trial versions too."""
         for path in sorted(self.tables.glob("*/version=*")):
             yield path.name.removeprefix("version="), path
 
     def unfinished(self) -> Iterator[tuple[Path, Process | None]]:
-        """None: on a file system names tell what is unfinished, see pipeline.store.leftovers."""
+        """Nothing: unfinished folders are known by their names, see pipeline.store.leftovers."""
         yield from ()
 
     def unregister(self, folder: StoragePath) -> None:
-        """Nothing: a folder that has lost its name is no version."""
+        """Do nothing: a folder is no version once it is renamed."""
 
 
 @dataclass(frozen=True)
@@ -116,96 +116,97 @@ class ObjectVersions:
     tables: S3Path
 
     def path(self, table: str, version: str) -> S3Path:
-        """The folder of a version, there or not."""
-        said = read_json(self._whole(table, version))
-        folder = f"version={version}" if said is None else str(said["folder"])
+        """The folder of a version, whether it exists or not."""
+        marker = read_json(self._marker(table, version))
+        folder = f"version={version}" if marker is None else str(marker["folder"])
         return self.tables / table / folder
 
     def exists(self, table: str, version: str) -> bool:
-        """Whether a version is whole."""
-        return self._whole(table, version).is_file()
+        """Whether a version is complete."""
+        return self._marker(table, version).is_file()
 
     @contextmanager
     def create(self, table: str, version: str) -> Iterator[S3Path]:
-        """A folder to fill: the version is there when the block ends without an error."""
-        folder = self._claimed(table, f"version={version}")
+        """A folder to fill; it becomes the version if the block ends without an error."""
+        folder = self._claim(table, f"version={version}")
         try:
             yield folder
-            self._say(table, version, folder)
+            self._complete(table, version, folder)
         except BaseException:
             remove_tree(folder)
             raise
 
     def rename(self, table: str, version: str, final: str) -> None:
-        """Give a whole version another name; where that is there already it stays."""
-        self._say(table, final, self.path(table, version))
-        self._whole(table, version).unlink(missing_ok=True)
+        """Rename a complete version; if the new name is taken, the other version stays."""
+        self._complete(table, final, self.path(table, version))
+        self._marker(table, version).unlink(missing_ok=True)
 
     def discard(self, table: str, version: str) -> None:
-        """Remove a version."""
+        """Delete a version."""
         folder = self.path(table, version)
-        self._whole(table, version).unlink(missing_ok=True)
+        self._marker(table, version).unlink(missing_ok=True)
         remove_tree(folder)
 
     def all_versions(self) -> Iterator[tuple[str, S3Path]]:
-        """Name and folder of every whole version of every table, trials too."""
-        for said in self.tables.glob(f"*/{_WHOLE}/*.json"):
-            if about := read_json(said):
-                yield said.stem, said.parent.parent / about["folder"]
+        """Name and folder of every complete version of every table, trial versions too."""
+        for path in self.tables.glob(f"*/{_COMPLETE}/*.json"):
+            if marker := read_json(path):
+                yield path.stem, path.parent.parent / marker["folder"]
 
     def unfinished(self) -> Iterator[tuple[S3Path, Process | None]]:
-        """Folders that were begun and are no version, with the process that began each."""
-        # In this order: what becomes a version meanwhile is not among the first.
-        begun = list(self.tables.glob("*/version=*"))
-        named = list(self.all_versions())
-        # A folder keeps its name when a trial becomes a version.
-        kept = {folder for name, folder in named if not processes.owner(name)}
-        trials = {folder: processes.owner(name) for name, folder in named}
-        for folder in begun:
-            if folder in kept:
+        """Folders that are no version yet, each with the process that writes it, if known."""
+        # The folders are listed before the versions, so that a folder that becomes a version in
+        # between is not taken for unfinished.
+        folders = list(self.tables.glob("*/version=*"))
+        versions = list(self.all_versions())
+        # When a trial version is renamed, its folder keeps its name.
+        complete = {folder for name, folder in versions if not processes.owner(name)}
+        trials = {folder: processes.owner(name) for name, folder in versions}
+        for folder in folders:
+            if folder in complete:
                 continue
-            said = read_json(folder / _CLAIM) or {}
-            yield folder, trials.get(folder) or processes.owner(said.get("mark", ""))
+            claim = read_json(folder / _CLAIM) or {}
+            yield folder, trials.get(folder) or processes.owner(claim.get("mark", ""))
 
     def unregister(self, folder: StoragePath) -> None:
-        """Make a folder no version, before what it holds goes."""
+        """Make a folder no version any more; its files are deleted afterwards."""
         assert isinstance(folder, S3Path)  # noqa: S101 - this is an object store
-        for said in (folder.parent / _WHOLE).iterdir():
-            if (read_json(said) or {}).get("folder") == folder.name:
-                said.unlink()
+        for path in (folder.parent / _COMPLETE).iterdir():
+            if (read_json(path) or {}).get("folder") == folder.name:
+                path.unlink()
 
-    def _whole(self, table: str, version: str) -> S3Path:
-        return self.tables / table / _WHOLE / f"{version}.json"
+    def _marker(self, table: str, version: str) -> S3Path:
+        return self.tables / table / _COMPLETE / f"{version}.json"
 
-    def _claimed(self, table: str, name: str) -> S3Path:
-        """A folder that is this writer's alone."""
-        mine = json.dumps({"mark": owner_tag()}).encode()
+    def _claim(self, table: str, name: str) -> S3Path:
+        """Claim a folder that no other writer writes to."""
+        claim = json.dumps({"mark": owner_tag()}).encode()
         while True:
             folder = self.tables / table / name
             try:
-                (folder / _CLAIM).write_exclusive(mine)
+                (folder / _CLAIM).write_exclusive(claim)
             except FileExistsError:
                 name = f"{name.partition('.')[0]}.{uuid.uuid4().hex[:8]}"
             else:
                 return folder
 
-    def _say(self, table: str, version: str, folder: S3Path) -> None:
-        """Make a full folder the version; where another writer was first, its own stays."""
-        said = json.dumps({"folder": folder.name}).encode()
+    def _complete(self, table: str, version: str, folder: S3Path) -> None:
+        """Make a full folder the version; if another writer was first, delete the folder."""
+        marker = json.dumps({"folder": folder.name}).encode()
         try:
-            self._whole(table, version).write_exclusive(said)
+            self._marker(table, version).write_exclusive(marker)
         except FileExistsError:
             remove_tree(folder)
 
 
-def versions(root: StoragePath) -> Versions:
+def open_versions(root: StoragePath) -> Versions:
     """The versions of the tables of a store."""
     tables = root / "tables"
     return FolderVersions(tables) if isinstance(tables, Path) else ObjectVersions(tables)
 
 
-def rename_unless_there(folder: Path, final: Path) -> None:
-    """Give a finished folder its name; where another process was first, what it made stays."""
+def rename_unless_exists(folder: Path, final: Path) -> None:
+    """Give a complete folder its name; if another process was first, its folder stays."""
     try:
         folder.rename(final)
     except OSError:

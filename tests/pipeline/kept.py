@@ -36,18 +36,18 @@ def make(store: Store, night: int, *, model: int = 1, quantiser: int = 1) -> dic
         outputs: dict[str, Any] = {}
         if stage == "train":
             outputs = {"sha256": fingerprint * 4, "file": "model.bin"}
-            write(on_disk(store.model_path(fingerprint) / "model.bin"))
+            write(on_disk(store.models.path(fingerprint) / "model.bin"))
         if stage == "index":
             outputs = {"quantiser": name(quantiser, "index")}
-            write(on_disk(store.quantiser_path(name(quantiser, "index"))))
-            write(on_disk(store.quantiser_sizes_path(name(quantiser, "index"))))
+            write(on_disk(store.quantisers.path(name(quantiser, "index"))))
+            write(on_disk(store.quantisers.sizes_path(name(quantiser, "index"))))
         for table in TABLES[stage]:
             write(on_disk(store.table_path(table, fingerprint) / "part.parquet"))
         rows = dict.fromkeys(TABLES[stage], 1)
         store.write_record(StageRecord(stage, fingerprint, f"run{night}", {}, rows, {}, outputs))
-    store.set_current_model("settings", stages["train"])
+    store.models.set_current("settings", stages["train"])
     about = {"version": name(quantiser, "index"), "before": None}
-    store.set_current_quantiser("settings", about)
+    store.quantisers.set_current("settings", about)
     return stages
 
 

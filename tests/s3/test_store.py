@@ -190,7 +190,7 @@ def test_one_run_at_a_time_holds_the_lock(store: Store) -> None:
 def test_a_silent_holder_on_another_machine_loses_the_lock(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lock, "LIMIT_SECONDS", 3.0)
+    monkeypatch.setattr(lock, "TIMEOUT_SECONDS", 3.0)
     path = store.root / "locks" / "publishing-1.json"
     content = {"holder": "run night", "machine": "0" * 8, "pid": 1, "started": 1}
     path.write_text(json.dumps(content))

@@ -202,7 +202,7 @@ def ship_model(job: Job) -> Handle:
         StageError: the model's file is not the one that was stored.
     """
     record = job.record("train")
-    path = job.store.model_file(record)
+    path = job.store.models.file(record)
     handle = job.ship(path, record.outputs["kind"], job.config.model.ship)
     if handle.sha256 != record.outputs["sha256"]:
         raise StageError(

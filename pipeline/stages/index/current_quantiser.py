@@ -58,14 +58,14 @@ class CurrentQuantiser:
 
 def load(job: Job) -> CurrentQuantiser | None:
     """The store's quantiser for these embeddings' space and these index settings."""
-    record = job.store.current_quantiser(_key(job))
+    record = job.store.quantisers.current(_key(job))
     return None if record is None else CurrentQuantiser(**record)
 
 
 def save(job: Job, current: CurrentQuantiser) -> None:
     """Let later runs use this quantiser; a run that does not publish changes nothing."""
     if job.publishing:
-        job.store.set_current_quantiser(_key(job), asdict(current))
+        job.store.quantisers.set_current(_key(job), asdict(current))
 
 
 def adopt(job: Job, record: StageRecord) -> None:
@@ -107,7 +107,7 @@ def usable_version(job: Job) -> str | None:
     vectors = job.record("embed").outputs["vectors"]
     nlist = section.nlist or quantiser.list_count(vectors, section.sample_items)
     fits = current.lists / DRIFT <= nlist <= current.lists * DRIFT
-    paths = (job.store.quantiser_path, job.store.quantiser_sizes_path)
+    paths = (job.store.quantisers.path, job.store.quantisers.sizes_path)
     files_exist = all(path(current.version).exists() for path in paths)
     has_not_drifted = current.drifted in (None, embeddings)
     return current.version if fits and files_exist and has_not_drifted else None

@@ -86,7 +86,7 @@ def execute(job: Job, version: str) -> StageResult:
 def _train(job: Job, nlist: int, version: str) -> None:
     """Train the quantiser of this version, unless an interrupted run has already done so."""
     section, vectors = job.config.index, job.record("embed").outputs["vectors"]
-    path, sizes_path = job.store.quantiser_path(version), job.store.quantiser_sizes_path(version)
+    path, sizes_path = job.store.quantisers.path(version), job.store.quantisers.sizes_path(version)
     if path.exists() and sizes_path.exists():
         return
     job.line.note = "training the quantiser"
@@ -119,8 +119,8 @@ def _exact_assignment(job: Job, nlist: int) -> Assignment:
 
 
 def _quantiser_assignment(job: Job, version: str, base: Base) -> Assignment:
-    handle = job.ship(job.store.quantiser_path(version), "quantiser")
-    sizes = load_array(job.store.quantiser_sizes_path(version))
+    handle = job.ship(job.store.quantisers.path(version), "quantiser")
+    sizes = load_array(job.store.quantisers.sizes_path(version))
     assign = lists.assign_by_quantiser(handle, current_quantiser.probes_per_item(job))
     return Assignment(_vectors(job), len(sizes), version, assign, np.maximum(sizes, 1), base)
 

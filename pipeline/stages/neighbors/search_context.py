@@ -117,7 +117,7 @@ def _rows_to_search(job: Job, version: str) -> tuple["DataFrame", ClusteredTable
 
 
 def _quantiser_path(job: Job) -> StoragePath:
-    return job.store.quantiser_path(job.record("index").outputs["quantiser"])
+    return job.store.quantisers.path(job.record("index").outputs["quantiser"])
 
 
 def read_centroids(job: Job) -> Float32:

@@ -103,8 +103,8 @@ def push(config: Config, store: Store, record: StageRecord, target: str) -> None
         ModelError: the model can't be read or written.
         UsageError: the folder holds something else.
     """
-    with store.new_model() as folder:
-        model_folders.copy_files(store.model_path(record.outputs["sha256"]), folder)
+    with store.models.new_folder() as folder:
+        model_folders.copy_files(store.models.path(record.outputs["sha256"]), folder)
         write_json(folder / _RECORD, asdict(record))
         if "://" in target:
             s3.push(folder, target, config.s3.options())
@@ -137,7 +137,7 @@ def pull(config: Config, store: Store, source: str) -> StageRecord:
     Raises:
         ModelError: there is no pushed model, or it is damaged.
     """
-    with store.new_model() as folder:
+    with store.models.new_folder() as folder:
         copy = folder / "pulled"
         if "://" in source:
             copy = s3.pull(source, folder, config.s3.options())
@@ -154,7 +154,7 @@ def pull(config: Config, store: Store, source: str) -> StageRecord:
                 "replaced or damaged; push it again"
             )
         (copy / _RECORD).unlink()
-        store.save_model(copy, sha256, file)
+        store.models.save(copy, sha256, file)
     if store.find_record(train.NAME, record.fingerprint) is None:
         store.write_record(record)
     return record
@@ -191,7 +191,7 @@ def restore_current(store: Store, fingerprint: str) -> StageRecord | None:
     if record is None or "tokens" not in record.inputs:
         return None
     key = train.model_key(train.model_definition(record.inputs), record.outputs["text_fingerprint"])
-    store.set_current_model(key, fingerprint)
+    store.models.set_current(key, fingerprint)
     return record
 
 
@@ -201,7 +201,7 @@ def make_current(config: Config, store: Store, record: StageRecord) -> None:
     Raises:
         UsageError: the model was not trained under the config's settings.
     """
-    path, settings = store.model_file(record), record.inputs.get("training")
+    path, settings = store.models.file(record), record.inputs.get("training")
     if settings is None:
         raise UsageError(f'the model was not trained here: use it with model.path = "{path}"')
     complete = train.has_required_statistics(config.model, record)
@@ -219,4 +219,4 @@ def make_current(config: Config, store: Store, record: StageRecord) -> None:
             f"the model was trained under other settings than this config's; set {changes}, "
             f'or use it with model.path = "{path}"'
         )
-    store.set_current_model(key, record.fingerprint)
+    store.models.set_current(key, record.fingerprint)

@@ -114,7 +114,7 @@ def execute(job: Job, version: str) -> StageResult:
     """Train a model or read that of model.path, pack it, and store it under its content's hash."""
     section = job.config.model
     text = job.record("tokenize").outputs["text_fingerprint"]
-    with job.store.new_model() as folder:
+    with job.store.models.new_folder() as folder:
         counts: dict[str, Any]
         try:
             if section.path:
@@ -142,7 +142,7 @@ def execute(job: Job, version: str) -> StageResult:
         counts |= {"model_bytes": content.size, **model_counts}
         description = read_json(folder / "model.json") or {"kind": section.kind}
         write_json(folder / "model.json", {**description, "text_fingerprint": text, **counts})
-        job.store.save_model(folder, content.sha256, shipped.name)
+        job.store.models.save(folder, content.sha256, shipped.name)
     return StageResult(tables={}, counts=counts, outputs=outputs)
 
 

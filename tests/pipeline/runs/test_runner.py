@@ -110,7 +110,7 @@ def binary(shop: Shop) -> Path:
     runner = shop.runner("model.engine=library", MEAN, publishing=False)
     record = runner.run("ingest", "train").record("train")
     assert record is not None
-    return on_disk(shop.store.model_file(record))
+    return on_disk(shop.store.models.file(record))
 
 
 def as_lists(table: dict[str, list[Any]]) -> dict[str, list[tuple[str, float]]]:
@@ -185,7 +185,7 @@ def test_with_a_quantiser_the_probed_lists_decide(shop: Shop, spark: SparkSessio
     rows = lists.toPandas().set_index("item_id")
     ids, vectors = embeddings(shop)
     home = rows.loc[ids, "list"].to_numpy()
-    centroids = np.load(on_disk(shop.store.quantiser_path(index.outputs["quantiser"])))
+    centroids = np.load(on_disk(shop.store.quantisers.path(index.outputs["quantiser"])))
     probes = quantiser.probe(vectors, centroids, 2)
     assert set(home.tolist()) == set(range(9))
     assert probes.shape == (len(ids), 2)
@@ -267,7 +267,7 @@ def test_a_given_model_gets_the_catalogues_statistics_and_keeps_them(
     given.write_bytes(binary.read_bytes())
     record = shop.run(f"model.path={given}", last="train").record("train")
     assert record is not None
-    packed = on_disk(shop.store.model_file(record))
+    packed = on_disk(shop.store.models.file(record))
     fewer = head(SAMPLES / "night1.csv", tmp_path / "fewer.csv", ITEMS - 100)
     other = shop.run(f"model.path={given}", f"catalogue.path={fewer}", last="train")
     assert other.record("train") == record
@@ -297,7 +297,7 @@ def test_embeddings_do_not_depend_on_partitions(
 ) -> None:
     record = shop.run(last="train").record("train")
     assert record is not None
-    path = on_disk(shop.store.model_file(record))
+    path = on_disk(shop.store.models.file(record))
     handle = ship(spark.sparkContext, path, kind="fasttext")
     tokenizer = Tokenizer(TextSettings())
     items = shop.published("items")

@@ -95,7 +95,7 @@ class EmbeddedStore:
 
     def expected(self, k: int, nprobe: int) -> Table:
         """The best of the lists probed, by brute force."""
-        centroids = np.load(on_disk(self.store.quantiser_path(self.index)))
+        centroids = np.load(on_disk(self.store.quantisers.path(self.index)))
         probes = quantiser.probe(self.vectors, centroids, nprobe)
         allowed = (probes[:, 0][None, None, :] == probes[:, :, None]).any(axis=1)
         return oracle.neighbors(self.ids, self.vectors, k, allowed)

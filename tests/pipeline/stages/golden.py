@@ -159,13 +159,13 @@ def run(stage: Stage, case: str, spark: SparkSession, folder: Path) -> Output:
         tables={table: _rows(job.store, table, version) for table in made.tables},
     )
     assert {table: len(rows) for table, rows in result.tables.items()} == made.tables
-    if job.store.quantiser_path(version).exists():
-        paths = (job.store.quantiser_path(version), job.store.quantiser_sizes_path(version))
+    if job.store.quantisers.path(version).exists():
+        paths = (job.store.quantisers.path(version), job.store.quantisers.sizes_path(version))
         centroids, sizes = map(load_array, paths)
         result.quantiser = {"centroids": centroids.tolist(), "sizes": sizes.tolist()}
     if "sha256" in made.outputs:
         record = StageRecord(stage.NAME, version, job.run_id, {}, {}, outputs=made.outputs)
-        result.model = on_disk(job.store.model_file(record))
+        result.model = on_disk(job.store.models.file(record))
     return result
 
 
@@ -205,16 +205,16 @@ def _put(store: Store, record: StageRecord, output: Output) -> None:
     for table, rows in output.tables.items():
         store.write_rows([_decoded(table, row) for row in rows], table, version)
     if output.quantiser is not None:
-        path = on_disk(store.quantiser_path(version))
+        path = on_disk(store.quantisers.path(version))
         path.parent.mkdir(parents=True)
         np.save(path, np.array(output.quantiser["centroids"], dtype=np.float32))
-        sizes = on_disk(store.quantiser_sizes_path(version))
+        sizes = on_disk(store.quantisers.sizes_path(version))
         np.save(sizes, np.array(output.quantiser["sizes"], dtype=np.int64))
     if output.model is not None:
         file = record.outputs["file"]
-        with store.new_model() as folder:
+        with store.models.new_folder() as folder:
             shutil.copyfile(output.model, folder / file)
-            store.save_model(folder, record.outputs["sha256"], file)
+            store.models.save(folder, record.outputs["sha256"], file)
 
 
 def _rows(store: Store, table: str, version: str) -> list[Values]:

@@ -94,7 +94,7 @@ def test_a_quantiser_that_is_gone_or_not_whole_is_not_used(
     embedded = EmbeddedStore(tmp_path, vectors(300))
     embedded.run(*SETS)
     embedded.write_embeddings(vectors(310))
-    for path in (embedded.store.quantiser_path, embedded.store.quantiser_sizes_path):
+    for path in (embedded.store.quantisers.path, embedded.store.quantisers.sizes_path):
         file = path(embedded.index)
         kept = file.read_bytes()
         assert index.inputs(embedded.job(*SETS))["quantiser"] == embedded.index

@@ -51,10 +51,10 @@ class Shop:
         """Put a model into the store as a training does."""
         job = Job(self.settings, self.store, "night1")
         text = tokenize.text_fingerprint(job)
-        with self.store.new_model() as folder:
+        with self.store.models.new_folder() as folder:
             packed = fasttext.pack(vec, folder, text_fingerprint=text)
             sha256 = file_sha256(packed)
-            self.store.save_model(folder, sha256, packed.name)
+            self.store.models.save(folder, sha256, packed.name)
         record = StageRecord(
             stage="train",
             fingerprint=fingerprint,
@@ -66,7 +66,7 @@ class Shop:
             | {"text_fingerprint": text, "statistics": True},
         )
         self.store.write_record(record)
-        self.store.set_current_model(self.key(record), fingerprint)
+        self.store.models.set_current(self.key(record), fingerprint)
         return record
 
     def key(self, record: StageRecord) -> str:
@@ -141,8 +141,8 @@ def test_a_model_goes_to_another_store_and_becomes_current_only_when_told(
     said = say("pull", target, "--config", there.file)
     assert "the current model stays" in said
     assert there.current_model(record) is None
-    path = there.store.model_file(record)
-    assert path.read_bytes() == here.store.model_file(record).read_bytes()
+    path = there.store.models.file(record)
+    assert path.read_bytes() == here.store.models.file(record).read_bytes()
     assert sorted(each.name for each in path.parent.iterdir()) == ["model.json", path.name]
     assert "new runs use it" in say("pull", target, "--use", "--config", there.file)
     assert there.current_model(record) == record
@@ -186,10 +186,10 @@ def test_what_is_not_what_was_pushed_is_refused(
     spoil(tmp_path / "spring")
     with pytest.raises(InputError, match=said):
         say("pull", tmp_path / "spring", "--config", there.file)
-    assert not there.store.model_path(record.outputs["sha256"]).exists()
+    assert not there.store.models.path(record.outputs["sha256"]).exists()
     assert list((there.store.root / "models").iterdir()) == []
     # What was pushed shares no file with the store.
-    assert file_sha256(on_disk(here.store.model_file(record))) == record.outputs["sha256"]
+    assert file_sha256(on_disk(here.store.models.file(record))) == record.outputs["sha256"]
 
 
 def test_wrong_use_is_told(vec: Path, tmp_path: Path, say: Say) -> None:
@@ -216,7 +216,7 @@ def test_wrong_use_is_told(vec: Path, tmp_path: Path, say: Say) -> None:
 def test_a_rollback_makes_the_models_training_current_again(vec: Path, tmp_path: Path) -> None:
     shop = Shop(tmp_path / "shop")
     record = shop.train(vec)
-    shop.store.set_current_model(shop.key(record), "f" * 16)
+    shop.store.models.set_current(shop.key(record), "f" * 16)
     assert shop.current_model(record) is None
     assert model_registry.restore_current(shop.store, record.fingerprint) == record
     assert shop.current_model(record) == record

@@ -221,7 +221,7 @@ def test_items_with_short_lists_probe_more_lists_up_to_a_limit(shop: Shop) -> No
         outcome = shop.run(*sets, f"neighbors.max_probes={most}")
         index = outcome.record("index")
         assert index is not None
-        centroids = np.load(on_disk(shop.store.quantiser_path(index.outputs["quantiser"])))
+        centroids = np.load(on_disk(shop.store.quantisers.path(index.outputs["quantiser"])))
         expected: dict[str, list[tuple[str, float]]] = {}
         for width in widths:
             probes = quantiser.probe(shop.vectors(), centroids, width)

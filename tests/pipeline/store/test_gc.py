@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.storage import processes
 from pipeline.store import gc, publications, retention
-from pipeline.store.retention import Needs
+from pipeline.store.retention import Retained
 from pipeline.store.store import Store
 from tests.pipeline import kept
 from tests.pipeline.places import on_disk
@@ -42,8 +42,8 @@ def nights(store: Store) -> set[int]:
         assert len({*there, *(r is not None for r in records)}) == 1, f"half of night {night}"
         if all(there):
             assert index is not None
-            assert store.quantiser_path(index.outputs["quantiser"]).exists()
-            assert store.quantiser_sizes_path(index.outputs["quantiser"]).exists()
+            assert store.quantisers.path(index.outputs["quantiser"]).exists()
+            assert store.quantisers.sizes_path(index.outputs["quantiser"]).exists()
             whole.add(night)
     return whole
 
@@ -56,8 +56,8 @@ def test_the_versions_published_last_stay_with_all_that_made_them(
     assert nights(store) == (left or {1, 2, 3, 4, 5})
     old = left and min(left) > 2
     assert (store.find_record("train", kept.name(1, "train")) is None) == bool(old)
-    assert store.model_path(kept.name(1, "train")).exists() == (not old)
-    assert store.quantiser_path(kept.name(1, "index")).exists() == (not old)
+    assert store.models.path(kept.name(1, "train")).exists() == (not old)
+    assert store.quantisers.path(kept.name(1, "index")).exists() == (not old)
     assert store.find_record("train", kept.name(3, "train")) is not None
     again = gc.find_garbage(store, keep)
     assert (again.records, again.data) == ([], {})
@@ -97,16 +97,16 @@ def test_bytes_freed_are_those_of_the_files(store: Store) -> None:
 
 
 def test_the_current_model_and_quantiser_stay_though_no_version_needs_them(store: Store) -> None:
-    store.set_current_model("other settings", kept.name(1, "train"))
+    store.models.set_current("other settings", kept.name(1, "train"))
     about = {"version": kept.name(1, "index"), "before": kept.name(2, "index")}
-    store.set_current_quantiser("other settings", about)
-    kept.write(on_disk(store.quantiser_path(kept.name(2, "index"))))
+    store.quantisers.set_current("other settings", about)
+    kept.write(on_disk(store.quantisers.path(kept.name(2, "index"))))
     gc.collect(store, 1)
     assert nights(store) == {5}
     assert store.current_model("other settings") is not None
-    assert store.quantiser_path(kept.name(1, "index")).exists()
-    assert store.quantiser_sizes_path(kept.name(1, "index")).exists()
-    assert store.quantiser_path(kept.name(2, "index")).exists()
+    assert store.quantisers.path(kept.name(1, "index")).exists()
+    assert store.quantisers.sizes_path(kept.name(1, "index")).exists()
+    assert store.quantisers.path(kept.name(2, "index")).exists()
 
 
 def me() -> dict[str, Any]:
@@ -182,7 +182,7 @@ def test_a_run_that_takes_a_record_up_meanwhile_keeps_it(
     of = retention.find_retained
     calls: list[int] = []
 
-    def then_a_run_starts(store: Store, keep: int, also: Iterable[str] = ()) -> Needs:
+    def then_a_run_starts(store: Store, keep: int, also: Iterable[str] = ()) -> Retained:
         found = of(store, keep, also)
         if not calls:
             used = {stage: kept.name(2, stage) for stage in kept.TABLES if stage != "train"}
@@ -201,7 +201,7 @@ def test_records_go_before_the_data_that_they_tell_of(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone: list[Path] = []
-    monkeypatch.setattr(gc, "_remove", lambda _, paths: gone.extend(paths))
+    monkeypatch.setattr(gc, "_delete", lambda _, paths: gone.extend(paths))
     found = gc.collect(store, 1)
     assert found.records
     assert not any(record.exists() for record in found.records)

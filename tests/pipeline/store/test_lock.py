@@ -116,9 +116,9 @@ def test_of_another_machine_the_heartbeat_decides(
     path = write(store, 1, machine="00000000")
     with pytest.raises(LockedError), lock.hold_store(store, "test"):
         pass
-    long_ago = time.time() - lock.LIMIT_SECONDS - 5
+    long_ago = time.time() - lock.TIMEOUT_SECONDS - 5
     os.utime(path, (long_ago, long_ago))
-    monkeypatch.setattr(lock, "BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.05)
     with lock.hold_store(store, "test") as mine:
         os.utime(on_disk(mine.path), (long_ago, long_ago))
         time.sleep(0.5)
