@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.cli.main import execute
-from pipeline.export import digest
+from pipeline.export.postgres import digest
 from pipeline.export.source import Source
 from pipeline.store.store import Store
 
@@ -51,10 +51,10 @@ def make_table(store: Store, version: str, items: int) -> None:
 
 def read_alone(store: Store) -> float:
     """Measure the seconds to read and hash all rows in one thread."""
-    source, start = Source.of(store, "LATEST"), time.monotonic()
+    source, start = Source.resolve(store, "LATEST"), time.monotonic()
     for number in range(len(source.files)):
         for batch in source.batches(number):
-            digest.of(batch)
+            digest.row_digest(batch)
     return time.monotonic() - start
 
 

@@ -1,12 +1,13 @@
-"""Servers for tests, real ones: PostgreSQL and redis, in temporary folders, stopped afterwards.
+"""PostgreSQL and redis for tests: real servers in temporary folders, stopped afterwards.
 
-PostgreSQL does not run as root: there it runs as a user without rights. scripts/test_servers.sh
-installs what is missing; tests/requirements.py says what happens where that fails.
+PostgreSQL refuses to run as root, so a test that runs as root starts it as a user without rights.
+scripts/test_servers.sh installs what is missing; tests/requirements.py says what happens without.
 """
 
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -19,19 +20,19 @@ from pathlib import Path
 from tests.requirements import missing
 
 _DEBIAN = Path("/usr/lib/postgresql")
-_SECONDS = 60.0
-_HOW = "run scripts/test_servers.sh as root"
+_START_SECONDS = 60.0
+_REMEDY = "run scripts/test_servers.sh as root"
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server that runs.
+    """A running server.
 
     Attributes:
-        port: on 127.0.0.1.
-        folder: of its unix socket.
-        pid: of its first process.
-        log: what it wrote.
+        port: its port on 127.0.0.1.
+        folder: folder of its unix socket.
+        pid: process id of its first process.
+        log: file of its log.
     """
 
     port: int
@@ -41,45 +42,45 @@ class Server:
 
 
 def postgres_binary(name: str) -> str:
-    """A program of PostgreSQL's; the test is skipped where there is none."""
-    if found := shutil.which(name):
-        return found
+    """The path of a program of PostgreSQL; without it, the test is skipped."""
+    if path := shutil.which(name):
+        return path
     versions = _DEBIAN.glob(f"[0-9]*/bin/{name}")
     newest = max(versions, key=lambda path: float(path.parts[-3]), default=None)
     if newest is None:
-        missing(f"PostgreSQL is not installed (no {name})", _HOW)
+        missing(f"PostgreSQL is not installed (no {name})", _REMEDY)
     return str(newest)
 
 
 def redis_binary() -> str:
-    """redis-server, or valkey-server; the test is skipped where there is none."""
-    found = shutil.which("redis-server") or shutil.which("valkey-server")
-    if found is None:
-        missing("redis is not installed (no redis-server)", _HOW)
-    return found
+    """The path of redis-server or valkey-server; without them, the test is skipped."""
+    path = shutil.which("redis-server") or shutil.which("valkey-server")
+    if path is None:
+        missing("redis is not installed (no redis-server)", _REMEDY)
+    return path
 
 
 @contextmanager
 def postgres(password: str, settings: Mapping[str, str] | None = None) -> Iterator[Server]:
-    """A PostgreSQL whose superuser `postgres` has this password; without it nobody gets in."""
+    """A PostgreSQL whose superuser `postgres` has this password; nobody connects without one."""
     initdb, binary = postgres_binary("initdb"), postgres_binary("postgres")
-    # Paths of sockets are short.
+    # The path of a socket must be short.
     folder = Path(tempfile.mkdtemp(prefix="nitamono-pg-", dir="/tmp"))
-    secret = folder / "secret"
-    secret.write_text(password)
+    password_file = folder / "secret"
+    password_file.write_text(password)
     user = _unprivileged()
     if user:
-        for path in (folder, secret):
+        for path in (folder, password_file):
             os.chown(path, user.pw_uid, user.pw_gid)
     data, port = folder / "data", _free_port()
     try:
-        made = _run(
+        initialisation = _run(
             user, folder,
             initdb, "-D", str(data), "-U", "postgres", "-A", "scram-sha-256",
-            f"--pwfile={secret}", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync",
+            f"--pwfile={password_file}", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync",
         )  # fmt: skip
-        assert made.wait() == 0, (folder / "log").read_text()
-        chosen = {
+        assert initialisation.wait() == 0, (folder / "log").read_text()
+        all_settings = {
             "listen_addresses": "127.0.0.1",
             "port": str(port),
             "unix_socket_directories": str(folder),
@@ -87,13 +88,15 @@ def postgres(password: str, settings: Mapping[str, str] | None = None) -> Iterat
             "shared_buffers": "64MB",
             **(settings or {}),
         }
-        options = [part for name, value in chosen.items() for part in ("-c", f"{name}={value}")]
+        options = [
+            part for name, value in all_settings.items() for part in ("-c", f"{name}={value}")
+        ]
         process = _run(user, folder, binary, "-D", str(data), *options)
         try:
             _ready(process, folder / "log")
             yield Server(port, folder, process.pid, folder / "log")
         finally:
-            # A fast shutdown; postgres passes it on to its own.
+            # SIGINT is a fast shutdown; postgres passes it on to its child processes.
             _stop(process)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -101,22 +104,22 @@ def postgres(password: str, settings: Mapping[str, str] | None = None) -> Iterat
 
 @contextmanager
 def redis(*options: str, folder: Path | None = None) -> Iterator[Server]:
-    """A redis that keeps nothing, unless its options (--NAME, VALUE) say so."""
+    """A redis; it saves nothing to disk unless its options (--NAME, VALUE) say so."""
     binary = redis_binary()
-    own = folder or Path(tempfile.mkdtemp(prefix="nitamono-redis-"))
+    data = folder or Path(tempfile.mkdtemp(prefix="nitamono-redis-"))
     port = _free_port()
     process = _run(
-        None, own,
-        binary, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(own),
-        "--unixsocket", str(own / "socket"), "--save", "", *options,
+        None, data,
+        binary, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(data),
+        "--unixsocket", str(data / "socket"), "--save", "", *options,
     )  # fmt: skip
     try:
-        _ready(process, own / "log")
-        yield Server(port, own, process.pid, own / "log")
+        _ready(process, data / "log")
+        yield Server(port, data, process.pid, data / "log")
     finally:
         _stop(process)
         if folder is None:
-            shutil.rmtree(own, ignore_errors=True)
+            shutil.rmtree(data, ignore_errors=True)
 
 
 def _unprivileged() -> pwd.struct_passwd | None:
@@ -139,19 +142,19 @@ def _run(user: pwd.struct_passwd | None, folder: Path, *command: str) -> "subpro
 
 
 def _ready(process: "subprocess.Popen[bytes]", log: Path) -> None:
-    """Wait until the log says, of either, that it takes connections."""
-    deadline = time.monotonic() + _SECONDS
+    """Wait until the log of a PostgreSQL or a redis says that it accepts connections."""
+    deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
-        said = log.read_text(errors="replace")
-        assert process.poll() is None, said
-        if "eady to accept connections" in said:
+        text = log.read_text(errors="replace")
+        assert process.poll() is None, text
+        if "eady to accept connections" in text:
             return
         time.sleep(0.05)
     raise AssertionError(log.read_text(errors="replace"))
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
-    process.send_signal(2)
+    process.send_signal(signal.SIGINT)
     try:
         process.wait(30)
     except subprocess.TimeoutExpired:
@@ -164,6 +167,6 @@ def _free_port() -> int:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = int(probe.getsockname()[1])
-        # A redis of a cluster takes the one 10,000 higher too.
+        # A redis of a cluster also uses the port that is 10,000 higher.
         if port < 55_000:
             return port

@@ -13,8 +13,8 @@ from pipeline.config import reading
 from pipeline.config.sections import Config
 from pipeline.errors import UsageError
 from pipeline.export import address as addresses
-from pipeline.export import jsonl
 from pipeline.export.address import Address
+from pipeline.export.jsonl import export as jsonl
 from pipeline.export.options import Options
 from pipeline.export.source import Source
 from pipeline.spark.reading_session import reading_session
@@ -58,14 +58,14 @@ def add_arguments(parser: Parser) -> None:
 def execute(arguments: Namespace) -> None:
     """Export a version and print what was done."""
     config = reading.load(arguments.config, arguments.assignments)
-    address = Address.of(arguments.to, os.environ)
+    address = Address.parse(arguments.to, os.environ)
     options = Options(**{name: getattr(arguments, name) for name in vars(_DEFAULT)})
     if (address.kind == addresses.JSONL) != bool(options.out):
         raise UsageError("export: --to jsonl takes --out FOLDER, and nothing else does")
     store, start = Store.of(config, make=False), time.monotonic()
-    source = Source.of(store, arguments.version)
+    source = Source.resolve(store, arguments.version)
     result = {
-        "to": address.shown,
+        "to": address.label,
         "version": source.version,
         "run_id": source.run_id or None,
         "rows": source.rows,
@@ -88,9 +88,9 @@ def _export(
     try:
         # They need packages that only nitamono[export] installs.
         if address.kind == "redis":
-            from pipeline.export.redis import export
+            from pipeline.export.redis.export import export
         else:
-            from pipeline.export.postgres import export
+            from pipeline.export.postgres.export import export
     except ImportError as error:
         raise UsageError(f"export to {address.kind}: {addresses.INSTALL}") from error
     with Progress().stage(f"export to {address.kind}") as line:

@@ -62,13 +62,13 @@ def _terminate(_number: int, _frame: object) -> NoReturn:
 
 
 def _exit(code: int, message: str) -> NoReturn:
-    from pipeline.export.address import redacted
+    from pipeline.export.address import redact
 
     with suppress(OSError):
         sys.stdout.flush()
     with suppress(OSError):
         name = paint("nitamono:", BAD, sys.stderr)
-        sys.stderr.write(f"{name} {redacted(' '.join(message.split()))}\n")
+        sys.stderr.write(f"{name} {redact(' '.join(message.split()))}\n")
         sys.stderr.flush()
     sys.exit(code)
 

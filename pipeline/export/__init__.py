@@ -1,1 +1,1 @@
-"""The published table into a database, a cache, or files: one module a target."""
+"""Export of the published table to a database, a cache or files: one folder for each target."""

@@ -1,22 +1,23 @@
-"""Where an export goes: the address of --to, of which no password comes out again."""
+"""The address that --to gives: where an export goes. Nothing that prints it shows a password."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-from pipeline.errors import UsageError
+from pipeline.errors import StageError, UsageError
 
 JSONL = "jsonl"
-POSTGRES = ("postgres", "postgresql")
-REDIS = ("redis", "rediss", "unix")
+_POSTGRES = ("postgres", "postgresql")
+_REDIS = ("redis", "rediss", "unix")
 INSTALL = "pip install 'nitamono[export]'"
-_FROM = "env:"
+RERUN = "run it again: it goes on from the files that are done"
+_VARIABLE = "env:"
 _KINDS = "give postgres://..., redis://..., jsonl, or env:NAME, a variable that holds an address"
-_HIDDEN = "***"
+_MASK = "***"
 _USER_INFO = re.compile(r"(\w://[^\s/:@]*):[^\s/]*@")
 _PASSWORD = re.compile(r"((?:password|passwd|sslpassword)\s*=\s*)[^\s&]+", re.I)
-_PASSWORDS = {
+_PASSWORD_PLACES = {
     "postgres": "PGPASSWORD in the environment, ~/.pgpass, or a service (PGSERVICE)",
     "redis": "REDIS_PASSWORD in the environment",
 }
@@ -28,87 +29,99 @@ class Address:
 
     Attributes:
         kind: postgres, redis or jsonl.
-        url: as it was given, for the library that connects.
-        shown: scheme, host, port and database.
-        secrets: what must not be seen.
+        url: the address itself, for the library that connects.
+        label: scheme, host, port and database, for messages.
+        secrets: texts that messages must not show.
     """
 
     kind: str
     url: str = field(repr=False)
-    shown: str
+    label: str
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
     @classmethod
-    def of(cls, text: str, environment: Mapping[str, str]) -> "Address":
-        """What --to says.
+    def parse(cls, text: str, environment: Mapping[str, str]) -> "Address":
+        """Parse the value of --to.
 
         Raises:
             UsageError: it is no address, its variable is not set, or it has a password although
                 it stands on the command line.
         """
-        given = text
-        if text.startswith(_FROM):
-            given = environment.get(text.removeprefix(_FROM), "")
-            if not given:
+        url = text
+        if text.startswith(_VARIABLE):
+            url = environment.get(text.removeprefix(_VARIABLE), "")
+            if not url:
                 raise UsageError(f"--to {text}: that variable is not set; {_KINDS}")
-        if given == JSONL:
+        if url == JSONL:
             return cls(JSONL, JSONL, JSONL)
-        scheme = given.partition("://")[0].lower()
-        kind = "postgres" if scheme in POSTGRES else "redis" if scheme in REDIS else ""
-        if not kind or "://" not in given:
-            # Not repeated: it may be a password.
-            raise UsageError(f"--to: this is no address that is known; {_KINDS}")
-        address = _taken_apart(kind, given)
-        if address.secrets and given is text:
+        scheme = url.partition("://")[0].lower()
+        kind = "postgres" if scheme in _POSTGRES else "redis" if scheme in _REDIS else ""
+        if not kind or "://" not in url:
+            # The text is not repeated: it may be a password.
+            raise UsageError(f"--to: the address is of no known kind; {_KINDS}")
+        address = _parse_url(kind, url)
+        if address.secrets and url is text:
             raise UsageError(
-                f"--to {address.shown}: a password on the command line stands in ps and in the "
-                f"shell's history; put it into {_PASSWORDS[kind]}, or the whole address into a "
-                "variable: --to env:NAME"
+                f"--to {address.label}: a password on the command line stands in ps and in the "
+                f"shell's history; put it into {_PASSWORD_PLACES[kind]}, or the whole address "
+                "into a variable: --to env:NAME"
             )
         return address
 
     @property
-    def local(self) -> bool:
-        """Whether it is a redis' socket on this host."""
-        return self.shown.startswith("unix:")
+    def is_unix_socket(self) -> bool:
+        """Whether it is the socket of a redis on this host."""
+        return self.label.startswith("unix:")
 
-    def redacted(self, text: object) -> str:
-        """A message without what must not be seen, on one line."""
+    def with_secrets(self, environment: Mapping[str, str], *names: str) -> "Address":
+        """The same address; the values of these environment variables are secrets too."""
+        values = tuple(environment[name] for name in names if environment.get(name))
+        return Address(self.kind, self.url, self.label, (*self.secrets, *values))
+
+    def redact(self, text: object) -> str:
+        """A message on one line, without the secrets."""
         line = " ".join(str(text).split())
         for secret in self.secrets:
-            line = line.replace(secret, _HIDDEN)
-        return redacted(line)
+            line = line.replace(secret, _MASK)
+        return redact(line)
+
+    def failure(self, text: str, advice: str) -> StageError:
+        """The error that says why the export failed and what to do.
+
+        Raise it `from None`: the cause's message may hold the password.
+        """
+        return StageError(f"export to {self.label} failed: {self.redact(text)}; {advice}")
 
 
-def redacted(text: str) -> str:
-    """A text with every address's password left out."""
-    return _PASSWORD.sub(rf"\g<1>{_HIDDEN}", _USER_INFO.sub(rf"\g<1>:{_HIDDEN}@", text))
+def redact(text: str) -> str:
+    """A text without the passwords of the addresses in it."""
+    return _PASSWORD.sub(rf"\g<1>{_MASK}", _USER_INFO.sub(rf"\g<1>:{_MASK}@", text))
 
 
-def _taken_apart(kind: str, url: str) -> Address:
-    """An address with its secrets known.
+def _parse_url(kind: str, url: str) -> Address:
+    """An address with its label and secrets.
 
     Raises:
         UsageError: it is malformed.
     """
     try:
-        parts = _of_libpq(url) if kind == "postgres" else _of_redis(url)
+        parts = _libpq_parts(url) if kind == "postgres" else _redis_parts(url)
     except ValueError:
         # What could not be read may be a password.
         raise UsageError(
             f"--to: this {kind} address can't be read; characters like @, / and # in names are "
             "written %40, %2F and %23"
         ) from None
-    found = [value for name, value in parts.items() if name.endswith("password") and value]
-    secrets = tuple({form for one in found for form in (one, unquote(one), quote(one))})
+    passwords = [value for name, value in parts.items() if name.endswith("password") and value]
+    secrets = tuple({form for text in passwords for form in (text, unquote(text), quote(text))})
     host, port = parts.get("host") or "", parts.get("port")
-    # As libpq has it, several hosts have several ports.
+    # In libpq's addresses, several hosts have several ports.
     ports = f":{port}" if port else ""
     scheme = url.partition("://")[0].lower()
     return Address(kind, url, f"{scheme}://{host}{ports}/{parts.get('dbname') or ''}", secrets)
 
 
-def _of_libpq(url: str) -> dict[str, str]:
+def _libpq_parts(url: str) -> dict[str, str]:
     try:
         from psycopg import ProgrammingError
         from psycopg.conninfo import conninfo_to_dict
@@ -120,19 +133,14 @@ def _of_libpq(url: str) -> dict[str, str]:
         raise ValueError from None
 
 
-def _of_redis(url: str) -> dict[str, str]:
+def _redis_parts(url: str) -> dict[str, str]:
     parts = urlsplit(url)
-    if parts.scheme == "unix":
-        where = {"host": parts.path}
+    is_socket = parts.scheme == "unix"
+    if is_socket:
+        server = {"host": parts.path}
     else:
-        where = {"host": parts.hostname or "", "port": str(parts.port or "")}
-    asked = dict(parse_qsl(parts.query))
-    name = asked.get("db") or ("" if parts.scheme == "unix" else parts.path.strip("/"))
-    password = parts.password or asked.get("password", "")
-    return {**asked, **where, "dbname": name, "password": password}
-
-
-def with_environment(address: Address, environment: Mapping[str, str], *names: str) -> Address:
-    """The address, with the values of these variables among what must not be seen."""
-    more = tuple(environment[name] for name in names if environment.get(name))
-    return Address(address.kind, address.url, address.shown, (*address.secrets, *more))
+        server = {"host": parts.hostname or "", "port": str(parts.port or "")}
+    query = dict(parse_qsl(parts.query))
+    database = query.get("db") or ("" if is_socket else parts.path.strip("/"))
+    password = parts.password or query.get("password", "")
+    return {**query, **server, "dbname": database, "password": password}

@@ -1,22 +1,22 @@
-"""What the command line says of an export."""
+"""The options of the verb export."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Options:
-    """The options of the verb.
+    """The options of the verb; each target reads its own.
 
     Attributes:
-        table: of PostgreSQL: NAME or SCHEMA.NAME.
-        prefix: of redis' keys.
-        out: the folder of jsonl.
-        files: of jsonl; 0: by the number of items.
-        gzip: whether those are compressed.
-        jobs: files at a time.
-        again: though this version is there already.
-        swap_wait: for readers of PostgreSQL's old table, in seconds.
-        keep_seconds: how long redis' old version stays; None: until the next export.
+        table: name of the table in PostgreSQL: NAME or SCHEMA.NAME.
+        prefix: prefix of all keys in redis.
+        out: folder of the JSON Lines files.
+        files: number of JSON Lines files; 0: decided by the number of items.
+        gzip: whether the JSON Lines files are compressed.
+        jobs: number of files that are exported at the same time.
+        again: export even if the target already has this version.
+        swap_wait: seconds to wait for readers of the old table in PostgreSQL.
+        keep_seconds: how long the old version stays in redis; None: until the next export.
     """
 
     table: str = "similar_items"

@@ -1,4 +1,4 @@
-"""Real servers, one of each for a module, and a store."""
+"""Fixtures: a PostgreSQL and a redis for each test module, and a store."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from tests import servers
 from tests.pipeline.export.shops import Shop
 
-PASSWORD = "geheim-42%/@"  # noqa: S105 - of a server that lives as long as the tests
+PASSWORD = "geheim-42%/@"  # noqa: S105 - the servers live as long as the tests
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Stores with made-up similar-item tables in several files, and exports of them."""
+"""A store with generated similar-item tables in several files, and exports of them."""
 
 import io
 import json
@@ -26,8 +26,8 @@ Row = tuple[str, int, str, float]
 K = 10
 
 
-def rows_of(items: Sequence[str], version: int, k: int = K) -> list[Row]:
-    """A list of k for each item; what stands in it, and the scores, tell the version."""
+def make_rows(items: Sequence[str], version: int, k: int = K) -> list[Row]:
+    """A list of k for each item; the similar ids and the scores tell the version."""
     return [
         (item, rank, f"{item}-{version}-{rank}", version / 16 - rank / 1024)
         for item in sorted(items, key=str.encode)
@@ -45,7 +45,7 @@ class Shop:
         self.config.write_text('[store]\npath = "store"\n[catalogue]\npath = "x.csv"\n')
 
     def publish(self, version: str, rows: Sequence[Row], files: int = 1) -> list[Row]:
-        """Write a version of so many files, which may cut a list in two, and point LATEST at it."""
+        """Write a version in several files, which may cut a list in two, and point LATEST at it."""
         folder = on_disk(self.store.table_path("similar_items", version))
         folder.mkdir(parents=True)
         table = pa.table(list(map(list, zip(*rows, strict=True))), schema=SCHEMA)
@@ -58,19 +58,26 @@ class Shop:
         return list(rows)
 
     def command(self, *arguments: str) -> list[str]:
-        """The command line of an export, as a process of its own."""
-        start = (sys.executable, "-m", "pipeline.cli.main", "export", "--config", str(self.config))
-        return [*start, *arguments]
+        """The command line that exports in a separate process."""
+        program = (
+            sys.executable,
+            "-m",
+            "pipeline.cli.main",
+            "export",
+            "--config",
+            str(self.config),
+        )
+        return [*program, *arguments]
 
     def start(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
-        """Start an export."""
+        """Start an export in a separate process."""
         return subprocess.Popen(
             self.command(*arguments), env={**os.environ, **environment}, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
 
-    def export(self, *arguments: str, **environment: str) -> "Ended":
-        """Run an export to its end, in this process: Python takes longer to start."""
+    def export(self, *arguments: str, **environment: str) -> "ExportResult":
+        """Export in this process, which takes less time than to start another one."""
         out, error, code = io.StringIO(), io.StringIO(), 0
         with (
             mock.patch.dict(os.environ, environment),
@@ -79,31 +86,31 @@ class Shop:
         ):
             try:
                 execute(["export", "--config", str(self.config), *arguments])
-            except NitamonoError as ended:
-                code = ended.exit_code
-                error.write(f"nitamono: {ended}\n")
-        return Ended(code, out.getvalue(), error.getvalue())
+            except NitamonoError as failure:
+                code = failure.exit_code
+                error.write(f"nitamono: {failure}\n")
+        return ExportResult(code, out.getvalue(), error.getvalue())
 
-    def run(self, *arguments: str, **environment: str) -> "Ended":
-        """Run an export to its end, as a process of its own."""
+    def run(self, *arguments: str, **environment: str) -> "ExportResult":
+        """Export in a separate process, and wait for its end."""
         process = self.start(*arguments, **environment)
         out, error = process.communicate(timeout=120)
-        return Ended(process.returncode, out, error)
+        return ExportResult(process.returncode, out, error)
 
 
-class Ended:
-    """A process that has ended."""
+class ExportResult:
+    """How an export ended: its exit code and what it wrote to stdout and stderr."""
 
     def __init__(self, code: int, out: str, error: str) -> None:
         self.code, self.out, self.error = code, out, error
 
     @property
-    def last(self) -> str:
+    def last_line(self) -> str:
         """The last line on stderr."""
         return self.error.splitlines()[-1]
 
     def json(self) -> Mapping[str, Any]:
-        """What it printed."""
+        """The JSON object that it printed."""
         assert self.code == 0, self.error
-        found: dict[str, Any] = json.loads(self.out)
-        return found
+        summary: dict[str, Any] = json.loads(self.out)
+        return summary

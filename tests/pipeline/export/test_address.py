@@ -1,13 +1,13 @@
-"""Addresses: which are taken, and that no password comes out of them."""
+"""Addresses: which are accepted, and that no password is shown."""
 
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.export.address import Address, redacted
+from pipeline.export.address import Address, redact
 
 
 @pytest.mark.parametrize(
-    ("text", "kind", "shown"),
+    ("text", "kind", "label"),
     [
         ("postgres://shop@db:5432/shop", "postgres", "postgres://db:5432/shop"),
         ("postgresql://db", "postgres", "postgresql://db/"),
@@ -20,9 +20,9 @@ from pipeline.export.address import Address, redacted
         ("jsonl", "jsonl", "jsonl"),
     ],
 )
-def test_addresses_are_taken_apart(text: str, kind: str, shown: str) -> None:
-    found = Address.of(text, {})
-    assert (found.kind, found.shown, found.url) == (kind, shown, text)
+def test_addresses_are_parsed(text: str, kind: str, label: str) -> None:
+    address = Address.parse(text, {})
+    assert (address.kind, address.label, address.url) == (kind, label, text)
 
 
 @pytest.mark.parametrize(
@@ -38,13 +38,18 @@ def test_addresses_are_taken_apart(text: str, kind: str, shown: str) -> None:
         "unix://shop:geheim@/run/redis.sock",
     ],
 )
-def test_a_password_is_refused_on_the_command_line_and_taken_from_a_variable(text: str) -> None:
+def test_a_password_is_refused_on_the_command_line_and_accepted_in_a_variable(text: str) -> None:
     with pytest.raises(UsageError, match="a password on the command line") as refused:
-        Address.of(text, {})
-    found = Address.of("env:SHOP", {"SHOP": text})
-    assert found.url == text
-    for said in (str(refused.value), found.shown, repr(found), found.redacted(f"no {text} there")):
-        assert "geheim" not in said
+        Address.parse(text, {})
+    address = Address.parse("env:SHOP", {"SHOP": text})
+    assert address.url == text
+    for message in (
+        str(refused.value),
+        address.label,
+        repr(address),
+        address.redact(f"no {text} there"),
+    ):
+        assert "geheim" not in message
 
 
 @pytest.mark.parametrize(
@@ -52,9 +57,9 @@ def test_a_password_is_refused_on_the_command_line_and_taken_from_a_variable(tex
     ["mysql://shop:geheim@db", "geheim", "redis:geheim", "postgres://u:geheim@db:port/x",
      "redis://:geheim@cache:port", "env:UNSET"],
 )  # fmt: skip
-def test_what_is_no_address_is_not_repeated(text: str) -> None:
+def test_a_text_that_is_no_address_is_not_repeated(text: str) -> None:
     with pytest.raises(UsageError) as refused:
-        Address.of(text, {})
+        Address.parse(text, {})
     assert "geheim" not in str(refused.value)
 
 
@@ -62,6 +67,6 @@ def test_passwords_are_left_out_of_any_text() -> None:
     text = (
         "see redis://shop:geheim@cache:1/0, postgres://db/x?password=geheim&x=1 and http://a:80/b"
     )
-    assert redacted(text) == (
+    assert redact(text) == (
         "see redis://shop:***@cache:1/0, postgres://db/x?password=***&x=1 and http://a:80/b"
     )

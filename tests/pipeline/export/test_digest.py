@@ -1,4 +1,4 @@
-"""The digest of rows; what PostgreSQL makes of the same texts is the oracle."""
+"""The digest of rows; the hashes that PostgreSQL computes are the oracle."""
 
 import random
 
@@ -6,10 +6,10 @@ import numpy as np
 import psycopg
 import pyarrow as pa
 
-from pipeline.export import digest
-from pipeline.export.digest import Digest
+from pipeline.export.postgres import digest
+from pipeline.export.postgres.digest import Digest, row_digest
 from tests.pipeline.export.conftest import PASSWORD
-from tests.pipeline.export.shops import SCHEMA, Row, rows_of
+from tests.pipeline.export.shops import SCHEMA, Row, make_rows
 from tests.servers import Server
 
 
@@ -21,28 +21,28 @@ def test_hashes_are_postgresqls(postgres: Server) -> None:
     with psycopg.connect(
         host="127.0.0.1", port=postgres.port, user="postgres", password=PASSWORD
     ) as connection:
-        theirs = connection.execute(
+        rows = connection.execute(
             "SELECT hashtextextended(text, seed) FROM unnest(%s::text[], %s::bigint[]) "
-            "WITH ORDINALITY AS given (text, seed, place) ORDER BY place",
+            "WITH ORDINALITY AS input (text, seed, place) ORDER BY place",
             [texts, seeds],
         ).fetchall()
-    ours = digest.hashes(pa.array(["left out", *texts])[1:], np.array(seeds, np.int64))
-    assert ours.tolist() == [int(one) % 2**64 for (one,) in theirs]
+    hashes = digest.hashes(pa.array(["left out", *texts])[1:], np.array(seeds, np.int64))
+    assert hashes.tolist() == [int(value) % 2**64 for (value,) in rows]
 
 
-def of(rows: list[Row]) -> Digest:
-    return digest.of(pa.table(list(map(list, zip(*rows, strict=True))), schema=SCHEMA))
+def digest_of(rows: list[Row]) -> Digest:
+    return row_digest(pa.table(list(map(list, zip(*rows, strict=True))), schema=SCHEMA))
 
 
-def test_a_digest_is_the_rows_whatever_their_order_and_parts() -> None:
-    rows = rows_of(["a", "b", "c"], 1)
-    whole = of(rows)
-    assert (whole.rows, whole.items) == (30, 3)
-    assert of(rows[::-1]) == of(rows[7:]) + of(rows[:7]) == whole
+def test_a_digest_depends_on_the_rows_but_not_on_their_order_or_parts() -> None:
+    rows = make_rows(["a", "b", "c"], 1)
+    digest = digest_of(rows)
+    assert (digest.rows, digest.items) == (30, 3)
+    assert digest_of(rows[::-1]) == digest_of(rows[7:]) + digest_of(rows[:7]) == digest
 
 
-def test_any_value_that_is_another_is_seen() -> None:
-    rows = rows_of(["a", "b", "c"], 1)
+def test_a_change_of_any_value_changes_the_digest() -> None:
+    rows = make_rows(["a", "b", "c"], 1)
     item, rank, similar, score = rows[4]
     near = float(np.nextafter(np.float32(score), np.float32(1)))
     changed: list[Row] = [
@@ -54,4 +54,4 @@ def test_any_value_that_is_another_is_seen() -> None:
         (similar, rank, item, score),
         rows[5],
     ]
-    assert len({of([*rows[:4], row, *rows[5:]]) for row in (rows[4], *changed)}) == 8
+    assert len({digest_of([*rows[:4], row, *rows[5:]]) for row in (rows[4], *changed)}) == 8

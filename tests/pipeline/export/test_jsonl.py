@@ -12,12 +12,14 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from models.s3 import S3Options
-from pipeline.export import jsonl_files
+from pipeline.export.jsonl import lines as jsonl_lines
+from pipeline.export.jsonl import write
+from pipeline.export.jsonl.layout import Layout
 from pipeline.storage.s3_path import S3Path
 from pipeline.store import lock
 from pipeline.store.store import Store
 from tests.models.conftest import BUCKET
-from tests.pipeline.export.shops import Shop, rows_of
+from tests.pipeline.export.shops import Shop, make_rows
 from tests.pipeline.places import on_disk
 from tests.s3.proxy import Proxy
 
@@ -37,16 +39,18 @@ QUARANTINED = [
 ]
 
 
-def put(store: Store, table: str, version: str, rows: list[dict[str, Any]], of: pa.Schema) -> None:
+def put(
+    store: Store, table: str, version: str, rows: list[dict[str, Any]], schema: pa.Schema
+) -> None:
     folder = on_disk(store.table_path(table, version))
     folder.mkdir(parents=True)
-    pq.write_table(pa.Table.from_pylist(rows, schema=of), folder / "part-00000.parquet")
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), folder / "part-00000.parquet")
     store.set_latest(table, version, "run-1")
 
 
 def publish(shop: Shop, version: str, number: int) -> None:
-    """A version with 40 lists, an item without a list, one that was not asked for, bad rows."""
-    shop.publish(version, rows_of(LISTED, number, k=3), files=3)
+    """Publish 40 lists, an item without one, an item that was not searched for, and bad rows."""
+    shop.publish(version, make_rows(LISTED, number, k=3), files=3)
     items = [{"item_id": item, "title": f'{item} "靴"\n', "price": 1.5} for item in LISTED]
     items += [{"item_id": "none", "title": "?"}, {"item_id": "unasked", "title": "x"}]
     put(shop.store, "items", version, items, ITEMS)
@@ -65,14 +69,14 @@ def out(tmp_path: Path) -> Path:
 
 
 def export(shop: Shop, out: Path, *arguments: str) -> dict[str, Any]:
-    ended = shop.export("--to", "jsonl", "--out", str(out), "--json", *arguments)
-    return dict(ended.json())
+    result = shop.export("--to", "jsonl", "--out", str(out), "--json", *arguments)
+    return dict(result.json())
 
 
 def read(out: Path) -> list[dict[str, Any]]:
-    """The objects that readers find, by the manifest, whose sums are compared."""
+    """The objects in the files that the manifest names; checks the manifest's sums."""
     manifest = json.loads((out / "manifest.json").read_text())
-    found = []
+    objects = []
     for file in manifest["files"]:
         content = (out / manifest["folder"] / file["name"]).read_bytes()
         assert file["sha256"] == hashlib.sha256(content).hexdigest()
@@ -81,12 +85,12 @@ def read(out: Path) -> list[dict[str, Any]]:
         lines = text.decode().split("\n")
         assert lines.pop() == ""
         assert len(lines) == file["items"] + file["quarantined"]
-        found += [json.loads(line) for line in lines]
-    return found
+        objects += [json.loads(line) for line in lines]
+    return objects
 
 
 def files(out: Path) -> dict[str, tuple[bytes, int]]:
-    """Content and time of the files that readers find."""
+    """Content and modification time of the files in the folder that the manifest names."""
     folder = out / json.loads((out / "manifest.json").read_text())["folder"]
     return {
         path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.glob("part-*")
@@ -97,31 +101,31 @@ def test_every_item_and_every_bad_row_is_one_object(
     spark: SparkSession, shop: Shop, out: Path
 ) -> None:
     publish(shop, "v1", 1)
-    found = export(shop, out, "--files", "3")
+    summary = export(shop, out, "--files", "3")
     objects = read(out)
-    assert all(list(one) == ["input", "output", "error"] for one in objects)
+    assert all(list(line) == ["input", "output", "error"] for line in objects)
     items = {
-        one["input"]["item_id"]: one for one in objects[:] if "item_id" in (one["input"] or {})
+        line["input"]["item_id"]: line for line in objects if "item_id" in (line["input"] or {})
     }
     assert len(items) == len(LISTED) + 2
     assert len(objects) == len(LISTED) + 2 + len(QUARANTINED)
-    nothing = dict.fromkeys(ITEMS.names)
-    wanted = [
+    empty = dict.fromkeys(ITEMS.names)
+    neighbours = [
         {"similar_id": f"i07-1-{n}", "score": s} for n, s in ((1, 61.5), (2, 60.5), (3, 59.6))
     ]
     for pair in items["i07"]["output"]["neighbours"]:
         pair["score"] = round(pair["score"] * 1000, 1)
     assert items["i07"] == {
-        "input": nothing | {"item_id": "i07", "title": 'i07 "靴"\n', "price": 1.5},
-        "output": {"neighbours": wanted},
+        "input": empty | {"item_id": "i07", "title": 'i07 "靴"\n', "price": 1.5},
+        "output": {"neighbours": neighbours},
         "error": None,
     }
     assert items["i03"]["error"] is None
     assert items["none"] == {
-        "input": nothing | {"item_id": "none", "title": "?"}, "output": None, "error": "no_tokens",
+        "input": empty | {"item_id": "none", "title": "?"}, "output": None, "error": "no_tokens",
     }  # fmt: skip
     assert items["unasked"]["error"] == "not_asked"
-    bad = [one for one in objects if "item_id" not in one["input"]]
+    bad = [line for line in objects if "item_id" not in line["input"]]
     assert sorted(bad, key=str) == sorted(
         [
             {"input": {"sku": None, "n": 1}, "output": None, "error": "no_item_id, no_text"},
@@ -131,8 +135,8 @@ def test_every_item_and_every_bad_row_is_one_object(
         ],
         key=str,
     )  # fmt: skip
-    assert (found["items"], found["rows"], found["files"]) == (42, 120, 3)
-    # As many files as were asked for, and the same again from the same table, packed too.
+    assert (summary["items"], summary["rows"], summary["files"]) == (42, 120, 3)
+    # The same table makes the same files again, and the same content when it is compressed.
     first = files(out)
     assert len(first) == 3
     assert export(shop, out, "--files", "3", "--again")["done"] == "exported"
@@ -140,20 +144,20 @@ def test_every_item_and_every_bad_row_is_one_object(
         name: content for name, (content, _) in first.items()
     }
     export(shop, out, "--files", "3", "--gzip")
-    packed = {name: gzip.decompress(content) for name, (content, _) in files(out).items()}
-    assert packed == {f"{name}.gz": content for name, (content, _) in first.items()}
+    decompressed = {name: gzip.decompress(content) for name, (content, _) in files(out).items()}
+    assert decompressed == {f"{name}.gz": content for name, (content, _) in first.items()}
 
 
-def test_an_export_that_is_broken_off_goes_on_and_readers_see_the_old_one(
+def test_an_interrupted_export_is_continued_and_readers_see_the_old_version(
     spark: SparkSession, shop: Shop, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(shop, "v1", 1)
     export(shop, out, "--files", "4")
     before = read(out)
     publish(shop, "v2", 2)
-    whole = shop.folder / "whole"
-    export(shop, whole, "--files", "4")
-    # Killed after two of four files: the notes of the others are not there, one is half.
+    complete = shop.folder / "complete"
+    export(shop, complete, "--files", "4")
+    # As if killed after two of four files: the others have no notes, one of them is partial.
     export(shop, out, "--files", "4")
     folder = out / "version=v2-4"
     for number in (1, 3):
@@ -162,36 +166,38 @@ def test_an_export_that_is_broken_off_goes_on_and_readers_see_the_old_one(
     (folder / ".part-00001.jsonl.left").write_text("x")
     manifest = out / "manifest.json"
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "folder": "version=v1-4"}))
-    kept = {n: (folder / f"part-0000{n}.jsonl").stat().st_mtime_ns for n in (0, 2)}
+    times = {n: (folder / f"part-0000{n}.jsonl").stat().st_mtime_ns for n in (0, 2)}
     assert len(before) == 46
-    found = export(shop, out, "--files", "4")
-    assert found["files_copied"] == 2
-    assert {n: (folder / f"part-0000{n}.jsonl").stat().st_mtime_ns for n in (0, 2)} == kept
+    summary = export(shop, out, "--files", "4")
+    assert summary["files_copied"] == 2
+    assert {n: (folder / f"part-0000{n}.jsonl").stat().st_mtime_ns for n in (0, 2)} == times
     assert not list(folder.glob(".*"))
-    assert sorted(map(str, read(out))) == sorted(map(str, read(whole)))
+    assert sorted(map(str, read(out))) == sorted(map(str, read(complete)))
     assert export(shop, out, "--files", "4")["done"] == "already"
 
 
-def test_files_that_lack_a_row_are_not_shown(
+def test_files_that_lack_a_row_are_not_published(
     spark: SparkSession, shop: Shop, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(shop, "v1", 1)
     export(shop, out, "--files", "2")
     before = read(out)
     publish(shop, "v2", 2)
-    real = jsonl_files.lines
+    all_lines = jsonl_lines.lines
     with monkeypatch.context() as patched:
-        patched.setattr(jsonl_files, "lines", lambda *a: real(*a).where("line not like '%i07%'"))
-        ended = shop.export("--to", "jsonl", "--out", str(out), "--files", "2")
-    assert ended.code == 5
-    assert "'items': 41, 'quarantined': 4, 'neighbors': 117}, not {'items': 42" in ended.last
+        patched.setattr(
+            jsonl_lines, "lines", lambda *a: all_lines(*a).where("line not like '%i07%'")
+        )
+        result = shop.export("--to", "jsonl", "--out", str(out), "--files", "2")
+    assert result.code == 5
+    assert "'items': 41, 'quarantined': 4, 'neighbors': 117}, not {'items': 42" in result.last_line
     assert read(out) == before
     export(shop, out, "--files", "2")
     assert len(read(out)) == 46
     assert read(out) != before
 
 
-def test_older_versions_go_and_what_is_not_ours_stays(
+def test_older_versions_are_removed_and_other_folders_stay(
     spark: SparkSession, shop: Shop, out: Path
 ) -> None:
     other = out / "version=other"
@@ -207,16 +213,19 @@ def test_older_versions_go_and_what_is_not_ours_stays(
 def test_two_at_once_are_kept_apart(shop: Shop, out: Path) -> None:
     publish(shop, "v1", 1)
     with lock.hold_folder(out / "_locks", "another", "the folder"):
-        ended = shop.export("--to", "jsonl", "--out", str(out))
-    assert ended.code == 5
-    assert f"the folder {out} is in use by another" in ended.last
+        result = shop.export("--to", "jsonl", "--out", str(out))
+    assert result.code == 5
+    assert f"the folder {out} is in use by another" in result.last_line
     assert not (out / "manifest.json").exists()
 
 
 def test_a_version_whose_items_are_gone_is_refused(shop: Shop, out: Path) -> None:
-    shop.publish("v1", rows_of(LISTED, 1))
-    ended = shop.export("--to", "jsonl", "--out", str(out))
-    assert (ended.code, "the tables items, quarantine, short_lists" in ended.last) == (2, True)
+    shop.publish("v1", make_rows(LISTED, 1))
+    result = shop.export("--to", "jsonl", "--out", str(out))
+    assert (result.code, "the tables items, quarantine, short_lists" in result.last_line) == (
+        2,
+        True,
+    )
     assert shop.export("--to", "jsonl").code == 2
 
 
@@ -226,21 +235,21 @@ def test_a_folder_in_an_object_store_holds_the_same_files(
     publish(shop, "v1", 1)
     export(shop, out, "--files", "2")
 
-    def here(rows: DataFrame, layout: jsonl_files.Layout) -> None:
+    def write_here(rows: DataFrame, layout: Layout) -> None:
         # The session's workers were started without the credentials.
-        jsonl_files.write_parts(iter(rows.toArrow().to_batches()), layout)
+        write.write_batches(iter(rows.toArrow().to_batches()), layout)
 
-    monkeypatch.setattr(jsonl_files, "write", here)
-    where = f"s3a://{BUCKET}/export"
+    monkeypatch.setattr(write, "write_files", write_here)
+    url = f"s3a://{BUCKET}/export"
     reach = ("--set", f"s3.endpoint={proxy.url}", "--set", "s3.region=us-east-1")
-    ended = shop.export("--to", "jsonl", "--out", where, "--files", "2", "--json", *reach)
-    assert ended.json()["folder"] == f"{where}/version=v1-2"
-    there = S3Path.parse(where, S3Options(proxy.url, "us-east-1"))
-    manifest = json.loads((there / "manifest.json").read_text())
-    folder = there / manifest["folder"]
+    result = shop.export("--to", "jsonl", "--out", url, "--files", "2", "--json", *reach)
+    assert result.json()["folder"] == f"{url}/version=v1-2"
+    target = S3Path.parse(url, S3Options(proxy.url, "us-east-1"))
+    manifest = json.loads((target / "manifest.json").read_text())
+    folder = target / manifest["folder"]
     assert {file["name"]: (folder / file["name"]).read_bytes() for file in manifest["files"]} == {
         name: content for name, (content, _) in files(out).items()
     }
-    # The lock there is conditional, and what is done is known.
-    again = shop.export("--to", "jsonl", "--out", where, "--files", "2", *reach)
+    # The lock in the object store is released, and the version is recognised.
+    again = shop.export("--to", "jsonl", "--out", url, "--files", "2", *reach)
     assert "nothing to do" in again.out

@@ -1,0 +1,1 @@
+"""Export to files of JSON Lines."""
