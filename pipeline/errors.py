@@ -1,13 +1,13 @@
-"""What can go wrong, each with the exit code that the command ends with."""
+"""The errors of nitamono, each with the exit code of the command."""
 
 import re
 
-_LAST_ERROR = re.compile(r"^([\w.]+(?:Error|Exception|Interrupt)): (.+)$", re.M)
-_LAST_JAVA_ERROR = re.compile(r"^(?:: |Caused by: )([\w.$]+(?:Error|Exception)): (.+)$", re.M)
+_ERROR_LINE = re.compile(r"^([\w.]+(?:Error|Exception|Interrupt)): (.+)$", re.M)
+_JAVA_ERROR_LINE = re.compile(r"^(?:: |Caused by: )([\w.$]+(?:Error|Exception)): (.+)$", re.M)
 
 
 class NitamonoError(Exception):
-    """A failure with a message for the user: what is wrong, and what to do about it."""
+    """An error with a message for the user: what happened, why, and what to do."""
 
     exit_code = 5
 
@@ -19,31 +19,31 @@ class UsageError(NitamonoError):
 
 
 class InputError(NitamonoError):
-    """The catalogue, or another file that was given, can't be used. Nothing was published."""
+    """The catalogue or another input file can't be used. Nothing was published."""
 
     exit_code = 3
 
 
 class GateError(NitamonoError):
-    """The table was written but held back: it failed a check of the gate."""
+    """The table was written, but not published: it failed a check of the gate."""
 
     exit_code = 4
 
 
 class LockedError(NitamonoError):
-    """Another run holds the store's lock."""
+    """Another process holds the store's lock."""
 
     exit_code = 5
 
 
 class StageError(NitamonoError):
-    """A stage failed for a reason that lies outside the input."""
+    """A stage failed, and not because of the catalogue or the config."""
 
     exit_code = 5
 
 
 def text_of(error: Exception) -> str:
-    """An exception's text; that of a Java exception can be had only while the JVM lives."""
+    """The text of an exception; a Java exception has one only while the JVM lives."""
     try:
         return str(error)
     except Exception as second:
@@ -51,11 +51,11 @@ def text_of(error: Exception) -> str:
 
 
 def cause(error: Exception) -> str:
-    """The innermost message that a chain of Java and Python exceptions tells of."""
+    """The innermost message of a chain of Java and Python exceptions, in one line."""
     text = text_of(error)
-    found = _LAST_ERROR.findall(text) or _LAST_JAVA_ERROR.findall(text)
-    if found:
-        name, message = found[-1]
+    messages = _ERROR_LINE.findall(text) or _JAVA_ERROR_LINE.findall(text)
+    if messages:
+        name, message = messages[-1]
         return f"{name.rsplit('.', 1)[-1]}: {message[:500]}"
     lines = [line for line in text.splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0][:500]}" if lines else type(error).__name__

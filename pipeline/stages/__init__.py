@@ -1,4 +1,4 @@
-"""The stages, in the order of the data's way. Each reads tables, calls a method, writes tables."""
+"""The stages, in their order. Each stage reads tables, calls a method, and writes tables."""
 
 from types import ModuleType
 from typing import cast

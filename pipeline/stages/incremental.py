@@ -1,7 +1,7 @@
-"""What a night builds on: the work of an earlier one, and what has changed since.
+"""Incremental stages: what a stage can build on, and what has changed since.
 
-A stage's output is defined by its inputs alone. Built on an earlier night's or made from the ground
-it is the same table; `--full` makes it from the ground.
+A stage's output is defined by its inputs alone: computed from an earlier version or from nothing,
+it is the same table. `--full` computes every output from nothing.
 """
 
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ FIRST = "nothing is published yet"
 
 @dataclass(frozen=True)
 class Base:
-    """What a stage can build on.
+    """The earlier output of a stage that the stage can build on.
 
     Attributes:
-        record: the earlier night's record of the same stage; None where there is none.
-        why: why there is none.
-        items: of tokens: the version of the items table that they are of.
+        record: the record of that output; None if there is none.
+        why: the reason if there is none.
+        items: for tokens: the version of the items table that they belong to.
     """
 
     record: StageRecord | None
@@ -34,7 +34,7 @@ class Base:
 
 
 def no_base(why: str) -> Base:
-    """No base, for this reason."""
+    """No earlier output, with the reason."""
     return Base(None, why)
 
 
@@ -43,14 +43,20 @@ Stage = tuple[str, int]
 
 
 def find_earlier(job: Job, stage: Stage, *inputs: dict[str, Any]) -> StageRecord | None:
-    """The record of a stage that was made by today's code of these inputs, the first that is."""
+    """The record of a stage's earlier output that has today's code version and some inputs.
+
+    Args:
+        job: the job; its used versions get the output.
+        stage: the stage.
+        inputs: the inputs to try, in this order.
+    """
     name, code_version = stage
-    for some in inputs:
-        for variant in (some, some | {"full": True}):
+    for candidate in inputs:
+        for variant in (candidate, candidate | {"full": True}):
             version = output_name(name, code_version, variant)
             if job.store.find_record(name, version) is None:
                 continue
-            # Said first, then looked for again: see `Runner._reuse`.
+            # The use is announced before the record is read again: see `Runner._reuse`.
             job.used_versions.add(version)
             job.announce_use()
             record = job.store.find_record(name, version)
@@ -60,7 +66,13 @@ def find_earlier(job: Job, stage: Stage, *inputs: dict[str, Any]) -> StageRecord
 
 
 def token_base(job: Job, stage: Stage, inputs: dict[str, Any]) -> Base:
-    """The tokens of the published version's items, if they were made as today's would be."""
+    """The tokens of the published items, if today's text rules and code would make the same.
+
+    Args:
+        job: the job.
+        stage: tokenize.
+        inputs: today's inputs of tokenize.
+    """
     if job.full:
         return no_base("--full")
     published = job.store.latest("items")
@@ -72,48 +84,54 @@ def token_base(job: Job, stage: Stage, inputs: dict[str, Any]) -> Base:
     record = find_earlier(job, stage, inputs | {"items": items.outputs["content"]})
     if record is None:
         return no_base("the published tokens were made by other text rules or another release")
-    # Not the items that they were made of: others of the same content may stand for those.
+    # The tokens may have been made from another items table with the same content.
     return Base(record, items=published["version"])
 
 
-def stage_base(job: Job, stage: Stage, after: str, *inputs: dict[str, Any]) -> Base:
-    """The output of a stage that belongs to what the stage before it was built on.
+def stage_base(job: Job, stage: Stage, previous: str, *inputs: dict[str, Any]) -> Base:
+    """The output of a stage that belongs to what the previous stage was built on.
 
     Args:
-        job: which run.
-        stage: which stage.
-        after: the stage before it.
-        inputs: what that output may have been made of.
+        job: the job.
+        stage: the stage.
+        previous: the stage before it.
+        inputs: the inputs that the earlier output may have been made from.
     """
-    before = job.record(after)
+    before = job.record(previous)
     if before.outputs["base"] is None:
         if before.run_id == job.run_id:
             return no_base(before.outputs["why"])
-        return no_base(f"{after} of run {before.run_id} was made from the ground")
+        return no_base(f"{previous} of run {before.run_id} was made from the ground")
     record = find_earlier(job, stage, *inputs)
     return Base(record) if record else no_base(f"no earlier {stage[0]} was made in the same way")
 
 
 def changes_version(version: str, base: StageRecord) -> str:
-    """The version of tables that tell what has changed since a night: of both nights.
+    """The version of tables that hold the difference between two versions; it is made of both.
 
-    Under tonight's alone another run, that was broken off, may have left what had changed since
-    another night.
+    A run that was broken off may have written the difference between this version and another base.
+
+    Args:
+        version: the new version.
+        base: the record of the earlier output.
     """
     return fingerprint({"version": version, "base": base.fingerprint})
 
 
 def find_changes(today: "DataFrame", before: "DataFrame") -> "DataFrame":
-    """Which items came, have another text, or left: item_id string, change string.
+    """Which items were added, have another text, or were removed.
 
     Args:
-        today: the items table.
-        before: that of an earlier night.
+        today: today's items table.
+        before: an earlier items table.
+
+    Returns:
+        item_id string; change string: added, changed or removed.
     """
     from pyspark.sql import functions as F
 
     def hashed(items: "DataFrame", name: str) -> "DataFrame":
-        # Spark's hash passes over nulls: where they are is hashed too.
+        # Spark's hash skips nulls, so their positions are hashed too.
         texts = [F.col("title"), F.col("description")]
         nulls = [text.isNull() for text in texts]
         return items.select("item_id", F.xxhash64(*texts, *nulls).alias(name))
@@ -128,26 +146,26 @@ def find_changes(today: "DataFrame", before: "DataFrame") -> "DataFrame":
 
 
 def items_to_compute(changes: "DataFrame") -> "DataFrame":
-    """The items that are to be worked on: item_id."""
+    """The items that were added or changed: item_id."""
     from pyspark.sql import functions as F
 
     return changes.where(F.col("change") != F.lit(REMOVED)).select("item_id")
 
 
 def outdated_items(changes: "DataFrame") -> "DataFrame":
-    """The items whose rows of the earlier night are no more: item_id."""
+    """The items that were changed or removed, whose earlier rows are no longer valid: item_id."""
     from pyspark.sql import functions as F
 
     return changes.where(F.col("change") != F.lit(ADDED)).select("item_id")
 
 
 def apply_changes(before: "DataFrame", changes: "DataFrame", rows: "DataFrame") -> "DataFrame":
-    """An earlier night's table with new rows for the items that changed.
+    """An earlier table, brought up to date.
 
     Args:
         before: the earlier table.
         changes: the changes table.
-        rows: of the items that were added or changed.
+        rows: the rows of the items that were added or changed.
     """
-    stays = before.join(outdated_items(changes), "item_id", how="left_anti")
-    return stays.unionByName(rows)
+    unchanged = before.join(outdated_items(changes), "item_id", how="left_anti")
+    return unchanged.unionByName(rows)

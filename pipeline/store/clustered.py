@@ -57,14 +57,14 @@ class ClusteredTable:
             lists: the lists, ascending.
             columns: as for `rows`.
         """
-        wanted = pa.array(lists, pa.int32())
+        list_set = pa.array(lists, pa.int32())
 
         def overlaps(low: int, high: int) -> bool:
             first, last = np.searchsorted(lists, [low, high + 1])
             return bool(first < last)
 
         for batch in self._batches(overlaps, columns):
-            rows = batch.filter(pc.is_in(batch["list"], wanted))
+            rows = batch.filter(pc.is_in(batch["list"], list_set))
             if rows.num_rows:
                 yield rows
 

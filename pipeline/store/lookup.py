@@ -45,12 +45,12 @@ def find_rows(
     Raises:
         UsageError: the version is not in the store, or is deleted while it is read.
     """
-    wanted = sorted(set(ids))
+    item_ids = sorted(set(ids))
     folder = store.table_path(table, version)
     if not store.has_table(table, version):
         raise table_missing(table, version)
     system, base = arrow_path(folder)
-    files = _Files(system, base, sorted(path.name for path in folder.glob("*.parquet")), wanted)
+    files = _Files(system, base, sorted(path.name for path in folder.glob("*.parquet")), item_ids)
     names = [_ID, *(name for name in columns if name != _ID)]
     try:
         with ThreadPoolExecutor(_PARALLEL_FILES) as pool:

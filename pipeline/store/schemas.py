@@ -191,7 +191,7 @@ def digest_with(frame: "DataFrame", **sums: "Column") -> tuple[str, dict[str, An
     """
     from pyspark.sql import functions as F
 
-    # Spark's hash passes over nulls: where they are is hashed too.
+    # Spark's hash skips nulls, so their positions are hashed too.
     values = [F.col(name) for name in frame.columns]
     parts = [*values, *(value.isNull() for value in values)]
     halves = [
