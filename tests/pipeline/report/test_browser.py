@@ -157,7 +157,7 @@ def test_items_are_found_by_id_and_title_and_their_neighbours_can_be_gone_to(
         search.fill(titles[first["similar_id"]])
         assert first["similar_id"] in window.texts("#results .id")
         search.fill("no such item anywhere")
-        assert window.texts("#match-count") == ["Nothing window among these items."]
+        assert window.texts("#match-count") == ["Nothing found among these items."]
 
 
 def test_a_pointer_on_the_map_shows_a_title_and_a_click_the_item(run: tuple[Shop, Outcome]) -> None:
