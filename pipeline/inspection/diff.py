@@ -41,29 +41,38 @@ def diff(
     before, after = (store.read(spark, "similar_items", side.version) for side in (one, two))
     items = list_changes(comparison.join_by_item(before, after, k)).persist(StorageLevel.DISK_ONLY)
     try:
-        totals = items.agg(
-            F.count_if("was").alias("items_before"),
-            F.count_if("is").alias("items_after"),
-            F.count_if(~F.col("was")).alias("added"),
-            F.count_if(~F.col("is")).alias("gone"),
-            F.count_if(F.col("was") & F.col("is")).alias("common"),
-            F.count_if("changed").alias("changed"),
-            F.round(F.avg("overlap"), 4).alias("mean_overlap"),
-            F.round(F.avg("shift"), 6).alias("score_shift"),
-        ).first()
+        totals = _totals(items)
         changed = items.where("changed").orderBy("overlap", F.abs("shift").desc(), "item_id")
         most_changed = [row.asDict() for row in changed.limit(MOST_CHANGED).collect()]
     finally:
         items.unpersist()
-    assert totals is not None  # noqa: S101 - an aggregate has one row
     return {
         "before": one.shown(),
         "after": two.shown(),
         "k": k,
-        **totals.asDict(),
+        **totals,
         "settings": _changed_settings(one, two),
         "most_changed": _with_lists(spark, store, (one, two), most_changed, k),
     }
+
+
+def _totals(items: "DataFrame") -> dict[str, Any]:
+    """Counts and means over all items."""
+    from pyspark.sql import functions as F
+
+    row = items.agg(
+        F.count_if("was").alias("items_before"),
+        F.count_if("is").alias("items_after"),
+        F.count_if(~F.col("was")).alias("added"),
+        F.count_if(~F.col("is")).alias("gone"),
+        F.count_if(F.col("was") & F.col("is")).alias("common"),
+        F.count_if("changed").alias("changed"),
+        F.round(F.avg("overlap"), 4).alias("mean_overlap"),
+        F.round(F.avg("shift"), 6).alias("score_shift"),
+    ).first()
+    assert row is not None  # noqa: S101 - an aggregate has one row
+    totals: dict[str, Any] = row.asDict()
+    return totals
 
 
 def list_changes(items: "DataFrame", *columns: str) -> "DataFrame":
