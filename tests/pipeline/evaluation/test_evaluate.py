@@ -25,7 +25,7 @@ Evaluate = Callable[..., dict[str, Any]]
 
 
 class Shop:
-    """A catalogue of some shoes and bags, the config and the store."""
+    """A catalogue of shoes and bags, its config and its store."""
 
     def __init__(self, folder: Path, catalogue: Path, mapped: str = "") -> None:
         self.config = str(folder / "nitamono.toml")
@@ -43,7 +43,7 @@ class Shop:
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
-    """One for all tests, so that stages are made once."""
+    """One shop for all tests, so that the stages run once."""
     folder = tmp_path_factory.mktemp("shop")
     rows = [[str(n), f"{'靴鞄皿'[n % 3]} {n % 5} 番", f"shelf {n % 3}", "", ""] for n in range(30)]
     # Two are red and two are blue in the rows with the longest texts; a space is no colour.
@@ -59,9 +59,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
 @pytest.fixture
 def evaluate(in_process: InProcess, shop: Shop) -> Evaluate:
     def run(*arguments: str) -> dict[str, Any]:
-        said = in_process("evaluate", "--config", shop.config, "--json", *arguments)
-        found: dict[str, Any] = json.loads(said)
-        return found
+        output = in_process("evaluate", "--config", shop.config, "--json", *arguments)
+        result: dict[str, Any] = json.loads(output)
+        return result
 
     return run
 
@@ -85,11 +85,11 @@ def recall(scores: np.ndarray, labels: list[str], k: int) -> float:
 def test_the_sample_catalogue_measured_as_by_hand(tmp_path: Path, in_process: InProcess) -> None:
     samples = Shop(tmp_path, SAMPLES)
     labels = ("--label", "category", "--label", "brand", "--k", "5", "--set", "embed.method=mean")
-    found = json.loads(in_process("evaluate", "--config", samples.config, "--json", *labels))
-    assert (found["label"], found["k"], found["sample"]) == ("category", 5, False)
-    assert found["recall"] == found["labels"]["category"]["recall"]
-    assert found["recall"]["current"] == found["recall"]["mean"]
-    assert found["differences"]["mean"] == {"value": 0, "interval": [0, 0]}
+    result = json.loads(in_process("evaluate", "--config", samples.config, "--json", *labels))
+    assert (result["label"], result["k"], result["sample"]) == ("category", 5, False)
+    assert result["recall"] == result["labels"]["category"]["recall"]
+    assert result["recall"]["current"] == result["recall"]["mean"]
+    assert result["differences"]["mean"] == {"value": 0, "interval": [0, 0]}
     store = Store(str(samples.store))
     tables = {
         table: pq.read_table(next(samples.store.glob(f"tables/{table}/*")))
@@ -105,9 +105,9 @@ def test_the_sample_catalogue_measured_as_by_hand(tmp_path: Path, in_process: In
         for title, more in zip(tokens["title_tokens"], tokens["description_tokens"], strict=True)
     ]
     tfidf = TfidfVectorizer(sublinear_tf=True, analyzer=list).fit_transform(texts)
-    assert found["items"] == len(texts)
+    assert result["items"] == len(texts)
     for label in ("category", "brand"):
-        values = found["labels"][label]
+        values = result["labels"][label]
         expected = recall(vectors @ vectors.T, tables["items"][label], 5)
         assert values["recall"]["current"] == pytest.approx(expected, abs=1e-6)
         expected = recall((tfidf @ tfidf.T).toarray(), tables["items"][label], 5)
@@ -117,12 +117,12 @@ def test_the_sample_catalogue_measured_as_by_hand(tmp_path: Path, in_process: In
     # Nothing is published or current; the embeddings are there for the next run.
     assert samples.lasting() == {}
     assert [run.status for run in list_runs(store)] == ["done"]
-    assert store.find_record("embed", found["embeddings"]) is not None
+    assert store.find_record("embed", result["embeddings"]) is not None
 
 
 def test_labels_are_those_of_the_rows_that_ingest_kept(evaluate: Evaluate) -> None:
-    found = evaluate("--label", "colour")
-    assert (found["labelled_items"], found["measured_items"], found["classes"]) == (4, 4, 2)
+    result = evaluate("--label", "colour")
+    assert (result["labelled_items"], result["measured_items"], result["classes"]) == (4, 4, 2)
 
 
 @pytest.mark.slow
@@ -144,22 +144,23 @@ def test_a_larger_catalogue_is_sampled_after_the_items_of_the_pairs(
     pairs = tmp_path / "pairs.csv"
     pairs.write_text("a,b,match\n29,26,1\n28,27,0\n29,20,1\n20,21,0\n1,999,1\n2,2,0\n")
     arguments = ("--pairs", str(pairs), "--label", "shelf", "--items", "12", "--k", "3")
-    found = evaluate(*arguments)
-    assert (found["items"], found["catalogue_items"], found["sample"]) == (12, 30, True)
-    of = found["pairs"]
-    assert (of["pairs_read"], of["pairs_measured"], of["matches"]) == (6, 4, 2)
-    assert (of["unknown_ids"], of["pairs_with_itself"], of["items_with_partners"]) == (1, 1, 3)
+    result = evaluate(*arguments)
+    assert (result["items"], result["catalogue_items"], result["sample"]) == (12, 30, True)
+    pairs = result["pairs"]
+    assert (pairs["pairs_read"], pairs["pairs_measured"], pairs["matches"]) == (6, 4, 2)
+    assert (pairs["unknown_ids"], pairs["pairs_with_itself"]) == (1, 1)
+    assert pairs["items_with_partners"] == 3
     for method in ("current", "mean", "tfidf"):
-        assert set(of[method]) == {
+        assert set(pairs[method]) == {
             "recall", "average_precision", "roc_auc", "best_f1", "threshold"
         }  # fmt: skip
-        low, high = of["intervals"]["average_precision"][method]
-        assert 0 <= low <= of[method]["average_precision"] <= high <= 1
-    assert evaluate(*arguments) | {"run_id": ""} == found | {"run_id": ""}
+        low, high = pairs["intervals"]["average_precision"][method]
+        assert 0 <= low <= pairs[method]["average_precision"] <= high <= 1
+    assert evaluate(*arguments) | {"run_id": ""} == result | {"run_id": ""}
     shown = in_process("evaluate", "--config", shop.config, *arguments)
     assert "Items       12 (a sample of 30)" in shown
     assert "left out: 1, as the catalogue lacks 1 ids" in shown
-    cell = f"{of['tfidf']['average_precision']:.3f} ±"
+    cell = f"{pairs['tfidf']['average_precision']:.3f} ±"
     assert any(
         line.startswith("average precision ") and cell in line for line in shown.splitlines()
     )
@@ -175,16 +176,16 @@ def test_a_larger_catalogue_is_sampled_after_the_items_of_the_pairs(
 def test_an_encoder_has_no_mean_of_words(evaluate: Evaluate, tmp_path: Path) -> None:
     path = write_encoder(tmp_path / "encoder")
     arguments = ("--set", "model.kind=onnx", "--set", f"model.path={path}")
-    found = evaluate("--label", "shelf", *arguments)
-    assert found["recall"]["mean"] is None
-    assert found["differences"]["mean"] is None
-    assert found["intervals"]["mean"] is None
-    assert found["recall"]["current"] > 0
-    assert "encoder" in found["missing"]["mean"]
+    result = evaluate("--label", "shelf", *arguments)
+    assert result["recall"]["mean"] is None
+    assert result["differences"]["mean"] is None
+    assert result["intervals"]["mean"] is None
+    assert result["recall"]["current"] > 0
+    assert "encoder" in result["missing"]["mean"]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "kind", "said"),
+    ("arguments", "kind", "message"),
     [
         (("--label", "title"), UsageError, "no such column .* it has: sku, .*, note$"),
         (("--label", "sku"), InputError, "--label sku: no two of the 30 items have the same"),
@@ -196,7 +197,11 @@ def test_an_encoder_has_no_mean_of_words(evaluate: Evaluate, tmp_path: Path) -> 
     ],
 )
 def test_labels_that_tell_nothing_are_refused(
-    shop: Shop, in_process: InProcess, arguments: tuple[str, ...], kind: type[Exception], said: str
+    shop: Shop,
+    in_process: InProcess,
+    arguments: tuple[str, ...],
+    kind: type[Exception],
+    message: str,
 ) -> None:
-    with pytest.raises(kind, match=said):
+    with pytest.raises(kind, match=message):
         in_process("evaluate", "--config", shop.config, *arguments)

@@ -34,12 +34,12 @@ def listed(tokens: list[list[str]]) -> pa.ListArray:
 
 def by_hand(scores: np.ndarray, there: list[bool], k: int) -> list[list[int]]:
     """The best by score, then place, one pair after the other; -1 fills up."""
-    found = []
+    rows = []
     for row in range(len(scores)):
         others = [n for n in range(len(scores)) if there[row] and there[n] and n != row]
         best = sorted(others, key=lambda n: (-np.float32(scores[row, n]), n))[:k]
-        found.append(best + [-1] * (k - len(best)))
-    return found
+        rows.append(best + [-1] * (k - len(best)))
+    return rows
 
 
 def test_dense_finds_what_brute_force_does_and_nothing_for_an_item_without_a_vector() -> None:
@@ -47,12 +47,13 @@ def test_dense_finds_what_brute_force_does_and_nothing_for_an_item_without_a_vec
     ids = [f"{n:03d}" for n in range(60)]
     there = np.ones(60, dtype=bool)
     there[[3, 17, 59]] = False
-    halves = [half if known else None for half, known in zip(to_bytes(vectors), there, strict=True)]
-    found = methods.Dense(pa.array(halves, pa.binary())).nearest(5)
+    binary = zip(to_bytes(vectors), there, strict=True)
+    halves = [half if has_vector else None for half, has_vector in binary]
+    nearest = methods.Dense(pa.array(halves, pa.binary())).nearest(5)
     expected = oracle.neighbors(ids, vectors, 5, there[:, None] & there)
     for row, item in enumerate(ids):
-        mine = [ids[place] for place in found[row] if place >= 0]
-        assert mine == [other for other, _ in expected.get(item, [])]
+        neighbors = [ids[position] for position in nearest[row] if position >= 0]
+        assert neighbors == [other for other, _ in expected.get(item, [])]
 
 
 def test_of_fewer_items_than_are_wanted_all_are_found() -> None:
@@ -74,15 +75,15 @@ def test_tfidf_is_that_of_scikit_learn() -> None:
     tokens = token_lists(50)
     theirs = TfidfVectorizer(sublinear_tf=True, analyzer=lambda words: words)
     expected = theirs.fit_transform(tokens).toarray()
-    mine = methods.Tfidf(listed(tokens))
+    tfidf = methods.Tfidf(listed(tokens))
     columns = [theirs.vocabulary_[word] for word in dict.fromkeys(chain(*tokens))]
-    np.testing.assert_allclose(mine.matrix.toarray(), expected[:, columns], atol=1e-12)
-    found = mine.nearest(6)
+    np.testing.assert_allclose(tfidf.matrix.toarray(), expected[:, columns], atol=1e-12)
+    nearest = tfidf.nearest(6)
     there = [bool(words) for words in tokens]
-    assert found.tolist() == by_hand(expected @ expected.T, there, 6)
+    assert nearest.tolist() == by_hand(expected @ expected.T, there, 6)
     left, right = np.array([1, 1, 8, 0]), np.array([2, 30, 9, 1])
     cosines = [*(expected[left] * expected[right]).sum(axis=1)[:3], -1]
-    np.testing.assert_allclose(mine.cosines(left, right), cosines, atol=1e-6)
+    np.testing.assert_allclose(tfidf.cosines(left, right), cosines, atol=1e-6)
 
 
 def test_dense_cosines_are_those_of_numpy_and_lowest_without_a_vector() -> None:

@@ -1,4 +1,4 @@
-"""Given to spark-submit by tests: start nitamono's session, print its settings as JSON."""
+"""A program for spark-submit: start nitamono's session and print its settings as JSON."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ from pipeline.spark.session import start
 
 if __name__ == "__main__":
     spark, own = start(json.loads(sys.argv[1]), SparkLog(Path("spark.log")))
-    said = dict(spark.sparkContext.getConf().getAll())
+    conf = dict(spark.sparkContext.getConf().getAll())
     shuffles = spark.conf.get("spark.sql.shuffle.partitions")
-    sys.stdout.write(json.dumps({"own": own, "said": said, "shuffles": shuffles}))
+    sys.stdout.write(json.dumps({"own": own, "conf": conf, "shuffles": shuffles}))
     sys.exit(4)

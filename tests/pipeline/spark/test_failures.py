@@ -1,10 +1,10 @@
-"""Failures explained, from what Spark really said.
+"""Failures of Spark are explained, from texts that Spark has written.
 
-failures/ holds texts of Spark 4.3 as they came when it was made to die so, on a
-standalone cluster or in local mode; lines of stacks that say nothing are left out. What YARN and
-Kubernetes say can't be had here: those texts (yarn_*, kubernetes_*) are put together from the
-strings in YarnAllocator and ExecutorPodsLifecycleManager in Spark's jars, and
-executors_do_not_start from those in StandaloneAppClient.
+failures/ holds the texts of Spark 4.3 for failures that were provoked on a standalone cluster or in
+local mode, without the uninformative lines of stack traces. The texts of YARN and Kubernetes
+(yarn_*, kubernetes_*) could not be provoked: they are put together from the strings of
+YarnAllocator and ExecutorPodsLifecycleManager in Spark's jars, and executors_do_not_start from
+those of StandaloneAppClient.
 """
 
 from pathlib import Path
@@ -23,11 +23,11 @@ YARN = STANDALONE | {"spark.master": "yarn"}
 KUBERNETES = STANDALONE | {"spark.master": "k8s://https://h:6443"}
 
 
-def told(text: str, settings: dict[str, str], log: Path | None = None) -> str:
+def explanation(text: str, settings: dict[str, str], log: Path | None = None) -> str:
     return explain(RuntimeError(text), settings, log)
 
 
-# The text, the settings, and what has to be said: what died, why, which setting.
+# The text, the settings, and what the message must name: what failed, why, which setting.
 CASES = [
     (
         "python_worker_killed",
@@ -117,13 +117,13 @@ CASES = [
 def test_what_died_and_which_setting_to_change(
     name: str, settings: dict[str, str], what: str, do: list[str]
 ) -> None:
-    said = told((TEXTS / f"{name}.txt").read_text(), settings)
-    before, _, after = said.partition(": ")
+    message = explanation((TEXTS / f"{name}.txt").read_text(), settings)
+    before, _, after = message.partition(": ")
     assert what in before
-    assert [part for part in do if part not in said] == []
+    assert [part for part in do if part not in message] == []
     assert after
-    assert "\n" not in said
-    assert "[" not in said.replace("local[", "")
+    assert "\n" not in message
+    assert "[" not in message.replace("local[", "")
 
 
 def test_every_text_is_looked_at() -> None:
@@ -135,32 +135,34 @@ def test_every_text_is_looked_at() -> None:
 @pytest.mark.parametrize("name", ["memory_error", "memory_error_numpy", "memory_error_arrow"])
 def test_a_python_worker_without_memory_came_to_its_bound_or_the_machine_s(name: str) -> None:
     text = (TEXTS / f"{name}.txt").read_text()
-    bound = told(text, STANDALONE | {"spark.executor.pyspark.memory": "600m"})
+    bound = explanation(text, STANDALONE | {"spark.executor.pyspark.memory": "600m"})
     assert "leave it unset: spark.executor.pyspark.memory (now 600m)" in bound
-    free = told(text, YARN)
+    free = explanation(text, YARN)
     assert "a Python worker got no more memory" in free
     assert "spark.executor.memoryOverhead" in free
 
 
 def test_where_the_error_only_says_that_spark_is_gone_its_log_is_asked(tmp_path: Path) -> None:
     text = (TEXTS / "driver_heap.txt").read_text()
-    assert "Spark was stopped while it worked" in told(text, LOCAL, tmp_path / "missing.log")
+    assert "Spark was stopped while it worked" in explanation(text, LOCAL, tmp_path / "missing.log")
     log = tmp_path / "spark.log"
     log.write_text("x" * 300_000 + "\n" + (TEXTS / "driver_heap_log.txt").read_text())
-    said = told(text, LOCAL, log)
-    assert "the driver's Java heap is too small" in said
-    assert "spark.driver.memory = 8g (now 4g)" in said
+    message = explanation(text, LOCAL, log)
+    assert "the driver's Java heap is too small" in message
+    assert "spark.driver.memory = 8g (now 4g)" in message
 
 
 def test_a_master_that_does_not_answer_is_in_the_log_only() -> None:
-    said = told((TEXTS / "no_master.txt").read_text(), STANDALONE, TEXTS / "no_master_log.txt")
-    assert "no master answers at spark.master (now spark://h:7077)" in said
+    text = (TEXTS / "no_master.txt").read_text()
+    message = explanation(text, STANDALONE, TEXTS / "no_master_log.txt")
+    assert "no master answers at spark.master (now spark://h:7077)" in message
 
 
 def test_what_the_log_tells_of_and_spark_has_got_over_is_not_the_cause(tmp_path: Path) -> None:
     log = tmp_path / "spark.log"
     log.write_text((TEXTS / "executor_killed.txt").read_text())
-    assert "Spark was stopped" in told((TEXTS / "driver_heap.txt").read_text(), STANDALONE, log)
+    text = (TEXTS / "driver_heap.txt").read_text()
+    assert "Spark was stopped" in explanation(text, STANDALONE, log)
 
 
 def test_a_killed_jvm_is_told_of_though_its_own_exception_has_no_text_any_more() -> None:
@@ -171,9 +173,9 @@ def test_a_killed_jvm_is_told_of_though_its_own_exception_has_no_text_any_more()
     refused = ConnectionRefusedError(111, "Connection refused")
     broken = RuntimeError("An error occurred while calling o63.setJobGroup")
     for error in (GoneError(), refused, broken):
-        said = explain(error, LOCAL)
-        assert "Spark's driver, a Java process, has ended or was killed" in said
-        assert "spark.driver.memory = 2g (now 4g)" in said
+        message = explain(error, LOCAL)
+        assert "Spark's driver, a Java process, has ended or was killed" in message
+        assert "spark.driver.memory = 2g (now 4g)" in message
 
 
 def test_what_nitamono_itself_says_on_an_executor_comes_first() -> None:
@@ -182,13 +184,13 @@ def test_what_nitamono_itself_says_on_an_executor_comes_first() -> None:
         "OSError: [Errno 28] No space left on device\n"
         "models.errors.ModelError: /cache: the disk is full; set NITAMONO_CACHE to another folder\n"
     )
-    assert told(text, LOCAL) == "/cache: the disk is full; set NITAMONO_CACHE to another folder"
+    assert explanation(text, LOCAL) == "/cache: the disk is full; set NITAMONO_CACHE to another folder"
 
 
 def test_what_is_not_known_is_told_as_java_or_python_put_it() -> None:
     python = "An exception was thrown from the Python worker:\nValueError: cut\n"
-    assert told(python, LOCAL) == "ValueError: cut"
+    assert explanation(python, LOCAL) == "ValueError: cut"
     java = "An error occurred while calling o1.x.\n: org.apache.spark.SparkException: outer\n"
     java += "Caused by: java.lang.IllegalStateException: inner\n"
-    assert told(java, LOCAL) == "IllegalStateException: inner"
+    assert explanation(java, LOCAL) == "IllegalStateException: inner"
     assert cause(RuntimeError("one\ntwo")) == "RuntimeError: one"

@@ -24,8 +24,8 @@ def jars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_without_an_object_store_nothing_is_added(jars: Path) -> None:
-    given = {"spark.executor.cores": "4"}
-    assert s3a.spark_settings(config("store", spark=given)) == given
+    section = {"spark.executor.cores": "4"}
+    assert s3a.spark_settings(config("store", spark=section)) == section
 
 
 @pytest.mark.usefixtures("jars")
@@ -41,13 +41,13 @@ def test_whatever_is_in_an_object_store_takes_its_settings(more: dict[str, Any])
 
 
 def test_hadoop_aws_is_that_of_sparks_hadoop_with_the_sdk_it_was_built_with(jars: Path) -> None:
-    found = s3a.spark_settings(config())["spark.jars.packages"].split(",")
-    assert found[0] == "org.apache.hadoop:hadoop-aws:3.4.2"
-    assert "software.amazon.awssdk:s3:2.29.52" in found
+    packages = s3a.spark_settings(config())["spark.jars.packages"].split(",")
+    assert packages[0] == "org.apache.hadoop:hadoop-aws:3.4.2"
+    assert "software.amazon.awssdk:s3:2.29.52" in packages
     assert "bundle" in s3a.spark_settings(config())["spark.jars.excludes"]
     (jars / "hadoop-client-api-3.4.2.jar").rename(jars / "hadoop-client-api-3.9.9.jar")
     newer = s3a.spark_settings(config())
-    # Of a release that is not known it comes with all that it asks for.
+    # For an unknown release all dependencies of hadoop-aws are fetched.
     assert newer["spark.jars.packages"] == "org.apache.hadoop:hadoop-aws:3.9.9"
     assert "spark.jars.excludes" not in newer
 
@@ -64,8 +64,8 @@ def test_nothing_is_fetched_that_is_there_or_given(jars: Path) -> None:
 @pytest.mark.usefixtures("jars")
 def test_how_the_store_is_reached_is_told_and_the_users_word_is_the_last() -> None:
     s3 = {"endpoint": "http://store:9000", "region": "tokyo", "profile": "shop"}
-    found = s3a.spark_settings(config(s3=s3, spark={f"{PREFIX}connection.maximum": "7"}))
-    assert {name.removeprefix(PREFIX): value for name, value in found.items()}.items() >= {
+    settings = s3a.spark_settings(config(s3=s3, spark={f"{PREFIX}connection.maximum": "7"}))
+    assert {name.removeprefix(PREFIX): value for name, value in settings.items()}.items() >= {
         ("endpoint", "http://store:9000"),
         ("endpoint.region", "tokyo"),
         ("path.style.access", "true"),
@@ -74,7 +74,7 @@ def test_how_the_store_is_reached_is_told_and_the_users_word_is_the_last() -> No
         ("spark.executorEnv.AWS_PROFILE", "shop"),
     }
     off = {"endpoint": "https://store", "path_style": "off"}
-    found = s3a.spark_settings(config(s3=off, spark={f"{PREFIX}endpoint": "https://other"}))
-    assert found[f"{PREFIX}path.style.access"] == "false"
-    assert found[f"{PREFIX}endpoint"] == "https://other"
-    assert not any("secret" in name or "access.key" in name for name in found)
+    settings = s3a.spark_settings(config(s3=off, spark={f"{PREFIX}endpoint": "https://other"}))
+    assert settings[f"{PREFIX}path.style.access"] == "false"
+    assert settings[f"{PREFIX}endpoint"] == "https://other"
+    assert not any("secret" in name or "access.key" in name for name in settings)

@@ -42,33 +42,33 @@ def test_spark_submits_master_decides_not_that_of_the_config() -> None:
 
 def test_spark_submits_settings_hold_then_the_configs_then_our_own(tmp_path: Path) -> None:
     defaults = SPARK_CONF / "spark-defaults.conf"
-    mine = tmp_path / "spark-defaults.conf"
-    mine.write_text(f"{defaults.read_text()}\nspark.sql.caseSensitive false\n")
+    defaults_file = tmp_path / "spark-defaults.conf"
+    defaults_file.write_text(f"{defaults.read_text()}\nspark.sql.caseSensitive false\n")
     section = {
         "spark.master": "local[2]",
         "spark.sql.shuffle.partitions": "8",
         "spark.sql.caseSensitive": "true",
         "spark.task.maxFailures": "2",
     }
-    done = subprocess.run(
+    process = subprocess.run(
         [Path(sys.executable).with_name("spark-submit"), "--master", "local[1]",
          "--conf", "spark.sql.shuffle.partitions=7", "--conf", "spark.driver.memory=700m",
          Path(__file__).with_name("session_conf.py"), json.dumps(section)],
         capture_output=True, text=True, check=False, timeout=180, cwd=tmp_path,
-        env=os.environ | {"SPARK_CONF_DIR": str(tmp_path),
+        env=os.environ | {"SPARK_CONF_DIR": str(tmp_path), "PYSPARK_PYTHON": sys.executable,
                           "PYTHONPATH": str(Path(session.__file__).parents[2])},
     )  # fmt: skip
-    assert done.returncode == 4, done.stderr
-    found = json.loads(done.stdout)
-    said = found["said"]
-    assert found["own"]
-    assert said["spark.master"] == "local[1]"
-    assert found["shuffles"] == "7"
-    assert said["spark.driver.memory"] == "700m"
-    assert said["spark.sql.caseSensitive"] == "false"
-    assert said["spark.task.maxFailures"] == "2"
-    assert said["spark.sql.session.timeZone"] == "UTC"
-    assert said["spark.driver.host"] == "127.0.0.1"
+    assert process.returncode == 4, process.stderr
+    printed = json.loads(process.stdout)
+    conf = printed["conf"]
+    assert printed["own"]
+    assert conf["spark.master"] == "local[1]"
+    assert printed["shuffles"] == "7"
+    assert conf["spark.driver.memory"] == "700m"
+    assert conf["spark.sql.caseSensitive"] == "false"
+    assert conf["spark.task.maxFailures"] == "2"
+    assert conf["spark.sql.session.timeZone"] == "UTC"
+    assert conf["spark.driver.host"] == "127.0.0.1"
 
 
 def test_in_a_running_session_its_own_number_of_shuffle_partitions_holds_but_for_the_users(

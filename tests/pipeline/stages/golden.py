@@ -1,4 +1,4 @@
-"""Stored outputs of the stages for a small catalogue: how they are made, written and compared.
+"""Stored outputs of the stages for a small catalogue: how they are computed, written and compared.
 
 Each stage reads the stored outputs of the stages before it. So a change of one stage's output shows
 in that stage alone, and what does not come out to the bit on another processor, the training of a
@@ -30,7 +30,7 @@ from tests.pipeline.places import on_disk
 
 FOLDER = Path(__file__).parents[2] / "golden" / "stages"
 _MODEL = {"dim": 8, "min_count": 1, "epoch": 3, "bucket": 60}
-# Exact search of blended vectors without rules; and every stage in another way.
+# Exact search of blended vectors without rules; and every stage with other settings.
 CASES: dict[str, dict[str, Any]] = {
     "exact": {
         "catalogue": {"path": "catalogue.csv"},
@@ -76,8 +76,8 @@ class Output:
         inputs: a digest of all that decides the output, except the code.
         counts, outputs: those of the stage's record.
         tables: the rows of each table; bytes in base64.
-        quantiser: the centroids and the sizes of the lists, if it trained a quantiser.
-        model: the model's file, if it made one.
+        quantiser: the centroids and the sizes of the lists, if the stage has trained one.
+        model: the model's file, if the stage has written one.
     """
 
     inputs: str
@@ -151,20 +151,20 @@ def run(stage: Stage, case: str, spark: SparkSession, folder: Path) -> Output:
         _put(job.store, record, output)
         job.set_record(record)
     version = _version(stage.NAME)
-    made = stage.execute(job, version)
+    execution = stage.execute(job, version)
     result = Output(
         inputs=digest.hexdigest()[:16],
-        counts=_stable(made.counts),
-        outputs=_stable(made.outputs),
-        tables={table: _rows(job.store, table, version) for table in made.tables},
+        counts=_stable(execution.counts),
+        outputs=_stable(execution.outputs),
+        tables={table: _rows(job.store, table, version) for table in execution.tables},
     )
-    assert {table: len(rows) for table, rows in result.tables.items()} == made.tables
+    assert {table: len(rows) for table, rows in result.tables.items()} == execution.tables
     if job.store.quantisers.path(version).exists():
         paths = (job.store.quantisers.path(version), job.store.quantisers.sizes_path(version))
         centroids, sizes = map(load_array, paths)
         result.quantiser = {"centroids": centroids.tolist(), "sizes": sizes.tolist()}
-    if "sha256" in made.outputs:
-        record = StageRecord(stage.NAME, version, job.run_id, {}, {}, outputs=made.outputs)
+    if "sha256" in execution.outputs:
+        record = StageRecord(stage.NAME, version, job.run_id, {}, {}, outputs=execution.outputs)
         result.model = on_disk(job.store.models.file(record))
     return result
 

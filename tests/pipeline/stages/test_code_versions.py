@@ -20,8 +20,8 @@ from tests.pipeline.stages import golden
 from tests.pipeline.stages.golden_comparison import failure_of
 
 _EMBED = CHAIN[NAMES.index("embed")]
-# Later stages are named by what a stage has made, where that is known before they run: the same
-# items or the same model from raised code rename nothing.
+# Later stages are named by the content of items and models: where a raised stage writes the same
+# content as before, their outputs are reused.
 _RENAMED = {
     "ingest": {"ingest"},
     "tokenize": {"tokenize", "train", "embed", "index", "neighbors", "publish"},
@@ -48,7 +48,7 @@ def test_the_output_is_the_stored_one(
 
 
 def _failure(**changes: object) -> str:
-    """What the test says of stored outputs of embed, and those with some values changed."""
+    """The failure for the stored outputs of embed compared with changed copies of them."""
     stored = golden.stored("embed")
     assert stored is not None
     changed = {case: replace(output, **changes) for case, output in stored[1].items()}  # type: ignore[arg-type]
@@ -75,7 +75,7 @@ def test_other_inputs_ask_for_other_stored_outputs() -> None:
 
 
 def _names(folder: Path) -> dict[str, str]:
-    """The names of the outputs of all stages, of which each has made what is stored."""
+    """The names of all stages' outputs in a run whose stages have written the stored outputs."""
     job = golden.new_job("exact", folder)
     names = {}
     for stage in CHAIN:

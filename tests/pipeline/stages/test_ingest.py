@@ -263,8 +263,8 @@ def test_every_missing_or_misfit_column_is_named(spark: SparkSession, tmp_path: 
 @pytest.mark.parametrize("name", ["items.csv.gz", "items.parquet"])
 def test_a_damaged_file_is_named(spark: SparkSession, tmp_path: Path, name: str) -> None:
     path = tmp_path / name
-    whole = gzip.compress(b"item_id,title\n" + random.Random(0).randbytes(50_000).hex().encode())  # noqa: S311
-    path.write_bytes(whole[: len(whole) // 2])
+    complete = gzip.compress(b"item_id,title\n" + random.Random(0).randbytes(50_000).hex().encode())  # noqa: S311
+    path.write_bytes(complete[: len(complete) // 2])
     source = _source(path=str(path))
     with pytest.raises(InputError, match=name), catalogue.explained_damage(source):
         catalogue.read(spark, source).count()

@@ -109,9 +109,9 @@ def test_the_stores_models_are_listed_and_the_current_one_is_told(
     shop = Shop(tmp_path / "shop")
     assert json.loads(say("list", "--config", shop.file, "--json")) == []
     record = shop.train(vec)
-    (found,) = json.loads(say("list", "--config", shop.file, "--json"))
-    assert found.pop("trained").startswith("20")
-    assert found == {
+    (model,) = json.loads(say("list", "--config", shop.file, "--json"))
+    assert model.pop("trained").startswith("20")
+    assert model == {
         "hash": record.outputs["sha256"][:16],
         "kind": "fasttext",
         "dim": 4,
@@ -135,11 +135,11 @@ def test_a_model_goes_to_another_store_and_becomes_current_only_when_told(
     reach = f'[s3]\nendpoint = "{proxy.url}"\nregion = "us-east-1"\n'
     here, there = Shop(tmp_path / "here", reach), Shop(tmp_path / "there", reach)
     record = here.train(vec)
-    target = f"s3://{BUCKET}/kept/spring" if place == "s3" else str(tmp_path / "spring")
+    target = f"s3://{BUCKET}/models/spring" if place == "s3" else str(tmp_path / "spring")
     for _ in range(2):
         assert target in say("push", target, "--config", here.file)
-    said = say("pull", target, "--config", there.file)
-    assert "the current model stays" in said
+    output = say("pull", target, "--config", there.file)
+    assert "the current model stays" in output
     assert there.current_model(record) is None
     path = there.store.models.file(record)
     assert path.read_bytes() == here.store.models.file(record).read_bytes()
@@ -167,7 +167,7 @@ def rename(folder: Path, **changed: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "message"),
     [
         (damage, "the sha256 of model.safetensors is .* replaced or damaged; push it again"),
         (lambda folder: (folder / "record.json").unlink(), "give the model as model.path"),
@@ -178,13 +178,13 @@ def rename(folder: Path, **changed: Any) -> None:
     ids=["damaged", "no record", "another json", "file outside", "hash outside"],
 )
 def test_what_is_not_what_was_pushed_is_refused(
-    vec: Path, tmp_path: Path, say: Say, spoil: Callable[[Path], object], said: str
+    vec: Path, tmp_path: Path, say: Say, spoil: Callable[[Path], object], message: str
 ) -> None:
     here, there = Shop(tmp_path / "here"), Shop(tmp_path / "there")
     record = here.train(vec)
     say("push", tmp_path / "spring", "--config", here.file)
     spoil(tmp_path / "spring")
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         say("pull", tmp_path / "spring", "--config", there.file)
     assert not there.store.models.path(record.outputs["sha256"]).exists()
     assert list((there.store.root / "models").iterdir()) == []

@@ -65,10 +65,10 @@ def test_the_search_has_one_a_task(spark: SparkSession, tmp_path: Path) -> None:
     counts, probes = SearchCounts(spark.sparkContext), ProbedLists(None, 1, 1)
     search = ListSearch(open_clustered(tmp_path), plan, plan, 3, 3, NO_RULES, 2, True, counts)
     rows = search.merge(search.find_candidates(lists, probes), probes)
-    found = rows.frame.mapInArrow(rows.run, ddl(NEIGHBORS))
+    neighbors = rows.frame.mapInArrow(rows.run, ddl(NEIGHBORS))
     # Route, join and merge, with a shuffle between each and the next.
-    assert python_steps(found) == 3
-    assert {row.item_id: row.neighbors[0].similar_id for row in found.collect()} == {
+    assert python_steps(neighbors) == 3
+    assert {row.item_id: row.neighbors[0].similar_id for row in neighbors.collect()} == {
         "a": "b",
         "b": "a",
     }

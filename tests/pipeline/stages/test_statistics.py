@@ -27,14 +27,14 @@ def test_counts_and_direction_are_those_of_all_documents_whatever_the_partitions
     frame = spark.createDataFrame(rows, "item_id string, tokens array<string>")
     model = fasttext.load(fasttext.pack(Bin().write(tmp_path / "model.bin"), tmp_path))
     assert isinstance(model, Embedder)
-    found = [statistics.count(frame.repartition(n), 300, model, 0) for n in (1, 7)]
-    expected = counts.finish(found[0].common_direction)
-    for each in found:
-        assert each.documents == 300
-        assert np.array_equal(each.word_documents, expected.word_documents)
-        assert np.array_equal(each.ngram_documents, expected.ngram_documents)
-        assert np.array_equal(each.common_direction, found[0].common_direction)
+    results = [statistics.count(frame.repartition(n), 300, model, 0) for n in (1, 7)]
+    expected = counts.finish(results[0].common_direction)
+    for result in results:
+        assert result.documents == 300
+        assert np.array_equal(result.word_documents, expected.word_documents)
+        assert np.array_equal(result.ngram_documents, expected.ngram_documents)
+        assert np.array_equal(result.common_direction, results[0].common_direction)
     model.statistics = counts.finish(np.zeros(model.dim, dtype=np.float32))
     vectors = BlendEmbedder(model, Blend(dim=0)).embed(documents).astype(np.float64)
     first = np.linalg.svd(vectors)[2][0]
-    assert abs(first @ found[0].common_direction) > 1 - 1e-6
+    assert abs(first @ results[0].common_direction) > 1 - 1e-6
