@@ -23,7 +23,7 @@ YARN = STANDALONE | {"spark.master": "yarn"}
 KUBERNETES = STANDALONE | {"spark.master": "k8s://https://h:6443"}
 
 
-def explanation(text: str, settings: dict[str, str], log: Path | None = None) -> str:
+def explain_text(text: str, settings: dict[str, str], log: Path | None = None) -> str:
     return explain(RuntimeError(text), settings, log)
 
 
@@ -117,7 +117,7 @@ CASES = [
 def test_what_died_and_which_setting_to_change(
     name: str, settings: dict[str, str], what: str, do: list[str]
 ) -> None:
-    message = explanation((TEXTS / f"{name}.txt").read_text(), settings)
+    message = explain_text((TEXTS / f"{name}.txt").read_text(), settings)
     before, _, after = message.partition(": ")
     assert what in before
     assert [part for part in do if part not in message] == []
@@ -135,26 +135,27 @@ def test_every_text_is_looked_at() -> None:
 @pytest.mark.parametrize("name", ["memory_error", "memory_error_numpy", "memory_error_arrow"])
 def test_a_python_worker_without_memory_came_to_its_bound_or_the_machine_s(name: str) -> None:
     text = (TEXTS / f"{name}.txt").read_text()
-    bound = explanation(text, STANDALONE | {"spark.executor.pyspark.memory": "600m"})
+    bound = explain_text(text, STANDALONE | {"spark.executor.pyspark.memory": "600m"})
     assert "leave it unset: spark.executor.pyspark.memory (now 600m)" in bound
-    free = explanation(text, YARN)
+    free = explain_text(text, YARN)
     assert "a Python worker got no more memory" in free
     assert "spark.executor.memoryOverhead" in free
 
 
 def test_where_the_error_only_says_that_spark_is_gone_its_log_is_asked(tmp_path: Path) -> None:
     text = (TEXTS / "driver_heap.txt").read_text()
-    assert "Spark was stopped while it worked" in explanation(text, LOCAL, tmp_path / "missing.log")
+    message = explain_text(text, LOCAL, tmp_path / "missing.log")
+    assert "Spark was stopped while it worked" in message
     log = tmp_path / "spark.log"
     log.write_text("x" * 300_000 + "\n" + (TEXTS / "driver_heap_log.txt").read_text())
-    message = explanation(text, LOCAL, log)
+    message = explain_text(text, LOCAL, log)
     assert "the driver's Java heap is too small" in message
     assert "spark.driver.memory = 8g (now 4g)" in message
 
 
 def test_a_master_that_does_not_answer_is_in_the_log_only() -> None:
     text = (TEXTS / "no_master.txt").read_text()
-    message = explanation(text, STANDALONE, TEXTS / "no_master_log.txt")
+    message = explain_text(text, STANDALONE, TEXTS / "no_master_log.txt")
     assert "no master answers at spark.master (now spark://h:7077)" in message
 
 
@@ -162,7 +163,7 @@ def test_what_the_log_tells_of_and_spark_has_got_over_is_not_the_cause(tmp_path:
     log = tmp_path / "spark.log"
     log.write_text((TEXTS / "executor_killed.txt").read_text())
     text = (TEXTS / "driver_heap.txt").read_text()
-    assert "Spark was stopped" in explanation(text, STANDALONE, log)
+    assert "Spark was stopped" in explain_text(text, STANDALONE, log)
 
 
 def test_a_killed_jvm_is_told_of_though_its_own_exception_has_no_text_any_more() -> None:
@@ -184,13 +185,14 @@ def test_what_nitamono_itself_says_on_an_executor_comes_first() -> None:
         "OSError: [Errno 28] No space left on device\n"
         "models.errors.ModelError: /cache: the disk is full; set NITAMONO_CACHE to another folder\n"
     )
-    assert explanation(text, LOCAL) == "/cache: the disk is full; set NITAMONO_CACHE to another folder"
+    message = "/cache: the disk is full; set NITAMONO_CACHE to another folder"
+    assert explain_text(text, LOCAL) == message
 
 
 def test_what_is_not_known_is_told_as_java_or_python_put_it() -> None:
     python = "An exception was thrown from the Python worker:\nValueError: cut\n"
-    assert explanation(python, LOCAL) == "ValueError: cut"
+    assert explain_text(python, LOCAL) == "ValueError: cut"
     java = "An error occurred while calling o1.x.\n: org.apache.spark.SparkException: outer\n"
     java += "Caused by: java.lang.IllegalStateException: inner\n"
-    assert explanation(java, LOCAL) == "IllegalStateException: inner"
+    assert explain_text(java, LOCAL) == "IllegalStateException: inner"
     assert cause(RuntimeError("one\ntwo")) == "RuntimeError: one"
