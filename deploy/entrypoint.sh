@@ -1,10 +1,10 @@
 #!/bin/bash
-# What Spark on Kubernetes starts its containers with: "driver" and its arguments for spark-submit,
-# or "executor", whose arguments are in the environment. Everything else is run as a command:
+# The entry point of the image. Spark on Kubernetes passes "driver" with arguments for spark-submit,
+# or "executor", whose arguments are in the environment. Anything else is run as a command:
 #     docker run IMAGE nitamono --help
 set -euo pipefail
 
-# Spark asks for the user's name, and clusters may give a user without one.
+# Spark asks for the user's name, but a cluster may run the container as a user without one.
 if ! getent passwd "$(id -u)" >/dev/null && [ -w /etc/passwd ]; then
     echo "spark:x:$(id -u):$(id -g)::/home/spark:/usr/sbin/nologin" >> /etc/passwd
 fi
@@ -18,7 +18,7 @@ driver)
         --deploy-mode client "$@"
     ;;
 executor)
-    # SPARK_JAVA_OPT_0, SPARK_JAVA_OPT_1, ...: one option of the JVM each, in their order.
+    # SPARK_JAVA_OPT_0, SPARK_JAVA_OPT_1, ... hold one option of the JVM each, in order.
     options=()
     while IFS= read -r name; do
         options+=("${!name}")

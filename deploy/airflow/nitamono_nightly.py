@@ -1,11 +1,11 @@
 """The nightly run on Kubernetes as an Airflow DAG, one task a stage.
 
-It goes into the DAGs' folder with nitamono_stages.py. The connection spark_default says where to:
-k8s://https://HOST:PORT. The workers need spark-submit (pip install pyspark), and the folder
-/opt/nitamono/kubernetes with deploy/kubernetes/driver.yaml and executor.yaml.
+Put this file and nitamono_stages.py into the DAGs' folder. The connection spark_default names the
+cluster: k8s://https://HOST:PORT. The workers need spark-submit (pip install pyspark), and the
+folder /opt/nitamono/kubernetes with deploy/kubernetes/driver.yaml and executor.yaml.
 
-A stage that failed is run again by itself; what is done is not done again. For another schedule,
-more executors and so on change this file: it is an example.
+If a stage fails, Airflow runs it again, once; finished stages are not run again. This file is an
+example: change it for another schedule, more executors and so on.
 """
 
 from datetime import datetime, timedelta
@@ -42,7 +42,7 @@ with DAG(
     description="Similar items of the whole catalogue",
     schedule="0 2 * * *",
     start_date=datetime(2026, 1, 1),
-    # The nights that were missed are not made up for, and two never run at a time.
+    # Missed nights are not run later, and two nights never run at the same time.
     catchup=False,
     max_active_runs=1,
     default_args={"retries": 1, "retry_delay": timedelta(minutes=5)},

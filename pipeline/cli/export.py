@@ -110,7 +110,7 @@ def _lines(result: dict[str, Any]) -> Iterator[str]:
         return
     yield f"rows     {result['rows']:,} of {result['items']:,} items, {result['checked']}"
     resumed = result["files"] - result["files_copied"]
-    more = f", {resumed} of them by an export that was broken off" if resumed else ""
+    more = f", {resumed} of them by an export that was interrupted" if resumed else ""
     yield f"files    {result['files']}{more}"
     yield from (f"note     {note}" for note in result.get("notes", ()))
     yield f"seconds  {result['seconds']}"

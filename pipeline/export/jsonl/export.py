@@ -54,11 +54,7 @@ def export(
     """
     out = storage_path(options.out, config.s3.options(), "--out")
     versions = _table_versions(store, source)
-    counts = {
-        "items": store.dataset("items", versions["items"]).count_rows(),
-        "quarantined": store.dataset("quarantine", versions["quarantine"]).count_rows(),
-        "neighbors": source.rows,
-    }
+    counts = _row_counts(store, source, versions)
     files = options.files or -(-counts["items"] // _ITEMS_PER_FILE)
     name = f"version={source.version}-{files}{'-gzip' if options.gzip else ''}"
     layout = Layout(out / name, files, gzip=options.gzip)
@@ -97,6 +93,15 @@ def _table_versions(store: Store, source: Source) -> dict[str, str]:
             "in the store any more; export a later version"
         )
     return versions
+
+
+def _row_counts(store: Store, source: Source, versions: dict[str, str]) -> dict[str, int]:
+    """The counts that the files must have, under the names that their notes use."""
+    return {
+        "items": store.dataset("items", versions["items"]).count_rows(),
+        "quarantined": store.dataset("quarantine", versions["quarantine"]).count_rows(),
+        "neighbors": source.rows,
+    }
 
 
 def _verify(layout: Layout, notes: list[dict[str, Any]], expected: dict[str, int]) -> None:
