@@ -11,7 +11,7 @@ from pipeline.inspection.diff import MOST_CHANGED, diff
 from pipeline.store.resolve import resolve
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.store import Store
-from tests.pipeline import kept
+from tests.pipeline import fakes
 from tests.pipeline.tables import Lists, write_items, write_lists
 
 BEFORE: Lists = {
@@ -42,7 +42,7 @@ def shop(spark: SparkSession, folder: Path, before: Lists, after: Lists) -> Stor
         store.write_record(StageRecord("publish", version, run, {}, {"similar_items": 1}))
         settings = {"neighbors": {"k": k, "seed": 0}, "spark": {}}
         fingerprints = {"ingest": version, "publish": version}
-        kept.run_json(store, run, settings=settings, fingerprints=fingerprints)
+        fakes.write_run_json(store, run, settings=settings, fingerprints=fingerprints)
     return store
 
 
@@ -126,8 +126,8 @@ def test_titles_that_are_gone_are_left_out(spark: SparkSession, tmp_path: Path) 
 )
 def test_a_name_that_stands_for_nothing_is_refused(tmp_path: Path, name: str, message: str) -> None:
     store = Store(str(tmp_path))
-    kept.run_json(store, "run", fingerprints={"publish": "v1"})
-    kept.run_json(store, "deleted", fingerprints={"publish": "v0"})
-    kept.run_json(store, "early", fingerprints={"ingest": "v1"})
+    fakes.write_run_json(store, "run", fingerprints={"publish": "v1"})
+    fakes.write_run_json(store, "deleted", fingerprints={"publish": "v0"})
+    fakes.write_run_json(store, "early", fingerprints={"ingest": "v1"})
     with pytest.raises(UsageError, match=message):
         resolve(store, name, with_table=True)

@@ -25,9 +25,9 @@ def test_every_row_is_written_and_read_by_spark(spark: SparkSession, tmp_path: P
     store = Store(str(tmp_path))
     one, two = spark.range(10, numPartitions=3), spark.range(10, 15, numPartitions=8)
     assert store.write_arrow("departures", "v", Rows(one, doubled), Rows(two, doubled)) == 15
-    found = store.read(spark, "departures", "v")
-    assert found.dtypes == [("item_id", "string"), ("list", "int")]
-    assert sorted(row.list for row in found.collect()) == list(range(15))
+    frame = store.read(spark, "departures", "v")
+    assert frame.dtypes == [("item_id", "string"), ("list", "int")]
+    assert sorted(row.list for row in frame.collect()) == list(range(15))
     # A task without rows has no file.
     assert len(list(store.table_path("departures", "v").iterdir())) == 3 + 5
 
@@ -35,9 +35,9 @@ def test_every_row_is_written_and_read_by_spark(spark: SparkSession, tmp_path: P
 def test_no_row_is_an_empty_table_with_its_columns(spark: SparkSession, tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     assert store.write_arrow("lists", "v", Rows(spark.range(0), doubled)) == 0
-    found = store.read(spark, "lists", "v")
-    assert found.count() == 0
-    assert found.columns == ["item_id", "list", "probes", "vector"]
+    frame = store.read(spark, "lists", "v")
+    assert frame.count() == 0
+    assert frame.columns == ["item_id", "list", "probes", "vector"]
 
 
 def test_what_a_failed_attempt_wrote_is_not_kept(spark: SparkSession, tmp_path: Path) -> None:

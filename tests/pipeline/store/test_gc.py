@@ -13,7 +13,7 @@ from pipeline.storage import processes
 from pipeline.store import gc, publications, retention
 from pipeline.store.retention import Retained
 from pipeline.store.store import Store
-from tests.pipeline import kept
+from tests.pipeline import fakes
 from tests.pipeline.places import on_disk
 
 LONG_AGO = datetime(2025, 1, 1, tzinfo=UTC).timestamp()
@@ -24,28 +24,29 @@ def store(tmp_path: Path) -> Store:
     """Five nights; the third trained a new model and quantiser."""
     store = Store(str(tmp_path / "store"))
     for night in range(1, 6):
-        of = 1 if night < 3 else 3
-        kept.publish(store, night, model=of, quantiser=of)
+        trained = 1 if night < 3 else 3
+        fakes.publish(store, night, model=trained, quantiser=trained)
     for entry in publications.entries(store):
         publications._write(store, replace(entry, time=f"2026-11-{entry.number:02}T01:00:00+00:00"))
     return store
 
 
 def nights(store: Store) -> set[int]:
-    """The nights of which every table, every record and what they need are there."""
-    whole = set()
+    """The nights whose tables, records, models and quantisers are all in the store."""
+    complete = set()
     for night in range(1, 6):
-        tables = [(s, t) for s, of_stage in kept.TABLES.items() for t in of_stage]
-        there = [store.table_path(t, kept.name(night, s)).is_dir() for s, t in tables]
-        index = store.find_record("index", kept.name(night, "index"))
-        records = [store.find_record(s, kept.name(night, s)) for s in kept.TABLES if s != "train"]
-        assert len({*there, *(r is not None for r in records)}) == 1, f"half of night {night}"
-        if all(there):
+        tables = [(s, t) for s, of_stage in fakes.TABLES.items() for t in of_stage]
+        present = [store.table_path(t, fakes.fingerprint(night, s)).is_dir() for s, t in tables]
+        index = store.find_record("index", fakes.fingerprint(night, "index"))
+        others = [stage for stage in fakes.TABLES if stage != "train"]
+        records = [store.find_record(s, fakes.fingerprint(night, s)) for s in others]
+        assert len({*present, *(r is not None for r in records)}) == 1, f"half of night {night}"
+        if all(present):
             assert index is not None
             assert store.quantisers.path(index.outputs["quantiser"]).exists()
             assert store.quantisers.sizes_path(index.outputs["quantiser"]).exists()
-            whole.add(night)
-    return whole
+            complete.add(night)
+    return complete
 
 
 @pytest.mark.parametrize(("keep", "left"), [(1, {5}), (2, {4, 5}), (4, {2, 3, 4, 5}), (9, set())])
@@ -55,10 +56,10 @@ def test_the_versions_published_last_stay_with_all_that_made_them(
     gc.collect(store, keep)
     assert nights(store) == (left or {1, 2, 3, 4, 5})
     old = left and min(left) > 2
-    assert (store.find_record("train", kept.name(1, "train")) is None) == bool(old)
-    assert store.models.path(kept.name(1, "train")).exists() == (not old)
-    assert store.quantisers.path(kept.name(1, "index")).exists() == (not old)
-    assert store.find_record("train", kept.name(3, "train")) is not None
+    assert (store.find_record("train", fakes.fingerprint(1, "train")) is None) == bool(old)
+    assert store.models.path(fakes.fingerprint(1, "train")).exists() == (not old)
+    assert store.quantisers.path(fakes.fingerprint(1, "index")).exists() == (not old)
+    assert store.find_record("train", fakes.fingerprint(3, "train")) is not None
     again = gc.find_garbage(store, keep)
     assert (again.records, again.data) == ([], {})
     assert list(store.root.rglob("_deleting-*")) == []
@@ -67,9 +68,9 @@ def test_the_versions_published_last_stay_with_all_that_made_them(
 def test_what_a_rollback_would_come_to_stays_though_others_were_published_since(
     store: Store,
 ) -> None:
-    publications.rollback(store, kept.version(1))
-    stages = {stage: kept.name(4, stage) for stage in kept.TABLES} | {
-        "train": kept.name(3, "train")
+    publications.rollback(store, fakes.version(1))
+    stages = {stage: fakes.fingerprint(4, stage) for stage in fakes.TABLES} | {
+        "train": fakes.fingerprint(3, "train")
     }
     publications.publish(store, "again", stages)
     gc.collect(store, 2)
@@ -77,39 +78,39 @@ def test_what_a_rollback_would_come_to_stays_though_others_were_published_since(
     publications.rollback(store)
     latest = store.latest()
     assert latest is not None
-    assert latest["version"] == kept.version(1)
+    assert latest["version"] == fakes.version(1)
 
 
 def test_what_is_published_stays_when_it_is_an_old_version(store: Store) -> None:
-    publications.rollback(store, kept.version(1))
+    publications.rollback(store, fakes.version(1))
     gc.collect(store, 1)
     assert nights(store) == {1, 5}
-    assert store.find_record("train", kept.name(1, "train")) is not None
+    assert store.find_record("train", fakes.fingerprint(1, "train")) is not None
 
 
 def test_bytes_freed_are_those_of_the_files(store: Store) -> None:
     before = sum(p.stat().st_size for p in store.root.rglob("*") if p.is_file())
     records = sum(p.stat().st_size for p in (store.root / "stages").rglob("*.json"))
-    found = gc.collect(store, 1)
+    garbage = gc.collect(store, 1)
     after = sum(p.stat().st_size for p in store.root.rglob("*") if p.is_file())
     after_records = sum(p.stat().st_size for p in (store.root / "stages").rglob("*.json"))
-    assert before - after - (records - after_records) == found.size > 0
+    assert before - after - (records - after_records) == garbage.size > 0
 
 
 def test_the_current_model_and_quantiser_stay_though_no_version_needs_them(store: Store) -> None:
-    store.models.set_current("other settings", kept.name(1, "train"))
-    about = {"version": kept.name(1, "index"), "before": kept.name(2, "index")}
-    store.quantisers.set_current("other settings", about)
-    kept.write(on_disk(store.quantisers.path(kept.name(2, "index"))))
+    store.models.set_current("other settings", fakes.fingerprint(1, "train"))
+    fields = {"version": fakes.fingerprint(1, "index"), "before": fakes.fingerprint(2, "index")}
+    store.quantisers.set_current("other settings", fields)
+    fakes.write_file(on_disk(store.quantisers.path(fakes.fingerprint(2, "index"))))
     gc.collect(store, 1)
     assert nights(store) == {5}
     assert store.current_model("other settings") is not None
-    assert store.quantisers.path(kept.name(1, "index")).exists()
-    assert store.quantisers.sizes_path(kept.name(1, "index")).exists()
-    assert store.quantisers.path(kept.name(2, "index")).exists()
+    assert store.quantisers.path(fakes.fingerprint(1, "index")).exists()
+    assert store.quantisers.sizes_path(fakes.fingerprint(1, "index")).exists()
+    assert store.quantisers.path(fakes.fingerprint(2, "index")).exists()
 
 
-def me() -> dict[str, Any]:
+def this_process() -> dict[str, Any]:
     return asdict(processes.current_process())
 
 
@@ -120,49 +121,50 @@ def age(store: Store) -> None:
 
 def test_what_a_run_under_way_uses_and_makes_stays(store: Store) -> None:
     age(store)
-    used = {stage: kept.name(2, stage) for stage in kept.TABLES if stage != "train"}
+    used = {stage: fakes.fingerprint(2, stage) for stage in fakes.TABLES if stage != "train"}
     started = "2026-11-06T00:00:00+00:00"
-    about = {"status": "running", "fingerprints": used, "started": started}
-    kept.run_json(store, "under way", **about, process=me())
-    # What it is making has no record yet.
-    making = on_disk(store.table_path("neighbors", kept.name(9, "neighbors")))
-    kept.write(making / "part.parquet")
+    fields = {"status": "running", "fingerprints": used, "started": started}
+    fakes.write_run_json(store, "under way", **fields, process=this_process())
+    # What it is unfinished has no record yet.
+    unfinished = on_disk(store.table_path("neighbors", fakes.fingerprint(9, "neighbors")))
+    fakes.write_file(unfinished / "part.parquet")
     gc.collect(store, 1)
     assert nights(store) == {2, 5}
-    assert making.exists()
-    kept.run_json(store, "under way", **about | {"status": "failed"})
+    assert unfinished.exists()
+    fakes.write_run_json(store, "under way", **fields | {"status": "failed"})
     gc.collect(store, 1)
     assert nights(store) == {5}
-    assert not making.exists()
+    assert not unfinished.exists()
 
 
 def test_a_table_held_back_since_stays_for_inspection(store: Store) -> None:
-    stages = kept.make(store, 9, model=3, quantiser=3)
-    about = {"status": "held_back", "fingerprints": stages}
-    kept.run_json(store, "held", started="9999-01-01T00:00:00+00:00", **about)
+    stages = fakes.make(store, 9, model=3, quantiser=3)
+    fields = {"status": "held_back", "fingerprints": stages}
+    fakes.write_run_json(store, "held", started="9999-01-01T00:00:00+00:00", **fields)
     gc.collect(store, 1)
-    assert store.find_record("publish", kept.version(9)) is not None
-    kept.run_json(store, "held", started="2020-01-01T00:00:00+00:00", **about)
+    assert store.find_record("publish", fakes.version(9)) is not None
+    fakes.write_run_json(store, "held", started="2020-01-01T00:00:00+00:00", **fields)
     gc.collect(store, 1)
-    assert store.find_record("publish", kept.version(9)) is None
-    assert not store.table_path("similar_items", kept.version(9)).exists()
+    assert store.find_record("publish", fakes.version(9)) is None
+    assert not store.table_path("similar_items", fakes.version(9)).exists()
 
 
 def test_what_a_version_was_built_on_stays(store: Store) -> None:
-    record = store.find_record("publish", kept.version(5))
+    record = store.find_record("publish", fakes.version(5))
     assert record is not None
-    built_on = {"items": kept.name(4, "ingest"), "similar_items": kept.version(4)}
+    built_on = {"items": fakes.fingerprint(4, "ingest"), "similar_items": fakes.version(4)}
     record.inputs["baseline"] = built_on
     store.write_record(record)
     gc.collect(store, 1)
     assert store.table_path("items", built_on["items"]).is_dir()
     assert store.table_path("similar_items", built_on["similar_items"]).is_dir()
-    assert not store.table_path("embeddings", kept.name(4, "embed")).exists()
+    assert not store.table_path("embeddings", fakes.fingerprint(4, "embed")).exists()
 
 
 def test_what_carries_a_living_process_mark_stays(store: Store) -> None:
-    trial = on_disk(store.table_path("neighbors", store.trial_version(kept.name(9, "neighbors"))))
-    kept.write(trial / "part.parquet")
+    version = store.trial_version(fakes.fingerprint(9, "neighbors"))
+    trial = on_disk(store.table_path("neighbors", version))
+    fakes.write_file(trial / "part.parquet")
     age(store)
     gc.collect(store, 1)
     assert trial.exists()
@@ -170,7 +172,8 @@ def test_what_carries_a_living_process_mark_stays(store: Store) -> None:
 
 def test_the_published_versions_that_a_run_under_way_may_build_on_stay(store: Store) -> None:
     age(store)
-    kept.run_json(store, "x", status="running", started="2026-11-03T05:00:00+00:00", process=me())
+    fields = {"started": "2026-11-03T05:00:00+00:00", "process": this_process()}
+    fakes.write_run_json(store, "x", status="running", **fields)
     gc.collect(store, 1)
     assert nights(store) == {3, 4, 5}
 
@@ -179,31 +182,32 @@ def test_a_run_that_takes_a_record_up_meanwhile_keeps_it(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     age(store)
-    of = retention.find_retained
+    find_retained = retention.find_retained
     calls: list[int] = []
 
-    def then_a_run_starts(store: Store, keep: int, also: Iterable[str] = ()) -> Retained:
-        found = of(store, keep, also)
+    def then_a_run_starts(store: Store, keep: int, also_keep: Iterable[str] = ()) -> Retained:
+        retained = find_retained(store, keep, also_keep)
         if not calls:
-            used = {stage: kept.name(2, stage) for stage in kept.TABLES if stage != "train"}
-            about = {"started": "9999-01-01T00:00:00+00:00", "process": me()}
-            kept.run_json(store, "late", status="running", fingerprints=used, **about)
+            stages = [stage for stage in fakes.TABLES if stage != "train"]
+            used = {stage: fakes.fingerprint(2, stage) for stage in stages}
+            fields = {"started": "9999-01-01T00:00:00+00:00", "process": this_process()}
+            fakes.write_run_json(store, "late", status="running", fingerprints=used, **fields)
         calls.append(keep)
-        return found
+        return retained
 
     monkeypatch.setattr(retention, "find_retained", then_a_run_starts)
-    found = gc.collect(store, 1)
+    garbage = gc.collect(store, 1)
     assert nights(store) == {2, 5}
-    assert not [path for path in found.records if path.exists()]
+    assert not [path for path in garbage.records if path.exists()]
 
 
 def test_records_go_before_the_data_that_they_tell_of(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gone: list[Path] = []
-    monkeypatch.setattr(gc, "_delete", lambda _, paths: gone.extend(paths))
-    found = gc.collect(store, 1)
-    assert found.records
-    assert not any(record.exists() for record in found.records)
-    assert gone
-    assert all(path.exists() for path in gone)
+    deleted: list[Path] = []
+    monkeypatch.setattr(gc, "_delete", lambda _, paths: deleted.extend(paths))
+    garbage = gc.collect(store, 1)
+    assert garbage.records
+    assert not any(record.exists() for record in garbage.records)
+    assert deleted
+    assert all(path.exists() for path in deleted)

@@ -53,9 +53,9 @@ def write(store: Store, number: int, **changed: Any) -> Path:
     """A lock that somebody has taken."""
     path = on_disk(store.root) / "locks" / f"publishing-{number}.json"
     path.parent.mkdir(exist_ok=True)
-    mine = processes.current_process()
-    about = {"holder": "run night", "host": "h", "machine": mine.machine, "pid": mine.pid}
-    path.write_text(json.dumps({**about, "started": mine.started, "since": "then", **changed}))
+    this = processes.current_process()
+    content = {"holder": "run night", "host": "h", "machine": this.machine, "pid": this.pid}
+    path.write_text(json.dumps({**content, "started": this.started, "since": "then", **changed}))
     return path
 
 
@@ -63,28 +63,28 @@ def test_who_holds_it_is_said(store: Store) -> None:
     with holder(on_disk(store.root), "night1") as process:
         with pytest.raises(LockedError) as raised, lock.hold_store(store, "test"):
             pass
-        said = str(raised.value)
-        assert f"in use by night1 (host {os.uname().nodename}, pid {process.pid}, since " in said
-        assert "--wait SECONDS" in said
+        message = str(raised.value)
+        assert f"in use by night1 (host {os.uname().nodename}, pid {process.pid}, since " in message
+        assert "--wait SECONDS" in message
         assert LockedError.exit_code == 5
     assert [path.name for path in (store.root / "locks").iterdir()] == ["publishing-1.json"]
 
 
 def test_one_that_waits_gets_it_when_it_is_given_back(store: Store) -> None:
-    told: list[str] = []
+    printed: list[str] = []
 
     def say(text: str) -> None:
-        told.append(text)
+        printed.append(text)
         assert process.stdin is not None
         process.stdin.close()
 
     with (
         holder(on_disk(store.root), "night1") as process,
-        lock.hold_store(store, "test", wait=30, say=say) as mine,
+        lock.hold_store(store, "test", wait=30, say=say) as held_lock,
     ):
-        mine.check()
-    assert len(told) == 1
-    assert told[0].endswith("; waiting for it")
+        held_lock.check()
+    assert len(printed) == 1
+    assert printed[0].endswith("; waiting for it")
     with lock.hold_store(store, "again"):
         pass
 
@@ -100,14 +100,14 @@ def test_one_that_waits_in_vain_gives_up(store: Store) -> None:
 def test_a_killed_holder_is_dead_though_nobody_has_waited_for_it(store: Store) -> None:
     with holder(on_disk(store.root), "night1") as process:
         process.send_signal(signal.SIGKILL)
-        with lock.hold_store(store, "test", wait=5) as mine:
-            mine.check()
+        with lock.hold_store(store, "test", wait=5) as held_lock:
+            held_lock.check()
 
 
 def test_another_process_under_the_pid_of_the_holder_is_not_the_holder(store: Store) -> None:
     write(store, 7, started=processes.current_process().started - 1)
-    with lock.hold_store(store, "test") as mine:
-        assert mine.path.name == "publishing-8.json"
+    with lock.hold_store(store, "test") as held_lock:
+        assert held_lock.path.name == "publishing-8.json"
 
 
 def test_of_another_machine_the_heartbeat_decides(
@@ -119,10 +119,10 @@ def test_of_another_machine_the_heartbeat_decides(
     long_ago = time.time() - lock.TIMEOUT_SECONDS - 5
     os.utime(path, (long_ago, long_ago))
     monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.05)
-    with lock.hold_store(store, "test") as mine:
-        os.utime(on_disk(mine.path), (long_ago, long_ago))
+    with lock.hold_store(store, "test") as held_lock:
+        os.utime(on_disk(held_lock.path), (long_ago, long_ago))
         time.sleep(0.5)
-        assert mine.path.stat().st_mtime > long_ago + 10
+        assert held_lock.path.stat().st_mtime > long_ago + 10
 
 
 def test_a_lock_of_another_release_counts_by_its_heartbeat(store: Store) -> None:
@@ -133,10 +133,10 @@ def test_a_lock_of_another_release_counts_by_its_heartbeat(store: Store) -> None
 
 
 def test_one_that_has_lost_it_may_not_go_on(store: Store) -> None:
-    with lock.hold_store(store, "test") as mine:
+    with lock.hold_store(store, "test") as held_lock:
         other = write(store, 2)
         with pytest.raises(StageError, match="another took the store's lock"):
-            mine.check()
+            held_lock.check()
     # And does not give back what is another's.
     assert "released" not in json.loads(other.read_text())
 

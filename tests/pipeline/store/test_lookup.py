@@ -39,9 +39,9 @@ WANTED = ["00000é", "00400é", "00402é", "03998é", "00401é", "", "zzz"]
 @pytest.mark.parametrize(("table", "in_order"), [("details", True), ("details", False),
                                                  ("items", False)])  # fmt: skip
 def test_the_rows_of_ids_are_found(store: Store, table: str, in_order: bool) -> None:
-    found = lookup.find_rows(store, table, "v", WANTED, ["title", "none"], in_order=in_order)
-    assert found.column_names == ["item_id", "title"]
-    rows = {(row["item_id"], row["title"]) for row in found.to_pylist()}
+    result = lookup.find_rows(store, table, "v", WANTED, ["title", "none"], in_order=in_order)
+    assert result.column_names == ["item_id", "title"]
+    rows = {(row["item_id"], row["title"]) for row in result.to_pylist()}
     expected = {(f"{n:05d}é", f"t{n}") for n in (0, 400, 402, 3998)}
     assert rows - {row for row in rows if row[1] == "again"} == expected
 
@@ -62,8 +62,8 @@ def test_in_order_few_files_and_one_row_group_an_id_are_read(
 
     monkeypatch.setattr(pq.ParquetFile, "__init__", note)
     monkeypatch.setattr(pq.ParquetFile, "read_row_group", note_group)
-    found = lookup.find_rows(store, "details", "v", ["00642é"], ["title"], in_order=True)
-    assert found["title"].to_pylist() == ["t642"]
+    result = lookup.find_rows(store, "details", "v", ["00642é"], ["title"], in_order=True)
+    assert result["title"].to_pylist() == ["t642"]
     assert groups == [(2, ["item_id"]), (2, ["item_id", "title"])]
     assert len(opened) <= 6
 
@@ -73,8 +73,8 @@ def test_in_order_the_rows_of_one_id_may_lie_in_several_files(store: Store) -> N
     _write(store, "similar_items", rows)
     for item in (0, 1, 4, 6):
         ids = [f"{item:02d}"]
-        rows = lookup.find_rows(store, "similar_items", "v", ids, ["list"], in_order=True)
-        assert rows["list"].to_pylist() == [n for n in range(1000) if n // 150 == item]
+        result = lookup.find_rows(store, "similar_items", "v", ids, ["list"], in_order=True)
+        assert result["list"].to_pylist() == [n for n in range(1000) if n // 150 == item]
 
 
 def test_ids_beside_one_that_is_not_there_are_named(store: Store) -> None:

@@ -9,17 +9,19 @@ import pytest
 from pipeline.errors import UsageError
 from pipeline.store import publications
 from pipeline.store.store import Store
-from tests.pipeline import kept
+from tests.pipeline import fakes
 from tests.pipeline.places import on_disk
 
 
 def published(store: Store) -> dict[str, str]:
+    """The version that each pointer names."""
     pointers = {table: store.latest(table) for table in publications.POINTERS}
     return {table: pointer["version"] for table, pointer in pointers.items() if pointer}
 
 
-def of_night(night: int) -> dict[str, str]:
-    return {table: kept.name(night, stage) for table, stage in publications.POINTERS.items()}
+def pointers_of(night: int) -> dict[str, str]:
+    stages = publications.POINTERS.items()
+    return {table: fakes.fingerprint(night, stage) for table, stage in stages}
 
 
 @pytest.fixture
@@ -27,23 +29,23 @@ def store(tmp_path: Path) -> Store:
     """Three nights, published one after the other."""
     store = Store(str(tmp_path / "store"))
     for night in (1, 2, 3):
-        kept.publish(store, night)
+        fakes.publish(store, night)
     return store
 
 
 def test_rolling_back_twice_goes_back_twice_and_every_pointer_comes_along(store: Store) -> None:
-    assert published(store) == of_night(3)
+    assert published(store) == pointers_of(3)
     for night in (2, 1):
         was, now = publications.rollback(store)
-        assert (was.version, now.version) == (kept.version(night + 1), kept.version(night))
+        assert (was.version, now.version) == (fakes.version(night + 1), fakes.version(night))
         assert now.run_id == f"run{night}"
-        assert published(store) == of_night(night)
-    with pytest.raises(UsageError, match=f"nothing was published before .*{kept.version(3)}"):
+        assert published(store) == pointers_of(night)
+    with pytest.raises(UsageError, match=f"nothing was published before .*{fakes.version(3)}"):
         publications.rollback(store)
-    assert published(store) == of_night(1)
+    assert published(store) == pointers_of(1)
     actions = [entry.action for entry in publications.entries(store)]
     assert actions == ["published"] * 3 + ["rolled_back"] * 2
-    assert all(store.table_path("similar_items", kept.version(n)).is_dir() for n in (1, 2, 3))
+    assert all(store.table_path("similar_items", fakes.version(n)).is_dir() for n in (1, 2, 3))
 
 
 def test_the_similar_item_table_moves_last(store: Store) -> None:
@@ -55,61 +57,62 @@ def test_the_similar_item_table_moves_last(store: Store) -> None:
     assert max(moved, key=lambda table: moved[table]) == "similar_items"
 
 
-@pytest.mark.parametrize("named", [kept.version(1), "run1"])
-def test_a_version_is_named_by_itself_or_its_run_and_forward_again(
-    store: Store, named: str
-) -> None:
-    publications.rollback(store, named)
-    assert published(store) == of_night(1)
-    publications.rollback(store, kept.version(3))
-    assert published(store) == of_night(3)
+@pytest.mark.parametrize("name", [fakes.version(1), "run1"])
+def test_a_version_is_named_by_itself_or_its_run_and_forward_again(store: Store, name: str) -> None:
+    publications.rollback(store, name)
+    assert published(store) == pointers_of(1)
+    publications.rollback(store, fakes.version(3))
+    assert published(store) == pointers_of(3)
     # Before the third night there was the second, whatever was done since.
     publications.rollback(store)
-    assert published(store) == of_night(2)
+    assert published(store) == pointers_of(2)
 
 
 def test_a_version_published_twice_goes_back_to_what_was_before_each_time(store: Store) -> None:
-    publications.publish(store, "again", {stage: kept.name(1, stage) for stage in kept.TABLES})
+    stages = {stage: fakes.fingerprint(1, stage) for stage in fakes.TABLES}
+    publications.publish(store, "again", stages)
     for night in (3, 2, 1):
         publications.rollback(store)
-        assert published(store) == of_night(night)
+        assert published(store) == pointers_of(night)
     with pytest.raises(UsageError, match="nothing was published before"):
         publications.rollback(store)
 
 
 def test_publishing_the_same_again_is_no_publication(store: Store) -> None:
-    stages = {stage: kept.name(3, stage) for stage in kept.TABLES}
+    stages = {stage: fakes.fingerprint(3, stage) for stage in fakes.TABLES}
     publications.publish(store, "again", stages)
     assert len(publications.entries(store)) == 3
     # The same similar items of another reading of the catalogue: going back skips it.
-    publications.publish(store, "touched", stages | {"ingest": kept.name(4, "ingest")})
+    publications.publish(store, "touched", stages | {"ingest": fakes.fingerprint(4, "ingest")})
     latest = store.latest()
     assert latest is not None
     assert latest["run_id"] == "run3"
     publications.rollback(store)
-    assert published(store) == of_night(2)
+    assert published(store) == pointers_of(2)
 
 
 def test_a_version_whose_tables_are_gone_is_refused_with_those_that_are_there(
     store: Store,
 ) -> None:
-    store.discard_version("embeddings", kept.name(2, "embed"))
+    store.discard_version("embeddings", fakes.fingerprint(2, "embed"))
     with pytest.raises(
         UsageError, match=r"of its tables embeddings are not in the store"
     ) as raised:
         publications.rollback(store)
-    assert f"{kept.version(1)} (run run1)" in str(raised.value)
-    assert kept.version(2) not in str(raised.value).partition("name one of these")[2]
-    assert published(store) == of_night(3)
+    assert f"{fakes.version(1)} (run run1)" in str(raised.value)
+    assert fakes.version(2) not in str(raised.value).partition("name one of these")[2]
+    assert published(store) == pointers_of(3)
 
 
 @pytest.mark.parametrize(
-    ("named", "said"),
+    ("name", "message"),
     [("nothing", "nothing was never published; name one of these"), ("run3", "published already")],
 )
-def test_a_name_that_cannot_be_gone_back_to_is_refused(store: Store, named: str, said: str) -> None:
-    with pytest.raises(UsageError, match=said):
-        publications.rollback(store, named)
+def test_a_name_that_cannot_be_gone_back_to_is_refused(
+    store: Store, name: str, message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        publications.rollback(store, name)
 
 
 def test_an_empty_store_has_nothing_to_go_back_to(tmp_path: Path) -> None:
@@ -119,51 +122,51 @@ def test_an_empty_store_has_nothing_to_go_back_to(tmp_path: Path) -> None:
 
 def test_what_an_earlier_release_published_can_be_gone_back_to(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
-    stages = kept.make(store, 1)
+    stages = fakes.make(store, 1)
     for table, stage in publications.POINTERS.items():
         store.set_latest(table, stages[stage], "run1")
-    kept.publish(store, 2)
+    fakes.publish(store, 2)
     publications.rollback(store)
-    assert published(store) == of_night(1)
+    assert published(store) == pointers_of(1)
 
 
 def test_a_publication_that_was_killed_before_its_last_pointer_never_was(store: Store) -> None:
-    kept.publish(store, 4)
-    store.set_latest("similar_items", kept.version(3), "run3")
-    kept.publish(store, 5)
+    fakes.publish(store, 4)
+    store.set_latest("similar_items", fakes.version(3), "run3")
+    fakes.publish(store, 5)
     publications.rollback(store)
-    assert published(store) == of_night(3)
+    assert published(store) == pointers_of(3)
 
 
 def publish_and_die(store: Store, after: int) -> None:
     """Publish a fourth night in a process that is killed once so many pointers have moved."""
     pid = os.fork()
     if not pid:
-        point = store.set_latest
+        set_latest = store.set_latest
 
         def then_die(table: str, version: str, run_id: str) -> None:
-            point(table, version, run_id)
+            set_latest(table, version, run_id)
             if list(publications.POINTERS).index(table) == after - 1:
                 os.kill(os.getpid(), signal.SIGKILL)
 
         store.set_latest = then_die  # type: ignore[method-assign]
-        kept.publish(store, 4)
+        fakes.publish(store, 4)
     assert os.waitpid(pid, 0)[1] == signal.SIGKILL
 
 
 @pytest.mark.parametrize("after", range(1, len(publications.POINTERS)))
 def test_pointers_of_a_killed_run_are_put_back(store: Store, after: int) -> None:
     publish_and_die(store, after)
-    assert published(store)["items"] == of_night(4)["items"]
+    assert published(store)["items"] == pointers_of(4)["items"]
     for _ in range(2):
         publications.recover(store)
-        assert published(store) == of_night(3)
+        assert published(store) == pointers_of(3)
 
 
 def test_once_the_last_pointer_has_moved_the_run_has_published(store: Store) -> None:
     publish_and_die(store, len(publications.POINTERS))
     publications.recover(store)
-    assert published(store) == of_night(4)
+    assert published(store) == pointers_of(4)
 
 
 def test_a_first_publication_that_is_killed_leaves_nothing_published(tmp_path: Path) -> None:
@@ -177,16 +180,16 @@ def test_a_first_publication_that_is_killed_leaves_nothing_published(tmp_path: P
 def test_a_failure_among_the_pointers_is_undone_at_once(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    point = store.set_latest
+    set_latest = store.set_latest
     failed: list[str] = []
 
     def full(table: str, version: str, run_id: str) -> None:
         if table == "embeddings" and not failed:
             failed.append(table)
             raise OSError(28, "No space left on device")
-        point(table, version, run_id)
+        set_latest(table, version, run_id)
 
     monkeypatch.setattr(store, "set_latest", full)
     with pytest.raises(OSError, match="No space left"):
-        kept.publish(store, 4)
-    assert published(store) == of_night(3)
+        fakes.publish(store, 4)
+    assert published(store) == pointers_of(3)

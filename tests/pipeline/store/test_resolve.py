@@ -9,7 +9,7 @@ from pipeline.storage import files
 from pipeline.store import run_records
 from pipeline.store.resolve import LATEST, resolve
 from pipeline.store.store import Store
-from tests.pipeline import kept
+from tests.pipeline import fakes
 
 
 @pytest.fixture
@@ -17,28 +17,28 @@ def store(tmp_path: Path) -> Store:
     """Two published nights, and the tables of a third that was not published."""
     store = Store(str(tmp_path / "store"))
     for night in (1, 2):
-        kept.publish(store, night)
-    kept.make(store, 3)
+        fakes.publish(store, night)
+    fakes.make(store, 3)
     for night in (1, 2, 3):
-        stages = {stage: kept.name(night, stage) for stage in kept.TABLES}
+        stages = {stage: fakes.fingerprint(night, stage) for stage in fakes.TABLES}
         settings = {"neighbors": {"k": night}}
-        kept.run_json(store, f"run{night}", fingerprints=stages, settings=settings)
+        fakes.write_run_json(store, f"run{night}", fingerprints=stages, settings=settings)
     return store
 
 
 @pytest.mark.parametrize(
     ("name", "night"),
-    [(LATEST, 2), ("run1", 1), ("run3", 3), (kept.version(1), 1), (kept.version(3), 3)],
+    [(LATEST, 2), ("run1", 1), ("run3", 3), (fakes.version(1), 1), (fakes.version(3), 3)],
 )
 def test_a_name_stands_for_a_version_its_run_and_its_stages(
     store: Store, name: str, night: int
 ) -> None:
     resolved = resolve(store, name, with_table=True)
-    assert resolved.version == kept.version(night)
+    assert resolved.version == fakes.version(night)
     assert resolved.run_id == f"run{night}"
     assert resolved.settings == {"neighbors.k": night}
-    assert resolved.table("lists") == kept.name(night, "index")
-    assert resolved.record("embed").fingerprint == kept.name(night, "embed")
+    assert resolved.table("lists") == fakes.fingerprint(night, "index")
+    assert resolved.record("embed").fingerprint == fakes.fingerprint(night, "embed")
 
 
 def test_latest_reads_no_run_json_before_the_run_is_asked_for(
@@ -52,7 +52,7 @@ def test_latest_reads_no_run_json_before_the_run_is_asked_for(
 
     monkeypatch.setattr(run_records, "read_json", read_json)
     resolved = resolve(store)
-    assert (resolved.run_id, resolved.stages["embed"]) == ("run2", kept.name(2, "embed"))
+    assert (resolved.run_id, resolved.stages["embed"]) == ("run2", fakes.fingerprint(2, "embed"))
     assert opened == []
     assert resolved.settings == {"neighbors.k": 2}
     assert opened == ["run2"]
@@ -61,17 +61,17 @@ def test_latest_reads_no_run_json_before_the_run_is_asked_for(
 def test_without_a_run_json_a_version_still_has_what_was_published(store: Store) -> None:
     for path in (store.root / "runs").glob("*/run.json"):
         path.unlink()
-    published, unpublished = resolve(store, kept.version(1)), resolve(store, kept.version(3))
-    assert published.table("items") == kept.name(1, "ingest")
+    published, unpublished = resolve(store, fakes.version(1)), resolve(store, fakes.version(3))
+    assert published.table("items") == fakes.fingerprint(1, "ingest")
     assert (published.run, published.settings) == (None, {})
-    assert unpublished.table("similar_items") == kept.version(3)
+    assert unpublished.table("similar_items") == fakes.version(3)
     with pytest.raises(UsageError, match=r"items: no table of .*; it has: similar_items"):
         unpublished.table("items")
 
 
 def test_a_run_that_ended_early_has_the_tables_that_it_made(store: Store) -> None:
-    stages = {"ingest": kept.name(3, "ingest")}
-    kept.run_json(store, "early", fingerprints=stages)
-    assert resolve(store, "early").table("items") == kept.name(3, "ingest")
+    stages = {"ingest": fakes.fingerprint(3, "ingest")}
+    fakes.write_run_json(store, "early", fingerprints=stages)
+    assert resolve(store, "early").table("items") == fakes.fingerprint(3, "ingest")
     with pytest.raises(UsageError, match="run early did not come to a similar-item table"):
         resolve(store, "early", with_table=True)

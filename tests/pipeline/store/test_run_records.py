@@ -17,7 +17,7 @@ from pipeline.storage.files import read_json
 from pipeline.store import publications, run_records
 from pipeline.store.store import Store
 from pipeline.terminal.progress import Progress
-from tests.pipeline import kept
+from tests.pipeline import fakes
 from tests.pipeline.places import on_disk
 
 
@@ -34,8 +34,8 @@ def ended_process() -> int:
 
 def test_the_newest_is_first_and_the_published_one_is_marked(store: Store) -> None:
     for night in (1, 2):
-        pointer = {"version": kept.publish(store, night), "run_id": f"run{night}", "path": "p"}
-        kept.run_json(
+        pointer = {"version": fakes.publish(store, night), "run_id": f"run{night}", "path": "p"}
+        fakes.write_run_json(
             store,
             f"run{night}",
             status="published",
@@ -44,31 +44,31 @@ def test_the_newest_is_first_and_the_published_one_is_marked(store: Store) -> No
             recall={"value": 0.98, "queries": 100},
             published=pointer,
         )
-    found = run_records.list_runs(store)
-    assert [(run.run_id, run.items, run.latest) for run in found] == [
+    run_list = run_records.list_runs(store)
+    assert [(run.run_id, run.items, run.latest) for run in run_list] == [
         ("run2", 2000, True),
         ("run1", 1000, False),
     ]
     publications.rollback(store)
     assert [run.latest for run in run_records.list_runs(store)] == [False, True]
-    store.discard_version("similar_items", kept.version(2))
+    store.discard_version("similar_items", fakes.version(2))
     assert [run.kept for run in run_records.list_runs(store)] == [False, True]
-    assert runs.lines(run_records.list_runs(store))[1].endswith(f"{kept.version(2)}  deleted")
-    lines = runs.lines(found)
+    assert runs.lines(run_records.list_runs(store))[1].endswith(f"{fakes.version(2)}  deleted")
+    lines = runs.lines(run_list)
     assert lines[1].split() == [
         *("run2", "2026-11-02", "00:00:00", "2", "published", "2,000", "0.9800"),
-        *(kept.version(2), "LATEST"),
+        *(fakes.version(2), "LATEST"),
     ]
 
 
 def test_a_run_whose_process_is_gone_has_died(store: Store) -> None:
-    mine = asdict(processes.current_process())
-    gone = mine | {"pid": ended_process()}
-    kept.run_json(store, "mine", status="running", process=mine)
-    kept.run_json(store, "gone", status="running", process=gone)
+    this = asdict(processes.current_process())
+    gone = this | {"pid": ended_process()}
+    fakes.write_run_json(store, "mine", status="running", process=this)
+    fakes.write_run_json(store, "gone", status="running", process=gone)
     elsewhere = gone | {"machine": "00000000"}
-    kept.run_json(store, "elsewhere", status="running", process=elsewhere)
-    kept.run_json(store, "of an earlier release", status="running")
+    fakes.write_run_json(store, "elsewhere", status="running", process=elsewhere)
+    fakes.write_run_json(store, "of an earlier release", status="running")
     assert {run.run_id: run.status for run in run_records.list_runs(store)} == {
         "mine": "running",
         "gone": "died",
@@ -96,8 +96,8 @@ def test_a_run_that_failed_is_listed_with_why(tmp_path: Path) -> None:
 
 
 def test_damaged_files_and_folders_without_one_are_passed_over(store: Store) -> None:
-    kept.run_json(store, "whole")
+    fakes.write_run_json(store, "whole")
     store.run_path("empty").mkdir()
-    kept.write(on_disk(store.run_path("damaged") / "run.json"))
+    fakes.write_file(on_disk(store.run_path("damaged") / "run.json"))
     assert [run.run_id for run in run_records.list_runs(store)] == ["whole"]
     assert runs.lines([]) == ["no run yet"]
