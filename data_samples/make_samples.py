@@ -1,8 +1,8 @@
-"""Writes the sample catalogues: an invented shop, two nights, the same files at every run.
+"""Write the sample catalogues: an invented shop on two nights, the same files at every run.
 
-Every brand, product and sentence is made up here. night1.csv is the catalogue of one night,
-night2.csv of the next: some items new, some changed, some gone. Both hold the dirt that real
-catalogues hold, at fixed places (see `dirt`).
+Every brand, product and sentence is invented. night1.csv is the catalogue of one night,
+night2.csv of the next: items are new, changed or gone. Both hold the invalid and odd rows of real
+catalogues, at fixed positions (see `add_odd_rows`).
 """
 
 import csv
@@ -18,7 +18,7 @@ FIELDS = ("item_id", "title", "description", "category", "brand", "group_id", "p
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of product: what its titles and descriptions are made of."""
+    """A kind of product: the parts of its titles and descriptions."""
 
     category: str
     brands: tuple[str, ...]
@@ -200,7 +200,7 @@ def describe(rng: random.Random, name: str, features: list[str], sentences: list
 
 
 def widen(rng: random.Random, title: str) -> str:
-    """Now and then in full-width letters and digits, as some shops type."""
+    """Write one title in eight in full-width letters and digits, as some shops do."""
     if rng.random() > 0.12:
         return title
     wide = {code: code + 0xFEE0 for code in range(0x21, 0x7F)} | {0x20: 0x3000}
@@ -230,18 +230,18 @@ def next_night(rng: random.Random, items: list[Item]) -> list[Item]:
             item = replace(item, price=str(int(item.price) + 100), stock="0")
         if place not in gone:
             after.append(item)
-    fresh: list[Item] = []
+    new: list[Item] = []
     number = 9000
-    while len(fresh) < NEW:
+    while len(new) < NEW:
         number += 1
-        fresh += product(rng, number, 90_001 + len(fresh))
-    return after + fresh[:NEW]
+        new += product(rng, number, 90_001 + len(new))
+    return after + new[:NEW]
 
 
-def dirt(items: list[Item]) -> list[Item]:
-    """The catalogue with the rows that a careful reader must survive."""
+def add_odd_rows(items: list[Item]) -> list[Item]:
+    """The catalogue with invalid and odd rows, which a run must survive."""
     rows = list(items)
-    # The same id twice: once to the letter, once with another text.
+    # The same id twice: once with the same text, once with another.
     rows.insert(300, rows[12])
     rows.insert(900, replace(rows[40], title="旧データ", description=""))
     # No id; white space for an id.
@@ -261,7 +261,7 @@ def dirt(items: list[Item]) -> list[Item]:
             price="要問合せ",
         ),
     )
-    # A description of 200 kB, as a shop pastes its whole terms of sale.
+    # A description of 200 kB: a shop's terms of sale.
     terms = "返品は到着後7日以内にご連絡ください。<br>お支払い方法は下記をご確認ください。\n"
     long = (terms * (200_000 // len(terms.encode()) + 1)).encode()[:200_000].decode(errors="ignore")
     rows.insert(1000, replace(rows[95], item_id="DIRTY-LONG", description=long))
@@ -281,8 +281,8 @@ def main() -> None:
     rng = random.Random(SEED)  # noqa: S311 - sample data
     folder = Path(__file__).parent
     first = catalogue(rng, ITEMS)
-    write(folder / "night1.csv", dirt(first))
-    write(folder / "night2.csv", dirt(next_night(rng, first)))
+    write(folder / "night1.csv", add_odd_rows(first))
+    write(folder / "night2.csv", add_odd_rows(next_night(rng, first)))
 
 
 if __name__ == "__main__":

@@ -34,10 +34,14 @@ def differences(before: Output, now: Output) -> list[str]:
             texts.append(f"table {table}: {len(old)} rows before, {len(new)} now")
         changed = [pair for pair in zip(old, new, strict=False) if not _same("", *pair)]
         for first, second in changed[:_SHOWN]:
-            texts.append(f"table {table}: {to_json(first)} before, {to_json(second)} now")
+            texts += _differing(f"table {table}: {_row_name(first)}", first, second)
         if len(changed) > _SHOWN:
             texts.append(f"table {table}: {len(changed) - _SHOWN} more rows differ")
     return texts
+
+
+def _row_name(row: Values) -> str:
+    return str(row.get("item_id", row))
 
 
 def _differing(what: str, before: Values | None, now: Values | None) -> Iterator[str]:
