@@ -1,7 +1,7 @@
 """Statistics of a catalogue: document frequencies, and the direction common to all documents.
 
 Words and n-grams are counted by their hashes in tables of limited size. This needs no vocabulary,
-and a word that was never counted is the rarest.
+and a word that was never counted gets the weight of the rarest.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _SLOTS_A_FEATURE = 4
 # Added to the number of documents with a word, so that words of one, two and three documents have
 # similar weights.
 _SMOOTHING = 5
-# Added to each weight, so that a word of all documents still counts where there is no other.
+# Added to each weight, so that a text whose words are all in every document still gets a vector.
 _MIN_WEIGHT = 0.25
 
 

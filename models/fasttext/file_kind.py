@@ -59,7 +59,8 @@ def _gzip_kind(path: Path, binary_name: bool) -> Kind:
         raise ModelError(f"{path}: damaged or cut short gzip: {error}; copy it again") from error
     if binary_name or not _is_text(head):
         raise ModelError(
-            f"{path}: compressed with gzip, and only word vectors as text (.vec.gz) are read so; "
+            f"{path}: compressed with gzip, and only word vectors as text (.vec.gz) "
+            "can be read compressed; "
             "unpack it with gunzip first"
         )
     return "text"

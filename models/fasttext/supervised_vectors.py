@@ -35,7 +35,8 @@ class SupervisedVectors:
 
         An empty list has a zero row.
         """
-        # A list of empty tokens still is a line, with an end: so the end is added first.
+        # A list of only empty tokens still gets the row of the sentence's end, so
+        # that is added before empty tokens are removed.
         lines = batch.end_with(END_OF_SENTENCE)
         entries = self._model.vocabulary.find(lines.unique)
         is_label = np.where(

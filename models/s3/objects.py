@@ -161,7 +161,8 @@ def multipart() -> "TransferConfig":
     return TransferConfig(
         multipart_threshold=_PART_BYTES,
         multipart_chunksize=_PART_BYTES,
-        # Without this a part whose body breaks off is not asked for as often as a request.
+        # Without this, a part whose download breaks off is retried less often than a
+        # failed request.
         num_download_attempts=REQUEST_ATTEMPTS,
     )
 

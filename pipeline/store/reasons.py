@@ -19,7 +19,8 @@ FEW_ITEMS = "few_items"
 FEW_ELIGIBLE = "few_eligible"
 RULES = "rules"
 FEW_IN_LISTS = "few_in_lists"
-# Such an item is in neither table; query, inspect and export say it.
+# The code of an item that rules.query gives no list: it is in neither table; query, inspect
+# and export show it.
 NOT_ASKED = "not_asked"
 
 WITHOUT_VECTOR = (NO_TOKENS, NO_VECTOR)

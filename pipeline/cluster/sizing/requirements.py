@@ -12,7 +12,8 @@ from pipeline.config.sections import Config
 from pipeline.retrieval import quantiser
 
 # Spark keeps 300 MiB of a heap for itself (UnifiedMemoryManager.RESERVED_SYSTEM_MEMORY_BYTES), and
-# gives tasks 60% of the rest: of 512 MiB a task 307, more than two shuffle partitions of 128 MiB.
+# gives tasks 60% of the rest: 307 of the 512 MiB for each task, enough for two shuffle
+# partitions of 128 MiB.
 RESERVED_HEAP_MIB, HEAP_PER_TASK_MIB = 300, 512
 # What a JVM takes outside its heap: the minimum of Spark's own default, and its share of the heap.
 MIN_OFF_HEAP_MIB, OFF_HEAP_SHARE = 384, 0.10
@@ -141,7 +142,7 @@ def _requirements(
     embed = StageMemory("embed", worker, 0 if private_copy else model, explanation)
     bound = config.neighbors.worker_mb * 1_000_000 / MIB
     centroids = list_count(config, items) * dim * 4 / MIB
-    # Workers are used again: what embed has loaded is still there.
+    # Spark reuses Python workers, so they still hold what embed has loaded.
     left_by_embed = private_copy or word_rows
     explanation = (
         f"{bound:.0f} by neighbors.worker_mb + {left_by_embed:,.0f} of "

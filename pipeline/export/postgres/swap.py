@@ -12,8 +12,7 @@ from pipeline.export.postgres.names import Names
 from pipeline.export.postgres.server import Connection, execute
 from pipeline.export.postgres.tables import LiveTable, format_comment, read_live_table
 
-# While the swap waits for readers to end, other readers queue behind it: it waits only so long at
-# a time.
+# The longest wait for the lock in one attempt: other readers queue behind it.
 _LOCK_SECONDS = 1
 _PAUSE_SECONDS = 2.0
 
@@ -154,7 +153,7 @@ def drop_old_table(connection: Connection, names: Names) -> str:
     """Drop the table that this or an interrupted export has replaced.
 
     Returns:
-        why it could not be dropped; empty if there is none any more.
+        why it could not be dropped; empty if the old table is gone.
     """
     try:
         with connection.transaction():

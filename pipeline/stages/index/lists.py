@@ -52,7 +52,7 @@ def assigned_frame(vectors: "DataFrame", assign: AssignLists) -> "DataFrame":
 
 
 def assigned_rows(vectors: "DataFrame", assign: AssignLists) -> Rows:
-    """The same rows, for Python workers to write."""
+    """Like `assigned_frame`, but as Rows that Python workers write themselves."""
 
     def run(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
         return list_table.assign_items(batches, assign)
@@ -131,7 +131,7 @@ def _receive_files(sent: "DataFrame", files: GroupPlan, base: ClusteredTable) ->
 
 
 def probe_pairs(lists: "DataFrame", nlist: int, nprobe: int) -> "DataFrame":
-    """Which lists are probed by the items of which lists, without repetitions.
+    """The distinct pairs of lists (home, probed): an item of the list home probes the list probed.
 
     Args:
         lists: rows of the lists table.

@@ -82,7 +82,7 @@ def search_until_target(
     Args:
         context: what the search works with.
         nprobe: how many lists are probed at first.
-        sample: that recall is measured on.
+        sample: the queries that recall is measured on.
         version: of the table.
 
     Returns:
@@ -105,7 +105,7 @@ def search_until_target(
         is_last = nprobe == context.nlist or attempt == ATTEMPTS
         if context.reaches_target(measured) or section.nprobe or is_last:
             break
-        # Everything is searched again: only the best of the lists searched so far were kept.
+        # Start over: only each query's best candidates were kept, so the search can't be extended.
         job.store.discard_version("neighbors", trial)
         nprobe = min(math.ceil(nprobe * NPROBE_FACTOR), context.nlist)
     job.store.rename_version("neighbors", trial, version)
