@@ -233,12 +233,12 @@ def together(shop: Shop) -> dict[str, Any]:
     # Of the same settings, so of the same outputs.
     quiet = shop.start(publishing=False)
     refused = shop.start()
-    said = shop.folder / f"run{shop.runs}.error"
+    error_file = shop.folder / f"run{shop.runs}.error"
     waits = shop.start(wait=100)
     codes = {"refused": wait(refused), "quiet": wait(quiet)}
     return {
         "codes": codes | {"first": wait(first), "waits": wait(waits)},
-        "said": said.read_text(),
+        "said": error_file.read_text(),
         "holder": name,
         "moved": shop.table() != before,
         "unfinished": [str(path) for path in leftovers.unfinished_paths(shop.root)],
@@ -261,7 +261,7 @@ def main() -> None:
     os.environ["PYSPARK_GATEWAY_SECRET"] = gateway.gateway_parameters.auth_token
     shop, copy = Shop(folder / "killed"), Shop(folder / "undisturbed")
     seen: set[str] = set()
-    found: dict[str, Any] = {}
+    report: dict[str, Any] = {}
     started = time.monotonic()
     for night, items, skip in (
         # Each kind of change once: those of tables and pointers in the night that finds some.
@@ -270,17 +270,17 @@ def main() -> None:
     ):
         catalogue(folder, items)
         tables = shop.kill_on(seen, only, skip)
-        found[night] = {"code": wait(copy.start()), "seen": tables, "expected": copy.table()}
-    found |= {
+        report[night] = {"code": wait(copy.start()), "seen": tables, "expected": copy.table()}
+    report |= {
         "sites": sorted(seen),
         "unfinished": [str(path) for path in leftovers.unfinished_paths(shop.root)],
         "versions": {each.folder.name: versions(each.root) for each in (shop, copy)},
         "seconds": time.monotonic() - started,
     }
     catalogue(folder, range(8, 40))
-    found["together"] = together(shop)
-    found["alone"] = {"code": wait(copy.start()), "table": copy.table()}
-    sys.stdout.write(json.dumps(found))
+    report["together"] = together(shop)
+    report["alone"] = {"code": wait(copy.start()), "table": copy.table()}
+    sys.stdout.write(json.dumps(report))
     gateway.shutdown()
 
 

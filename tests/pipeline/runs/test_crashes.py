@@ -37,13 +37,13 @@ SITES["some"] = [site for site in SITES["every"] if SOME.search(site)]
 
 @pytest.fixture(scope="module", params=["some", pytest.param("every", marks=pytest.mark.slow)])
 def kinds(request: pytest.FixtureRequest) -> str:
-    """At which changes runs are killed."""
+    """Which changes of the store the runs are killed at."""
     return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def found(kinds: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the driver saw."""
+def report(kinds: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The report of the driver, tests.pipeline.killed_runs."""
     folder = tmp_path_factory.mktemp("crashes")
     done = subprocess.run(
         [sys.executable, "-m", "tests.pipeline.killed_runs", folder, kinds],
@@ -60,18 +60,18 @@ def found(kinds: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any
     return result
 
 
-def test_runs_are_killed_at_each_of_the_changes(kinds: str, found: dict[str, Any]) -> None:
+def test_runs_are_killed_at_each_of_the_changes(kinds: str, report: dict[str, Any]) -> None:
     assert len(SITES[kinds]) >= 7
-    assert [site for site in SITES[kinds] if site not in found["sites"]] == []
+    assert [site for site in SITES[kinds] if site not in report["sites"]] == []
 
 
 @pytest.mark.parametrize("night", ["first", "second"])
 def test_a_reader_sees_a_whole_version_and_in_the_end_that_of_an_undisturbed_night(
-    found: dict[str, Any], night: str
+    report: dict[str, Any], night: str
 ) -> None:
-    assert found[night]["code"] == 0
-    before = None if night == "first" else found["first"]["expected"]
-    seen, expected = found[night]["seen"], found[night]["expected"]
+    assert report[night]["code"] == 0
+    before = None if night == "first" else report["first"]["expected"]
+    seen, expected = report[night]["seen"], report[night]["expected"]
     assert len(expected) > 80
     assert before != expected
     moved = seen.index(expected)
@@ -79,18 +79,18 @@ def test_a_reader_sees_a_whole_version_and_in_the_end_that_of_an_undisturbed_nig
     assert all(table == expected for table in seen[moved:])
 
 
-def test_nothing_is_left_of_dead_runs(found: dict[str, Any]) -> None:
-    assert found["unfinished"] == []
-    assert found["versions"]["killed"] == found["versions"]["undisturbed"]
+def test_nothing_is_left_of_dead_runs(report: dict[str, Any]) -> None:
+    assert report["unfinished"] == []
+    assert report["versions"]["killed"] == report["versions"]["undisturbed"]
 
 
 def test_of_two_that_publish_one_waits_and_one_that_does_not_publish_is_not_held_up(
-    found: dict[str, Any],
+    report: dict[str, Any],
 ) -> None:
-    at_once = found["together"]
-    assert at_once["codes"] == {"first": 0, "quiet": 0, "refused": 5, "waits": 0}
-    assert f"the store is in use by run {at_once['holder']} (host " in at_once["said"]
-    assert at_once["moved"]
-    assert at_once["unfinished"] == []
-    assert found["alone"]["code"] == 0
-    assert at_once["table"] == found["alone"]["table"]
+    together = report["together"]
+    assert together["codes"] == {"first": 0, "quiet": 0, "refused": 5, "waits": 0}
+    assert f"the store is in use by run {together['holder']} (host " in together["said"]
+    assert together["moved"]
+    assert together["unfinished"] == []
+    assert report["alone"]["code"] == 0
+    assert together["table"] == report["alone"]["table"]

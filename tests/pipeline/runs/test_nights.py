@@ -193,7 +193,7 @@ def test_what_a_killed_run_left_of_another_base_is_not_taken_up(shop: Shop) -> N
     assert built is not None
     assert built.fingerprint == tokens.fingerprint
     assert built.outputs["base"] not in (None, tokens.outputs["base"])
-    found = shop.table()
+    rows = shop.table()
     shop.run(full=True)
-    assert shop.table() == found
-    assert {row["item_id"] for row in found} == {row["item_id"] for row in shop.table("items")}
+    assert shop.table() == rows
+    assert {row["item_id"] for row in rows} == {row["item_id"] for row in shop.table("items")}

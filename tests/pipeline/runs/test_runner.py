@@ -69,8 +69,8 @@ class Shop:
     def published(self, table: str = "similar_items") -> dict[str, list[Any]]:
         latest = self.store.latest(table)
         assert latest is not None
-        found: dict[str, list[Any]] = pq.read_table(latest["path"]).to_pydict()
-        return found
+        columns: dict[str, list[Any]] = pq.read_table(latest["path"]).to_pydict()
+        return columns
 
 
 def head(source: Path, target: Path, rows: int) -> Path:
@@ -114,11 +114,11 @@ def binary(shop: Shop) -> Path:
 
 
 def as_lists(table: dict[str, list[Any]]) -> dict[str, list[tuple[str, float]]]:
-    found: dict[str, list[tuple[str, float]]] = {}
+    lists: dict[str, list[tuple[str, float]]] = {}
     for item, rank, other, score in zip(*table.values(), strict=True):
-        found.setdefault(item, []).append((other, score))
-        assert rank == len(found[item])
-    return found
+        lists.setdefault(item, []).append((other, score))
+        assert rank == len(lists[item])
+    return lists
 
 
 def test_rows_in_are_items_and_quarantined(shop: Shop) -> None:
@@ -140,16 +140,16 @@ def test_embeddings_are_the_librarys_sentence_vectors_rounded_once(
     tokenizer = Tokenizer(TextSettings())
     items = shop.published("items")
     ids, vectors = embeddings(shop, shop.run(MEAN, last="embed"))
-    found = dict(zip(ids, vectors, strict=True))
-    assert len(found) == len(items["item_id"])
+    by_item = dict(zip(ids, vectors, strict=True))
+    assert len(by_item) == len(items["item_id"])
     for item, title, description in zip(
         items["item_id"], items["title"], items["description"], strict=True
     ):
         tokens = tokenizer.tokens(title) + tokenizer.tokens(description)
         expected = model.get_sentence_vector(" ".join(tokens))
         # One float16 step: the mean may round the other way in its last float32 bit.
-        assert np.abs(found[item] - expected).max() <= np.abs(expected).max() * 2**-10
-        assert np.array_equal(found[item], found[item].astype(np.float16).astype(np.float32))
+        assert np.abs(by_item[item] - expected).max() <= np.abs(expected).max() * 2**-10
+        assert np.array_equal(by_item[item], by_item[item].astype(np.float16).astype(np.float32))
 
 
 def test_the_published_table_is_brute_force_over_the_published_vectors(shop: Shop) -> None:
@@ -178,9 +178,9 @@ def test_touching_the_catalogue_repeats_ingest_only(shop: Shop) -> None:
 def test_with_a_quantiser_the_probed_lists_decide(shop: Shop, spark: SparkSession) -> None:
     sets = ("index.exact_below=0", "index.nlist=9", "neighbors.nprobe=2", "publish.min_recall=0")
     outcome = shop.run(*sets)
-    index, found = outcome.record("index"), outcome.record("neighbors")
+    index, neighbors = outcome.record("index"), outcome.record("neighbors")
     assert index is not None
-    assert found is not None
+    assert neighbors is not None
     lists = shop.store.read(spark, "lists", index.fingerprint)
     rows = lists.toPandas().set_index("item_id")
     ids, vectors = embeddings(shop)
@@ -199,7 +199,7 @@ def test_with_a_quantiser_the_probed_lists_decide(shop: Shop, spark: SparkSessio
             for i, best in oracle.neighbors(ids, vectors, 10, np.ones_like(allowed)).items()
         ]
     )
-    assert found.outputs["recall"]["value"] == pytest.approx(share, abs=0.02)
+    assert neighbors.outputs["recall"]["value"] == pytest.approx(share, abs=0.02)
 
 
 def test_the_gate_holds_back_a_table_of_low_recall(shop: Shop) -> None:
@@ -249,27 +249,27 @@ def test_from_needs_what_comes_before_and_to_stops(shop: Shop) -> None:
 
 
 def test_a_given_model_is_checked_and_used(shop: Shop, binary: Path, tmp_path: Path) -> None:
-    given = tmp_path / "given.bin"
-    given.write_bytes(binary.read_bytes())
-    outcome = shop.run(f"model.path={given}", last="embed")
+    model_file = tmp_path / "given.bin"
+    model_file.write_bytes(binary.read_bytes())
+    outcome = shop.run(f"model.path={model_file}", last="embed")
     record = outcome.record("train")
     assert record is not None
-    assert record.counts["source"] == str(given)
-    given.write_bytes(given.read_bytes()[:-1])
+    assert record.counts["source"] == str(model_file)
+    model_file.write_bytes(model_file.read_bytes()[:-1])
     with pytest.raises(InputError, match=r"given\.bin"):
-        shop.run(f"model.path={given}")
+        shop.run(f"model.path={model_file}")
 
 
 def test_a_given_model_gets_the_catalogues_statistics_and_keeps_them(
     shop: Shop, binary: Path, tmp_path: Path
 ) -> None:
-    given = tmp_path / "given.bin"
-    given.write_bytes(binary.read_bytes())
-    record = shop.run(f"model.path={given}", last="train").record("train")
+    model_file = tmp_path / "given.bin"
+    model_file.write_bytes(binary.read_bytes())
+    record = shop.run(f"model.path={model_file}", last="train").record("train")
     assert record is not None
     packed = on_disk(shop.store.models.file(record))
     fewer = head(SAMPLES / "night1.csv", tmp_path / "fewer.csv", ITEMS - 100)
-    other = shop.run(f"model.path={given}", f"catalogue.path={fewer}", last="train")
+    other = shop.run(f"model.path={model_file}", f"catalogue.path={fewer}", last="train")
     assert other.record("train") == record
     model = models_fasttext.load(packed)
     assert isinstance(model, models_fasttext.Embedder)
@@ -309,7 +309,7 @@ def test_embeddings_do_not_depend_on_partitions(
     rows = list(zip(items["item_id"], texts if way else [text[0] for text in texts], strict=True))
     frame = spark.createDataFrame(rows, f"item_id string, texts {kind}")
     counter = LoadCounter(spark.sparkContext)
-    found = [
+    results = [
         sorted(
             embed.embed_rows(frame.repartition(n), handle, counter, way)
             .table("embeddings")
@@ -317,7 +317,7 @@ def test_embeddings_do_not_depend_on_partitions(
         )
         for n in (1, 5, 50)
     ]
-    assert found[0] == found[1] == found[2]
+    assert results[0] == results[1] == results[2]
     assert counter.summary()["most_in_one_process"] <= 1
 
 
@@ -418,10 +418,10 @@ def test_a_catalogue_that_changes_while_it_is_read_is_refused(
     read = catalogue.read
 
     def then_it_grows(*arguments: Any) -> Any:
-        found = read(*arguments)
+        frame = read(*arguments)
         with shop.catalogue.open("ab") as file:
             file.write(b"\n")
-        return found
+        return frame
 
     monkeypatch.setattr(catalogue, "read", then_it_grows)
     with pytest.raises(InputError, match="changed while it was read; run again"):

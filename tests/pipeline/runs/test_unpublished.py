@@ -86,13 +86,13 @@ def test_a_run_that_does_not_publish_reuses_and_moves_nothing(shop: Shop) -> Non
     ]
     written = json.loads((shop.store.run_path("test1") / "run.json").read_text())
     assert (written["status"], written["published"]) == ("done", None)
-    said = list(summary.run_lines(shop.store, outcome))
+    lines = list(summary.run_lines(shop.store, outcome))
     record = outcome.record("publish")
     assert record is not None
     path = shop.store.table_path("similar_items", record.fingerprint)
-    assert said[0] == f"Table       {path}"
-    assert "not published: LATEST stays at version " in said[1]
-    assert " of run night1;" in said[1]
+    assert lines[0] == f"Table       {path}"
+    assert "not published: LATEST stays at version " in lines[1]
+    assert " of run night1;" in lines[1]
     assert max(pq.read_table(path)["rank"].to_pylist()) == 3
 
 
