@@ -89,7 +89,7 @@ def evaluate_vectors(vectors: "DataFrame", request: EvaluationRequest) -> Evalua
         request: what to measure.
 
     Raises:
-        UsageError: the pairs have too many items, or the vectors can't be comparison.
+        UsageError: the pairs have too many items, or the vectors can't be compared.
         InputError: no labels or pairs fit the items.
     """
     sample = collect_vectors(vectors, request.labels, request.pairs, request.items)
