@@ -36,28 +36,29 @@ class Meaning(NamedTuple):
 QUARANTINE = {
     UNREADABLE_ROW: Meaning("the row can't be read", "行を読み取れない"),
     NO_ITEM_ID: Meaning("the row has no id", "ID がない"),
-    NO_TEXT: Meaning("the row has neither title nor description", "商品名も説明もない"),
+    NO_TEXT: Meaning("the row has neither title nor description", "商品名も説明文もない"),
     DUPLICATE_ITEM_ID: Meaning(
         "another row with the same id was kept, the one with the longest text",
-        "同じ ID の行のうち、文が最も長い行を採用",
+        "ID が重複し、テキストが最も長い別の行を採用",
     ),
 }
 SHORT_LISTS = {
-    NO_TOKENS: Meaning("the text holds no word", "商品名にも説明にも語がない"),
-    NO_VECTOR: Meaning("the model knows none of its words", "モデルが知っている語がない"),
+    NO_TOKENS: Meaning("the text holds no word", "商品名にも説明文にも単語がない"),
+    NO_VECTOR: Meaning("the model knows none of its words", "モデルで扱える単語がない"),
     FEW_ITEMS: Meaning("the catalogue has no more items", "カタログの商品数が足りない"),
     FEW_ELIGIBLE: Meaning(
         "all items that are eligible and share what rules.same asks for are shown already",
-        "表示できる商品はすべて入っている",
+        "rules.eligible と rules.same を満たす商品は、すべて表示している",
     ),
     RULES: Meaning(
-        "the other items that were looked at break a rule", "ほかの候補はルールに合わない"
+        "the other items that were looked at break a rule", "調べたほかの候補はルールを満たさない"
     ),
     FEW_IN_LISTS: Meaning(
         "the lists that were searched hold no other items", "検索した範囲にほかの候補がない"
     ),
     NOT_ASKED: Meaning(
-        "rules.query gives such an item no list", "rules.query の対象外で、リストを作らない"
+        "rules.query gives such an item no list",
+        "rules.query の条件に合わないため、類似商品を出さない",
     ),
 }
 
