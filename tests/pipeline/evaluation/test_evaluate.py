@@ -141,9 +141,9 @@ def test_an_experiment_leaves_what_is_published_as_it_was(
 def test_a_larger_catalogue_is_sampled_after_the_items_of_the_pairs(
     evaluate: Evaluate, shop: Shop, in_process: InProcess, tmp_path: Path
 ) -> None:
-    pairs = tmp_path / "pairs.csv"
-    pairs.write_text("a,b,match\n29,26,1\n28,27,0\n29,20,1\n20,21,0\n1,999,1\n2,2,0\n")
-    arguments = ("--pairs", str(pairs), "--label", "shelf", "--items", "12", "--k", "3")
+    pairs_file = tmp_path / "pairs.csv"
+    pairs_file.write_text("a,b,match\n29,26,1\n28,27,0\n29,20,1\n20,21,0\n1,999,1\n2,2,0\n")
+    arguments = ("--pairs", str(pairs_file), "--label", "shelf", "--items", "12", "--k", "3")
     result = evaluate(*arguments)
     assert (result["items"], result["catalogue_items"], result["sample"]) == (12, 30, True)
     pairs = result["pairs"]
@@ -165,12 +165,12 @@ def test_a_larger_catalogue_is_sampled_after_the_items_of_the_pairs(
         line.startswith("average precision ") and cell in line for line in shown.splitlines()
     )
     assert "Label recall@3" in shown
-    pairs.write_text("a,b,match\n29,26,1\n")
-    only = evaluate("--pairs", str(pairs))
+    pairs_file.write_text("a,b,match\n29,26,1\n")
+    only = evaluate("--pairs", str(pairs_file))
     assert set(only["pairs"]["current"]) == {"recall"}
     assert "recall" not in only
     with pytest.raises(UsageError, match="its pairs are of 2 items, more than --items 1;"):
-        execute(["evaluate", "--config", shop.config, "--pairs", str(pairs), "--items", "1"])
+        execute(["evaluate", "--config", shop.config, "--pairs", str(pairs_file), "--items", "1"])
 
 
 def test_an_encoder_has_no_mean_of_words(evaluate: Evaluate, tmp_path: Path) -> None:
