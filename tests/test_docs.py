@@ -17,7 +17,7 @@ from pipeline.cli.parser import build_parser
 from pipeline.cli.verbs import VERBS
 from pipeline.config import reading as config
 from pipeline.config.sections import Config
-from pipeline.store import reasons
+from pipeline.store import reason_codes
 from pipeline.store.schemas import SCHEMAS
 from tests.pages import PAGES, ROOT, Page
 
@@ -216,9 +216,9 @@ def test_the_columns_of_a_table_are_those_of_the_page(table: str) -> None:
     assert [name for names in named for name in names] == SCHEMAS[table].names
 
 
-@pytest.mark.parametrize("code", [*reasons.QUARANTINE, *reasons.SHORT_LISTS])
+@pytest.mark.parametrize("code", [*reason_codes.QUARANTINE, *reason_codes.SHORT_LISTS])
 def test_every_reason_is_on_the_page_with_its_meaning(code: str) -> None:
-    meaning = (reasons.QUARANTINE | reasons.SHORT_LISTS)[code].en
+    meaning = (reason_codes.QUARANTINE | reason_codes.SHORT_LISTS)[code].en
     rows = page("docs/store.md").text.replace("`", "").splitlines()
     assert any(row.startswith(f"| {code} | {meaning}") for row in rows)
 

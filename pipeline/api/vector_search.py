@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from pipeline.config.sections import Config, RulesSection
 from pipeline.errors import UsageError
-from pipeline.retrieval.rounding import round_to_float16
+from pipeline.retrieval.float16 import round_to_float16
 from pipeline.spark import executors, s3a, session
 from pipeline.spark.log import SparkLog
 from pipeline.stages.context import Job
@@ -28,8 +28,8 @@ from pipeline.stages.neighbors.search_context import (
     build_search_context,
     rows_per_list,
 )
+from pipeline.storage.file_owners import owner_tag
 from pipeline.storage.paths import StoragePath, remove_tree
-from pipeline.storage.processes import owner_tag
 from pipeline.store.arrow_files import Rows
 from pipeline.store.schemas import SIMILAR_ITEMS, ddl
 from pipeline.store.stage_record import StageRecord

@@ -9,7 +9,7 @@ from pipeline.inspection.inspect import Inspector
 from pipeline.inspection.version_tables import VersionTables
 from pipeline.query.errors import user_errors
 from pipeline.query.published import Published
-from pipeline.query.start import skip_pandas
+from pipeline.query.skip_pandas import skip_pandas
 from pipeline.store.store import Store
 from pipeline.terminal.output import print_json, print_lines
 

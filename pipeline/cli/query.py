@@ -14,8 +14,8 @@ from pipeline.query import questions
 from pipeline.query.answer import Answer, Answerer
 from pipeline.query.errors import user_errors
 from pipeline.query.published import Published
-from pipeline.query.start import skip_pandas
-from pipeline.store.reasons import explain
+from pipeline.query.skip_pandas import skip_pandas
+from pipeline.store.reason_codes import explain
 from pipeline.store.store import Store
 from pipeline.terminal.output import print_json, print_lines, shorten, table
 from pipeline.terminal.progress import Progress

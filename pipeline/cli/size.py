@@ -9,7 +9,7 @@ from models.cache import FOLDER_VARIABLE, LIMIT_VARIABLE
 from models.disk import size as size_of
 from models.fasttext import ModelSize
 from pipeline.cli.argument_types import positive
-from pipeline.cli.nodes import add_nodes
+from pipeline.cli.node_arguments import add_nodes
 from pipeline.cli.parser import Parser
 from pipeline.cluster.sizing import cost, memory_size, plan, requirements
 from pipeline.cluster.sizing.explanation import explain

@@ -4,7 +4,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from pipeline.cli.argument_types import positive, seconds
-from pipeline.cli.nodes import add_nodes
+from pipeline.cli.node_arguments import add_nodes
 from pipeline.cli.parser import Parser
 from pipeline.cluster.tuning.result import as_json, rows
 from pipeline.cluster.tuning.tune import TuningOptions, tune

@@ -11,12 +11,12 @@ import pyarrow.compute as pc
 from pipeline import catalogue
 from pipeline.errors import InputError, StageError, UsageError
 from pipeline.evaluation.pairs_file import Pairs
+from pipeline.retrieval.float16 import round_to_float16
 from pipeline.retrieval.ranking import Int64
-from pipeline.retrieval.rounding import round_to_float16
 from pipeline.spark.sampling import collected_sample
 from pipeline.stages.ingest import validation
 from pipeline.stages.tokenize import token_columns
-from pipeline.store import reasons
+from pipeline.store import reason_codes
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.store import Store
 
@@ -225,7 +225,7 @@ def _labels(
 
     with catalogue.explained_damage(source):
         rows = _semi(validation.flag_rows(raw, catalogue.item_columns(raw, source)), ids)
-        if reasons.DUPLICATE_ITEM_ID in ingest_record.counts["quarantine_reasons"]:
+        if reason_codes.DUPLICATE_ITEM_ID in ingest_record.counts["quarantine_reasons"]:
             rows = validation.flag_duplicates(rows, validation.duplicate_ids(rows))
         texts = [F.col("raw").getField(name).cast("string") for name in labels]
         columns = {

@@ -5,7 +5,7 @@ from typing import Any
 
 from pipeline.inspection.inspect import Inspection, Neighbour
 from pipeline.query.published import Published
-from pipeline.store.reasons import explain
+from pipeline.store.reason_codes import explain
 from pipeline.terminal.colours import BAD, DIM, HEAD, WARNING, paint
 from pipeline.terminal.output import shorten, table
 

@@ -12,7 +12,7 @@ from pipeline.inspection.contributions import Contributions, Texts, TokenModel
 from pipeline.inspection.explanations import explain_removal
 from pipeline.inspection.version_tables import Item, VersionTables
 from pipeline.inspection.why_not import Search, why_not
-from pipeline.store.reasons import NOT_ASKED
+from pipeline.store.reason_codes import NOT_ASKED
 
 # How many of the removed candidates are shown.
 _SHOWN = 5

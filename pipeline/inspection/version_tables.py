@@ -14,7 +14,7 @@ from pipeline.query.index import COLUMNS, Index
 from pipeline.query.published import Published
 from pipeline.retrieval.rules import with_traits
 from pipeline.retrieval.vectors import Float32, from_bytes
-from pipeline.store import lookup
+from pipeline.store import item_rows
 from pipeline.store.schemas import DETAILS
 
 
@@ -66,14 +66,14 @@ class VersionTables:
     def details(self, ids: list[str]) -> dict[str, dict[str, Any]]:
         """Rows of the details table by item."""
         store, version = self.published.store, self._details_version
-        rows = lookup.find_rows(store, "details", version, ids, DETAILS.names, in_order=True)
+        rows = item_rows.find_rows(store, "details", version, ids, DETAILS.names, in_order=True)
         return {row["item_id"]: row for row in rows.to_pylist()}
 
     def _rows(
         self, table: str, stage: str, ids: list[str], columns: Sequence[str]
     ) -> list[dict[str, Any]]:
         version = self.published.table(table, stage)
-        rows: list[dict[str, Any]] = lookup.find_rows(
+        rows: list[dict[str, Any]] = item_rows.find_rows(
             self.published.store, table, version, ids, columns
         ).to_pylist()
         return rows
@@ -105,7 +105,9 @@ class VersionTables:
         }
         if reasons:
             return f"is in quarantine: {', '.join(sorted(reasons))}"
-        near = lookup.nearest_ids(self.published.store, "details", self._details_version, item_id)
+        near = item_rows.nearest_ids(
+            self.published.store, "details", self._details_version, item_id
+        )
         near_ids = f"; ids beside it are {', '.join(map(repr, near))}" if near else ""
         return f"is not in the catalogue of version {self.published.version}{near_ids}"
 
@@ -124,7 +126,9 @@ class VersionTables:
         """An item's list as it is published: ids and scores, best first."""
         store, version = self.published.store, self.published.version
         columns = ["rank", "similar_id", "score"]
-        table = lookup.find_rows(store, "similar_items", version, [item_id], columns, in_order=True)
+        table = item_rows.find_rows(
+            store, "similar_items", version, [item_id], columns, in_order=True
+        )
         rows = sorted(table.to_pylist(), key=lambda row: row["rank"])
         return [(row["similar_id"], row["score"]) for row in rows]
 

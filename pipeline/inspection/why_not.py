@@ -9,7 +9,7 @@ from pipeline.inspection.candidates import Candidate, cosine_scores
 from pipeline.inspection.explanations import explain_removal
 from pipeline.inspection.version_tables import Item, VersionTables
 from pipeline.retrieval import quantiser
-from pipeline.store.reasons import NO_VECTOR
+from pipeline.store.reason_codes import NO_VECTOR
 
 
 @dataclass(frozen=True)

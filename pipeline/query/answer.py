@@ -14,7 +14,7 @@ from pipeline.query.embedding import TextEmbedder
 from pipeline.query.index import Index
 from pipeline.query.published import Published
 from pipeline.retrieval.routing import QUERIES
-from pipeline.store import lookup, reasons
+from pipeline.store import item_rows, reason_codes
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Answer:
         row: the question's number, from 1.
         item_id: the question's id, if it has one.
         title: the question's title.
-        reason: why there are fewer than k neighbours: a code of pipeline.store.reasons.
+        reason: why there are fewer than k neighbours: a code of pipeline.store.reason_codes.
         probes: how many lists were searched.
         neighbours: the nearest items, best first.
     """
@@ -114,11 +114,11 @@ class Answerer:
         token_counts = embedded["tokens"].to_pylist()
         for listed, vector, count in zip(gets_list, has_vector, token_counts, strict=True):
             if not listed:
-                yield reasons.NOT_ASKED
+                yield reason_codes.NOT_ASKED
             elif vector:
                 yield None
             else:
-                yield reasons.NO_VECTOR if count else reasons.NO_TOKENS
+                yield reason_codes.NO_VECTOR if count else reason_codes.NO_TOKENS
 
     def _queries(self, items: pa.RecordBatch, halves: pa.Array) -> pa.RecordBatch:
         """Rows of QUERIES but for units; `list` numbers them."""
@@ -153,19 +153,19 @@ class Answerer:
     def _short_list_reason(self, probes: int) -> str:
         all_lists = probes == self._index.nlist
         if self._rules is None and all_lists:
-            return reasons.FEW_ITEMS
+            return reason_codes.FEW_ITEMS
         if self._index.rules.excludes_pairs:
-            return reasons.RULES
+            return reason_codes.RULES
         if self._rules is not None and all_lists:
-            return reasons.FEW_ELIGIBLE
-        return reasons.FEW_IN_LISTS
+            return reason_codes.FEW_ELIGIBLE
+        return reason_codes.FEW_IN_LISTS
 
     def _add_titles(self, answers: list[Answer]) -> None:
         ids = {neighbour.similar_id for answer in answers for neighbour in answer.neighbours}
         if not ids:
             return
         store, version = self.published.store, self._details_version
-        table = lookup.find_rows(store, "details", version, ids, ["title"], in_order=True)
+        table = item_rows.find_rows(store, "details", version, ids, ["title"], in_order=True)
         titles = dict(zip(table["item_id"].to_pylist(), table["title"].to_pylist(), strict=True))
         for answer in answers:
             answer.neighbours = [

@@ -19,7 +19,7 @@ from pipeline.retrieval.routing import QUERIES
 from pipeline.retrieval.rules import Rules
 from pipeline.retrieval.vectors import Float32, from_bytes
 from pipeline.stages.neighbors import search_context, widening
-from pipeline.storage.clustered_tables import NEIGHBOR, NEIGHBORS, TRAITS
+from pipeline.storage.list_schemas import NEIGHBOR, NEIGHBORS, TRAITS
 from pipeline.storage.paths import load_array
 from pipeline.store.clustered import ClusteredTable
 

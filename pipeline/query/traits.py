@@ -11,7 +11,7 @@ from pipeline.config.sections import CatalogueSection, Config, RulesSection
 from pipeline.errors import UsageError
 from pipeline.query import conditions
 from pipeline.query.spark_format import cast_to_string, is_blank, struct_to_json, xxhash64
-from pipeline.storage.clustered_tables import TRAITS
+from pipeline.storage.list_schemas import TRAITS
 
 SCHEMA = pa.schema([TRAITS.field(name) for name in ("same", "price", "variant", "denied")])
 

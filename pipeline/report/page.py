@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pipeline.report import words
+from pipeline.report import page_texts
 
 FILES = Path(__file__).with_name("files")
 _BOKEH = ("bokeh.min.js", "bokeh-api.min.js")
@@ -28,7 +28,7 @@ def render(
         title: the title of the browser's window.
         data: what the scripts show, as JSON.
         scripts: files of the page's own scripts; they run after the shared ones and BokehJS.
-        texts: the page's own texts, as `pipeline.report.words.load` returns them.
+        texts: the page's own texts, as `pipeline.report.page_texts.load` returns them.
 
     Returns:
         HTML in UTF-8. Halves of characters (lone surrogates) in texts become question marks.
@@ -51,7 +51,7 @@ def render(
         policy=_content_policy(contents),
         title=title,
         style=_read(FILES / "page.css"),
-        words=words.merge(words.load(FILES / "common.toml"), texts),
+        words=page_texts.merge(page_texts.load(FILES / "common.toml"), texts),
         data=data,
         scripts=contents,
     )

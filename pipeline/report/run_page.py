@@ -5,10 +5,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from pipeline.errors import UsageError, cause
-from pipeline.report import data, page, words
+from pipeline.report import data, page, page_texts
 from pipeline.storage.files import read_json, write_atomic
 from pipeline.storage.paths import StoragePath
-from pipeline.store import reasons, run_records
+from pipeline.store import reason_codes, run_records
 from pipeline.store.store import Store
 
 FILE_NAME = "report.html"
@@ -42,7 +42,7 @@ def html(content: dict[str, Any]) -> bytes:
     Args:
         content: what `page_data` returned.
     """
-    texts = words.merge(words.load(page.FILES / "run.toml"), reasons.page_texts())
+    texts = page_texts.merge(page_texts.load(page.FILES / "run.toml"), reason_codes.page_texts())
     scripts = [page.FILES / name for name in _SCRIPTS]
     return page.render(f"nitamono {content['run']['run_id']}", content, scripts, texts)
 

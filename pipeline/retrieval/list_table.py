@@ -11,7 +11,7 @@ from pipeline.retrieval import packed_batches
 from pipeline.retrieval.groups import GroupPlan
 from pipeline.retrieval.loaded_group import units_of_rows
 from pipeline.retrieval.vectors import binary_values, hash_vectors, to_binary
-from pipeline.storage.clustered_tables import LISTS
+from pipeline.storage.list_schemas import LISTS
 
 # From rows with the column vector, binary (float16), to int32[n, m]: the m nearest lists of each,
 # nearest first. m is 1 if every list is searched, so that nobody reads the others.

@@ -10,7 +10,7 @@ from pipeline.retrieval import packed_batches
 from pipeline.retrieval.groups import GroupPlan
 from pipeline.retrieval.list_table import ReadLists
 from pipeline.retrieval.loaded_group import units_of_rows
-from pipeline.storage.clustered_tables import CANDIDATES, LISTS, TRAITS
+from pipeline.storage.list_schemas import CANDIDATES, LISTS, TRAITS
 
 # The traits of an item, and the list that it is in.
 LISTED_TRAITS = pa.schema([("item_id", pa.string()), ("list", pa.int32()), *TRAITS])

@@ -13,7 +13,7 @@ from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.rules import Rules, Traits, eligible_rows, with_traits
 from pipeline.retrieval.search import ExactIndex, query_block_size
 from pipeline.retrieval.vectors import from_bytes, hash_vectors
-from pipeline.storage.clustered_tables import TRAITS
+from pipeline.storage.list_schemas import TRAITS
 
 _TRAITS = ("same", "kind", "price", "variant", "capped")
 _GROUP_ITEMS = pa.schema(

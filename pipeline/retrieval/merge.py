@@ -11,7 +11,7 @@ from pipeline.retrieval import caps, packed_batches
 from pipeline.retrieval.join import GROUP_CANDIDATES
 from pipeline.retrieval.ranking import Int64, rank_in_row, rank_order, ties_by_id
 from pipeline.retrieval.rules import Rules
-from pipeline.storage.clustered_tables import NEIGHBOR, NEIGHBORS
+from pipeline.storage.list_schemas import NEIGHBOR, NEIGHBORS
 
 _ROWS_PER_BATCH = 10_000
 

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from pipeline.retrieval import packed_batches
 from pipeline.retrieval.arrivals import ScoredPairs
 from pipeline.retrieval.ranking import Int64, rank_in_row, rank_order, ties_by_id
-from pipeline.storage.clustered_tables import NEIGHBOR, NEIGHBORS
+from pipeline.storage.list_schemas import NEIGHBOR, NEIGHBORS
 
 
 def neighbors_of_items(

@@ -14,7 +14,7 @@ from pipeline.retrieval import packed_batches
 from pipeline.retrieval.groups import GroupPlan
 from pipeline.retrieval.ranking import Int64, concat_ranges
 from pipeline.retrieval.rules import with_traits
-from pipeline.storage.clustered_tables import TRAITS
+from pipeline.storage.list_schemas import TRAITS
 
 # An item that has arrived in a list, with what rules read of a candidate; or, without a vector, one
 # that has departed from it.

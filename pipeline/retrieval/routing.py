@@ -13,7 +13,7 @@ from pipeline.retrieval.groups import GroupPlan
 from pipeline.retrieval.loaded_group import units_of_rows
 from pipeline.retrieval.ranking import Int64, concat_ranges
 from pipeline.retrieval.rules import query_rows, with_traits
-from pipeline.storage.clustered_tables import TRAITS
+from pipeline.storage.list_schemas import TRAITS
 
 # Units probed by the queries that are routed at a time.
 _MAX_UNITS = 1 << 21

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.vectors import Float32, Float64
-from pipeline.storage.clustered_tables import TRAITS
+from pipeline.storage.list_schemas import TRAITS
 
 Bools = npt.NDArray[np.bool_]
 

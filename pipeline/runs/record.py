@@ -14,8 +14,8 @@ from pipeline import __version__
 from pipeline.errors import GateError, NitamonoError, StageError, UsageError, cause
 from pipeline.runs.failures import write_traceback
 from pipeline.stages.context import Job
+from pipeline.storage.file_owners import current_process
 from pipeline.storage.files import write_json
-from pipeline.storage.processes import current_process
 from pipeline.store import run_records
 from pipeline.store.stage_record import StageRecord
 from pipeline.terminal.progress import Progress

@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.report import run_page
 from pipeline.runs.record import Outcome
-from pipeline.store import reasons
+from pipeline.store import reason_codes
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.store import Store
 from pipeline.terminal.colours import HEAD, paint
@@ -101,7 +101,7 @@ def _item_lines(counts: dict[str, Any]) -> Iterator[str]:
         f"Items       {counts['rows_read']:,} rows read, {counts['items']:,} items, "
         f"{counts['quarantined']:,} in quarantine{_in_brackets(quarantine_reasons)}"
     )
-    if reasons.DUPLICATE_ITEM_ID in quarantine_reasons:
+    if reason_codes.DUPLICATE_ITEM_ID in quarantine_reasons:
         yield "            (of rows with one id, the one with the longest text is kept)"
     if lost := counts["rows_with_lost_numbers"]:
         yield f"            rows with a price or stock that is no number: {lost:,}"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import StageError, UsageError
-from pipeline.storage.processes import owner_tag
+from pipeline.storage.file_owners import owner_tag
 from pipeline.terminal.progress import StageLine, updating_note
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from pipeline.storage.file_owners import owner_tag
 from pipeline.storage.paths import StoragePath
-from pipeline.storage.processes import owner_tag
 
 
 def write_json(path: StoragePath, value: object, *, indent: int | None = 2) -> None:

@@ -7,8 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.storage.file_owners import owner, owner_tag
 from pipeline.storage.paths import StoragePath, remove_tree, sorted_by_address
-from pipeline.storage.processes import owner, owner_tag
 from pipeline.store import retention
 from pipeline.store.retention import Retained
 from pipeline.store.store import Store

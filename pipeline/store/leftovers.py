@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from pipeline.storage import processes
+from pipeline.storage import file_owners
 from pipeline.storage.paths import StoragePath, remove_tree
 from pipeline.store.store import Store
 
@@ -57,12 +57,12 @@ def unfinished_paths(root: StoragePath) -> Iterator[StoragePath]:
 
 
 def _is_unfinished(name: str) -> bool:
-    tagged = _UNFINISHED.match(name) and processes.owner(name)
+    tagged = _UNFINISHED.match(name) and file_owners.owner(name)
     return bool(tagged or _UNTAGGED.fullmatch(name))
 
 
 def _has_dead_owner(path: StoragePath) -> bool:
-    owner = processes.owner(path.name)
+    owner = file_owners.owner(path.name)
     return is_abandoned(path, alive=owner.is_alive() if owner else None)
 
 

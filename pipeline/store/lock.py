@@ -18,7 +18,7 @@ from platform import node
 from typing import Any
 
 from pipeline.errors import LockedError, StageError
-from pipeline.storage import processes
+from pipeline.storage import file_owners
 from pipeline.storage.files import read_json, write_json
 from pipeline.storage.paths import StoragePath, link_exclusive, touch
 from pipeline.store import leftovers, publications
@@ -127,8 +127,8 @@ def _acquire(
 ) -> StoragePath:
     """Take the lock, or wait for it; return its file."""
     folder.mkdir(parents=True, exist_ok=True)
-    draft = folder / f".publishing.{processes.owner_tag()}"
-    process = asdict(processes.current_process())
+    draft = folder / f".publishing.{file_owners.owner_tag()}"
+    process = asdict(file_owners.current_process())
     content = {"holder": holder_name, "host": node(), **process, "since": _now()}
     # Makes the content different from that of every other attempt.
     content["attempt"] = draft.name
@@ -209,7 +209,7 @@ def _is_free(path: StoragePath, holder: dict[str, Any], draft: StoragePath) -> b
     if holder.get("released"):
         return True
     try:
-        process = processes.Process(holder["machine"], holder["pid"], holder["started"])
+        process = file_owners.Process(holder["machine"], holder["pid"], holder["started"])
         alive = process.is_alive()
     except KeyError:  # written by another release
         alive = None

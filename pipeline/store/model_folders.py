@@ -11,9 +11,9 @@ from models import Handle, ModelError, local_path
 from models.content import read_content
 from models.disk import link_or_copy
 from models.s3 import objects
+from pipeline.storage.file_owners import owner_tag
 from pipeline.storage.files import read_json, write_json
 from pipeline.storage.paths import StoragePath
-from pipeline.storage.processes import owner_tag
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.versions import rename_unless_exists
 

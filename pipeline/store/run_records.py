@@ -4,8 +4,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from pipeline.storage.file_owners import Process
 from pipeline.storage.files import read_json
-from pipeline.storage.processes import Process
 from pipeline.store import leftovers
 from pipeline.store.store import Store
 

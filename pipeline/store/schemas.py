@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from pipeline.errors import StageError
-from pipeline.storage.clustered_tables import CANDIDATES, LISTS, NEIGHBOR, NEIGHBORS, list_of
+from pipeline.storage.list_schemas import CANDIDATES, LISTS, NEIGHBOR, NEIGHBORS, list_of
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -65,7 +65,7 @@ SIMILAR_ITEMS = pa.schema(
         ("score", pa.float32()),
     ]
 )
-# Items with fewer than k neighbours; `reason` is one of pipeline.store.reasons.
+# Items with fewer than k neighbours; `reason` is one of pipeline.store.reason_codes.
 SHORT_LISTS = pa.schema(
     [("item_id", pa.string()), ("neighbors", pa.int32()), ("reason", pa.string())]
 )

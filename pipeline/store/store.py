@@ -8,9 +8,9 @@ from models import ModelError
 from models.s3 import S3Options
 from pipeline.config.sections import Config
 from pipeline.errors import UsageError
+from pipeline.storage.file_owners import owner_tag
 from pipeline.storage.files import read_json, write_json
 from pipeline.storage.paths import StoragePath, arrow_path, spark_path, storage_path
-from pipeline.storage.processes import owner_tag
 from pipeline.store import arrow_files, schemas
 from pipeline.store.arrow_files import Rows
 from pipeline.store.clustered import ClusteredTable, open_clustered

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from pipeline.storage import processes
+from pipeline.storage import file_owners
+from pipeline.storage.file_owners import Process, owner_tag
 from pipeline.storage.files import read_json
 from pipeline.storage.paths import StoragePath, remove_tree
-from pipeline.storage.processes import Process, owner_tag
 from pipeline.storage.s3_path import S3Path
 
 # Spark and Arrow pass over these names when they read a folder.
@@ -160,13 +160,13 @@ class ObjectVersions:
         folders = list(self.tables.glob("*/version=*"))
         versions = list(self.all_versions())
         # When a trial version is renamed, its folder keeps its name.
-        complete = {folder for name, folder in versions if not processes.owner(name)}
-        trials = {folder: processes.owner(name) for name, folder in versions}
+        complete = {folder for name, folder in versions if not file_owners.owner(name)}
+        trials = {folder: file_owners.owner(name) for name, folder in versions}
         for folder in folders:
             if folder in complete:
                 continue
             claim = read_json(folder / _CLAIM) or {}
-            yield folder, trials.get(folder) or processes.owner(claim.get("mark", ""))
+            yield folder, trials.get(folder) or file_owners.owner(claim.get("mark", ""))
 
     def unregister(self, folder: StoragePath) -> None:
         """Make a folder no version any more; its files are deleted afterwards."""

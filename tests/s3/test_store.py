@@ -15,8 +15,8 @@ import pytest
 
 from models.s3 import S3Options
 from pipeline.errors import LockedError, StageError, UsageError
+from pipeline.storage.file_owners import owner_tag
 from pipeline.storage.paths import relative_to
-from pipeline.storage.processes import owner_tag
 from pipeline.storage.s3_path import S3Path
 from pipeline.store import gc, leftovers, lock
 from pipeline.store.store import Store
@@ -31,7 +31,7 @@ def store(root: S3Path) -> Store:
 @pytest.fixture
 def dead_tag() -> str:
     """The mark of a process that has ended."""
-    code = "from pipeline.storage.processes import owner_tag; print(owner_tag())"
+    code = "from pipeline.storage.file_owners import owner_tag; print(owner_tag())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return done.stdout.strip()
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from pipeline.report import page, words
+from pipeline.report import page, page_texts
 
 _FILES = Path(__file__).with_name("files")
 
@@ -16,5 +16,5 @@ def html(content: dict[str, Any]) -> bytes:
             executors, cores, memory (MiB), seconds and why (the failure) of each, in order;
             winner: the best of them, or null.
     """
-    texts = words.load(_FILES / "tune.toml")
+    texts = page_texts.load(_FILES / "tune.toml")
     return page.render("nitamono tune", content, [_FILES / "tune.js"], texts)

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from pipeline.export.jsonl.layout import Layout
-from pipeline.store.reasons import NOT_ASKED, UNREADABLE_ROW
+from pipeline.store.reason_codes import NOT_ASKED, UNREADABLE_ROW
 from pipeline.store.schemas import ITEMS
 from pipeline.store.store import Store
 

@@ -13,9 +13,9 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.export.jsonl.layout import NOTES, Layout
+from pipeline.storage.file_owners import owner_tag
 from pipeline.storage.files import write_json
 from pipeline.storage.paths import StoragePath, staged_file
-from pipeline.storage.processes import owner_tag
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -17,7 +17,7 @@ from redis.lock import Lock
 from pipeline.errors import LockedError, StageError
 from pipeline.export.redis.keys import as_text
 from pipeline.export.redis.server import TIMEOUT_SECONDS
-from pipeline.storage import processes
+from pipeline.storage import file_owners
 
 LOCK_SECONDS = 60.0
 _RENEWAL_SECONDS = LOCK_SECONDS / 4
@@ -42,13 +42,13 @@ class ExportLock:
             LockedError: another export holds it.
         """
         self._key = key
-        self._token = f"{node()} {processes.owner_tag()}"
+        self._token = f"{node()} {file_owners.owner_tag()}"
         # The renewing thread must see the token too.
         self._lock = Lock(client, key, timeout=LOCK_SECONDS, thread_local=False)
         self._set_pointer = client.register_script(_SET_POINTER)
         if not self._acquire():
             holder = as_text(client.get(key))
-            process = processes.owner(holder)
+            process = file_owners.owner(holder)
             if process is None or process.is_alive() is not False:
                 raise self._locked_error(holder)
             # It changes nothing if another export has taken the dead holder's lock meanwhile.
@@ -63,7 +63,7 @@ class ExportLock:
         return bool(self._lock.acquire(blocking=False, token=self._token))
 
     def _locked_error(self, holder: str) -> LockedError:
-        process = processes.owner(holder)
+        process = file_owners.owner(holder)
         return LockedError(
             f"another export to {self._key.rpartition(':')[0]} is under way (host "
             f"{holder.partition(' ')[0]}, pid {process.pid if process else 'unknown'}); a dead "

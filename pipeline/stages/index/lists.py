@@ -11,7 +11,7 @@ from pipeline.retrieval import list_table, list_traits, packed_batches, quantise
 from pipeline.retrieval.groups import GroupPlan
 from pipeline.retrieval.list_table import AssignLists
 from pipeline.retrieval.vectors import Float32, from_bytes, hash_vectors
-from pipeline.storage.clustered_tables import LISTS
+from pipeline.storage.list_schemas import LISTS
 from pipeline.store import schemas
 from pipeline.store.arrow_files import Rows
 from pipeline.store.clustered import ClusteredTable

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from pipeline import catalogue
-from pipeline.store.reasons import DUPLICATE_ITEM_ID, NO_ITEM_ID, NO_TEXT, UNREADABLE_ROW
+from pipeline.store.reason_codes import DUPLICATE_ITEM_ID, NO_ITEM_ID, NO_TEXT, UNREADABLE_ROW
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame

@@ -12,7 +12,7 @@ from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.rules import Rules, Traits, with_traits
 from pipeline.retrieval.vectors import Float32, from_bytes
 from pipeline.spark.sampling import collected_sample
-from pipeline.storage.clustered_tables import TRAITS
+from pipeline.storage.list_schemas import TRAITS
 from pipeline.store import schemas
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from pipeline.stages.index import lists
 from pipeline.stages.neighbors import rules
 from pipeline.stages.neighbors.search import ITEM_COLUMNS, SearchCounts
 from pipeline.stages.neighbors.search_context import SearchContext
-from pipeline.storage.clustered_tables import CANDIDATES, NEIGHBORS
+from pipeline.storage.list_schemas import CANDIDATES, NEIGHBORS
 from pipeline.store import schemas
 from pipeline.store.arrow_files import Rows
 from pipeline.store.clustered import ClusteredTable

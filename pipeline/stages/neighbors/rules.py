@@ -8,7 +8,7 @@ from pipeline.errors import InputError, UsageError
 from pipeline.retrieval.rules import Rules
 from pipeline.stages.context import Job
 from pipeline.stages.neighbors import denied
-from pipeline.storage.clustered_tables import TRAITS
+from pipeline.storage.list_schemas import TRAITS
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -92,7 +92,7 @@ def without_denied(job: Job, pairs: "DataFrame") -> "DataFrame":
 
 
 def item_traits(job: Job) -> "DataFrame":
-    """What rules read of each item: item_id and storage.clustered_tables.TRAITS.
+    """What rules read of each item: item_id and storage.list_schemas.TRAITS.
 
     Raises:
         InputError: a rule needs a column that the catalogue does not have, or the table of

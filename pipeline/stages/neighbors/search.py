@@ -21,7 +21,7 @@ from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.rules import Rules
 from pipeline.retrieval.vectors import from_bytes
 from pipeline.stages.index.lists import load_centroids, shuffle_by_group
-from pipeline.storage.clustered_tables import TRAITS
+from pipeline.storage.list_schemas import TRAITS
 from pipeline.store import schemas
 from pipeline.store.arrow_files import Rows
 from pipeline.store.clustered import ClusteredTable

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.stages.neighbors import rules
 from pipeline.stages.neighbors.search_context import SearchContext
-from pipeline.store import reasons
+from pipeline.store import reason_codes
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -24,12 +24,16 @@ def find_short_lists(context: SearchContext, neighbors: "DataFrame") -> "DataFra
     short = neighbors.where(F.size("neighbors") < k).select(
         "item_id", F.size("neighbors").alias("neighbors")
     )
-    reason = F.when(F.col("neighbors") == F.lit(vectors - 1), F.lit(reasons.FEW_ITEMS))
+    reason = F.when(F.col("neighbors") == F.lit(vectors - 1), F.lit(reason_codes.FEW_ITEMS))
     if rules.has_rules(job.config.rules):
         possible = rules.possible_neighbors(context.lists, short.select("item_id"))
         short = short.join(possible, "item_id", how="left")
-        reason = reason.when(F.col("neighbors") >= F.col("possible"), F.lit(reasons.FEW_ELIGIBLE))
-    otherwise = reasons.RULES if context.search.rules.excludes_pairs else reasons.FEW_IN_LISTS
+        reason = reason.when(
+            F.col("neighbors") >= F.col("possible"), F.lit(reason_codes.FEW_ELIGIBLE)
+        )
+    otherwise = (
+        reason_codes.RULES if context.search.rules.excludes_pairs else reason_codes.FEW_IN_LISTS
+    )
     reason = reason.otherwise(F.lit(otherwise)).alias("reason")
     return short.select("item_id", "neighbors", reason).unionByName(_without_vector(context))
 
@@ -44,7 +48,7 @@ def _without_vector(context: SearchContext) -> "DataFrame":
         items = items.join(context.query_items.select("item_id"), "item_id", how="left_semi")
     if job.config.rules.query:
         items = items.join(rules.query_rule_items(job), "item_id", how="left_semi")
-    reason = F.when(F.col("tokens") == 0, F.lit(reasons.NO_TOKENS)).otherwise(
-        F.lit(reasons.NO_VECTOR)
+    reason = F.when(F.col("tokens") == 0, F.lit(reason_codes.NO_TOKENS)).otherwise(
+        F.lit(reason_codes.NO_VECTOR)
     )
     return items.select("item_id", F.lit(0).alias("neighbors"), reason.alias("reason"))

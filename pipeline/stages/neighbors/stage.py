@@ -18,10 +18,10 @@ from pipeline.stages.neighbors import (
     short_lists,
     widening,
 )
-from pipeline.stages.neighbors.base import find_base
+from pipeline.stages.neighbors.earlier_neighbors import find_base
 from pipeline.stages.neighbors.nprobe import choose_nprobe
 from pipeline.stages.neighbors.search_context import SearchContext, build_search_context
-from pipeline.store import reasons
+from pipeline.store import reason_codes
 from pipeline.terminal.progress import updating_note
 
 NAME = "neighbors"
@@ -135,7 +135,7 @@ def _finish(
     job, section = context.job, context.job.config.neighbors
     vectors, rows = job.record("index").outputs["vectors"], tables["neighbors"]
     short_rows, by_reason, without_neighbors = _write_short_lists(context, version)
-    queries = rows + sum(by_reason.get(reason, (0, 0))[0] for reason in reasons.WITHOUT_VECTOR)
+    queries = rows + sum(by_reason.get(reason, (0, 0))[0] for reason in reason_codes.WITHOUT_VECTOR)
     # Every query that is not in short_lists has k neighbours.
     pairs = (queries - short_rows) * section.k + sum(pairs for _, pairs in by_reason.values())
     is_chosen = context.centroids is not None and not section.nprobe

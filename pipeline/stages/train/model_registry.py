@@ -14,8 +14,8 @@ from pipeline.errors import UsageError
 from pipeline.stages.context import Job
 from pipeline.stages.tokenize import stage as tokenize
 from pipeline.stages.train import stage as train
+from pipeline.storage.file_owners import owner_tag
 from pipeline.storage.files import read_json, write_json
-from pipeline.storage.processes import owner_tag
 from pipeline.store import model_folders
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.store import Store

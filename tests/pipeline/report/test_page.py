@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.report import data, page, run_page, words
+from pipeline.report import data, page, page_texts, run_page
 from pipeline.stages.publish.examples import MAPPED, NEIGHBORS, SHOWN
-from pipeline.store import reasons
+from pipeline.store import reason_codes
 from tests.pipeline.report import handmade
 from tests.pipeline.report.scripts import Scripts
 
-WORDS = words.merge(
-    words.load(page.FILES / "common.toml"),
-    words.load(page.FILES / "run.toml"),
-    reasons.page_texts(),
+WORDS = page_texts.merge(
+    page_texts.load(page.FILES / "common.toml"),
+    page_texts.load(page.FILES / "run.toml"),
+    reason_codes.page_texts(),
 )
 ODD = [
     "</script><script>alert(1)</script>",

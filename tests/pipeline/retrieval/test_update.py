@@ -16,7 +16,7 @@ from pipeline.retrieval.list_table import assign_items, probe_pairs
 from pipeline.retrieval.reverse_probes import MOVES, ReverseProbes, send_moves
 from pipeline.retrieval.rules import with_traits
 from pipeline.retrieval.vectors import to_bytes, unit_vectors
-from pipeline.storage.clustered_tables import LISTS, NEIGHBORS
+from pipeline.storage.list_schemas import LISTS, NEIGHBORS
 from tests.pipeline.retrieval import oracle
 from tests.pipeline.retrieval.traits import columns, rules
 

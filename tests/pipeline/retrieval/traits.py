@@ -5,7 +5,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.retrieval.rules import Rules
-from pipeline.storage.clustered_tables import TRAITS
+from pipeline.storage.list_schemas import TRAITS
 from tests.pipeline.retrieval import oracle
 
 

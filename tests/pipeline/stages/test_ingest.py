@@ -19,7 +19,7 @@ from pipeline import catalogue
 from pipeline.config.sections import CatalogueSection
 from pipeline.errors import InputError, UsageError
 from pipeline.stages.ingest import validation
-from pipeline.store import reasons
+from pipeline.store import reason_codes
 from pipeline.store.schemas import digest
 from tests.conftest import WriteCsv
 
@@ -171,7 +171,7 @@ def test_lines_of_json_may_differ_in_case_and_lack_fields(
 ) -> None:
     path = tmp_path / "items.jsonl"
     path.write_text('{"item_id": 1, "title": "靴"}\n{"item_id": 2, "Title": "鞄"}\n', "utf-8")
-    assert [row["reasons"] for row in flagged(spark, path)] == [[], [reasons.NO_TEXT]]
+    assert [row["reasons"] for row in flagged(spark, path)] == [[], [reason_codes.NO_TEXT]]
 
 
 def test_bad_rows_carry_their_reasons_and_the_row_as_read(
@@ -184,12 +184,12 @@ def test_bad_rows_carry_their_reasons_and_the_row_as_read(
         file.write("d,短い\n")
     rows = {(row["item_id"], row["title"]): row for row in flagged(spark, path)}
     assert rows["a", "靴"]["reasons"] == []
-    assert rows[None, "鞄"]["reasons"] == [reasons.NO_ITEM_ID]
-    assert rows["　", "帽子"]["reasons"] == [reasons.NO_ITEM_ID]
-    assert rows["c", None]["reasons"] == [reasons.NO_TEXT]
-    assert rows[None, None]["reasons"] == [reasons.NO_ITEM_ID, reasons.NO_TEXT]
+    assert rows[None, "鞄"]["reasons"] == [reason_codes.NO_ITEM_ID]
+    assert rows["　", "帽子"]["reasons"] == [reason_codes.NO_ITEM_ID]
+    assert rows["c", None]["reasons"] == [reason_codes.NO_TEXT]
+    assert rows[None, None]["reasons"] == [reason_codes.NO_ITEM_ID, reason_codes.NO_TEXT]
     assert json.loads(rows[None, "鞄"]["row"]) == {"title": "鞄"}
-    assert rows["d", "短い"]["reasons"] == [reasons.UNREADABLE_ROW]
+    assert rows["d", "短い"]["reasons"] == [reason_codes.UNREADABLE_ROW]
     assert rows["d", "短い"]["row"] == "d,短い"
 
 
@@ -198,7 +198,7 @@ def test_a_broken_json_line_is_quarantined_unchanged(spark: SparkSession, tmp_pa
     path.write_text('{"item_id": 1, "title": "靴"}\n{"item_id": 2, "title"\n', encoding="utf-8")
     rows = {row["item_id"]: row for row in flagged(spark, path)}
     assert rows["1"]["reasons"] == []
-    assert rows[None]["reasons"] == [reasons.UNREADABLE_ROW]
+    assert rows[None]["reasons"] == [reason_codes.UNREADABLE_ROW]
     assert rows[None]["row"] == '{"item_id": 2, "title"'
 
 
@@ -218,7 +218,9 @@ def test_the_row_with_the_longest_text_wins_in_any_order(
         rng.shuffle(rows)
         result = flagged(spark, write_csv(rows, name=f"{attempt}.csv"))
         good = {(r["item_id"], r["title"], r["description"]) for r in result if not r["reasons"]}
-        assert [r["reasons"] for r in result if r["reasons"]] == [[reasons.DUPLICATE_ITEM_ID]] * 7
+        assert [r["reasons"] for r in result if r["reasons"]] == [
+            [reason_codes.DUPLICATE_ITEM_ID]
+        ] * 7
         outcomes.add(frozenset(good))
     assert outcomes == {
         frozenset({("a", "短い", "長い説明がある"), ("b", "x", None), ("c", "同じ長さ0", None)})

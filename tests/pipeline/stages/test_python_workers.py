@@ -17,7 +17,7 @@ from pipeline.retrieval.vectors import to_bytes
 from pipeline.stages.embed import stage as embed
 from pipeline.stages.neighbors.search import ListSearch, ProbedLists, SearchCounts
 from pipeline.stages.tokenize import stage as tokenize
-from pipeline.storage.clustered_tables import NEIGHBORS
+from pipeline.storage.list_schemas import NEIGHBORS
 from pipeline.store.clustered import open_clustered
 from pipeline.store.schemas import ddl
 from pipeline.text.tokenize import TextSettings

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.storage import processes
+from pipeline.storage import file_owners
 from pipeline.store import gc, publications, retention
 from pipeline.store.retention import Retained
 from pipeline.store.store import Store
@@ -111,7 +111,7 @@ def test_the_current_model_and_quantiser_stay_though_no_version_needs_them(store
 
 
 def this_process() -> dict[str, Any]:
-    return asdict(processes.current_process())
+    return asdict(file_owners.current_process())
 
 
 def age(store: Store) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.storage import processes
+from pipeline.storage import file_owners
 from pipeline.store import leftovers
 from pipeline.store.store import Store
 
@@ -18,7 +18,7 @@ DAYS = 24 * 3600.0
 @pytest.fixture(scope="module")
 def dead() -> str:
     """The mark of a process that is no more."""
-    code = "from pipeline.storage.processes import owner_tag; print(owner_tag())"
+    code = "from pipeline.storage.file_owners import owner_tag; print(owner_tag())"
     return subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.strip()
@@ -53,7 +53,7 @@ def dead() -> str:
 def test_what_no_living_process_can_own_goes(
     tmp_path: Path, dead: str, place: str, name: str, mark: str, days: float, goes: bool
 ) -> None:
-    marks = {DEAD: dead, LIVING: processes.owner_tag()}
+    marks = {DEAD: dead, LIVING: file_owners.owner_tag()}
     path = tmp_path / place / name.format(marks.get(mark, mark))
     inside = path / "_temporary" / "0" / "part.parquet" if path.name[0] in "_v" else path
     inside.parent.mkdir(parents=True, exist_ok=True)

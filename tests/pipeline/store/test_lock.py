@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import LockedError, StageError
-from pipeline.storage import processes
+from pipeline.storage import file_owners
 from pipeline.store import lock
 from pipeline.store.store import Store
 from tests.pipeline.places import on_disk
@@ -53,7 +53,7 @@ def write(store: Store, number: int, **changed: Any) -> Path:
     """A lock that somebody has taken."""
     path = on_disk(store.root) / "locks" / f"publishing-{number}.json"
     path.parent.mkdir(exist_ok=True)
-    this = processes.current_process()
+    this = file_owners.current_process()
     content = {"holder": "run night", "host": "h", "machine": this.machine, "pid": this.pid}
     path.write_text(json.dumps({**content, "started": this.started, "since": "then", **changed}))
     return path
@@ -105,7 +105,7 @@ def test_a_killed_holder_is_dead_though_nobody_has_waited_for_it(store: Store) -
 
 
 def test_another_process_under_the_pid_of_the_holder_is_not_the_holder(store: Store) -> None:
-    write(store, 7, started=processes.current_process().started - 1)
+    write(store, 7, started=file_owners.current_process().started - 1)
     with lock.hold_store(store, "test") as held_lock:
         assert held_lock.path.name == "publishing-8.json"
 

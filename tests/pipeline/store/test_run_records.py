@@ -12,7 +12,7 @@ from pipeline.cli import runs
 from pipeline.config import reading as config
 from pipeline.errors import InputError
 from pipeline.runs.runner import Runner
-from pipeline.storage import processes
+from pipeline.storage import file_owners
 from pipeline.storage.files import read_json
 from pipeline.store import publications, run_records
 from pipeline.store.store import Store
@@ -62,7 +62,7 @@ def test_the_newest_is_first_and_the_published_one_is_marked(store: Store) -> No
 
 
 def test_a_run_whose_process_is_gone_has_died(store: Store) -> None:
-    this = asdict(processes.current_process())
+    this = asdict(file_owners.current_process())
     gone = this | {"pid": ended_process()}
     fakes.write_run_json(store, "mine", status="running", process=this)
     fakes.write_run_json(store, "gone", status="running", process=gone)
@@ -91,7 +91,7 @@ def test_a_run_that_failed_is_listed_with_why(tmp_path: Path) -> None:
     assert (run.status, run.items, run.recall, run.version) == ("failed", None, None, None)
     assert "no such file" in run.message
     written = read_json(store.run_path("first") / "run.json")
-    assert written["process"] == asdict(processes.current_process())
+    assert written["process"] == asdict(file_owners.current_process())
     assert runs.lines([run])[-1] == f"first: {run.message}"
 
 

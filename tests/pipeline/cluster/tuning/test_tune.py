@@ -12,7 +12,7 @@ from pipeline.cluster.tuning import conf, page
 from pipeline.cluster.tuning.result import TuningResult, as_json
 from pipeline.cluster.tuning.search import Setup, Trial, best
 from pipeline.errors import UsageError
-from pipeline.report import words
+from pipeline.report import page_texts
 from pipeline.report.page import FILES
 from tests.browser import opened
 
@@ -79,11 +79,13 @@ def test_the_page_of_failures_is_in_the_reader_s_language(tmp_path: Path) -> Non
 
 def test_both_languages_have_every_text_that_the_page_shows() -> None:
     files = Path(page.__file__).with_name("files")
-    texts = words.merge(words.load(FILES / "common.toml"), words.load(files / "tune.toml"))
+    texts = page_texts.merge(
+        page_texts.load(FILES / "common.toml"), page_texts.load(files / "tune.toml")
+    )
     script = (files / "tune.js").read_text(encoding="utf-8")
     names = set(re.findall(r'\bt\("(\w+)"', script))
     assert len(names) > 10
-    for language in words.LANGUAGES:
+    for language in page_texts.LANGUAGES:
         assert names <= texts[language].keys()
 
 

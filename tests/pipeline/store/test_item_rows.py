@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.store import lookup
+from pipeline.store import item_rows
 from pipeline.store.store import Store
 from tests.pipeline.places import on_disk
 
@@ -39,7 +39,7 @@ WANTED = ["00000é", "00400é", "00402é", "03998é", "00401é", "", "zzz"]
 @pytest.mark.parametrize(("table", "in_order"), [("details", True), ("details", False),
                                                  ("items", False)])  # fmt: skip
 def test_the_rows_of_ids_are_found(store: Store, table: str, in_order: bool) -> None:
-    result = lookup.find_rows(store, table, "v", WANTED, ["title", "none"], in_order=in_order)
+    result = item_rows.find_rows(store, table, "v", WANTED, ["title", "none"], in_order=in_order)
     assert result.column_names == ["item_id", "title"]
     rows = {(row["item_id"], row["title"]) for row in result.to_pylist()}
     expected = {(f"{n:05d}é", f"t{n}") for n in (0, 400, 402, 3998)}
@@ -62,7 +62,7 @@ def test_in_order_few_files_and_one_row_group_an_id_are_read(
 
     monkeypatch.setattr(pq.ParquetFile, "__init__", note)
     monkeypatch.setattr(pq.ParquetFile, "read_row_group", note_group)
-    result = lookup.find_rows(store, "details", "v", ["00642é"], ["title"], in_order=True)
+    result = item_rows.find_rows(store, "details", "v", ["00642é"], ["title"], in_order=True)
     assert result["title"].to_pylist() == ["t642"]
     assert groups == [(2, ["item_id"]), (2, ["item_id", "title"])]
     assert len(opened) <= 6
@@ -73,7 +73,7 @@ def test_in_order_the_rows_of_one_id_may_lie_in_several_files(store: Store) -> N
     _write(store, "similar_items", rows)
     for item in (0, 1, 4, 6):
         ids = [f"{item:02d}"]
-        result = lookup.find_rows(store, "similar_items", "v", ids, ["list"], in_order=True)
+        result = item_rows.find_rows(store, "similar_items", "v", ids, ["list"], in_order=True)
         assert result["list"].to_pylist() == [n for n in range(1000) if n // 150 == item]
 
 
@@ -84,9 +84,9 @@ def test_ids_beside_one_that_is_not_there_are_named(store: Store) -> None:
         ("00199é", ["00196é", "00198é"]),  # the last of its row group
         ("zzz", ["03996é", "03998é"]),
     ):
-        assert lookup.nearest_ids(store, "details", "v", item) == expected
+        assert item_rows.nearest_ids(store, "details", "v", item) == expected
 
 
 def test_a_version_that_is_gone_is_told_of(store: Store) -> None:
     with pytest.raises(UsageError, match="version x of the table details is not in the store"):
-        lookup.find_rows(store, "details", "x", ["a"], ["title"], in_order=True)
+        item_rows.find_rows(store, "details", "x", ["a"], ["title"], in_order=True)
