@@ -9,6 +9,7 @@ from pipeline.runs.failures import explained_failures
 from pipeline.runs.invalidation import explain_missing_output
 from pipeline.runs.pinned import pinned_records
 from pipeline.runs.record import DONE, REUSED, Outcome, RunRecorder
+from pipeline.runs.reuse import Reuse
 from pipeline.stages import CHAIN, NAMES, incremental
 from pipeline.stages.context import Job, Stage, StageResult, output_missing
 from pipeline.stages.index import current_quantiser
@@ -60,7 +61,8 @@ class Runner:
         self._job = Job(config, self._store, run_id, publishing=publishing, full=full)
         self._progress = progress
         self._wait = wait
-        self._pinned = pinned_records(self._store, as_of_run) if as_of_run else {}
+        pinned = pinned_records(self._store, as_of_run) if as_of_run else {}
+        self._reuse_rules = Reuse(self._job, pinned)
         self._only_trains = False
         self.outcome = Outcome(run_id)
         self._recorder = RunRecorder(self._job, self.outcome, progress)
@@ -75,10 +77,10 @@ class Runner:
         plan: list[tuple[str, str]] = []
         first_to_run: str | None = None
         for stage in CHAIN[: NAMES.index(first)]:
-            self._job.set_record(self._required_record(stage))
+            self._job.set_record(self._reuse_rules.required_record(stage))
         for stage in CHAIN[NAMES.index(first) : NAMES.index(last) + 1]:
             fresh = retrain and stage.NAME == train.NAME
-            record = None if first_to_run else self._existing_record(stage, fresh=fresh)
+            record = None if first_to_run else self._reuse_rules.reusable_record(stage, fresh=fresh)
             if record is not None:
                 self._job.set_record(record)
                 plan.append((stage.NAME, f"reuse {record.fingerprint}, made by {record.run_id}"))
@@ -101,7 +103,7 @@ class Runner:
         self._only_trains = first == last == train.NAME
         with self._page_at_end(), self._locked() as held_lock, self._recorder.recording():
             for stage in CHAIN[: NAMES.index(first)]:
-                if not self._reuse(self._required_record(stage)):
+                if not self._reuse(self._reuse_rules.required_record(stage)):
                     raise output_missing(stage.NAME)
             for stage in CHAIN[NAMES.index(first) : NAMES.index(last) + 1]:
                 fresh = stage.NAME == train.NAME and (retrain or self._only_trains)
@@ -147,7 +149,7 @@ class Runner:
             fresh: whether another model is trained though there is a current one.
         """
         number = f"[{NAMES.index(stage.NAME) + 1}/{len(NAMES)}]"
-        existing = self._existing_record(stage, fresh=fresh)
+        existing = self._reuse_rules.reusable_record(stage, fresh=fresh)
         if existing is not None and self._reuse(existing):
             made_by = existing.run_id
             self._progress.print(f"{number} {stage.NAME:<10}  already done by run {made_by}")
@@ -185,23 +187,6 @@ class Runner:
             return rows
         return f"{rows} (all of them: {why})"
 
-    def _existing_record(self, stage: Stage, *, fresh: bool) -> StageRecord | None:
-        """The record of a stage's output if it is in the store: pinned, current, or the same."""
-        if stage.NAME in self._pinned:
-            return self._pinned[stage.NAME]
-        if stage.NAME == train.NAME and not fresh:
-            current = train.reusable_model(self._job)
-            if current is not None:
-                return current
-        version, _ = self._job.fingerprint(stage)
-        return self._store.find_record(stage.NAME, version)
-
-    def _required_record(self, stage: Stage) -> StageRecord:
-        record = self._existing_record(stage, fresh=False)
-        if record is None:
-            raise output_missing(stage.NAME)
-        return record
-
     def _reuse(self, record: StageRecord) -> bool:
         """Reuse an existing output; False if gc has just deleted it.
 
@@ -211,7 +196,7 @@ class Runner:
         self._add_to_outcome(record, REUSED)
         self._recorder.write()
         if self._store.find_record(record.stage, record.fingerprint) is None:
-            if record.stage in self._pinned:
+            if record.stage in self._reuse_rules.pinned:
                 raise StageError(
                     f"{record.stage}: nitamono gc is deleting the output that --as-of names; "
                     "choose a later run"
@@ -227,7 +212,7 @@ class Runner:
 
     def _adopt(self, record: StageRecord) -> None:
         """Let later runs use this model or quantiser, if this run publishes or only trains."""
-        if record.stage in self._pinned or not (self._job.publishing or self._only_trains):
+        if record.stage in self._reuse_rules.pinned or not (self._job.publishing or self._only_trains):
             return
         if record.stage == train.NAME and "tokens" in record.inputs:
             definition = train.model_definition(record.inputs)
