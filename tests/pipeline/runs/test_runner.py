@@ -227,6 +227,8 @@ def test_the_next_night_keeps_the_model_unless_told(shop: Shop, tmp_path: Path) 
     assert second is not None
     assert second != first
     assert night2.run().record("train") == second
+    # The tests that follow compare with models of the first night.
+    assert shop.run(last="train", retrain=True).record("train") == first
 
 
 def test_a_dry_run_says_what_would_run_and_does_nothing(shop: Shop) -> None:
