@@ -212,7 +212,9 @@ class Runner:
 
     def _adopt(self, record: StageRecord) -> None:
         """Let later runs use this model or quantiser, if this run publishes or only trains."""
-        if record.stage in self._reuse_rules.pinned or not (self._job.publishing or self._only_trains):
+        if record.stage in self._reuse_rules.pinned:
+            return
+        if not (self._job.publishing or self._only_trains):
             return
         if record.stage == train.NAME and "tokens" in record.inputs:
             definition = train.model_definition(record.inputs)
