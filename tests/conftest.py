@@ -33,6 +33,41 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--write-golden", action="store_true", help="write tests/golden/ anew")
 
 
+# The test files that take longest, and the order in which they start, so that the two workers end
+# at about the same time.
+LONGEST = (
+    "cluster/test_pipeline.py",
+    "runs/test_crashes.py",
+    "runs/test_runner.py",
+    "runs/test_unpublished.py",
+    "api/test_api.py",
+    "stages/test_rules.py",
+    "stages/test_neighbors.py",
+    "runs/test_nights.py",
+    "report/test_browser.py",
+    "query/test_query.py",
+    "stages/test_code_versions.py",
+    "evaluation/test_evaluate.py",
+    "tests/test_notebook.py",
+    "s3/test_store.py",
+    "stages/test_gate.py",
+    "stages/test_current_quantiser.py",
+    "export/test_postgres.py",
+    "export/test_jsonl.py",
+    "inspection/test_inspect.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of the longest files first."""
+
+    def place(item: pytest.Item) -> int:
+        path = item.path.as_posix()
+        return next((n for n, name in enumerate(LONGEST) if path.endswith(name)), len(LONGEST))
+
+    items.sort(key=place)
+
+
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """One session for all tests, on two cores, with a warehouse of its own."""

@@ -9,31 +9,46 @@ from pipeline.cli.main import execute
 from tests.cluster.conftest import Submit
 from tests.cluster.runs import KEYS, Run, check_kills, killed, sample
 from tests.cluster.standalone import StandaloneCluster
+from tests.pipeline.sample_shop import SAMPLES, head
 
 PLACES = {"embeddings": 3, "neighbors": 1}
-# Training takes a third of the time, and runs on the driver.
-SHORT = "model.epoch=1"
+# Enough for two tasks of five batches each.
+ITEMS = 1100
+# Small vectors of a model that is trained quickly.
+SMALL_MODEL = ("model.epoch=1", "model.dim=20", "embed.dim=64")
 
 
 @pytest.fixture(scope="module")
-def local(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def settings(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """The settings of both runs."""
+    file = tmp_path_factory.mktemp("catalogue") / "items.csv"
+    return (*SMALL_MODEL, f"catalogue.path={head(SAMPLES / 'night1.csv', file, ITEMS)}")
+
+
+@pytest.fixture(scope="module")
+def local(
+    spark: SparkSession, settings: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory
+) -> Run:
     """The run in local mode."""
     folder = tmp_path_factory.mktemp("local")
-    execute([str(argument) for argument in sample(folder, SHORT)])
+    execute([str(argument) for argument in sample(folder, *settings)])
     return Run(folder, folder)
 
 
 @pytest.fixture(scope="module")
 def run(
-    cluster: StandaloneCluster, submit: Submit, tmp_path_factory: pytest.TempPathFactory
+    cluster: StandaloneCluster,
+    submit: Submit,
+    settings: tuple[str, ...],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Run:
     """The run on the cluster, with an executor killed in each place."""
-    return killed(submit, cluster, tmp_path_factory.mktemp("killed"), PLACES, SHORT)
+    return killed(submit, cluster, tmp_path_factory.mktemp("killed"), PLACES, *settings)
 
 
 @pytest.mark.parametrize("name", KEYS)
 def test_the_table_is_that_of_local_mode_to_the_bit(local: Run, run: Run, name: str) -> None:
-    assert local.table(name).num_rows > 2000
+    assert local.table(name).num_rows > ITEMS - 20
     assert run.table(name).equals(local.table(name))
 
 

@@ -10,6 +10,7 @@ from pyspark.sql import SparkSession
 from pipeline.cli.main import execute
 from tests import once
 from tests.models.conftest import proxy, s3_server
+from tests.pipeline.sample_shop import publish_samples
 from tests.pipeline.shop import Shop
 
 __all__ = ["InProcess", "in_process", "proxy", "s3_server"]
@@ -27,6 +28,12 @@ def shop(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Shop:
 
 def _publish(folder: Path) -> None:
     (folder / "shop.pickle").write_bytes(pickle.dumps(Shop(folder)))
+
+
+@pytest.fixture(scope="session")
+def published_samples(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a shop after one run over sample items: tests copy it."""
+    return once.folder(tmp_path_factory, "samples", publish_samples)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from tests.browser import Opened, opened
 from tests.pipeline.places import on_disk
 from tests.pipeline.report import handmade
 from tests.pipeline.report.scripts import Scripts
-from tests.pipeline.runs.test_runner import SAMPLES, Shop, head
+from tests.pipeline.sample_shop import SAMPLES, SampleShop, head
 
 ITEMS = 300
 # Where the points of the map are on the screen.
@@ -52,16 +52,16 @@ def run(
     spark: SparkSession,
     tmp_path_factory: pytest.TempPathFactory,
     real_map: Callable[[Float32], Float32],
-) -> Iterator[tuple[Shop, Outcome]]:
+) -> Iterator[tuple[SampleShop, Outcome]]:
     """A run over the first sample items, with a real map on its page."""
     folder = tmp_path_factory.mktemp("shop")
-    shop = Shop(folder, head(SAMPLES / "night1.csv", folder / "night1.csv", ITEMS))
+    shop = SampleShop(folder, head(SAMPLES / "night1.csv", folder / "night1.csv", ITEMS))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(projection, "project", real_map)
         yield shop, shop.run()
 
 
-def page_of(run: tuple[Shop, Outcome]) -> Path:
+def page_of(run: tuple[SampleShop, Outcome]) -> Path:
     shop, outcome = run
     return on_disk(shop.store.run_path(outcome.run_id)) / run_page.FILE_NAME
 
@@ -72,20 +72,20 @@ def write_page(folder: Path, run_json: dict[str, Any]) -> Path:
     return on_disk(run_page.write(store, handmade.RUN, 10))
 
 
-def record(run: tuple[Shop, Outcome], stage: str) -> StageRecord:
+def record(run: tuple[SampleShop, Outcome], stage: str) -> StageRecord:
     window = run[1].record(stage)
     assert window is not None
     return window
 
 
-def rows_of(run: tuple[Shop, Outcome], table: str, stage: str) -> list[dict[str, Any]]:
+def rows_of(run: tuple[SampleShop, Outcome], table: str, stage: str) -> list[dict[str, Any]]:
     window: list[dict[str, Any]] = pq.read_table(
         run[0].store.table_path(table, record(run, stage).fingerprint)
     ).to_pylist()
     return window
 
 
-def test_the_examples_are_what_the_other_tables_say(run: tuple[Shop, Outcome]) -> None:
+def test_the_examples_are_what_the_other_tables_say(run: tuple[SampleShop, Outcome]) -> None:
     examples = rows_of(run, "examples", "publish")
     about = {row["item_id"]: row for row in rows_of(run, "items", "ingest")}
     tokens = {row["item_id"]: row for row in rows_of(run, "tokens", "tokenize")}
@@ -106,7 +106,7 @@ def test_the_examples_are_what_the_other_tables_say(run: tuple[Shop, Outcome]) -
     assert sum(row["shown"] for row in examples) >= 290
 
 
-def test_the_verdict_and_the_figures_are_the_run_s(run: tuple[Shop, Outcome]) -> None:
+def test_the_verdict_and_the_figures_are_the_run_s(run: tuple[SampleShop, Outcome]) -> None:
     with clean(page_of(run)) as window:
         assert window.texts("h1") == ["✓\nPublished"]
         recall = record(run, "neighbors").outputs["recall"]["value"]
@@ -125,7 +125,7 @@ def test_the_verdict_and_the_figures_are_the_run_s(run: tuple[Shop, Outcome]) ->
 
 
 def test_items_are_found_by_id_and_title_and_their_neighbours_can_be_gone_to(
-    run: tuple[Shop, Outcome],
+    run: tuple[SampleShop, Outcome],
 ) -> None:
     lists: dict[str, list[dict[str, Any]]] = {}
     for row in rows_of(run, "similar_items", "publish"):
@@ -160,7 +160,9 @@ def test_items_are_found_by_id_and_title_and_their_neighbours_can_be_gone_to(
         assert window.texts("#match-count") == ["Nothing found among these items."]
 
 
-def test_a_pointer_on_the_map_shows_a_title_and_a_click_the_item(run: tuple[Shop, Outcome]) -> None:
+def test_a_pointer_on_the_map_shows_a_title_and_a_click_the_item(
+    run: tuple[SampleShop, Outcome],
+) -> None:
     with clean(page_of(run)) as window:
         page = window.page
         expect(page.locator("#map-chart canvas").first).to_be_visible()
@@ -202,7 +204,9 @@ def until(page: Page, condition: str) -> None:
     raise AssertionError(f"never: {condition}")
 
 
-def test_language_and_theme_are_the_reader_s_and_can_be_switched(run: tuple[Shop, Outcome]) -> None:
+def test_language_and_theme_are_the_reader_s_and_can_be_switched(
+    run: tuple[SampleShop, Outcome],
+) -> None:
     with clean(page_of(run), locale="ja-JP", color_scheme="dark") as window:
         page = window.page
         assert "公開済み" in window.texts("h1")[0]
@@ -223,7 +227,7 @@ def test_language_and_theme_are_the_reader_s_and_can_be_switched(run: tuple[Shop
         expect(page.locator("#scores-chart .bk-Figure")).to_have_count(1)
 
 
-def test_a_narrow_screen_needs_no_scrolling_sideways(run: tuple[Shop, Outcome]) -> None:
+def test_a_narrow_screen_needs_no_scrolling_sideways(run: tuple[SampleShop, Outcome]) -> None:
     with clean(page_of(run), viewport={"width": 400, "height": 800}) as window:
         expect(window.page.locator("#map-chart canvas").first).to_be_visible()
         window.page.wait_for_timeout(300)
@@ -311,7 +315,7 @@ def test_a_table_that_was_held_back_names_the_figure(tmp_path: Path) -> None:
         assert window.texts(".tile.bad .big") == ["80.0%"]
 
 
-def test_the_data_of_a_page_are_those_of_json(run: tuple[Shop, Outcome]) -> None:
+def test_the_data_of_a_page_are_those_of_json(run: tuple[SampleShop, Outcome]) -> None:
     shop, outcome = run
     store: Store = shop.store
     content = run_page.page_data(store, outcome.run_id, 1500)

@@ -84,6 +84,7 @@ def test_nothing_is_left_of_dead_runs(report: dict[str, Any]) -> None:
     assert report["versions"]["killed"] == report["versions"]["undisturbed"]
 
 
+@pytest.mark.parametrize("kinds", [pytest.param("every", marks=pytest.mark.slow)], indirect=True)
 def test_of_two_that_publish_one_waits_and_one_that_does_not_publish_is_not_held_up(
     report: dict[str, Any],
 ) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from pyspark.sql import SparkSession
 
 from pipeline.config import reading as config
 from pipeline.runs.record import Outcome, new_run_id
@@ -19,15 +18,15 @@ from pipeline.store import gc, publications
 from pipeline.store.store import Store
 from pipeline.terminal.progress import Progress
 from tests.pipeline.places import on_disk
+from tests.pipeline.sample_shop import ITEMS, MODEL, SAMPLES, copy_shop
 
-SAMPLES = Path(__file__).parents[3] / "data_samples"
 Rows = list[dict[str, str]]
 
 
 def samples(night: int) -> Rows:
     """The first of a night's sample rows."""
     with (SAMPLES / f"night{night}.csv").open(encoding="utf-8", newline="") as file:
-        return [row for row in csv.DictReader(file) if row["item_id"]][:500]
+        return [row for row in csv.DictReader(file) if row["item_id"]][:ITEMS]
 
 
 class Shop:
@@ -48,7 +47,7 @@ class Shop:
         file = self.folder / "nitamono.toml"
         file.write_text(
             '[store]\npath = "store"\n[catalogue]\npath = "items.csv"\n'
-            "[model]\nepoch = 2\ndim = 20\n"
+            f"{MODEL}"
             # Some of these nights turn a catalogue over that the gate would hold back.
             "[publish]\nmin_rows = 0\nmin_coverage = 0\nmax_churn = 1\n"
         )
@@ -65,19 +64,16 @@ class Shop:
         return rows
 
 
-@pytest.fixture(scope="module")
-def first(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Shop:
-    """A store after the first night."""
-    shop = Shop(tmp_path_factory.mktemp("first"))
-    shop.run(samples(1))
-    return shop
+@pytest.fixture
+def first(published_samples: Path) -> Shop:
+    """A store after the first night; not to be changed."""
+    return Shop(published_samples)
 
 
 @pytest.fixture
 def shop(first: Shop, tmp_path: Path) -> Shop:
     """A copy of it."""
-    shutil.copytree(first.folder, tmp_path / "shop")
-    return Shop(tmp_path / "shop")
+    return Shop(copy_shop(first.folder, tmp_path / "shop").folder)
 
 
 Change = Callable[[Rows], Rows]

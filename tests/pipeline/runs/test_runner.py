@@ -1,12 +1,9 @@
 """The whole chain on the sample catalogue, in one process, against outside oracles."""
 
-import csv
-import io
 import json
 import os
 import signal
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,79 +18,29 @@ from models import ship
 from models.fasttext import Blend
 from models.resident import LoadCounter
 from pipeline import catalogue
-from pipeline.config import reading as config
 from pipeline.errors import GateError, InputError, StageError, UsageError
 from pipeline.retrieval import quantiser
-from pipeline.runs.record import Outcome, new_run_id
-from pipeline.runs.runner import Runner
+from pipeline.runs.record import Outcome
 from pipeline.stages import NAMES
 from pipeline.stages.embed import stage as embed
-from pipeline.store.store import Store
-from pipeline.terminal.progress import Progress
 from pipeline.text.tokenize import TextSettings, Tokenizer
 from tests.conftest import WriteCsv
 from tests.pipeline.places import on_disk
 from tests.pipeline.retrieval import oracle
+from tests.pipeline.sample_shop import ITEMS, SAMPLES, SampleShop, copy_shop, head
 
-SAMPLES = Path(__file__).parents[3] / "data_samples"
-ITEMS = 400
 MEAN = "embed.method=mean"
+QUANTISED = ("index.exact_below=0", "index.nlist=9", "neighbors.nprobe=2")
 Run = Callable[..., Outcome]
 
 
-@dataclass
-class Shop:
-    """A store, its catalogue, and a way to run it."""
-
-    folder: Path
-    catalogue: Path
-
-    @property
-    def store(self) -> Store:
-        return Store(str(self.folder / "store"))
-
-    def run(
-        self, *sets: str, first: str = "ingest", last: str = "publish", **kwargs: Any
-    ) -> Outcome:
-        return self.runner(*sets).run(first, last, **kwargs)
-
-    def runner(self, *sets: str, publishing: bool = True) -> Runner:
-        file = self.folder / "nitamono.toml"
-        file.write_text(
-            f'[store]\npath = "store"\n[catalogue]\npath = "{self.catalogue}"\n'
-            "[model]\nepoch = 2\ndim = 20\n[publish]\nmax_churn = 1.0\n"
-        )
-        settings, progress = config.load(file, sets, {}), Progress(io.StringIO())
-        return Runner(settings, new_run_id(), progress, publishing=publishing)
-
-    def published(self, table: str = "similar_items") -> dict[str, list[Any]]:
-        latest = self.store.latest(table)
-        assert latest is not None
-        columns: dict[str, list[Any]] = pq.read_table(latest["path"]).to_pydict()
-        return columns
-
-
-def head(source: Path, target: Path, rows: int) -> Path:
-    """The first rows of a sample catalogue, with its dirty ones up to there."""
-    with (
-        source.open(encoding="utf-8", newline="") as file,
-        target.open("w", encoding="utf-8", newline="") as out,
-    ):
-        lines = csv.reader(file)
-        csv.writer(out).writerows(row for _, row in zip(range(rows + 1), lines, strict=False))
-    return target
-
-
 @pytest.fixture(scope="module")
-def shop(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Shop:
+def shop(published_samples: Path, tmp_path_factory: pytest.TempPathFactory) -> SampleShop:
     """A store after one exact run over the first sample items."""
-    folder = tmp_path_factory.mktemp("shop")
-    shop = Shop(folder, head(SAMPLES / "night1.csv", folder / "night1.csv", ITEMS))
-    shop.run()
-    return shop
+    return copy_shop(published_samples, tmp_path_factory.mktemp("shop") / "copy")
 
 
-def embeddings(shop: Shop, outcome: Outcome | None = None) -> tuple[list[str], np.ndarray]:
+def embeddings(shop: SampleShop, outcome: Outcome | None = None) -> tuple[list[str], np.ndarray]:
     """Those of a run, or of the published one."""
     table = shop.published("embeddings")
     if outcome is not None:
@@ -105,7 +52,7 @@ def embeddings(shop: Shop, outcome: Outcome | None = None) -> tuple[list[str], n
 
 
 @pytest.fixture(scope="module")
-def binary(shop: Shop) -> Path:
+def binary(shop: SampleShop) -> Path:
     """The library's own file of the model that the store's packed one was made of."""
     runner = shop.runner("model.engine=library", MEAN, publishing=False)
     record = runner.run("ingest", "train").record("train")
@@ -121,7 +68,7 @@ def as_lists(table: dict[str, list[Any]]) -> dict[str, list[tuple[str, float]]]:
     return lists
 
 
-def test_rows_in_are_items_and_quarantined(shop: Shop) -> None:
+def test_rows_in_are_items_and_quarantined(shop: SampleShop) -> None:
     record = json.loads((next((shop.folder / "store" / "runs").iterdir()) / "run.json").read_text())
     counts = record["counts"]
     assert counts["rows_read"] == ITEMS == counts["items"] + counts["quarantined"]
@@ -134,7 +81,7 @@ def test_rows_in_are_items_and_quarantined(shop: Shop) -> None:
 
 
 def test_embeddings_are_the_librarys_sentence_vectors_rounded_once(
-    shop: Shop, binary: Path
+    shop: SampleShop, binary: Path
 ) -> None:
     model = fasttext.load_model(str(binary))
     tokenizer = Tokenizer(TextSettings())
@@ -152,7 +99,7 @@ def test_embeddings_are_the_librarys_sentence_vectors_rounded_once(
         assert np.array_equal(by_item[item], by_item[item].astype(np.float16).astype(np.float32))
 
 
-def test_the_published_table_is_brute_force_over_the_published_vectors(shop: Shop) -> None:
+def test_the_published_table_is_brute_force_over_the_published_vectors(shop: SampleShop) -> None:
     ids, vectors = embeddings(shop)
     table = shop.published()
     assert table["item_id"] == sorted(table["item_id"])
@@ -160,22 +107,21 @@ def test_the_published_table_is_brute_force_over_the_published_vectors(shop: Sho
     assert as_lists(table) == oracle.neighbors(ids, vectors, 10, everything)
 
 
-def test_a_second_run_makes_nothing_and_publishes_the_same(shop: Shop) -> None:
+def test_a_second_run_makes_nothing_and_publishes_the_same(shop: SampleShop) -> None:
     before = shop.store.latest()
     outcome = shop.run()
     assert [status for _, status, _ in outcome.stages] == ["reused"] * len(NAMES)
     assert shop.store.latest() == before
 
 
-def test_touching_the_catalogue_repeats_nothing(shop: Shop) -> None:
+def test_touching_the_catalogue_repeats_nothing(shop: SampleShop) -> None:
     shop.catalogue.touch()
     outcome = shop.run()
     assert [status for _, status, _ in outcome.stages] == ["reused"] * len(NAMES)
 
 
-def test_with_a_quantiser_the_probed_lists_decide(shop: Shop, spark: SparkSession) -> None:
-    sets = ("index.exact_below=0", "index.nlist=9", "neighbors.nprobe=2", "publish.min_recall=0")
-    outcome = shop.run(*sets)
+def test_with_a_quantiser_the_probed_lists_decide(shop: SampleShop, spark: SparkSession) -> None:
+    outcome = shop.run(*QUANTISED, "publish.min_recall=0")
     index, neighbors = outcome.record("index"), outcome.record("neighbors")
     assert index is not None
     assert neighbors is not None
@@ -200,12 +146,10 @@ def test_with_a_quantiser_the_probed_lists_decide(shop: Shop, spark: SparkSessio
     assert neighbors.outputs["recall"]["value"] == pytest.approx(share, abs=0.02)
 
 
-def test_the_gate_holds_back_a_table_of_low_recall(shop: Shop) -> None:
+def test_the_gate_holds_back_a_table_of_low_recall(shop: SampleShop) -> None:
     shop.run()
     before = shop.store.latest()
-    runner = shop.runner(
-        "index.exact_below=0", "index.nlist=60", "neighbors.nprobe=1", "publish.min_recall=0.99"
-    )
+    runner = shop.runner(*QUANTISED, "publish.min_recall=0.99")
     with pytest.raises(GateError, match=r"recall is 0\.\d+, at least 0\.99 is wanted"):
         runner.run("ingest", "publish")
     assert shop.store.latest() == before
@@ -216,9 +160,9 @@ def test_the_gate_holds_back_a_table_of_low_recall(shop: Shop) -> None:
 
 
 @pytest.mark.slow
-def test_the_next_night_keeps_the_model_unless_told(shop: Shop, tmp_path: Path) -> None:
+def test_the_next_night_keeps_the_model_unless_told(shop: SampleShop, tmp_path: Path) -> None:
     first = shop.run().record("train")
-    night2 = Shop(shop.folder, head(SAMPLES / "night2.csv", tmp_path / "night2.csv", ITEMS))
+    night2 = SampleShop(shop.folder, head(SAMPLES / "night2.csv", tmp_path / "night2.csv", ITEMS))
     outcome = night2.run()
     assert outcome.record("train") == first
     assert {name for name, status, _ in outcome.stages if status == "reused"} == {"train"}
@@ -231,7 +175,7 @@ def test_the_next_night_keeps_the_model_unless_told(shop: Shop, tmp_path: Path) 
     assert shop.run(last="train", retrain=True).record("train") == first
 
 
-def test_a_dry_run_says_what_would_run_and_does_nothing(shop: Shop) -> None:
+def test_a_dry_run_says_what_would_run_and_does_nothing(shop: SampleShop) -> None:
     shop.run()
     plan = dict(shop.runner("neighbors.k=3").plan("ingest", "publish"))
     assert plan["index"].startswith("reuse ")
@@ -239,7 +183,7 @@ def test_a_dry_run_says_what_would_run_and_does_nothing(shop: Shop) -> None:
     assert plan["publish"] == "run: after neighbors"
 
 
-def test_from_needs_what_comes_before_and_to_stops(shop: Shop) -> None:
+def test_from_needs_what_comes_before_and_to_stops(shop: SampleShop) -> None:
     shop.run()
     with pytest.raises(UsageError, match="output of neighbors is not in the store"):
         shop.run("neighbors.k=4", first="publish")
@@ -248,7 +192,7 @@ def test_from_needs_what_comes_before_and_to_stops(shop: Shop) -> None:
     assert outcome.version is None
 
 
-def test_a_given_model_is_checked_and_used(shop: Shop, binary: Path, tmp_path: Path) -> None:
+def test_a_given_model_is_checked_and_used(shop: SampleShop, binary: Path, tmp_path: Path) -> None:
     model_file = tmp_path / "given.bin"
     model_file.write_bytes(binary.read_bytes())
     outcome = shop.run(f"model.path={model_file}", last="embed")
@@ -261,7 +205,7 @@ def test_a_given_model_is_checked_and_used(shop: Shop, binary: Path, tmp_path: P
 
 
 def test_a_given_model_gets_the_catalogues_statistics_and_keeps_them(
-    shop: Shop, binary: Path, tmp_path: Path
+    shop: SampleShop, binary: Path, tmp_path: Path
 ) -> None:
     model_file = tmp_path / "given.bin"
     model_file.write_bytes(binary.read_bytes())
@@ -284,7 +228,7 @@ def test_a_given_model_gets_the_catalogues_statistics_and_keeps_them(
     assert again.outputs["sha256"] == record.outputs["sha256"]
 
 
-def test_the_librarys_engine_gives_the_same_table(shop: Shop) -> None:
+def test_the_librarys_engine_gives_the_same_table(shop: SampleShop) -> None:
     ids, mapped = embeddings(shop, shop.run(MEAN, last="embed"))
     again, vectors = embeddings(shop, shop.run(MEAN, "model.engine=library", last="embed"))
     assert again == ids
@@ -293,7 +237,7 @@ def test_the_librarys_engine_gives_the_same_table(shop: Shop) -> None:
 
 @pytest.mark.parametrize("way", [None, Blend()])
 def test_embeddings_do_not_depend_on_partitions(
-    shop: Shop, spark: SparkSession, way: Blend | None
+    shop: SampleShop, spark: SparkSession, way: Blend | None
 ) -> None:
     record = shop.run(last="train").record("train")
     assert record is not None
@@ -321,7 +265,9 @@ def test_embeddings_do_not_depend_on_partitions(
     assert counter.summary()["most_in_one_process"] <= 1
 
 
-def test_a_packed_model_of_other_rules_is_refused(shop: Shop, binary: Path, tmp_path: Path) -> None:
+def test_a_packed_model_of_other_rules_is_refused(
+    shop: SampleShop, binary: Path, tmp_path: Path
+) -> None:
     packed = models_fasttext.pack(binary, tmp_path, text_fingerprint="other")
     with pytest.raises(InputError, match="its text fingerprint is other"):
         shop.run(f"model.path={packed}")
@@ -330,7 +276,7 @@ def test_a_packed_model_of_other_rules_is_refused(shop: Shop, binary: Path, tmp_
 def test_a_damaged_model_in_the_store_stops_the_run(
     spark: SparkSession, tmp_path: Path, write_csv: WriteCsv
 ) -> None:
-    shop = Shop(tmp_path, write_csv([("a", "赤い靴", ""), ("b", "青い靴", "")]))
+    shop = SampleShop(tmp_path, write_csv([("a", "赤い靴", ""), ("b", "青い靴", "")]))
     shop.run(last="train")
     file = next((tmp_path / "store" / "models").glob("*/model.safetensors"))
     file.write_bytes(b"x")
@@ -363,7 +309,7 @@ def test_items_short_of_neighbours_are_listed_with_the_reason(
     k: int,
     expected: dict[str, tuple[int, str]],
 ) -> None:
-    shop = Shop(tmp_path, write_csv(rows))
+    shop = SampleShop(tmp_path, write_csv(rows))
     shop.run(f"neighbors.k={k}")
     short = shop.published("short_lists")
     assert (
@@ -380,7 +326,7 @@ def test_items_short_of_neighbours_are_listed_with_the_reason(
 def test_a_catalogue_without_a_valid_row_publishes_nothing(
     spark: SparkSession, tmp_path: Path, write_csv: WriteCsv
 ) -> None:
-    shop = Shop(tmp_path, write_csv([("", "靴", ""), ("a", "", "")]))
+    shop = SampleShop(tmp_path, write_csv([("", "靴", ""), ("a", "", "")]))
     with pytest.raises(InputError, match=r"no valid row among 2 \(no_item_id: 1, no_text: 1\)"):
         shop.run()
     assert shop.store.latest() is None
@@ -393,10 +339,10 @@ def test_a_quotation_mark_that_is_never_closed_is_not_swallowed(
     text = path.read_text(encoding="utf-8").replace("5,靴,", '5,"靴,', 1)
     path.write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match="a quotation mark is opened and never closed"):
-        Shop(tmp_path, path).run()
+        SampleShop(tmp_path, path).run()
 
 
-def test_an_analysts_model_does_not_replace_the_nights(shop: Shop) -> None:
+def test_an_analysts_model_does_not_replace_the_nights(shop: SampleShop) -> None:
     nightly = shop.run(last="train").record("train")
     shop.run("model.dim=10", last="train")
     assert shop.run(last="train").record("train") == nightly
@@ -405,7 +351,7 @@ def test_an_analysts_model_does_not_replace_the_nights(shop: Shop) -> None:
 def test_a_catalogue_without_a_token_publishes_nothing(
     spark: SparkSession, tmp_path: Path, write_csv: WriteCsv
 ) -> None:
-    shop = Shop(tmp_path, write_csv([("a", "<br>", ""), ("b", "&nbsp;", "")]))
+    shop = SampleShop(tmp_path, write_csv([("a", "<br>", ""), ("b", "&nbsp;", "")]))
     with pytest.raises(InputError, match="no item's text leaves a token"):
         shop.run()
     assert shop.store.latest() is None
@@ -414,7 +360,7 @@ def test_a_catalogue_without_a_token_publishes_nothing(
 def test_a_catalogue_that_changes_while_it_is_read_is_refused(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shop = Shop(tmp_path, head(SAMPLES / "night1.csv", tmp_path / "night1.csv", 20))
+    shop = SampleShop(tmp_path, head(SAMPLES / "night1.csv", tmp_path / "night1.csv", 20))
     read = catalogue.read
 
     def then_it_grows(*arguments: Any) -> Any:
@@ -440,7 +386,7 @@ def test_a_killed_python_worker_is_told_of_with_the_setting_to_change(
 
         return run
 
-    shop = Shop(tmp_path, write_csv([("a", "赤い靴", ""), ("b", "青い靴", "")]))
+    shop = SampleShop(tmp_path, write_csv([("a", "赤い靴", ""), ("b", "青い靴", "")]))
     monkeypatch.setattr(embed, "_embed_task", killing)
     with pytest.raises(StageError, match="embed failed: a Python worker was killed") as raised:
         shop.run(last="embed")
