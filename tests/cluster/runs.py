@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,12 @@ def sample(store: Path, *sets: str) -> list[str | Path]:
 
 
 def killed(
-    submit: Submit, cluster: StandaloneCluster, folder: Path, places: dict[str, int], *sets: str
+    submit: Submit,
+    cluster: StandaloneCluster,
+    folder: Path,
+    places: dict[str, int],
+    *sets: str,
+    conf: Mapping[str, str] = SMALL,
 ) -> Run:
     """The sample run on a cluster, with an executor killed in each of the places.
 
@@ -68,12 +74,13 @@ def killed(
         folder: its store is `store` in it, which may be there already.
         places: see watched_run.
         sets: settings.
+        conf: Spark's settings beside those of the cluster.
     """
     run = Run(folder / "store", folder / "notes")
     run.notes.mkdir(parents=True)
     told = ",".join(f"{place}:{after}" for place, after in places.items())
     arguments = (run.notes, told, *sample(run.store, *sets))
-    done = submit(cluster, *arguments, entry=WATCHED, conf=SMALL)
+    done = submit(cluster, *arguments, entry=WATCHED, conf=conf)
     assert done.returncode == 0, done.stdout[-3000:]
     run.stderr = done.stderr
     return run

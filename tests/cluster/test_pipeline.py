@@ -7,10 +7,12 @@ from pyspark.sql import SparkSession
 
 from pipeline.cli.main import execute
 from tests.cluster.conftest import Submit
-from tests.cluster.runs import KEYS, Run, check_kills, killed, sample
+from tests.cluster.runs import KEYS, SMALL, Run, check_kills, killed, sample
 from tests.cluster.standalone import StandaloneCluster
+from tests.conftest import QUICK_PLANS
 from tests.pipeline.sample_shop import SAMPLES, head
 
+pytestmark = pytest.mark.kills
 PLACES = {"embeddings": 3, "neighbors": 1}
 # Enough for two tasks of five batches each.
 ITEMS = 1100
@@ -43,7 +45,8 @@ def run(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Run:
     """The run on the cluster, with an executor killed in each place."""
-    return killed(submit, cluster, tmp_path_factory.mktemp("killed"), PLACES, *settings)
+    conf = SMALL | QUICK_PLANS
+    return killed(submit, cluster, tmp_path_factory.mktemp("killed"), PLACES, *settings, conf=conf)
 
 
 @pytest.mark.parametrize("name", KEYS)

@@ -51,11 +51,8 @@ CLEANING += r"|rmtree tables/(?!items)"
 FORMER = r"rename tables/(items|arrivals|departures|neighbors|reach)/version=HASH$"
 # What follows most changes is what precedes the next.
 AFTER = re.compile(r"similar_items/LATEST|locks/publishing-")
-# One of each nature: a lock, a model, a record, a table, the history, the pointer.
-SOME = re.compile(
-    r"locks/publishing-N.json$|rename models/|stages/neighbors|rename tables/similar_items"
-    r"|publications/|similar_items/LATEST"
-)
+# One of each nature: a model, a table, the history, the pointer.
+SOME = re.compile(r"rename models/|rename tables/similar_items|publications/|similar_items/LATEST")
 Table = list[dict[str, Any]]
 
 

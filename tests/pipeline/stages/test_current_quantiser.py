@@ -67,6 +67,7 @@ def test_a_catalogue_that_wants_twice_the_lists_gets_a_new_quantiser(
         assert index.inputs(embedded.job(*sets))["quantiser"] == used
 
 
+@pytest.mark.slow
 def test_probes_that_double_are_drift_from_the_next_night_on(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

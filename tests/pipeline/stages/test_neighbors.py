@@ -15,7 +15,7 @@ from tests.pipeline.stages.embedded_store import QUANTISED, EmbeddedStore, lopsi
 def test_partitions_and_memory_do_not_change_the_table(spark: SparkSession, tmp_path: Path) -> None:
     embedded = EmbeddedStore(tmp_path, lopsided())
     sets = (QUANTISED, "index.nlist=14", "neighbors.nprobe=3", "neighbors.k=6")
-    for partitions in (1, 40):
+    for partitions in (1, 9):
         table, result = embedded.run(*sets, f"neighbors.partitions={partitions}")
         assert table == embedded.expected(6, 3)
     assert result.counts["probes"] == 3

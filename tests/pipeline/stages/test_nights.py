@@ -116,7 +116,10 @@ def churned(rng: np.random.Generator, before: Catalogue) -> Catalogue:
 @pytest.mark.parametrize(
     "sets",
     [
-        ("index.exact_below=0", "index.nlist=9", "neighbors.target_recall=0.8"),
+        pytest.param(
+            ("index.exact_below=0", "index.nlist=9", "neighbors.target_recall=0.8"),
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             ("index.exact_below=0", "index.nlist=9", "neighbors.nprobe=3", "neighbors.reserve=0"),
             marks=pytest.mark.slow,
