@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 NOTEBOOK = ROOT / "notebooks" / "similar_items.ipynb"
 SAMPLE = ROOT / "data_samples" / "night1.csv"
 # Enough of the sample for every cell to have something to show.
-ROWS = 300
+ROWS = 200
 # What a page shows best; HTML tables come with their text.
 SHOWN = ("text/plain", "text/html")
 
@@ -28,6 +28,7 @@ def executed(
     monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     monkeypatch.setenv("NITAMONO_SPARK_DRIVER_MEMORY", "1g")
+    monkeypatch.setenv("NITAMONO_SPARK_MASTER", "local[1]")
     for folder in ("notebooks", "data_samples"):
         (tmp_path / folder).mkdir()
     lines = SAMPLE.read_text(encoding="utf-8-sig").splitlines(keepends=True)

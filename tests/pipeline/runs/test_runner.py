@@ -147,6 +147,7 @@ def test_with_a_quantiser_the_probed_lists_decide(shop: SampleShop, spark: Spark
     assert neighbors.outputs["recall"]["value"] == pytest.approx(share, abs=0.02)
 
 
+@pytest.mark.slow
 def test_the_gate_holds_back_a_table_of_low_recall(shop: SampleShop) -> None:
     shop.run()
     before = shop.store.latest()
