@@ -28,7 +28,6 @@ def executed(
     monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     monkeypatch.setenv("NITAMONO_SPARK_DRIVER_MEMORY", "1g")
-    monkeypatch.setenv("NITAMONO_SPARK_MASTER", "local[1]")
     for folder in ("notebooks", "data_samples"):
         (tmp_path / folder).mkdir()
     lines = SAMPLE.read_text(encoding="utf-8-sig").splitlines(keepends=True)
