@@ -1,6 +1,6 @@
 # `make` alone explains the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-kills test-slow test-cluster test-all check format lock package image test-airflow golden samples docs screenshots clean
+.PHONY: help setup run test test-processes test-slow test-cluster test-all check format lock package image test-airflow golden samples docs screenshots clean
 
 BIN := .venv/bin
 IMAGE := nitamono
@@ -18,13 +18,13 @@ run: setup ## run the whole pipeline on data_samples/ into store/
 
 test: setup ## run the tests; PostgreSQL, redis and Chromium are installed for them if they can be
 	@sh scripts/test_servers.sh
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not cluster and not kills and not slow"
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not cluster and not processes and not slow"
 
 test-slow: setup ## run the tests that take minutes each
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
 
-test-kills: setup ## run the tests in which runs and executors are killed; two minutes
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "kills and not slow"
+test-processes: setup ## run the tests of killed runs, of killed executors, of spark-submit, and the notebook
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "processes and not slow"
 
 test-cluster: setup ## run the tests on a Spark cluster of this machine's; KILLS=10: ten rounds of kills
 	@KILLS=$(or $(KILLS),1) $(BIN)/python -m pytest -n 2 --dist loadfile tests/cluster

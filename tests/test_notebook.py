@@ -9,6 +9,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+pytestmark = pytest.mark.processes
 ROOT = Path(__file__).parents[1]
 NOTEBOOK = ROOT / "notebooks" / "similar_items.ipynb"
 SAMPLE = ROOT / "data_samples" / "night1.csv"

@@ -12,7 +12,7 @@ from tests.cluster.standalone import StandaloneCluster
 from tests.conftest import QUICK_PLANS
 from tests.pipeline.sample_shop import SAMPLES, head
 
-pytestmark = pytest.mark.kills
+pytestmark = pytest.mark.processes
 PLACES = {"embeddings": 3, "neighbors": 1}
 # Enough for two tasks of five batches each.
 ITEMS = 1100

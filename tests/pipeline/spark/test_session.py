@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from pyspark.sql import SparkSession
 
 from pipeline.spark import session
@@ -40,6 +41,7 @@ def test_spark_submits_master_decides_not_that_of_the_config() -> None:
     assert "spark.driver.memory" not in local, "its JVM has started"
 
 
+@pytest.mark.processes
 def test_spark_submits_settings_hold_then_the_configs_then_our_own(tmp_path: Path) -> None:
     defaults = SPARK_CONF / "spark-defaults.conf"
     defaults_file = tmp_path / "spark-defaults.conf"

@@ -63,6 +63,7 @@ def api_server() -> Iterator[ApiServer]:
         yield server
 
 
+@pytest.mark.processes
 def test_kubernetes_gets_the_pod_and_gives_the_verbs_exit_code(
     api_server: ApiServer, tmp_path: Path
 ) -> None:
