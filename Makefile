@@ -18,7 +18,7 @@ run: setup ## run the whole pipeline on data_samples/ into store/
 
 test: setup ## run the tests; PostgreSQL, redis and Chromium are installed for them if they can be
 	@sh scripts/test_servers.sh
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not cluster and not processes and not slow"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not cluster and not processes and not slow"
 
 test-slow: setup ## run the tests that take minutes each
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
