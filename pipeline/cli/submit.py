@@ -7,6 +7,8 @@ import shutil
 import sys
 from argparse import Namespace
 from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
 
 from pipeline.cli.parser import Parser, build_parser, sentence, wrap
 from pipeline.cli.verbs import VERBS
@@ -131,6 +133,9 @@ def _spark_setting(text: str) -> tuple[str, str]:
 def _find_program(name: str) -> str:
     """The spark-submit of SPARK_HOME; else of this environment; else of PATH.
 
+    That of this environment would look for its Spark with the `python3` of PATH, which is another
+    one where the environment is not activated: so SPARK_HOME is set for it.
+
     Raises:
         StageError: there is none.
     """
@@ -140,4 +145,7 @@ def _find_program(name: str) -> str:
     program = shutil.which(name, path=os.pathsep.join(folders))
     if not program:
         raise StageError(f"no {name} in {os.pathsep.join(folders)}; set SPARK_HOME")
+    own_spark = find_spec("pyspark")
+    if os.path.dirname(program) == own_folder and own_spark and own_spark.origin:  # noqa: PTH120
+        os.environ["SPARK_HOME"] = str(Path(own_spark.origin).parent)
     return program
