@@ -1,4 +1,4 @@
-"""Tokens of an item's text: SudachiPy for Japanese, words and model numbers for the rest."""
+"""Tokens of an item's text: SudachiPy for Japanese, own rules for words in other scripts."""
 
 import re
 from collections.abc import Iterable
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from models.content import file_sha256
+from pipeline.text import scripts
 from pipeline.text.clean import clean
 from pipeline.text.split import split_text
 from pipeline.text.units import abbreviate_units, counter_token, join_numbers_and_units
@@ -19,10 +20,13 @@ if TYPE_CHECKING:
 
 # Raise this with every change to the tokens of any text: models and tables of other rules do not
 # fit then.
-RULES_VERSION = 2
+RULES_VERSION = 3
 
 # Parts of speech that make no token: particles, auxiliaries, punctuation, white space.
-_DROPPED = frozenset({"助詞", "助動詞", "補助記号", "空白"})
+_SYMBOL = "補助記号"
+_DROPPED = frozenset({"助詞", "助動詞", _SYMBOL, "空白"})
+# A symbol of this subtype is a face: (^o^).
+_FACE = "ＡＡ"
 _SPACE = re.compile(r"\s+")
 # A number after this prefix is an ordinal, as in 第1話, and makes no measure.
 _ORDINAL_PREFIX = "第"
@@ -73,7 +77,8 @@ class Tokenizer:
         """The tokens of a text that `clean` returned.
 
         Particles, auxiliaries, punctuation and white space are dropped, unless that would leave
-        nothing. No token contains white space.
+        nothing. Words in scripts that SudachiPy takes for symbols stay: see
+        pipeline.text.scripts. No token contains white space.
         """
         tokens: list[str] = []
         all_tokens: list[str] = []
@@ -107,6 +112,10 @@ class Tokenizer:
                 if part_of_speech not in _DROPPED:
                     is_counter = number_end == start and "助数詞" in usage
                     tokens.append(counter_token(number, token) if is_counter else token)
+                elif part_of_speech == _SYMBOL and subtype != _FACE:
+                    surface = morpheme.surface()
+                    if scripts.has_letter(surface):
+                        tokens.extend(scripts.words(surface))
             if subtype == "数詞":
                 number_end = morpheme.end()
                 number = token if previous != _ORDINAL_PREFIX else ""

@@ -41,6 +41,39 @@ def test_tokens_of(tokenizer: Tokenizer, text: str | None, tokens: list[str]) ->
     assert tokenizer.tokens(text) == tokens
 
 
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("真𩸽の開き 5枚", ["真", "𩸽", "開き", "5", "5枚"]),
+        ("𠮷野家 𠮟る", ["𠮷", "野家", "𠮟"]),
+        ("무선이어폰 빨강 XL 새", ["무선", "선이", "이어", "어폰", "빨강", "xl", "새"]),
+        ("เสื้อยืด X100", ["เสื้", "สื้อ", "อยื", "ยืด", "x100", "x", "100"]),
+        ("བོད་ཡིག 5", ["བོད", "ཡིག", "5"]),
+        ("قميص، أسود؟ 5", ["قميص", "أسود", "5"]),
+        ("מַחְשֵׁב 5", ["מַחְשֵׁב", "5"]),
+        ("नीली शर्ट। 5", ["नीली", "शर्ट", "5"]),
+        ("ქართული 靴", ["ქართული", "靴"]),
+        ("日本語の무선です", ["日本語", "무선"]),
+        ("ー★々♥(^o^) 靴", ["靴"]),
+    ],
+)
+def test_words_in_scripts_that_sudachi_does_not_know_stay(
+    tokenizer: Tokenizer, text: str, tokens: list[str]
+) -> None:
+    assert tokenizer.tokens(text) == tokens
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ('<img src="data:image/png;base64,iVBOR', []),
+        ('靴 {"brand": "X"} .a{color:red}', ["靴"]),
+    ],
+)
+def test_markup_and_code_make_no_tokens(tokenizer: Tokenizer, text: str, tokens: list[str]) -> None:
+    assert tokenizer.tokens(text) == tokens
+
+
 def test_no_token_holds_white_space(tokenizer: Tokenizer) -> None:
     # These entries of the dictionary have white space in their normalised form.
     for text in ("ＡＣＤＣ", "ニューヨーク・タイムズ", "a b", "Ｘ　Ｙ", "ローリングストーンズ"):
