@@ -23,13 +23,17 @@ _PAIRED = (
     range(0xAC00, 0xD7B0),
     range(0x20000, 0x40000),
 )
+_KANA = range(0x3041, 0x3100)
 _Kind = Literal["letter", "paired letter", "mark", "other"]
 _LETTERS = frozenset({"Lu", "Ll", "Lt", "Lo"})
 
 
 def has_letter(text: str) -> bool:
-    """Whether a text holds a letter that can be a word by itself, as ー and 々 can't."""
-    return any(unicodedata.category(character) in _LETTERS for character in text)
+    """Whether a text holds a letter that can be a word by itself, as kana, ー and 々 can't."""
+    return any(
+        unicodedata.category(character) in _LETTERS and ord(character) not in _KANA
+        for character in text
+    )
 
 
 def words(text: str) -> Iterator[str]:

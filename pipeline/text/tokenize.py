@@ -25,8 +25,6 @@ RULES_VERSION = 3
 # Parts of speech that make no token: particles, auxiliaries, punctuation, white space.
 _SYMBOL = "補助記号"
 _DROPPED = frozenset({"助詞", "助動詞", _SYMBOL, "空白"})
-# A symbol of this subtype is a face: (^o^).
-_FACE = "ＡＡ"
 _SPACE = re.compile(r"\s+")
 # A number after this prefix is an ordinal, as in 第1話, and makes no measure.
 _ORDINAL_PREFIX = "第"
@@ -112,7 +110,7 @@ class Tokenizer:
                 if part_of_speech not in _DROPPED:
                     is_counter = number_end == start and "助数詞" in usage
                     tokens.append(counter_token(number, token) if is_counter else token)
-                elif part_of_speech == _SYMBOL and subtype != _FACE:
+                elif part_of_speech == _SYMBOL and morpheme.is_oov():
                     surface = morpheme.surface()
                     if scripts.has_letter(surface):
                         tokens.extend(scripts.words(surface))

@@ -54,7 +54,8 @@ def test_tokens_of(tokenizer: Tokenizer, text: str | None, tokens: list[str]) ->
         ("नीली शर्ट। 5", ["नीली", "शर्ट", "5"]),
         ("ქართული 靴", ["ქართული", "靴"]),
         ("日本語の무선です", ["日本語", "무선"]),
-        ("ー★々♥(^o^) 靴", ["靴"]),
+        ("ー★々♥(^o^)(株) 靴", ["靴"]),
+        ("てぃーだ観光", ["で", "観光"]),
     ],
 )
 def test_words_in_scripts_that_sudachi_does_not_know_stay(
