@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.storage.file_owners import owner_tag
-from pipeline.storage.paths import StoragePath
+from pipeline.storage.paths import StoragePath, sync_file, sync_folder
 
 
 def write_json(path: StoragePath, value: object, *, indent: int | None = 2) -> None:
@@ -28,6 +28,7 @@ def write_atomic(path: StoragePath, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+        sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -45,7 +46,9 @@ def write_exclusive(path: StoragePath, content: bytes) -> None:
     temporary = path.with_name(f"_writing-{owner_tag()}")
     try:
         temporary.write_bytes(content)
+        sync_file(temporary)
         os.link(temporary, path)
+        sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -93,6 +93,7 @@ def staged_file(path: StoragePath) -> Iterator[str]:
     """
     if isinstance(path, Path):
         yield str(path)
+        sync_file(path)
         return
     # Spark's folder for shuffles is where this host has room.
     folder_with_room = os.environ.get("SPARK_LOCAL_DIRS", "").split(",")[0] or None
@@ -100,6 +101,21 @@ def staged_file(path: StoragePath) -> Iterator[str]:
         local = Path(folder) / "file"
         yield str(local)
         path.upload(local)
+
+
+def sync_file(path: Path) -> None:
+    """Have the disk hold a file's content, so that a power cut can't take it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(path: Path) -> None:
+    """Have the disk hold the names in a folder; a file system that can't is passed over."""
+    with suppress(OSError):
+        sync_file(path)
 
 
 def touch(path: StoragePath) -> None:

@@ -106,6 +106,7 @@ def _write_task(
                 compression_level=1,
                 use_dictionary=list(encoded),
                 write_statistics=list(encoded),
+                write_page_checksum=True,
             ) as writer,
         ):
             for group in chain([first], groups):

@@ -18,7 +18,7 @@ from typing import Protocol
 from pipeline.storage import file_owners
 from pipeline.storage.file_owners import Process, owner_tag
 from pipeline.storage.files import read_json
-from pipeline.storage.paths import StoragePath, remove_tree
+from pipeline.storage.paths import StoragePath, remove_tree, sync_folder
 from pipeline.storage.s3_path import S3Path
 
 # Spark and Arrow pass over these names when they read a folder.
@@ -207,8 +207,12 @@ def open_versions(root: StoragePath) -> Versions:
 
 def rename_unless_exists(folder: Path, final: Path) -> None:
     """Give a complete folder its name; if another process was first, its folder stays."""
+    # The names in the folder are on the disk before the folder has its own name, so that a power
+    # cut leaves the whole version or none.
+    sync_folder(folder)
     try:
         folder.rename(final)
     except OSError:
         if not final.is_dir():
             raise
+    sync_folder(final.parent)
