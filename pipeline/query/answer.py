@@ -91,8 +91,8 @@ class Answerer:
         """Answer rows of questions.SCHEMA, in their order."""
         columns = (questions[name].to_pylist() for name in ("row", "item_id", "title"))
         answers = [Answer(*values) for values in zip(*columns, strict=True)]
-        tokens = self._embedder.tokens(questions)
-        embedded = self._embedder.vectors(questions, tokens)
+        texts = self._embedder.without_placeholders(questions)
+        embedded = self._embedder.vectors(texts, self._embedder.tokens(texts))
         for answer, reason in zip(answers, self._reasons(questions, embedded), strict=True):
             answer.reason = reason
         searchable = [n for n, answer in enumerate(answers) if answer.reason is None]

@@ -12,6 +12,7 @@ from pipeline.config.sections import Config
 from pipeline.query.published import Published
 from pipeline.stages.embed.batches import embed_batch
 from pipeline.stages.tokenize.stage import tokenize_batch
+from pipeline.text.placeholders import Placeholders
 from pipeline.text.tokenize import Tokenizer
 
 
@@ -22,10 +23,12 @@ class TextEmbedder:
     Attributes:
         tokenizer: the tokenizer with the version's text settings.
         model: the model, with the version's way to make vectors.
+        placeholders: the texts that count as none.
     """
 
     tokenizer: Tokenizer
     model: embedder.Embedder
+    placeholders: Placeholders
 
     @classmethod
     def load(cls, published: Published, config: Config) -> "TextEmbedder":
@@ -35,7 +38,16 @@ class TextEmbedder:
             UsageError: the version's text settings or model are not available here.
         """
         model = embedder.load_shipped(published.model(), None, published.blend)
-        return cls(Tokenizer(published.text(config)), model)
+        return cls(Tokenizer(published.text(config)), model, published.placeholders)
+
+    def without_placeholders(self, texts: pa.RecordBatch) -> pa.RecordBatch:
+        """The rows, null in title and description where a placeholder counts as no text."""
+        for name in ("title", "description"):
+            values = map(self.placeholders.text, texts[name].to_pylist())
+            texts = texts.set_column(
+                texts.schema.get_field_index(name), name, pa.array(values, pa.string())
+            )
+        return texts
 
     def tokens(self, texts: pa.RecordBatch) -> pa.RecordBatch:
         """Rows of the tokens table for rows with item_id, title and description."""

@@ -4,7 +4,7 @@ Everything that decides an answer (text settings, the making of vectors, rules, 
 version's own, whatever the config says today.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib.metadata import PackageNotFoundError
 from typing import Any
 
@@ -19,6 +19,7 @@ from pipeline.storage.paths import StoragePath
 from pipeline.store.resolve import LATEST, resolve
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.store import Store
+from pipeline.text.placeholders import NONE, Placeholders
 from pipeline.text.tokenize import TextSettings
 
 
@@ -101,8 +102,9 @@ class Published:
         sections = [run.get("settings", {}).get("text"), config.text.model_dump()]
         failures = []
         for section in filter(None, sections):
-            dictionaries = tuple(section["user_dictionaries"])
-            settings = TextSettings(**{**section, "user_dictionaries": dictionaries})
+            values = {field.name: section[field.name] for field in fields(TextSettings)}
+            values["user_dictionaries"] = tuple(section["user_dictionaries"])
+            settings = TextSettings(**values)
             try:
                 if settings.fingerprint() == fingerprint:
                     return settings
@@ -120,6 +122,12 @@ class Published:
             f"version {self.version} was made with the text fingerprint {fingerprint}, which can't "
             f"be had here: {failures[0] if failures else 'its run.json is gone'}"
         )
+
+    @property
+    def placeholders(self) -> Placeholders:
+        """The texts that counted as none in its catalogue."""
+        setting = self.record("ingest").inputs.get("placeholders")
+        return Placeholders.of(setting["texts"], blank=setting["blank"]) if setting else NONE
 
     def model(self) -> Handle:
         """A handle of its model, which is in a folder, or is fetched from an object store.

@@ -14,7 +14,13 @@ _SECRET = re.compile(r"secret|password|token|credential|access\.?key|sas\b", re.
 # Longer texts are cut.
 _MAX_MESSAGE, _MAX_SETTING = 4000, 300
 _EMPTY_SAMPLE: dict[str, Any] = {"items": [], "shown": [], "of": 0, "map": []}
-_NOTICES = ("rows_with_lost_numbers", "items_with_garbled_text")
+_NOTICES = (
+    "rows_with_lost_numbers",
+    "items_with_garbled_text",
+    "placeholder_titles",
+    "placeholder_descriptions",
+    "unused_headwords",
+)
 _COUNTS = ("items", "items_with_neighbors", "short_lists", "rows", "pairs", "lists")
 
 

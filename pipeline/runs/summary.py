@@ -107,6 +107,14 @@ def _item_lines(counts: dict[str, Any]) -> Iterator[str]:
         yield f"            rows with a price or stock that is no number: {lost:,}"
     if garbled := counts["items_with_garbled_text"]:
         yield f"            items with characters that the encoding does not have: {garbled:,}"
+    titles, descriptions = (
+        counts.get(f"placeholder_{name}", 0) for name in ("titles", "descriptions")
+    )
+    if titles or descriptions:
+        yield (
+            "            placeholders such as NULL (text.placeholders): "
+            f"{titles:,} titles, {descriptions:,} descriptions"
+        )
 
 
 def _neighbor_lines(neighbors: StageRecord) -> Iterator[str]:

@@ -43,6 +43,8 @@ class Progress:
             if self._live:
                 self._write("\r\x1b[2K")
         self.print(line.text())
+        for warning in line.warnings:
+            self.print(f"warning: {warning}")
 
     def _watch(self, line: "StageLine", stop: threading.Event) -> None:
         while not stop.wait(_LIVE_SECONDS if self._live else _PLAIN_SECONDS):
@@ -57,7 +59,12 @@ class Progress:
 
 
 class StageLine:
-    """The line of a running stage: its tasks and rows, a note, the time since its start."""
+    """The line of a running stage: its tasks and rows, a note, the time since its start.
+
+    Attributes:
+        note: what the stage is doing, shown in place of tasks and rows.
+        warnings: lines that are printed when the stage is done.
+    """
 
     def __init__(self, title: str) -> None:
         self._title = title
@@ -67,6 +74,7 @@ class StageLine:
         self._tasks = (0, 0)
         self._rows = 0
         self.note = ""
+        self.warnings: list[str] = []
 
     def follow(self, context: "SparkContext", group: str) -> None:
         """Put Spark's jobs into this group from now on, and count the group's tasks."""

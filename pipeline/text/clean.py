@@ -47,6 +47,6 @@ def clean(text: str | None) -> str:
         return ""
     # A lone surrogate is no character, and native libraries reject it.
     text = text.encode("utf-8", "replace").decode("utf-8")
-    text = unescape_entities(strip_tags(strip_data_uris(text)))
+    text = unescape_entities(strip_tags(text))
     text = strip_layout_tags(normalize_characters(strip_code(strip_data_uris(text))))
     return _SPACE.sub(" ", text).strip()

@@ -29,7 +29,7 @@ _LETTERS = frozenset({"Lu", "Ll", "Lt", "Lo"})
 
 
 def has_letter(text: str) -> bool:
-    """Whether a text holds a letter that can be a word by itself, as kana, ー and 々 can't."""
+    """Whether a text holds a letter that can be a word: no small kana, no modifier."""
     return any(
         unicodedata.category(character) in _LETTERS and ord(character) not in _KANA
         for character in text

@@ -16,7 +16,7 @@ from pipeline.text.units import abbreviate_units, counter_token, join_numbers_an
 from pipeline.text.words import Word, latin_words
 
 if TYPE_CHECKING:
-    from sudachipy import Morpheme
+    from sudachipy import Dictionary, Morpheme
 
 # Raise this with every change to the tokens of any text: models and tables of other rules do not
 # fit then.
@@ -57,15 +57,30 @@ class TextSettings:
         return sha256(repr(sorted(parts.items())).encode()).hexdigest()[:16]
 
 
+def dictionary_of(settings: TextSettings) -> "Dictionary":
+    """SudachiPy's dictionary with the user dictionaries.
+
+    Raises:
+        SudachiError: they can't be loaded together.
+    """
+    from sudachipy import Config, Dictionary
+
+    return Dictionary(
+        config=Config(system=settings.dictionary, user=list(settings.user_dictionaries))
+    )
+
+
+def prepare(text: str) -> str:
+    """A text that `clean` returned as SudachiPy gets it: its measures in one form."""
+    return join_numbers_and_units(abbreviate_units(text))
+
+
 class Tokenizer:
     """Turns text into tokens, for one thread. It can't be pickled: make it where it is used."""
 
     def __init__(self, settings: TextSettings) -> None:
-        from sudachipy import Config, Dictionary
-
-        config = Config(system=settings.dictionary, user=list(settings.user_dictionaries))
         self._form = settings.word_form
-        self._sudachi = Dictionary(config=config).tokenizer(mode=settings.split_mode)
+        self._sudachi = dictionary_of(settings).tokenizer(mode=settings.split_mode)
 
     def tokens(self, text: str | None) -> list[str]:
         """Clean a text and return its tokens in order; [] for None and ''."""
@@ -80,8 +95,7 @@ class Tokenizer:
         """
         tokens: list[str] = []
         all_tokens: list[str] = []
-        text = join_numbers_and_units(abbreviate_units(text))
-        for piece in split_text(text):
+        for piece in split_text(prepare(text)):
             self._add_tokens(piece, tokens, all_tokens)
         return tokens or all_tokens
 

@@ -6,6 +6,12 @@ from pydantic import Field, model_validator
 
 from pipeline.config.sections.base import Section
 
+# Texts that stand where there is no title or description.
+_PLACEHOLDERS = """
+    null \\N nil none nan na n/a #n/a undefined tbd - -- なし 無し ナシ 特になし 該当なし
+    未設定 未定 未登録 未入力 商品名 商品説明 商品説明文 商品タイトル
+"""
+
 
 class TextSection(Section):
     """How text becomes tokens."""
@@ -22,6 +28,16 @@ class TextSection(Section):
     )
     user_dictionaries: list[str] = Field(
         default_factory=list, description="compiled user dictionaries, in order"
+    )
+    placeholders: Literal["blank", "keep"] = Field(
+        "blank",
+        description="a title or description that is one of placeholder_texts: blank, it is no "
+        "text, or keep; they are counted either way",
+    )
+    placeholder_texts: list[str] = Field(
+        default_factory=_PLACEHOLDERS.split,
+        description="texts such as NULL and なし; a field is one if this is all that it holds, in "
+        "small or capital, full-width or half-width letters",
     )
 
 

@@ -12,13 +12,14 @@ from pipeline.stages.ingest.validation import (
     row_as_text,
 )
 from pipeline.store.schemas import ITEMS, digest
+from pipeline.text.placeholders import Placeholders
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 NAME = "ingest"
 # Raise it when the output for the same inputs and settings changes: see the Stage protocol.
-CODE_VERSION = 1
+CODE_VERSION = 2
 
 # With a larger share of rows that hold U+FFFD the encoding must be wrong.
 _MAX_GARBLED_SHARE = 0.2
@@ -27,11 +28,18 @@ _MAX_LINE_BREAKS = 20
 
 
 def inputs(job: Job) -> dict[str, Any]:
-    """The catalogue's settings and the state of its files, but not where they are."""
+    """The catalogue's settings, the state of its files but not where they are, placeholders."""
+    placeholders = _placeholders(job)
     return {
         "catalogue": job.config.catalogue.model_dump(exclude={"path"}),
         "files": catalogue.identity(_source(job)),
+        "placeholders": {"texts": sorted(placeholders.texts), "blank": placeholders.blank},
     }
+
+
+def _placeholders(job: Job) -> Placeholders:
+    section = job.config.text
+    return Placeholders.of(section.placeholder_texts, blank=section.placeholders == "blank")
 
 
 def _source(job: Job) -> catalogue.Source:
@@ -75,7 +83,7 @@ def _ingest(job: Job, raw: "DataFrame", version: str) -> StageResult:
     from pyspark.sql import Observation
     from pyspark.sql import functions as F
 
-    flagged = flag_rows(raw, catalogue.item_columns(raw, _source(job)))
+    flagged = flag_rows(raw, catalogue.item_columns(raw, _source(job)), _placeholders(job))
     cores = job.spark.sparkContext.defaultParallelism
     if flagged.rdd.getNumPartitions() < cores:
         # A file that can't be split, compressed CSV for instance, would stay in one task.
@@ -94,6 +102,8 @@ def _ingest(job: Job, raw: "DataFrame", version: str) -> StageResult:
             F.count("*").alias("read"),
             F.count_if(is_valid & _is_garbled()).alias("garbled"),
             F.count_if(is_valid & F.col(catalogue.NUMBERS_LOST)).alias("lost"),
+            F.count_if(F.col("title_placeholder")).alias("placeholder_titles"),
+            F.count_if(F.col("description_placeholder")).alias("placeholder_descriptions"),
             F.max(F.when(F.col("unreadable"), _lines(row_as_text()))).alias("unreadable_lines"),
             F.max(F.when(is_valid, _lines(F.col("title")))).alias("title_lines"),
         )
@@ -118,6 +128,8 @@ def _ingest(job: Job, raw: "DataFrame", version: str) -> StageResult:
             "quarantine_reasons": reasons,
             "rows_with_lost_numbers": summary["lost"],
             "items_with_garbled_text": summary["garbled"],
+            "placeholder_titles": summary["placeholder_titles"],
+            "placeholder_descriptions": summary["placeholder_descriptions"],
         },
         outputs={"content": digest(job.store.read(job.spark, "items", version))},
     )

@@ -4,21 +4,31 @@ from typing import TYPE_CHECKING
 
 from pipeline import catalogue
 from pipeline.store.reason_codes import DUPLICATE_ITEM_ID, NO_ITEM_ID, NO_TEXT, UNREADABLE_ROW
+from pipeline.text.placeholders import NONE, NORMAL, WIDE, Placeholders
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 
-def flag_rows(raw: "DataFrame", columns: "list[Column]") -> "DataFrame":
+# White space of any script around a text is no part of a placeholder.
+_SPACE_AROUND = r"(?U)\A\s+|\s+\z"
+_MAX_SPACE_AROUND = 20
+
+
+def flag_rows(
+    raw: "DataFrame", columns: "list[Column]", placeholders: Placeholders = NONE
+) -> "DataFrame":
     """Turn rows into items, with the reasons against each row.
 
     Args:
         raw: the catalogue as its files have it.
         columns: the columns of an item, computed from the catalogue's.
+        placeholders: titles and descriptions that are none.
 
     Returns:
         the columns of an item, `reasons`, `raw`, the row as it was read, `corrupt`, the row's text
-        where it can't be parsed, and `unreadable`.
+        where it can't be parsed, `unreadable`, and whether title and description were placeholders:
+        `title_placeholder`, `description_placeholder`.
     """
     from pyspark.sql import functions as F
 
@@ -31,6 +41,11 @@ def flag_rows(raw: "DataFrame", columns: "list[Column]") -> "DataFrame":
         corrupt.cast("string").alias("corrupt"),
         corrupt.isNotNull().alias("unreadable"),
     )
+    for name in ("title", "description"):
+        is_placeholder = _is_placeholder(F.col(name), placeholders)
+        frame = frame.withColumn(f"{name}_placeholder", is_placeholder)
+        if placeholders.blank:
+            frame = frame.withColumn(name, F.when(~F.col(f"{name}_placeholder"), F.col(name)))
     no_id = catalogue.is_blank(F.col("item_id"))
     no_text = catalogue.is_blank(F.col("title")) & catalogue.is_blank(F.col("description"))
     return frame.withColumn(
@@ -43,6 +58,17 @@ def flag_rows(raw: "DataFrame", columns: "list[Column]") -> "DataFrame":
             )
         ),
     )
+
+
+def _is_placeholder(text: "Column", placeholders: Placeholders) -> "Column":
+    """Whether a text is a placeholder; its form is that of pipeline.text.placeholders."""
+    from pyspark.sql import functions as F
+
+    trimmed = F.regexp_replace(F.translate(text, WIDE, NORMAL), _SPACE_AROUND, "")
+    # Long texts are not looked at.
+    is_short = F.length(text) <= placeholders.longest + _MAX_SPACE_AROUND
+    form = F.when(is_short, F.lower(trimmed))
+    return F.coalesce(form.isin(sorted(placeholders.texts)), F.lit(False))
 
 
 def duplicate_ids(flagged: "DataFrame") -> "DataFrame":

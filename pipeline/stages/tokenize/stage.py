@@ -17,6 +17,7 @@ from pipeline.store.schemas import TOKENS
 from pipeline.store.stage_record import StageRecord
 from pipeline.text.clean import clean
 from pipeline.text.tokenize import TextSettings, Tokenizer
+from pipeline.text.user_dictionary import Headword, unused_headwords, warning
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -64,8 +65,7 @@ def inputs(job: Job) -> dict[str, Any]:
 def execute(job: Job, version: str) -> StageResult:
     """Tokenise the title and the description of every item."""
     text = settings(job)
-    if text.user_dictionaries:
-        _check_dictionaries(text)
+    headwords = _unused_headwords(job, text) if text.user_dictionaries else []
     dictionaries = [job.ship(path, "dictionary") for path in text.user_dictionaries]
     base = incremental.token_base(job, (NAME, CODE_VERSION), inputs(job))
     item_count = job.record("ingest").tables["items"]
@@ -79,6 +79,8 @@ def execute(job: Job, version: str) -> StageResult:
         job.store.discard_version("tokens", version)
         raise StageError(f"tokenize: {rows} rows of {item_count} items; run it again")
     counts, tables = _token_counts(job, version), {"tokens": rows}
+    if headwords:
+        counts["unused_headwords"] = len(headwords)
     if changes is not None:
         counts["changes"] = changes
         tables["changes"] = sum(changes.values())
@@ -163,8 +165,8 @@ def _update(
     return row_count, {kind: counts.get(kind, 0) for kind in kinds}
 
 
-def _check_dictionaries(text: TextSettings) -> None:
-    """Load the dictionaries on the driver.
+def _unused_headwords(job: Job, text: TextSettings) -> list[Headword]:
+    """Load the dictionaries on the driver, and warn of headwords that no text can match.
 
     Raises:
         UsageError: they can't be used together.
@@ -172,9 +174,12 @@ def _check_dictionaries(text: TextSettings) -> None:
     from sudachipy.errors import SudachiError
 
     try:
-        Tokenizer(text)
+        headwords = unused_headwords(text)
     except SudachiError as error:
         raise UsageError(f"text.user_dictionaries: {error}") from error
+    if headwords:
+        job.line.warnings.append(warning(headwords))
+    return headwords
 
 
 def tokenize(items: "DataFrame", text: TextSettings, dictionaries: Sequence[Handle] = ()) -> Rows:

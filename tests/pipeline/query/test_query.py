@@ -69,9 +69,13 @@ def test_items_without_an_answer_say_why(shop: Shop) -> None:
     (excluded, *_) = answers(shop, "rules", shop.write("questions.csv", shop.left[:1]))
     assert (excluded.reason, pairs(excluded)) == ("not_asked", [])
     path = shop.folder / "odd.jsonl"
-    path.write_text('{"title": "！？"}\n\n{"title": null, "description": ""}\n', encoding="utf-8")
-    marks, empty = answers(shop, "exact", path)
+    path.write_text(
+        '{"title": "！？"}\n\n{"title": null, "description": ""}\n{"title": "NULL"}\n',
+        encoding="utf-8",
+    )
+    marks, empty, placeholder = answers(shop, "exact", path)
     assert (empty.row, empty.reason, pairs(empty)) == (2, "no_tokens", [])
+    assert (placeholder.title, placeholder.reason) == ("NULL", "no_tokens")
     assert marks.reason == (None if pairs(marks) else "no_vector")
     lonely = answers(shop, "rules", shop.write("questions.csv", shop.left[1:]))
     assert {a.reason for a in lonely if len(pairs(a)) < K} == {"rules"}

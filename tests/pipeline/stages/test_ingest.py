@@ -16,11 +16,12 @@ from pyspark.sql import SparkSession
 
 from models.s3 import S3Options
 from pipeline import catalogue
-from pipeline.config.sections import CatalogueSection
+from pipeline.config.sections import CatalogueSection, TextSection
 from pipeline.errors import InputError, UsageError
 from pipeline.stages.ingest import validation
 from pipeline.store import reason_codes
 from pipeline.store.schemas import digest
+from pipeline.text.placeholders import Placeholders
 from tests.conftest import WriteCsv
 
 Flagged = dict[str | None, dict[str, Any]]
@@ -84,6 +85,42 @@ def test_every_format_gives_the_same_items(
     rows = flagged(spark, write(tmp_path, write_csv))
     assert {row["item_id"]: row["title"] for row in rows} == TITLES
     assert all(row["reasons"] == [] for row in rows)
+
+
+def test_placeholders_are_counted_and_blank_or_kept(
+    spark: SparkSession, tmp_path: Path, write_csv: WriteCsv
+) -> None:
+    texts = {
+        "a": ("NULL", "靴"),
+        "b": ("　Ｎ／Ａ ", "ﾅｼ"),
+        "c": ("靴", "\\N"),
+        "d": ("NULLの靴", "商品名"),
+        "e": ("x" * 10_000, None),
+    }
+    path = write_csv([(item, *both) for item, both in texts.items()], (*"it", "d"))
+    source = _source(path=str(path), columns={"item_id": "i", "title": "t", "description": "d"})
+    raw = catalogue.read(spark, source)
+    columns = catalogue.item_columns(raw, source)
+    for blank in (True, False):
+        placeholders = Placeholders.of(TextSection().placeholder_texts, blank=blank)
+        rows = validation.flag_rows(raw, columns, placeholders).collect()
+        for row in rows:
+            title, description = texts[row["item_id"]]
+            assert row["title"] == placeholders.text(title)
+            assert row["description"] == placeholders.text(description)
+        flags = {
+            row["item_id"]: (row["title_placeholder"], row["description_placeholder"])
+            for row in rows
+        }
+        assert flags == {
+            "a": (True, False),
+            "b": (True, True),
+            "c": (False, True),
+            "d": (False, True),
+            "e": (False, False),
+        }
+        quarantined = {row["item_id"]: row["reasons"] for row in rows if row["reasons"]}
+        assert quarantined == ({"b": ["no_text"]} if blank else {})
 
 
 def test_columns_are_mapped_and_cast(spark: SparkSession, tmp_path: Path) -> None:

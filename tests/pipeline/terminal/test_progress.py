@@ -24,6 +24,14 @@ def test_in_a_file_a_stage_is_plain_lines() -> None:
     assert "\r" not in stream.getvalue()
 
 
+def test_warnings_follow_the_line_of_their_stage() -> None:
+    stream = io.StringIO()
+    with Progress(stream).stage("[1/7] ingest") as line:
+        line.warnings.append("odd")
+        assert "odd" not in stream.getvalue()
+    assert stream.getvalue().splitlines()[-1] == "warning: odd"
+
+
 def test_a_stream_that_has_gone_away_ends_nothing() -> None:
     reading, writing = os.pipe()
     os.close(reading)

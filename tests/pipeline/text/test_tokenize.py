@@ -1,13 +1,11 @@
 import pickle
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import sudachidict_small
 
 from pipeline.text.tokenize import TextSettings, Tokenizer
+from tests.pipeline.user_dictionary import build_user_dictionary
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +53,8 @@ def test_tokens_of(tokenizer: Tokenizer, text: str | None, tokens: list[str]) ->
         ("ქართული 靴", ["ქართული", "靴"]),
         ("日本語の무선です", ["日本語", "무선"]),
         ("ー★々♥(^o^)(株) 靴", ["靴"]),
-        ("てぃーだ観光", ["で", "観光"]),
+        ("犬がＴャツを着て", ["犬", "t", "着る"]),
+        ("ˈ靴", ["靴"]),
     ],
 )
 def test_words_in_scripts_that_sudachi_does_not_know_stay(
@@ -110,19 +109,7 @@ def test_settings_decide_units_and_forms(
 @pytest.fixture(scope="module")
 def user_dictionary(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A user dictionary that holds one word that no other has."""
-    folder = tmp_path_factory.mktemp("dictionary")
-    source, built = folder / "user.csv", folder / "user.dic"
-    word = "似者屋本舗"
-    source.write_text(
-        f"{word},4786,4786,-5000,{word},名詞,固有名詞,一般,*,*,*,ニタモノヤホンポ,{word},*,*,*,*,*\n",
-        encoding="utf-8",
-    )
-    system = Path(sudachidict_small.__file__).parent / "resources" / "system.dic"
-    program = Path(sys.executable).with_name("sudachipy")
-    subprocess.run(
-        [program, "ubuild", "-s", system, "-o", built, source], check=True, capture_output=True
-    )
-    return built
+    return build_user_dictionary(tmp_path_factory.mktemp("dictionary"), "似者屋本舗")
 
 
 def test_a_user_dictionary_adds_words(tokenizer: Tokenizer, user_dictionary: Path) -> None:
