@@ -5,8 +5,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+from models.disk import sync
 from pipeline.storage.file_owners import owner_tag
-from pipeline.storage.paths import StoragePath, sync_file, sync_folder
+from pipeline.storage.paths import StoragePath, sync_folder
 
 
 def write_json(path: StoragePath, value: object, *, indent: int | None = 2) -> None:
@@ -46,7 +47,7 @@ def write_exclusive(path: StoragePath, content: bytes) -> None:
     temporary = path.with_name(f"_writing-{owner_tag()}")
     try:
         temporary.write_bytes(content)
-        sync_file(temporary)
+        sync(temporary)
         os.link(temporary, path)
         sync_folder(path.parent)
     finally:

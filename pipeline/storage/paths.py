@@ -1,5 +1,6 @@
 """Storage paths: of a file system or an object store, and what differs between the two."""
 
+import errno
 import io
 import os
 import shutil
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from models.disk import sync
 from models.s3.client import S3Options, arrow_filesystem
 from pipeline.errors import UsageError
 from pipeline.storage.s3_path import S3Path
@@ -93,7 +95,8 @@ def staged_file(path: StoragePath) -> Iterator[str]:
     """
     if isinstance(path, Path):
         yield str(path)
-        sync_file(path)
+        # On a shared file system only the host that wrote a file can flush it.
+        sync(path)
         return
     # Spark's folder for shuffles is where this host has room.
     folder_with_room = os.environ.get("SPARK_LOCAL_DIRS", "").split(",")[0] or None
@@ -103,19 +106,17 @@ def staged_file(path: StoragePath) -> Iterator[str]:
         path.upload(local)
 
 
-def sync_file(path: Path) -> None:
-    """Have the disk hold a file's content, so that a power cut can't take it."""
-    descriptor = os.open(path, os.O_RDONLY)
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's list of names to the disk, where the file system can do that.
+
+    Raises:
+        OSError: the disk failed.
+    """
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sync_folder(path: Path) -> None:
-    """Have the disk hold the names in a folder; a file system that can't is passed over."""
-    with suppress(OSError):
-        sync_file(path)
+        sync(folder)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
 
 
 def touch(path: StoragePath) -> None:

@@ -81,7 +81,9 @@ def write_rows(rows: list[dict[str, Any]], folder: StoragePath, schema: pa.Schem
     """Write rows that this process holds to one file."""
     folder.mkdir(parents=True, exist_ok=True)
     with staged_file(folder / f"part-00000{_SUFFIX}") as path:
-        pq.write_table(pa.Table.from_pylist(rows, schema), path, compression="zstd")
+        pq.write_table(
+            pa.Table.from_pylist(rows, schema), path, compression="zstd", write_page_checksum=True
+        )
 
 
 def _write_task(

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from models.disk import sync
 from pipeline.storage import file_owners
 from pipeline.storage.file_owners import Process, owner_tag
 from pipeline.storage.files import read_json
@@ -206,9 +207,16 @@ def open_versions(root: StoragePath) -> Versions:
 
 
 def rename_unless_exists(folder: Path, final: Path) -> None:
-    """Give a complete folder its name; if another process was first, its folder stays."""
-    # The names in the folder are on the disk before the folder has its own name, so that a power
-    # cut leaves the whole version or none.
+    """Give a complete folder its name; if another process was first, its folder stays.
+
+    All that is in the folder is on the disk before it has its name, and the name is on the disk
+    afterwards: a power cut leaves the whole folder or none.
+    """
+    for path in folder.rglob("*"):
+        if path.is_file():
+            sync(path)
+        else:
+            sync_folder(path)
     sync_folder(folder)
     try:
         folder.rename(final)

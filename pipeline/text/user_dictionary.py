@@ -49,7 +49,8 @@ def warning(unused: list[Headword]) -> str:
     """What is wrong with headwords that no text can match, and what to do, in one line."""
     named = ", ".join(f"{word.written} as {word.form}" for word in unused[:_NAMED])
     more = f", and {len(unused) - _NAMED} more" if len(unused) > _NAMED else ""
+    count = "1 headword matches" if len(unused) == 1 else f"{len(unused)} headwords match"
     return (
-        f"text.user_dictionaries: {len(unused)} headwords match no text, because words are looked "
+        f"text.user_dictionaries: {count} no text, because words are looked "
         f"up in normalised form; write them so and compile the dictionary again: {named}{more}"
     )

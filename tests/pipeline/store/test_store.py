@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -9,6 +10,7 @@ from pipeline.errors import StageError, UsageError
 from pipeline.store.fingerprint import fingerprint
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.store import Store
+from pipeline.store.versions import rename_unless_exists
 
 NEIGHBOR = "item_id string, neighbors int, reason string"
 
@@ -54,6 +56,43 @@ def test_a_record_whose_table_is_gone_does_not_count(spark: SparkSession, tmp_pa
     store.write(spark.createDataFrame([("a", 1, "x")], NEIGHBOR), "short_lists", "v1")
     assert store.find_record("neighbors", "v1") == record
     assert store.find_record("neighbors", "v2") is None
+
+
+def test_everything_is_flushed_before_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[tuple[str, str]] = []
+    fsync, rename, replace = os.fsync, Path.rename, Path.replace
+
+    def flush(descriptor: int) -> None:
+        events.append(("flush", Path(f"/proc/self/fd/{descriptor}").readlink().name))
+        fsync(descriptor)
+
+    def name_folder(path: Path, target: Path) -> Path:
+        contents = {("flush", entry.name) for entry in (path, *path.iterdir())}
+        assert contents <= set(events)
+        events.append(("name", target.name))
+        return rename(path, target)
+
+    def replace_file(path: Path, target: Path) -> Path:
+        assert ("flush", path.name) in events
+        events.append(("name", target.name))
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", flush)
+    monkeypatch.setattr(Path, "rename", name_folder)
+    monkeypatch.setattr(Path, "replace", replace_file)
+    store = Store(str(tmp_path))
+    rows = [{"item_id": "a", "neighbors": 1, "reason": "x"}]
+    store.write_rows(rows, "short_lists", "v1")
+    store.set_latest("short_lists", "v1", "run")
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "model.bin").write_bytes(b"rows")
+    rename_unless_exists(model, tmp_path / "final")
+    named = [("name", "version=v1"), ("flush", "short_lists")]
+    pointed = [("name", "LATEST"), ("flush", "short_lists")]
+    assert [events[events.index(pair[0]) :][:2] for pair in (named, pointed)] == [named, pointed]
 
 
 def test_the_pointer_is_one_line_of_json(tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ def test_a_headword_that_is_only_a_part_of_others_is_not_told(tmp_path: Path) ->
 
 def test_a_warning_names_ten_headwords_at_most() -> None:
     words = [Headword(f"Ａ{number}", f"a{number}") for number in range(12)]
-    assert "1 headwords match no text" in warning(words[:1])
+    assert "1 headword matches no text" in warning(words[:1])
+    assert "12 headwords match no text" in warning(words)
     assert warning(words[:1]).endswith("again: Ａ0 as a0")
     assert warning(words).endswith("Ａ9 as a9, and 2 more")
