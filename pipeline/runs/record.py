@@ -3,7 +3,6 @@
 `pipeline.store.run_records` reads it.
 """
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -11,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipeline import __version__
-from pipeline.errors import GateError, NitamonoError, StageError, UsageError, cause
+from pipeline.errors import GateError, NitamonoError, StageError, cause
 from pipeline.runs.failures import write_traceback
 from pipeline.stages.context import Job
 from pipeline.storage.file_owners import current_process
@@ -22,24 +21,12 @@ from pipeline.terminal.progress import Progress
 
 # The status of a stage: run by this run, or its output was there already.
 DONE, REUSED = "done", "reused"
-_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def new_run_id(now: datetime | None = None) -> str:
     """A run's id: the time of its start in UTC, to the millisecond."""
     moment = datetime.now(UTC) if now is None else now
     return moment.strftime("%Y%m%dT%H%M%S.%f")[:-3] + "Z"
-
-
-def check_run_id(run_id: str) -> str:
-    """The run's id, if a folder can have this name.
-
-    Raises:
-        UsageError: no folder can.
-    """
-    if not _RUN_ID.fullmatch(run_id):
-        raise UsageError(f"--run-id {run_id}: use letters, digits, '.', '_' and '-' only")
-    return run_id
 
 
 @dataclass

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from pipeline.config.sections import Config
 from pipeline.errors import UsageError
-from pipeline.runs.record import Outcome, check_run_id, new_run_id
+from pipeline.runs.record import Outcome, new_run_id
 from pipeline.runs.runner import Runner
 from pipeline.stages import NAMES
+from pipeline.store.names import check_new_name
 from pipeline.store.store import Store
 from pipeline.terminal.progress import Progress
 
@@ -84,7 +85,7 @@ class RunRequest:
         publishing = self.publishes(settings)
         return Runner(
             settings,
-            check_run_id(self.run_id or new_run_id()),
+            check_new_name(self.run_id) if self.run_id else new_run_id(),
             progress,
             publishing=publishing,
             wait=self.wait,

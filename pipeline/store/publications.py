@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from pipeline.errors import UsageError
 from pipeline.storage.files import read_json, write_json
+from pipeline.store.names import check_name
 from pipeline.store.store import Store
 
 # The stage that makes each table that has a pointer, in the order in which the pointers move.
@@ -168,7 +169,7 @@ def _rollback_target(store: Store, present: Publication, name: str | None) -> Pu
     if name is None:
         targets = [entry for entry in entries(store) if entry.number == present.before]
         problem = f"nothing was published before version {present.version}"
-    elif name in (present.version, present.run_id):
+    elif check_name(name) in (present.version, present.run_id):
         targets, problem = [], f"{name} is published already"
     else:
         targets = [entry for entry in entries(store) if name in (entry.version, entry.run_id)]

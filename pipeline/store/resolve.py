@@ -6,12 +6,12 @@ from typing import Any
 
 from pipeline.errors import UsageError
 from pipeline.store import publications, run_records
+from pipeline.store.names import LATEST, check_name
 from pipeline.store.publications import Publication
 from pipeline.store.run_records import Run
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.store import Store
 
-LATEST = "LATEST"
 _NAMES_SHOWN = 5
 
 
@@ -137,10 +137,10 @@ def _resolve(store: Store, name: str) -> ResolvedVersion:
                 "or name a run or a version"
             )
         return ResolvedVersion(store, name, latest["version"])
-    run = None if "/" in name else run_records.find_run(store, name)
+    run = run_records.find_run(store, check_name(name))
     if run is not None:
         return ResolvedVersion(store, name, run.fingerprints.get("publish", ""), run)
-    if "/" in name or not store.has_table("similar_items", name):
+    if not store.has_table("similar_items", name):
         raise UsageError(f"{name} is no run or version in {store.root}; {_last_runs(store)}")
     return ResolvedVersion(store, name, name)
 

@@ -15,6 +15,7 @@ from pipeline.store import arrow_files, schemas
 from pipeline.store.arrow_files import Rows
 from pipeline.store.clustered import ClusteredTable, open_clustered
 from pipeline.store.model_folders import ModelFolders
+from pipeline.store.names import check_name
 from pipeline.store.quantisers import Quantisers
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.versions import open_versions
@@ -221,8 +222,12 @@ class Store:
         return None if fingerprint is None else self.find_record("train", fingerprint)
 
     def run_path(self, run_id: str) -> StoragePath:
-        """The folder of a run."""
-        return self.root / "runs" / run_id
+        """The folder of a run.
+
+        Raises:
+            UsageError: it is no name, but a path for instance.
+        """
+        return self.root / "runs" / check_name(run_id)
 
 
 def _unchanged(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
