@@ -2,6 +2,8 @@
 
 import re
 
+from pipeline.redaction import mask
+
 _ERROR_LINE = re.compile(r"^([\w.]+(?:Error|Exception|Interrupt)): (.+)$", re.M)
 _JAVA_ERROR_LINE = re.compile(r"^(?:: |Caused by: )([\w.$]+(?:Error|Exception)): (.+)$", re.M)
 
@@ -10,6 +12,10 @@ class NitamonoError(Exception):
     """An error with a message for the user: what happened, why, and what to do."""
 
     exit_code = 5
+
+    def __init__(self, message: str = "") -> None:
+        """Take the message; secrets in it are masked."""
+        super().__init__(mask(message))
 
 
 class UsageError(NitamonoError):
@@ -43,9 +49,9 @@ class StageError(NitamonoError):
 
 
 def text_of(error: Exception) -> str:
-    """The text of an exception; a Java exception has one only while the JVM lives."""
+    """The text of an exception without secrets; a Java one has it only while the JVM lives."""
     try:
-        return str(error)
+        return mask(str(error))
     except Exception as second:
         return f"{type(second).__name__}: {second}"
 

@@ -8,7 +8,8 @@ from pipeline.api.session import find_session, working_on
 from pipeline.errors import UsageError
 from pipeline.inspection.diff import list_changes
 from pipeline.stages.publish import comparison
-from pipeline.store.resolve import LATEST, ResolvedVersion, resolve
+from pipeline.store.names import LATEST
+from pipeline.store.resolve import ResolvedVersion, resolve
 from pipeline.store.store import Store
 
 if TYPE_CHECKING:

@@ -24,7 +24,8 @@ from pipeline.stages.context import Job
 from pipeline.stages.embed import stage
 from pipeline.stages.embed.batches import embed_batch
 from pipeline.stages.tokenize import stage as tokenize
-from pipeline.store.resolve import LATEST, ResolvedVersion, resolve
+from pipeline.store.names import LATEST
+from pipeline.store.resolve import ResolvedVersion, resolve
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.store import Store
 

@@ -12,6 +12,7 @@ from typing import NoReturn
 from pipeline.cli.parser import build_parser
 from pipeline.cli.verbs import VERBS
 from pipeline.errors import NitamonoError, StageError
+from pipeline.redaction import mask
 from pipeline.terminal.colours import BAD, paint
 
 _RESUME = "run it again to go on from the last finished stage"
@@ -62,13 +63,11 @@ def _terminate(_number: int, _frame: object) -> NoReturn:
 
 
 def _exit(code: int, message: str) -> NoReturn:
-    from pipeline.export.address import redact
-
     with suppress(OSError):
         sys.stdout.flush()
     with suppress(OSError):
         name = paint("nitamono:", BAD, sys.stderr)
-        sys.stderr.write(f"{name} {redact(' '.join(message.split()))}\n")
+        sys.stderr.write(f"{name} {mask(' '.join(message.split()))}\n")
         sys.stderr.flush()
     sys.exit(code)
 

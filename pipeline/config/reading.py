@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from pipeline.config.sections import Config
 from pipeline.errors import UsageError
+from pipeline.redaction import ADVICE, is_secret
 
 ENVIRONMENT_PREFIX = "NITAMONO_"
 # Settings that hold paths, or lists of them.
@@ -127,7 +128,8 @@ def _validated(
         return Config.model_validate(raw)
     except ValidationError as error:
         problems = "; ".join(_problem(item) for item in error.errors())
-        raise UsageError(f"{name}: {problems}") from error
+        # The cause would show a notebook the whole config.
+        raise UsageError(f"{name}: {problems}") from None
 
 
 def _read_toml(file: Path) -> dict[str, Any]:
@@ -189,10 +191,14 @@ def _from_assignment(text: str) -> _Override:
     name, equals, value = text.partition("=")
     section, _, key = name.strip().partition(".")
     if not equals or not key:
-        raise UsageError(f"--set {text}: write it as --set section.key=value")
+        # What stands after the name may be a secret.
+        shown = " ".join(name.split()[:1])
+        raise UsageError(f"--set {shown}: write it as --set section.key=value")
     # Spark's own names hold dots; below them nothing is nested.
     keys = [key] if section == "spark" else key.split(".", 1)
-    return _Override(f"--set {text}", [section, *keys], _toml_value(section, keys, value.strip()))
+    return _Override(
+        f"--set {name.strip()}", [section, *keys], _toml_value(section, keys, value.strip())
+    )
 
 
 def _nested(keys: list[str], value: Any, source: str) -> dict[str, Any]:  # noqa: ANN401
@@ -264,11 +270,15 @@ def _problem(item: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
         return f"{name}: must be given"
     message = item["msg"].removeprefix("Value error, ")
     value = "" if isinstance(item["input"], dict) else f" (it is {item['input']!r})"
+    # It may be a secret, or an address with one.
+    value = "" if location[:1] == ["spark"] or "@" in value else value
     # A problem between two sections has no location.
     return f"{name and f'{name}: '}{message[0].lower()}{message[1:]}{value}"
 
 
 def _hint(location: list[str]) -> str:
+    if is_secret(location[-1], "unknown"):
+        return f"; {ADVICE}"
     names = _fields(location[0]) if len(location) > 1 else Config.model_fields
     similar = difflib.get_close_matches(location[-1], names, n=1)
     if similar:

@@ -1,10 +1,10 @@
 """The address that --to gives: where an export goes. Nothing that prints it shows a password."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
+from pipeline import redaction
 from pipeline.errors import StageError, UsageError
 
 JSONL = "jsonl"
@@ -14,9 +14,6 @@ INSTALL = "pip install 'nitamono[export]'"
 RERUN = "run it again: it goes on from the files that are done"
 _VARIABLE = "env:"
 _KINDS = "give postgres://..., redis://..., jsonl, or env:NAME, a variable that holds an address"
-_MASK = "***"
-_USER_INFO = re.compile(r"(\w://[^\s/:@]*):[^\s/]*@")
-_PASSWORD = re.compile(r"((?:password|passwd|sslpassword)\s*=\s*)[^\s&]+", re.I)
 _PASSWORD_PLACES = {
     "postgres": "PGPASSWORD in the environment, ~/.pgpass, or a service (PGSERVICE)",
     "redis": "REDIS_PASSWORD in the environment",
@@ -82,8 +79,8 @@ class Address:
         """A message on one line, without the secrets."""
         line = " ".join(str(text).split())
         for secret in self.secrets:
-            line = line.replace(secret, _MASK)
-        return redact(line)
+            line = line.replace(secret, redaction.MASK)
+        return redaction.mask(line)
 
     def failure(self, text: str, advice: str) -> StageError:
         """The error that says why the export failed and what to do.
@@ -91,11 +88,6 @@ class Address:
         Raise it `from None`: the cause's message may hold the password.
         """
         return StageError(f"export to {self.label} failed: {self.redact(text)}; {advice}")
-
-
-def redact(text: str) -> str:
-    """A text without the passwords of the addresses in it."""
-    return _PASSWORD.sub(rf"\g<1>{_MASK}", _USER_INFO.sub(rf"\g<1>:{_MASK}@", text))
 
 
 def _parse_url(kind: str, url: str) -> Address:
@@ -118,6 +110,7 @@ def _parse_url(kind: str, url: str) -> Address:
     # In libpq's addresses, several hosts have several ports.
     ports = f":{port}" if port else ""
     scheme = url.partition("://")[0].lower()
+    redaction.remember(*secrets)
     return Address(kind, url, f"{scheme}://{host}{ports}/{parts.get('dbname') or ''}", secrets)
 
 

@@ -16,7 +16,8 @@ from pipeline.errors import UsageError
 from pipeline.retrieval.rules import Rules
 from pipeline.storage.files import read_json
 from pipeline.storage.paths import StoragePath
-from pipeline.store.resolve import LATEST, resolve
+from pipeline.store.names import LATEST
+from pipeline.store.resolve import resolve
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.store import Store
 from pipeline.text.placeholders import NONE, Placeholders

@@ -1,16 +1,15 @@
 """The data of a run's page, from run.json and the table of examples."""
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from pipeline.config.sections import Config
+from pipeline.redaction import mask, mask_settings
 from pipeline.report import checks, sample
 from pipeline.stages.publish import stage as publish
 from pipeline.stages.publish.examples import TABLE
 from pipeline.store.store import Store
 
-_SECRET = re.compile(r"secret|password|token|credential|access\.?key|sas\b", re.I)
 # Longer texts are cut.
 _MAX_MESSAGE, _MAX_SETTING = 4000, 300
 _EMPTY_SAMPLE: dict[str, Any] = {"items": [], "shown": [], "of": 0, "map": []}
@@ -57,7 +56,7 @@ def _run(run_json: dict[str, Any]) -> dict[str, Any]:
     return {
         "run_id": run_json["run_id"],
         "status": run_json["status"],
-        "message": run_json["message"][:_MAX_MESSAGE],
+        "message": mask(run_json["message"])[:_MAX_MESSAGE],
         "started": run_json["started"],
         "seconds": run_json["seconds"],
         "nitamono": run_json.get("nitamono", ""),
@@ -93,7 +92,7 @@ def _settings(settings: dict[str, Any]) -> Iterator[list[Any]]:
         fields = getattr(model, "model_fields", {})
         for key, value in sorted(values.items() if isinstance(values, dict) else ()):
             name = key if section == "spark" else f"{section}.{key}"
-            text = "…" if _SECRET.search(name) else str(value)
+            text = str(mask_settings(value, name))
             default = fields[key].get_default(call_default_factory=True) if key in fields else None
             text = text if len(text) <= _MAX_SETTING else f"{text[: _MAX_SETTING - 1]}…"
             yield [name, text, key not in fields or value != default]

@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 
 from models import ModelError
 from pipeline.errors import NitamonoError, StageError
+from pipeline.redaction import mask
 from pipeline.stages.context import Job
 from pipeline.storage.paths import StoragePath
 
@@ -40,5 +41,5 @@ def write_traceback(job: Job) -> StoragePath:
     # If the disk is full, the user must still be told the cause.
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(traceback.format_exc(), encoding="utf-8")
+        file.write_text(mask(traceback.format_exc()), encoding="utf-8")
     return file

@@ -11,6 +11,7 @@ from typing import Any
 
 from pipeline import __version__
 from pipeline.errors import GateError, NitamonoError, StageError, cause
+from pipeline.redaction import mask, mask_settings
 from pipeline.runs.failures import write_traceback
 from pipeline.stages.context import Job
 from pipeline.storage.file_owners import current_process
@@ -120,12 +121,12 @@ class RunRecorder:
             {
                 "run_id": job.run_id,
                 "status": status,
-                "message": message,
+                "message": mask(message),
                 "nitamono": __version__,
                 "started": self._started.isoformat(),
                 "process": asdict(current_process()),
                 "seconds": round((datetime.now(UTC) - self._started).total_seconds(), 3),
-                "settings": job.config.model_dump(),
+                "settings": mask_settings(job.config.model_dump()),
                 "counts": outcome.counts(),
                 "recall": neighbors.outputs["recall"] if neighbors else None,
                 "uses": sorted(job.used_versions),

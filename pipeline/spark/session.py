@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from models.cache import FOLDER_VARIABLE, LIMIT_VARIABLE
 from pipeline.errors import StageError
+from pipeline.redaction import SECRET_NAME
 from pipeline.spark.failures import explain
 from pipeline.spark.log import SparkLog
 
@@ -51,6 +52,8 @@ def settings(user_settings: dict[str, str]) -> dict[str, str]:
         # Of what grows with the catalogue nothing is collected; the sample that the quantiser is
         # trained on can be more than Spark's own limit of 1g.
         "spark.driver.maxResultSize": "4g",
+        # Spark's own pattern, and the clouds' names for secrets: for its web UI and event log.
+        "spark.redaction.regex": f"(?i){SECRET_NAME}",
         "spark.log.level": "WARN",
     }
     for name in (FOLDER_VARIABLE, LIMIT_VARIABLE):

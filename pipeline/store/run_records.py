@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from pipeline.redaction import mask, mask_settings
 from pipeline.storage.file_owners import Process
 from pipeline.storage.files import read_json
 from pipeline.store import leftovers
@@ -95,10 +96,11 @@ def _run(store: Store, content: dict[str, Any], latest_version: str | None) -> R
         version=version,
         latest=version is not None and version == latest_version,
         kept=version is not None and store.has_table("similar_items", version),
-        message=content["message"],
+        message=mask(content["message"]),
         fingerprints=content["fingerprints"],
         uses=content.get("uses", []),
-        settings=content["settings"],
+        # Earlier releases wrote secrets of [spark] too.
+        settings=mask_settings(content["settings"]),
     )
 
 

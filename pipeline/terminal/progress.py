@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
 
+from pipeline.redaction import mask
+
 if TYPE_CHECKING:
     from pyspark import SparkContext
 
@@ -54,7 +56,7 @@ class Progress:
     def _write(self, text: str) -> None:
         # A terminal or a log that has gone away must not end a run.
         with suppress(OSError, ValueError):
-            self._stream.write(text)
+            self._stream.write(mask(text))
             self._stream.flush()
 
 

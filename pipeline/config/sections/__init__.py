@@ -1,9 +1,11 @@
 """The config's sections: their settings with types, defaults and descriptions."""
 
-from typing import Self
+from collections.abc import Iterator
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
+from pipeline import redaction
 from pipeline.config.sections.base import Section
 from pipeline.config.sections.locations import CatalogueSection, S3Section, StoreSection
 from pipeline.config.sections.publishing import PublishSection, ReportSection
@@ -51,3 +53,25 @@ class Config(Section):
                 'only; set embed.method = "mean", or leave the engine'
             )
         return self
+
+    @model_validator(mode="after")
+    def _holds_no_secrets(self) -> Self:
+        for name, value in self.spark.items():
+            if redaction.holds_secret(name, value):
+                raise ValueError(f"{name} is a secret, or holds one: {redaction.ADVICE}")
+        for name, value in _texts(self.model_dump(exclude={"spark"})):
+            if redaction.has_password(value):
+                raise ValueError(f"{name} holds a password: {redaction.ADVICE}")
+        return self
+
+
+def _texts(settings: Any, name: str = "") -> Iterator[tuple[str, str]]:  # noqa: ANN401 - JSON
+    """The settings that are texts, with their names."""
+    if isinstance(settings, dict):
+        for key, value in settings.items():
+            yield from _texts(value, f"{name}.{key}" if name else key)
+    elif isinstance(settings, list):
+        for value in settings:
+            yield from _texts(value, name)
+    elif isinstance(settings, str):
+        yield name, settings

@@ -73,7 +73,7 @@ def write_config(folder: Path, catalogue: Path | str, more: str = "", store: str
         (("run", "--config", "none.toml"), 2, "none.toml: no such file"),
         (("run", "--config", "CONFIG", "--set", "neighbors.kk=3"), 2, "did you mean k?"),
         (("run", "--config", "CONFIG", "--set", "neighbors.k=ten"), 2, "should be a valid integer"),
-        (("run", "--config", "CONFIG", "--run-id", "a/b"), 2, "--run-id a/b"),
+        (("run", "--config", "CONFIG", "--run-id", "a/b"), 2, "a/b is no name"),
         (("run", "--config", "CONFIG", "--from", "publish", "--to", "embed"), 2, "comes after"),
         (("run", "--config", "CONFIG", "--set", "catalogue.path=none.csv"), 3, "no such file"),
         (("run", "--config", "CONFIG", "--set", "store.path=/dev/null/x"), 2, "can't be written"),

@@ -3,7 +3,8 @@
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.export.address import Address, redact
+from pipeline.export.address import Address
+from pipeline.redaction import mask
 
 
 @pytest.mark.parametrize(
@@ -67,6 +68,6 @@ def test_passwords_are_left_out_of_any_text() -> None:
     text = (
         "see redis://shop:geheim@cache:1/0, postgres://db/x?password=geheim&x=1 and http://a:80/b"
     )
-    assert redact(text) == (
+    assert mask(text) == (
         "see redis://shop:***@cache:1/0, postgres://db/x?password=***&x=1 and http://a:80/b"
     )

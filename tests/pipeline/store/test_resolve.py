@@ -7,7 +7,8 @@ import pytest
 from pipeline.errors import UsageError
 from pipeline.storage import files
 from pipeline.store import run_records
-from pipeline.store.resolve import LATEST, resolve
+from pipeline.store.names import LATEST
+from pipeline.store.resolve import resolve
 from pipeline.store.store import Store
 from tests.pipeline import fakes
 

@@ -68,12 +68,12 @@ def test_a_run_whose_process_is_gone_has_died(store: Store) -> None:
     fakes.write_run_json(store, "gone", status="running", process=gone)
     elsewhere = gone | {"machine": "00000000"}
     fakes.write_run_json(store, "elsewhere", status="running", process=elsewhere)
-    fakes.write_run_json(store, "of an earlier release", status="running")
+    fakes.write_run_json(store, "earlier", status="running")
     assert {run.run_id: run.status for run in run_records.list_runs(store)} == {
         "mine": "running",
         "gone": "died",
         "elsewhere": "running",
-        "of an earlier release": "running",
+        "earlier": "running",
     }
     seconds = {run.run_id: run.seconds for run in run_records.list_runs(store)}
     assert seconds["gone"] == 1.5
