@@ -18,7 +18,6 @@ from pipeline.query.skip_pandas import skip_pandas
 from pipeline.store.reason_codes import explain
 from pipeline.store.store import Store
 from pipeline.terminal.output import print_json, print_lines, shorten, table
-from pipeline.terminal.progress import Progress
 
 
 def add_arguments(parser: Parser) -> None:
@@ -50,8 +49,6 @@ def execute(arguments: Namespace) -> None:
         else:
             for batch in questions.read(Path(arguments.file), config.catalogue.columns):
                 print_lines(_file_lines(answerer.answer(batch), as_json=arguments.json))
-        if answerer.query_rule_ignored:
-            Progress().print("rules.query can't be evaluated without Spark: it was passed over")
 
 
 def _print_answer(answer: Answer, published: Published, *, as_json: bool) -> None:

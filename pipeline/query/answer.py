@@ -64,7 +64,6 @@ class Answerer:
     Attributes:
         published: the version.
         k: neighbours a question.
-        query_rule_ignored: whether rules.query was ignored, because it needs Spark.
     """
 
     def __init__(self, published: Published, config: Config, k: int | None) -> None:
@@ -80,7 +79,6 @@ class Answerer:
         """
         self.published = published
         self.k = k or published.settings["k"]
-        self.query_rule_ignored = False
         self._config = config
         self._details_version = published.table("details", "publish")
         self._index = Index.of(published)
@@ -108,8 +106,6 @@ class Answerer:
     def _reasons(self, items: pa.RecordBatch, embedded: pa.RecordBatch) -> Iterator[str | None]:
         """Why questions can't be searched for; None for those that can."""
         gets_list = traits.gets_list(items, self._rules)
-        if gets_list is None:
-            self.query_rule_ignored, gets_list = True, [True] * items.num_rows
         has_vector = embedded["half"].is_valid().to_pylist()
         token_counts = embedded["tokens"].to_pylist()
         for listed, vector, count in zip(gets_list, has_vector, token_counts, strict=True):

@@ -7,9 +7,10 @@ import pyarrow as pa
 
 from pipeline import catalogue
 from pipeline.catalogue.files import ENDINGS
+from pipeline.conditions import ConditionError, parse
+from pipeline.conditions.evaluation import value_of
 from pipeline.config.sections import CatalogueSection, Config, RulesSection
 from pipeline.errors import UsageError
-from pipeline.query import conditions
 from pipeline.query.spark_format import cast_to_string, is_blank, struct_to_json, xxhash64
 from pipeline.storage.list_schemas import TRAITS
 
@@ -61,11 +62,22 @@ def query_traits(
     return pa.RecordBatch.from_pylist(rows, schema=SCHEMA)
 
 
-def gets_list(items: pa.RecordBatch, rules: RulesSection | None) -> list[bool] | None:
-    """Which items get a list by rules.query; None if that needs Spark."""
+def gets_list(items: pa.RecordBatch, rules: RulesSection | None) -> list[bool]:
+    """Which items get a list by rules.query: where it is unknown, they get none.
+
+    Raises:
+        UsageError: the version was made by a release that took other conditions.
+    """
     if rules is None or not rules.query:
         return [True] * items.num_rows
-    return conditions.evaluate(rules.query, items.to_pylist())
+    try:
+        condition = parse(rules.query)
+    except ConditionError as error:
+        raise UsageError(
+            f"the version's rules.query, {rules.query}: {error}; change it and run again: "
+            "nitamono run --config FILE"
+        ) from error
+    return [value_of(condition, item) is True for item in items.to_pylist()]
 
 
 def read_deny_list(config: Config, rules: RulesSection | None, state: object) -> DenyList:

@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from pipeline.conditions import parse
 from pipeline.config.sections.base import Section
 
 
@@ -59,6 +60,22 @@ class NeighborsSection(Section):
     )
     seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of the sample for recall")
 
+    @field_validator("where")
+    @classmethod
+    def _is_condition(cls, value: str) -> str:
+        return _checked_condition(value)
+
+
+def _checked_condition(text: str) -> str:
+    """A condition, if it is one or empty.
+
+    Raises:
+        ConditionError: it is none.
+    """
+    if text:
+        parse(text)
+    return text
+
 
 # Columns of an item that rules compare.
 ItemColumn = Literal[
@@ -98,6 +115,11 @@ class RulesSection(Section):
         "",
         description="file of items, or of pairs, that are never shown: item_id, similar_id",
     )
+
+    @field_validator("eligible", "query")
+    @classmethod
+    def _is_condition(cls, value: str) -> str:
+        return _checked_condition(value)
 
     @field_validator("price_ratio")
     @classmethod

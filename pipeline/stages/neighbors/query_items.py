@@ -51,13 +51,10 @@ def select_query_items(job: Job) -> "DataFrame | None":
 
     With neighbors.where, the items that match it; with mode = "new", those that the catalogue of
     the published version lacks.
-
-    Raises:
-        UsageError: `where` is no condition on the items' columns.
     """
     section = job.config.neighbors
     if section.where:
-        return rules.filter_items(job.read("items", "ingest"), "neighbors.where", section.where)
+        return rules.filter_items(job.read("items", "ingest"), section.where)
     built_on = baseline(job) if section.mode == "new" else None
     if built_on is None:
         return None

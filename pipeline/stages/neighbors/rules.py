@@ -3,8 +3,10 @@
 from typing import TYPE_CHECKING, Any
 
 from pipeline import catalogue
+from pipeline.conditions import parse
+from pipeline.conditions.spark_columns import column
 from pipeline.config.sections import RulesSection
-from pipeline.errors import InputError, UsageError
+from pipeline.errors import InputError
 from pipeline.retrieval.rules import Rules
 from pipeline.stages.context import Job
 from pipeline.stages.neighbors import denied
@@ -45,40 +47,21 @@ def rule_inputs(job: Job) -> dict[str, Any] | None:
     }
 
 
-def filter_items(items: "DataFrame", setting: str, where: str) -> "DataFrame":
-    """The items that match a condition in SQL; all items if it is empty.
-
-    Args:
-        items: the items table.
-        setting: the name of the setting that has the condition, for the error.
-        where: the condition.
-
-    Raises:
-        UsageError: it is no condition on the items' columns.
-    """
-    from pyspark.errors import AnalysisException, ParseException
-
-    if not where:
-        return items
-    try:
-        return items.where(where)
-    except (AnalysisException, ParseException) as error:
-        first = str(error).strip().splitlines()[0]
-        raise UsageError(
-            f"{setting}: no condition on the columns {', '.join(items.columns)}: {first}"
-        ) from error
+def filter_items(items: "DataFrame", where: str) -> "DataFrame":
+    """The items that match a condition; all items if it is empty."""
+    return items.where(column(parse(where))) if where else items
 
 
 def query_rule_items(job: Job) -> "DataFrame":
     """The items that get neighbours by rules.query: item_id."""
     items = job.read("items", "ingest")
-    return filter_items(items, "rules.query", job.config.rules.query).select("item_id")
+    return filter_items(items, job.config.rules.query).select("item_id")
 
 
 def eligible_items(job: Job) -> "DataFrame":
     """The items that may be neighbours: item_id."""
     section, items = job.config.rules, job.read("items", "ingest")
-    eligible = filter_items(items, "rules.eligible", section.eligible).select("item_id")
+    eligible = filter_items(items, section.eligible).select("item_id")
     if not section.deny:
         return eligible
     return eligible.join(denied.read_items(job), "item_id", how="left_anti")
@@ -102,8 +85,6 @@ def item_traits(job: Job) -> "DataFrame":
 
     section, items = job.config.rules, job.read("items", "ingest")
     _check_columns(section, items)
-    for setting in ("eligible", "query"):
-        filter_items(items, f"rules.{setting}", getattr(section, setting))
     none = F.lit(None)
     capped = [*([section.collapse] if section.collapse else []), *sorted(section.max_per)]
     rows = items.select(
@@ -129,7 +110,7 @@ def _condition(where: str) -> "Column":
     from pyspark.sql import functions as F
 
     # A condition that is null, because a value is unknown, does not match.
-    return F.coalesce(F.expr(where), F.lit(False)) if where else F.lit(None).cast("boolean")
+    return F.coalesce(column(parse(where)), F.lit(False)) if where else F.lit(None).cast("boolean")
 
 
 def _hash(name: str) -> "Column":

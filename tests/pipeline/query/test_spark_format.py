@@ -2,14 +2,11 @@
 
 import random
 
-import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from pipeline import catalogue
-from pipeline.query import conditions
 from pipeline.query.spark_format import cast_to_string, is_blank, struct_to_json, xxhash64
-from pipeline.store.schemas import ITEMS, spark_types
 
 
 def texts() -> list[str]:
@@ -39,40 +36,3 @@ def test_hashes_json_and_blanks_are_spark_s(spark: SparkSession) -> None:
         assert struct_to_json([("text", text), ("number", number)]) == row["json"]
         assert is_blank(text) == row["blank"]
         assert cast_to_string(number) == row["cast"]
-
-
-@pytest.mark.parametrize(
-    "condition",
-    [
-        "stock > 0",
-        "brand <> 'a' and price between 10 and 20",
-        "category in ('靴', '鞄') or brand is null",
-        "title like '%A_c%'",
-        "lower(brand) = 'é'",
-        "price / 4 > 3 or not (stock = 0)",
-        'brand == "a"',
-    ],
-)
-def test_conditions_hold_for_the_items_that_spark_selects(
-    spark: SparkSession, condition: str
-) -> None:
-    rng = random.Random(2)  # noqa: S311 - test data
-    choices: dict[str, list[str | float | None]] = {
-        "title": ["xAbc", "xabc", "", None],
-        "category": ["靴", "皿", None],
-        "brand": ["a", "É", None],
-        "price": [10.0, 15.5, 21.0, None],
-        "stock": [0.0, 3.0, None],
-    }
-    items = [{name: rng.choice(values) for name, values in choices.items()} for _ in range(60)]
-    schema = ", ".join(f"{name} {spark_types(ITEMS)[name]}" for name in choices)
-    rows = [tuple(item[name] for name in choices) for item in items]
-    frame = spark.createDataFrame(rows, schema).coalesce(1)
-    holds = F.coalesce(F.expr(condition), F.lit(False))
-    expected = [row[0] for row in frame.select(holds).collect()]
-    assert conditions.evaluate(condition, items) == expected
-    assert len(set(expected)) == 2
-
-
-def test_a_condition_that_sqlite_can_not_parse_is_not_evaluated() -> None:
-    assert conditions.evaluate("title rlike 'a.*'", [{"title": "a"}]) is None
