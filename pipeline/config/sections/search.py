@@ -52,7 +52,7 @@ class NeighborsSection(Section):
         "all", description="new: only for items that the last published catalogue lacks"
     )
     where: str = Field(
-        "", description="SQL: only for items that match; with mode new: instead of new items"
+        "", description="condition: only for items that match; with mode new: instead of new items"
     )
     worker_mb: int = Field(1500, ge=500, description="memory that a Python worker may use, in MB")
     partitions: int = Field(
@@ -87,9 +87,9 @@ class RulesSection(Section):
     """What an item's list may hold; rules act before the best are chosen."""
 
     eligible: str = Field(
-        "", description="SQL: only items that match are shown, for instance stock > 0"
+        "", description="condition: only items that match are shown, for instance stock > 0"
     )
-    query: str = Field("", description="SQL: only items that match get a list")
+    query: str = Field("", description="condition: only items that match get a list")
     same: list[ItemColumn] = Field(
         default_factory=list,
         description="columns in which an item and its neighbours must be equal",
