@@ -40,8 +40,7 @@ A setting is taken from the first of these places that has it:
 
 Relative paths in the file are relative to the file. Relative paths in the environment or after
 `--set` are relative to the working folder. Unknown names are refused, and the message gives the
-closest known name. Credentials are never settings: they stay in the environment, in AWS's shared
-files, or with the host's role.
+closest known name. [Secrets](#secrets) are refused.
 
 A change of a setting runs some stages again and leaves the others: `nitamono run --dry-run` says
 which.
@@ -88,11 +87,30 @@ nitamono adds one of its own:
 
 [sizing-and-tuning.md](sizing-and-tuning.md) says how large Spark's processes should be.
 """
+_SECRETS = """\
+## Secrets
+
+run.json, the page of a run, logs and command lines show settings to others. So a secret among them
+is refused (exit code 2): a setting whose name says that it is one (`fs.s3a.secret.key`), an
+address with a password, and options such as `-Djavax.net.ssl.trustStorePassword=...`. Leave it:
+
+- with the role of the host or pod;
+- in the environment: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`;
+- in AWS's shared files: `s3.profile` names the profile;
+- in a credential store of Hadoop: `spark.hadoop.hadoop.security.credential.provider.path`;
+- in `spark-defaults.conf` in the folder `SPARK_CONF_DIR`, for other settings of Spark;
+- in a secret of Kubernetes: `spark.kubernetes.driver.secretKeyRef.AWS_SECRET_ACCESS_KEY =
+  "SECRET:KEY"`, and the same with `executor`.
+
+Names that say where a secret is (`...File`, `...path`, `...provider`) are taken. Secrets that
+nitamono knows of, by their name in the environment or by their place in an address, are `***` in
+all that it prints and writes.
+"""
 
 
 def page() -> str:
     """The whole page."""
-    return "\n".join([_HEAD, *_sections(), _SPARK])
+    return "\n".join([_HEAD, *_sections(), _SPARK, _SECRETS])
 
 
 def _sections() -> Iterator[str]:
