@@ -47,6 +47,8 @@ which.
 """
 _PLAIN = {str: "text", int: "whole number", float: "number", bool: "`true`, `false`"}
 _COLUMNS = """\
+[catalogue.md](catalogue.md) says what the files may look like.
+
 nitamono reads these columns of a catalogue: `item_id` and `title`, which must be there, and
 `description`, `category`, `group_id`, `brand`, `locale`, `image_url`, `price` and `stock`, where
 they are there. Ids may be strings or integers; they become strings. `columns` maps names that

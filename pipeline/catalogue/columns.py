@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from pipeline.catalogue.files import Source, format_of
-from pipeline.catalogue.readers import CORRUPT
+from pipeline.catalogue.files import Source, data_columns, format_of
 from pipeline.errors import InputError
 from pipeline.store.schemas import ITEMS, spark_types
 
@@ -30,11 +29,11 @@ def item_columns(frame: "DataFrame", source: Source) -> "list[Column]":
     """
     from pyspark.sql import functions as F
 
-    types = {name: spark_type for name, spark_type in frame.dtypes if name != CORRUPT}
+    names = data_columns(frame)
+    types = {name: spark_type for name, spark_type in frame.dtypes if name in names}
     if not types:
         raise InputError(
-            f"catalogue.path {source.path}: no row can be read as {format_of(source)}; "
-            "is it of that format? JSON Lines has one object a line"
+            f"catalogue.path {source.path}: holds no row that can be read as {format_of(source)}"
         )
     problems = [
         f"catalogue.columns.{name}: unknown; known are {', '.join(ITEMS.names)}"
@@ -42,25 +41,28 @@ def item_columns(frame: "DataFrame", source: Source) -> "list[Column]":
         if name not in ITEMS.names
     ]
     columns: list[Column] = []
-    lost = F.lit(False)
+    lost, is_parquet = F.lit(False), format_of(source) == "parquet"
     for name, item_type in spark_types(ITEMS).items():
-        source_name = source.columns.get(name, name)
+        source_name = source.source_name(name)
         if source_name in types:
             if problem := _type_problem(name, types[source_name]):
                 problems.append(f"column {source_name} (for {name}): {problem}")
             column = frame[f"`{source_name.replace('`', '``')}`"]
-            cast = column.try_cast(item_type)
             if item_type == "double":
+                cast = column.try_cast(item_type)
                 lost = lost | (~is_blank(column.cast("string")) & cast.isNull())
+            else:
+                cast = _text(column, types[source_name], is_parquet=is_parquet)
             columns.append(cast.alias(name))
-        elif name in source.columns or name in ("item_id", "title"):
+        elif source.columns.get(name) or name in ("item_id", "title"):
             problems.append(f"column {source_name} (for {name}) is missing")
         else:
             columns.append(F.lit(None).cast(item_type).alias(name))
     if problems:
         raise InputError(
             f"catalogue.path {source.path}: {'; '.join(problems)}. "
-            f"It has: {', '.join(types)}. Map them with [catalogue] columns"
+            f"It has: {', '.join(types)}. Map them with [catalogue] columns; "
+            'an optional one is left out by columns = { description = "" }'
         )
     return [*columns, lost.alias(NUMBERS_LOST)]
 
@@ -72,9 +74,31 @@ def _type_problem(name: str, spark_type: str) -> str:
         numeric = whole or spark_type in ("string", "double", "float", "boolean")
         usable = numeric or spark_type.startswith("decimal")
         return "" if usable else f"{spark_type}, not a number"
+    if name != "item_id" and (element := _element_type(spark_type)):
+        spark_type = element
+        whole = element in _WHOLE_NUMBERS
     # A column that holds nulls only has any type: its writer had to choose one.
-    usable = whole or spark_type in ("string", "void")
+    usable = whole or spark_type in ("string", "binary", "void")
     return "" if usable else f"{spark_type}, not string or integer"
+
+
+def _element_type(spark_type: str) -> str:
+    """The type of an array's elements; empty for other types."""
+    return spark_type[len("array<") : -1] if spark_type.startswith("array<") else ""
+
+
+def _text(column: "Column", spark_type: str, *, is_parquet: bool) -> "Column":
+    """A column as text: the elements of an array are joined, bytes are taken for UTF-8.
+
+    What is not UTF-8, which Parquet does not prevent, becomes U+FFFD.
+    """
+    from pyspark.sql import functions as F
+
+    if element := _element_type(spark_type):
+        column = F.array_join(column.cast("array<string>"), " ")
+        spark_type = element
+    text = column.try_cast("string")
+    return F.make_valid_utf8(text) if is_parquet and spark_type in ("string", "binary") else text
 
 
 def is_blank(column: "Column") -> "Column":

@@ -1,55 +1,124 @@
 """Reading CSV: quotes, line breaks in fields, headers as spreadsheets and pandas write them."""
 
 import csv
-import io
 import re
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from pipeline.catalogue.files import Source, list_files, spark_options
+from pipeline.catalogue.files import (
+    CORRUPT,
+    CORRUPT_REASON,
+    Source,
+    list_files,
+    partition_columns,
+    spark_options,
+    spark_paths,
+)
+from pipeline.catalogue.names import is_tsv
+from pipeline.catalogue.text_files import check_encoding, open_text
 from pipeline.config.encodings import java_encoding, python_encoding
 from pipeline.errors import InputError
-from pipeline.storage.paths import StoragePath, arrow_path, spark_path
+from pipeline.storage.paths import StoragePath
+from pipeline.store.reason_codes import TOO_MANY_CELLS, UNREADABLE_ROW
 from pipeline.store.schemas import ITEMS
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import Column, DataFrame, SparkSession
 
 _GLOB = re.compile(r"[\\*?\[\]{}]")
 
 
-def read_csv(spark: "SparkSession", source: Source, corrupt: str) -> "DataFrame":
-    """The rows of the CSV files, all columns text; rows that can't be parsed fill `corrupt` only.
+@dataclass(frozen=True)
+class Dialect:
+    """How the fields of a CSV file are written.
+
+    Attributes:
+        delimiter: the character between fields.
+        quote: the character around fields that hold delimiters or line breaks; empty for none.
+    """
+
+    delimiter: str
+    quote: str
+
+    @classmethod
+    def of(cls, file: StoragePath, delimiter: str, quote: str) -> "Dialect":
+        """The dialect of a file under the settings [catalogue] delimiter and quote."""
+        if quote == "auto":
+            quote = "" if is_tsv(file) else '"'
+        return cls("\t" if is_tsv(file) else delimiter, quote)
+
+    def options(self) -> dict[str, Any]:
+        """The dialect as Python's csv module takes it."""
+        quoting = csv.QUOTE_MINIMAL if self.quote else csv.QUOTE_NONE
+        return {
+            "delimiter": self.delimiter,
+            "quotechar": self.quote or None,
+            "quoting": quoting,
+        }
+
+
+def read_csv(spark: "SparkSession", source: Source) -> "DataFrame":
+    """The rows of the CSV files, all columns text.
+
+    A row with fewer cells than the header gets nulls for those that are missing.
 
     Raises:
-        InputError: a file has no header, another than the first, or a name that Spark can't read.
+        InputError: a file has no header, another than the first, another encoding, or a name that
+            Spark can't read.
     """
+    from pyspark.sql import functions as F
     from pyspark.sql.types import StringType, StructType
 
-    globs = [str(file) for file in list_files(source) if _GLOB.search(str(file))]
+    files = list_files(source)
+    globs = [str(file) for file in files if _GLOB.search(str(file))]
     if globs:
         raise InputError(
             f"catalogue.path {globs[0]}: Spark takes *, ?, [, ], {{, }} and \\ in a CSV file's "
             "path for a pattern; rename it"
         )
+    dialect = Dialect.of(files[0], source.delimiter, source.quote)
+    names = _columns(source)
+    partitions = [name for name in partition_columns(source) if name not in names]
     schema = StructType()
-    for name in [*_columns(source), corrupt]:
+    for name in [*names, *partitions, CORRUPT]:
         schema = schema.add(name, StringType())
     reader = spark.read.options(
         header="true",
         multiLine="true",
-        quote='"',
-        escape='"',
-        sep=_delimiter(source),
+        quote=dialect.quote,
+        escape=dialect.quote or "\\",
+        sep=dialect.delimiter,
         encoding=java_encoding(source.encoding),
         mode="PERMISSIVE",
-        columnNameOfCorruptRecord=corrupt,
+        columnNameOfCorruptRecord=CORRUPT,
         **spark_options(source),
     )
-    return reader.schema(schema).csv(spark_path(source.root))
+    rows = reader.schema(schema).csv(spark_paths(source))
+    # Spark says of rows with fewer or more cells than the header that they are corrupt.
+    corrupt, unquoted = F.col(CORRUPT), _unquoted(F.col(CORRUPT), dialect)
+    cells = F.regexp_count(unquoted, F.lit(re.escape(dialect.delimiter))) + 1
+    # A line break outside quoted cells: a quotation mark is opened and never closed.
+    is_torn = unquoted.rlike(r"[\r\n]+[^\r\n]")
+    is_short = ~is_torn & (cells < len(names)) & F.col(f"`{names[-1]}`").isNull()
+    is_long = ~is_torn & (cells > len(names))
+    reason = F.when(is_long, F.lit(TOO_MANY_CELLS)).otherwise(F.lit(UNREADABLE_ROW))
+    is_bad = corrupt.isNotNull() & ~is_short
+    return rows.withColumn(CORRUPT_REASON, F.when(is_bad, reason)).withColumn(
+        CORRUPT, F.when(is_bad, corrupt)
+    )
 
 
-def _delimiter(source: Source) -> str:
-    return "\t" if ".tsv" in list_files(source)[0].suffixes else source.delimiter
+def _unquoted(row: "Column", dialect: Dialect) -> "Column":
+    """The text of a row without its quoted cells."""
+    from pyspark.sql import functions as F
+
+    if not dialect.quote:
+        return row
+    # A doubled quotation mark is one of the text, or an empty cell: neither counts.
+    row = F.replace(row, F.lit(2 * dialect.quote), F.lit(""))
+    delimiter, quote = re.escape(dialect.delimiter), re.escape(dialect.quote)
+    quoted = rf"(^|{delimiter}){quote}[^{quote}]*+{quote}(?={delimiter}|[\r\n]*\z)"
+    return F.regexp_replace(row, quoted, "$1")
 
 
 def _columns(source: Source) -> list[str]:
@@ -58,16 +127,21 @@ def _columns(source: Source) -> list[str]:
     Raises:
         InputError: a file has no header, or another one than the first.
     """
-    files = list_files(source)
-    header = _header(files[0], source)
-    for file in files[1:]:
-        if (other := _header(file, source)) != header:
+    first, header = None, None
+    for file in list_files(source):
+        other = _header(file, source)
+        if other is None:
+            # An empty file among others has no rows.
+            continue
+        first, header = first or file, header or other
+        if other != header:
             raise InputError(
                 f"catalogue.path {source.path}: the header of {file} is {', '.join(other)}, that "
-                f"of {files[0]} is {', '.join(header)}; give all files the same columns in one "
-                "order"
+                f"of {first} is {', '.join(header)}; give all files the same columns in one order"
             )
-    read_columns = {source.columns.get(name, name) for name in ITEMS.names}
+    if header is None:
+        raise InputError(f"catalogue.path {source.path}: holds nothing; a header is needed")
+    read_columns = {source.source_name(name) for name in ITEMS.names}
     repeated = sorted({name for name in header if header.count(name) > 1 and name in read_columns})
     if repeated:
         raise InputError(f"catalogue.path {source.path}: columns come twice: {', '.join(repeated)}")
@@ -77,19 +151,15 @@ def _columns(source: Source) -> list[str]:
     ]
 
 
-def _header(file: StoragePath, source: Source) -> list[str]:
-    encoding = python_encoding(source.encoding)
-    encoding = "utf-8-sig" if encoding == "utf-8" else encoding
+def _header(file: StoragePath, source: Source) -> list[str] | None:
+    """The header's cells; None if the file is empty."""
+    dialect = Dialect.of(file, source.delimiter, source.quote)
     try:
-        system, path = arrow_path(file)
-        with system.open_input_stream(path, compression="detect") as stream:
-            text = io.TextIOWrapper(stream, encoding=encoding, errors="replace", newline="")
-            header = next(csv.reader(text, delimiter=_delimiter(source)), None)
+        check_encoding(file, source)
+        with open_text(file, python_encoding(source.encoding)) as text:
+            return next(csv.reader(text, **dialect.options()), None)
     except (OSError, EOFError, csv.Error) as error:
         raise InputError(
             f"catalogue.path {source.path}: {file} can't be read as csv ({error}); is it whole, "
             "and of that format?"
         ) from error
-    if not header:
-        raise InputError(f"catalogue.path {file}: the file is empty; a header is needed")
-    return header

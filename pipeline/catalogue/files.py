@@ -2,26 +2,36 @@
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
 
 from models.content import file_sha256
 from models.s3 import S3Options
+from pipeline.catalogue import names
 from pipeline.config.sections import CatalogueSection
 from pipeline.errors import InputError, UsageError
-from pipeline.storage.paths import StoragePath, relative_to, sorted_by_address, storage_path
+from pipeline.storage.paths import (
+    StoragePath,
+    relative_to,
+    sorted_by_address,
+    spark_path,
+    storage_path,
+)
 from pipeline.storage.s3_path import Stat
 
-ENDINGS = {
-    ".parquet": "parquet",
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "jsonl",
-}
 # Local files are hashed for their identity up to this size together: a fraction of a second.
 HASHED_BYTES = 64 << 20
-_COMPRESSED = {".gz", ".bz2", ".zst", ".snappy", ".lz4"}
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+# Columns of `read` beside the files' own, null for rows that could be read: the text of a row, and
+# the reason code.
+CORRUPT, CORRUPT_REASON = "_nitamono_unreadable", "_nitamono_reason"
+
+
+def data_columns(frame: "DataFrame") -> list[str]:
+    """The names of the catalogue's own columns among those of `read`."""
+    return [name for name in frame.columns if name not in (CORRUPT, CORRUPT_REASON)]
 
 
 @dataclass(frozen=True)
@@ -31,9 +41,10 @@ class Source:
     Attributes:
         path: file, or folder of files.
         format: parquet, csv or jsonl; auto goes by the files' names.
-        columns: nitamono's columns and what the files call them.
+        columns: nitamono's columns and what the files call them; empty: the column is left out.
         encoding: of CSV and JSON Lines.
         delimiter: of CSV.
+        quote: the character that quotes fields of CSV; empty for none; auto goes by the names.
         s3: how to reach the object store.
     """
 
@@ -42,6 +53,7 @@ class Source:
     columns: dict[str, str]
     encoding: str
     delimiter: str
+    quote: str
     s3: S3Options
 
     @classmethod
@@ -54,26 +66,42 @@ class Source:
         """The file or folder."""
         return storage_path(self.path, self.s3, "catalogue.path")
 
+    def source_name(self, column: str) -> str:
+        """What the files call a column of nitamono's; empty if it is left out."""
+        return self.columns.get(column, column)
+
 
 def list_files(source: Source) -> list[StoragePath]:
-    """The catalogue's files, sorted; names that Spark ignores (`_x`, `.x`) are left out.
+    """The catalogue's files, sorted.
+
+    Names that Spark ignores (`_x`, `.x`) and files that Windows writes into folders are left out.
 
     Raises:
-        InputError: there is no file.
+        InputError: there is no file, Spark can't read one because of its name, or they belong to
+            a table of Delta Lake, Iceberg or Hudi.
     """
     root = source.root
     if root.is_file():
-        return [root]
-    if not root.is_dir():
-        raise InputError(f"catalogue.path {root}: no such file; check [catalogue] path")
-    files = sorted_by_address(
-        file
-        for file in root.rglob("*")
-        if file.is_file() and not any(part[0] in "_." for part in relative_to(file, root).parts)
-    )
+        names.check_no_table(root, [])
+        files = [root]
+    else:
+        below = _files_below(root)
+        files = [file for file, path in below if not names.is_of_the_system(path)]
     if not files:
         raise InputError(f"catalogue.path {root}: the folder holds no file")
+    for file in files:
+        names.check_name(file)
     return files
+
+
+def _files_below(root: StoragePath) -> list[tuple[StoragePath, PurePath]]:
+    """The files that Spark reads in a folder, sorted, each with its path below the folder."""
+    if not root.is_dir():
+        raise InputError(f"catalogue.path {root}: no such file; check [catalogue] path")
+    files = sorted_by_address(file for file in root.rglob("*") if file.is_file())
+    below = [(file, relative_to(file, root)) for file in files]
+    names.check_no_table(root, [path for _, path in below])
+    return [(file, path) for file, path in below if not names.is_hidden(path)]
 
 
 def identity(source: Source) -> list[list[object]]:
@@ -86,12 +114,13 @@ def identity(source: Source) -> list[list[object]]:
     absolute path, its size and its time of modification, and a moved catalogue is another one.
 
     Raises:
-        InputError: there is no file, or one can't be read.
+        InputError: there is no file, one can't be read, or a Parquet file is empty.
     """
     files, root = list_files(source), source.root
     folder = root.parent if files == [root] else root
     try:
         states = [file.stat() for file in files]
+        _check_sizes(source, files, states)
         hashed = sum(state.st_size for state in states) <= HASHED_BYTES
         return [
             _identity_of_file(file, folder, state, hashed=hashed)
@@ -102,6 +131,22 @@ def identity(source: Source) -> list[list[object]]:
             f"catalogue.path {source.path}: a file can't be read ({error}); check its permissions, "
             "and that nothing removes files during the run"
         ) from error
+
+
+def _check_sizes(
+    source: Source, files: list[StoragePath], states: "list[os.stat_result | Stat]"
+) -> None:
+    """Check that no Parquet file has 0 bytes: Spark would pass it over in silence.
+
+    Raises:
+        InputError: one has.
+    """
+    for file, state in zip(files, states, strict=True):
+        if not state.st_size and format_of(source) == "parquet":
+            raise InputError(
+                f"catalogue.path {file}: has 0 bytes, so it is no whole Parquet file; write it "
+                "again, or remove it"
+            )
 
 
 def _identity_of_file(
@@ -122,24 +167,47 @@ def format_of(source: Source) -> str:
     """
     if source.format != "auto":
         return source.format
-    formats = set()
+    formats: dict[str, StoragePath] = {}
     for file in list_files(source):
-        endings = [ending for ending in file.suffixes if ending.lower() not in _COMPRESSED]
-        formats.add(ENDINGS.get(endings[-1].lower() if endings else "", ""))
+        formats.setdefault(names.format_by_name(file), file)
     if len(formats) != 1 or "" in formats:
+        odd = ", ".join(f"{file} ({name or 'unknown'})" for name, file in formats.items())
         raise UsageError(
-            f"catalogue.path {source.path}: the format can't be told from the files' names; "
-            "set catalogue.format to parquet, csv or jsonl"
+            f"catalogue.path {source.path}: the format can't be told from the files' names: {odd}; "
+            "remove files that are no part of the catalogue, or set catalogue.format to parquet, "
+            "csv or jsonl"
         )
-    return formats.pop()
+    return next(iter(formats))
+
+
+def spark_paths(source: Source) -> list[str]:
+    """The paths that make Spark read the files of `list_files` and no others."""
+    root = source.root
+    files = list_files(source)
+    if files == [root] or len(files) == len(_files_below(root)):
+        return [spark_path(root)]
+    return [spark_path(file) for file in files]
 
 
 def spark_options(source: Source) -> dict[str, str]:
-    """The reader's options that make Spark read the files of `list_files`, of whatever format."""
+    """The reader's options for `spark_paths`, of whatever format."""
     root = source.root
     if not root.is_dir():
         return {}
-    folders = {relative_to(file.parent, root) for file in list_files(source)}
+    parts = [part for folder in _folders(source) for part in folder.parts]
+    if all("=" in part for part in parts):
+        return {"basePath": spark_path(root, literal=True)}
     # Spark takes folders named key=value for columns, and ignores others unless it is told.
-    plain_folders = any("=" not in part for folder in folders for part in folder.parts)
-    return {"recursiveFileLookup": "true"} if plain_folders else {}
+    return {"recursiveFileLookup": "true"}
+
+
+def partition_columns(source: Source) -> list[str]:
+    """The columns that are folders named key=value, as in `shop=001`; their values are texts."""
+    if "basePath" not in spark_options(source):
+        return []
+    folder = min(_folders(source))
+    return [part.partition("=")[0] for part in folder.parts]
+
+
+def _folders(source: Source) -> set[PurePath]:
+    return {relative_to(file.parent, source.root) for file in list_files(source)}

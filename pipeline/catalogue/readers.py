@@ -6,36 +6,33 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pipeline.catalogue.csv_files import read_csv
-from pipeline.catalogue.files import Source, format_of, spark_options
-from pipeline.config.encodings import java_encoding
+from pipeline.catalogue.files import Source, format_of
+from pipeline.catalogue.json_files import read_jsonl
+from pipeline.catalogue.parquet_files import read_parquet
 from pipeline.errors import InputError
-from pipeline.storage.paths import spark_path
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-# Column: the text of a row that can't be parsed; null for all others.
-CORRUPT = "_nitamono_unreadable"
+_READERS = {"csv": read_csv, "jsonl": read_jsonl, "parquet": read_parquet}
 # Spark's errors about files that are cut short, garbled, or not of the format that is set.
 _DAMAGE = re.compile(
     r"FAILED_READ_FILE|CANNOT_READ_FILE_FOOTER|CANNOT_MERGE_SCHEMA|UNABLE_TO_INFER_SCHEMA|"
     r"is not a Parquet file|EOFException|ZipException|MalformedInputException"
 )
 _DAMAGED_FILE = re.compile(r"reading file (?:file:/*)?((?:/|s3a://)[^\n]+?)\. ")
+_CODEC = re.compile(r"hadoop\.io\.compress\.(Brotli|Lzo)Codec")
 _CAUSE = re.compile(r"^Caused by: (?:[\w.$]+: )?(.+)$", re.M)
 
 
 def read(spark: "SparkSession", source: Source) -> "DataFrame":
-    """The catalogue's rows with the columns of its files; rows that can't be parsed fill CORRUPT.
+    """The catalogue's rows with the columns of its files; of rows that can't be read CORRUPT.
 
     Raises:
         InputError: the files are not of the format.
     """
-    file_format = format_of(source)
     with explained_damage(source):
-        if file_format == "csv":
-            return read_csv(spark, source, CORRUPT)
-        return (_read_parquet if file_format == "parquet" else _read_jsonl)(spark, source)
+        return _READERS[format_of(source)](spark, source)
 
 
 @contextmanager
@@ -56,28 +53,15 @@ def explained_damage(source: Source) -> Iterator[None]:
         if not _DAMAGE.search(text):
             raise
         file = _DAMAGED_FILE.search(text)
+        if codec := _CODEC.search(text):
+            raise InputError(
+                f"catalogue.path {source.path}: {file.group(1) if file else 'a file'} is "
+                f"compressed with {codec.group(1)}, which Spark can't read; write it with zstd, "
+                "gzip or snappy"
+            ) from error
         causes = _CAUSE.findall(text)
         raise InputError(
             f"catalogue.path {source.path}: {file.group(1) if file else 'a file'} can't be read "
             f"as {format_of(source)}{f' ({causes[-1][:200]})' if causes else ''}; "
             "is it whole, of that format, and with the same columns as the others?"
         ) from error
-
-
-def _read_parquet(spark: "SparkSession", source: Source) -> "DataFrame":
-    reader = spark.read.options(mergeSchema="true", **spark_options(source))
-    return reader.parquet(spark_path(source.root))
-
-
-def _read_jsonl(spark: "SparkSession", source: Source) -> "DataFrame":
-    reader = spark.read.options(
-        primitivesAsString="true",
-        mode="PERMISSIVE",
-        columnNameOfCorruptRecord=CORRUPT,
-        encoding=java_encoding(source.encoding),
-        lineSep="\n",
-        **spark_options(source),
-    )
-    path = spark_path(source.root)
-    # Spark refuses queries on the corrupt column alone when the schema was inferred.
-    return reader.schema(reader.json(path).schema).json(path)

@@ -47,7 +47,7 @@ def execute(arguments: Namespace) -> None:
             (answer,) = answerer.answer(texts)
             _print_answer(answer, published, as_json=arguments.json)
         else:
-            for batch in questions.read(Path(arguments.file), config.catalogue.columns):
+            for batch in questions.read(Path(arguments.file), config.catalogue):
                 print_lines(_file_lines(answerer.answer(batch), as_json=arguments.json))
 
 

@@ -73,7 +73,7 @@ def read_catalogue(
     """
     raw = catalogue.read(spark, source)
     catalogue.item_columns(raw, source)
-    names = [name for name in raw.columns if name != catalogue.CORRUPT]
+    names = catalogue.data_columns(raw)
     missing = [name for name in labels if name not in names]
     if missing:
         raise UsageError(

@@ -1,15 +1,19 @@
 """Questions: a text on the command line, or the rows of a file, in batches."""
 
 import csv
-import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from pipeline.catalogue.files import ENDINGS
+from pipeline.catalogue.csv_files import Dialect
+from pipeline.catalogue.names import format_by_name
+from pipeline.catalogue.text_files import open_bytes, open_text
+from pipeline.config.encodings import python_encoding
+from pipeline.config.sections import CatalogueSection
 from pipeline.errors import InputError, UsageError
 from pipeline.query.spark_format import is_blank
 from pipeline.storage.paths import StoragePath, arrow_path
@@ -51,7 +55,7 @@ def single(title: str | None, description: str | None, columns: Sequence[str]) -
     return _batch([row])
 
 
-def read(path: Path, names: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
+def read(path: Path, section: CatalogueSection) -> Iterator[pa.RecordBatch]:
     """The rows of a CSV, JSON Lines or Parquet file, in order, as batches of SCHEMA.
 
     Rows are counted from 1. A price or stock that is no number counts as missing, as it does in a
@@ -59,22 +63,22 @@ def read(path: Path, names: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
 
     Args:
         path: the file; its name says the format.
-        names: nitamono's column -> the file's column; a column that the file does not have is
-            looked for under nitamono's name.
+        section: how catalogues are written: their columns' names, encoding, delimiter, quotes. A
+            column that the file does not have is looked for under nitamono's name.
 
     Raises:
         UsageError: there is no such file, or its name does not tell the format.
         InputError: the file or a row can't be read, or it has neither title nor description.
     """
-    kind = next((ENDINGS[end] for end in reversed(path.suffixes) if end in ENDINGS), None)
-    if kind is None:
+    kind = format_by_name(path)
+    if not kind:
         raise UsageError(f"--file {path}: name it .csv, .jsonl or .parquet, by its format")
     if not path.is_file():
         raise UsageError(f"--file {path}: no such file")
-    reader = {"csv": csv_rows, "jsonl": jsonl_rows, "parquet": parquet_rows}[kind]
+    names = section.columns
     number, rows = 0, []
     try:
-        for row in reader(path):
+        for row in READERS[kind](path, section):
             number += 1
             if number == 1:
                 _check_columns(row, names, path)
@@ -82,7 +86,12 @@ def read(path: Path, names: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
             if len(rows) == BATCH_ROWS:
                 yield _batch(rows)
                 rows = []
-    except (OSError, pa.ArrowInvalid, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"--file {path}: is not {section.encoding} ({error.reason}); write it as catalogues "
+            "are, or set catalogue.encoding"
+        ) from error
+    except (OSError, pa.ArrowInvalid, csv.Error) as error:
         first_line = str(error).splitlines()[0][:300]
         counting = " (the header is row 1)" if kind == "csv" else ""
         raise InputError(f"--file {path}: can't be read: {first_line}{counting}") from error
@@ -91,7 +100,7 @@ def read(path: Path, names: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
 
 
 def _check_columns(row: Row, names: Mapping[str, str], path: Path) -> None:
-    renamed = {name for name, file_name in names.items() if file_name in row}
+    renamed = {name for name, file_name in names.items() if file_name and file_name in row}
     if not {"title", "description"} & {*row, *renamed}:
         raise InputError(
             f"--file {path}: has neither title nor description; its columns: {', '.join(row)}"
@@ -101,15 +110,20 @@ def _check_columns(row: Row, names: Mapping[str, str], path: Path) -> None:
 def _question(row: Row, names: Mapping[str, str], number: int) -> dict[str, Any]:
     question: dict[str, Any] = {"row": number}
     for field in ITEMS:
-        value = row.get(names.get(field.name, field.name), row.get(field.name))
+        file_name = names.get(field.name, field.name)
+        value = row.get(file_name, row.get(field.name)) if file_name else None
         question[field.name] = _to_number(value) if field.type == pa.float64() else to_text(value)
     return question
 
 
 def to_text(value: object) -> str | None:
-    """A value of a file as text; None stays None."""
+    """A value of a file as text, as it becomes one in a catalogue; None stays None."""
     if value is None or isinstance(value, str):
         return value
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, list):
+        return " ".join(text for element in value if (text := to_text(element)) is not None)
     if isinstance(value, bool):
         return str(value).lower()
     return str(value)
@@ -124,23 +138,64 @@ def _to_number(value: object) -> float | None:
         return None
 
 
-def csv_rows(path: StoragePath) -> Iterator[Row]:
-    """The rows of a CSV file, all text; an empty value without quotation marks is missing."""
-    from pyarrow import csv as arrow_csv
+def csv_rows(path: StoragePath, section: CatalogueSection) -> Iterator[Row]:
+    """The rows of a CSV file, all text; an empty value without quotation marks is missing.
 
-    with _open(path) as stream:
-        lines = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
-        delimiter = "\t" if ".tsv" in path.suffixes else ","
-        header = next(csv.reader(lines, delimiter=delimiter), None)
+    So are the cells at the end that a row does not have.
+    """
+    dialect = Dialect.of(path, section.delimiter, section.quote)
+    with open_text(path, python_encoding(section.encoding), errors="strict") as lines:
+        header = next(csv.reader(lines, **dialect.options()), None)
     if not header:
         raise InputError(f"--file {path}: is empty; a header is needed")
-    with _open(path) as stream:
-        reader = arrow_csv.open_csv(
+    short_rows: dict[int, Row] = {}
+
+    def pad(row: Any) -> str:  # noqa: ANN401 - Arrow's InvalidRow
+        # A row with more cells, or over several lines, is an error.
+        if row.actual_columns > row.expected_columns or "\n" in row.text.rstrip():
+            return "error"
+        cells = next(csv.reader([row.text], **dialect.options()))
+        # The header is row 1.
+        short_rows[row.number - 1] = dict(zip_longest(header, (cell or None for cell in cells)))
+        return "skip"
+
+    number = 1
+    for batch in _arrow_batches(path, section, dialect, header, pad):
+        for row in batch.to_pylist():
+            while number in short_rows:
+                yield short_rows.pop(number)
+                number += 1
+            yield row
+            number += 1
+    yield from (row for _, row in sorted(short_rows.items()))
+
+
+def _arrow_batches(
+    path: StoragePath,
+    section: CatalogueSection,
+    dialect: Dialect,
+    header: list[str],
+    handler: Callable[[Any], str],
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a CSV file that have all cells."""
+    from pyarrow import csv as arrow_csv
+
+    with open_bytes(path) as stream:
+        yield from arrow_csv.open_csv(
             stream,
             read_options=arrow_csv.ReadOptions(
-                use_threads=False, block_size=_BLOCK_BYTES, column_names=header, skip_rows=1
+                use_threads=False,
+                block_size=_BLOCK_BYTES,
+                column_names=header,
+                skip_rows=1,
+                encoding=python_encoding(section.encoding),
             ),
-            parse_options=arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+            parse_options=arrow_csv.ParseOptions(
+                delimiter=dialect.delimiter,
+                quote_char=dialect.quote or False,
+                newlines_in_values=bool(dialect.quote),
+                invalid_row_handler=handler,
+            ),
             convert_options=arrow_csv.ConvertOptions(
                 column_types=dict.fromkeys(header, pa.string()),
                 null_values=[""],
@@ -148,19 +203,16 @@ def csv_rows(path: StoragePath) -> Iterator[Row]:
                 quoted_strings_can_be_null=False,
             ),
         )
-        for batch in reader:
-            yield from batch.to_pylist()
 
 
-def jsonl_rows(path: StoragePath) -> Iterator[Row]:
+def jsonl_rows(path: StoragePath, section: CatalogueSection) -> Iterator[Row]:
     """The objects of a JSON Lines file."""
-    with _open(path) as stream:
-        lines = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="\n")
+    with open_text(path, python_encoding(section.encoding), errors="strict") as lines:
         for number, line in enumerate(lines, 1):
             if is_blank(line):
                 continue
             try:
-                row = json.loads(line)
+                row = json.loads(line, object_pairs_hook=_object)
             except ValueError as error:
                 raise InputError(f"--file {path}, line {number}: no JSON: {error}") from error
             if not isinstance(row, dict):
@@ -168,19 +220,35 @@ def jsonl_rows(path: StoragePath) -> Iterator[Row]:
             yield row
 
 
-def parquet_rows(path: StoragePath) -> Iterator[Row]:
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        raise ValueError("a key comes twice")
+    return row
+
+
+def parquet_rows(path: StoragePath, _: CatalogueSection) -> Iterator[Row]:
     """The rows of a Parquet file."""
     import pyarrow.parquet as pq
 
     system, base = arrow_path(path)
     with pq.ParquetFile(base, filesystem=system) as file:
         for batch in file.iter_batches(BATCH_ROWS, use_threads=False):
-            yield from batch.to_pylist()
+            # A string that is not UTF-8 can't become Python's.
+            columns = [
+                column.cast(pa.binary()) if pa.types.is_string(column.type) else column
+                for column in batch.columns
+            ]
+            names = batch.schema.names
+            yield from pa.RecordBatch.from_arrays(columns, names=names).to_pylist()
 
 
-def _open(path: StoragePath) -> Any:  # noqa: ANN401 - Arrow's stream
-    system, base = arrow_path(path)
-    return system.open_input_stream(base, compression="detect")
+# The reader of each format.
+READERS: dict[str, Callable[[StoragePath, CatalogueSection], Iterator[Row]]] = {
+    "csv": csv_rows,
+    "jsonl": jsonl_rows,
+    "parquet": parquet_rows,
+}
 
 
 def _batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:

@@ -6,7 +6,6 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline import catalogue
-from pipeline.catalogue.files import ENDINGS
 from pipeline.conditions import ConditionError, parse
 from pipeline.conditions.evaluation import value_of
 from pipeline.config.sections import CatalogueSection, Config, RulesSection
@@ -111,11 +110,10 @@ def _read(source: catalogue.Source) -> DenyList:
 
     pairs: dict[str, set[str]] = {}
     items: set[str] = set()
-    readers = {"csv": questions.csv_rows, "jsonl": questions.jsonl_rows,
-               "parquet": questions.parquet_rows}  # fmt: skip
+    section = CatalogueSection(path=source.path)
+    reader = questions.READERS[catalogue.format_of(source)]
     for file in catalogue.files.list_files(source):
-        kind = next((ENDINGS[end] for end in reversed(file.suffixes) if end in ENDINGS), "csv")
-        for row in readers[kind](file):
+        for row in reader(file, section):
             item, other = (questions.to_text(row.get(name)) for name in ("item_id", "similar_id"))
             if item is None:
                 continue

@@ -43,6 +43,10 @@ def _figures(
     recall, gate = run_json["recall"], run_json["counts"].get("gate", {})
     if recall and recall["queries"]:
         yield "recall", recall["value"], min_recall(run_json), AT_LEAST
+    counts = run_json["counts"]
+    if gate and counts.get("rows_read"):
+        share = counts["quarantined"] / counts["rows_read"]
+        yield "quarantined", share, publish.get("max_quarantined"), AT_MOST
     # The only item of a catalogue of one item can't have a neighbour.
     if gate.get("items_asked") and run_json["counts"].get("vectors") != 1:
         share = gate["items_without_neighbors"] / gate["items_asked"]

@@ -16,6 +16,7 @@ _EMPTY_SAMPLE: dict[str, Any] = {"items": [], "shown": [], "of": 0, "map": []}
 _NOTICES = (
     "rows_with_lost_numbers",
     "items_with_garbled_text",
+    "rows_with_rounded_ids",
     "placeholder_titles",
     "placeholder_descriptions",
     "unused_headwords",

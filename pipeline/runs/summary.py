@@ -6,6 +6,7 @@ from typing import Any
 
 from pipeline.report import run_page
 from pipeline.runs.record import Outcome
+from pipeline.stages.publish import gate
 from pipeline.store import reason_codes
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.store import Store
@@ -69,6 +70,8 @@ def stage_lines(store: Store, outcome: Outcome, stage: str) -> Iterator[str]:
         return
     for table, rows in record.tables.items():
         yield f"{table}  {rows:,} rows  {store.table_path(table, record.version(table))}"
+    if rounded := gate.rounded_ids(record.counts):
+        yield rounded
 
 
 def run_lines(store: Store, outcome: Outcome) -> Iterator[str]:
@@ -83,10 +86,10 @@ def run_lines(store: Store, outcome: Outcome) -> Iterator[str]:
     yield from _item_lines(ingest.counts)
     yield from _neighbor_lines(neighbors)
     if outcome.gate.get("against"):
-        gate = outcome.gate
+        change = outcome.gate
         yield (
-            f"Changed     {gate['churn']:.1%} of the neighbours of {gate['common']:,} items since "
-            f"version {gate['against']}"
+            f"Changed     {change['churn']:.1%} of the neighbours of {change['common']:,} items "
+            f"since version {change['against']}"
         )
     page = store.run_path(outcome.run_id) / run_page.FILE_NAME
     if page.is_file():
@@ -103,6 +106,8 @@ def _item_lines(counts: dict[str, Any]) -> Iterator[str]:
     )
     if reason_codes.DUPLICATE_ITEM_ID in quarantine_reasons:
         yield "            (of rows with one id, the one with the longest text is kept)"
+    if rounded := gate.rounded_ids(counts):
+        yield f"            {rounded}"
     if lost := counts["rows_with_lost_numbers"]:
         yield f"            rows with a price or stock that is no number: {lost:,}"
     if garbled := counts["items_with_garbled_text"]:

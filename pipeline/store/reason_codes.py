@@ -8,7 +8,11 @@ from typing import NamedTuple
 
 # Why a row of the catalogue is in the table quarantine.
 UNREADABLE_ROW = "unreadable_row"
+SEVERAL_OBJECTS = "several_objects"
+DUPLICATE_KEY = "duplicate_key"
+TOO_MANY_CELLS = "too_many_cells"
 NO_ITEM_ID = "no_item_id"
+GARBLED_ITEM_ID = "garbled_item_id"
 NO_TEXT = "no_text"
 DUPLICATE_ITEM_ID = "duplicate_item_id"
 
@@ -35,7 +39,16 @@ class Meaning(NamedTuple):
 
 QUARANTINE = {
     UNREADABLE_ROW: Meaning("the row can't be read", "行を読み取れない"),
+    SEVERAL_OBJECTS: Meaning(
+        "the line holds more than one JSON object; write one a line",
+        "1 行に複数の JSON オブジェクトがある",
+    ),
+    DUPLICATE_KEY: Meaning("the line has a key twice", "同じキーが 1 行に 2 回ある"),
+    TOO_MANY_CELLS: Meaning("the row has more cells than the header", "セルの数が見出し行より多い"),
     NO_ITEM_ID: Meaning("the row has no id", "ID がない"),
+    GARBLED_ITEM_ID: Meaning(
+        "the id holds characters that the encoding does not have", "ID に文字化けがある"
+    ),
     NO_TEXT: Meaning("the row has neither title nor description", "商品名も説明文もない"),
     DUPLICATE_ITEM_ID: Meaning(
         "another row with the same id was kept, the one with the longest text",

@@ -27,7 +27,8 @@ class CatalogueSection(Section):
     )
     columns: dict[str, str] = Field(
         default_factory=dict,
-        description="nitamono's column = the catalogue's column; equal names need no entry",
+        description="nitamono's column = the catalogue's column; equal names need no entry; "
+        '"" leaves an optional column out',
     )
     encoding: str = Field(
         "UTF-8", description="encoding of CSV and JSON Lines files, for instance Shift_JIS"
@@ -35,11 +36,24 @@ class CatalogueSection(Section):
     delimiter: str = Field(
         ",", description="character between the fields of a CSV file", min_length=1, max_length=1
     )
+    quote: str = Field(
+        "auto",
+        description='character around fields of CSV that hold delimiters or line breaks; "": none; '
+        'auto: " in .csv, none in .tsv',
+        pattern="^(auto|.?)$",
+    )
 
     @field_validator("encoding")
     @classmethod
     def _known_encoding(cls, value: str) -> str:
         java_encoding(value)
+        return value
+
+    @field_validator("columns")
+    @classmethod
+    def _needed_columns(cls, value: dict[str, str]) -> dict[str, str]:
+        if left_out := [name for name in ("item_id", "title") if value.get(name) == ""]:
+            raise ValueError(f"{' and '.join(left_out)} can't be left out; name the column")
         return value
 
 

@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 
 NAME = "ingest"
 # Raise it when the output for the same inputs and settings changes: see the Stage protocol.
-CODE_VERSION = 2
+CODE_VERSION = 3
 
 # With a larger share of rows that hold U+FFFD the encoding must be wrong.
 _MAX_GARBLED_SHARE = 0.2
-# With more line breaks a title, or a row that can't be read, must hold other rows.
+# With more line breaks a title of CSV, or a row that can't be read, must hold other rows.
 _MAX_LINE_BREAKS = 20
+# Ids that a spreadsheet has rounded, as in 4.90178E+12; JSON's writers leave the plus sign out.
+_ROUNDED = r"\A\d(\.\d+E\+?|E\+)\d{1,3}\z"
 
 
 def inputs(job: Job) -> dict[str, Any]:
@@ -92,6 +94,7 @@ def _ingest(job: Job, raw: "DataFrame", version: str) -> StageResult:
         # Text is parsed once; Parquet is read again faster than a copy.
         flagged = flagged.persist(StorageLevel.DISK_ONLY)
     is_valid = F.size("reasons") == 0
+    is_rounded = F.col("item_id").rlike(_ROUNDED)
     # Duplicate ids are few, as a rule none: only rows with such an id are shuffled.
     duplicates = duplicate_ids(flagged).persist(StorageLevel.DISK_ONLY)
     try:
@@ -104,6 +107,7 @@ def _ingest(job: Job, raw: "DataFrame", version: str) -> StageResult:
             F.count_if(is_valid & F.col(catalogue.NUMBERS_LOST)).alias("lost"),
             F.count_if(F.col("title_placeholder")).alias("placeholder_titles"),
             F.count_if(F.col("description_placeholder")).alias("placeholder_descriptions"),
+            F.count_if(is_rounded).alias("rounded"),
             F.max(F.when(F.col("unreadable"), _lines(row_as_text()))).alias("unreadable_lines"),
             F.max(F.when(is_valid, _lines(F.col("title")))).alias("title_lines"),
         )
@@ -130,6 +134,7 @@ def _ingest(job: Job, raw: "DataFrame", version: str) -> StageResult:
             "items_with_garbled_text": summary["garbled"],
             "placeholder_titles": summary["placeholder_titles"],
             "placeholder_descriptions": summary["placeholder_descriptions"],
+            "rows_with_rounded_ids": summary["rounded"],
         },
         outputs={"content": digest(job.store.read(job.spark, "items", version))},
     )
@@ -165,13 +170,18 @@ def _check_usable(job: Job, summary: dict[str, int], items: int, reasons: dict[s
             + (f" ({counts}); see the table quarantine in the store" if counts else "")
         )
     lines = max(summary["unreadable_lines"] or 0, summary["title_lines"] or 0)
-    if lines > _MAX_LINE_BREAKS:
+    if catalogue.format_of(source) == "csv" and lines > _MAX_LINE_BREAKS:
         raise InputError(
             f"catalogue.path {source.path}: one field holds {lines} line breaks: a quotation mark "
             "is opened and never closed; look for it in the table quarantine or items in the store"
         )
     if summary["garbled"] > _MAX_GARBLED_SHARE * items:
+        is_parquet = catalogue.format_of(source) == "parquet"
+        encoding = "UTF-8" if is_parquet else source.encoding
+        remedy = "set catalogue.encoding to theirs (UTF-8, Shift_JIS, EUC-JP, ...)"
+        if is_parquet:
+            remedy = "Parquet's texts are UTF-8: write them so"
         raise InputError(
             f"catalogue.path {source.path}: {summary['garbled']} of {items} items hold characters "
-            f"that are not {source.encoding}; set catalogue.encoding, Shift_JIS for instance"
+            f"that are not {encoding}; {remedy}"
         )

@@ -3,7 +3,13 @@
 from typing import TYPE_CHECKING
 
 from pipeline import catalogue
-from pipeline.store.reason_codes import DUPLICATE_ITEM_ID, NO_ITEM_ID, NO_TEXT, UNREADABLE_ROW
+from pipeline.store.reason_codes import (
+    DUPLICATE_ITEM_ID,
+    GARBLED_ITEM_ID,
+    NO_ITEM_ID,
+    NO_TEXT,
+    UNREADABLE_ROW,
+)
 from pipeline.text.placeholders import NONE, NORMAL, WIDE, Placeholders
 
 if TYPE_CHECKING:
@@ -27,18 +33,21 @@ def flag_rows(
 
     Returns:
         the columns of an item, `reasons`, `raw`, the row as it was read, `corrupt`, the row's text
-        where it can't be parsed, `unreadable`, and whether title and description were placeholders:
-        `title_placeholder`, `description_placeholder`.
+        where it can't be parsed, `corrupt_reason`, `unreadable`, and whether title and description
+        were placeholders: `title_placeholder`, `description_placeholder`.
     """
     from pyspark.sql import functions as F
 
-    names = [name for name in raw.columns if name != catalogue.CORRUPT]
-    corrupt = F.col(catalogue.CORRUPT) if catalogue.CORRUPT in raw.columns else F.lit(None)
-    row = F.struct(*[raw[f"`{name.replace('`', '``')}`"] for name in names])
+    corrupt, reason = (
+        F.col(name) if name in raw.columns else F.lit(None)
+        for name in (catalogue.CORRUPT, catalogue.CORRUPT_REASON)
+    )
+    row = F.struct(*[raw[f"`{name.replace('`', '``')}`"] for name in catalogue.data_columns(raw)])
     frame = raw.select(
         *columns,
         row.alias("raw"),
         corrupt.cast("string").alias("corrupt"),
+        reason.cast("string").alias("corrupt_reason"),
         corrupt.isNotNull().alias("unreadable"),
     )
     for name in ("title", "description"):
@@ -47,13 +56,15 @@ def flag_rows(
         if placeholders.blank:
             frame = frame.withColumn(name, F.when(~F.col(f"{name}_placeholder"), F.col(name)))
     no_id = catalogue.is_blank(F.col("item_id"))
+    garbled_id = F.col("item_id").contains("\ufffd")
     no_text = catalogue.is_blank(F.col("title")) & catalogue.is_blank(F.col("description"))
     return frame.withColumn(
         "reasons",
         F.array_compact(
             F.array(
-                F.when(F.col("unreadable"), F.lit(UNREADABLE_ROW)),
+                F.when(F.col("unreadable"), F.coalesce("corrupt_reason", F.lit(UNREADABLE_ROW))),
                 F.when(~F.col("unreadable") & no_id, F.lit(NO_ITEM_ID)),
+                F.when(~F.col("unreadable") & garbled_id, F.lit(GARBLED_ITEM_ID)),
                 F.when(~F.col("unreadable") & no_text, F.lit(NO_TEXT)),
             )
         ),
@@ -105,7 +116,7 @@ def flag_duplicates(flagged: "DataFrame", duplicates: "DataFrame") -> "DataFrame
 
 
 def row_as_text() -> "Column":
-    """The row as it was read, in JSON; or its text where it can't be parsed."""
+    """The row as it was read, in JSON; or its text where it can't be parsed. Always UTF-8."""
     from pyspark.sql import functions as F
 
-    return F.coalesce("corrupt", F.to_json("raw"))
+    return F.make_valid_utf8(F.coalesce("corrupt", F.to_json("raw")))

@@ -30,7 +30,7 @@ def read(job: Job) -> "DataFrame":
     source = _source(job)
     with _naming_the_setting(), catalogue.explained_damage(source):
         raw = catalogue.read(job.spark, source)
-        names = [name for name in raw.columns if name != catalogue.CORRUPT]
+        names = catalogue.data_columns(raw)
         if not raw.columns:
             # A JSON Lines file without a line denies nothing.
             return job.spark.createDataFrame([], "item_id string, similar_id string")

@@ -7,11 +7,13 @@ import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.config.sections import CatalogueSection
 from pipeline.errors import InputError, UsageError
 from pipeline.query import questions
 from pipeline.query.answer import Answer, Answerer
@@ -22,8 +24,8 @@ from tests.s3.proxy import Proxy
 
 
 def answers(shop: Shop, run_id: str, path: Path, k: int | None = None) -> list[Answer]:
-    answerer = Answerer(shop.published(run_id), shop.config(), k)
-    return [a for batch in questions.read(path, {}) for a in answerer.answer(batch)]
+    answerer, section = Answerer(shop.published(run_id), shop.config(), k), shop.config().catalogue
+    return [a for batch in questions.read(path, section) for a in answerer.answer(batch)]
 
 
 def pairs(answer: Answer) -> list[tuple[str, float]]:
@@ -176,19 +178,59 @@ def test_a_version_that_is_not_whole_is_told_of(shop: Shop, tmp_path: Path) -> N
         answers(moved, "exact", path)
 
 
+def test_a_file_is_read_as_catalogues_are(tmp_path: Path) -> None:
+    def read(name: str, content: bytes, **settings: Any) -> list[tuple[str | None, ...]]:
+        (tmp_path / name).write_bytes(content)
+        section = CatalogueSection(path="x", **settings)
+        (batch,) = questions.read(tmp_path / name, section)
+        assert batch["row"].to_pylist() == list(range(1, batch.num_rows + 1))
+        columns = (batch[name].to_pylist() for name in ("item_id", "title", "description"))
+        return list(zip(*columns, strict=True))
+
+    shoe, bag = ("a", "赤い靴", None), ("b", "鞄", "x")
+    text = 'item_id;title;description\na;"赤い靴"\n\nb;鞄;x\n'
+    settings = {"delimiter": ";", "encoding": "Shift_JIS"}
+    assert read("a.csv", text.encode("cp932"), **settings) == [shoe, bag]
+    settings["encoding"] = "UTF-16"
+    assert read("b.csv", text.replace("\n", "\r").encode("utf-16"), **settings) == [shoe, bag]
+    tsv = 'item_id\ttitle\tdescription\nc\t"靴\t""\nd\t靴\t"x"\n'
+    assert read("c.TSV", tsv.encode()) == [("c", '"靴', '""'), ("d", "靴", '"x"')]
+    assert read("d.tsv", tsv.replace('"靴', "靴").encode(), quote='"') == [
+        ("c", "靴", ""),
+        ("d", "靴", "x"),
+    ]
+    lines = '{"item_id": "a", "title": ["赤い靴"]}\r{"item_id": "b", "title": "鞄", "x": "x"}\r'
+    columns = {"description": "x"}
+    assert read("e.jsonl", lines.encode("utf-16"), encoding="UTF-16", columns=columns) == [
+        shoe,
+        bag,
+    ]
+    binary = {"item_id": [b"a"], "title": [b"\xff"], "description": [["x", "y"]]}
+    pq.write_table(pa.table(binary), tmp_path / "f.parquet")
+    content = (tmp_path / "f.parquet").read_bytes()
+    assert read("f.parquet", content) == [("a", "\ufffd", "x y")]
+    assert read("f.parquet", content, columns={"description": ""}) == [("a", "\ufffd", None)]
+    for line in ('{"title": "a", "title": "b"}', '{"title": "a"}{"title": "b"}'):
+        with pytest.raises(InputError, match="line 1: no JSON"):
+            read("g.jsonl", line.encode())
+    with pytest.raises(InputError, match=r"is not UTF-8 .*set catalogue\.encoding"):
+        read("h.csv", "title\n赤い靴\n".encode("cp932"))
+
+
 def test_what_can_not_be_asked_is_told_of(shop: Shop, tmp_path: Path) -> None:
+    section = CatalogueSection(path="x")
     odd = tmp_path / "odd.jsonl"
     odd.write_text('{"title": "a"}\n{"title": \n', encoding="utf-8")
     with pytest.raises(InputError, match="line 2: no JSON"):
-        list(questions.read(odd, {}))
+        list(questions.read(odd, section))
     odd = tmp_path / "odd.csv"
     odd.write_text("item_id,title\n1,a\n2,b,c\n", encoding="utf-8")
     with pytest.raises(InputError, match="Row #3"):
-        list(questions.read(odd, {}))
+        list(questions.read(odd, section))
     odd.write_text("item_id,name\n1,a\n", encoding="utf-8")
     with pytest.raises(InputError, match="neither title nor description; its columns"):
-        list(questions.read(odd, {}))
-    (batch,) = questions.read(odd, {"title": "name"})
+        list(questions.read(odd, section))
+    (batch,) = questions.read(odd, CatalogueSection(path="x", columns={"title": "name"}))
     assert batch["title"].to_pylist() == ["a"]
     with pytest.raises(UsageError, match="NAME=VALUE"):
         questions.single("a", None, ["colour=red"])

@@ -5,7 +5,6 @@ import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,31 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
-from models.s3 import S3Options
 from pipeline import catalogue
-from pipeline.config.sections import CatalogueSection, TextSection
+from pipeline.config.sections import TextSection
 from pipeline.errors import InputError, UsageError
 from pipeline.stages.ingest import validation
 from pipeline.store import reason_codes
 from pipeline.store.schemas import digest
 from pipeline.text.placeholders import Placeholders
 from tests.conftest import WriteCsv
-
-Flagged = dict[str | None, dict[str, Any]]
-
-
-def _source(**settings: Any) -> catalogue.Source:
-    return catalogue.Source.from_config(CatalogueSection(**settings), S3Options())
-
-
-def flagged(spark: SparkSession, path: Path, **settings: Any) -> list[dict[str, Any]]:
-    source = _source(path=str(path), **settings)
-    raw = catalogue.read(spark, source)
-    frame = validation.flag_rows(raw, catalogue.item_columns(raw, source))
-    rows = validation.flag_duplicates(frame, validation.duplicate_ids(frame))
-    collected = rows.withColumn("row", validation.row_as_text()).collect()
-    return sorted((row.asDict() for row in collected), key=lambda row: str(row["item_id"]))
-
+from tests.pipeline.catalogue.rows import flagged, source
 
 TITLES = {"a": '赤い "靴", 大\n二行目', "b/%20 あ": "青い靴", "007": "白い靴"}
 
@@ -98,9 +81,9 @@ def test_placeholders_are_counted_and_blank_or_kept(
         "e": ("x" * 10_000, None),
     }
     path = write_csv([(item, *both) for item, both in texts.items()], (*"it", "d"))
-    source = _source(path=str(path), columns={"item_id": "i", "title": "t", "description": "d"})
-    raw = catalogue.read(spark, source)
-    columns = catalogue.item_columns(raw, source)
+    chosen = source(path=str(path), columns={"item_id": "i", "title": "t", "description": "d"})
+    raw = catalogue.read(spark, chosen)
+    columns = catalogue.item_columns(raw, chosen)
     for blank in (True, False):
         placeholders = Placeholders.of(TextSection().placeholder_texts, blank=blank)
         rows = validation.flag_rows(raw, columns, placeholders).collect()
@@ -218,7 +201,7 @@ def test_bad_rows_carry_their_reasons_and_the_row_as_read(
         [("a", "靴", ""), ("", "鞄", ""), ("　", "帽子", ""), ("c", "", " "), ("", "", "")]
     )
     with path.open("a", encoding="utf-8") as file:
-        file.write("d,短い\n")
+        file.write("d,短い\r\ne,長い,x,y\r\n")
     rows = {(row["item_id"], row["title"]): row for row in flagged(spark, path)}
     assert rows["a", "靴"]["reasons"] == []
     assert rows[None, "鞄"]["reasons"] == [reason_codes.NO_ITEM_ID]
@@ -226,8 +209,9 @@ def test_bad_rows_carry_their_reasons_and_the_row_as_read(
     assert rows["c", None]["reasons"] == [reason_codes.NO_TEXT]
     assert rows[None, None]["reasons"] == [reason_codes.NO_ITEM_ID, reason_codes.NO_TEXT]
     assert json.loads(rows[None, "鞄"]["row"]) == {"title": "鞄"}
-    assert rows["d", "短い"]["reasons"] == [reason_codes.UNREADABLE_ROW]
-    assert rows["d", "短い"]["row"] == "d,短い"
+    assert rows["d", "短い"]["reasons"] == []
+    assert rows["e", "長い"]["reasons"] == [reason_codes.TOO_MANY_CELLS]
+    assert rows["e", "長い"]["row"] == "e,長い,x,y"
 
 
 def test_a_broken_json_line_is_quarantined_unchanged(spark: SparkSession, tmp_path: Path) -> None:
@@ -283,10 +267,10 @@ def test_the_digest_of_a_table_depends_on_its_rows_only(spark: SparkSession) -> 
 def test_every_missing_or_misfit_column_is_named(spark: SparkSession, tmp_path: Path) -> None:
     path = tmp_path / "items.parquet"
     pq.write_table(pa.table({"item_id": [1.5], "brand": [True], "x": ["y"]}), path)
-    source = _source(path=str(path), columns={"description": "text", "colour": "x"})
-    raw = catalogue.read(spark, source)
+    chosen = source(path=str(path), columns={"description": "text", "colour": "x"})
+    raw = catalogue.read(spark, chosen)
     with pytest.raises(InputError) as raised:
-        catalogue.item_columns(raw, source)
+        catalogue.item_columns(raw, chosen)
     message = str(raised.value)
     for part in (
         "catalogue.columns.colour: unknown",
@@ -304,21 +288,21 @@ def test_a_damaged_file_is_named(spark: SparkSession, tmp_path: Path, name: str)
     path = tmp_path / name
     complete = gzip.compress(b"item_id,title\n" + random.Random(0).randbytes(50_000).hex().encode())  # noqa: S311
     path.write_bytes(complete[: len(complete) // 2])
-    source = _source(path=str(path))
-    with pytest.raises(InputError, match=name), catalogue.explained_damage(source):
-        catalogue.read(spark, source).count()
+    chosen = source(path=str(path))
+    with pytest.raises(InputError, match=name), catalogue.explained_damage(chosen):
+        catalogue.read(spark, chosen).count()
 
 
 def test_missing_files_and_unknown_formats_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
-        catalogue.identity(_source(path=str(tmp_path / "none.csv")))
+        catalogue.identity(source(path=str(tmp_path / "none.csv")))
     with pytest.raises(InputError, match="holds no file"):
-        catalogue.identity(_source(path=str(tmp_path)))
+        catalogue.identity(source(path=str(tmp_path)))
     (tmp_path / "items.xml").touch()
     with pytest.raises(UsageError, match=r"set catalogue\.format"):
-        catalogue.format_of(_source(path=str(tmp_path)))
+        catalogue.format_of(source(path=str(tmp_path)))
     (tmp_path / "items.csv").touch()
-    assert catalogue.format_of(_source(path=str(tmp_path / "items.csv"))) == "csv"
+    assert catalogue.format_of(source(path=str(tmp_path / "items.csv"))) == "csv"
 
 
 def _catalogue(folder: Path, *contents: bytes) -> Path:
@@ -337,11 +321,11 @@ def test_a_copied_catalogue_has_the_same_identity(
 ) -> None:
     original = _catalogue(tmp_path / "a", b"item_id,title\na,x\n", b"item_id,title\nb,y\n")
     shutil.copytree(original, tmp_path / "b" / "c", copy_function=copy)
-    same = catalogue.identity(_source(path=str(tmp_path / "b" / "c")))
-    assert catalogue.identity(_source(path=str(original))) == same
+    same = catalogue.identity(source(path=str(tmp_path / "b" / "c")))
+    assert catalogue.identity(source(path=str(original))) == same
     file, copied = (folder / "0" / "items.csv" for folder in (original, tmp_path / "b" / "c"))
-    same = catalogue.identity(_source(path=str(copied)))
-    assert catalogue.identity(_source(path=str(file))) == same
+    same = catalogue.identity(source(path=str(copied)))
+    assert catalogue.identity(source(path=str(file))) == same
 
 
 @pytest.mark.parametrize("most", [catalogue.files.HASHED_BYTES, 0])
@@ -352,35 +336,35 @@ def test_another_catalogue_with_the_same_names_sizes_and_times_has_another_ident
     monkeypatch.setattr(catalogue.files, "HASHED_BYTES", most)
     one = _catalogue(tmp_path / "a", b"item_id,title\na,x\n", b"item_id,title\nb,y\n")
     other = _catalogue(tmp_path / "b", b"item_id,title\na,x\n", b"item_id,title\nb,z\n")
-    identities = [catalogue.identity(_source(path=str(folder))) for folder in (one, other)]
+    identities = [catalogue.identity(source(path=str(folder))) for folder in (one, other)]
     assert identities[0] != identities[1]
     assert [file[1] for file in identities[0]] == [file[1] for file in identities[1]]
 
 
 def test_a_replaced_file_of_the_same_size_and_time_changes_the_identity(tmp_path: Path) -> None:
-    source = _source(path=str(_catalogue(tmp_path / "a", b"item_id,title\na,x\n")))
-    before = catalogue.identity(source)
+    chosen = source(path=str(_catalogue(tmp_path / "a", b"item_id,title\na,x\n")))
+    before = catalogue.identity(chosen)
     shutil.rmtree(tmp_path / "a")
     _catalogue(tmp_path / "a", b"item_id,title\na,y\n")
-    assert catalogue.identity(source) != before
+    assert catalogue.identity(chosen) != before
     (tmp_path / "a" / "0").rename(tmp_path / "a" / "key=value")
-    assert catalogue.identity(source) != before
+    assert catalogue.identity(chosen) != before
 
 
 def test_a_large_file_that_was_written_again_changes_the_identity(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(catalogue.files, "HASHED_BYTES", 0)
-    source = _source(path=str(_catalogue(tmp_path / "a", b"item_id,title\na,x\n")))
-    before = catalogue.identity(source)
+    chosen = source(path=str(_catalogue(tmp_path / "a", b"item_id,title\na,x\n")))
+    before = catalogue.identity(chosen)
     os.utime(tmp_path / "a" / "0" / "items.csv", (2, 2))
-    assert catalogue.identity(source) != before
+    assert catalogue.identity(chosen) != before
 
 
 def test_a_file_that_vanishes_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = _source(path=str(_catalogue(tmp_path / "a", b"x")))
-    gone = catalogue.files.list_files(source)
+    chosen = source(path=str(_catalogue(tmp_path / "a", b"x")))
+    gone = catalogue.files.list_files(chosen)
     shutil.rmtree(tmp_path / "a" / "0")
     monkeypatch.setattr(catalogue.files, "list_files", lambda _: gone)
     with pytest.raises(InputError, match=r"a file can't be read .*items\.csv"):
-        catalogue.identity(source)
+        catalogue.identity(chosen)
