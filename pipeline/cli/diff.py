@@ -12,7 +12,7 @@ from pipeline.spark.reading_session import reading_session
 from pipeline.store.resolve import resolve
 from pipeline.store.store import Store
 from pipeline.terminal.colours import BAD, GOOD, HEAD, paint
-from pipeline.terminal.output import display_width, fit_title, print_json, print_lines
+from pipeline.terminal.output import display_width, fit_title, print_json, print_lines, short_id
 
 # Ranks of which neighbours are printed even if both lists have them.
 _TOP = 5
@@ -59,7 +59,7 @@ def lines(changes: dict[str, Any]) -> Iterator[str]:
         yield f"setting     {setting['setting']}: {setting['before']!r} -> {setting['after']!r}"
     for item in changes["most_changed"]:
         yield ""
-        name = item["item_id"]
+        name = short_id(item["item_id"])
         yield f"{paint(name, HEAD)}  {fit_title(item['title'], display_width(name) + 2)}"
         yield f"  overlap {item['overlap']:.2f}, mean score {_signed(item['score_shift'])}"
         yield from _list_lines(item)
@@ -77,8 +77,7 @@ def _list_lines(item: dict[str, Any]) -> Iterator[str]:
         for rank, entry in enumerate(item[name], 1):
             if rank <= _TOP or entry["similar_id"] not in other_ids:
                 mark = " " if entry["similar_id"] in other_ids else sign
-                start = (
-                    f"  {name:<6} {mark} {rank:>2}  {entry['score']:.3f}  {entry['similar_id']}  "
-                )
+                similar = short_id(entry["similar_id"])
+                start = f"  {name:<6} {mark} {rank:>2}  {entry['score']:.3f}  {similar}  "
                 title = fit_title(entry["title"], display_width(start), 40)
                 yield paint(f"{start}{title}", {"-": BAD, "+": GOOD}.get(mark, ""))

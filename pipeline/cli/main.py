@@ -14,6 +14,7 @@ from pipeline.cli.verbs import VERBS
 from pipeline.errors import NitamonoError, StageError
 from pipeline.redaction import mask
 from pipeline.terminal.colours import BAD, paint
+from pipeline.terminal.escapes import escape
 
 _RESUME = "run it again to go on from the last finished stage"
 
@@ -67,7 +68,7 @@ def _exit(code: int, message: str) -> NoReturn:
         sys.stdout.flush()
     with suppress(OSError):
         name = paint("nitamono:", BAD, sys.stderr)
-        sys.stderr.write(f"{name} {mask(' '.join(message.split()))}\n")
+        sys.stderr.write(f"{name} {escape(mask(' '.join(message.split())))}\n")
         sys.stderr.flush()
     sys.exit(code)
 

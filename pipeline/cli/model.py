@@ -1,6 +1,5 @@
 """The verb `model` and its verbs: pack, info, list, push, pull."""
 
-import json
 from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -18,7 +17,7 @@ from pipeline.stages.train import model_registry
 from pipeline.storage.files import read_json
 from pipeline.store.store import Store
 from pipeline.terminal.colours import GOOD
-from pipeline.terminal.output import print_lines, table
+from pipeline.terminal.output import print_lines, table, to_json
 
 _TEXTS = {
     "pack": "pack a fastText model (.bin, .ftz, .vec), or copy an encoder, for mapping",
@@ -110,7 +109,7 @@ def _info(arguments: Namespace) -> Iterator[str]:
     else:
         raise UsageError("model info: give a FILE, or --config for the store's current model")
     if arguments.json:
-        yield json.dumps(description, ensure_ascii=False)
+        yield to_json(description)
     else:
         yield from _lines(description)
 
@@ -129,7 +128,7 @@ def _list(arguments: Namespace) -> Iterator[str]:
     stored = model_registry.stored_models(*_config_and_store(arguments))
     models = [model.about() for model in stored]
     if arguments.json:
-        yield json.dumps(models, ensure_ascii=False)
+        yield to_json(models)
         return
     rows = [
         (

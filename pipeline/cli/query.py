@@ -1,6 +1,5 @@
 """The verb `query`: neighbours of texts that are in no catalogue."""
 
-import json
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ from pipeline.query.published import Published
 from pipeline.query.skip_pandas import skip_pandas
 from pipeline.store.reason_codes import explain
 from pipeline.store.store import Store
-from pipeline.terminal.output import print_json, print_lines, shorten, table
+from pipeline.terminal.output import print_json, print_lines, short_id, shorten, table, to_json
 
 
 def add_arguments(parser: Parser) -> None:
@@ -69,9 +68,9 @@ def _print_answer(answer: Answer, published: Published, *, as_json: bool) -> Non
 def _file_lines(answers: list[Answer], *, as_json: bool) -> Iterator[str]:
     for answer in answers:
         if as_json:
-            yield json.dumps(_as_json(answer), ensure_ascii=False)
+            yield to_json(_as_json(answer))
         else:
-            name = answer.item_id if answer.item_id is not None else f"row {answer.row}"
+            name = f"row {answer.row}" if answer.item_id is None else short_id(answer.item_id)
             yield from (f"{name}  {shorten(answer.title)}", *_lines(answer), "")
 
 
@@ -99,8 +98,8 @@ def _as_json(answer: Answer) -> dict[str, Any]:
 
 def _lines(answer: Answer) -> list[str]:
     rows = [
-        (str(rank), f"{neighbour.score:.3f}", neighbour.similar_id, shorten(neighbour.title))
-        for rank, neighbour in enumerate(answer.neighbours, 1)
+        (str(rank), f"{one.score:.3f}", short_id(one.similar_id), shorten(one.title))
+        for rank, one in enumerate(answer.neighbours, 1)
     ]
     lines = table(("", "score", "item", "title"), rows, right=" score", cut="title") if rows else []
     if answer.reason is not None:

@@ -7,16 +7,19 @@ from pipeline.inspection.inspect import Inspection, Neighbour
 from pipeline.query.published import Published
 from pipeline.store.reason_codes import explain
 from pipeline.terminal.colours import BAD, DIM, HEAD, WARNING, paint
-from pipeline.terminal.output import shorten, table
+from pipeline.terminal.escapes import escape
+from pipeline.terminal.output import short_id, shorten, table
 
 _MAX_TOKENS, _MAX_SHARED = 40, 5
+# In columns of the terminal.
+_MAX_REASON = 1000
 _COLUMNS = ("category", "group_id", "brand", "locale", "price", "stock")
 
 
 def lines(inspection: Inspection, published: Published) -> Iterator[str]:
     """The inspection as lines."""
     item = inspection.item
-    yield paint(f"{item.item_id}  {shorten(item.details['title'], 70)}", HEAD)
+    yield paint(f"{short_id(item.item_id)}  {shorten(item.details['title'], 70)}", HEAD)
     yield f"version     {published.version}  run {published.run_id}"
     if columns := _columns(item.details):
         yield f"columns     {columns}"
@@ -37,14 +40,15 @@ def lines(inspection: Inspection, published: Published) -> Iterator[str]:
     if inspection.why_not is not None:
         other = inspection.why_not
         yield ""
-        yield paint(f"why not {other['item_id']}  {shorten(other['title'])}".rstrip(), HEAD)
-        yield f"  {other['said']}"
+        name = short_id(other["item_id"])
+        yield paint(f"why not {name}  {shorten(other['title'])}".rstrip(), HEAD)
+        yield f"  {shorten(other['said'], _MAX_REASON)}"
 
 
 def _columns(details: dict[str, Any]) -> str:
     values = [(name, details[name]) for name in _COLUMNS if details[name] is not None]
     return ", ".join(
-        f"{name} {value:,g}" if isinstance(value, float) else f"{name} {value}"
+        f"{name} {value:,g}" if isinstance(value, float) else f"{name} {shorten(value)}"
         for name, value in values
     )
 
@@ -58,7 +62,7 @@ def _tokens(text: str, inspection: Inspection) -> str:
         if token in phrases
         else paint(f"{token}*", WARNING)
         if token in unknown
-        else token
+        else escape(token)
         for token in tokens[:_MAX_TOKENS]
     ]
     more = f" … and {len(tokens) - _MAX_TOKENS:,} more" if len(tokens) > _MAX_TOKENS else ""
@@ -80,7 +84,7 @@ def _neighbours(neighbours: list[Neighbour]) -> Iterator[str]:
             f"{one.score:.3f}",
             _part(one.contributions.meaning),
             _part(one.contributions.letters),
-            one.item_id,
+            short_id(one.item_id),
             shorten(one.title),
         )
         for rank, one in enumerate(neighbours, 1)
@@ -117,7 +121,10 @@ def _removed(inspection: Inspection) -> Iterator[str]:
     yield ""
     total = f"Better candidates that rules removed: {sum(counts.values()):,}"
     yield f"{paint(total, BAD)} ({by_rule})"
-    rows = [(f"{one.score:.3f}", one.item_id, one.why) for one in inspection.removed]
+    rows = [
+        (f"{one.score:.3f}", short_id(one.item_id), shorten(one.why, _MAX_REASON))
+        for one in inspection.removed
+    ]
     yield from table(("score", "item", "why"), rows, right="score", cut="why")
 
 

@@ -11,7 +11,7 @@ from pipeline.store import reason_codes
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.store import Store
 from pipeline.terminal.colours import HEAD, paint
-from pipeline.terminal.output import display_width, fit_title
+from pipeline.terminal.output import display_width, fit_title, short_id
 
 _EXAMPLES, _NEIGHBOURS_OF_EXAMPLE = 3, 5
 # Titles are found by a scan of all item ids; with more items it takes longer than it is worth.
@@ -168,8 +168,9 @@ def _example_lines(store: Store, version: str, items_version: str) -> Iterator[s
     titles = dict(zip(items["item_id"].to_pylist(), items["title"].to_pylist(), strict=True))
     for item in examples:
         yield ""
-        yield f"{paint(item, HEAD)}  {fit_title(titles[item], display_width(item) + 2)}"
+        name = short_id(item)
+        yield f"{paint(name, HEAD)}  {fit_title(titles[item], display_width(name) + 2)}"
         for row in sorted((r for r in rows if r["item_id"] == item), key=lambda r: r["rank"]):
             if row["rank"] <= _NEIGHBOURS_OF_EXAMPLE:
-                start = f"  {row['rank']:>2}  {row['score']:.3f}  {row['similar_id']}  "
+                start = f"  {row['rank']:>2}  {row['score']:.3f}  {short_id(row['similar_id'])}  "
                 yield f"{start}{fit_title(titles[row['similar_id']], display_width(start))}"

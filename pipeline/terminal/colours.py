@@ -8,6 +8,8 @@ import os
 import sys
 from typing import TextIO
 
+from pipeline.terminal.escapes import escape
+
 # Styles as a terminal's escape codes (ECMA-48, SGR).
 GOOD, BAD, WARNING, DIM, HEAD = "32", "31", "33", "2", "1"
 
@@ -32,13 +34,14 @@ def colours_enabled(stream: TextIO) -> bool:
 
 
 def paint(text: str, style: str, stream: TextIO | None = None) -> str:
-    """A text in a style, if the stream gets colours; else the text as it is.
+    """A text in a style, if the stream gets colours; what acts on a terminal is escaped.
 
     Args:
         text: one line.
         style: one of this module's styles; empty for none.
         stream: the stream it will be written to; None for stdout.
     """
+    text = escape(text)
     if not style or not text or not colours_enabled(sys.stdout if stream is None else stream):
         return text
     return f"\x1b[{style}m{text}\x1b[0m"

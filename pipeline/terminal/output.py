@@ -3,25 +3,32 @@
 import json
 import shutil
 import sys
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from pipeline.terminal.colours import HEAD, paint
+from pipeline.terminal.escapes import escape, escape_json, escape_lines
 
 # A column of text is never cut to fewer columns of the terminal than this.
 _MIN_WIDTH = 12
+# A UUID has 36 characters.
+_ID_WIDTH = 40
 
 
 def print_lines(lines: Iterable[str]) -> None:
-    """Print lines on stdout."""
+    """Print lines on stdout; characters that act on a terminal are shown as escapes."""
     for line in lines:
-        sys.stdout.write(f"{line}\n")
+        sys.stdout.write(f"{escape_lines(line)}\n")
     sys.stdout.flush()
 
 
 def print_json(value: object) -> None:
     """Print one JSON value on stdout."""
-    print_lines([json.dumps(value, ensure_ascii=False, indent=2)])
+    print_lines([to_json(value, indent=2)])
+
+
+def to_json(value: object, indent: int | None = None) -> str:
+    r"""JSON text in which characters that act on a terminal are written as \u...."""
+    return escape_json(json.dumps(value, ensure_ascii=False, indent=indent))
 
 
 def terminal_width() -> int | None:
@@ -54,7 +61,7 @@ def table(
         cut: name of the column that is shortened if the terminal is too narrow.
         styles: functions from a value to its style (pipeline.terminal.colours), by column name.
     """
-    lines = [head, *rows]
+    lines = [head, *(tuple(map(escape, row)) for row in rows)]
     widths = [max(map(display_width, column)) for column in zip(*lines, strict=True)]
     available = terminal_width()
     if cut and available is not None:
@@ -75,9 +82,17 @@ def table(
 
 
 def shorten(text: str | None, max_width: int = 60) -> str:
-    """A text on one line, without control characters, cut to a number of terminal columns."""
-    plain = "".join(" " if unicodedata.category(c) == "Cc" else c for c in text or "")
-    line = " ".join(plain.split())
+    """A text on one line, with control characters escaped, cut to a number of terminal columns."""
+    line = escape(" ".join((text or "").split()))
+    return _clip(line, max_width)
+
+
+def short_id(item_id: str) -> str:
+    """An id for a line or a table, escaped and cut; JSON output has the whole of it."""
+    return _clip(escape(item_id), _ID_WIDTH)
+
+
+def _clip(line: str, max_width: int) -> str:
     if display_width(line) <= max_width:
         return line
     import wcwidth

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
 
 from pipeline.redaction import mask
+from pipeline.terminal.escapes import escape
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
@@ -26,7 +27,7 @@ class Progress:
 
     def print(self, text: str) -> None:
         """Print one line."""
-        self._write(f"{text}\n")
+        self._write(f"{escape(text)}\n")
 
     @contextmanager
     def stage(self, title: str) -> "Iterator[StageLine]":
@@ -106,7 +107,7 @@ class StageLine:
                 parts.append(f"{self._rows:,} rows")
         if self.note:
             parts.append(self.note)
-        return "  ".join([*parts, f"{self.seconds:.1f} s"])
+        return escape("  ".join([*parts, f"{self.seconds:.1f} s"]))
 
 
 @contextmanager

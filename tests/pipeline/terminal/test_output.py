@@ -1,6 +1,8 @@
 import io
+import json
 import os
 import pty
+import re
 import subprocess
 import sys
 import unicodedata
@@ -56,7 +58,7 @@ def test_a_combining_mark_takes_no_column() -> None:
         ("無洗米 5kg 2袋", 10, "無洗米 5k…"),
         ("無洗米無洗米", 10, "無洗米無…"),
         ("two\n lines\t", 60, "two lines"),
-        ("red \x1b[31m text\x07", 60, "red [31m text"),
+        ("red \x1b[31m text\x07", 60, r"red \x1b[31m text\x07"),
         (None, 60, ""),
     ],
 )
@@ -73,6 +75,42 @@ def test_a_table_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert lines[1].endswith("0.8871")
     assert cells(lines[1]) == 40
     assert output.fit_title("白峰ファーム あきたこまち", indent=20) == "白峰ファーム あきた…"
+
+
+ODD = "a\x1b[31mb\u202ec\x9bd\x7fe\u2028f\rg"
+SHOWN = r"a\x1b[31mb\u202ec\x9bd\x7fe\u2028f\rg"
+
+
+def test_what_acts_on_a_terminal_is_shown_as_an_escape_and_styles_stay(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    output.print_lines([ODD.replace("\x1b[31m", "\x1b]0;")])
+    output.print_lines([paint(ODD, BAD), *output.table(("item",), [(ODD,)])[1:]])
+    written = capsys.readouterr().out
+    assert written.splitlines()[0] == SHOWN.replace("[31m", "]0;")
+    assert written.splitlines()[1:] == [f"\x1b[31m{SHOWN}\x1b[0m", SHOWN]
+
+
+def test_json_has_the_exact_values_and_nothing_that_acts_on_a_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    value = {ODD: [f"{ODD}\n\t\\ 靴 👨\u200d👩", "\x00"]}
+    output.print_json(value)
+    printed = capsys.readouterr().out
+    assert json.loads(printed) == value
+    assert json.loads(output.to_json(value)) == value
+    assert re.sub("[\u200d\n]", "", printed).isprintable()
+
+
+def test_a_long_id_does_not_widen_a_table() -> None:
+    rows = [(output.short_id("x" * 500), "1"), (output.short_id("靴" * 500), "2")]
+    lines = output.table(("item", ""), rows)
+    assert {cells(line) for line in lines[1:]} == {40 + 2 + 1, 39 + 1 + 2 + 1}
+    assert lines[1].startswith("x" * 39 + "…")
+    assert output.short_id("7d444840-9dc0-11d1-b245-5ffdce74fad2").endswith("fad2")
+    assert output.short_id(f"{ODD}\n") == f"{SHOWN}\\n"
 
 
 def test_nothing_is_cut_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
