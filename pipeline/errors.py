@@ -48,6 +48,18 @@ class StageError(NitamonoError):
     exit_code = 5
 
 
+class DamagedError(StageError):
+    """A file of the store is damaged or missing.
+
+    Attributes:
+        what: which file, and what is wrong with it: the message without the remedy.
+    """
+
+    def __init__(self, what: str, remedy: str = "") -> None:
+        super().__init__(f"{what}; {remedy}" if remedy else what)
+        self.what = what
+
+
 def text_of(error: Exception) -> str:
     """The text of an exception without secrets; a Java one has it only while the JVM lives."""
     try:

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from pipeline.stages.context import Job, Stage
-from pipeline.store import publications
 
 _MAX_REASONS = 5
 # What a change of an input that is no setting means.
@@ -38,7 +37,7 @@ def explain_missing_output(job: Job, stage: Stage) -> str:
         job: a job that has the records of the stages before.
         stage: the stage whose output is not in the store.
     """
-    published = publications.current(job.store)
+    published = job.state.published
     if published is None:
         return "nothing is published yet"
     earlier = job.store.find_record(stage.NAME, published.stages.get(stage.NAME, ""))

@@ -58,6 +58,7 @@ class Runner:
             UsageError: the store or the earlier run can't be used.
         """
         self._store = Store.of(config)
+        self._store.verifies, self._store.print_line = True, progress.print
         self._job = Job(config, self._store, run_id, publishing=publishing, full=full)
         self._progress = progress
         self._wait = wait
@@ -102,6 +103,7 @@ class Runner:
         """
         self._only_trains = first == last == train.NAME
         with self._page_at_end(), self._locked() as held_lock, self._recorder.recording():
+            self._job.read_state()
             for stage in CHAIN[: NAMES.index(first)]:
                 if not self._reuse(self._reuse_rules.required_record(stage)):
                     raise output_missing(stage.NAME)

@@ -32,6 +32,8 @@ def settings(user_settings: dict[str, str]) -> dict[str, str]:
         "spark.sql.execution.arrow.maxBytesPerBatch": str(64 << 20),
         "spark.sql.execution.pyspark.udf.simplifiedTraceback.enabled": "true",
         "spark.sql.parquet.compression.codec": "zstd",
+        # The tables' pages carry checksums.
+        "spark.hadoop.parquet.page.verify-checksum.enabled": "true",
         # Catalogues have columns that differ in nothing else.
         "spark.sql.caseSensitive": "true",
         # pandas writes its times in nanoseconds, which Spark has no type for.

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -13,6 +14,7 @@ from pipeline.stages.job_session import JobSession
 from pipeline.storage.paths import StoragePath
 from pipeline.store.fingerprint import fingerprint
 from pipeline.store.stage_record import StageRecord
+from pipeline.store.state import StoreState, read_state
 from pipeline.store.store import Store
 from pipeline.terminal.progress import StageLine
 
@@ -90,6 +92,7 @@ class Job:
             what later runs will use: the pointers, the current model, the current quantiser.
         full: whether every stage computes its output without an earlier version of it.
         line: the progress line of the stage that is running.
+        state: what can change in the store: it is read once.
         used_versions: fingerprints of the earlier outputs that the run builds on.
         announce_use: writes `used_versions` into run.json, so that gc keeps these outputs.
     """
@@ -124,6 +127,19 @@ class Job:
         self.announce_use: Callable[[], None] = lambda: None
         self._session = JobSession(config, store.root, store.run_path(run_id) / "spark.log", spark)
         self._records: dict[str, StageRecord] = {}
+
+    def read_state(self) -> None:
+        """Read what can change in the store; the run works with that to its end."""
+        self.state = read_state(self.store)
+
+    @cached_property
+    def state(self) -> StoreState:
+        """What can change in the store, as it was at the run's start or when first asked for."""
+        return read_state(self.store)
+
+    def find_damage(self, record: StageRecord) -> str:
+        """What is wrong with the output of a stage; empty if nothing is. Reads it once a run."""
+        return self.store.find_damage(record, lambda: self.spark)
 
     @property
     def spark(self) -> "SparkSession":

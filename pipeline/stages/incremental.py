@@ -60,9 +60,17 @@ def find_earlier(job: Job, stage: Stage, *inputs: dict[str, Any]) -> StageRecord
             job.used_versions.add(version)
             job.announce_use()
             record = job.store.find_record(name, version)
-            if record is not None:
+            if record is not None and is_whole(job, record):
                 return record
     return None
+
+
+def is_whole(job: Job, record: StageRecord) -> bool:
+    """Whether an earlier output can be built on; if it is damaged, that is said."""
+    damage = job.find_damage(record)
+    if damage:
+        job.store.say(f"{damage}. Nothing is built on that output of {record.stage}")
+    return not damage
 
 
 def token_base(job: Job, stage: Stage, inputs: dict[str, Any]) -> Base:
@@ -75,17 +83,19 @@ def token_base(job: Job, stage: Stage, inputs: dict[str, Any]) -> Base:
     """
     if job.full:
         return no_base("--full")
-    published = job.store.latest("items")
+    published = job.state.version("items")
     if published is None:
         return no_base(FIRST)
-    items = job.store.find_record("ingest", published["version"])
+    items = job.store.find_record("ingest", published)
     if items is None:
         return no_base("the published items are gone")
+    if not is_whole(job, items):
+        return no_base("the published items are damaged")
     record = find_earlier(job, stage, inputs | {"items": items.outputs["content"]})
     if record is None:
         return no_base("the published tokens were made by other text rules or another release")
     # The tokens may have been made from another items table with the same content.
-    return Base(record, items=published["version"])
+    return Base(record, items=published)
 
 
 def stage_base(job: Job, stage: Stage, previous: str, *inputs: dict[str, Any]) -> Base:

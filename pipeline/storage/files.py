@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from models.disk import sync
+from pipeline.errors import DamagedError
 from pipeline.storage.file_owners import owner_tag
 from pipeline.storage.paths import StoragePath, sync_folder
 
@@ -55,8 +56,14 @@ def write_exclusive(path: StoragePath, content: bytes) -> None:
 
 
 def read_json(path: StoragePath) -> Any:  # noqa: ANN401 - any JSON
-    """The JSON of a file; None if there is no such file, or if it is damaged."""
+    """The JSON of a file; None if there is no such file.
+
+    Raises:
+        DamagedError: what is in the file is no JSON.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    except FileNotFoundError:
         return None
+    except ValueError as error:
+        raise DamagedError(f"{path}: damaged: it holds no JSON ({error})") from error

@@ -2,13 +2,13 @@
 
 If rows come out of a Python worker as Arrow batches, Spark would take each row apart and put it
 together again; for vectors this takes longer than everything else. So each task writes its rows to
-one file under a unique name and returns the name to the driver. The driver deletes all files whose
-names were not returned, so that tasks may be repeated.
+one file under a unique name and returns its name, size and checksum to the driver. The driver
+writes the list of these files last (see pipeline.store.file_list), so that tasks may be repeated.
 """
 
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +16,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.storage.paths import StoragePath, staged_file
-from pipeline.store import schemas
+from pipeline.store import file_list, schemas
+from pipeline.store.file_list import File
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 _SUFFIX = ".parquet"
+# What a task returns: the fields of a File.
+_FILE = "name string, bytes long, sha256 string"
 
 Run = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
@@ -53,6 +56,8 @@ def write(
 ) -> None:
     """Write rows, one file for each task that has any; without rows, one empty file.
 
+    The list of the files is written last.
+
     Args:
         parts: the rows, with the columns of the schema.
         folder: the folder for the files; it is created.
@@ -63,27 +68,33 @@ def write(
     """
     folder.mkdir(parents=True, exist_ok=True)
     encoded = [name for name in schema.names if name not in plain]
-    written: set[str] = set()
+    files: list[File] = []
     for part in parts:
         task = _write_task(part.run, folder, schema, row_group_bytes, encoded)
         # One row for each task.
-        rows = part.frame.mapInArrow(task, "file string").collect()
-        written |= {row["file"] for row in rows}
+        rows = part.frame.mapInArrow(task, _FILE).collect()
+        files += [File(**row.asDict()) for row in rows]
+    if not files:
+        files = [_write_table(schema.empty_table(), folder)]
+    written = {file.name for file in files}
+    # What repeated tasks have left so far; what comes later is not in the list either.
     for path in folder.iterdir():
         if path.name.endswith(_SUFFIX) and path.name not in written:
             path.unlink()
-    if not written:
-        with staged_file(folder / f"part-00000{_SUFFIX}") as empty:
-            pq.write_table(schema.empty_table(), empty)
+    file_list.write(folder, files)
 
 
 def write_rows(rows: list[dict[str, Any]], folder: StoragePath, schema: pa.Schema) -> None:
-    """Write rows that this process holds to one file."""
+    """Write rows that this process holds to one file, and the list of files."""
     folder.mkdir(parents=True, exist_ok=True)
-    with staged_file(folder / f"part-00000{_SUFFIX}") as path:
-        pq.write_table(
-            pa.Table.from_pylist(rows, schema), path, compression="zstd", write_page_checksum=True
-        )
+    file_list.write(folder, [_write_table(pa.Table.from_pylist(rows, schema), folder)])
+
+
+def _write_table(table: pa.Table, folder: StoragePath) -> File:
+    name = f"part-00000{_SUFFIX}"
+    with staged_file(folder / name) as path:
+        pq.write_table(table, path, compression="zstd", write_page_checksum=True)
+        return file_list.describe(path, name)
 
 
 def _write_task(
@@ -99,9 +110,8 @@ def _write_task(
         first = next(groups, None)
         if first is None:
             return
-        with (
-            staged_file(folder / name) as path,
-            pq.ParquetWriter(
+        with staged_file(folder / name) as path:
+            with pq.ParquetWriter(
                 path,
                 schema,
                 compression="zstd",
@@ -109,11 +119,11 @@ def _write_task(
                 use_dictionary=list(encoded),
                 write_statistics=list(encoded),
                 write_page_checksum=True,
-            ) as writer,
-        ):
-            for group in chain([first], groups):
-                writer.write_table(group, row_group_size=group.num_rows)
-        yield pa.RecordBatch.from_pydict({"file": [name]})
+            ) as writer:
+                for group in chain([first], groups):
+                    writer.write_table(group, row_group_size=group.num_rows)
+            file = file_list.describe(path, name)
+        yield pa.RecordBatch.from_pylist([asdict(file)])
 
     return task
 

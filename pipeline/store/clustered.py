@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.storage.paths import StoragePath, arrow_path
+from pipeline.store import file_list
 
 _BATCH_ROWS = 8_192
 # Footers that are read at the same time: an object store needs some time for each.
@@ -76,7 +77,7 @@ class ClusteredTable:
         for name, low, high in self.files:
             if not overlaps(low, high):
                 continue
-            with pq.ParquetFile(f"{base}/{name}", filesystem=system) as file:
+            with file_list.open_parquet(f"{base}/{name}", system) as file:
                 groups = [n for n, bounds in enumerate(_list_bounds(file)) if overlaps(*bounds)]
                 present = [name for name in file.schema_arrow.names if name in {*columns, "list"}]
                 yield from file.iter_batches(
@@ -84,23 +85,22 @@ class ClusteredTable:
                 )
 
 
-def open_clustered(folder: StoragePath) -> ClusteredTable:
-    """Open the files of a folder; only their footers are read.
+def open_clustered(folder: StoragePath, names: Sequence[str]) -> ClusteredTable:
+    """Open files of a folder; only their footers are read.
+
+    Args:
+        folder: the folder.
+        names: the names of the files.
 
     Raises:
-        FileNotFoundError: the folder has no files.
+        DamagedError: a footer can't be read.
     """
     system, base = arrow_path(folder)
 
     def bounds_of(name: str) -> list[tuple[int, int]]:
-        with pq.ParquetFile(f"{base}/{name}", filesystem=system) as file:
+        with file_list.open_parquet(f"{base}/{name}", system) as file:
             return list(_list_bounds(file))
 
-    names = sorted(path.name for path in folder.glob("*.parquet"))
-    if not names:
-        # A table without rows has a file too. Without this check, readers would take a table whose
-        # files were deleted for an empty one.
-        raise FileNotFoundError(f"{folder}: its files are gone; run again with --full")
     with ThreadPoolExecutor(_PARALLEL_FOOTERS) as pool:
         files = [
             (name, min(low for low, _ in bounds), max(high for _, high in bounds))

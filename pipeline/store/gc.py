@@ -12,8 +12,9 @@ from pipeline.storage.paths import StoragePath, remove_tree, sorted_by_address
 from pipeline.store import retention
 from pipeline.store.retention import Retained
 from pipeline.store.store import Store
+from pipeline.store.versions import DAMAGED
 
-_QUANTISER = re.compile(r"([0-9a-f]{16})(\.sizes)?\.npy")
+_QUANTISER = re.compile(r"([0-9a-f]{16})(\.npy|\.sizes\.npy|\.files\.json)")
 _MODEL = re.compile(r"[0-9a-f]{16}")
 
 
@@ -103,6 +104,8 @@ def _tables(store: Store, retained: Retained) -> Iterator[StoragePath]:
         # A version with an owner's tag is unfinished: pipeline.store.leftovers removes it.
         if version not in retained.versions and not owner(version):
             yield path
+    if isinstance(store.root, Path):
+        yield from sorted((store.root / "tables").glob(f"*/{DAMAGED}*"))
 
 
 def _models(store: Store, retained: Retained) -> Iterator[StoragePath]:
@@ -112,7 +115,7 @@ def _models(store: Store, retained: Retained) -> Iterator[StoragePath]:
 
 
 def _quantisers(store: Store, retained: Retained) -> Iterator[StoragePath]:
-    for path in sorted_by_address((store.root / "quantisers").glob("*.npy")):
+    for path in sorted_by_address((store.root / "quantisers").glob("*.*")):
         match = _QUANTISER.fullmatch(path.name)
         if match and match[1] not in retained.quantisers:
             yield path

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import UsageError
 from pipeline.storage.paths import arrow_path
+from pipeline.store import file_list
 from pipeline.store.store import Store
 
 # Files that are read at the same time: an object store needs some time for each.
@@ -44,15 +45,16 @@ def find_rows(
 
     Raises:
         UsageError: the version is not in the store, or is deleted while it is read.
+        DamagedError: a file is missing or has another size, or what is read of it is damaged.
     """
     item_ids = sorted(set(ids))
     folder = store.table_path(table, version)
     if not store.has_table(table, version):
         raise table_missing(table, version)
     system, base = arrow_path(folder)
-    files = _Files(system, base, sorted(path.name for path in folder.glob("*.parquet")), item_ids)
     names = [_ID, *(name for name in columns if name != _ID)]
     try:
+        files = _Files(system, base, file_list.names(folder), item_ids)
         with ThreadPoolExecutor(_PARALLEL_FILES) as pool:
             candidates = files.candidates() if in_order else files.names
             parts = list(pool.map(lambda name: files.read(name, names), candidates))
@@ -69,7 +71,7 @@ def nearest_ids(store: Store, table: str, version: str, item_id: str, count: int
     """
     folder = store.table_path(table, version)
     system, base = arrow_path(folder)
-    files = _Files(system, base, sorted(path.name for path in folder.glob("*.parquet")), [item_id])
+    files = _Files(system, base, file_list.names(folder), [item_id])
     ids = files.ids_near(item_id)
     position = bisect_left(ids, item_id)
     return ids[max(0, position - count + 1) :][:count]
@@ -95,7 +97,7 @@ class _Files:
         self._id_set = pa.array(ids, pa.string())
 
     def _open(self, name: str) -> pq.ParquetFile:
-        return pq.ParquetFile(f"{self._base}/{name}", filesystem=self._system)
+        return file_list.open_parquet(f"{self._base}/{name}", self._system)
 
     def candidates(self) -> list[str]:
         """Names of the files that can hold one of the ids, by bisection: the files are sorted."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from platform import node
 from typing import Any
 
-from pipeline.errors import LockedError, StageError
+from pipeline.errors import DamagedError, LockedError, StageError
 from pipeline.storage import file_owners
 from pipeline.storage.files import read_json, write_json
 from pipeline.storage.paths import StoragePath, link_exclusive, touch
@@ -182,7 +182,10 @@ def _try_to_take(
     newest, number = _newest(folder), 0
     if newest is not None:
         number = _number(newest)
-        holder = read_json(newest)
+        try:
+            holder = read_json(newest)
+        except DamagedError:  # its holder is not known: its age decides
+            holder = {}
         if holder is None and not newest.exists():
             return None, None
         holder = holder or {}

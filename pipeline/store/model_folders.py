@@ -68,6 +68,20 @@ class ModelFolders:
         """The file or directory of a training's model that is shipped to executors."""
         return self.path(record.outputs["sha256"]) / str(record.outputs["file"])
 
+    def find_damage(self, record: StageRecord) -> str:
+        """What is wrong with the model of a training; empty if nothing is. Reads it."""
+        file = self.file(record)
+        try:
+            if isinstance(file, Path):
+                content = read_content(file)
+            else:
+                content = objects.content_of(str(file), file.options)
+        except ModelError as error:
+            return str(error)
+        if content.sha256 != record.outputs["sha256"]:
+            return f"{file}: its content is not what was written (another sha256)"
+        return ""
+
     def current(self, settings: str) -> str | None:
         """The fingerprint of the training whose model new runs use; None if there is none.
 

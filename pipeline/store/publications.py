@@ -8,8 +8,9 @@ which entry is current.
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from pipeline.errors import UsageError
+from pipeline.errors import DamagedError, UsageError
 from pipeline.storage.files import read_json, write_json
+from pipeline.storage.paths import StoragePath
 from pipeline.store.names import check_name
 from pipeline.store.store import Store
 
@@ -61,11 +62,35 @@ class Publication:
         ]
 
 
-def entries(store: Store) -> list[Publication]:
-    """All entries, the oldest first."""
-    files = (store.root / "publications").glob("[0-9]*.json")
-    contents = [content for content in map(read_json, files) if content]
-    return sorted((Publication(**content) for content in contents), key=lambda e: e.number)
+def entries(store: Store, *, strict: bool = False) -> list[Publication]:
+    """All entries, the oldest first; a damaged one is said and left out.
+
+    Args:
+        store: the store.
+        strict: whether a damaged entry is an error.
+
+    Raises:
+        DamagedError: an entry is damaged.
+    """
+    found = []
+    for path in _files(store):
+        try:
+            content = read_json(path)
+            if content is not None:
+                found.append(Publication(**content))
+        except (DamagedError, TypeError) as error:
+            text = (
+                f"{path}: this entry of what was published is damaged; put its copy of a backup in "
+                "its place, or delete it: its version can't be rolled back to then"
+            )
+            if strict:
+                raise DamagedError(text) from error
+            store.say(text)
+    return sorted(found, key=lambda entry: entry.number)
+
+
+def _files(store: Store) -> list[StoragePath]:
+    return [path for path in (store.root / "publications").glob("*.json") if path.stem.isdigit()]
 
 
 def current(store: Store) -> Publication | None:
@@ -125,6 +150,7 @@ def publish(store: Store, run_id: str, stages: dict[str, str]) -> None:
     before = None
     if present is not None:
         if present.tables == tables:
+            _move_pointers(store, tables)
             return
         if present.number == 0:
             _write(store, present)
@@ -203,7 +229,8 @@ def _enter(
     before: int | None,
 ) -> Publication:
     """Write an entry, then move the pointers."""
-    number = max((entry.number for entry in entries(store)), default=0) + 1
+    # Of the names: a damaged entry's number is not used again.
+    number = max((int(path.stem) for path in _files(store)), default=0) + 1
     entry = Publication(number, action, _now(), version, run_id, tables, stages, before)
     _write(store, entry)
     try:
@@ -215,17 +242,51 @@ def _enter(
 
 
 def recover(store: Store) -> None:
-    """Bring all pointers in line with LATEST, after a run was broken off while it moved them."""
-    present = current(store)
+    """Bring all pointers in line with LATEST, after a run was broken off while it moved them.
+
+    If LATEST itself is damaged, or names a version that is not in the store, it is restored from
+    the newest entry whose tables are all there, and that is said.
+
+    Raises:
+        DamagedError: there is no such entry.
+    """
+    try:
+        present = current(store)
+        problem = ""
+        if present is not None and not store.has_table("similar_items", present.version):
+            problem = f"version {present.version} is not in the store"
+    except DamagedError as error:
+        present, problem = None, error.what
+    if problem:
+        whole = [entry for entry in entries(store) if not entry.missing(store)]
+        if whole:
+            present = whole[-1]
+            store.say(
+                f"LATEST: {problem}; it is restored from entry {present.number} of publications/: "
+                f"version {present.version} of run {present.run_id}"
+            )
+        elif present is None:
+            raise DamagedError(f"{problem}: no entry of publications/ names tables that are there")
     _move_pointers(store, present.tables if present else {})
 
 
 def _move_pointers(store: Store, tables: Pointers) -> None:
     for table in POINTERS:
-        target, pointer = tables.get(table), store.latest(table)
+        target = tables.get(table)
         if target is None:
             store.clear_latest(table)
-        elif pointer is None or pointer["version"] != target["version"]:
+            continue
+        try:
+            pointer = store.latest(table)
+        except DamagedError:
+            pointer = None
+        # In an object store, a version that was made again is in another folder.
+        folder = store.table_path(table, target["version"]).name
+        if (
+            pointer is None
+            or pointer["version"] != target["version"]
+            or not pointer["path"].endswith(folder)
+        ):
             store.set_latest(table, target["version"], target["run_id"])
 
 

@@ -1,10 +1,16 @@
 """The quantisers of a store, and which of them later runs use."""
 
-from dataclasses import dataclass
+import io
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.storage.files import read_json, write_json
-from pipeline.storage.paths import StoragePath
+import numpy as np
+
+from pipeline.errors import DamagedError
+from pipeline.storage.files import read_json, write_atomic, write_exclusive, write_json
+from pipeline.storage.paths import StoragePath, arrow_path
+from pipeline.store import file_list
 
 
 @dataclass(frozen=True)
@@ -16,6 +22,8 @@ class Quantisers:
     """
 
     root: StoragePath
+    # Those whose files were found whole, or written, by this process.
+    _whole: set[str] = field(default_factory=set, compare=False, repr=False)
 
     def path(self, fingerprint: str) -> StoragePath:
         """The file of the centroids of the quantiser that was trained for an index."""
@@ -25,11 +33,66 @@ class Quantisers:
         """The file of the number of training vectors in each of its lists."""
         return self.root / f"{fingerprint}.sizes.npy"
 
+    def save(self, fingerprint: str, centroids: np.ndarray, sizes: np.ndarray) -> None:
+        """Write a quantiser, and the list of its files last.
+
+        If another run was first, its files stay, unless they are damaged.
+
+        Args:
+            fingerprint: of the index that it was trained for.
+            centroids: float32[nlist, dim].
+            sizes: int64[nlist], the number of training vectors in each list.
+        """
+        arrays = {self.path(fingerprint): centroids, self.sizes_path(fingerprint): sizes}
+        is_damaged = self._exists(fingerprint) and bool(self.find_damage(fingerprint))
+        for path, array in arrays.items():
+            content = io.BytesIO()
+            np.save(content, array)
+            if is_damaged:
+                write_atomic(path, content.getvalue())
+            else:
+                with suppress(FileExistsError):
+                    write_exclusive(path, content.getvalue())
+        system, base = arrow_path(self.root)
+        files = [file_list.describe(f"{base}/{path.name}", path.name, system) for path in arrays]
+        file_list.write(self.root, files, _list_name(fingerprint))
+        self._whole.add(fingerprint)
+
+    def is_whole(self, fingerprint: str) -> bool:
+        """Whether a quantiser is in the store and undamaged."""
+        return self._exists(fingerprint) and not self.find_damage(fingerprint)
+
+    def _exists(self, fingerprint: str) -> bool:
+        return self.path(fingerprint).is_file() and self.sizes_path(fingerprint).is_file()
+
+    def find_damage(self, fingerprint: str) -> str:
+        """What is wrong with a quantiser's files; empty if nothing is. Reads them once a process.
+
+        Those that a release up to 0.2 wrote have no checksums: they are only looked for.
+        """
+        if fingerprint in self._whole:
+            return ""
+        try:
+            files = file_list.read(self.root, _list_name(fingerprint))
+        except DamagedError as error:
+            return error.what
+        if files is None:
+            paths = (self.path(fingerprint), self.sizes_path(fingerprint))
+            problems = [f"{path}: the file is missing" for path in paths if not path.is_file()]
+        else:
+            problems = file_list.damage_of(self.root, files)
+        if not problems:
+            self._whole.add(fingerprint)
+        return problems[0] if problems else ""
+
     def current(self, key: str) -> dict[str, Any] | None:
         """The state of the quantiser that runs use; None if there is none.
 
         Args:
             key: the fingerprint of the settings that a quantiser is trained with.
+
+        Raises:
+            DamagedError: its file is damaged.
         """
         state: dict[str, Any] | None = read_json(self._current_path(key))
         return state
@@ -40,3 +103,7 @@ class Quantisers:
 
     def _current_path(self, key: str) -> StoragePath:
         return self.root / "current" / f"{key}.json"
+
+
+def _list_name(fingerprint: str) -> str:
+    return f"{fingerprint}.files.json"

@@ -47,6 +47,9 @@ def find_retained(store: Store, keep: int, also_keep: Iterable[str] = ()) -> Ret
         store: the store to look through.
         keep: number of the versions published last that stay.
         also_keep: fingerprints of outputs that stay too.
+
+    Raises:
+        DamagedError: a file that says what must stay is damaged; the message names it.
     """
     retained = Retained()
     _add_published(store, keep, retained)
@@ -74,7 +77,7 @@ def _versions(entry: Publication) -> list[str]:
 def _published_last(store: Store, keep: int) -> list[Publication]:
     """The newest entry of each of the versions published last."""
     newest: dict[str, Publication] = {}
-    for entry in reversed(publications.entries(store)):
+    for entry in reversed(publications.entries(store, strict=True)):
         if entry.action != publications.ROLLED_BACK:
             newest.setdefault(entry.version, entry)
     return list(newest.values())[:keep]
@@ -85,7 +88,7 @@ def _rollback_targets(store: Store, current: Publication | None, keep: int) -> l
 
     After a rollback they need not be the versions published last.
     """
-    by_number = {entry.number: entry for entry in publications.entries(store)}
+    by_number = {entry.number: entry for entry in publications.entries(store, strict=True)}
     targets: list[Publication] = []
     while current is not None and len(targets) < keep:
         targets.append(current)
@@ -96,7 +99,7 @@ def _rollback_targets(store: Store, current: Publication | None, keep: int) -> l
 def _add_runs(store: Store, retained: Retained) -> None:
     current = publications.current(store)
     published = _timestamp(current.time) - _CLOCK_SKEW if current and current.number else 0.0
-    for run in run_records.list_runs(store):
+    for run in run_records.list_runs(store, strict=True):
         if run.status == run_records.RUNNING:
             retained.add([*run.fingerprints.values(), *run.uses], f"run {run.run_id} is running")
             started = _timestamp(run.started) - _CLOCK_SKEW
@@ -113,7 +116,7 @@ def _add_runs(store: Store, retained: Retained) -> None:
 
 def _published_since(store: Store, moment: float) -> list[Publication]:
     """The entry that was current at a moment, and all entries since."""
-    entries = publications.entries(store)
+    entries = publications.entries(store, strict=True)
     earlier = [n for n, entry in enumerate(entries) if _timestamp(entry.time) <= moment]
     return entries[max(earlier, default=0) :]
 

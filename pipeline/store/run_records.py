@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from pipeline.errors import DamagedError
 from pipeline.redaction import mask, mask_settings
 from pipeline.storage.file_owners import Process
 from pipeline.storage.files import read_json
@@ -57,11 +58,29 @@ class Run:
         return fields
 
 
-def list_runs(store: Store) -> list[Run]:
-    """All runs, the newest first."""
+def list_runs(store: Store, *, strict: bool = False) -> list[Run]:
+    """All runs, the newest first; one whose run.json is damaged is said and left out.
+
+    Args:
+        store: the store.
+        strict: whether a damaged run.json is an error.
+
+    Raises:
+        DamagedError: a run.json is damaged.
+    """
     latest_version = _latest_version(store)
-    contents = (read_json(path) for path in (store.root / "runs").glob("*/run.json"))
-    runs = [_run(store, content, latest_version) for content in contents if content]
+    runs = []
+    for path in (store.root / "runs").glob("*/run.json"):
+        try:
+            content = read_json(path)
+        except DamagedError as error:
+            text = f"{error}; if that run has ended, delete the file"
+            if strict:
+                raise DamagedError(text) from error
+            store.say(text)
+            continue
+        if content:
+            runs.append(_run(store, content, latest_version))
     return sorted(runs, key=lambda run: (run.started, run.run_id), reverse=True)
 
 

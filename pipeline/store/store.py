@@ -1,17 +1,18 @@
 """The store: immutable versions of tables, the pointers to them, stage records and run folders."""
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from models import ModelError
 from models.s3 import S3Options
 from pipeline.config.sections import Config
-from pipeline.errors import UsageError
+from pipeline.errors import DamagedError, UsageError
 from pipeline.storage.file_owners import owner_tag
 from pipeline.storage.files import read_json, write_json
 from pipeline.storage.paths import StoragePath, arrow_path, spark_path, storage_path
-from pipeline.store import arrow_files, schemas
+from pipeline.store import arrow_files, file_list, schemas
 from pipeline.store.arrow_files import Rows
 from pipeline.store.clustered import ClusteredTable, open_clustered
 from pipeline.store.model_folders import ModelFolders
@@ -37,6 +38,9 @@ class Store:
         versions: the versions of its tables.
         models: its models.
         quantisers: its quantisers.
+        verifies: whether the checksums of a table are verified before this process first reads it.
+            Otherwise only the sizes of its files are, and the pages that are read.
+        print_line: prints what `say` says.
     """
 
     def __init__(self, path: str, s3: S3Options = _DEFAULT_S3, *, make: bool = True) -> None:
@@ -51,6 +55,11 @@ class Store:
             UsageError: the path is on a file system that is not supported, can't be written, or is
                 missing and `make` is false.
         """
+        self.verifies = False
+        self.print_line: Callable[[str], None] = _print_line
+        self._said: set[str] = set()
+        # Versions of tables, and models, that this process wrote or has verified.
+        self._whole: set[tuple[str, str]] = set()
         try:
             self.root = storage_path(path, s3, "store.path")
             self.versions = open_versions(self.root)
@@ -99,8 +108,15 @@ class Store:
         return record if complete else None
 
     def read_record(self, stage: str, fingerprint: str) -> StageRecord | None:
-        """The record of a stage's output, whether or not the output is still in the store."""
-        content = read_json(self._record_path(stage, fingerprint))
+        """The record of a stage's output, whether or not the output is still in the store.
+
+        A damaged record is said, and counts as none: the run that makes the output again writes it.
+        """
+        try:
+            content = read_json(self._record_path(stage, fingerprint))
+        except DamagedError as error:
+            self.say(str(error))
+            return None
         try:
             return StageRecord(**content)
         except TypeError:  # there is none, or another release wrote it
@@ -113,6 +129,82 @@ class Store:
     def _record_path(self, stage: str, fingerprint: str) -> StoragePath:
         return self.root / "stages" / stage / f"{fingerprint}.json"
 
+    # Damage
+
+    def say(self, text: str) -> None:
+        """Print a line about what was found damaged, each line once."""
+        if text not in self._said:
+            self._said.add(text)
+            self.print_line(text)
+
+    def find_damage(
+        self, record: StageRecord, spark: "Callable[[], SparkSession] | None" = None
+    ) -> str:
+        """What is wrong with a stage's output; empty if nothing is. Reads it once a process.
+
+        Args:
+            record: of the stage.
+            spark: gives the session whose executors read large tables.
+        """
+        problems = [
+            self.find_table_damage(table, record.version(table), spark, rows)
+            for table, rows in record.tables.items()
+        ]
+        if quantiser := record.outputs.get("quantiser"):
+            problems.append(self.quantisers.find_damage(quantiser))
+        if record.stage == "train" and ("model", record.outputs["sha256"]) not in self._whole:
+            problem = self.models.find_damage(record)
+            problems.append(problem)
+            if not problem:
+                self._whole.add(("model", record.outputs["sha256"]))
+        return next(filter(None, problems), "")
+
+    def find_table_damage(
+        self,
+        table: str,
+        version: str,
+        spark: "Callable[[], SparkSession] | None" = None,
+        rows: int | None = None,
+    ) -> str:
+        """What is wrong with a version of a table; empty if nothing is. Reads it once a process.
+
+        Args:
+            table: the table.
+            version: the version.
+            spark: gives the session whose executors read large tables.
+            rows: number of rows that it has to have; checked if it has no list of files.
+        """
+        if (table, version) in self._whole:
+            return ""
+        folder = self.table_path(table, version)
+        problems = file_list.find_damage(folder, spark)
+        if not problems and rows is not None and file_list.read(folder) is None:
+            present = self.dataset(table, version).count_rows()
+            if present != rows:
+                problems = [f"{folder}: it has {present:,} rows, and {rows:,} were written"]
+        if problems:
+            return problems[0]
+        self._whole.add((table, version))
+        return ""
+
+    def _open(
+        self, table: str, version: str, spark: "SparkSession | None" = None
+    ) -> tuple[StoragePath, list[str]]:
+        """The folder of a version and the names of its files.
+
+        Raises:
+            DamagedError: it is damaged, as far as `verifies` asks.
+            FileNotFoundError: it is gone.
+        """
+        folder = self.table_path(table, version)
+        files = file_list.names(folder)
+        if self.verifies:
+            session = None if spark is None else (lambda: spark)
+            damage = self.find_table_damage(table, version, session)
+            if damage:
+                raise DamagedError(damage, file_list.REMEDY)
+        return folder, files
+
     # Tables
 
     def table_path(self, table: str, version: str) -> StoragePath:
@@ -124,21 +216,46 @@ class Store:
         return self.versions.exists(table, version)
 
     def read(self, spark: "SparkSession", table: str, version: str) -> "DataFrame":
-        """One version of a table."""
+        """One version of a table.
+
+        Raises:
+            DamagedError: a file is missing or has another size; or, if the store verifies, it has
+                another content.
+        """
+        folder, files = self._open(table, version, spark)
         # If it is given the schema, Spark starts no job to find it.
         reader = spark.read.schema(schemas.ddl(schemas.SCHEMAS[table]))
-        return reader.parquet(spark_path(self.table_path(table, version)))
+        frame = reader.parquet(spark_path(folder))
+        # Spark lists a folder faster than single files; but it may hold what a late task has left.
+        if len(frame._jdf.inputFiles()) != len(files):
+            frame = reader.parquet(*[spark_path(folder / name) for name in files])
+        return frame
 
     def dataset(self, table: str, version: str) -> "ds.Dataset":
-        """One version of a table, for reading without Spark."""
+        """One version of a table, for reading without Spark.
+
+        Raises:
+            DamagedError: as `read`.
+        """
         import pyarrow.dataset as ds
 
-        system, path = arrow_path(self.table_path(table, version))
-        return ds.dataset(path, format="parquet", filesystem=system)
+        folder, files = self._open(table, version)
+        system, base = arrow_path(folder)
+        options = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+        return ds.dataset(
+            [f"{base}/{name}" for name in files],
+            format=ds.ParquetFileFormat(default_fragment_scan_options=options),
+            filesystem=system,
+        )
 
     def open_clustered(self, table: str, version: str) -> ClusteredTable:
-        """One version of a clustered table, for reading list by list without Spark."""
-        return open_clustered(self.table_path(table, version))
+        """One version of a clustered table, for reading list by list without Spark.
+
+        Raises:
+            DamagedError: as `read`.
+        """
+        folder, files = self._open(table, version)
+        return open_clustered(folder, files)
 
     def write(self, frame: "DataFrame", table: str, version: str) -> int:
         """Write a version of a table; it appears complete or not at all.
@@ -170,6 +287,7 @@ class Store:
                 row_group_bytes=size,
                 plain=schemas.VECTORS.get(table, ()),
             )
+        self._whole.add((table, version))
         return int(self.dataset(table, version).count_rows())
 
     def write_rows(self, rows: list[dict[str, Any]], table: str, version: str) -> int:
@@ -180,13 +298,25 @@ class Store:
         """
         with self.versions.create(table, version) as folder:
             arrow_files.write_rows(rows, folder, schemas.SCHEMAS[table])
+        self._whole.add((table, version))
         return len(rows)
 
     # Pointers and versions
 
     def latest(self, table: str = "similar_items") -> dict[str, str] | None:
-        """The published version of a table: version, run_id, path; None if there is none."""
-        pointer: dict[str, str] | None = read_json(self.root / "tables" / table / "LATEST")
+        """The published version of a table: version, run_id, path; None if there is none.
+
+        Raises:
+            DamagedError: the file LATEST is damaged.
+        """
+        path = self.root / "tables" / table / "LATEST"
+        try:
+            pointer: dict[str, str] | None = read_json(path)
+        except DamagedError as error:
+            raise DamagedError(
+                error.what,
+                "the next run that publishes, nitamono rollback or nitamono gc restores it",
+            ) from error
         return pointer
 
     def set_latest(self, table: str, version: str, run_id: str) -> None:
@@ -207,8 +337,9 @@ class Store:
         return f"{version}-{owner_tag()}"
 
     def rename_version(self, table: str, version: str, final: str) -> None:
-        """Rename a version of a table; if the new name is taken, the other version stays."""
+        """Rename a version of a table; a whole one that has the new name stays."""
         self.versions.rename(table, version, final)
+        self._whole.add((table, final))
 
     def discard_version(self, table: str, version: str) -> None:
         """Delete a version of a table."""
@@ -217,7 +348,11 @@ class Store:
     # Models and runs
 
     def current_model(self, settings: str) -> StageRecord | None:
-        """The record of the training whose model new runs with these settings use."""
+        """The record of the training whose model new runs with these settings use.
+
+        Raises:
+            DamagedError: the file that names it is damaged.
+        """
         fingerprint = self.models.current(settings)
         return None if fingerprint is None else self.find_record("train", fingerprint)
 
@@ -228,6 +363,10 @@ class Store:
             UsageError: it is no name, but a path for instance.
         """
         return self.root / "runs" / check_name(run_id)
+
+
+def _print_line(text: str) -> None:
+    sys.stderr.write(f"nitamono: {text}\n")
 
 
 def _unchanged(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":

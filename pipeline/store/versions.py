@@ -16,14 +16,18 @@ from pathlib import Path
 from typing import Protocol
 
 from models.disk import sync
+from pipeline.errors import DamagedError
 from pipeline.storage import file_owners
 from pipeline.storage.file_owners import Process, owner_tag
 from pipeline.storage.files import read_json
 from pipeline.storage.paths import StoragePath, remove_tree, sync_folder
 from pipeline.storage.s3_path import S3Path
+from pipeline.store import file_list
 
 # Spark and Arrow pass over these names when they read a folder.
 _COMPLETE, _CLAIM = "_whole", "_claim"
+# The names of damaged versions that were set aside begin so.
+DAMAGED = "_damaged-"
 
 
 class Versions(Protocol):
@@ -36,10 +40,14 @@ class Versions(Protocol):
         """Whether a version is complete."""
 
     def create(self, table: str, version: str) -> AbstractContextManager[StoragePath]:
-        """A folder to fill; it becomes the version if the block ends without an error."""
+        """A folder to fill; it becomes the version if the block ends without an error.
+
+        If the version exists and is whole, it stays and the folder is deleted; if it is damaged,
+        the folder takes its place.
+        """
 
     def rename(self, table: str, version: str, final: str) -> None:
-        """Rename a complete version; if the new name is taken, the other version stays."""
+        """Rename a complete version; a whole one that has the new name stays."""
 
     def discard(self, table: str, version: str) -> None:
         """Delete a version."""
@@ -80,13 +88,13 @@ class FolderVersions:
         folder = final.with_name(f"_writing-{owner_tag()}")
         try:
             yield folder
-            rename_unless_exists(folder, final)
+            _replace_if_damaged(folder, final)
         finally:
             remove_tree(folder)
 
     def rename(self, table: str, version: str, final: str) -> None:
-        """Rename a complete version; if the new name is taken, the other version stays."""
-        rename_unless_exists(self.path(table, version), self.path(table, final))
+        """Rename a complete version; a whole one that has the new name stays."""
+        _replace_if_damaged(self.path(table, version), self.path(table, final))
         self.discard(table, version)
 
     def discard(self, table: str, version: str) -> None:
@@ -138,7 +146,7 @@ class ObjectVersions:
             raise
 
     def rename(self, table: str, version: str, final: str) -> None:
-        """Rename a complete version; if the new name is taken, the other version stays."""
+        """Rename a complete version; a whole one that has the new name stays."""
         self._complete(table, final, self.path(table, version))
         self._marker(table, version).unlink(missing_ok=True)
 
@@ -192,12 +200,22 @@ class ObjectVersions:
                 return folder
 
     def _complete(self, table: str, version: str, folder: S3Path) -> None:
-        """Make a full folder the version; if another writer was first, delete the folder."""
+        """Make a full folder the version; if there is a whole one already, delete the folder."""
         marker = json.dumps({"folder": folder.name}).encode()
         try:
             self._marker(table, version).write_exclusive(marker)
         except FileExistsError:
-            remove_tree(folder)
+            if self._is_damaged(table, version):
+                # The damaged files are removed with what dead runs have left.
+                self._marker(table, version).write_bytes(marker)
+            else:
+                remove_tree(folder)
+
+    def _is_damaged(self, table: str, version: str) -> bool:
+        try:
+            return bool(file_list.find_damage(self.path(table, version)))
+        except DamagedError:
+            return True
 
 
 def open_versions(root: StoragePath) -> Versions:
@@ -206,11 +224,23 @@ def open_versions(root: StoragePath) -> Versions:
     return FolderVersions(tables) if isinstance(tables, Path) else ObjectVersions(tables)
 
 
-def rename_unless_exists(folder: Path, final: Path) -> None:
+def _replace_if_damaged(folder: Path, final: Path) -> None:
+    """Give a complete folder its name; a folder of that name stays, unless it is damaged."""
+    if rename_unless_exists(folder, final) or not file_list.find_damage(final):
+        return
+    # gc deletes it.
+    final.rename(final.with_name(f"{DAMAGED}{final.name}-{owner_tag()}"))
+    rename_unless_exists(folder, final)
+
+
+def rename_unless_exists(folder: Path, final: Path) -> bool:
     """Give a complete folder its name; if another process was first, its folder stays.
 
     All that is in the folder is on the disk before it has its name, and the name is on the disk
     afterwards: a power cut leaves the whole folder or none.
+
+    Returns:
+        whether the folder has the name now.
     """
     for path in folder.rglob("*"):
         if path.is_file():
@@ -223,4 +253,6 @@ def rename_unless_exists(folder: Path, final: Path) -> None:
     except OSError:
         if not final.is_dir():
             raise
+        return False
     sync_folder(final.parent)
+    return True

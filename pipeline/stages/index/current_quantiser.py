@@ -57,14 +57,18 @@ class CurrentQuantiser:
 
 
 def load(job: Job) -> CurrentQuantiser | None:
-    """The store's quantiser for these embeddings' space and these index settings."""
-    record = job.store.quantisers.current(_key(job))
+    """The store's quantiser for these embeddings' space and these index settings.
+
+    As it was at the run's start, with what this run has changed since.
+    """
+    record = job.state.quantisers.get(_key(job))
     return None if record is None else CurrentQuantiser(**record)
 
 
 def save(job: Job, current: CurrentQuantiser) -> None:
     """Let later runs use this quantiser; a run that does not publish changes nothing."""
     if job.publishing:
+        job.state.quantisers[_key(job)] = asdict(current)
         job.store.quantisers.set_current(_key(job), asdict(current))
 
 
@@ -107,10 +111,13 @@ def usable_version(job: Job) -> str | None:
     vectors = job.record("embed").outputs["vectors"]
     nlist = section.nlist or quantiser.list_count(vectors, section.sample_items)
     fits = current.lists / DRIFT <= nlist <= current.lists * DRIFT
-    paths = (job.store.quantisers.path, job.store.quantisers.sizes_path)
-    files_exist = all(path(current.version).exists() for path in paths)
     has_not_drifted = current.drifted in (None, embeddings)
-    return current.version if fits and files_exist and has_not_drifted else None
+    if not (fits and has_not_drifted):
+        return None
+    if damage := job.store.quantisers.find_damage(current.version):
+        job.store.say(f"{damage}; another quantiser is trained")
+        return None
+    return current.version
 
 
 def is_unbalanced(current: CurrentQuantiser, imbalance: float) -> bool:

@@ -1,7 +1,5 @@
 """index: embeddings -> quantiser and lists."""
 
-import io
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +14,7 @@ from pipeline.stages import incremental
 from pipeline.stages.context import Job, StageResult
 from pipeline.stages.incremental import Base
 from pipeline.stages.index import current_quantiser, lists
-from pipeline.storage.files import write_exclusive
-from pipeline.storage.paths import StoragePath, load_array
+from pipeline.storage.paths import load_array
 from pipeline.store.stage_record import StageRecord
 
 if TYPE_CHECKING:
@@ -84,18 +81,16 @@ def execute(job: Job, version: str) -> StageResult:
 
 
 def _train(job: Job, nlist: int, version: str) -> None:
-    """Train the quantiser of this version, unless an interrupted run has already done so."""
+    """Train the quantiser of this version, unless a whole one is in the store."""
     section, vectors = job.config.index, job.record("embed").outputs["vectors"]
-    path, sizes_path = job.store.quantisers.path(version), job.store.quantisers.sizes_path(version)
-    if path.exists() and sizes_path.exists():
+    if job.store.quantisers.is_whole(version):
         return
     job.line.note = "training the quantiser"
     size = quantiser.sample_size(nlist, section.sample_items)
     points = training_sample(_vectors(job), vectors, size, section.seed)
     centroids = quantiser.train(points, nlist, section.seed)
     job.line.note = ""
-    _save(path, centroids)
-    _save(sizes_path, quantiser.list_sizes(points, centroids))
+    job.store.quantisers.save(version, centroids, quantiser.list_sizes(points, centroids))
 
 
 def _vectors(job: Job) -> "DataFrame":
@@ -228,11 +223,3 @@ def training_sample(vectors: "DataFrame", total: int, max_rows: int, seed: int) 
     catalogue's.
     """
     return from_bytes(collected_sample(vectors, total, max_rows, seed, "quantiser")["vector"])
-
-
-def _save(path: StoragePath, values: np.ndarray) -> None:
-    """Write an array's file whole or not at all; if another run was first, its file stays."""
-    buffer = io.BytesIO()
-    np.save(buffer, values)
-    with suppress(FileExistsError):
-        write_exclusive(path, buffer.getvalue())

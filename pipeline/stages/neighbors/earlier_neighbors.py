@@ -9,7 +9,6 @@ from pipeline.stages.incremental import Base
 from pipeline.stages.index import current_quantiser
 from pipeline.stages.neighbors import incremental_search
 from pipeline.stages.neighbors.search_context import SearchContext
-from pipeline.store import publications
 
 # Gives a stage's inputs in a run.
 StageInputs = Callable[[Job], dict[str, Any]]
@@ -77,7 +76,7 @@ def _published_inputs(job: Job, stage: str, inputs: dict[str, Any]) -> list[dict
     Returns:
         one or none.
     """
-    published = publications.current(job.store)
+    published = job.state.published
     record = job.store.find_record(stage, published.stages.get(stage, "")) if published else None
     if record is None or record.inputs.get("rules") is None:
         return []

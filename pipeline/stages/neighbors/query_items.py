@@ -24,14 +24,14 @@ def baseline(job: Job) -> Baseline | None:
     If the published version was made of this very catalogue, the answer is the version that it was
     built on: so a repeated run has the same baseline, and reuses what it has made.
     """
-    table, items = job.store.latest("similar_items"), job.store.latest("items")
+    table, items = job.state.version("similar_items"), job.state.version("items")
     if table is None or items is None:
         return None
-    record = job.store.find_record("publish", table["version"])
+    record = job.store.find_record("publish", table)
     if record and record.inputs.get("items") == job.record("ingest").outputs["content"]:
         built_on: dict[str, str] | None = record.inputs["baseline"]
         return Baseline(**built_on) if built_on else None
-    return Baseline(items["version"], table["version"])
+    return Baseline(items, table)
 
 
 def publish_inputs(job: Job) -> dict[str, Any]:

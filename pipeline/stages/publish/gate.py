@@ -83,11 +83,15 @@ def needs_spark(job: Job) -> bool:
 
 def _published(job: Job) -> publications.Publication | None:
     """The published version, if it is another than this run's and its table exists."""
-    published = publications.current(job.store)
+    published = job.state.published
     if published is None or published.version == job.record("publish").fingerprint:
         return None
-    exists = job.store.has_table("similar_items", published.version)
-    return published if exists else None
+    if not job.store.has_table("similar_items", published.version):
+        return None
+    damage = job.store.find_table_damage("similar_items", published.version, lambda: job.spark)
+    if damage:
+        job.store.say(f"{damage}. How many neighbours are replaced is not measured")
+    return None if damage else published
 
 
 def _model(job: Job, published: publications.Publication) -> str | None:

@@ -80,7 +80,8 @@ def reusable_model(job: Job) -> StageRecord | None:
     """
     section = job.config.model
     text = job.record("tokenize").outputs["text_fingerprint"]
-    current = job.store.current_model(model_key(model_definition(inputs(job)), text))
+    training = job.state.models.get(model_key(model_definition(inputs(job)), text))
+    current = job.store.find_record(NAME, training) if training else None
     if current is None or not has_required_statistics(section, current):
         return None
     tokens = job.record("tokenize")

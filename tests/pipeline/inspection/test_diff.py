@@ -118,7 +118,7 @@ def test_titles_that_are_gone_are_left_out(spark: SparkSession, tmp_path: Path) 
     ("name", "message"),
     [
         ("nobody", "nobody is no run or version in .*the last runs are run"),
-        ("../v1", "no run or version"),
+        ("../v1", "no name of a run or version"),
         ("early", "run early did not come to a similar-item table"),
         ("LATEST", "nothing is published"),
         ("deleted", "the table of run deleted has been deleted"),

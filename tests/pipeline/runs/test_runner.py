@@ -283,10 +283,7 @@ def test_a_damaged_model_in_the_store_stops_the_run(
     shop.run(last="train")
     file = next((tmp_path / "store" / "models").glob("*/model.safetensors"))
     file.write_bytes(b"x")
-    with pytest.raises(StageError, match="is damaged; delete it and run: nitamono train"):
-        shop.run(first="embed")
-    file.unlink()
-    with pytest.raises(UsageError, match="run: nitamono train"):
+    with pytest.raises(StageError, match=r"another sha256.*run: nitamono train"):
         shop.run(first="embed")
     shop.run(first="train", last="train")
     assert shop.run(first="embed", last="embed").record("embed") is not None

@@ -63,7 +63,8 @@ def test_the_search_has_one_a_task(spark: SparkSession, tmp_path: Path) -> None:
     one = np.ones(1, dtype=np.int64)
     plan = GroupPlan(np.zeros(1, np.int64), one, np.zeros(1, np.int64))
     counts, probes = SearchCounts(spark.sparkContext), ProbedLists(None, 1, 1)
-    search = ListSearch(open_clustered(tmp_path), plan, plan, 3, 3, NO_RULES, 2, True, counts)
+    files = open_clustered(tmp_path, ["lists.parquet"])
+    search = ListSearch(files, plan, plan, 3, 3, NO_RULES, 2, True, counts)
     rows = search.merge(search.find_candidates(lists, probes), probes)
     neighbors = rows.frame.mapInArrow(rows.run, ddl(NEIGHBORS))
     # Route, join and merge, with a shuffle between each and the next.

@@ -124,14 +124,14 @@ def test_what_a_run_under_way_uses_and_makes_stays(store: Store) -> None:
     used = {stage: fakes.fingerprint(2, stage) for stage in fakes.TABLES if stage != "train"}
     started = "2026-11-06T00:00:00+00:00"
     fields = {"status": "running", "fingerprints": used, "started": started}
-    fakes.write_run_json(store, "under way", **fields, process=this_process())
+    fakes.write_run_json(store, "under-way", **fields, process=this_process())
     # What it is unfinished has no record yet.
     unfinished = on_disk(store.table_path("neighbors", fakes.fingerprint(9, "neighbors")))
     fakes.write_file(unfinished / "part.parquet")
     gc.collect(store, 1)
     assert nights(store) == {2, 5}
     assert unfinished.exists()
-    fakes.write_run_json(store, "under way", **fields | {"status": "failed"})
+    fakes.write_run_json(store, "under-way", **fields | {"status": "failed"})
     gc.collect(store, 1)
     assert nights(store) == {5}
     assert not unfinished.exists()
