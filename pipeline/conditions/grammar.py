@@ -42,7 +42,7 @@ def parse(text: str) -> Node:
     from sqlglot.errors import ParseError, TokenError
 
     try:
-        _check_texts(text)
+        _check_tokens(text)
         tree = sqlglot.parse_one(text, dialect="spark")
         return Translation(text).condition(tree)
     except (ParseError, TokenError) as error:
@@ -61,21 +61,33 @@ def _error(problem: str, at: str) -> ConditionError:
     )
 
 
-def _check_texts(text: str) -> None:
-    """Check the escapes in the literals.
+def _check_tokens(text: str) -> None:
+    """Check what the parser passes over, and the escapes in the literals.
 
     Raises:
-        ConditionError: Spark and the parser may read one differently.
+        ConditionError: there is a comment or a semicolon; or an escape that Spark and the parser
+            may read differently.
     """
     from sqlglot.dialects.spark import Spark
     from sqlglot.tokenizer_core import TokenType
 
+    end = 0
     for token in Spark().tokenize(text):
         raw = text[token.start : token.end + 1]
+        _check_gap(text[end : token.start])
+        end = token.end + 1
+        if token.token_type in (TokenType.SEMICOLON, TokenType.HINT):
+            raise _error("this is not allowed", text[token.start :][:_SNIPPET])
         if token.token_type == TokenType.STRING:
             for match in re.finditer(r"\\(.?)", raw, re.DOTALL):
                 if match[1] not in _TEXT_ESCAPES or not match[1]:
                     raise _error(r"a backslash in a text is written \\", raw[:_SNIPPET])
+    _check_gap(text[end:])
+
+
+def _check_gap(gap: str) -> None:
+    if gap.strip():
+        raise _error("a comment is not allowed", gap.strip()[:_SNIPPET])
 
 
 class Translation:
