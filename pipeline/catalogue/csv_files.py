@@ -19,7 +19,7 @@ from pipeline.catalogue.text_files import check_encoding, open_text
 from pipeline.config.encodings import java_encoding, python_encoding
 from pipeline.errors import InputError
 from pipeline.storage.paths import StoragePath
-from pipeline.store.reason_codes import TOO_MANY_CELLS, UNREADABLE_ROW
+from pipeline.store.reason_codes import TOO_MANY_CELLS, UNCLOSED_QUOTE, UNREADABLE_ROW
 from pipeline.store.schemas import ITEMS
 
 if TYPE_CHECKING:
@@ -66,7 +66,6 @@ def read_csv(spark: "SparkSession", source: Source) -> "DataFrame":
         InputError: a file has no header, another than the first, another encoding, or a name that
             Spark can't read.
     """
-    from pyspark.sql import functions as F
     from pyspark.sql.types import StringType, StructType
 
     files = list_files(source)
@@ -76,7 +75,12 @@ def read_csv(spark: "SparkSession", source: Source) -> "DataFrame":
             f"catalogue.path {globs[0]}: Spark takes *, ?, [, ], {{, }} and \\ in a CSV file's "
             "path for a pattern; rename it"
         )
-    dialect = Dialect.of(files[0], source.delimiter, source.quote)
+    dialects = {Dialect.of(file, source.delimiter, source.quote) for file in files}
+    if len(dialects) > 1:
+        raise InputError(
+            f"catalogue.path {source.path}: holds both .csv and .tsv; write all files in one way"
+        )
+    dialect = dialects.pop()
     names = _columns(source)
     partitions = [name for name in partition_columns(source) if name not in names]
     schema = StructType()
@@ -94,18 +98,72 @@ def read_csv(spark: "SparkSession", source: Source) -> "DataFrame":
         **spark_options(source),
     )
     rows = reader.schema(schema).csv(spark_paths(source))
-    # Spark says of rows with fewer or more cells than the header that they are corrupt.
+    return _with_reasons(rows, names, dialect)
+
+
+def _with_reasons(rows: "DataFrame", names: list[str], dialect: Dialect) -> "DataFrame":
+    """Set CORRUPT and CORRUPT_REASON of the rows that can't be read, and of no others.
+
+    A row that holds other rows, as a quotation mark in it is never closed, becomes its lines: each
+    is one that can't be read.
+
+    Args:
+        rows: as Spark reads them: CORRUPT is the text of rows with fewer or more cells, too.
+        names: the columns of the header.
+        dialect: of the files.
+    """
+    from pyspark.sql import functions as F
+
     corrupt, unquoted = F.col(CORRUPT), _unquoted(F.col(CORRUPT), dialect)
     cells = F.regexp_count(unquoted, F.lit(re.escape(dialect.delimiter))) + 1
-    # A line break outside quoted cells: a quotation mark is opened and never closed.
-    is_torn = unquoted.rlike(r"[\r\n]+[^\r\n]")
-    is_short = ~is_torn & (cells < len(names)) & F.col(f"`{names[-1]}`").isNull()
-    is_long = ~is_torn & (cells > len(names))
-    reason = F.when(is_long, F.lit(TOO_MANY_CELLS)).otherwise(F.lit(UNREADABLE_ROW))
+    # A line break outside quoted cells.
+    is_torn = corrupt.isNotNull() & unquoted.rlike(r"[\r\n]+[^\r\n]")
+    is_short = ~is_torn & (cells < len(names)) & _column(names[-1]).isNull()
     is_bad = corrupt.isNotNull() & ~is_short
-    return rows.withColumn(CORRUPT_REASON, F.when(is_bad, reason)).withColumn(
-        CORRUPT, F.when(is_bad, corrupt)
+    reason = F.when(cells > len(names), F.lit(TOO_MANY_CELLS)).otherwise(F.lit(UNREADABLE_ROW))
+    text = F.coalesce(corrupt, F.concat_ws(dialect.delimiter, *map(_column, names)))
+    if dialect.quote:
+        is_torn |= corrupt.isNull() & _holds_rows(names, dialect)
+    lines = F.filter(F.split(text, r"[\r\n]+"), lambda line: line != "")
+    folders = [name for name in rows.columns if name not in (*names, CORRUPT)]
+    torn = F.col("_torn")
+    exploded = rows.withColumn("_torn", is_torn).select(
+        *(F.when(~torn, _column(name)).alias(name) for name in names),
+        *map(_column, folders),
+        F.when(torn, F.lit(UNCLOSED_QUOTE)).when(is_bad, reason).alias(CORRUPT_REASON),
+        F.when(is_bad, corrupt).alias("_row"),
+        F.explode_outer(F.when(torn, lines)).alias(CORRUPT),
     )
+    return exploded.withColumn(CORRUPT, F.coalesce(CORRUPT, "_row")).drop("_row")
+
+
+def _column(name: str) -> "Column":
+    from pyspark.sql import functions as F
+
+    return F.col(f"`{name.replace('`', '``')}`")
+
+
+def _holds_rows(names: list[str], dialect: Dialect) -> "Column":
+    """Whether a cell holds other rows, from a quotation mark to the next one.
+
+    Spark leaves the first mark in such a cell; the cell has an odd number of marks, and a row's
+    number of delimiters for each line break.
+    """
+    from pyspark.sql import functions as F
+
+    quote, delimiter = F.lit(re.escape(dialect.quote)), F.lit(re.escape(dialect.delimiter))
+
+    def is_torn(cell: "Column") -> "Column":
+        breaks = F.regexp_count(cell, F.lit(r"[\r\n]+"))
+        return (
+            cell.startswith(dialect.quote)
+            & (breaks > 0)
+            & (F.regexp_count(cell, quote) % 2 == 1)
+            & (F.regexp_count(cell, delimiter) >= breaks * (len(names) - 1))
+        )
+
+    # Of a null, as an empty cell is, nothing is known.
+    return F.coalesce(F.exists(F.array(*map(_column, names)), is_torn), F.lit(False))
 
 
 def _unquoted(row: "Column", dialect: Dialect) -> "Column":

@@ -135,12 +135,13 @@ def _lines(spark: "SparkSession", source: Source) -> "DataFrame":
     from pyspark.sql import functions as F
     from pyspark.sql.types import StringType, StructType
 
-    first = list_files(source)[0]
-    check_encoding(first, source)
+    files = list_files(source)
+    for file in files:
+        check_encoding(file, source)
     encoding = python_encoding(source.encoding)
     options = spark_options(source)
     if is_utf16(source):
-        encoding = utf16_of(first, source)
+        encoding = utf16_of(files[0], source)
         options |= {"lineSep": "\n", "encoding": java_encoding(encoding)}
     schema = StructType()
     for name in [_LINE, *partition_columns(source)]:

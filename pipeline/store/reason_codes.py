@@ -11,6 +11,7 @@ UNREADABLE_ROW = "unreadable_row"
 SEVERAL_OBJECTS = "several_objects"
 DUPLICATE_KEY = "duplicate_key"
 TOO_MANY_CELLS = "too_many_cells"
+UNCLOSED_QUOTE = "unclosed_quote"
 NO_ITEM_ID = "no_item_id"
 GARBLED_ITEM_ID = "garbled_item_id"
 NO_TEXT = "no_text"
@@ -45,6 +46,10 @@ QUARANTINE = {
     ),
     DUPLICATE_KEY: Meaning("the line has a key twice", "同じキーが 1 行に 2 回ある"),
     TOO_MANY_CELLS: Meaning("the row has more cells than the header", "セルの数が見出し行より多い"),
+    UNCLOSED_QUOTE: Meaning(
+        "a quotation mark is opened and never closed in this line or before it",
+        "この行かそれより前の行に、閉じていない引用符がある",
+    ),
     NO_ITEM_ID: Meaning("the row has no id", "ID がない"),
     GARBLED_ITEM_ID: Meaning(
         "the id holds characters that the encoding does not have", "ID に文字化けがある"

@@ -11,6 +11,7 @@ from pipeline.stages.ingest.validation import (
     flag_rows,
     row_as_text,
 )
+from pipeline.store.reason_codes import QUARANTINE
 from pipeline.store.schemas import ITEMS, digest
 from pipeline.text.placeholders import Placeholders
 
@@ -23,8 +24,6 @@ CODE_VERSION = 3
 
 # With a larger share of rows that hold U+FFFD the encoding must be wrong.
 _MAX_GARBLED_SHARE = 0.2
-# With more line breaks a title of CSV, or a row that can't be read, must hold other rows.
-_MAX_LINE_BREAKS = 20
 # Ids that a spreadsheet has rounded, as in 4.90178E+12; JSON's writers leave the plus sign out.
 _ROUNDED = r"\A\d(\.\d+E\+?|E\+)\d{1,3}\z"
 
@@ -108,8 +107,6 @@ def _ingest(job: Job, raw: "DataFrame", version: str) -> StageResult:
             F.count_if(F.col("title_placeholder")).alias("placeholder_titles"),
             F.count_if(F.col("description_placeholder")).alias("placeholder_descriptions"),
             F.count_if(is_rounded).alias("rounded"),
-            F.max(F.when(F.col("unreadable"), _lines(row_as_text()))).alias("unreadable_lines"),
-            F.max(F.when(is_valid, _lines(F.col("title")))).alias("title_lines"),
         )
         items = job.store.write(rows.where(is_valid).select(*ITEMS.names), "items", version)
         invalid = checked.where(~is_valid)
@@ -140,13 +137,6 @@ def _ingest(job: Job, raw: "DataFrame", version: str) -> StageResult:
     )
 
 
-def _lines(text: "Column") -> "Column":
-    """The number of line breaks in a text."""
-    from pyspark.sql import functions as F
-
-    return F.length(text) - F.length(F.replace(text, F.lit("\n"), F.lit("")))
-
-
 def _is_garbled() -> "Column":
     from pyspark.sql import functions as F
 
@@ -164,16 +154,10 @@ def _reasons(job: Job, version: str) -> dict[str, int]:
 def _check_usable(job: Job, summary: dict[str, int], items: int, reasons: dict[str, int]) -> None:
     source = _source(job)
     if not items:
-        counts = ", ".join(f"{reason}: {count}" for reason, count in reasons.items())
+        counts = "; ".join(f"{r}: {count:,}, {QUARANTINE[r].en}" for r, count in reasons.items())
         raise InputError(
             f"catalogue.path {source.path}: no valid row among {summary['read']}"
             + (f" ({counts}); see the table quarantine in the store" if counts else "")
-        )
-    lines = max(summary["unreadable_lines"] or 0, summary["title_lines"] or 0)
-    if catalogue.format_of(source) == "csv" and lines > _MAX_LINE_BREAKS:
-        raise InputError(
-            f"catalogue.path {source.path}: one field holds {lines} line breaks: a quotation mark "
-            "is opened and never closed; look for it in the table quarantine or items in the store"
         )
     if summary["garbled"] > _MAX_GARBLED_SHARE * items:
         is_parquet = catalogue.format_of(source) == "parquet"

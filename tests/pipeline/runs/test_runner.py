@@ -327,19 +327,9 @@ def test_a_catalogue_without_a_valid_row_publishes_nothing(
     spark: SparkSession, tmp_path: Path, write_csv: WriteCsv
 ) -> None:
     shop = SampleShop(tmp_path, write_csv([("", "靴", ""), ("a", "", "")]))
-    with pytest.raises(InputError, match=r"no valid row among 2 \(no_item_id: 1, no_text: 1\)"):
+    with pytest.raises(InputError, match=r"among 2 \(no_item_id: 1, the row has no id; no_"):
         shop.run()
     assert shop.store.latest() is None
-
-
-def test_a_quotation_mark_that_is_never_closed_is_not_swallowed(
-    spark: SparkSession, tmp_path: Path, write_csv: WriteCsv
-) -> None:
-    path = write_csv([(f"{n}", "靴", "") for n in range(60)])
-    text = path.read_text(encoding="utf-8").replace("5,靴,", '5,"靴,', 1)
-    path.write_text(text, encoding="utf-8")
-    with pytest.raises(InputError, match="a quotation mark is opened and never closed"):
-        SampleShop(tmp_path, path).run()
 
 
 def test_an_analysts_model_does_not_replace_the_nights(shop: SampleShop) -> None:
