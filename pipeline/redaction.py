@@ -5,7 +5,7 @@ Errors, progress, run.json, pages, diff and command lines go through this module
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -13,7 +13,7 @@ MASK = "***"
 # Spark's own pattern (spark.redaction.regex), and the clouds' names; Java reads it too.
 SECRET_NAME = (
     r"secret|passw(?:or)?d|passphrase|credential|token(?!i[sz]|s\b)|access[._-]?key|signature|"  # noqa: S105 - it tells secrets and is none
-    r"(?:account|private|api)[._-]?key|\bsas\b"
+    r"(?:account|private|api)[._-]?key|\bsas\b|(?<![a-z])pwd(?![a-z])"
 )
 ADVICE = (
     "run.json, pages, logs and command lines show settings to others. Take it out of the settings "
@@ -27,12 +27,14 @@ ADVICE = (
 _NAME = re.compile(SECRET_NAME, re.I)
 # Names that say where a secret is, or how one is obtained.
 _REFERENCE_NAME = re.compile(
-    r"spark\.kubernetes\.(driver|executor)\.(secrets|secretKeyRef)\."
+    r"^(?:old)?pwd$|spark\.kubernetes\.(driver|executor)\.(secrets|secretKeyRef)\."
     r"|(file|path|provider|class|binding|endpoint|kind|url)s?$",
     re.I,
 )
 _HARMLESS_VALUE = re.compile(r"(true|false|none|null|\*+|\d{0,5}[a-z]{0,3})", re.I)
-_USER_INFO = re.compile(r"(\w://[^\s/:@]*):[^\s/]*@")
+_USER_INFO = re.compile(r"(\w://[^\s/:@]*):([^\s/]*)@")
+# Repositories of packages and code take tokens in place of users.
+_USER_TOKEN = re.compile(r"(\bhttps?://)([^\s/:@*]{16,})@", re.I)
 # NAME=VALUE, also -DNAME=VALUE, and the same in JSON or Python: "NAME": "VALUE".
 _PAIR = re.compile(
     rf"([\w.-]*(?:{SECRET_NAME})[\w.-]*)(\s*=\s*|[\"']\s*[:=]\s*)([\"']?)([^\s&;,\"']+)", re.I
@@ -50,6 +52,16 @@ def remember(*secrets: str) -> None:
         _remembered.update(form for form in forms if len(form) >= _MIN_LENGTH)
 
 
+def remember_arguments(words: Sequence[str]) -> None:
+    """Mask what the words of a command line hold in addresses, pairs and after --password."""
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        remember(*(match[2] for match in _USER_INFO.finditer(word)))
+        remember(*(match[4] for match in _PAIR.finditer(word) if is_secret(match[1], match[4])))
+        is_option = word.startswith("--") and "=" not in word
+        if is_option and is_secret(word, following) and not following.startswith("-"):
+            remember(following)
+
+
 def is_secret(name: str, value: str) -> bool:
     """Whether a setting or variable is a secret, as far as its name tells."""
     return bool(
@@ -65,15 +77,17 @@ def holds_secret(name: str, value: str) -> bool:
 
 
 def has_password(value: str) -> bool:
-    """Whether a text has an address with a password."""
-    return any(match[0].rpartition(":")[2] != f"{MASK}@" for match in _USER_INFO.finditer(value))
+    """Whether a text has an address with a password, or with a token in place of a user."""
+    is_shown = any(match[2] != MASK for match in _USER_INFO.finditer(value))
+    return is_shown or _USER_TOKEN.search(value) is not None
 
 
 def mask(text: str) -> str:
     """A text without the secrets in it: those known by value, passwords of addresses, pairs."""
     for secret in sorted(_remembered | set(_environment_secrets(os.environ)), key=len)[::-1]:
         text = text.replace(secret, MASK)
-    text = _AUTHORIZATION.sub(rf"\g<1>{MASK}", _USER_INFO.sub(rf"\g<1>:{MASK}@", text))
+    text = _USER_INFO.sub(rf"\g<1>:{MASK}@", _USER_TOKEN.sub(rf"\g<1>{MASK}@", text))
+    text = _AUTHORIZATION.sub(rf"\g<1>{MASK}", text)
     return _PAIR.sub(_masked_pair, text)
 
 
@@ -99,5 +113,6 @@ def _masked_pair(match: re.Match[str]) -> str:
 
 def _environment_secrets(environment: Mapping[str, str]) -> Iterator[str]:
     for name, value in environment.items():
-        if is_secret(name, value) and len(value) >= _MIN_LENGTH and not value.startswith("/"):
+        is_path = value.startswith("/") and os.path.exists(value)  # noqa: PTH110 - no other use
+        if is_secret(name, value) and len(value) >= _MIN_LENGTH and not is_path:
             yield value

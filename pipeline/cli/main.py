@@ -12,7 +12,7 @@ from typing import NoReturn
 from pipeline.cli.parser import build_parser
 from pipeline.cli.verbs import VERBS
 from pipeline.errors import NitamonoError, StageError
-from pipeline.redaction import mask
+from pipeline.redaction import mask, remember_arguments
 from pipeline.terminal.colours import BAD, paint
 from pipeline.terminal.escapes import escape
 
@@ -28,6 +28,7 @@ def execute(argv: Sequence[str] | None = None) -> None:
     Raises:
         NitamonoError: with what went wrong and what to do.
     """
+    remember_arguments(sys.argv[1:] if argv is None else argv)
     arguments = build_parser().parse_args(argv)
     VERBS[arguments.verb].load().execute(arguments)
 

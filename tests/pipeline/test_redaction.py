@@ -1,11 +1,14 @@
 """Secrets are told by their names, masked in texts, and refused in settings."""
 
+import contextlib
+import sys
 import traceback
 from pathlib import Path
 
 import pytest
 
 from pipeline import redaction
+from pipeline.cli import main
 from pipeline.config import reading
 from pipeline.config.sections import Config
 from pipeline.errors import StageError, UsageError, cause
@@ -108,6 +111,8 @@ def test_what_says_where_a_secret_is_stays_a_setting(tmp_path: Path, name: str, 
         f'{{"aws_secret_access_key": "{SECRET}"}}',
         f"{{'session_token': '{SECRET}'}}",
         f"Authorization: Bearer {SECRET}",
+        f"pip can't reach https://{SECRET}0123456789@repo.example/simple",
+        f"jdbc:db://host;db.pwd={SECRET};x",
     ],
 )
 def test_a_text_is_shown_without_its_secrets(text: str) -> None:
@@ -122,7 +127,7 @@ def test_a_text_is_shown_without_its_secrets(text: str) -> None:
     [
         "text.tokenizer = sudachi, 5 tokens = few, embed.method=mean",
         "a secret is no password: see https://example.org:8080/a?b=c",
-        "spark.executor.memory=4g; s3.profile = shop",
+        "spark.executor.memory=4g; s3.profile = shop; PWD=/home/shop",
     ],
 )
 def test_other_texts_stay_as_they_are(text: str) -> None:
@@ -130,16 +135,60 @@ def test_other_texts_stay_as_they_are(text: str) -> None:
 
 
 def test_a_secret_that_is_known_is_masked_wherever_it_stands(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("SHOP_DB_PASSWORD", SECRET)
     monkeypatch.setenv("SHOP_TOKEN_FILE", "/var/run/token")
+    monkeypatch.setenv("SHOP_TOKEN", f"/{SECRET}")
+    monkeypatch.setenv("SHOP_CREDENTIALS", str(tmp_path))
+    assert redaction.mask(f"/{SECRET} {tmp_path}") == f"*** {tmp_path}"
     assert str(StageError(f"no user {SECRET} in /var/run/token")) == "no user *** in /var/run/token"
     assert cause(ValueError(f"bad {SECRET}!")) == "ValueError: bad ***!"
     monkeypatch.delenv("SHOP_DB_PASSWORD")
     monkeypatch.setattr(redaction, "_remembered", set())
     redaction.remember("a/b c@d?")
     assert redaction.mask("one a/b c@d? and a%2Fb%20c%40d%3F") == "one *** and ***"
+
+
+def test_what_a_command_line_holds_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redaction, "_remembered", set())
+    words = ["--secret-key", f"{SECRET}1", f"s3://me:{SECRET}2@shop/x", f"--x=password={SECRET}3"]
+    redaction.remember_arguments([*words, "--token", "--json"])
+    assert redaction.mask(f"{SECRET}1 me:{SECRET}2@ {SECRET}3 --json") == "*** me:***@ *** --json"
+
+
+def test_a_failing_run_and_verbs_write_and_print_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The secrets stand where errors repeat them: in paths, addresses and arguments."""
+    monkeypatch.setattr(redaction, "_remembered", set())
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "SHOP_PASSWORD"):
+        monkeypatch.setenv(name, SECRET)
+    monkeypatch.setenv("TARGET", f"redis://shop:{SECRET}@127.0.0.1:9/0")
+    file = tmp_path / "nitamono.toml"
+    file.write_text(
+        f'[store]\npath = "store"\n[catalogue]\npath = "s3a://shop/{SECRET}/items"\n'
+        '[s3]\nendpoint = "http://127.0.0.1:9"\n'
+    )
+    for words in (
+        ["run", "--run-id", "failing"],
+        ["runs"],
+        ["run", "--dry-run", "--secret-key", SECRET],
+        ["runs", "--set", f"spark.hadoop.fs.s3a.secret.key={SECRET}"],
+        ["model", "pull", f"s3://me:{SECRET}@shop/models"],
+        ["export", "--to", "env:TARGET"],
+        ["report", SECRET],
+    ):
+        monkeypatch.setattr(sys, "argv", ["nitamono", *words, "--config", str(file)])
+        with contextlib.suppress(SystemExit):
+            main.main()
+    printed = "".join(capsys.readouterr())
+    assert "failing  " in printed
+    assert printed.count("nitamono: ") == 6
+    written = {one.name: one.read_text() for one in tmp_path.rglob("*") if one.is_file()}
+    assert {"run.json", "error.txt"} < written.keys()
+    del written["nitamono.toml"]
+    assert SECRET not in printed + "".join(written.values())
 
 
 def test_settings_are_masked_by_name_and_by_value() -> None:
