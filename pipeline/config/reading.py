@@ -231,18 +231,23 @@ def _make_paths_absolute(raw: dict[str, Any], folder: Path) -> None:
             continue
         value = values.get(key)
         if isinstance(value, str):
-            values[key] = _absolute(value, folder)
+            values[key] = _absolute(value, folder, f"{section}.{key}")
         elif isinstance(value, list):
-            values[key] = [_absolute(v, folder) if isinstance(v, str) else v for v in value]
+            values[key] = [
+                _absolute(one, folder, f"{section}.{key}") if isinstance(one, str) else one
+                for one in value
+            ]
 
 
-def _absolute(value: str, folder: Path) -> str:
+def _absolute(value: str, folder: Path, setting: str) -> str:
+    if "\0" in value:
+        raise UsageError(f"{setting}: {value!r} holds a NUL character, which no path can have")
     if not value or "://" in value:
         return value
     try:
         return os.path.normpath(folder / Path(value).expanduser())
     except RuntimeError as error:
-        raise UsageError(f"{value}: {error}") from error
+        raise UsageError(f"{setting}: {value}: {error}") from error
 
 
 def _flat_spark(raw: object, prefix: str = "") -> Any:  # noqa: ANN401 - validated by the caller

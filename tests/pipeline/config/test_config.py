@@ -85,6 +85,28 @@ def test_each_problem_is_named(tmp_path: Path, text: str, message: str) -> None:
     assert "nitamono.toml" in str(raised.value)
 
 
+@pytest.mark.parametrize("setting", ["rules.eligible", "rules.query", "neighbors.where"])
+def test_a_condition_is_checked_when_the_config_is_read(tmp_path: Path, setting: str) -> None:
+    section, _, key = setting.partition(".")
+    condition = "price > 1 and reflect('java.lang.System', 'exit') is null"
+    with pytest.raises(UsageError) as raised:
+        load(tmp_path, f'{TWO_SECTIONS}[{section}]\n{key} = "{condition}"\n')
+    assert raised.value.exit_code == 2
+    message = str(raised.value)
+    assert f"{setting}: no condition on the columns item_id, title" in message
+    assert "the function reflect is not allowed, at \"reflect('java" in message
+    assert "a condition holds columns, numbers, 'texts'" in message
+
+
+@pytest.mark.parametrize(
+    "setting", ["store.path", "catalogue.path", "model.path", "rules.deny", "text.user_dictionaries"]
+)
+def test_a_path_with_nul_is_refused(tmp_path: Path, setting: str) -> None:
+    value = r'["a\u0000"]' if setting == "text.user_dictionaries" else r'"a\u0000"'
+    with pytest.raises(UsageError, match=rf"{setting}: .* holds a NUL character"):
+        load(tmp_path, TWO_SECTIONS, f"{setting}={value}")
+
+
 def test_all_problems_come_in_one_message(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as raised:
         load(tmp_path, TWO_SECTIONS + "[neighbors]\nk = 0\n[index]\nnlist = -1\n[text]\nx = 1\n")
