@@ -99,7 +99,8 @@ def test_a_condition_is_checked_when_the_config_is_read(tmp_path: Path, setting:
 
 
 @pytest.mark.parametrize(
-    "setting", ["store.path", "catalogue.path", "model.path", "rules.deny", "text.user_dictionaries"]
+    "setting",
+    ["store.path", "catalogue.path", "model.path", "rules.deny", "text.user_dictionaries"],
 )
 def test_a_path_with_nul_is_refused(tmp_path: Path, setting: str) -> None:
     value = r'["a\u0000"]' if setting == "text.user_dictionaries" else r'"a\u0000"'
