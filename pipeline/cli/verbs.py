@@ -102,6 +102,7 @@ _ALL = (
          wait=True),
     Verb("gc", "keep", "delete what no published version and no unfinished run needs",
          "--keep 3 --dry-run", wait=True),
+    Verb("check", "keep", "read all that the published version needs, and say what is damaged"),
     Verb("model", "keep", "pack a model, look at models, copy them", config="none", json=False),
     Verb("size", "cluster",
          "compute Spark's settings for a catalogue and given nodes, and explain them",

@@ -68,12 +68,24 @@ class ModelFolders:
         """The file or directory of a training's model that is shipped to executors."""
         return self.path(record.outputs["sha256"]) / str(record.outputs["file"])
 
-    def find_damage(self, record: StageRecord) -> str:
-        """What is wrong with the model of a training; empty if nothing is. Reads it."""
+    def find_damage(self, record: StageRecord, *, read: bool = False) -> str:
+        """What is wrong with the model of a training; empty if nothing is.
+
+        Args:
+            record: of the training.
+            read: whether a model in an object store is read; otherwise the store is only asked for
+                its checksum, since whoever downloads the model verifies it.
+        """
         file = self.file(record)
         try:
             if isinstance(file, Path):
                 content = read_content(file)
+            elif read:
+                with tempfile.TemporaryDirectory(prefix="nitamono-model-") as folder:
+                    copy = Path(folder) / "copy"
+                    stored = objects.content_of(str(file), file.options)
+                    objects.fetch(str(file), copy, stored, file.options)
+                    content = read_content(copy)
             else:
                 content = objects.content_of(str(file), file.options)
         except ModelError as error:

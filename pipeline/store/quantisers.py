@@ -70,7 +70,7 @@ class Quantisers:
 
         Those that a release up to 0.2 wrote have no checksums: they are only looked for.
         """
-        if fingerprint in self._whole:
+        if fingerprint in self._whole and self._exists(fingerprint):
             return ""
         try:
             files = file_list.read(self.root, _list_name(fingerprint))

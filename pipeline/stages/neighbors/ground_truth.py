@@ -89,6 +89,7 @@ def draw_sample(
     max_queries: int,
     settings: TruthSettings,
     seed: int,
+    catalogue: str,
 ) -> Sample:
     """Draw a seeded sample of the queries and search their true neighbours.
 
@@ -99,11 +100,12 @@ def draw_sample(
         max_queries: size of the sample; it does not grow with the catalogue.
         settings: what true neighbours are.
         seed: of the sample.
+        catalogue: names the catalogue; another one has another sample.
     """
     traits = [name for name in TRAITS.names if name in lists.columns]
     items = lists.where("eligible is null or eligible") if "eligible" in traits else lists
     columns = queries.select("item_id", "vector", *traits)
-    table = collected_sample(columns, query_count, max_queries, seed, "recall")
+    table = collected_sample(columns, query_count, max_queries, seed, f"recall {catalogue}")
     rows = packed_batches.concat(
         (with_traits(b).select(_SAMPLED.names).cast(_SAMPLED) for b in table.to_batches()),
         _SAMPLED,

@@ -1,0 +1,88 @@
+"""Checking: every file that a version needs is read, and compared with what was written."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from pipeline.errors import DamagedError, UsageError
+from pipeline.storage.paths import StoragePath
+from pipeline.store import file_list, publications
+from pipeline.store.resolve import LATEST, ResolvedVersion, resolve
+from pipeline.store.stage_record import StageRecord
+from pipeline.store.store import Store
+
+OK, NO_CHECKSUMS, DAMAGED = "ok", "no checksums", "damaged"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One part of a version.
+
+    Attributes:
+        part: a table, `model`, `quantiser`, or `record` for the record of a stage.
+        stage: the stage that made it.
+        path: where it is.
+        status: ok; damaged; or no checksums: a release up to 0.2 wrote it, and it could be read.
+        problem: what is wrong with it; empty if nothing is.
+    """
+
+    part: str
+    stage: str
+    path: str
+    status: str
+    problem: str = ""
+
+
+def check(store: Store, name: str = LATEST) -> Iterator[Checked]:
+    """Check all that a version needs, part by part; every file is read.
+
+    Args:
+        store: the store.
+        name: a run, a version, or LATEST.
+
+    Raises:
+        UsageError: nothing has this name, or nothing is published.
+        DamagedError: a file that says what the version consists of is damaged.
+    """
+    publications.entries(store, strict=True)
+    if name == LATEST:
+        for table in publications.POINTERS:
+            store.latest(table)
+    resolved = resolve(store, name)
+    for stage in resolved.stages:
+        record = _record(resolved, stage)
+        if isinstance(record, Checked):
+            yield record
+            continue
+        for table in record.tables:
+            yield _table(store, table, record)
+        if stage == "train":
+            path = store.models.file(record)
+            yield _checked("model", stage, path, store.models.find_damage(record, read=True))
+        if quantiser := record.outputs.get("quantiser"):
+            path = store.quantisers.path(quantiser)
+            yield _checked("quantiser", stage, path, store.quantisers.find_damage(quantiser))
+
+
+def _record(resolved: ResolvedVersion, stage: str) -> StageRecord | Checked:
+    path = resolved.store.root / "stages" / stage / f"{resolved.stages[stage]}.json"
+    failed = partial(_checked, "record", stage, path)
+    try:
+        record = resolved.store.read_record(stage, resolved.stages[stage])
+    except (UsageError, DamagedError) as error:
+        return failed(str(error))
+    return failed(f"{path}: it is missing or damaged") if record is None else record
+
+
+def _table(store: Store, table: str, record: StageRecord) -> Checked:
+    version = record.version(table)
+    path = store.table_path(table, version)
+    damage = store.find_table_damage(table, version, rows=record.tables[table])
+    checked = _checked(table, record.stage, path, damage)
+    if damage or file_list.read(path) is not None:
+        return checked
+    return Checked(table, record.stage, str(path), NO_CHECKSUMS)
+
+
+def _checked(part: str, stage: str, path: StoragePath, problem: str) -> Checked:
+    return Checked(part, stage, str(path), DAMAGED if problem else OK, problem)
