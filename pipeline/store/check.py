@@ -7,7 +7,8 @@ from functools import partial
 from pipeline.errors import DamagedError, UsageError
 from pipeline.storage.paths import StoragePath
 from pipeline.store import file_list, publications
-from pipeline.store.resolve import LATEST, ResolvedVersion, resolve
+from pipeline.store.names import LATEST
+from pipeline.store.resolve import ResolvedVersion, resolve
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.store import Store
 

@@ -1,5 +1,6 @@
 """One quantiser is used by run after run, until it has drifted."""
 
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -123,3 +124,33 @@ def test_a_run_that_does_not_publish_leaves_the_nights_quantiser(
     current = current_quantiser.load(job)
     assert current is not None
     assert (current.version, current.lists, current.probes) == ("quiet", 12, {})
+
+
+def test_a_run_works_with_the_quantiser_and_the_version_of_its_start(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    """Another run publishes between two reads of a run that does not publish."""
+    embedded = EmbeddedStore(tmp_path, vectors(300))
+    embedded.run(*SETS)
+    first = embedded.index
+    embedded.write_embeddings(vectors(330))
+    quiet = embedded.job(*SETS)
+    quiet.publishing = False
+    inputs = index.inputs(quiet)
+    assert inputs["quantiser"] == first
+    # The other run trains a quantiser and publishes.
+    current = current_quantiser.load(embedded.job(*SETS))
+    assert current is not None
+    centroids = np.eye(12, dtype=np.float32)
+    embedded.store.quantisers.save("other", centroids, np.ones(12, np.int64))
+    embedded.store.quantisers.set_current(
+        next((tmp_path / "store" / "quantisers" / "current").glob("*.json")).stem,
+        asdict(replace(current, version="other")),
+    )
+    for table in ("items", "similar_items"):
+        embedded.store.set_latest(table, "later", "other")
+    result = index.execute(quiet, "quiet")
+    assert result.outputs["quantiser"] == first
+    assert index.inputs(quiet) == inputs
+    assert quiet.state.version("similar_items") is None
+    assert index.inputs(embedded.job(*SETS))["quantiser"] == "other"

@@ -1,6 +1,7 @@
 """Files that Python workers write: all rows, each once, whatever fails or is repeated."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
+from pipeline.store import item_rows
 from pipeline.store.arrow_files import Rows
 from pipeline.store.store import Store
 
@@ -51,6 +53,25 @@ def test_what_a_failed_attempt_wrote_is_not_kept(spark: SparkSession, tmp_path: 
 
     rows = Rows(spark.range(5, numPartitions=2), with_a_leftover)
     assert store.write_arrow("departures", "v", rows) == 5
+
+
+def test_what_a_task_writes_late_is_not_read(spark: SparkSession, tmp_path: Path) -> None:
+    """Two tasks write the same partition, and one is late: the version is complete before it."""
+    store = Store(str(tmp_path))
+    store.write_arrow("departures", "v", Rows(spark.range(5, numPartitions=2), doubled))
+    folder = tmp_path / "tables" / "departures" / "version=v"
+    first = next(folder.glob("part-00000-*.parquet"))
+    frames = [store.read(spark, "departures", "v")]
+    shutil.copy(first, folder / f"part-00000-{os.urandom(16).hex()}.parquet")
+    store = Store(str(tmp_path))
+    frames.append(store.read(spark, "departures", "v"))
+    assert [frame.count() for frame in frames] == [5, 5]
+    assert store.dataset("departures", "v").count_rows() == 5
+    rows = store.open_clustered("departures", "v").rows(0, 5, ["item_id"])
+    assert sum(batch.num_rows for batch in rows) == 5
+    ids = ["i0", "i1", "i2", "i3", "i4"]
+    assert item_rows.find_rows(store, "departures", "v", ids, []).num_rows == 5
+    assert not store.find_table_damage("departures", "v")
 
 
 def test_rows_that_do_not_fit_leave_nothing(spark: SparkSession, tmp_path: Path) -> None:
