@@ -3,6 +3,8 @@
 import csv
 import re
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING, Any
 
 from pipeline.catalogue.files import (
@@ -124,7 +126,7 @@ def _with_reasons(rows: "DataFrame", names: list[str], dialect: Dialect) -> "Dat
     text = F.coalesce(corrupt, F.concat_ws(dialect.delimiter, *map(_column, names)))
     if dialect.quote:
         is_torn |= corrupt.isNull() & _holds_rows(names, dialect)
-    lines = F.filter(F.split(text, r"[\r\n]+"), lambda line: line != "")
+    lines = F.split(F.trim(text, F.lit("\r\n")), r"[\r\n]+")
     folders = [name for name in rows.columns if name not in (*names, CORRUPT)]
     torn = F.col("_torn")
     exploded = rows.withColumn("_torn", is_torn).select(
@@ -155,15 +157,16 @@ def _holds_rows(names: list[str], dialect: Dialect) -> "Column":
 
     def is_torn(cell: "Column") -> "Column":
         breaks = F.regexp_count(cell, F.lit(r"[\r\n]+"))
-        return (
+        # Nearly all cells fail the first test, so that the others take no time.
+        return F.coalesce(
             cell.startswith(dialect.quote)
-            & (breaks > 0)
+            & (cell.contains("\n") | cell.contains("\r"))
             & (F.regexp_count(cell, quote) % 2 == 1)
-            & (F.regexp_count(cell, delimiter) >= breaks * (len(names) - 1))
+            & (F.regexp_count(cell, delimiter) >= breaks * (len(names) - 1)),
+            F.lit(False),
         )
 
-    # Of a null, as an empty cell is, nothing is known.
-    return F.coalesce(F.exists(F.array(*map(_column, names)), is_torn), F.lit(False))
+    return reduce(or_, map(is_torn, map(_column, names)))
 
 
 def _unquoted(row: "Column", dialect: Dialect) -> "Column":

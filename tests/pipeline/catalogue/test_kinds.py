@@ -118,6 +118,9 @@ KINDS = {
     "a quotation mark that is closed by the next": Kind(
         {"a.csv": WIDE + 'a,赤い靴,x\nb,"青い靴,y\nc,鞄,z\n\nd,"鞄",x\ne,傘\n'},
         {"a": "赤い靴", "e": "傘"}, quarantined=("unclosed_quote",) * 3),
+    "the same in lines that end with CR": Kind(
+        {"a.csv": (WIDE + 'a,赤い靴,x\nb,"青い靴,y\nd,"鞄",x\ne,傘\n').replace("\n", "\r")},
+        {"a": "赤い靴", "e": "傘"}, quarantined=("unclosed_quote",) * 2),
     "cells that begin with quotation marks": Kind(
         {"a.csv": WIDE + 'a,"""赤い"" 靴, 大, 中\n小",x\nb,"""靴",x\nc,"""a\nb",\n'},
         {"a": '"赤い" 靴, 大, 中\n小', "b": '"靴', "c": '"a\nb'}),
