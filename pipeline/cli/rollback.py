@@ -6,7 +6,8 @@ from dataclasses import asdict
 from pipeline.cli.parser import Parser
 from pipeline.config import reading
 from pipeline.stages.train import model_registry
-from pipeline.store import lock, publications
+from pipeline.store import lock
+from pipeline.store.rollback import rollback
 from pipeline.store.store import Store
 from pipeline.terminal.output import print_json, print_lines, table
 
@@ -22,7 +23,7 @@ def execute(arguments: Namespace) -> None:
     """Publish an earlier version, and make its model the current one."""
     store = Store.of(reading.load(arguments.config, arguments.assignments), make=False)
     with lock.hold_store(store, "nitamono rollback", wait=arguments.wait):
-        was, now = publications.rollback(store, arguments.version)
+        was, now = rollback(store, arguments.version)
         model_registry.restore_current(store, now.stages.get("train", ""))
     if arguments.json:
         print_json({"was": asdict(was), "now": asdict(now)})

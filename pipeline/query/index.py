@@ -20,7 +20,6 @@ from pipeline.retrieval.rules import Rules
 from pipeline.retrieval.vectors import Float32, from_bytes
 from pipeline.stages.neighbors import search_context, widening
 from pipeline.storage.list_schemas import NEIGHBOR, NEIGHBORS, TRAITS
-from pipeline.storage.paths import load_array
 from pipeline.store.clustered import ClusteredTable
 
 # The columns that are read of items.
@@ -87,7 +86,7 @@ class Index:
     def centroids(self) -> Float32:
         """The quantiser's centroids: float32[nlist, dim]."""
         quantiser_name = self.published.record("index").outputs["quantiser"]
-        centroids: Float32 = load_array(self.published.store.quantisers.path(quantiser_name))
+        centroids: Float32 = self.published.store.quantisers.centroids(quantiser_name)
         return centroids
 
     def probes(self, vectors: pa.Array, width: int) -> Int32:

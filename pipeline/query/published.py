@@ -12,10 +12,10 @@ from models import Handle
 from models.content import Content
 from models.fasttext import Blend
 from pipeline.config.sections import Config, RulesSection
-from pipeline.errors import UsageError
+from pipeline.errors import DamagedError, UsageError
 from pipeline.retrieval.rules import Rules
-from pipeline.storage.files import read_json
 from pipeline.storage.paths import StoragePath
+from pipeline.store import run_records
 from pipeline.store.names import LATEST
 from pipeline.store.resolve import resolve
 from pipeline.store.stage_record import StageRecord
@@ -98,7 +98,11 @@ class Published:
         """
         record = self.record("tokenize")
         fingerprint = record.outputs["text_fingerprint"]
-        run = read_json(self.store.run_path(record.run_id) / "run.json") or {}
+        try:
+            run = run_records.read_run_json(self.store, record.run_id) or {}
+        except DamagedError as error:
+            self.store.say(f"{error.what}; the config's text settings are used")
+            run = {}
         # The run's own settings, and those of the config in case its run.json is gone.
         sections = [run.get("settings", {}).get("text"), config.text.model_dump()]
         failures = []

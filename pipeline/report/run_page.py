@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.errors import UsageError, cause
 from pipeline.report import data, page, page_texts
-from pipeline.storage.files import read_json, write_atomic
+from pipeline.storage.files import write_atomic
 from pipeline.storage.paths import StoragePath
 from pipeline.store import reason_codes, run_records
 from pipeline.store.store import Store
@@ -26,7 +26,7 @@ def page_data(store: Store, run_id: str, map_items: int) -> dict[str, Any]:
     Raises:
         UsageError: there is no such run.
     """
-    run_json = read_json(store.run_path(run_id) / "run.json")
+    run_json = run_records.read_run_json(store, run_id)
     if run_json is None:
         raise UsageError(f"no run {run_id} in {store.root}; nitamono runs lists the runs")
     if run_json["status"] == run_records.RUNNING:

@@ -4,15 +4,17 @@ The sample is limited in bytes, however long the catalogue's texts are.
 """
 
 import json
+from contextlib import suppress
 from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 
+from pipeline.errors import DamagedError
 from pipeline.report import projection
 from pipeline.retrieval.vectors import Float32
 from pipeline.stages.publish.examples import TABLE
-from pipeline.storage.files import read_json, write_json
+from pipeline.storage.files import read_object, write_json
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.store import Store
 
@@ -119,9 +121,10 @@ def _map_points(store: Store, record: StageRecord, map_items: int) -> dict[str, 
     if not map_items:
         return {}
     file = store.run_path(record.run_id) / "map.json"
-    cached = read_json(file) or {}
-    if cached.get("version") == record.fingerprint and cached.get("most") == map_items:
-        return dict(cached["points"])
+    with suppress(DamagedError):  # it is written again
+        cached = read_object(file, version=str, most=int, points=dict)
+        if cached and (cached["version"], cached["most"]) == (record.fingerprint, map_items):
+            return dict(cached["points"])
     ids, vectors = _map_vectors(store, record, map_items)
     if len(ids) < _MIN_ON_MAP:
         return {}

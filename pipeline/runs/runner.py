@@ -221,7 +221,7 @@ class Runner:
         if record.stage == train.NAME and "tokens" in record.inputs:
             definition = train.model_definition(record.inputs)
             key = train.model_key(definition, record.outputs["text_fingerprint"])
-            if self._store.current_model(key) != record:
+            if self._job.state.models.get(key) != record.fingerprint:
                 self._store.models.set_current(key, record.fingerprint)
         elif record.stage == index.NAME:
             current_quantiser.adopt(self._job, record)

@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 from models.disk import sync
@@ -65,5 +66,26 @@ def read_json(path: StoragePath) -> Any:  # noqa: ANN401 - any JSON
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DamagedError(f"{path}: damaged: it holds no JSON ({error})") from error
+
+
+def read_object(path: StoragePath, /, **fields: type | UnionType) -> dict[str, Any] | None:
+    """The JSON object of a file; None if there is no such file.
+
+    Args:
+        path: the file.
+        fields: the type of each field that the object must have.
+
+    Raises:
+        DamagedError: what is in the file is no such object.
+    """
+    content = read_json(path)
+    if content is None and not path.exists():
+        return None
+    if not isinstance(content, dict):
+        raise DamagedError(f"{path}: damaged: it holds no JSON object")
+    for name, kind in fields.items():
+        if not isinstance(content.get(name), kind):
+            raise DamagedError(f"{path}: damaged: it holds no valid {name}")
+    return content

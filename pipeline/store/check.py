@@ -66,7 +66,7 @@ def check(store: Store, name: str = LATEST) -> Iterator[Checked]:
 
 
 def _record(resolved: ResolvedVersion, stage: str) -> StageRecord | Checked:
-    path = resolved.store.root / "stages" / stage / f"{resolved.stages[stage]}.json"
+    path = resolved.store.record_path(stage, resolved.stages[stage])
     failed = partial(_checked, "record", stage, path)
     try:
         record = resolved.store.read_record(stage, resolved.stages[stage])
@@ -77,11 +77,13 @@ def _record(resolved: ResolvedVersion, stage: str) -> StageRecord | Checked:
 
 def _table(store: Store, table: str, record: StageRecord) -> Checked:
     version = record.version(table)
-    path = store.table_path(table, version)
     damage = store.find_table_damage(table, version, rows=record.tables[table])
-    checked = _checked(table, record.stage, path, damage)
+    try:
+        path = store.table_path(table, version)
+    except DamagedError:  # of what names its folder
+        return _checked(table, record.stage, store.root / "tables" / table, damage)
     if damage or file_list.read(path) is not None:
-        return checked
+        return _checked(table, record.stage, path, damage)
     return Checked(table, record.stage, str(path), NO_CHECKSUMS)
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from pipeline.errors import DamagedError, LockedError, StageError
 from pipeline.storage import file_owners
-from pipeline.storage.files import read_json, write_json
+from pipeline.storage.files import read_object, write_json
 from pipeline.storage.paths import StoragePath, link_exclusive, touch
 from pipeline.store import leftovers, publications
 from pipeline.store.store import Store
@@ -114,7 +114,7 @@ def hold_folder(
         stop.set()
         with suppress(StageError, OSError):
             lock.check()
-            write_json(lock.path, {**read_json(lock.path), "released": _now()})
+            write_json(lock.path, {**(read_object(lock.path) or {}), "released": _now()})
 
 
 def _acquire(
@@ -183,7 +183,7 @@ def _try_to_take(
     if newest is not None:
         number = _number(newest)
         try:
-            holder = read_json(newest)
+            holder = read_object(newest)
         except DamagedError:  # its holder is not known: its age decides
             holder = {}
         if holder is None and not newest.exists():
@@ -214,7 +214,7 @@ def _is_free(path: StoragePath, holder: dict[str, Any], draft: StoragePath) -> b
     try:
         process = file_owners.Process(holder["machine"], holder["pid"], holder["started"])
         alive = process.is_alive()
-    except KeyError:  # written by another release
+    except (KeyError, TypeError):  # written by another release, or damaged
         alive = None
     if alive is not None:
         return not alive

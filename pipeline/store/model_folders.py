@@ -12,7 +12,7 @@ from models.content import read_content
 from models.disk import link_or_copy
 from models.s3 import objects
 from pipeline.storage.file_owners import owner_tag
-from pipeline.storage.files import read_json, write_json
+from pipeline.storage.files import read_object, write_json
 from pipeline.storage.paths import StoragePath
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.versions import rename_unless_exists
@@ -100,7 +100,7 @@ class ModelFolders:
         Args:
             settings: the fingerprint of what a model is trained with.
         """
-        content = read_json(self._current_path(settings))
+        content = read_object(self._current_path(settings), fingerprint=str)
         return None if content is None else str(content["fingerprint"])
 
     def set_current(self, settings: str, fingerprint: str) -> None:

@@ -8,10 +8,10 @@ which entry is current.
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from pipeline.errors import DamagedError, UsageError
-from pipeline.storage.files import read_json, write_json
+from pipeline.errors import DamagedError
+from pipeline.storage.files import read_object, write_json
 from pipeline.storage.paths import StoragePath
-from pipeline.store.names import check_name
+from pipeline.store import file_list
 from pipeline.store.store import Store
 
 # The stage that makes each table that has a pointer, in the order in which the pointers move.
@@ -23,7 +23,14 @@ POINTERS = {
     "similar_items": "publish",
 }
 PUBLISHED, ROLLED_BACK, UNRECORDED = "published", "rolled_back", "found"
-_MAX_NAMES = 10
+_ENTRY_FIELDS = {
+    "number": int,
+    "time": str,
+    "version": str,
+    "run_id": str,
+    "tables": dict,
+    "stages": dict,
+}
 
 # The version and run_id of each table.
 Pointers = dict[str, dict[str, str]]
@@ -61,6 +68,21 @@ class Publication:
             if not store.has_table(table, pointer["version"])
         ]
 
+    def find_damage(self, store: Store) -> str:
+        """What is wrong with its tables; empty if nothing is.
+
+        The similar-item table is read; of the others, which are larger, the files' sizes are
+        looked at.
+        """
+        for table, pointer in self.tables.items():
+            try:
+                file_list.names(store.table_path(table, pointer["version"]))
+            except DamagedError as error:
+                return error.what
+            except FileNotFoundError as error:
+                return str(error)
+        return store.find_table_damage("similar_items", self.version)
+
 
 def entries(store: Store, *, strict: bool = False) -> list[Publication]:
     """All entries, the oldest first; a damaged one is said and left out.
@@ -75,7 +97,7 @@ def entries(store: Store, *, strict: bool = False) -> list[Publication]:
     found = []
     for path in _files(store):
         try:
-            content = read_json(path)
+            content = read_object(path, **_ENTRY_FIELDS)
             if content is not None:
                 found.append(Publication(**content))
         except (DamagedError, TypeError) as error:
@@ -113,7 +135,7 @@ def _unrecorded(store: Store, latest: dict[str, str]) -> Publication:
     """An entry for what was published by an earlier release, which wrote no entries."""
     latest_of = {table: store.latest(table) for table in POINTERS}
     pointers = {table: pointer for table, pointer in latest_of.items() if pointer}
-    run = read_json(store.run_path(latest["run_id"]) / "run.json") or {}
+    run = read_object(store.run_path(latest["run_id"]) / "run.json", fingerprints=dict) or {}
     return Publication(
         number=0,
         action=UNRECORDED,
@@ -155,71 +177,10 @@ def publish(store: Store, run_id: str, stages: dict[str, str]) -> None:
         if present.number == 0:
             _write(store, present)
         before = present.before if present.version == version else present.number
-    _enter(store, PUBLISHED, version, run_id, tables, stages, before)
+    enter(store, PUBLISHED, version, run_id, tables, stages, before)
 
 
-def rollback(store: Store, name: str | None = None) -> tuple[Publication, Publication]:
-    """Move all pointers back, that of the similar-item table last. Nothing is deleted.
-
-    Args:
-        store: the store; the caller holds its lock.
-        name: a version that was published, or its run; None for what was published before.
-
-    Returns:
-        the entry that was current, and the one that is current now.
-
-    Raises:
-        UsageError: nothing is published, or there is nothing to go back to.
-    """
-    present = current(store)
-    if present is None:
-        raise UsageError(f"nothing is published in {store.root}; run: nitamono run --config FILE")
-    target = _rollback_target(store, present, name)
-    if missing := target.missing(store):
-        raise UsageError(
-            f"version {target.version} can't be published again: of its tables "
-            f"{', '.join(missing)} are not in the store any more; {_choices(store, present)}"
-        )
-    return present, _enter(
-        store,
-        ROLLED_BACK,
-        target.version,
-        target.run_id,
-        target.tables,
-        target.stages,
-        target.before,
-    )
-
-
-def _rollback_target(store: Store, present: Publication, name: str | None) -> Publication:
-    if name is None:
-        targets = [entry for entry in entries(store) if entry.number == present.before]
-        problem = f"nothing was published before version {present.version}"
-    elif check_name(name) in (present.version, present.run_id):
-        targets, problem = [], f"{name} is published already"
-    else:
-        targets = [entry for entry in entries(store) if name in (entry.version, entry.run_id)]
-        problem = f"{name} was never published"
-    if not targets:
-        raise UsageError(f"{problem}; {_choices(store, present)}")
-    return targets[-1]
-
-
-def _choices(store: Store, present: Publication) -> str:
-    """The versions that can be published again, for a message."""
-    complete = {
-        entry.version: entry
-        for entry in reversed(entries(store))
-        if entry.version != present.version and not entry.missing(store)
-    }
-    if not complete:
-        return "no other version could be"
-    names = [f"{version} (run {entry.run_id})" for version, entry in complete.items()]
-    more = f" and {len(names) - _MAX_NAMES} older ones" if len(names) > _MAX_NAMES else ""
-    return f"name one of these: {', '.join(names[:_MAX_NAMES])}{more}"
-
-
-def _enter(
+def enter(
     store: Store,
     action: str,
     version: str,
@@ -280,14 +241,19 @@ def _move_pointers(store: Store, tables: Pointers) -> None:
             pointer = store.latest(table)
         except DamagedError:
             pointer = None
-        # In an object store, a version that was made again is in another folder.
-        folder = store.table_path(table, target["version"]).name
-        if (
-            pointer is None
-            or pointer["version"] != target["version"]
-            or not pointer["path"].endswith(folder)
-        ):
+        if pointer is None or _differs(store, table, pointer, target["version"]):
             store.set_latest(table, target["version"], target["run_id"])
+
+
+def _differs(store: Store, table: str, pointer: dict[str, str], version: str) -> bool:
+    """Whether a pointer names another version, or another folder than the version has now."""
+    if pointer["version"] != version:
+        return True
+    try:
+        # In an object store, a version that was made again is in another folder.
+        return not pointer["path"].endswith(store.table_path(table, version).name)
+    except DamagedError:  # which folder it has is not known; the run that reads it makes it again
+        return False
 
 
 def _write(store: Store, entry: Publication) -> None:

@@ -3,14 +3,25 @@
 import io
 from contextlib import suppress
 from dataclasses import dataclass, field
+from types import UnionType
 from typing import Any
 
 import numpy as np
 
 from pipeline.errors import DamagedError
-from pipeline.storage.files import read_json, write_atomic, write_exclusive, write_json
-from pipeline.storage.paths import StoragePath, arrow_path
+from pipeline.storage.files import read_object, write_atomic, write_exclusive, write_json
+from pipeline.storage.paths import StoragePath, arrow_path, load_array
 from pipeline.store import file_list
+
+# The type of each field of a current quantiser's state that every release has written.
+STATE_FIELDS: dict[str, type | UnionType] = {
+    "version": str,
+    "embeddings": str,
+    "before": str | None,
+    "lists": int,
+    "imbalance": int | float,
+    "probes": dict,
+}
 
 
 @dataclass(frozen=True)
@@ -68,7 +79,7 @@ class Quantisers:
     def find_damage(self, fingerprint: str) -> str:
         """What is wrong with a quantiser's files; empty if nothing is. Reads them once a process.
 
-        Those that a release up to 0.2 wrote have no checksums: they are only looked for.
+        Those that a release up to 0.2 wrote have no checksums: they are only loaded.
         """
         if fingerprint in self._whole and self._exists(fingerprint):
             return ""
@@ -78,12 +89,23 @@ class Quantisers:
             return error.what
         if files is None:
             paths = (self.path(fingerprint), self.sizes_path(fingerprint))
-            problems = [f"{path}: the file is missing" for path in paths if not path.is_file()]
+            problems = [problem for path in paths if (problem := _problem(path))]
         else:
             problems = file_list.damage_of(self.root, files)
         if not problems:
             self._whole.add(fingerprint)
         return problems[0] if problems else ""
+
+    def centroids(self, fingerprint: str) -> np.ndarray:
+        """The centroids of a quantiser: float32[nlist, dim].
+
+        Raises:
+            DamagedError: its files are damaged or missing.
+        """
+        if damage := self.find_damage(fingerprint):
+            raise DamagedError(damage, file_list.REMEDY)
+        centroids: np.ndarray = load_array(self.path(fingerprint))
+        return centroids
 
     def current(self, key: str) -> dict[str, Any] | None:
         """The state of the quantiser that runs use; None if there is none.
@@ -94,8 +116,7 @@ class Quantisers:
         Raises:
             DamagedError: its file is damaged.
         """
-        state: dict[str, Any] | None = read_json(self._current_path(key))
-        return state
+        return read_object(self._current_path(key), **STATE_FIELDS)
 
     def set_current(self, key: str, state: dict[str, Any]) -> None:
         """Let runs with these settings use this quantiser."""
@@ -103,6 +124,17 @@ class Quantisers:
 
     def _current_path(self, key: str) -> StoragePath:
         return self.root / "current" / f"{key}.json"
+
+
+def _problem(path: StoragePath) -> str:
+    """What is wrong with a file without a checksum; empty if it can be loaded."""
+    try:
+        load_array(path)
+    except FileNotFoundError:
+        return f"{path}: the file is missing"
+    except (OSError, ValueError, EOFError) as error:
+        return f"{path}: it can't be read ({error})"
+    return ""
 
 
 def _list_name(fingerprint: str) -> str:

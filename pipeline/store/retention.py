@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from pipeline.storage.files import read_json
+from pipeline.storage.files import read_object
 from pipeline.storage.paths import sorted_by_address
 from pipeline.store import publications, run_records
 from pipeline.store.publications import Publication
+from pipeline.store.quantisers import STATE_FIELDS
 from pipeline.store.schemas import SCHEMAS
+from pipeline.store.stage_record import RECORD_FIELDS
 from pipeline.store.store import Store
 
 # The clocks of hosts that share a store may differ by so many seconds.
@@ -129,10 +131,10 @@ def _timestamp(time: str) -> float:
 def _add_current(store: Store, retained: Retained) -> None:
     """Add the models and quantisers that the next run will use."""
     for path in sorted_by_address((store.root / "models" / "current").glob("*.json")):
-        if current := read_json(path):
+        if current := read_object(path, fingerprint=str):
             retained.add([current["fingerprint"]], "current model")
     for path in sorted_by_address((store.root / "quantisers" / "current").glob("*.json")):
-        if current := read_json(path):
+        if current := read_object(path, **STATE_FIELDS):
             for version in (current["version"], current["before"]):
                 if version:
                     retained.quantisers.setdefault(version, "current quantiser")
@@ -154,6 +156,6 @@ def _add_named_by_records(store: Store, retained: Retained) -> None:
 
 def _record_part(store: Store, stage: str, version: str, part: str) -> dict[str, Any]:
     """The inputs or outputs of a stage's record; empty if this is no version of the stage."""
-    record = read_json(store.root / "stages" / stage / f"{version}.json") or {}
-    values: dict[str, Any] = record.get(part) or {}
+    record = read_object(store.record_path(stage, version), **RECORD_FIELDS)
+    values: dict[str, Any] = record[part] if record else {}
     return values

@@ -2,18 +2,32 @@
 
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from types import UnionType
 from typing import Any
 
 from pipeline.errors import DamagedError
 from pipeline.redaction import mask, mask_settings
 from pipeline.storage.file_owners import Process
-from pipeline.storage.files import read_json
+from pipeline.storage.files import read_object
 from pipeline.store import leftovers
 from pipeline.store.store import Store
 
 # The status of a run. In run.json it is never DIED: a run that died could not write so.
 RUNNING, DONE, PUBLISHED = "running", "done", "published"
 HELD_BACK, FAILED, DIED = "held_back", "failed", "died"
+# The type of each field of run.json that every release has written.
+RUN_FIELDS: dict[str, type | UnionType] = {
+    "run_id": str,
+    "started": str,
+    "status": str,
+    "message": str,
+    "seconds": int | float,
+    "counts": dict,
+    "settings": dict,
+    "fingerprints": dict,
+    "recall": dict | None,
+    "published": dict | None,
+}
 
 
 @dataclass(frozen=True)
@@ -72,7 +86,7 @@ def list_runs(store: Store, *, strict: bool = False) -> list[Run]:
     runs = []
     for path in (store.root / "runs").glob("*/run.json"):
         try:
-            content = read_json(path)
+            content = read_object(path, **RUN_FIELDS)
         except DamagedError as error:
             text = f"{error}; if that run has ended, delete the file"
             if strict:
@@ -86,8 +100,21 @@ def list_runs(store: Store, *, strict: bool = False) -> list[Run]:
 
 def find_run(store: Store, run_id: str) -> Run | None:
     """One run by its id; None if there is none. Only its own run.json is read."""
-    content = read_json(store.run_path(run_id) / "run.json")
+    content = read_run_json(store, run_id)
     return _run(store, content, _latest_version(store)) if content else None
+
+
+def read_run_json(store: Store, run_id: str) -> dict[str, Any] | None:
+    """The content of a run's run.json; None if there is none.
+
+    Raises:
+        DamagedError: it is damaged.
+    """
+    try:
+        return read_object(store.run_path(run_id) / "run.json", **RUN_FIELDS)
+    except DamagedError as error:
+        remedy = "name another run; if that run has ended, delete the file"
+        raise DamagedError(error.what, remedy) from error
 
 
 def _latest_version(store: Store) -> str | None:

@@ -5,6 +5,17 @@ from typing import Any
 
 from pipeline.store.schemas import MOVES
 
+# The type of each field that every release has written.
+RECORD_FIELDS = {
+    "stage": str,
+    "fingerprint": str,
+    "run_id": str,
+    "inputs": dict,
+    "tables": dict,
+    "counts": dict,
+    "outputs": dict,
+}
+
 
 @dataclass(frozen=True)
 class StageRecord:

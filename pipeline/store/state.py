@@ -5,14 +5,17 @@ quantiser, at any moment; a run that read them twice could store, under the name
 answer, what was made of the second.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import UnionType
 from typing import Any
 
 from pipeline.errors import DamagedError
-from pipeline.storage.files import read_json
+from pipeline.storage.files import read_object
 from pipeline.storage.paths import StoragePath
 from pipeline.store import publications
 from pipeline.store.publications import Publication
+from pipeline.store.quantisers import STATE_FIELDS
 from pipeline.store.store import Store
 
 
@@ -43,22 +46,27 @@ def read_state(store: Store) -> StoreState:
     Raises:
         DamagedError: LATEST is damaged.
     """
-    models = _contents(store, store.root / "models" / "current", "another model is trained")
+    root = store.root
+    models = _contents(
+        store, root / "models" / "current", "another model is trained", {"fingerprint": str}
+    )
     return StoreState(
         published=publications.current(store),
         models={key: content["fingerprint"] for key, content in models.items()},
         quantisers=_contents(
-            store, store.root / "quantisers" / "current", "another quantiser is trained"
+            store, root / "quantisers" / "current", "another quantiser is trained", STATE_FIELDS
         ),
     )
 
 
-def _contents(store: Store, folder: StoragePath, consequence: str) -> dict[str, Any]:
+def _contents(
+    store: Store, folder: StoragePath, consequence: str, fields: Mapping[str, type | UnionType]
+) -> dict[str, Any]:
     """The content of each JSON file of a folder, by the file's stem."""
     contents = {}
     for path in folder.glob("*.json"):
         try:
-            content = read_json(path)
+            content = read_object(path, **fields)
         except DamagedError as error:
             store.say(f"{error}; where it is needed, {consequence}")
             continue

@@ -10,7 +10,7 @@ from models.s3 import S3Options
 from pipeline.config.sections import Config
 from pipeline.errors import DamagedError, UsageError
 from pipeline.storage.file_owners import owner_tag
-from pipeline.storage.files import read_json, write_json
+from pipeline.storage.files import read_object, write_json
 from pipeline.storage.paths import StoragePath, arrow_path, spark_path, storage_path
 from pipeline.store import arrow_files, file_list, schemas
 from pipeline.store.arrow_files import Rows
@@ -18,7 +18,7 @@ from pipeline.store.clustered import ClusteredTable, open_clustered
 from pipeline.store.model_folders import ModelFolders
 from pipeline.store.names import check_name
 from pipeline.store.quantisers import Quantisers
-from pipeline.store.stage_record import StageRecord
+from pipeline.store.stage_record import RECORD_FIELDS, StageRecord
 from pipeline.store.versions import open_versions
 
 if TYPE_CHECKING:
@@ -113,20 +113,21 @@ class Store:
         A damaged record is said, and counts as none: the run that makes the output again writes it.
         """
         try:
-            content = read_json(self._record_path(stage, fingerprint))
+            content = read_object(self.record_path(stage, fingerprint), **RECORD_FIELDS)
         except DamagedError as error:
             self.say(str(error))
             return None
         try:
-            return StageRecord(**content)
-        except TypeError:  # there is none, or another release wrote it
+            return None if content is None else StageRecord(**content)
+        except TypeError:  # another release wrote it
             return None
 
     def write_record(self, record: StageRecord) -> None:
         """Write a stage's record; from now on the stage's output is complete."""
-        write_json(self._record_path(record.stage, record.fingerprint), asdict(record))
+        write_json(self.record_path(record.stage, record.fingerprint), asdict(record))
 
-    def _record_path(self, stage: str, fingerprint: str) -> StoragePath:
+    def record_path(self, stage: str, fingerprint: str) -> StoragePath:
+        """The file of the record of a stage's output."""
         return self.root / "stages" / stage / f"{fingerprint}.json"
 
     # Damage
@@ -176,7 +177,10 @@ class Store:
         """
         if (table, version) in self._whole:
             return ""
-        folder = self.table_path(table, version)
+        try:
+            folder = self.table_path(table, version)
+        except DamagedError as error:
+            return error.what
         problems = file_list.find_damage(folder, spark)
         if not problems and rows is not None and file_list.read(folder) is None:
             present = self.dataset(table, version).count_rows()
@@ -311,13 +315,12 @@ class Store:
         """
         path = self.root / "tables" / table / "LATEST"
         try:
-            pointer: dict[str, str] | None = read_json(path)
+            return read_object(path, version=str, run_id=str, path=str)
         except DamagedError as error:
             raise DamagedError(
                 error.what,
                 "the next run that publishes, nitamono rollback or nitamono gc restores it",
             ) from error
-        return pointer
 
     def set_latest(self, table: str, version: str, run_id: str) -> None:
         """Publish a version of a table."""

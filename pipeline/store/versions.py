@@ -10,7 +10,7 @@ finished, the next writer's folder gets a suffix.
 import json
 import uuid
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -19,7 +19,7 @@ from models.disk import sync
 from pipeline.errors import DamagedError
 from pipeline.storage import file_owners
 from pipeline.storage.file_owners import Process, owner_tag
-from pipeline.storage.files import read_json
+from pipeline.storage.files import read_object
 from pipeline.storage.paths import StoragePath, remove_tree, sync_folder
 from pipeline.storage.s3_path import S3Path
 from pipeline.store import file_list
@@ -126,8 +126,7 @@ class ObjectVersions:
 
     def path(self, table: str, version: str) -> S3Path:
         """The folder of a version, whether it exists or not."""
-        marker = read_json(self._marker(table, version))
-        folder = f"version={version}" if marker is None else str(marker["folder"])
+        folder = _folder_name(self._marker(table, version)) or f"version={version}"
         return self.tables / table / folder
 
     def exists(self, table: str, version: str) -> bool:
@@ -159,8 +158,10 @@ class ObjectVersions:
     def all_versions(self) -> Iterator[tuple[str, S3Path]]:
         """Name and folder of every complete version of every table, trial versions too."""
         for path in self.tables.glob(f"*/{_COMPLETE}/*.json"):
-            if marker := read_json(path):
-                yield path.stem, path.parent.parent / marker["folder"]
+            # Which folder a damaged marker named is not known: the run that needs it says so.
+            with suppress(DamagedError):
+                if folder := _folder_name(path):
+                    yield path.stem, path.parent.parent / folder
 
     def unfinished(self) -> Iterator[tuple[S3Path, Process | None]]:
         """Folders that are no version yet, each with the process that writes it, if known."""
@@ -171,18 +172,26 @@ class ObjectVersions:
         # When a trial version is renamed, its folder keeps its name.
         complete = {folder for name, folder in versions if not file_owners.owner(name)}
         trials = {folder: file_owners.owner(name) for name, folder in versions}
+        unknown = tuple(self._folders_of_damaged_markers())
         for folder in folders:
-            if folder in complete:
-                continue
-            claim = read_json(folder / _CLAIM) or {}
-            yield folder, trials.get(folder) or file_owners.owner(claim.get("mark", ""))
+            if folder not in complete and not str(folder).startswith(unknown):
+                yield folder, trials.get(folder) or _claimant(folder)
 
     def unregister(self, folder: StoragePath) -> None:
         """Make a folder no version any more; its files are deleted afterwards."""
         assert isinstance(folder, S3Path)  # noqa: S101 - this is an object store
         for path in (folder.parent / _COMPLETE).iterdir():
-            if (read_json(path) or {}).get("folder") == folder.name:
-                path.unlink()
+            with suppress(DamagedError):
+                if _folder_name(path) == folder.name:
+                    path.unlink()
+
+    def _folders_of_damaged_markers(self) -> Iterator[str]:
+        """How the addresses of the folders begin that a damaged marker may name."""
+        for path in self.tables.glob(f"*/{_COMPLETE}/*.json"):
+            try:
+                _folder_name(path)
+            except DamagedError:
+                yield str(path.parent.parent / f"version={path.stem}")
 
     def _marker(self, table: str, version: str) -> S3Path:
         return self.tables / table / _COMPLETE / f"{version}.json"
@@ -216,6 +225,27 @@ class ObjectVersions:
             return bool(file_list.find_damage(self.path(table, version)))
         except DamagedError:
             return True
+
+
+def _folder_name(marker: S3Path) -> str | None:
+    """The name of the folder that a marker names; None if there is no marker.
+
+    Raises:
+        DamagedError: the marker is damaged.
+    """
+    try:
+        content = read_object(marker, folder=str)
+    except DamagedError as error:
+        raise DamagedError(error.what, file_list.REMEDY) from error
+    return content["folder"] if content else None
+
+
+def _claimant(folder: S3Path) -> Process | None:
+    """The process that claimed a folder; None if its claim is gone or damaged."""
+    with suppress(DamagedError):
+        claim = read_object(folder / _CLAIM, mark=str)
+        return file_owners.owner(claim["mark"]) if claim else None
+    return None
 
 
 def open_versions(root: StoragePath) -> Versions:

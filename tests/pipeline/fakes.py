@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.storage.files import write_json
-from pipeline.store import publications
+from pipeline.store import file_list, publications
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.store import Store
 from tests.pipeline.places import on_disk
@@ -52,12 +52,26 @@ def make(store: Store, night: int, *, model: int = 1, quantiser: int = 1) -> dic
             write_file(on_disk(store.quantisers.path(trained_for)))
             write_file(on_disk(store.quantisers.sizes_path(trained_for)))
         for table in TABLES[stage]:
-            write_file(on_disk(store.table_path(table, name) / "part.parquet"))
+            file = on_disk(store.table_path(table, name) / "part.parquet")
+            write_file(file)
+            file_list.write(file.parent, [file_list.describe(str(file), file.name)])
         rows = dict.fromkeys(TABLES[stage], 1)
         store.write_record(StageRecord(stage, name, f"run{night}", {}, rows, {}, outputs))
     store.models.set_current("settings", stages["train"])
-    store.quantisers.set_current("settings", {"version": trained_for, "before": None})
+    store.quantisers.set_current("settings", quantiser_state(quantiser))
     return stages
+
+
+def quantiser_state(night: int, before: str | None = None) -> dict[str, Any]:
+    """The state of a current quantiser, that of a night."""
+    return {
+        "version": fingerprint(night, "index"),
+        "embeddings": fingerprint(night, "embed"),
+        "before": before,
+        "lists": 1,
+        "imbalance": 1.0,
+        "probes": {},
+    }
 
 
 def publish(store: Store, night: int, **sources: int) -> str:

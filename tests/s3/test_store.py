@@ -1,5 +1,6 @@
 """A store in an object store: versions appear whole, the pointer swaps, one holds the lock."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -14,11 +15,11 @@ import boto3
 import pytest
 
 from models.s3 import S3Options
-from pipeline.errors import LockedError, StageError, UsageError
+from pipeline.errors import DamagedError, LockedError, StageError, UsageError
 from pipeline.storage.file_owners import owner_tag
 from pipeline.storage.paths import relative_to
 from pipeline.storage.s3_path import S3Path
-from pipeline.store import gc, leftovers, lock
+from pipeline.store import file_list, gc, leftovers, lock, publications
 from pipeline.store.store import Store
 from tests.s3.proxy import Proxy, running
 
@@ -38,6 +39,8 @@ def dead_tag() -> str:
 
 def fill(folder: Any, text: str) -> None:
     (folder / "part-0.parquet").write_text(text)
+    sha256 = hashlib.sha256(text.encode()).hexdigest()
+    file_list.write(folder, [file_list.File("part-0.parquet", len(text), sha256)])
 
 
 def files(store: Store) -> list[str]:
@@ -265,8 +268,53 @@ def test_unused_data_is_collected(store: Store, root: S3Path) -> None:
         "quantisers/0123456789abcdef.npy",
         "tables/items/version=v1",
     ]
-    assert garbage.size == len("{}") * 2 + len("v1") + len((folder / "_claim").read_bytes())
+    same_size = sum(path.stat().st_size for path in folder.iterdir())
+    assert garbage.size == len("{}") * 2 + same_size
     assert files(store) == ["v2"]
     assert [store.has_table("items", version) for version in ("v1", "v2")] == [False, True]
     assert not any((root / name).exists() for name in unused)
     assert [path.stem for path in (root / "stages" / "ingest").iterdir()] == ["v2"]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", "{}", '{"folder": 3}'])
+def test_a_damaged_marker_is_said_and_its_version_is_made_again(
+    store: Store, root: S3Path, dead_tag: str, content: str
+) -> None:
+    with store.versions.create("items", "v1") as lost:
+        fill(lost, "lost")
+    (lost / "_claim").write_text(json.dumps({"mark": dead_tag}))
+    marker = root / "tables" / "items" / "_whole" / "v1.json"
+    marker.write_text(content)
+    assert "v1.json: damaged" in store.find_table_damage("items", "v1")
+    with pytest.raises(DamagedError, match="run: nitamono run"):
+        store.dataset("items", "v1")
+    # Nothing is deleted while it is not known which folder the marker named.
+    with lock.hold_store(store, "night1"):
+        assert files(store) == ["lost"]
+    with store.versions.create("items", "v1") as folder:
+        fill(folder, "again")
+    assert store.table_path("items", "v1") == folder
+    assert leftovers.remove_leftovers(store) == [lost]
+    assert files(store) == ["again"]
+
+
+def test_a_damaged_claim_stops_nobody(store: Store, root: S3Path) -> None:
+    unfinished = root / "tables" / "items" / "version=v1"
+    for content in ("{", "[]", "{}"):
+        (unfinished / "_claim").write_text(content)
+        with lock.hold_store(store, "night1"):
+            assert (unfinished / "_claim").is_file()
+
+
+def test_the_folder_of_a_version_that_was_made_again_is_published(store: Store) -> None:
+    for table in publications.POINTERS:
+        with store.versions.create(table, "v1") as folder:
+            fill(folder, "lost")
+            (folder / "part-0.parquet").write_text("dame")
+    publications.publish(store, "run1", dict.fromkeys(publications.POINTERS.values(), "v1"))
+    with store.versions.create("items", "v1") as folder:
+        fill(folder, "again")
+    publications.recover(store)
+    latest = store.latest("items")
+    assert latest is not None
+    assert latest["path"] == str(folder)

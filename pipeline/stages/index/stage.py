@@ -67,7 +67,7 @@ def execute(job: Job, version: str) -> StageResult:
     if vectors < section.exact_below or nlist == 1:
         return _write_tables(job, _exact_assignment(job, nlist), version)
     usable, current = current_quantiser.usable_version(job), current_quantiser.load(job)
-    if usable is not None and current is not None:
+    if usable is not None and current is not None and job.store.quantisers.is_whole(usable):
         trial = job.store.trial_version(version)
         assignment = _quantiser_assignment(job, usable, _base(job, usable))
         result = _write_tables(job, assignment, trial, version)

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from pipeline.errors import DamagedError
 from pipeline.stages.context import Job
 from pipeline.stages.neighbors import rules
 
@@ -46,6 +47,24 @@ def publish_inputs(job: Job) -> dict[str, Any]:
     }
 
 
+def read_baseline(job: Job, table: str, version: str) -> "DataFrame":
+    """A table of the version that a run for some items builds on.
+
+    Raises:
+        DamagedError: it is damaged; other stages' tables are made again, but not this one, which
+            another catalogue was read for.
+    """
+    try:
+        return job.store.read(job.spark, table, version)
+    except DamagedError as error:
+        remedy = (
+            "neighbors.mode and neighbors.where build on this published version, which no run can "
+            "make again: publish another with nitamono rollback, or run once for all items, with "
+            "--set neighbors.mode=all --set neighbors.where= --publish"
+        )
+        raise DamagedError(error.what, remedy) from error
+
+
 def select_query_items(job: Job) -> "DataFrame | None":
     """The items that neighbours are wanted for; None for all.
 
@@ -59,5 +78,5 @@ def select_query_items(job: Job) -> "DataFrame | None":
     if built_on is None:
         return None
     items = job.read("items", "ingest")
-    published = job.store.read(job.spark, "items", built_on.items).select("item_id")
+    published = read_baseline(job, "items", built_on.items).select("item_id")
     return items.join(published, "item_id", how="left_anti")

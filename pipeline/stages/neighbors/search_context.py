@@ -13,7 +13,6 @@ from pipeline.stages.context import Job
 from pipeline.stages.index import lists
 from pipeline.stages.neighbors import query_items, rules
 from pipeline.stages.neighbors.search import ListSearch, ProbedLists, SearchCounts, plan_merge
-from pipeline.storage.paths import StoragePath, load_array
 from pipeline.store.clustered import ClusteredTable
 
 if TYPE_CHECKING:
@@ -76,7 +75,8 @@ def build_search_context(job: Job, version: str) -> SearchContext:
         queries = queries.join(selected.select("item_id"), "item_id", how="left_semi")
     centroids, context = None, job.spark.sparkContext
     if not index.outputs["exact"]:
-        centroids = job.ship(_quantiser_path(job), "quantiser")
+        path = job.store.quantisers.path(job.record("index").outputs["quantiser"])
+        centroids = job.ship(path, "quantiser")
     cores, capacity = context.defaultParallelism, section.k + section.reserve
     sizes = rows_per_list(job, rows)
     query_sizes = sizes if queries is rows else rows_per_list(job, queries)
@@ -116,13 +116,10 @@ def _rows_to_search(job: Job, version: str) -> tuple["DataFrame", ClusteredTable
     return store.read(job.spark, "candidates", version), store.open_clustered("candidates", version)
 
 
-def _quantiser_path(job: Job) -> StoragePath:
-    return job.store.quantisers.path(job.record("index").outputs["quantiser"])
-
-
 def read_centroids(job: Job) -> Float32:
     """The quantiser's centroids: float32[nlist, dim]."""
-    centroids: Float32 = load_array(_quantiser_path(job))
+    quantiser = job.record("index").outputs["quantiser"]
+    centroids: Float32 = job.store.quantisers.centroids(quantiser)
     return centroids
 
 

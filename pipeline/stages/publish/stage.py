@@ -96,7 +96,7 @@ def carried_over(job: Job) -> "DataFrame | None":
         return None
     others = rules.query_rule_items(job).join(queries.select("item_id"), "item_id", how="left_anti")
     eligible = rules.eligible_items(job).withColumnRenamed("item_id", "similar_id")
-    published = job.store.read(job.spark, "similar_items", baseline.similar_items)
+    published = query_items.read_baseline(job, "similar_items", baseline.similar_items)
     pairs = published.join(others, "item_id", how="left_semi")
     pairs = pairs.join(eligible, "similar_id", how="left_semi")
     pairs = rules.without_denied(job, pairs)

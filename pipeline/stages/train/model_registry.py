@@ -16,7 +16,7 @@ from pipeline.stages.tokenize import stage as tokenize
 from pipeline.stages.train import stage as train
 from pipeline.storage.file_owners import owner_tag
 from pipeline.storage.files import read_json, write_json
-from pipeline.store import model_folders
+from pipeline.store import model_folders, run_records
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.store import Store
 
@@ -86,8 +86,9 @@ def _current(config: Config, store: Store) -> StageRecord | None:
     record = None if config.model.path else store.current_model(_key(config, store))
     latest = store.latest()
     if record is None and latest is not None:
-        run = read_json(store.run_path(latest["run_id"]) / "run.json") or {"fingerprints": {}}
-        record = store.find_record(train.NAME, run["fingerprints"].get(train.NAME, "none"))
+        run = run_records.find_run(store, latest["run_id"])
+        fingerprints = run.fingerprints if run else {}
+        record = store.find_record(train.NAME, fingerprints.get(train.NAME, "none"))
     return record
 
 

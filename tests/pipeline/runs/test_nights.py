@@ -14,7 +14,8 @@ import pytest
 from pipeline.config import reading as config
 from pipeline.runs.record import Outcome, new_run_id
 from pipeline.runs.runner import Runner
-from pipeline.store import gc, publications
+from pipeline.store import gc
+from pipeline.store.rollback import rollback
 from pipeline.store.store import Store
 from pipeline.terminal.progress import Progress
 from tests.pipeline.places import on_disk
@@ -183,7 +184,7 @@ def test_what_a_killed_run_left_of_another_base_is_not_taken_up(shop: Shop) -> N
     for table in ("tokens", "embeddings", "lists"):
         versions = on_disk(shop.store.root / "tables" / table).iterdir()
         shutil.rmtree(max(versions, key=lambda path: path.stat().st_mtime_ns))
-    publications.rollback(shop.store)
+    rollback(shop.store)
     outcome = shop.run(third)
     built = outcome.record("tokenize")
     assert built is not None

@@ -12,6 +12,7 @@ import pytest
 from pipeline.storage import file_owners
 from pipeline.store import gc, publications, retention
 from pipeline.store.retention import Retained
+from pipeline.store.rollback import rollback
 from pipeline.store.store import Store
 from tests.pipeline import fakes
 from tests.pipeline.places import on_disk
@@ -68,21 +69,21 @@ def test_the_versions_published_last_stay_with_all_that_made_them(
 def test_what_a_rollback_would_come_to_stays_though_others_were_published_since(
     store: Store,
 ) -> None:
-    publications.rollback(store, fakes.version(1))
+    rollback(store, fakes.version(1))
     stages = {stage: fakes.fingerprint(4, stage) for stage in fakes.TABLES} | {
         "train": fakes.fingerprint(3, "train")
     }
     publications.publish(store, "again", stages)
     gc.collect(store, 2)
     assert nights(store) == {1, 4, 5}
-    publications.rollback(store)
+    rollback(store)
     latest = store.latest()
     assert latest is not None
     assert latest["version"] == fakes.version(1)
 
 
 def test_what_is_published_stays_when_it_is_an_old_version(store: Store) -> None:
-    publications.rollback(store, fakes.version(1))
+    rollback(store, fakes.version(1))
     gc.collect(store, 1)
     assert nights(store) == {1, 5}
     assert store.find_record("train", fakes.fingerprint(1, "train")) is not None
@@ -99,8 +100,8 @@ def test_bytes_freed_are_those_of_the_files(store: Store) -> None:
 
 def test_the_current_model_and_quantiser_stay_though_no_version_needs_them(store: Store) -> None:
     store.models.set_current("other settings", fakes.fingerprint(1, "train"))
-    fields = {"version": fakes.fingerprint(1, "index"), "before": fakes.fingerprint(2, "index")}
-    store.quantisers.set_current("other settings", fields)
+    state = fakes.quantiser_state(1, before=fakes.fingerprint(2, "index"))
+    store.quantisers.set_current("other settings", state)
     fakes.write_file(on_disk(store.quantisers.path(fakes.fingerprint(2, "index"))))
     gc.collect(store, 1)
     assert nights(store) == {5}

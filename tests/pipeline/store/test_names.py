@@ -10,9 +10,10 @@ from pipeline.cli import main
 from pipeline.errors import UsageError
 from pipeline.report import run_page
 from pipeline.runs.pinned import pinned_records
-from pipeline.store import publications, run_records
+from pipeline.store import run_records
 from pipeline.store.names import check_name
 from pipeline.store.resolve import resolve
+from pipeline.store.rollback import rollback
 from pipeline.store.store import Store
 from tests.pipeline import fakes
 
@@ -21,7 +22,7 @@ USES: dict[str, Callable[[Store, str], object]] = {
     "resolve": resolve,
     "report": lambda store, name: run_page.page_data(store, name, 10),
     "--as-of": pinned_records,
-    "rollback": publications.rollback,
+    "rollback": rollback,
     "a run's record": run_records.find_run,
 }
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import UsageError
+from pipeline.errors import DamagedError, UsageError
 from pipeline.store import publications
+from pipeline.store.rollback import rollback
 from pipeline.store.store import Store
 from tests.pipeline import fakes
 from tests.pipeline.places import on_disk
@@ -36,12 +37,12 @@ def store(tmp_path: Path) -> Store:
 def test_rolling_back_twice_goes_back_twice_and_every_pointer_comes_along(store: Store) -> None:
     assert published(store) == pointers_of(3)
     for night in (2, 1):
-        was, now = publications.rollback(store)
+        was, now = rollback(store)
         assert (was.version, now.version) == (fakes.version(night + 1), fakes.version(night))
         assert now.run_id == f"run{night}"
         assert published(store) == pointers_of(night)
     with pytest.raises(UsageError, match=f"nothing was published before .*{fakes.version(3)}"):
-        publications.rollback(store)
+        rollback(store)
     assert published(store) == pointers_of(1)
     actions = [entry.action for entry in publications.entries(store)]
     assert actions == ["published"] * 3 + ["rolled_back"] * 2
@@ -49,7 +50,7 @@ def test_rolling_back_twice_goes_back_twice_and_every_pointer_comes_along(store:
 
 
 def test_the_similar_item_table_moves_last(store: Store) -> None:
-    publications.rollback(store)
+    rollback(store)
     moved = {
         table: (on_disk(store.root / "tables") / table / "LATEST").stat().st_mtime_ns
         for table in publications.POINTERS
@@ -59,12 +60,12 @@ def test_the_similar_item_table_moves_last(store: Store) -> None:
 
 @pytest.mark.parametrize("name", [fakes.version(1), "run1"])
 def test_a_version_is_named_by_itself_or_its_run_and_forward_again(store: Store, name: str) -> None:
-    publications.rollback(store, name)
+    rollback(store, name)
     assert published(store) == pointers_of(1)
-    publications.rollback(store, fakes.version(3))
+    rollback(store, fakes.version(3))
     assert published(store) == pointers_of(3)
     # Before the third night there was the second, whatever was done since.
-    publications.rollback(store)
+    rollback(store)
     assert published(store) == pointers_of(2)
 
 
@@ -72,10 +73,10 @@ def test_a_version_published_twice_goes_back_to_what_was_before_each_time(store:
     stages = {stage: fakes.fingerprint(1, stage) for stage in fakes.TABLES}
     publications.publish(store, "again", stages)
     for night in (3, 2, 1):
-        publications.rollback(store)
+        rollback(store)
         assert published(store) == pointers_of(night)
     with pytest.raises(UsageError, match="nothing was published before"):
-        publications.rollback(store)
+        rollback(store)
 
 
 def test_publishing_the_same_again_is_no_publication(store: Store) -> None:
@@ -87,7 +88,7 @@ def test_publishing_the_same_again_is_no_publication(store: Store) -> None:
     latest = store.latest()
     assert latest is not None
     assert latest["run_id"] == "run3"
-    publications.rollback(store)
+    rollback(store)
     assert published(store) == pointers_of(2)
 
 
@@ -98,7 +99,7 @@ def test_a_version_whose_tables_are_gone_is_refused_with_those_that_are_there(
     with pytest.raises(
         UsageError, match=r"of its tables embeddings are not in the store"
     ) as raised:
-        publications.rollback(store)
+        rollback(store)
     assert f"{fakes.version(1)} (run run1)" in str(raised.value)
     assert fakes.version(2) not in str(raised.value).partition("name one of these")[2]
     assert published(store) == pointers_of(3)
@@ -112,12 +113,12 @@ def test_a_name_that_cannot_be_gone_back_to_is_refused(
     store: Store, name: str, message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
-        publications.rollback(store, name)
+        rollback(store, name)
 
 
 def test_an_empty_store_has_nothing_to_go_back_to(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="nothing is published in"):
-        publications.rollback(Store(str(tmp_path)))
+        rollback(Store(str(tmp_path)))
 
 
 def test_what_an_earlier_release_published_can_be_gone_back_to(tmp_path: Path) -> None:
@@ -126,7 +127,7 @@ def test_what_an_earlier_release_published_can_be_gone_back_to(tmp_path: Path) -
     for table, stage in publications.POINTERS.items():
         store.set_latest(table, stages[stage], "run1")
     fakes.publish(store, 2)
-    publications.rollback(store)
+    rollback(store)
     assert published(store) == pointers_of(1)
 
 
@@ -134,7 +135,7 @@ def test_a_publication_that_was_killed_before_its_last_pointer_never_was(store: 
     fakes.publish(store, 4)
     store.set_latest("similar_items", fakes.version(3), "run3")
     fakes.publish(store, 5)
-    publications.rollback(store)
+    rollback(store)
     assert published(store) == pointers_of(3)
 
 
@@ -193,3 +194,17 @@ def test_a_failure_among_the_pointers_is_undone_at_once(
     with pytest.raises(OSError, match="No space left"):
         fakes.publish(store, 4)
     assert published(store) == pointers_of(3)
+
+
+@pytest.mark.parametrize("table", ["items", "similar_items"])
+def test_a_damaged_version_is_not_published_again(store: Store, table: str) -> None:
+    stage = publications.POINTERS[table]
+    (file,) = on_disk(store.table_path(table, fakes.fingerprint(2, stage))).glob("*.parquet")
+    # Of the similar-item table every byte counts, of the others the sizes.
+    file.write_bytes(b"y" * 100 if table == "similar_items" else b"y" * 99)
+    message = f"{fakes.version(2)} can't be published again: .*{file.name}.*; name one of these: "
+    with pytest.raises(DamagedError, match=message + fakes.version(1)):
+        rollback(store)
+    assert published(store) == pointers_of(3)
+    rollback(store, fakes.version(1))
+    assert published(store) == pointers_of(1)

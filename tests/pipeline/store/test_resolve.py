@@ -47,11 +47,11 @@ def test_latest_reads_no_run_json_before_the_run_is_asked_for(
 ) -> None:
     opened: list[str] = []
 
-    def read_json(path: Path) -> object:
+    def read_object(path: Path, **fields: type) -> object:
         opened.append(path.parent.name)
-        return files.read_json(path)
+        return files.read_object(path, **fields)
 
-    monkeypatch.setattr(run_records, "read_json", read_json)
+    monkeypatch.setattr(run_records, "read_object", read_object)
     resolved = resolve(store)
     assert (resolved.run_id, resolved.stages["embed"]) == ("run2", fakes.fingerprint(2, "embed"))
     assert opened == []

@@ -14,7 +14,8 @@ from pipeline.errors import InputError
 from pipeline.runs.runner import Runner
 from pipeline.storage import file_owners
 from pipeline.storage.files import read_json
-from pipeline.store import publications, run_records
+from pipeline.store import run_records
+from pipeline.store.rollback import rollback
 from pipeline.store.store import Store
 from pipeline.terminal.progress import Progress
 from tests.pipeline import fakes
@@ -49,7 +50,7 @@ def test_the_newest_is_first_and_the_published_one_is_marked(store: Store) -> No
         ("run2", 2000, True),
         ("run1", 1000, False),
     ]
-    publications.rollback(store)
+    rollback(store)
     assert [run.latest for run in run_records.list_runs(store)] == [False, True]
     store.discard_version("similar_items", fakes.version(2))
     assert [run.kept for run in run_records.list_runs(store)] == [False, True]
