@@ -114,7 +114,7 @@ class Published:
                 if settings.fingerprint() == fingerprint:
                     return settings
                 failures.append(
-                    f"SudachiPy or its dictionary {settings.dictionary} is another here"
+                    f"nitamono, SudachiPy or its dictionary {settings.dictionary} is another here"
                 )
             except PackageNotFoundError:
                 failures.append(
@@ -125,7 +125,8 @@ class Published:
                 failures.append(f"a user dictionary can't be read: {error}")
         raise UsageError(
             f"version {self.version} was made with the text fingerprint {fingerprint}, which can't "
-            f"be had here: {failures[0] if failures else 'its run.json is gone'}"
+            f"be had here: {failures[0] if failures else 'its run.json is gone'}; "
+            "run again: nitamono run --config FILE"
         )
 
     @property

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.config.sections import Config
-from pipeline.errors import UsageError
+from pipeline.errors import DamagedError, UsageError
 from pipeline.runs.record import Outcome, new_run_id
 from pipeline.runs.runner import Runner
 from pipeline.stages import NAMES
@@ -106,7 +106,7 @@ def publishes_by_default(config: Config, assignments: Sequence[str], store: Stor
         store: the store that the run publishes in.
     """
     section = config.publish
-    if not section.publish or store.latest() is None:
+    if not section.publish or not _has_published(store):
         return section.publish
     names = [assignment.partition("=")[0].strip() for assignment in assignments]
     if "publish.publish" in names:
@@ -114,3 +114,11 @@ def publishes_by_default(config: Config, assignments: Sequence[str], store: Stor
     allowed = {"catalogue"} if "publish" in section.model_fields_set else set()
     allowed |= _SECTIONS_WITHOUT_EFFECT
     return all(name.partition(".")[0] in allowed for name in names)
+
+
+def _has_published(store: Store) -> bool:
+    """Whether anything is published; if LATEST is damaged, something is: the run restores it."""
+    try:
+        return store.latest() is not None
+    except DamagedError:
+        return True

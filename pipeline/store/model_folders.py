@@ -11,6 +11,7 @@ from models import Handle, ModelError, local_path
 from models.content import read_content
 from models.disk import link_or_copy
 from models.s3 import objects
+from pipeline.errors import DamagedError
 from pipeline.storage.file_owners import owner_tag
 from pipeline.storage.files import read_object, write_json
 from pipeline.storage.paths import StoragePath
@@ -99,8 +100,14 @@ class ModelFolders:
 
         Args:
             settings: the fingerprint of what a model is trained with.
+
+        Raises:
+            DamagedError: the file that names it is damaged.
         """
-        content = read_object(self._current_path(settings), fingerprint=str)
+        try:
+            content = read_object(self._current_path(settings), fingerprint=str)
+        except DamagedError as error:
+            raise DamagedError(error.what, "the next run that publishes writes it again") from error
         return None if content is None else str(content["fingerprint"])
 
     def set_current(self, settings: str, fingerprint: str) -> None:

@@ -239,7 +239,8 @@ def _move_pointers(store: Store, tables: Pointers) -> None:
             continue
         try:
             pointer = store.latest(table)
-        except DamagedError:
+        except DamagedError as error:
+            store.say(f"{error.what}; it is written again")
             pointer = None
         if pointer is None or _differs(store, table, pointer, target["version"]):
             store.set_latest(table, target["version"], target["run_id"])

@@ -4,10 +4,12 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import UnionType
 from typing import Any
 
+from pipeline.errors import DamagedError
 from pipeline.storage.files import read_object
-from pipeline.storage.paths import sorted_by_address
+from pipeline.storage.paths import StoragePath, sorted_by_address
 from pipeline.store import publications, run_records
 from pipeline.store.publications import Publication
 from pipeline.store.quantisers import STATE_FIELDS
@@ -130,11 +132,12 @@ def _timestamp(time: str) -> float:
 
 def _add_current(store: Store, retained: Retained) -> None:
     """Add the models and quantisers that the next run will use."""
+    remedy = "nothing was deleted; the next run that publishes writes it again, or delete it"
     for path in sorted_by_address((store.root / "models" / "current").glob("*.json")):
-        if current := read_object(path, fingerprint=str):
+        if current := _read(path, remedy, fingerprint=str):
             retained.add([current["fingerprint"]], "current model")
     for path in sorted_by_address((store.root / "quantisers" / "current").glob("*.json")):
-        if current := read_object(path, **STATE_FIELDS):
+        if current := _read(path, remedy, **STATE_FIELDS):
             for version in (current["version"], current["before"]):
                 if version:
                     retained.quantisers.setdefault(version, "current quantiser")
@@ -156,6 +159,18 @@ def _add_named_by_records(store: Store, retained: Retained) -> None:
 
 def _record_part(store: Store, stage: str, version: str, part: str) -> dict[str, Any]:
     """The inputs or outputs of a stage's record; empty if this is no version of the stage."""
-    record = read_object(store.record_path(stage, version), **RECORD_FIELDS)
+    remedy = (
+        "nothing was deleted; run nitamono run --config FILE, which writes the records of what is "
+        "published again; if it is of an older version, put its copy of a backup in its place, or "
+        "delete it: its version can't be used then"
+    )
+    record = _read(store.record_path(stage, version), remedy, **RECORD_FIELDS)
     values: dict[str, Any] = record[part] if record else {}
     return values
+
+
+def _read(path: StoragePath, remedy: str, **fields: type | UnionType) -> dict[str, Any] | None:
+    try:
+        return read_object(path, **fields)
+    except DamagedError as error:
+        raise DamagedError(error.what, remedy) from error

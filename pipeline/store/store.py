@@ -319,7 +319,7 @@ class Store:
         except DamagedError as error:
             raise DamagedError(
                 error.what,
-                "the next run that publishes, nitamono rollback or nitamono gc restores it",
+                "the next run that publishes restores it, and so does nitamono gc",
             ) from error
 
     def set_latest(self, table: str, version: str, run_id: str) -> None:

@@ -256,11 +256,22 @@ def open_versions(root: StoragePath) -> Versions:
 
 def _replace_if_damaged(folder: Path, final: Path) -> None:
     """Give a complete folder its name; a folder of that name stays, unless it is damaged."""
-    if rename_unless_exists(folder, final) or not file_list.find_damage(final):
-        return
-    # gc deletes it.
-    final.rename(final.with_name(f"{DAMAGED}{final.name}-{owner_tag()}"))
-    rename_unless_exists(folder, final)
+    while not rename_unless_exists(folder, final):
+        checked = _inode(final)
+        if not file_list.find_damage(final):
+            return
+        # Another process that found the damage too may have put a whole folder there meanwhile.
+        if checked and _inode(final) == checked:
+            # gc deletes it.
+            final.rename(final.with_name(f"{DAMAGED}{final.name}-{owner_tag()}"))
+
+
+def _inode(folder: Path) -> int | None:
+    """What tells a folder from another of the same name; None if there is no such folder."""
+    try:
+        return folder.stat().st_ino
+    except FileNotFoundError:
+        return None
 
 
 def rename_unless_exists(folder: Path, final: Path) -> bool:

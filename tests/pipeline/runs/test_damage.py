@@ -4,6 +4,7 @@ import io
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -14,6 +15,7 @@ from pipeline.config import reading as config
 from pipeline.errors import DamagedError, NitamonoError
 from pipeline.runs.record import new_run_id
 from pipeline.runs.runner import Runner
+from pipeline.store import file_list
 from pipeline.terminal.progress import Progress
 from tests.pipeline.sample_shop import SampleShop, copy_shop
 
@@ -209,7 +211,7 @@ def test_a_damaged_latest_is_restored_and_said(
     for content in (b"", b"{", b'{"version": "0'):
         replace(latest, content)
         message = command(shop, "inspect", before["item_id"][0])
-        assert "nitamono rollback or nitamono gc restores it" in message
+        assert "the next run that publishes restores it" in message
         assert not command(shop, "gc", "--keep", "1")
         assert "it is restored from entry 1" in capsys.readouterr().err
         assert shop.published() == before
@@ -260,3 +262,66 @@ def test_tables_of_earlier_releases_are_read_and_checked_by_their_rows(
     said = run(shop)
     assert "398 rows, and 399 were written" in said
     assert shop.published() == before
+
+
+def test_a_damaged_file_of_the_current_model_or_quantiser_is_written_again(
+    spark: SparkSession, published_samples: Path, tmp_path: Path
+) -> None:
+    """The night ends well, and so does the next."""
+    shop = copy_shop(published_samples, tmp_path / "shop")
+    before = shop.published()
+    (file,) = (shop.folder / "store" / "models" / "current").glob("*.json")
+    for content in (b"{", b"{}", b"null"):
+        replace(file, content)
+        assert f"{file}: damaged" in run(shop)
+        assert shop.published() == before
+        assert "damaged" not in run(shop)
+
+
+def test_a_run_that_died_after_it_set_a_version_aside_is_made_good_by_the_next(
+    spark: SparkSession, published_samples: Path, tmp_path: Path
+) -> None:
+    shop = copy_shop(published_samples, tmp_path / "shop")
+    before = shop.published()
+    for table in ("neighbors", "similar_items"):
+        folder = one_file(shop, table).parent
+        folder.rename(folder.with_name(f"_damaged-{folder.name}-0-1-2-12345678"))
+    run(shop)
+    assert shop.published() == before
+    assert not command(shop, "check")
+
+
+def test_what_is_whole_is_read_once_a_run_and_never_by_a_query(
+    spark: SparkSession, published_samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, verified = copy_shop(published_samples, tmp_path / "shop"), list[str]()
+    shop.runner()
+
+    def describe(path: str, *rest: Any) -> file_list.File:
+        verified.append(path)
+        return describe_file(path, *rest)
+
+    describe_file = file_list.describe
+    monkeypatch.setattr(file_list, "describe", describe)
+    assert not command(shop, "query", "--title", "靴")
+    assert not verified
+    rows = shop.catalogue.read_text(encoding="utf-8").splitlines(keepends=True)
+    replace(shop.catalogue, "".join(rows[:-1]).encode())
+    run(shop)
+    assert len(verified) == len(set(verified))
+    assert {Path(path).parents[1].name for path in verified} >= {"items", "tokens", "similar_items"}
+
+
+def test_a_run_for_new_items_says_that_the_version_it_builds_on_is_damaged(
+    spark: SparkSession, published_samples: Path, tmp_path: Path
+) -> None:
+    shop = copy_shop(published_samples, tmp_path / "shop")
+    latest = shop.store.latest()
+    rows = shop.catalogue.read_text(encoding="utf-8").splitlines(keepends=True)
+    replace(shop.catalogue, "".join(rows[:-1]).encode())
+    flip(one_file(shop, "similar_items"))
+    with pytest.raises(DamagedError, match="rollback, or run once for all items"):
+        run(shop, "neighbors.mode=new", "publish.publish=true")
+    assert shop.store.latest() == latest
+    run(shop, "publish.publish=true")
+    assert not command(shop, "check")

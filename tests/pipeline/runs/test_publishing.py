@@ -7,6 +7,7 @@ import pytest
 from pipeline.config import reading as config
 from pipeline.runs.request import publishes_by_default
 from pipeline.store.store import Store
+from tests.pipeline.places import on_disk
 
 TRUE, FALSE = "[publish]\npublish = true\n", "[publish]\npublish = false\n"
 
@@ -38,4 +39,16 @@ def test_an_experiment_does_not_publish(
     store = Store(str(tmp_path / "store"))
     if published:
         store.set_latest("similar_items", "v1", "night1")
+    assert publishes_by_default(config.load(toml, sets, {}), sets, store) == expected
+
+
+@pytest.mark.parametrize(("sets", "expected"), [((), True), (("neighbors.k=3",), False)])
+def test_a_run_by_default_publishes_if_latest_is_damaged(
+    tmp_path: Path, sets: tuple[str, ...], expected: bool
+) -> None:
+    toml = tmp_path / "nitamono.toml"
+    toml.write_text('[store]\npath = "store"\n[catalogue]\npath = "items.csv"\n')
+    store = Store(str(tmp_path / "store"))
+    store.set_latest("similar_items", "v1", "night1")
+    on_disk(store.root / "tables" / "similar_items" / "LATEST").write_bytes(b"{")
     assert publishes_by_default(config.load(toml, sets, {}), sets, store) == expected

@@ -74,6 +74,8 @@ def test_taking_the_lock_restores_a_damaged_latest(store: Store, content: bytes)
             assert pointer is not None
             assert pointer["version"] == fakes.fingerprint(2, stage)
     assert "it is restored from entry 2" in said[0]
+    assert "items/LATEST: damaged" in said[1]
+    assert len(said) == 3
 
 
 @pytest.mark.parametrize("content", CONTENTS, ids=repr)

@@ -7,10 +7,12 @@ import pytest
 from pyspark.sql import SparkSession
 
 from pipeline.errors import StageError, UsageError
+from pipeline.store import file_list
 from pipeline.store.fingerprint import fingerprint
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.store import Store
 from pipeline.store.versions import rename_unless_exists
+from tests.pipeline.places import on_disk
 
 NEIGHBOR = "item_id string, neighbors int, reason string"
 
@@ -93,6 +95,29 @@ def test_everything_is_flushed_before_it_is_named(
     named = [("name", "version=v1"), ("flush", "short_lists")]
     pointed = [("name", "LATEST"), ("flush", "short_lists")]
     assert [events[events.index(pair[0]) :][:2] for pair in (named, pointed)] == [named, pointed]
+
+
+def test_of_two_that_found_the_same_damage_the_first_to_finish_wins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table of the first is not set aside by the second, which looked before it was there."""
+    store, find_damage = Store(str(tmp_path)), file_list.find_damage
+    rows = [{"item_id": "a", "neighbors": 1, "reason": "x"}]
+    store.write_rows(rows, "short_lists", "v1")
+    folder = on_disk(store.table_path("short_lists", "v1"))
+    (folder / "part-00000.parquet").write_bytes(b"")
+
+    def with_another(checked: Path) -> list[str]:
+        damage = find_damage(checked)
+        monkeypatch.setattr(file_list, "find_damage", find_damage)
+        Store(str(tmp_path)).write_rows(rows, "short_lists", "v1")
+        return damage
+
+    monkeypatch.setattr(file_list, "find_damage", with_another)
+    store.write_rows(rows, "short_lists", "v1")
+    assert len(list(folder.parent.glob("_damaged-*"))) == 1
+    assert not list(folder.parent.glob("_writing-*"))
+    assert Store(str(tmp_path)).find_table_damage("short_lists", "v1") == ""
 
 
 def test_the_pointer_is_one_line_of_json(tmp_path: Path) -> None:
