@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline.errors import StageError, UsageError
+from pipeline.store import file_list
 from pipeline.store.resolve import resolve
 from pipeline.store.store import Store
 
@@ -77,18 +77,16 @@ class Source:
         """The rows of a file, in batches; a batch may end within an item's list.
 
         Raises:
-            StageError: the file can't be read; a gc may have removed it meanwhile.
+            StageError: the file is gone; a gc may have removed it meanwhile.
+            DamagedError: the file can't be read.
         """
         try:
-            with (
-                self.filesystem.open_input_file(self.files[number]) as opened,
-                pq.ParquetFile(opened) as file,
-            ):
+            with file_list.open_parquet(self.files[number], self.filesystem) as file:
                 yield from file.iter_batches(batch_size=rows, columns=list(columns))
-        except (OSError, pa.ArrowException) as error:
+        except FileNotFoundError as error:
             raise StageError(
-                f"export: {self.files[number]} can't be read ({error}); where a gc has removed "
-                "this version, export the one that is published now"
+                f"export: {self.files[number]} is gone; where a gc has removed this version, "
+                "export the one that is published now"
             ) from error
 
     def complete_lists(self, number: int) -> Iterator[pa.Table]:

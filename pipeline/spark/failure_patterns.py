@@ -58,6 +58,13 @@ _MORE_DRIVER = "give it more: [more spark.driver.memory]"
 _DISK_FULL = r"(No space left on device|Disk quota exceeded|File too large)"
 
 FAILURE_PATTERNS = (
+    # Damaged files.
+    FailurePattern(
+        r"while reading file (\S+?)\.?\s[\s\S]*could not verify (?:dictionary )?page integrity",
+        "{0} is damaged: the checksum of a page is another",
+        "nitamono check --config FILE says what is damaged in a store, and nitamono run makes it "
+        "again",
+    ),
     # Memory limits of a cluster manager.
     FailurePattern(
         r"Container killed by YARN for exceeding (?:physical|virtual) memory limits",

@@ -30,6 +30,12 @@ def explain_text(text: str, settings: dict[str, str], log: Path | None = None) -
 # The text, the settings, and what the message must name: what failed, why, which setting.
 CASES = [
     (
+        "damaged_page",
+        LOCAL,
+        "tables/tokens/version=1/part-0.parquet is damaged",
+        ["nitamono check", "nitamono run"],
+    ),
+    (
         "python_worker_killed",
         LOCAL,
         "a Python worker was killed",

@@ -31,6 +31,7 @@ class EmbeddedStore:
         self._folder = folder
         self.store = Store(str(folder / "store"))
         self._runs = self._embeddings = 0
+        self.content = "c"
         self.write_embeddings(vectors)
 
     def write_embeddings(self, vectors: np.ndarray) -> None:
@@ -60,7 +61,8 @@ class EmbeddedStore:
         file = self._folder / "nitamono.toml"
         file.write_text('[store]\npath = "store"\n[catalogue]\npath = "x.csv"\n')
         job = Job(config.load(file, sets, {}), self.store, "r")
-        job.set_record(StageRecord("ingest", "i", "r", {}, {}, {}, {"content": "c"}))
+        ingested = {"content": self.content}
+        job.set_record(StageRecord("ingest", "i", "r", {}, {}, {}, ingested))
         rows = {"embeddings": len(self.ids)}
         outputs = {"vectors": len(self.ids), "dim": self.vectors.shape[1], "space": "s"}
         outputs |= {"base": None, "why": "the first night"}

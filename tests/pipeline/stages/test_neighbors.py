@@ -8,6 +8,7 @@ from pyspark.sql import SparkSession
 
 from pipeline.errors import UsageError
 from pipeline.retrieval import recall
+from pipeline.stages.neighbors.ground_truth import Sample
 from tests.pipeline.retrieval import oracle
 from tests.pipeline.stages.embedded_store import QUANTISED, EmbeddedStore, lopsided
 
@@ -52,6 +53,34 @@ def test_the_target_recall_is_met_without_a_number_of_probes(
     assert result.outputs["recall"]["value"] >= 0.9
     assert result.outputs["recall"]["queries"] == 1000
     assert 1 < result.counts["probes"] < 30
+
+
+def test_recall_is_measured_on_other_items_than_nprobe_is_chosen_on(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors = np.random.default_rng(6).standard_normal((300, 10)).astype(np.float16)
+    embedded = EmbeddedStore(tmp_path, vectors.astype(np.float32))
+    sets = (QUANTISED, "index.nlist=9", "neighbors.k=3", "neighbors.recall_sample=20")
+    pilots: list[set[str]] = []
+    measured: list[set[str]] = []
+    depths, measure = Sample.depths, Sample.measure_recall
+    monkeypatch.setattr(
+        Sample, "depths", lambda *given: (pilots.append(set(given[0].ids)), depths(*given))[1]
+    )
+    monkeypatch.setattr(
+        Sample,
+        "measure_recall",
+        lambda *given: (measured.append(set(given[0].ids)), measure(*given))[1],
+    )
+    embedded.run(*sets)
+    assert (len(pilots[0]), len(measured[-1])) == (20, 20)
+    assert not pilots[0] & set().union(*measured)
+    # The items are the same, and the catalogue is called another.
+    embedded.content = "another"
+    embedded.run(*sets)
+    assert pilots[0] != pilots[-1]
+    assert measured[0] != measured[-1]
+    assert not pilots[-1] & measured[-1]
 
 
 def test_an_unlucky_pilot_sample_is_mended_by_more_probes(
