@@ -102,7 +102,7 @@ def names(folder: StoragePath) -> list[str]:
 
     Raises:
         DamagedError: a file is missing or has another size, or the list is damaged.
-        FileNotFoundError: there is neither a list nor a file.
+        FileNotFoundError: there is no such folder.
     """
     sizes = _sizes(folder)
     files = read(folder)
@@ -111,7 +111,7 @@ def names(folder: StoragePath) -> list[str]:
         if not present:
             # A table without rows has a file too. Without this check, readers would take a table
             # whose files were deleted for an empty one.
-            raise FileNotFoundError(f"{folder}: its files are gone; run again with --full")
+            raise DamagedError(f"{folder}: its files are gone", REMEDY)
         return present
     for file in files:
         if file.name not in sizes:
