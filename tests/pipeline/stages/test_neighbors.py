@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from pipeline.errors import UsageError
 from pipeline.retrieval import recall
@@ -64,14 +64,17 @@ def test_recall_is_measured_on_other_items_than_nprobe_is_chosen_on(
     pilots: list[set[str]] = []
     measured: list[set[str]] = []
     depths, measure = Sample.depths, Sample.measure_recall
-    monkeypatch.setattr(
-        Sample, "depths", lambda *given: (pilots.append(set(given[0].ids)), depths(*given))[1]
-    )
-    monkeypatch.setattr(
-        Sample,
-        "measure_recall",
-        lambda *given: (measured.append(set(given[0].ids)), measure(*given))[1],
-    )
+
+    def noted_depths(sample: Sample, centroids: np.ndarray) -> list[np.ndarray]:
+        pilots.append(set(sample.ids))
+        return depths(sample, centroids)
+
+    def noted_recall(sample: Sample, neighbors: DataFrame, k: int) -> recall.Recall:
+        measured.append(set(sample.ids))
+        return measure(sample, neighbors, k)
+
+    monkeypatch.setattr(Sample, "depths", noted_depths)
+    monkeypatch.setattr(Sample, "measure_recall", noted_recall)
     embedded.run(*sets)
     assert (len(pilots[0]), len(measured[-1])) == (20, 20)
     assert not pilots[0] & set().union(*measured)
