@@ -93,7 +93,9 @@ def token_base(job: Job, stage: Stage, inputs: dict[str, Any]) -> Base:
         return no_base("the published items are damaged")
     record = find_earlier(job, stage, inputs | {"items": items.outputs["content"]})
     if record is None:
-        return no_base("the published tokens were made by other text rules or another release")
+        return no_base(
+            "the published tokens are damaged, or were made by other text rules or another release"
+        )
     # The tokens may have been made from another items table with the same content.
     return Base(record, items=published)
 
@@ -113,7 +115,9 @@ def stage_base(job: Job, stage: Stage, previous: str, *inputs: dict[str, Any]) -
             return no_base(before.outputs["why"])
         return no_base(f"{previous} of run {before.run_id} was made from the ground")
     record = find_earlier(job, stage, *inputs)
-    return Base(record) if record else no_base(f"no earlier {stage[0]} was made in the same way")
+    if record is None:
+        return no_base(f"no whole earlier {stage[0]} was made in the same way")
+    return Base(record)
 
 
 def changes_version(version: str, base: StageRecord) -> str:

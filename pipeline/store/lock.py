@@ -184,8 +184,9 @@ def _try_to_take(
         number = _number(newest)
         try:
             holder = read_object(newest)
-        except DamagedError:  # its holder is not known: its age decides
-            holder = {}
+        except DamagedError as error:  # its holder is not known: its age decides
+            text = f"an unknown process ({error}; after {TIMEOUT_SECONDS:.0f} s it is passed over)"
+            holder = {"holder": text}
         if holder is None and not newest.exists():
             return None, None
         holder = holder or {}

@@ -26,12 +26,14 @@ class StoreState:
     Attributes:
         published: what LATEST names; None if nothing is published.
         models: the fingerprint of the current model's training, by the key of its settings.
+        damaged_models: the keys whose files are damaged.
         quantisers: the state of the current quantiser, by the key of its settings. A run that
             changes the store's writes its change here too.
     """
 
     published: Publication | None
     models: dict[str, str]
+    damaged_models: frozenset[str]
     quantisers: dict[str, dict[str, Any]]
 
     def version(self, table: str) -> str | None:
@@ -47,29 +49,35 @@ def read_state(store: Store) -> StoreState:
         DamagedError: LATEST is damaged.
     """
     root = store.root
-    models = _contents(
-        store, root / "models" / "current", "another model is trained", {"fingerprint": str}
+    models, damaged = _contents(
+        store,
+        root / "models" / "current",
+        "the published version's model is used, or another is trained",
+        {"fingerprint": str},
+    )
+    quantisers, _ = _contents(
+        store, root / "quantisers" / "current", "another quantiser is trained", STATE_FIELDS
     )
     return StoreState(
         published=publications.current(store),
         models={key: content["fingerprint"] for key, content in models.items()},
-        quantisers=_contents(
-            store, root / "quantisers" / "current", "another quantiser is trained", STATE_FIELDS
-        ),
+        damaged_models=damaged,
+        quantisers=quantisers,
     )
 
 
 def _contents(
     store: Store, folder: StoragePath, consequence: str, fields: Mapping[str, type | UnionType]
-) -> dict[str, Any]:
-    """The content of each JSON file of a folder, by the file's stem."""
-    contents = {}
+) -> tuple[dict[str, Any], frozenset[str]]:
+    """The content of each JSON file of a folder, by the file's stem; the stems of damaged ones."""
+    contents, damaged = {}, set()
     for path in folder.glob("*.json"):
         try:
             content = read_object(path, **fields)
         except DamagedError as error:
             store.say(f"{error}; where it is needed, {consequence}")
+            damaged.add(path.stem)
             continue
         if content is not None:
             contents[path.stem] = content
-    return contents
+    return contents, frozenset(damaged)

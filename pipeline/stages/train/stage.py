@@ -80,8 +80,9 @@ def reusable_model(job: Job) -> StageRecord | None:
     """
     section = job.config.model
     text = job.record("tokenize").outputs["text_fingerprint"]
-    training = job.state.models.get(model_key(model_definition(inputs(job)), text))
-    current = job.store.find_record(NAME, training) if training else None
+    key = model_key(model_definition(inputs(job)), text)
+    training = job.state.models.get(key)
+    current = job.store.find_record(NAME, training) if training else _published_model(job, key)
     if current is None or not has_required_statistics(section, current):
         return None
     tokens = job.record("tokenize")
@@ -90,6 +91,18 @@ def reusable_model(job: Job) -> StageRecord | None:
     # A model from model.path may have brought statistics of its own.
     sample_size = current.counts.get("sampled_items", available)
     return current if available <= 2 * sample_size else None
+
+
+def _published_model(job: Job, key: str) -> StageRecord | None:
+    """The record of the published version's model, where the file of the current one is damaged."""
+    published = job.state.published
+    if published is None or key not in job.state.damaged_models:
+        return None
+    record = job.store.find_record(NAME, published.stages.get(NAME, ""))
+    if record is None:
+        return None
+    own = model_key(model_definition(record.inputs), record.outputs["text_fingerprint"])
+    return record if own == key else None
 
 
 def model_definition(inputs: dict[str, Any]) -> dict[str, Any]:

@@ -160,7 +160,7 @@ def test_a_run_without_a_base_searches_everything_and_says_why(
     today = churned(rng, today)
     nights.night(today)
     for setting, why in (
-        ("neighbors.k=5", "no earlier neighbors was made in the same way"),
+        ("neighbors.k=5", "no whole earlier neighbors was made in the same way"),
         ("neighbors.where=item_id < '00100'", "not every item asks"),
     ):
         if "where" in setting:
