@@ -6,6 +6,7 @@ Errors, progress, run.json, pages, diff and command lines go through this module
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -54,7 +55,7 @@ def remember(*secrets: str) -> None:
 
 def remember_arguments(words: Sequence[str]) -> None:
     """Mask what the words of a command line hold in addresses, pairs and after --password."""
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in zip_longest(words, words[1:], fillvalue=""):
         remember(*(match[2] for match in _USER_INFO.finditer(word)))
         remember(*(match[4] for match in _PAIR.finditer(word) if is_secret(match[1], match[4])))
         is_option = word.startswith("--") and "=" not in word
