@@ -20,6 +20,8 @@ _ALLOWED = (
     "IS [NOT] NULL, AND, OR, NOT, + - * / %, ||, CASE WHEN, CAST(... AS DOUBLE), and the "
     f"functions {', '.join(functions.NAMES)}"
 )
+_COLUMNS = f"the columns are {', '.join(COLUMNS)}; a text stands between quotation marks: 'text'"
+_EXAMPLE = "a condition is written like this: stock > 0 AND brand = 'A'"
 # Those that Spark and the parser read alike.
 _TEXT_ESCAPES = "\\'\"%_nrt"
 _SNIPPET = 30
@@ -49,16 +51,15 @@ def parse(text: str) -> Node:
         details = getattr(error, "errors", None)
         place = details[0]["description"] if details else str(error).splitlines()[0]
         at = details[0]["highlight"] if details else ""
-        raise _error(re.sub(r" <class.*?>", " an expression", place), at) from error
+        problem = re.sub(r" <class.*?>", " an expression", place)
+        raise _error(problem, at, _EXAMPLE) from error
     except RecursionError as error:
-        raise _error(_TOO_DEEP, "") from error
+        raise _error(_TOO_DEEP, "", _EXAMPLE) from error
 
 
-def _error(problem: str, at: str) -> ConditionError:
+def _error(problem: str, at: str, hint: str = _ALLOWED) -> ConditionError:
     place = f", at {at!r}" if at else ""
-    return ConditionError(
-        f"no condition on the columns {', '.join(COLUMNS)}: {problem}{place}; {_ALLOWED}"
-    )
+    return ConditionError(f"not a condition: {problem}{place}; {hint}")
 
 
 def _check_tokens(text: str) -> None:
@@ -132,7 +133,7 @@ class Translation:
         """A part of it."""
         self._depth += 1
         if self._depth > _MAX_DEPTH:
-            raise _error(_TOO_DEEP, "")
+            raise _error(_TOO_DEEP, "", _EXAMPLE)
         kind = type(tree)
         if kind in self._functions:
             node = self._functions[kind](self, tree)
@@ -144,17 +145,18 @@ class Translation:
         # sqlglot marks NOT LIKE at the operator.
         return self._negation(node) if tree.args.get("negate") else node
 
-    def refusal(self, problem: str, tree: Any) -> ConditionError:  # noqa: ANN401 - sqlglot's
-        """The error that says what is wrong with a part, and where it begins."""
+    def refusal(self, problem: str, tree: Any, hint: str = _ALLOWED) -> ConditionError:  # noqa: ANN401 - sqlglot's
+        """The error that says what is wrong with a part, where it begins, and what is right."""
         starts = [part.meta["start"] for part in tree.walk() if "start" in part.meta]
         start = min(starts, default=0)
-        return _error(problem, self._text[start : start + _SNIPPET])
+        return _error(problem, self._text[start : start + _SNIPPET], hint)
 
     def typed(self, tree: Any, kind: Type) -> Node:  # noqa: ANN401 - sqlglot's
         """A part that must be of a type, or null."""
         node = self.node(tree)
         if node.type not in (kind, Type.NULL):
-            raise self.refusal(f"this is {node.type.value}, where {kind.value} is needed", tree)
+            problem = f"this is {node.type.value}, where {kind.value} is needed"
+            raise self.refusal(problem, tree, _EXAMPLE)
         return node
 
     def _boolean(self, tree: Any) -> Node:  # noqa: ANN401 - sqlglot's
@@ -168,7 +170,7 @@ class Translation:
 
     def _column(self, tree: "exp.Column") -> Node:
         if tree.name not in COLUMNS or tree.table:
-            raise self.refusal(f"{tree.sql()} is no column", tree)
+            raise self.refusal(f"{tree.sql()} is no column", tree, _COLUMNS)
         return Node("column", COLUMNS[tree.name], value=tree.name)
 
     def _literal(self, tree: "exp.Literal") -> Node:
@@ -201,6 +203,7 @@ class Translation:
                 f"{named} can't be compared or mixed; write a text as '5', a number as 5, or "
                 "CAST(... AS DOUBLE)",
                 trees[0],
+                _EXAMPLE,
             )
         return nodes
 

@@ -93,7 +93,7 @@ def test_a_condition_is_checked_when_the_config_is_read(tmp_path: Path, setting:
         load(tmp_path, f'{TWO_SECTIONS}[{section}]\n{key} = "{condition}"\n')
     assert raised.value.exit_code == 2
     message = str(raised.value)
-    assert f"{setting}: no condition on the columns item_id, title" in message
+    assert f"{setting}: not a condition: the function reflect" in message
     assert "the function reflect is not allowed, at \"reflect('java" in message
     assert "a condition holds columns, numbers, 'texts'" in message
 

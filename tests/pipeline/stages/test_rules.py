@@ -294,8 +294,12 @@ def test_a_run_after_prices_and_stocks_have_changed_gives_what_a_full_run_gives(
 @pytest.mark.parametrize(
     ("rule", "error", "said"),
     [
-        ("rules.eligible=stok > 0", UsageError, "rules.eligible: no condition on the columns"),
-        ("rules.query=stock >", UsageError, "rules.query: no condition on the columns"),
+        (
+            "rules.eligible=stok > 0",
+            UsageError,
+            "rules.eligible: not a condition: stok is no",
+        ),
+        ("rules.query=stock >", UsageError, "rules.query: not a condition: "),
         ('rules.same=["locale"]', InputError, "rules.same: no item of the catalogue has a locale"),
         ("rules.deny=none.csv", InputError, "rules.deny .*none.csv: no such file"),
         ("rules.deny=items.csv", InputError, ""),
