@@ -38,7 +38,8 @@ _USER_INFO = re.compile(r"(\w://[^\s/:@]*):([^\s/]*)@")
 _USER_TOKEN = re.compile(r"(\bhttps?://)([^\s/:@*]{16,})@", re.I)
 # NAME=VALUE, also -DNAME=VALUE, and the same in JSON or Python: "NAME": "VALUE".
 _PAIR = re.compile(
-    rf"([\w.-]*(?:{SECRET_NAME})[\w.-]*)(\s*=\s*|[\"']\s*[:=]\s*)([\"']?)([^\s&;,\"']+)", re.I
+    rf"([\w.-]*(?:{SECRET_NAME})[\w.-]*)(\s*=\s*|[\"']\s*[:=]\s*)([\"']?)([^\s&;,\"']*[^\s&;,\"':])",
+    re.I,
 )
 _AUTHORIZATION = re.compile(r"(authorization[\"']?\s*[:=]\s*[\"']?\w+\s+)[^\s\"']+", re.I)
 # Shorter texts are part of ordinary words.

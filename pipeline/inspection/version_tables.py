@@ -15,6 +15,7 @@ from pipeline.query.published import Published
 from pipeline.retrieval.rules import with_traits
 from pipeline.retrieval.vectors import Float32, from_bytes
 from pipeline.store import item_rows
+from pipeline.store.reason_codes import QUARANTINE
 from pipeline.store.schemas import DETAILS
 
 
@@ -104,7 +105,8 @@ class VersionTables:
             for reason in row["reasons"]
         }
         if reasons:
-            return f"is in quarantine: {', '.join(sorted(reasons))}"
+            named = (f"{code} ({QUARANTINE[code].en})" for code in sorted(reasons))
+            return f"is in quarantine: {', '.join(named)}"
         near = item_rows.nearest_ids(
             self.published.store, "details", self._details_version, item_id
         )

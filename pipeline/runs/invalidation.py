@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from pipeline.config.sections import RulesSection
 from pipeline.stages.context import Job, Stage
 
 _MAX_REASONS = 5
@@ -44,7 +45,7 @@ def explain_missing_output(job: Job, stage: Stage) -> str:
     if earlier is None:
         return "its output is not in the store any more"
     _, inputs = job.fingerprint(stage)
-    before, now = dict(_flatten(earlier.inputs)), dict(_flatten(inputs))
+    before, now = (dict(_flatten(each)) for each in _with_rules(earlier.inputs, inputs))
     # A changed catalogue differs in several inputs; its reason is given once.
     reasons: dict[str, None] = {}
     for name in sorted({*before, *now}):
@@ -60,8 +61,25 @@ def _reason(stage: str, name: str, before: object, now: object) -> str:
     first, _, setting = name.partition(".")
     if first in _MEANINGS:
         return _MEANINGS[first]
+    if first == "rules":
+        kind, _, setting = setting.partition(".")
+        if kind != "rules":
+            return _MEANINGS.get(kind, f"the file of rules.{kind} has changed")
     section = _SECTIONS.get(first, {}).get(stage, first if setting else stage)
     return f"{section}.{setting or first} is {now!r}, was {before!r}"
+
+
+def _with_rules(*inputs: dict[str, Any]) -> list[dict[str, Any]]:
+    """The inputs; where one of them has no rules, with the settings of [rules] alone."""
+    if all(each.get("rules") for each in inputs):
+        return list(inputs)
+    defaults = {"rules": RulesSection().model_dump()}
+    return [
+        {**each, "rules": {"rules": (each["rules"] or defaults)["rules"]}}
+        if "rules" in each
+        else each
+        for each in inputs
+    ]
 
 
 def _flatten(inputs: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

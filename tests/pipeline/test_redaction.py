@@ -191,6 +191,11 @@ def test_a_failing_run_and_verbs_write_and_print_no_secret(
     assert SECRET not in printed + "".join(written.values())
 
 
+def test_the_colon_after_a_secret_is_no_part_of_it() -> None:
+    said = redaction.mask("https://h/x?X-Amz-Signature=Fb12cd34:56: write an S3 address")
+    assert said == "https://h/x?X-Amz-Signature=***: write an S3 address"
+
+
 def test_settings_are_masked_by_name_and_by_value() -> None:
     raw = {
         "spark": {"spark.x.secret": SECRET, "spark.y": f"-Dpassword={SECRET}", "spark.z": "1g"},

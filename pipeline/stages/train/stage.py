@@ -48,7 +48,9 @@ def inputs(job: Job) -> dict[str, Any]:
         else:
             sha256 = read_content(Path(section.path)).sha256
     except ModelError as error:
-        raise InputError(f"model.path {section.path}: {error}; check [model] path") from error
+        # Some errors begin with the path.
+        problem = str(error).removeprefix(f"{section.path}: ")
+        raise InputError(f"model.path {section.path}: {problem}; check [model] path") from error
     names = ["kind", "engine", "float16"]
     if _carries_statistics(section):
         names += ["sample_items", "seed"]

@@ -9,6 +9,7 @@ from pipeline.errors import UsageError
 from pipeline.inspection.candidates import rank_candidates
 from pipeline.inspection.inspect import Inspector
 from pipeline.inspection.version_tables import VersionTables
+from pipeline.store.reason_codes import QUARANTINE
 from tests.pipeline.conftest import InProcess
 from tests.pipeline.shop import K, Shop
 
@@ -91,13 +92,14 @@ def test_rules_that_removed_better_candidates_are_counted_and_named(shop: Shop) 
 
 def test_an_item_that_is_not_in_the_catalogue_is_refused_with_the_reason(shop: Shop) -> None:
     inspector = Inspector(VersionTables(shop.published("exact")))
-    with pytest.raises(UsageError, match="'EMPTY' is in quarantine: no_text"):
+    with pytest.raises(UsageError, match=r"'EMPTY' is in quarantine: no_text \(the row has"):
         inspector.inspect("EMPTY")
     with pytest.raises(UsageError, match=r"'SKU-1' is not in the catalogue.*ids beside it are"):
         inspector.inspect("SKU-1")
     item_id = sorted(shop.lists("exact"))[0]
     assert inspector.inspect(item_id, "EMPTY").why_not == {
-        "item_id": "EMPTY", "title": None, "why": "no_item", "said": "is in quarantine: no_text",
+        "item_id": "EMPTY", "title": None, "why": "no_item",
+        "said": f"is in quarantine: no_text ({QUARANTINE['no_text'].en})",
     }  # fmt: skip
     with pytest.raises(UsageError, match="the item itself"):
         inspector.inspect(item_id, item_id)

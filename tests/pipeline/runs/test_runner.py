@@ -184,6 +184,8 @@ def test_a_dry_run_says_what_would_run_and_does_nothing(shop: SampleShop) -> Non
     assert plan["index"].startswith("reuse ")
     assert plan["neighbors"] == "run: neighbors.k is 3, was 10"
     assert plan["publish"] == "run: after neighbors"
+    plan = dict(shop.runner("rules.eligible=stock > 0").plan("ingest", "publish"))
+    assert plan["neighbors"] == "run: rules.eligible is 'stock > 0', was ''"
 
 
 def test_from_needs_what_comes_before_and_to_stops(shop: SampleShop) -> None:
