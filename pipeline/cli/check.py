@@ -35,9 +35,9 @@ def execute(arguments: Namespace) -> None:
     else:
         print_lines(_lines(parts))
     if damaged:
-        raise DamagedError(f"{len(damaged)} of {len(parts)} parts are damaged", REMEDY)
+        raise DamagedError(f"damaged parts: {len(damaged)} of {len(parts)}", REMEDY)
 
 
 def _lines(parts: Iterable[Checked]) -> list[str]:
     rows = [(part.stage, part.part, part.status, part.problem or part.path) for part in parts]
-    return table(("stage", "part", "", "where"), rows)
+    return table(("stage", "part", "status", "where"), rows)

@@ -14,7 +14,8 @@ from pipeline.terminal.output import print_lines
 _DESCRIPTION = "Similar-item tables for large catalogues, from titles and descriptions."
 _EXIT_CODES = (
     "nitamono VERB --help documents each verb, with an example. exit codes: 0 done; 2 wrong usage "
-    "or config; 3 bad input, nothing published; 4 the gate held the table back; 5 a stage failed"
+    "or config; 3 bad input, nothing published; 4 the gate held the table back; 5 a stage failed, "
+    "the store is damaged, or another run is publishing"
 )
 
 

@@ -113,7 +113,7 @@ def stage_base(job: Job, stage: Stage, previous: str, *inputs: dict[str, Any]) -
     if before.outputs["base"] is None:
         if before.run_id == job.run_id:
             return no_base(before.outputs["why"])
-        return no_base(f"{previous} of run {before.run_id} was made from the ground")
+        return no_base(f"{previous} of run {before.run_id} built on no earlier night")
     record = find_earlier(job, stage, *inputs)
     if record is None:
         return no_base(f"no whole earlier {stage[0]} was made in the same way")

@@ -72,7 +72,7 @@ def _choices(store: Store, *others: Publication) -> str:
         if entry.version not in excluded and not entry.missing(store)
     }
     if not complete:
-        return "no other version could be"
+        return "there is no other version to publish"
     names = [f"{version} (run {entry.run_id})" for version, entry in complete.items()]
     more = f" and {len(names) - _MAX_NAMES} older ones" if len(names) > _MAX_NAMES else ""
     return f"name one of these: {', '.join(names[:_MAX_NAMES])}{more}"

@@ -134,7 +134,7 @@ def _input_problems(job: Job) -> Iterator[str]:
     yield (
         f"{quarantined:,} of {rows:,} rows of the catalogue ({quarantined / rows:.1%}) are in "
         f"quarantine, at most {max_share:.1%} may be (publish.max_quarantined); the commonest "
-        f"reason is {commonest} ({QUARANTINE[commonest].en}), {reasons[commonest]:,} rows; "
+        f"reason is {commonest} ({QUARANTINE[commonest].en}), rows: {reasons[commonest]:,}; "
         + (f"{rounded}; " if rounded else "")
         + f"look at the rows in {table}; if that is meant, --set publish.max_quarantined=1"
     )

@@ -227,7 +227,9 @@ def test_a_store_is_looked_through_rolled_back_and_cleaned(
     assert not store.table_path("similar_items", first).exists()
     process = nitamono("rollback", "--config", file)
     assert process.returncode == 2
-    assert "are not in the store any more; no other version could be" in last_line(process)
+    assert "are not in the store any more; there is no other version to publish" in last_line(
+        process
+    )
     # The night after finds what it needs.
     assert "reuse" in run("run", "--dry-run", "--set", "neighbors.k=3").splitlines()[-2]
 

@@ -180,7 +180,7 @@ def test_a_catalogue_with_many_rows_in_quarantine_is_held_back_the_first_night_t
     problems = shop.problems(lists(10))
     assert "6 of 100 rows of the catalogue (6.0%) are in quarantine, at most 5.0%" in problems
     assert "the commonest reason is duplicate_item_id (another row with the same id" in problems
-    assert "4 rows; look at" in problems
+    assert "rows: 4; look at" in problems
     assert "tables/quarantine/version=v2" in problems
     assert shop.problems(lists(10), "publish.max_quarantined=0.06") == ""
     shop.ingest_counts["rows_with_rounded_ids"] = 50
