@@ -28,14 +28,17 @@ def execute(arguments: Namespace) -> None:
         DamagedError: something of it is damaged.
     """
     store = Store.of(reading.load(arguments.config, arguments.assignments), make=False)
-    parts = list(check.check(store, arguments.version))
+    version = check.find_version(store, arguments.version)
+    parts = list(check.check(version))
     damaged = [part for part in parts if part.status == check.DAMAGED]
     if arguments.json:
-        print_json({"version": arguments.version, "parts": [asdict(part) for part in parts]})
+        print_json({**version.shown(), "parts": [asdict(part) for part in parts]})
     else:
         print_lines(_lines(parts))
     if damaged:
         raise DamagedError(f"damaged parts: {len(damaged)} of {len(parts)}", REMEDY)
+    if not arguments.json:
+        print_lines([f"version {version.version}: its {len(parts)} parts are whole"])
 
 
 def _lines(parts: Iterable[Checked]) -> list[str]:

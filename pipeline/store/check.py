@@ -34,8 +34,8 @@ class Checked:
     problem: str = ""
 
 
-def check(store: Store, name: str = LATEST) -> Iterator[Checked]:
-    """Check all that a version needs, part by part; every file is read.
+def find_version(store: Store, name: str = LATEST) -> ResolvedVersion:
+    """The version to check, after the files that say what it consists of were read.
 
     Args:
         store: the store.
@@ -43,13 +43,18 @@ def check(store: Store, name: str = LATEST) -> Iterator[Checked]:
 
     Raises:
         UsageError: nothing has this name, or nothing is published.
-        DamagedError: a file that says what the version consists of is damaged.
+        DamagedError: one of these files is damaged.
     """
     publications.entries(store, strict=True)
     if name == LATEST:
         for table in publications.POINTERS:
             store.latest(table)
-    resolved = resolve(store, name)
+    return resolve(store, name)
+
+
+def check(resolved: ResolvedVersion) -> Iterator[Checked]:
+    """Check all that a version needs, part by part; every file is read."""
+    store = resolved.store
     for stage in resolved.stages:
         record = _record(resolved, stage)
         if isinstance(record, Checked):
