@@ -139,7 +139,8 @@ def test_what_is_published_is_whole_whenever_the_power_is_cut(
         disk.restore(state)
         published = shop.published()
         assert published in (first, second), moment
-        assert {part.status for part in check.check(check.find_version(shop.store))} == {check.OK}, moment
+        parts = check.check(check.find_version(shop.store))
+        assert {part.status for part in parts} == {check.OK}, moment
         seen.append(published == second)
         shop.run("publish.publish=true")
         assert shop.published() == second, moment
