@@ -176,7 +176,10 @@ def _unused_headwords(job: Job, text: TextSettings) -> list[Headword]:
     try:
         headwords = unused_headwords(text)
     except SudachiError as error:
-        raise UsageError(f"text.user_dictionaries: {error}") from error
+        raise UsageError(
+            f"text.user_dictionaries: {error}; a dictionary is used in its compiled form: "
+            "sudachipy ubuild -s SYSTEM.dic -o user.dic words.csv"
+        ) from error
     if headwords:
         job.line.warnings.append(warning(headwords))
     return headwords
