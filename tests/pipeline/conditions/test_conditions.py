@@ -14,7 +14,7 @@ from pipeline.store.schemas import ITEMS, spark_types
 from tests.pipeline.conditions import random_conditions
 from tests.pipeline.conditions.random_conditions import NUMBER_COLUMNS, TEXT_COLUMNS, Conditions
 
-COUNT, ROWS = 240, 60
+COUNT, ROWS = 100, 60
 
 
 def test_the_columns_are_those_of_the_items_table() -> None:

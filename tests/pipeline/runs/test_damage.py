@@ -264,6 +264,7 @@ def test_tables_of_earlier_releases_are_read_and_checked_by_their_rows(
     assert shop.published() == before
 
 
+@pytest.mark.slow
 def test_a_damaged_file_that_names_the_current_model_is_written_again(
     spark: SparkSession, published_samples: Path, tmp_path: Path
 ) -> None:
@@ -294,6 +295,7 @@ def test_a_run_that_died_after_it_set_a_version_aside_is_made_good_by_the_next(
     assert not command(shop, "check")
 
 
+@pytest.mark.slow
 def test_what_is_whole_is_read_once_a_run_and_never_by_a_query(
     spark: SparkSession, published_samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -315,6 +317,7 @@ def test_what_is_whole_is_read_once_a_run_and_never_by_a_query(
     assert {Path(path).parents[1].name for path in verified} >= {"items", "tokens", "similar_items"}
 
 
+@pytest.mark.slow
 def test_a_run_for_new_items_says_that_the_version_it_builds_on_is_damaged(
     spark: SparkSession, published_samples: Path, tmp_path: Path
 ) -> None:
