@@ -1,5 +1,6 @@
 """The example notebook, executed in a folder of its own; --write-golden keeps what it shows."""
 
+import csv
 import re
 import shutil
 import sys
@@ -31,19 +32,25 @@ def executed(
     monkeypatch.setenv("NITAMONO_SPARK_DRIVER_MEMORY", "1g")
     for folder in ("notebooks", "data_samples"):
         (tmp_path / folder).mkdir()
-    lines = SAMPLE.read_text(encoding="utf-8-sig").splitlines(keepends=True)
     if keep:
         shutil.copy(SAMPLE, tmp_path / "data_samples")
     else:
-        some = [lines[0], *(line for line in lines[1:] if "あきたこまち" in line), *lines[1:ROWS]]
-        text = "".join(dict.fromkeys(some))
-        (tmp_path / "data_samples" / SAMPLE.name).write_text(text, encoding="utf-8")
+        _write_part(tmp_path / "data_samples" / SAMPLE.name)
     notebook: nbformat.NotebookNode = nbformat.read(NOTEBOOK, as_version=4)
     where = {"metadata": {"path": str(tmp_path / "notebooks")}}
     NotebookClient(notebook, timeout=600, kernel_name="python3", resources=where).execute()
     if keep:
         _keep(notebook)
     return notebook
+
+
+def _write_part(file: Path) -> None:
+    """Write the sample's first rows, and those of one kind of rice."""
+    with SAMPLE.open(encoding="utf-8-sig", newline="") as source:
+        head, *rows = csv.reader(source)
+    some = [*(row for row in rows if "あきたこまち" in row[1]), *rows[:ROWS]]
+    with file.open("w", encoding="utf-8", newline="") as out:
+        csv.writer(out).writerows([head, *map(list, dict.fromkeys(map(tuple, some)))])
 
 
 def _keep(notebook: nbformat.NotebookNode) -> None:
