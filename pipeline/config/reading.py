@@ -274,7 +274,7 @@ def _problem(item: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
     if item["type"] == "missing":
         return f"{name}: must be given"
     message = item["msg"].removeprefix("Value error, ")
-    value = "" if isinstance(item["input"], dict) else f" (it is {item['input']!r})"
+    value = "" if isinstance(item["input"], dict | list) else f" (it is {item['input']!r})"
     # It may be a secret, or an address with one.
     value = "" if location[:1] == ["spark"] or "@" in value else value
     # A problem between two sections has no location.
