@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
-from pipeline.store import item_rows
+from pipeline.store import file_list, item_rows
 from pipeline.store.arrow_files import Rows
 from pipeline.store.store import Store
 
@@ -72,6 +72,22 @@ def test_what_a_task_writes_late_is_not_read(spark: SparkSession, tmp_path: Path
     ids = ["i0", "i1", "i2", "i3", "i4"]
     assert item_rows.find_rows(store, "departures", "v", ids, []).num_rows == 5
     assert not store.find_table_damage("departures", "v")
+
+
+def test_executors_verify_large_tables(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(str(tmp_path))
+    store.write_arrow("departures", "v", Rows(spark.range(9, numPartitions=3), doubled))
+    monkeypatch.setattr(file_list, "_MIN_BYTES_ON_EXECUTORS", 0)
+    folder = store.table_path("departures", "v")
+    assert file_list.find_damage(folder, lambda: spark) == []
+    damaged = sorted(folder.glob("part-*.parquet"))[1]
+    content = bytearray(damaged.read_bytes())
+    content[40] ^= 1
+    damaged.write_bytes(content)
+    (problem,) = file_list.find_damage(folder, lambda: spark)
+    assert str(damaged) in problem
 
 
 def test_rows_that_do_not_fit_leave_nothing(spark: SparkSession, tmp_path: Path) -> None:
