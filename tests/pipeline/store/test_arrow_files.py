@@ -13,6 +13,7 @@ from pyspark.sql import SparkSession
 from pipeline.store import file_list, item_rows
 from pipeline.store.arrow_files import Rows
 from pipeline.store.store import Store
+from tests.pipeline.places import on_disk
 
 
 def doubled(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -80,7 +81,7 @@ def test_executors_verify_large_tables(
     store = Store(str(tmp_path))
     store.write_arrow("departures", "v", Rows(spark.range(9, numPartitions=3), doubled))
     monkeypatch.setattr(file_list, "_MIN_BYTES_ON_EXECUTORS", 0)
-    folder = store.table_path("departures", "v")
+    folder = on_disk(store.table_path("departures", "v"))
     assert file_list.find_damage(folder, lambda: spark) == []
     damaged = sorted(folder.glob("part-*.parquet"))[1]
     content = bytearray(damaged.read_bytes())
