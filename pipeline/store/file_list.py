@@ -104,7 +104,16 @@ def names(folder: StoragePath) -> list[str]:
         DamagedError: a file is missing or has another size, or the list is damaged.
         FileNotFoundError: there is no such folder.
     """
-    sizes = _sizes(folder)
+    return [file if isinstance(file, str) else file.name for file in _files(folder)[0]]
+
+
+def _files(folder: StoragePath) -> tuple[Sequence[File | str], int]:
+    """The files of a version, or their names where there is no list; and their bytes in all.
+
+    Raises:
+        DamagedError, FileNotFoundError: as `names`.
+    """
+    sizes = {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file()}
     files = read(folder)
     if files is None:
         present = sorted(name for name in sizes if name.endswith(_SUFFIX))
@@ -112,7 +121,7 @@ def names(folder: StoragePath) -> list[str]:
             # A table without rows has a file too. Without this check, readers would take a table
             # whose files were deleted for an empty one.
             raise DamagedError(f"{folder}: its files are gone", REMEDY)
-        return present
+        return present, sum(sizes[name] for name in present)
     for file in files:
         if file.name not in sizes:
             raise DamagedError(f"{folder / file.name}: the file is missing", REMEDY)
@@ -121,17 +130,7 @@ def names(folder: StoragePath) -> list[str]:
                 f"{folder / file.name}: it has {sizes[file.name]:,} bytes, not {file.bytes:,}",
                 REMEDY,
             )
-    return [file.name for file in files]
-
-
-def size(folder: StoragePath) -> int:
-    """Bytes of all files in a version's folder."""
-    return sum(_sizes(folder).values())
-
-
-def _sizes(folder: StoragePath) -> dict[str, int]:
-    """The size of each file in a folder, by one listing where an object store holds it."""
-    return {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file()}
+    return files, sum(file.bytes for file in files)
 
 
 def find_damage(
@@ -144,13 +143,12 @@ def find_damage(
         spark: gives the session whose executors read large tables; without it the driver does.
     """
     try:
-        present = names(folder)
-        files: Sequence[File | str] = read(folder) or present
+        files, size = _files(folder)
     except DamagedError as error:
         return [error.what]
     except FileNotFoundError as error:
         return [str(error)]
-    if spark is None or size(folder) < _MIN_BYTES_ON_EXECUTORS:
+    if spark is None or size < _MIN_BYTES_ON_EXECUTORS:
         return damage_of(folder, files)
     tasks = spark().sparkContext.parallelize(files, len(files))
     # One text for each damaged file is collected.
@@ -172,7 +170,7 @@ def damage_of(folder: StoragePath, files: Sequence[File | str]) -> list[str]:
         address = f"{base}/{name}"
         try:
             if isinstance(file, str):
-                decode(address, system)
+                _decode(address, system)
             elif describe(address, name, system) != file:
                 return f"{folder / name}: its content is not what was written (another sha256)"
         except FileNotFoundError:
@@ -204,7 +202,7 @@ def open_parquet(path: str, system: FileSystem) -> Iterator[pq.ParquetFile]:
         raise DamagedError(f"{path}: it can't be read ({error})", REMEDY) from error
 
 
-def decode(path: str, system: FileSystem) -> None:
+def _decode(path: str, system: FileSystem) -> None:
     """Read all of a file.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Versions of tables: each appears complete or not at all, and none is ever replaced.
+"""Versions of tables: each appears complete or not at all, and only a damaged one is replaced.
 
 On a file system a version is a folder that gets its name once it is complete. Object stores have no
 folders to rename: there a version is what the small object _whole/<version>.json names. It is
