@@ -2,12 +2,14 @@
 
 If rows come out of a Python worker as Arrow batches, Spark would take each row apart and put it
 together again; for vectors this takes longer than everything else. So each task writes its rows to
-one file under a unique name and returns its name, size and checksum to the driver. The driver
-writes the list of these files last (see pipeline.store.file_list), so that tasks may be repeated.
+one file under a unique name and returns its name, size and checksum to the driver, with the number
+of its rows and other sums over them: no job reads the table again to count. The driver writes the
+list of these files last (see pipeline.store.file_list), so that tasks may be repeated.
 """
 
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -23,10 +25,13 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 _SUFFIX = ".parquet"
-# What a task returns: the fields of a File.
-_FILE = "name string, bytes long, sha256 string"
+# What a task returns: the fields of a File, the number of its rows, and sums over them.
+_RESULT = "name string, bytes long, sha256 string, rows long, sums map<string, long>"
+_SUMS = pa.map_(pa.string(), pa.int64())
 
 Run = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
+# Numbers of some rows of a table, by name; they are summed over all its rows.
+Count = Callable[[pa.Table], Mapping[str, int]]
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,24 @@ class Rows:
         return self.frame.mapInArrow(self.run, schemas.ddl(schemas.SCHEMAS[name]))
 
 
+@dataclass(frozen=True)
+class Written:
+    """What was written.
+
+    Attributes:
+        rows: the number of rows.
+        sums: the sums over all rows of the numbers that were counted; those of no row are missing.
+    """
+
+    rows: int
+    sums: Counter[str]
+
+
+def count_nothing(_: pa.Table) -> dict[str, int]:
+    """No numbers."""
+    return {}
+
+
 def write(
     parts: Sequence[Rows],
     folder: StoragePath,
@@ -53,7 +76,8 @@ def write(
     *,
     row_group_bytes: int,
     plain: Sequence[str] = (),
-) -> None:
+    count: Count = count_nothing,
+) -> Written:
     """Write rows, one file for each task that has any; without rows, one empty file.
 
     The list of the files is written last.
@@ -65,15 +89,20 @@ def write(
         row_group_bytes: approximate size of a row group, in bytes of rows in memory.
         plain: columns that hold vectors. They get no dictionary and no statistics: their values
             hardly repeat, and no reader filters by them.
+        count: gives the numbers of some rows that are summed. There are few names, whatever the
+            number of rows: the sums are collected.
     """
     folder.mkdir(parents=True, exist_ok=True)
     encoded = [name for name in schema.names if name not in plain]
     files: list[File] = []
+    row_count, sums = 0, Counter[str]()
     for part in parts:
-        task = _write_task(part.run, folder, schema, row_group_bytes, encoded)
+        task = _write_task(part.run, folder, schema, row_group_bytes, encoded, count)
         # One row for each task.
-        rows = part.frame.mapInArrow(task, _FILE).collect()
-        files += [File(**row.asDict()) for row in rows]
+        for row in part.frame.mapInArrow(task, _RESULT).collect():
+            files.append(File(row["name"], row["bytes"], row["sha256"]))
+            row_count += row["rows"]
+            sums.update(row["sums"])
     if not files:
         files = [_write_table(schema.empty_table(), folder)]
     written = {file.name for file in files}
@@ -82,6 +111,7 @@ def write(
         if path.name.endswith(_SUFFIX) and path.name not in written:
             path.unlink()
     file_list.write(folder, files)
+    return Written(row_count, sums)
 
 
 def write_rows(rows: list[dict[str, Any]], folder: StoragePath, schema: pa.Schema) -> None:
@@ -98,7 +128,12 @@ def _write_table(table: pa.Table, folder: StoragePath) -> File:
 
 
 def _write_task(
-    run: Run, folder: StoragePath, schema: pa.Schema, row_group_bytes: int, encoded: Sequence[str]
+    run: Run,
+    folder: StoragePath,
+    schema: pa.Schema,
+    row_group_bytes: int,
+    encoded: Sequence[str],
+    count: Count,
 ) -> Run:
     def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         from pyspark import TaskContext
@@ -110,6 +145,7 @@ def _write_task(
         first = next(groups, None)
         if first is None:
             return
+        row_count, sums = 0, Counter[str]()
         with staged_file(folder / name) as path:
             with pq.ParquetWriter(
                 path,
@@ -122,8 +158,11 @@ def _write_task(
             ) as writer:
                 for group in chain([first], groups):
                     writer.write_table(group, row_group_size=group.num_rows)
+                    row_count += group.num_rows
+                    sums.update(count(group))
             file = file_list.describe(path, name)
-        yield pa.RecordBatch.from_pylist([asdict(file)])
+        result = pa.RecordBatch.from_pylist([{**asdict(file), "rows": row_count}])
+        yield result.append_column("sums", pa.array([list(sums.items())], _SUMS))
 
     return task
 

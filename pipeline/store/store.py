@@ -13,7 +13,7 @@ from pipeline.storage.file_owners import owner_tag
 from pipeline.storage.files import read_object, write_json
 from pipeline.storage.paths import StoragePath, arrow_path, spark_path, storage_path
 from pipeline.store import arrow_files, file_list, schemas
-from pipeline.store.arrow_files import Rows
+from pipeline.store.arrow_files import Count, Rows, Written
 from pipeline.store.clustered import ClusteredTable, open_clustered
 from pipeline.store.model_folders import ModelFolders
 from pipeline.store.names import check_name
@@ -278,21 +278,38 @@ class Store:
         Returns:
             the number of rows.
         """
+        return self.write_counted(table, version, *parts).rows
+
+    def write_counted(
+        self, table: str, version: str, *parts: Rows, count: Count = arrow_files.count_nothing
+    ) -> Written:
+        """Like `write_arrow`, and sum up numbers of the rows while they are written.
+
+        Args:
+            table: the table.
+            version: the version.
+            parts: the rows.
+            count: gives the numbers of some rows; see `arrow_files.write`.
+
+        Returns:
+            the number of rows, and the sums.
+        """
         # A row group is the smallest part that can be read alone: clustered tables, which are read
         # list by list, have smaller ones.
         size = _ROW_GROUP_BYTES if table in schemas.CLUSTERED else 16 * _ROW_GROUP_BYTES
         if table in schemas.IN_SMALL_GROUPS:
             size = 1
         with self.versions.create(table, version) as folder:
-            arrow_files.write(
+            written = arrow_files.write(
                 parts,
                 folder,
                 schemas.SCHEMAS[table],
                 row_group_bytes=size,
                 plain=schemas.VECTORS.get(table, ()),
+                count=count,
             )
         self._whole.add((table, version))
-        return int(self.dataset(table, version).count_rows())
+        return written
 
     def write_rows(self, rows: list[dict[str, Any]], table: str, version: str) -> int:
         """Write a version of a small table, whose rows this process holds, without Spark.

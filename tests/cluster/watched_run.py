@@ -15,7 +15,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,9 @@ from pipeline.cli.main import main
 from pipeline.stages.neighbors import search
 from pipeline.storage.paths import StoragePath
 from pipeline.store import arrow_files, store
+from pipeline.store.arrow_files import Count, Run
 
 MAGIC = b"PAR1"  # Parquet files begin with it, and end with it when they are whole.
-Run = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 Places = dict[str, int]
 
 
@@ -105,12 +105,13 @@ def watch(notes: Path, places: Places) -> None:
         schema: pa.Schema,
         row_group_bytes: int,
         encoded: Sequence[str],
+        count: Count,
     ) -> Run:
         where = Path(str(folder))
         table = where.parent.name
         if table in places or table == "embeddings":
             run = killing(run, table, places.get(table, -1), notes, where)
-        made = make_task(run, folder, schema, row_group_bytes, encoded)
+        made = make_task(run, folder, schema, row_group_bytes, encoded, count)
         return killing_untold(made, table, notes, where) if places.get(table) == 0 else made
 
     def join(search: search.ListSearch, probed: search.ProbedLists) -> Any:

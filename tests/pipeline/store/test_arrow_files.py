@@ -35,6 +35,18 @@ def test_every_row_is_written_and_read_by_spark(spark: SparkSession, tmp_path: P
     assert len(list(store.table_path("departures", "v").glob("part-*.parquet"))) == 3 + 5
 
 
+def test_tasks_sum_up_numbers_of_the_rows_that_they_write(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    def count(rows: pa.Table) -> dict[str, int]:
+        numbers = rows["list"].to_pylist()
+        return {"sum": sum(numbers), f"from {min(numbers)}": len(numbers)}
+
+    rows = Rows(spark.range(10, numPartitions=2), doubled)
+    written = Store(str(tmp_path)).write_counted("departures", "v", rows, count=count)
+    assert (written.rows, written.sums) == (10, {"sum": 45, "from 0": 5, "from 5": 5})
+
+
 def test_no_row_is_an_empty_table_with_its_columns(spark: SparkSession, tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     assert store.write_arrow("lists", "v", Rows(spark.range(0), doubled)) == 0
