@@ -9,10 +9,10 @@ list of these files last (see pipeline.store.file_list), so that tasks may be re
 
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _SUFFIX = ".parquet"
 # What a task returns: the fields of a File, the number of its rows, and sums over them.
 _RESULT = "name string, bytes long, sha256 string, rows long, sums map<string, long>"
+_FIELDS = ("name", "bytes", "sha256", "rows")
 _SUMS = pa.map_(pa.string(), pa.int64())
 
 Run = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
@@ -56,12 +57,17 @@ class Written:
     """What was written.
 
     Attributes:
-        rows: the number of rows.
+        files: the files; none if there are no rows.
         sums: the sums over all rows of the numbers that were counted; those of no row are missing.
     """
 
-    rows: int
+    files: list[File]
     sums: Counter[str]
+
+    @property
+    def rows(self) -> int:
+        """The number of rows."""
+        return sum(file.rows for file in self.files)
 
 
 def count_nothing(_: pa.Table) -> dict[str, int]:
@@ -78,9 +84,7 @@ def write(
     plain: Sequence[str] = (),
     count: Count = count_nothing,
 ) -> Written:
-    """Write rows, one file for each task that has any; without rows, one empty file.
-
-    The list of the files is written last.
+    """Write rows, one file for each task that has any.
 
     Args:
         parts: the rows, with the columns of the schema.
@@ -94,37 +98,30 @@ def write(
     """
     folder.mkdir(parents=True, exist_ok=True)
     encoded = [name for name in schema.names if name not in plain]
-    files: list[File] = []
-    row_count, sums = 0, Counter[str]()
+    written = Written([], Counter())
     for part in parts:
         task = _write_task(part.run, folder, schema, row_group_bytes, encoded, count)
         # One row for each task.
         for row in part.frame.mapInArrow(task, _RESULT).collect():
-            files.append(File(row["name"], row["bytes"], row["sha256"]))
-            row_count += row["rows"]
-            sums.update(row["sums"])
-    if not files:
-        files = [_write_table(schema.empty_table(), folder)]
-    written = {file.name for file in files}
-    # What repeated tasks have left so far; what comes later is not in the list either.
+            written.files.append(File(row["name"], row["bytes"], row["sha256"], row["rows"]))
+            written.sums.update(row["sums"])
+    return written
+
+
+def remove_others(folder: StoragePath, names: Collection[str]) -> None:
+    """Remove what repeated tasks have left so far; what comes later is in no list either."""
     for path in folder.iterdir():
-        if path.name.endswith(_SUFFIX) and path.name not in written:
+        if path.name.endswith(_SUFFIX) and path.name not in names:
             path.unlink()
-    file_list.write(folder, files)
-    return Written(row_count, sums)
 
 
-def write_rows(rows: list[dict[str, Any]], folder: StoragePath, schema: pa.Schema) -> None:
-    """Write rows that this process holds to one file, and the list of files."""
+def write_table(table: pa.Table, folder: StoragePath) -> File:
+    """Write rows that this process holds to one file."""
     folder.mkdir(parents=True, exist_ok=True)
-    file_list.write(folder, [_write_table(pa.Table.from_pylist(rows, schema), folder)])
-
-
-def _write_table(table: pa.Table, folder: StoragePath) -> File:
     name = f"part-00000{_SUFFIX}"
     with staged_file(folder / name) as path:
         pq.write_table(table, path, compression="zstd", write_page_checksum=True)
-        return file_list.describe(path, name)
+        return file_list.describe(path, name, rows=table.num_rows)
 
 
 def _write_task(
@@ -160,8 +157,8 @@ def _write_task(
                     writer.write_table(group, row_group_size=group.num_rows)
                     row_count += group.num_rows
                     sums.update(count(group))
-            file = file_list.describe(path, name)
-        result = pa.RecordBatch.from_pylist([{**asdict(file), "rows": row_count}])
+            file = file_list.describe(path, name, rows=row_count)
+        result = pa.RecordBatch.from_pylist([{name: getattr(file, name) for name in _FIELDS}])
         yield result.append_column("sums", pa.array([list(sums.items())], _SUMS))
 
     return task

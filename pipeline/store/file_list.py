@@ -3,6 +3,10 @@
 The list, `_files.json`, is written into the version's folder after all files. Readers read the
 files of the list and no others: what a late or repeated task leaves behind is not part of the
 table. Versions of releases up to 0.2 have no list; there every Parquet file of the folder counts.
+
+A version may share files with earlier versions of its table: its list names their folders too. The
+list is complete: no other list has to be read. What the files mean is said in
+pipeline.store.layers.
 """
 
 import hashlib
@@ -10,7 +14,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -41,41 +45,100 @@ class File:
     """One file of a version.
 
     Attributes:
-        name: its name in the version's folder.
+        name: its name in its folder, with the names of folders in that one.
         bytes: its size.
-        sha256: of its content, in hexadecimal digits.
+        sha256: of its content, in hexadecimal digits; empty if no list has it.
+        rows: number of its rows; -1 if the list does not say.
+        folder: the name of the folder of the version that it was written for, beside the folder of
+            this version; empty if it is this version's.
+        layer: the number of its layer.
+        removes: whether its rows are removals.
     """
 
     name: str
     bytes: int
     sha256: str
+    rows: int = -1
+    folder: str = ""
+    layer: int = 0
+    removes: bool = False
+
+    def path(self, folder: StoragePath) -> StoragePath:
+        """Where it is.
+
+        Args:
+            folder: the folder of the version.
+        """
+        return (folder.parent / self.folder if self.folder else folder) / self.name
+
+    def place(self, folder: StoragePath) -> str:
+        """Its path in the folder of the table; arguments as for `path`."""
+        return f"{self.folder or folder.name}/{self.name}"
 
 
-def describe(path: str, name: str, system: FileSystem | None = None) -> File:
+def describe(path: str, name: str, system: FileSystem | None = None, rows: int = -1) -> File:
     """The size and checksum of a file; reads it once.
 
     Args:
         path: the file.
         name: the name that it has in the list.
         system: the file system that the file is in; this host's by default.
+        rows: number of its rows, if it is known.
     """
     hasher, size = hashlib.sha256(), 0
     with (system or LocalFileSystem()).open_input_stream(path, compression=None) as file:
         while chunk := file.read(_CHUNK_BYTES):
             hasher.update(chunk)
             size += len(chunk)
-    return File(name, size, hasher.hexdigest())
+    return File(name, size, hasher.hexdigest(), rows)
 
 
-def write(folder: StoragePath, files: Iterable[File], name: str = NAME) -> None:
-    """Write the list of a folder's files; the files are on the disk before."""
-    entries = [asdict(file) for file in sorted(files, key=lambda file: file.name)]
+@dataclass(frozen=True)
+class FileList:
+    """What a version consists of.
+
+    Attributes:
+        files: its files, layer by layer, then by name.
+        base: the version that its last layer was built on; empty if it has one layer only.
+    """
+
+    files: tuple[File, ...]
+    base: str = ""
+
+    @property
+    def folders(self) -> set[str]:
+        """The names of the folders of other versions that it needs."""
+        return {file.folder for file in self.files if file.folder}
+
+
+def write(folder: StoragePath, files: Iterable[File], name: str = NAME, base: str = "") -> None:
+    """Write the list of a version's files; the files are on the disk before.
+
+    Args:
+        folder: the folder of the version.
+        files: its files.
+        name: of the list.
+        base: the version that the last layer is built on.
+    """
+    entries = [_entry(file) for file in sorted(files, key=_order)]
     content = {"files": entries, "sha256": _entries_sha256(entries)}
+    if base:
+        content["base"] = base
     write_atomic(folder / name, (json.dumps(content, indent=1) + "\n").encode())
 
 
-def read(folder: StoragePath, name: str = NAME) -> list[File] | None:
-    """The list of a folder's files, by name; None if there is no list.
+def _order(file: File) -> tuple[int, bool, str, str]:
+    return file.layer, file.removes, file.folder, file.name
+
+
+def _entry(file: File) -> dict[str, object]:
+    """A file as the list has it: without what is as usual."""
+    defaults = {field.name: field.default for field in fields(File)}
+    return {name: value for name, value in asdict(file).items() if value != defaults[name]}
+
+
+def read(folder: StoragePath, name: str = NAME) -> FileList | None:
+    """The list of a version's files; None if there is no list.
 
     Raises:
         DamagedError: the list is damaged.
@@ -85,52 +148,58 @@ def read(folder: StoragePath, name: str = NAME) -> list[File] | None:
         return None
     try:
         files, is_whole = content["files"], _entries_sha256(content["files"]) == content["sha256"]
-        entries = [File(**entry) for entry in files]
-    except (KeyError, TypeError) as error:
+        entries = sorted((File(**entry) for entry in files), key=_order)
+        base = content.get("base", "")
+    except (AttributeError, KeyError, TypeError) as error:
         raise DamagedError(f"{folder / name}: damaged ({error})", REMEDY) from error
     if not is_whole:
         raise DamagedError(f"{folder / name}: its own checksum is another", REMEDY)
-    return entries
+    return FileList(tuple(entries), str(base))
 
 
 def _entries_sha256(entries: list[dict[str, object]]) -> str:
     return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()
 
 
-def names(folder: StoragePath) -> list[str]:
-    """The names of a version's files, sorted, after their sizes were checked.
+def present_files(folder: StoragePath) -> FileList:
+    """The files of a version, after their sizes were checked.
+
+    Where there is no list, all Parquet files of the folder count, without checksums.
 
     Raises:
         DamagedError: a file is missing or has another size, or the list is damaged.
         FileNotFoundError: there is no such folder.
     """
-    return [file if isinstance(file, str) else file.name for file in _files(folder)[0]]
-
-
-def _files(folder: StoragePath) -> tuple[Sequence[File | str], int]:
-    """The files of a version, or their names where there is no list; and their bytes in all.
-
-    Raises:
-        DamagedError, FileNotFoundError: as `names`.
-    """
-    sizes = {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file()}
-    files = read(folder)
-    if files is None:
-        present = sorted(name for name in sizes if name.endswith(_SUFFIX))
-        if not present:
+    sizes = _sizes(folder)
+    listed = read(folder)
+    if listed is None:
+        names = sorted(name for name in sizes if name.endswith(_SUFFIX))
+        if not names:
             # A table without rows has a file too. Without this check, readers would take a table
             # whose files were deleted for an empty one.
             raise DamagedError(f"{folder}: its files are gone", REMEDY)
-        return present, sum(sizes[name] for name in present)
-    for file in files:
-        if file.name not in sizes:
-            raise DamagedError(f"{folder / file.name}: the file is missing", REMEDY)
-        if sizes[file.name] != file.bytes:
-            raise DamagedError(
-                f"{folder / file.name}: it has {sizes[file.name]:,} bytes, not {file.bytes:,}",
-                REMEDY,
-            )
-    return files, sum(file.bytes for file in files)
+        return FileList(tuple(File(name, sizes[name], "") for name in names))
+    by_folder = {folder: sizes}
+    for file in listed.files:
+        path = file.path(folder)
+        if path.parent not in by_folder:
+            by_folder[path.parent] = _sizes(path.parent, missing_ok=True)
+        size = by_folder[path.parent].get(path.name)
+        if size is None:
+            raise DamagedError(f"{path}: the file is missing", REMEDY)
+        if size != file.bytes:
+            raise DamagedError(f"{path}: it has {size:,} bytes, not {file.bytes:,}", REMEDY)
+    return listed
+
+
+def _sizes(folder: StoragePath, *, missing_ok: bool = False) -> dict[str, int]:
+    """The size of each file of a folder."""
+    try:
+        return {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file()}
+    except FileNotFoundError:
+        if missing_ok:
+            return {}
+        raise
 
 
 def find_damage(
@@ -143,40 +212,38 @@ def find_damage(
         spark: gives the session whose executors read large tables; without it the driver does.
     """
     try:
-        files, size = _files(folder)
+        files = present_files(folder).files
     except DamagedError as error:
         return [error.what]
     except FileNotFoundError as error:
         return [str(error)]
-    if spark is None or size < _MIN_BYTES_ON_EXECUTORS:
+    if spark is None or sum(file.bytes for file in files) < _MIN_BYTES_ON_EXECUTORS:
         return damage_of(folder, files)
     tasks = spark().sparkContext.parallelize(files, len(files))
     # One text for each damaged file is collected.
     return tasks.flatMap(lambda file: damage_of(folder, [file])).collect()
 
 
-def damage_of(folder: StoragePath, files: Sequence[File | str]) -> list[str]:
+def damage_of(folder: StoragePath, files: Sequence[File]) -> list[str]:
     """What is wrong with some files of a version, one text a file; reads them as a whole.
 
     Args:
         folder: the version's folder.
-        files: the files as the list has them; or names, where there is no list: such files are
-            decoded.
+        files: the files as the list has them; files without a checksum are decoded.
     """
-    system, base = arrow_path(folder)
+    system, base = arrow_path(folder.parent)
 
-    def problem(file: File | str) -> str:
-        name = file if isinstance(file, str) else file.name
-        address = f"{base}/{name}"
+    def problem(file: File) -> str:
+        path, address = file.path(folder), f"{base}/{file.place(folder)}"
         try:
-            if isinstance(file, str):
+            if not file.sha256:
                 _decode(address, system)
-            elif describe(address, name, system) != file:
-                return f"{folder / name}: its content is not what was written (another sha256)"
+            elif describe(address, file.name, system).sha256 != file.sha256:
+                return f"{path}: its content is not what was written (another sha256)"
         except FileNotFoundError:
-            return f"{folder / name}: the file is missing"
+            return f"{path}: the file is missing"
         except OSError as error:
-            return f"{folder / name}: it can't be read ({error})"
+            return f"{path}: it can't be read ({error})"
         except DamagedError as error:
             return error.what
         return ""

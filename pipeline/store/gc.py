@@ -7,9 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.errors import DamagedError
 from pipeline.storage.file_owners import owner, owner_tag
 from pipeline.storage.paths import StoragePath, remove_tree, sorted_by_address
-from pipeline.store import retention
+from pipeline.store import file_list, retention
 from pipeline.store.retention import Retained
 from pipeline.store.store import Store
 from pipeline.store.versions import DAMAGED
@@ -100,12 +101,36 @@ def _delete(store: Store, paths: Iterable[StoragePath]) -> None:
 
 
 def _tables(store: Store, retained: Retained) -> Iterator[StoragePath]:
+    unneeded: list[StoragePath] = []
+    shared: set[StoragePath] = set()
     for version, path in store.versions.all_versions():
+        if version in retained.versions:
+            shared.update(path.parent / folder for folder in _folders_of(path))
         # A version with an owner's tag is unfinished: pipeline.store.leftovers removes it.
-        if version not in retained.versions and not owner(version):
-            yield path
+        elif not owner(version):
+            unneeded.append(path)
+    # A folder whose files are a part of a version that stays, stays too.
+    yield from (path for path in unneeded if path not in shared)
     if isinstance(store.root, Path):
         yield from sorted((store.root / "tables").glob(f"*/{DAMAGED}*"))
+
+
+def _folders_of(path: StoragePath) -> set[str]:
+    """The names of the folders of other versions that a version needs.
+
+    Raises:
+        DamagedError: its list of files is damaged.
+    """
+    try:
+        files = file_list.read(path)
+    except DamagedError as error:
+        raise DamagedError(
+            error.what,
+            "nothing was deleted; run nitamono run --config FILE, which makes what is published "
+            "again; if it is of an older version, put its copy of a backup in its place, or delete "
+            "the folder: its version can't be used then",
+        ) from error
+    return files.folders if files else set()
 
 
 def _models(store: Store, retained: Retained) -> Iterator[StoragePath]:

@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.errors import UsageError
-from pipeline.storage.paths import arrow_path
 from pipeline.store import file_list
+from pipeline.store.layers import VersionFiles
 from pipeline.store.store import Store
 
 # Files that are read at the same time: an object store needs some time for each.
@@ -32,7 +32,7 @@ def find_rows(
     *,
     in_order: bool = False,
 ) -> pa.Table:
-    """The rows of some items, in the order of the table.
+    """The rows of some items, in the order of the table's files.
 
     Args:
         store: the store that holds the table.
@@ -40,26 +40,28 @@ def find_rows(
         version: the version of the table.
         ids: the items.
         columns: columns to read, if the table has them; item_id is always read, first.
-        in_order: whether the files are sorted by item_id, each after the one before it, as those
-            of details are; then only a few footers are read.
+        in_order: whether the files of a layer are sorted by item_id, each after the one before it,
+            as those of details are; then only a few footers are read.
 
     Raises:
         UsageError: the version is not in the store, or is deleted while it is read.
         DamagedError: a file is missing or has another size, or what is read of it is damaged.
     """
     item_ids = sorted(set(ids))
-    folder = store.table_path(table, version)
     if not store.has_table(table, version):
         raise table_missing(table, version)
-    system, base = arrow_path(folder)
     names = [_ID, *(name for name in columns if name != _ID)]
     try:
-        files = _Files(system, base, file_list.names(folder), item_ids)
-        with ThreadPoolExecutor(_PARALLEL_FILES) as pool:
-            candidates = files.candidates() if in_order else files.names
-            parts = list(pool.map(lambda name: files.read(name, names), candidates))
-        tables = [part for part in parts if part is not None]
-        return pa.concat_tables(tables) if tables else files.empty_table(names)
+        version_files = store.open_files(table, version)
+        valid: list[pa.Table] = []
+        removed: set[str] = set()
+        # The newest layer first: the items whose rows in earlier layers are not valid are known.
+        for layer in reversed(version_files.layers):
+            wanted = [item for item in item_ids if item not in removed]
+            files = _Files(version_files, layer.rows, wanted)
+            valid[:0] = files.rows(names, in_order=in_order)
+            removed |= _Files(version_files, layer.removals, wanted).ids()
+        return pa.concat_tables(valid) if valid else files.empty_table(names)
     except FileNotFoundError as error:
         raise table_missing(table, version) from error
 
@@ -67,14 +69,16 @@ def find_rows(
 def nearest_ids(store: Store, table: str, version: str, item_id: str, count: int = 3) -> list[str]:
     """The ids before and after an id that is not in a table whose files are sorted by item_id.
 
-    All come from one row group, so near its ends there may be fewer than `count`.
+    Of each layer one row group is read, so near its ends there may be fewer than `count`.
     """
-    folder = store.table_path(table, version)
-    system, base = arrow_path(folder)
-    files = _Files(system, base, file_list.names(folder), [item_id])
-    ids = files.ids_near(item_id)
-    position = bisect_left(ids, item_id)
-    return ids[max(0, position - count + 1) :][:count]
+    version_files = store.open_files(table, version)
+    ids: set[str] = set()
+    for layer in version_files.layers:
+        ids -= _Files(version_files, layer.removals, sorted(ids)).ids()
+        ids.update(_Files(version_files, layer.rows, [item_id]).ids_near(item_id))
+    ordered = sorted(ids)
+    position = bisect_left(ordered, item_id)
+    return ordered[max(0, position - count + 1) :][:count]
 
 
 def table_missing(table: str, version: str) -> UsageError:
@@ -86,18 +90,34 @@ def table_missing(table: str, version: str) -> UsageError:
 
 
 class _Files:
-    """The files of a table, and the ids to look for."""
+    """Files of a layer of a table, and the ids to look for."""
 
-    def __init__(
-        self, system: "pa.fs.FileSystem", base: str, names: list[str], ids: list[str]
-    ) -> None:
+    def __init__(self, files: VersionFiles, names: Sequence[str], ids: list[str]) -> None:
         self.names = names
-        self._system, self._base = system, base
+        self._system, self._base = files.arrow
         self._ids = ids
         self._id_set = pa.array(ids, pa.string())
 
     def _open(self, name: str) -> pq.ParquetFile:
         return file_list.open_parquet(f"{self._base}/{name}", self._system)
+
+    def rows(self, columns: list[str], *, in_order: bool = False) -> list[pa.Table]:
+        """The rows of the ids, file by file.
+
+        Args:
+            columns: those to read.
+            in_order: whether the files are sorted by item_id.
+        """
+        if not self._ids:
+            return []
+        candidates = self.candidates() if in_order else self.names
+        with ThreadPoolExecutor(_PARALLEL_FILES) as pool:
+            parts = list(pool.map(lambda name: self.read(name, columns), candidates))
+        return [part for part in parts if part is not None]
+
+    def ids(self) -> set[str]:
+        """Those of the ids that the files have."""
+        return {item for part in self.rows([_ID]) for item in part[_ID].to_pylist()}
 
     def candidates(self) -> list[str]:
         """Names of the files that can hold one of the ids, by bisection: the files are sorted."""
@@ -151,6 +171,8 @@ class _Files:
 
     def ids_near(self, item_id: str) -> list[str]:
         """The ids, sorted, of the row group that an id would be in or come after."""
+        if not self.names:
+            return []
         low, high = 0, len(self.names)
         while low < high:
             middle = (low + high) // 2

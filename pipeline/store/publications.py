@@ -76,7 +76,7 @@ class Publication:
         """
         for table, pointer in self.tables.items():
             try:
-                file_list.names(store.table_path(table, pointer["version"]))
+                file_list.present_files(store.table_path(table, pointer["version"]))
             except DamagedError as error:
                 return error.what
             except FileNotFoundError as error:

@@ -91,7 +91,7 @@ class Quantisers:
             paths = (self.path(fingerprint), self.sizes_path(fingerprint))
             problems = [problem for path in paths if (problem := _problem(path))]
         else:
-            problems = file_list.damage_of(self.root, files)
+            problems = file_list.damage_of(self.root, files.files)
         if not problems:
             self._whole.add(fingerprint)
         return problems[0] if problems else ""

@@ -1,9 +1,9 @@
 """The store: immutable versions of tables, the pointers to them, stage records and run folders."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from models import ModelError
 from models.s3 import S3Options
@@ -11,26 +11,21 @@ from pipeline.config.sections import Config
 from pipeline.errors import DamagedError, UsageError
 from pipeline.storage.file_owners import owner_tag
 from pipeline.storage.files import read_object, write_json
-from pipeline.storage.paths import StoragePath, arrow_path, spark_path, storage_path
-from pipeline.store import arrow_files, file_list, schemas
-from pipeline.store.arrow_files import Count, Rows, Written
-from pipeline.store.clustered import ClusteredTable, open_clustered
+from pipeline.storage.paths import StoragePath, storage_path
 from pipeline.store.model_folders import ModelFolders
 from pipeline.store.names import check_name
 from pipeline.store.quantisers import Quantisers
 from pipeline.store.stage_record import RECORD_FIELDS, StageRecord
+from pipeline.store.tables import Tables
 from pipeline.store.versions import open_versions
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-    import pyarrow.dataset as ds
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import SparkSession
 
-_ROW_GROUP_BYTES = 8 << 20
 _DEFAULT_S3 = S3Options()
 
 
-class Store:
+class Store(Tables):
     """A folder with tables/, models/, quantisers/, stages/ and runs/.
 
     Attributes:
@@ -55,11 +50,9 @@ class Store:
             UsageError: the path is on a file system that is not supported, can't be written, or is
                 missing and `make` is false.
         """
-        self.verifies = False
+        super().__init__()
         self.print_line: Callable[[str], None] = _print_line
         self._said: set[str] = set()
-        # Versions of tables, and models, that this process wrote or has verified.
-        self._whole: set[tuple[str, str]] = set()
         try:
             self.root = storage_path(path, s3, "store.path")
             self.versions = open_versions(self.root)
@@ -160,169 +153,7 @@ class Store:
                 self._whole.add(("model", record.outputs["sha256"]))
         return next(filter(None, problems), "")
 
-    def find_table_damage(
-        self,
-        table: str,
-        version: str,
-        spark: "Callable[[], SparkSession] | None" = None,
-        rows: int | None = None,
-    ) -> str:
-        """What is wrong with a version of a table; empty if nothing is. Reads it once a process.
-
-        Args:
-            table: the table.
-            version: the version.
-            spark: gives the session whose executors read large tables.
-            rows: number of rows that it has to have; checked if it has no list of files.
-        """
-        if (table, version) in self._whole:
-            return ""
-        try:
-            folder = self.table_path(table, version)
-        except DamagedError as error:
-            return error.what
-        problems = file_list.find_damage(folder, spark)
-        if not problems and rows is not None and file_list.read(folder) is None:
-            present = self.dataset(table, version).count_rows()
-            if present != rows:
-                problems = [f"{folder}: it has {present:,} rows, and {rows:,} were written"]
-        if problems:
-            return problems[0]
-        self._whole.add((table, version))
-        return ""
-
-    def _open(
-        self, table: str, version: str, spark: "SparkSession | None" = None
-    ) -> tuple[StoragePath, list[str]]:
-        """The folder of a version and the names of its files.
-
-        Raises:
-            DamagedError: it is damaged, as far as `verifies` asks.
-            FileNotFoundError: it is gone.
-        """
-        folder = self.table_path(table, version)
-        files = file_list.names(folder)
-        if self.verifies:
-            session = None if spark is None else (lambda: spark)
-            damage = self.find_table_damage(table, version, session)
-            if damage:
-                raise DamagedError(damage, file_list.REMEDY)
-        return folder, files
-
-    # Tables
-
-    def table_path(self, table: str, version: str) -> StoragePath:
-        """The folder of one version of a table."""
-        return self.versions.path(table, version)
-
-    def has_table(self, table: str, version: str) -> bool:
-        """Whether a version of a table is in the store."""
-        return self.versions.exists(table, version)
-
-    def read(self, spark: "SparkSession", table: str, version: str) -> "DataFrame":
-        """One version of a table.
-
-        Raises:
-            DamagedError: a file is missing or has another size; or, if the store verifies, it has
-                another content.
-        """
-        folder, files = self._open(table, version, spark)
-        # If it is given the schema, Spark starts no job to find it.
-        reader = spark.read.schema(schemas.ddl(schemas.SCHEMAS[table]))
-        frame = reader.parquet(spark_path(folder))
-        # Spark lists a folder faster than single files; but it may hold what a late task has left.
-        if len(frame._jdf.inputFiles()) != len(files):
-            frame = reader.parquet(*[spark_path(folder / name) for name in files])
-        return frame
-
-    def dataset(self, table: str, version: str) -> "ds.Dataset":
-        """One version of a table, for reading without Spark.
-
-        Raises:
-            DamagedError: as `read`.
-        """
-        import pyarrow.dataset as ds
-
-        folder, files = self._open(table, version)
-        system, base = arrow_path(folder)
-        options = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
-        return ds.dataset(
-            [f"{base}/{name}" for name in files],
-            format=ds.ParquetFileFormat(default_fragment_scan_options=options),
-            filesystem=system,
-        )
-
-    def open_clustered(self, table: str, version: str) -> ClusteredTable:
-        """One version of a clustered table, for reading list by list without Spark.
-
-        Raises:
-            DamagedError: as `read`.
-        """
-        folder, files = self._open(table, version)
-        return open_clustered(folder, files)
-
-    def write(self, frame: "DataFrame", table: str, version: str) -> int:
-        """Write a version of a table; it appears complete or not at all.
-
-        Returns:
-            the number of rows.
-
-        Raises:
-            StageError: the frame does not fit the table's schema.
-        """
-        return self.write_arrow(table, version, Rows(schemas.check(frame, table), _unchanged))
-
-    def write_arrow(self, table: str, version: str, *parts: Rows) -> int:
-        """Write a version of a table that Python workers compute, complete or not at all.
-
-        Returns:
-            the number of rows.
-        """
-        return self.write_counted(table, version, *parts).rows
-
-    def write_counted(
-        self, table: str, version: str, *parts: Rows, count: Count = arrow_files.count_nothing
-    ) -> Written:
-        """Like `write_arrow`, and sum up numbers of the rows while they are written.
-
-        Args:
-            table: the table.
-            version: the version.
-            parts: the rows.
-            count: gives the numbers of some rows; see `arrow_files.write`.
-
-        Returns:
-            the number of rows, and the sums.
-        """
-        # A row group is the smallest part that can be read alone: clustered tables, which are read
-        # list by list, have smaller ones.
-        size = _ROW_GROUP_BYTES if table in schemas.CLUSTERED else 16 * _ROW_GROUP_BYTES
-        if table in schemas.IN_SMALL_GROUPS:
-            size = 1
-        with self.versions.create(table, version) as folder:
-            written = arrow_files.write(
-                parts,
-                folder,
-                schemas.SCHEMAS[table],
-                row_group_bytes=size,
-                plain=schemas.VECTORS.get(table, ()),
-                count=count,
-            )
-        self._whole.add((table, version))
-        return written
-
-    def write_rows(self, rows: list[dict[str, Any]], table: str, version: str) -> int:
-        """Write a version of a small table, whose rows this process holds, without Spark.
-
-        Returns:
-            the number of rows.
-        """
-        with self.versions.create(table, version) as folder:
-            arrow_files.write_rows(rows, folder, schemas.SCHEMAS[table])
-        self._whole.add((table, version))
-        return len(rows)
-
-    # Pointers and versions
+    # Pointers
 
     def latest(self, table: str = "similar_items") -> dict[str, str] | None:
         """The published version of a table: version, run_id, path; None if there is none.
@@ -352,19 +183,6 @@ class Store:
         """Let no version of a table be published."""
         (self.root / "tables" / table / "LATEST").unlink(missing_ok=True)
 
-    def trial_version(self, version: str) -> str:
-        """The name of a trial version, to be checked before it is renamed or discarded."""
-        return f"{version}-{owner_tag()}"
-
-    def rename_version(self, table: str, version: str, final: str) -> None:
-        """Rename a version of a table; a whole one that has the new name stays."""
-        self.versions.rename(table, version, final)
-        self._whole.add((table, final))
-
-    def discard_version(self, table: str, version: str) -> None:
-        """Delete a version of a table."""
-        self.versions.discard(table, version)
-
     # Models and runs
 
     def current_model(self, settings: str) -> StageRecord | None:
@@ -387,7 +205,3 @@ class Store:
 
 def _print_line(text: str) -> None:
     sys.stderr.write(f"nitamono: {text}\n")
-
-
-def _unchanged(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-    return batches

@@ -25,7 +25,7 @@ from pyspark import TaskContext
 from pipeline.cli.main import main
 from pipeline.stages.neighbors import search
 from pipeline.storage.paths import StoragePath
-from pipeline.store import arrow_files, store
+from pipeline.store import arrow_files, tables
 from pipeline.store.arrow_files import Count, Run
 
 MAGIC = b"PAR1"  # Parquet files begin with it, and end with it when they are whole.
@@ -120,7 +120,7 @@ def watch(notes: Path, places: Places) -> None:
 
     arrow_files._write_task, search._join = task, join
     # Each batch a row group, so that it is in the file before the next is made.
-    store._ROW_GROUP_BYTES = 0
+    tables._ROW_GROUP_BYTES = 0
 
 
 def run() -> None:

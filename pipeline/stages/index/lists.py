@@ -14,7 +14,7 @@ from pipeline.retrieval.vectors import Float32, from_bytes, hash_vectors
 from pipeline.storage.list_schemas import LISTS
 from pipeline.store import schemas
 from pipeline.store.arrow_files import Rows
-from pipeline.store.clustered import ClusteredTable
+from pipeline.store.clustered import ClusteredLayer, ClusteredTable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -73,7 +73,7 @@ def sorted_lists(vectors: "DataFrame", assign: AssignLists, files: GroupPlan) ->
         return list_table.send_to_files(list_table.assign_items(batches, assign), files)
 
     sent = vectors.mapInArrow(send, schemas.ddl(packed_batches.SCHEMA))
-    no_base = ClusteredTable(Path(), ())
+    no_base = ClusteredTable(Path(), (ClusteredLayer(),))
     return _receive_files(sent, files, no_base)
 
 

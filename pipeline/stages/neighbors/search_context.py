@@ -110,7 +110,7 @@ def _rows_to_search(job: Job, version: str) -> tuple["DataFrame", ClusteredTable
     job.announce_use()
     traits = rules.item_traits(job).join(rows.select("item_id", "list"), "item_id", how="inner")
     # As many files as the lists table has.
-    plan = groups.plan_by_rows(np.maximum(rows_per_list(job, rows), 1), max(1, len(files.files)))
+    plan = groups.plan_by_rows(np.maximum(rows_per_list(job, rows), 1), max(1, files.file_count))
     store.write_arrow("candidates", version, lists.lists_with_traits(files, traits, plan))
     job.line.note = ""
     return store.read(job.spark, "candidates", version), store.open_clustered("candidates", version)

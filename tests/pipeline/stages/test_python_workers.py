@@ -19,6 +19,7 @@ from pipeline.stages.neighbors.search import ListSearch, ProbedLists, SearchCoun
 from pipeline.stages.tokenize import stage as tokenize
 from pipeline.storage.list_schemas import NEIGHBORS
 from pipeline.store.clustered import open_clustered
+from pipeline.store.layers import Layer, VersionFiles
 from pipeline.store.schemas import ddl
 from pipeline.text.tokenize import TextSettings
 from tests.models.fasttext.files import Bin
@@ -63,7 +64,8 @@ def test_the_search_has_one_a_task(spark: SparkSession, tmp_path: Path) -> None:
     one = np.ones(1, dtype=np.int64)
     plan = GroupPlan(np.zeros(1, np.int64), one, np.zeros(1, np.int64))
     counts, probes = SearchCounts(spark.sparkContext), ProbedLists(None, 1, 1)
-    files = open_clustered(tmp_path, ["lists.parquet"])
+    layer = Layer((f"{tmp_path.name}/lists.parquet",), ())
+    files = open_clustered(VersionFiles(tmp_path, (layer,)))
     search = ListSearch(files, plan, plan, 3, 3, NO_RULES, 2, True, counts)
     rows = search.merge(search.find_candidates(lists, probes), probes)
     neighbors = rows.frame.mapInArrow(rows.run, ddl(NEIGHBORS))

@@ -1,0 +1,168 @@
+"""Layers: how the files of a version make up its rows.
+
+Layer 0 has files of rows. A night that writes only what changed adds a layer: files with rows that
+were added or changed, and files of removals, which name the items whose rows in earlier layers are
+not valid any more. So a row is valid if no later layer removes its item.
+
+Files of a layer lie in the folder `_changes` of the version that they were written for, where no
+Parquet reader looks that is pointed at the version's folder: it would read a part of the table.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import reduce
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from pipeline.storage.paths import StoragePath, arrow_path, spark_path
+from pipeline.store import file_list, schemas
+from pipeline.store.file_list import File, FileList
+
+if TYPE_CHECKING:
+    from pyarrow.fs import FileSystem
+    from pyspark.sql import DataFrame, SparkSession
+
+# The folder of the files of a layer, in the folder of the version.
+CHANGES = "_changes"
+_ID = "item_id"
+# If the rows and removals of the layers are more than this share of the rows of layer 0, the next
+# version is written whole.
+MAX_CHANGED_SHARE = 0.3
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The files of a layer, as paths in the table's folder.
+
+    Attributes:
+        rows: files of rows, by name.
+        removals: files of removals, by name.
+    """
+
+    rows: tuple[str, ...]
+    removals: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class VersionFiles:
+    """The files of a version, layer by layer.
+
+    Attributes:
+        folder: the folder of the version.
+        layers: its layers, at least one.
+    """
+
+    folder: StoragePath
+    layers: tuple[Layer, ...]
+
+    @property
+    def arrow(self) -> "tuple[FileSystem, str]":
+        """The file system, and the folder of the table in it."""
+        return arrow_path(self.folder.parent)
+
+    def spark_paths(self, files: tuple[str, ...]) -> list[str]:
+        """Files as Spark's readers take them."""
+        return [spark_path(self.folder.parent / name) for name in files]
+
+
+def removal_schema(table: str) -> pa.Schema:
+    """The columns of a table's removals: item_id; of a clustered table `list` too."""
+    names = [_ID, "list"] if table in schemas.CLUSTERED else [_ID]
+    return pa.schema([schemas.SCHEMAS[table].field(name) for name in names])
+
+
+def version_files(folder: StoragePath, files: FileList) -> VersionFiles:
+    """The files of a version, layer by layer."""
+    layers: dict[int, tuple[list[str], list[str]]] = {0: ([], [])}
+    for file in files.files:
+        layers.setdefault(file.layer, ([], []))[file.removes].append(file.place(folder))
+    ordered = (layers[number] for number in sorted(layers))
+    return VersionFiles(folder, tuple(Layer(tuple(r), tuple(removed)) for r, removed in ordered))
+
+
+def shared_files(base: StoragePath) -> list[File]:
+    """The files of a version, as the list of another version of the table has them.
+
+    Args:
+        base: the folder of the version whose files they are.
+    """
+    listed = file_list.read(base)
+    assert listed is not None  # noqa: S101 - can_add_layer has checked it
+    return [replace(file, folder=file.folder or base.name) for file in listed.files]
+
+
+def row_count(files: Iterable[File]) -> int:
+    """How many valid rows files have: each removal is of one row."""
+    return sum(-file.rows if file.removes else file.rows for file in files)
+
+
+def can_add(files: FileList, rows: int) -> bool:
+    """Whether another layer costs readers less than writing the table whole costs the night.
+
+    Args:
+        files: of the version that the layer is added to.
+        rows: how many rows and removals the layer has.
+    """
+    if any(file.rows < 0 for file in files.files):  # an earlier release wrote it
+        return False
+    base = sum(file.rows for file in files.files if not file.layer)
+    changed = sum(file.rows for file in files.files if file.layer)
+    return changed + rows <= MAX_CHANGED_SHARE * base
+
+
+def _read(
+    spark: "SparkSession", files: VersionFiles, names: tuple[str, ...], schema: pa.Schema
+) -> "DataFrame":
+    """Files of a layer; none if it has none."""
+    reader = spark.read.schema(schemas.ddl(schema))
+    if not names:
+        return spark.createDataFrame([], schemas.ddl(schema))
+    return reader.parquet(*files.spark_paths(names))
+
+
+def read_frame(spark: "SparkSession", table: str, files: VersionFiles) -> "DataFrame":
+    """The valid rows of a version with layers."""
+    from pyspark.sql import DataFrame
+    from pyspark.sql import functions as F
+
+    schema, numbered = schemas.SCHEMAS[table], list(enumerate(files.layers))
+    ids = pa.schema([schema.field(_ID)])
+    rows = [
+        _read(spark, files, layer.rows, schema).withColumn("layer", F.lit(number))
+        for number, layer in numbered
+        if layer.rows
+    ]
+    removals = [
+        _read(spark, files, layer.removals, ids).select(
+            F.col(_ID).alias("removed"), F.lit(number).alias("removed_in")
+        )
+        for number, layer in numbered
+        if layer.removals
+    ]
+    frame = reduce(DataFrame.unionAll, rows)
+    if removals:
+        is_later = F.col("layer") < F.col("removed_in")
+        is_same = F.col(_ID) == F.col("removed")
+        removed = reduce(DataFrame.unionAll, removals)
+        frame = frame.join(removed, is_same & is_later, how="left_anti")
+    return frame.select(*schema.names)
+
+
+def last_layer(spark: "SparkSession", table: str, files: VersionFiles) -> "DataFrame":
+    """The rows that the last layer of a version has added."""
+    return _read(spark, files, files.layers[-1].rows, schemas.SCHEMAS[table])
+
+
+def list_sizes(spark: "SparkSession", table: str, files: VersionFiles) -> "DataFrame":
+    """How many valid rows of a clustered table each list has: list int, count long."""
+    from pyspark.sql import functions as F
+
+    number = pa.schema([schemas.SCHEMAS[table].field("list")])
+    rows = tuple(name for layer in files.layers for name in layer.rows)
+    removals = tuple(name for layer in files.layers for name in layer.removals)
+    signed = _read(spark, files, rows, number).withColumn("n", F.lit(1))
+    if removals:
+        removed = _read(spark, files, removals, number)
+        signed = signed.unionAll(removed.withColumn("n", F.lit(-1)))
+    return signed.groupBy("list").agg(F.sum("n").alias("count"))
