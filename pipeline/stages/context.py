@@ -186,6 +186,17 @@ class Job:
         """A table that an earlier stage made."""
         return self.store.read(self.spark, table, self.record(stage).version(table))
 
+    def read_layer(self, table: str, stage: str) -> "DataFrame | None":
+        """The rows of a table that an earlier stage has added to what it built on.
+
+        None if the stage wrote the whole table; then all its rows are in it.
+        """
+        record = self.record(stage)
+        base = record.outputs["base"]
+        if base is None:
+            return None
+        return self.store.read_layer(self.spark, table, record.version(table), base)
+
     def ship(
         self, source: StoragePath | str, kind: str, method: Literal["auto"] | Method = "auto"
     ) -> Handle:

@@ -173,6 +173,15 @@ def outdated_items(changes: "DataFrame") -> "DataFrame":
     return changes.where(F.col("change") != F.lit(ADDED)).select("item_id")
 
 
+def changed_rows(counts: dict[str, int]) -> int:
+    """How many rows and removals bring a table up to date that has one row an item.
+
+    Args:
+        counts: how many items were added, changed and removed.
+    """
+    return counts[ADDED] + 2 * counts[CHANGED] + counts[REMOVED]
+
+
 def apply_changes(before: "DataFrame", changes: "DataFrame", rows: "DataFrame") -> "DataFrame":
     """An earlier table, brought up to date.
 

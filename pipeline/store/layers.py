@@ -4,8 +4,9 @@ Layer 0 has files of rows. A night that writes only what changed adds a layer: f
 were added or changed, and files of removals, which name the items whose rows in earlier layers are
 not valid any more. So a row is valid if no later layer removes its item.
 
-Files of a layer lie in the folder `_changes` of the version that they were written for, where no
-Parquet reader looks that is pointed at the version's folder: it would read a part of the table.
+Files of a layer lie in the folder `_changes` of the version that they were written for. A Parquet
+reader that is pointed at the folder of a version with layers would read a part of the table. So a
+file lies there that is no Parquet file: the reader fails, and its error names the file.
 """
 
 from collections.abc import Iterable
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from pipeline.storage.files import write_atomic
 from pipeline.storage.paths import StoragePath, arrow_path, spark_path
 from pipeline.store import file_list, schemas
 from pipeline.store.file_list import File, FileList
@@ -25,6 +27,11 @@ if TYPE_CHECKING:
 
 # The folder of the files of a layer, in the folder of the version.
 CHANGES = "_changes"
+_GUARD = "has-layers-read-it-with-nitamono.parquet"
+_GUARD_TEXT = (
+    "The rows of this version of the table are in layers, some of them in other folders. Read it "
+    "with pipeline.api.table, which gives a Spark DataFrame. docs/store.md says more.\n"
+)
 _ID = "item_id"
 # If the rows and removals of the layers are more than this share of the rows of layer 0, the next
 # version is written whole.
@@ -92,6 +99,11 @@ def shared_files(base: StoragePath) -> list[File]:
     return [replace(file, folder=file.folder or base.name) for file in listed.files]
 
 
+def write_guard(folder: StoragePath) -> None:
+    """Make Parquet readers fail that are pointed at the folder of a version with layers."""
+    write_atomic(folder / _GUARD, _GUARD_TEXT.encode())
+
+
 def row_count(files: Iterable[File]) -> int:
     """How many valid rows files have: each removal is of one row."""
     return sum(-file.rows if file.removes else file.rows for file in files)
@@ -149,9 +161,20 @@ def read_frame(spark: "SparkSession", table: str, files: VersionFiles) -> "DataF
     return frame.select(*schema.names)
 
 
-def last_layer(spark: "SparkSession", table: str, files: VersionFiles) -> "DataFrame":
-    """The rows that the last layer of a version has added."""
-    return _read(spark, files, files.layers[-1].rows, schemas.SCHEMAS[table])
+def read_own_rows(
+    spark: "SparkSession", table: str, files: VersionFiles, listed: FileList
+) -> "DataFrame":
+    """The rows that a version has added to the version that it was built on.
+
+    Args:
+        spark: the session.
+        table: the table.
+        files: of the version.
+        listed: its list of files.
+    """
+    own = (file for file in listed.files if not file.folder and not file.removes)
+    names = tuple(file.place(files.folder) for file in own)
+    return _read(spark, files, names, schemas.SCHEMAS[table])
 
 
 def list_sizes(spark: "SparkSession", table: str, files: VersionFiles) -> "DataFrame":

@@ -105,12 +105,14 @@ class Tables:
             return layers.read_frame(spark, table, files)
         # If it is given the schema, Spark starts no job to find it.
         reader = spark.read.schema(schemas.ddl(schemas.SCHEMAS[table]))
-        frame = reader.parquet(spark_path(files.folder))
-        # Spark lists a folder faster than single files; but it may hold what a late task has left.
         rows = files.layers[0].rows
-        if len(frame._jdf.inputFiles()) != len(rows):
-            frame = reader.parquet(*files.spark_paths(rows))
-        return frame
+        if all(name.startswith(f"{files.folder.name}/") for name in rows):
+            frame = reader.parquet(spark_path(files.folder))
+            # Spark lists a folder faster than single files; but it may hold what a late task has
+            # left.
+            if len(frame._jdf.inputFiles()) == len(rows):
+                return frame
+        return reader.parquet(*files.spark_paths(rows))
 
     def read_layer(
         self, spark: "SparkSession", table: str, version: str, base: str
@@ -133,7 +135,7 @@ class Tables:
         listed = file_list.read(files.folder)
         if listed is None or listed.base != base:
             return None
-        return layers.last_layer(spark, table, files)
+        return layers.read_own_rows(spark, table, files, listed)
 
     def list_sizes(self, spark: "SparkSession", table: str, version: str) -> "DataFrame":
         """How many rows of a clustered table each list has: list, count; rows are not read.
@@ -290,6 +292,7 @@ class Tables:
             for file in part.files:
                 name = f"{layers.CHANGES}/{file.name}"
                 files = [*files, replace(file, name=name, layer=number, removes=removes)]
+        layers.write_guard(folder)
         own = [file.path(folder).name for file in files if not file.folder]
         arrow_files.remove_others(changes, own)
         return files, written

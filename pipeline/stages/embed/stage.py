@@ -80,28 +80,24 @@ def blend_settings(job: Job) -> Blend | None:
 
 def execute(job: Job, version: str) -> StageResult:
     """Embed every item; an item none of whose tokens has a vector gets null."""
-    from pyspark.sql import functions as F
-
     model, tokens = job.record("train").outputs, job.record("tokenize")
     base_inputs = inputs(job) | {"tokens": tokens.outputs["base"]}
     base = incremental.stage_base(job, (NAME, CODE_VERSION), "tokenize", base_inputs)
     counter, blend = LoadCounter(job.spark.sparkContext), blend_settings(job)
-    texts = _texts(job, blend)
+    task = _embed_task(ship_model(job), counter, blend)
     if base.record is None:
         row_count = tokens.tables["tokens"]
-        frame = _new_rows(job.spread(texts, row_count))
+        rows = Rows(_new_rows(job.spread(_texts(job, blend), row_count)), task)
+        written = job.store.write_counted("embeddings", version, rows, count=_sums)
+        total, with_vector = written.rows, written.sums["vectors"]
     else:
-        frame, row_count = _rows_on_base(job, base.record, texts)
-    rows = Rows(frame, _embed_task(ship_model(job), counter, blend))
-    written = job.store.write_arrow("embeddings", version, rows)
-    table = job.store.read(job.spark, "embeddings", version)
-    with_vector = table.where(F.col("half").isNotNull()).count()
+        row_count, total, with_vector = _update(job, base.record, blend, task, version)
     return StageResult(
-        tables={"embeddings": written},
+        tables={"embeddings": total},
         counts={
             "embedded": row_count,
             "vectors": with_vector,
-            "items_without_vector": written - with_vector,
+            "items_without_vector": total - with_vector,
             "model_loads": counter.summary(),
         },
         outputs={
@@ -115,6 +111,10 @@ def execute(job: Job, version: str) -> StageResult:
     )
 
 
+def _sums(rows: pa.Table) -> dict[str, int]:
+    return {"vectors": rows.num_rows - rows["half"].null_count}
+
+
 def _space(job: Job) -> str:
     """The fingerprint of a vector space: vectors of the same one can be compared."""
     model = job.record("train").outputs
@@ -122,8 +122,14 @@ def _space(job: Job) -> str:
     return fingerprint({"code": CODE_VERSION} | definition | method_settings(job))
 
 
-def _texts(job: Job, blend: Blend | None) -> "DataFrame":
-    """What the model reads of every item: item_id, texts; see `embed_rows`."""
+def _texts(job: Job, blend: Blend | None, tokens: "DataFrame | None" = None) -> "DataFrame":
+    """What the model reads of every item: item_id, texts; see `embed_rows`.
+
+    Args:
+        job: the run.
+        blend: how vectors are computed from the model's; None: as the model computes them.
+        tokens: rows of the tokens table, if not all.
+    """
     from pyspark.sql import functions as F
 
     if job.record("train").outputs["kind"] == "onnx":
@@ -131,7 +137,8 @@ def _texts(job: Job, blend: Blend | None) -> "DataFrame":
     else:
         fields = F.array("title_tokens", "description_tokens")
         column = fields if blend else token_columns.joined()
-        texts = job.read("tokens", "tokenize").select("item_id", column)
+        rows = job.read("tokens", "tokenize") if tokens is None else tokens
+        texts = rows.select("item_id", column)
     return texts.toDF("item_id", "texts")
 
 
@@ -151,27 +158,50 @@ def _new_rows(texts: "DataFrame") -> "DataFrame":
     )
 
 
-def _rows_on_base(job: Job, base: StageRecord, texts: "DataFrame") -> "tuple[DataFrame, int]":
-    """Rows for `_embed_task`: changed items with their texts, all others with earlier vectors.
+def _update(
+    job: Job, base: StageRecord, blend: Blend | None, task: Run, version: str
+) -> tuple[int, int, int]:
+    """Embed the items that have changed; write them on top of the earlier table, or all rows.
 
     Args:
         job: the run.
         base: the record of the embeddings to build on.
-        texts: item_id and texts of all items.
+        blend: how vectors are computed from the model's.
+        task: embeds rows.
+        version: of the table to write.
 
     Returns:
-        the rows, and how many items are to be embedded.
+        how many items were embedded, how many rows the table has, and how many with a vector.
     """
     from pyspark.sql import functions as F
 
-    changes, counts = job.read("changes", "tokenize"), job.record("tokenize").counts["changes"]
+    tokens, store = job.record("tokenize"), job.store
+    changes, counts = job.read("changes", "tokenize"), tokens.counts["changes"]
     row_count = counts[incremental.ADDED] + counts[incremental.CHANGED]
-    changed = texts.join(incremental.items_to_compute(changes), "item_id", how="left_semi")
-    table = job.store.read(job.spark, "embeddings", base.fingerprint)
-    no_texts = F.lit(None).cast(texts.dtypes[1][1])
-    earlier = table.select("item_id", no_texts.alias("texts"), "tokens", "half")
-    rows = _new_rows(job.spread(changed, row_count))
-    return incremental.apply_changes(earlier, changes, rows), row_count
+    new = _new_rows(job.spread(_changed_texts(job, blend), row_count))
+    table = store.read(job.spark, "embeddings", base.fingerprint)
+    if not store.can_add_layer("embeddings", base.fingerprint, incremental.changed_rows(counts)):
+        no_texts = F.lit(None).cast(new.schema["texts"].dataType)
+        earlier = table.select("item_id", no_texts.alias("texts"), "tokens", "half")
+        rows = Rows(incremental.apply_changes(earlier, changes, new), task)
+        written = store.write_counted("embeddings", version, rows, count=_sums)
+        return row_count, written.rows, written.sums["vectors"]
+    outdated = incremental.outdated_items(changes)
+    total, written = store.write_layer(
+        "embeddings", version, base.fingerprint, Rows(new, task), Rows(outdated, iter), _sums
+    )
+    gone = table.where("half is not null").join(outdated, "item_id", how="left_semi").count()
+    return row_count, total, base.outputs["vectors"] - gone + written.sums["vectors"]
+
+
+def _changed_texts(job: Job, blend: Blend | None) -> "DataFrame":
+    """What the model reads of the items that were added or changed: item_id, texts."""
+    added = job.read_layer("tokens", "tokenize")
+    texts = _texts(job, blend, added)
+    if added is not None and job.record("train").outputs["kind"] != "onnx":
+        return texts
+    changed = incremental.items_to_compute(job.read("changes", "tokenize"))
+    return texts.join(changed, "item_id", how="left_semi")
 
 
 def sample_rows(

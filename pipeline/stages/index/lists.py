@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame
 
+# A table of lists without rows.
+NO_LISTS = ClusteredTable(Path(), (ClusteredLayer(),))
+
 
 def assign_by_hash(nlist: int) -> AssignLists:
     """Assign lists by a hash of the vector, for an exact search, which searches all lists."""
@@ -73,28 +76,28 @@ def sorted_lists(vectors: "DataFrame", assign: AssignLists, files: GroupPlan) ->
         return list_table.send_to_files(list_table.assign_items(batches, assign), files)
 
     sent = vectors.mapInArrow(send, schemas.ddl(packed_batches.SCHEMA))
-    no_base = ClusteredTable(Path(), (ClusteredLayer(),))
-    return _receive_files(sent, files, no_base)
+    return _receive_files(sent, files, NO_LISTS)
 
 
 def updated_lists(
-    base: ClusteredTable, arrivals: "DataFrame", departures: "DataFrame", files: GroupPlan
+    base: ClusteredTable, arrivals: "DataFrame", departures: "DataFrame | None", files: GroupPlan
 ) -> Rows:
     """An earlier version of the lists table, brought up to date, one partition a file.
 
     Args:
-        base: the earlier version's files.
+        base: the earlier version's files; NO_LISTS to sort the arrivals alone.
         arrivals: rows of the lists table that are new.
-        departures: item_id and list of the rows that are gone.
+        departures: item_id and list of the rows that are gone; None if there are none.
         files: which lists each file has.
     """
 
     def send(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
         return list_table.send_to_files(batches, files)
 
-    null = "cast(null as binary)"
-    gone = departures.selectExpr("item_id", "list", f"{null} as probes", f"{null} as vector")
-    moves = arrivals.unionByName(gone)
+    moves, null = arrivals, "cast(null as binary)"
+    if departures is not None:
+        gone = departures.selectExpr("item_id", "list", f"{null} as probes", f"{null} as vector")
+        moves = moves.unionByName(gone)
     return _receive_files(moves.mapInArrow(send, schemas.ddl(packed_batches.SCHEMA)), files, base)
 
 

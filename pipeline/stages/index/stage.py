@@ -15,6 +15,7 @@ from pipeline.stages.context import Job, StageResult
 from pipeline.stages.incremental import Base
 from pipeline.stages.index import current_quantiser, lists
 from pipeline.storage.paths import load_array
+from pipeline.store.arrow_files import Rows
 from pipeline.store.stage_record import StageRecord
 
 if TYPE_CHECKING:
@@ -94,10 +95,15 @@ def _train(job: Job, nlist: int, version: str) -> None:
 
 
 def _vectors(job: Job) -> "DataFrame":
+    return _with_vector(job.read("embeddings", "embed"))
+
+
+def _with_vector(embeddings: "DataFrame") -> "DataFrame":
+    """The rows that have a vector: item_id, vector."""
     from pyspark.sql import functions as F
 
-    embeddings = job.read("embeddings", "embed").where("half is not null")
-    return embeddings.select("item_id", F.col("half").alias("vector"))
+    rows = embeddings.where("half is not null")
+    return rows.select("item_id", F.col("half").alias("vector"))
 
 
 def _exact_assignment(job: Job, nlist: int) -> Assignment:
@@ -154,17 +160,12 @@ def _write_tables(job: Job, assignment: Assignment, version: str, final: str = "
     moves = None if base is None else incremental.changes_version(final or version, base)
     tables = {} if base is None or moves is None else _write_moves(job, assignment, base, moves)
     probes = None if assignment.quantiser is None else current_quantiser.probes_per_item(job)
-    files = _plan_files(job, assignment)
     if base is None or base.outputs["probes"] != probes:
         spread = job.spread(assignment.vectors, embed["vectors"])
-        rows = lists.sorted_lists(spread, assignment.assign, files)
+        rows = lists.sorted_lists(spread, assignment.assign, _plan_files(job, assignment))
+        tables["lists"] = job.store.write_arrow("lists", version, rows)
     else:
-        arrivals, departures = (
-            job.store.read(job.spark, name, str(moves)) for name in ("arrivals", "departures")
-        )
-        base_files = job.store.open_clustered("lists", base.fingerprint)
-        rows = lists.updated_lists(base_files, arrivals, departures, files)
-    tables["lists"] = job.store.write_arrow("lists", version, rows)
+        tables["lists"] = _update_lists(job, assignment, base, str(moves), tables, version)
     about = {
         "lists": assignment.nlist,
         "exact": assignment.quantiser is None,
@@ -177,6 +178,44 @@ def _write_tables(job: Job, assignment: Assignment, version: str, final: str = "
         | {"vectors": tables["lists"], "dim": embed["dim"], "probes": probes}
         | {"base": base and base.fingerprint, "why": assignment.base.why, "moves": moves},
     )
+
+
+def _update_lists(
+    job: Job,
+    assignment: Assignment,
+    base: StageRecord,
+    moves: str,
+    counts: dict[str, int],
+    version: str,
+) -> int:
+    """Write the lists: what has changed, on top of the earlier ones; or all of them.
+
+    Args:
+        job: the run.
+        assignment: how the vectors are assigned.
+        base: the record of the earlier lists.
+        moves: the version of the arrivals and departures since then.
+        counts: how many rows those have.
+        version: of the lists.
+
+    Returns:
+        the number of rows.
+    """
+    store = job.store
+    arrivals, departures = (
+        store.read(job.spark, name, moves) for name in ("arrivals", "departures")
+    )
+    if not store.can_add_layer("lists", base.fingerprint, sum(counts.values())):
+        earlier = store.open_clustered("lists", base.fingerprint)
+        plan = _plan_files(job, assignment)
+        rows = lists.updated_lists(earlier, arrivals, departures, plan)
+        return store.write_arrow("lists", version, rows)
+    size = counts["arrivals"] * (2 * job.record("embed").outputs["dim"] + _BYTES_PER_ITEM)
+    plan = groups.plan_by_rows(assignment.sizes, max(1, -(-size // _FILE_BYTES)))
+    rows = lists.updated_lists(lists.NO_LISTS, arrivals, None, plan)
+    gone = departures.coalesce(plan.group_count).sortWithinPartitions("list", "item_id")
+    row_count, _ = store.write_layer("lists", version, base.fingerprint, rows, Rows(gone, iter))
+    return row_count
 
 
 def _plan_files(job: Job, assignment: Assignment) -> groups.GroupPlan:
@@ -193,9 +232,12 @@ def _write_moves(
 ) -> dict[str, int]:
     """Write which rows of the lists table are new and which are gone since the base."""
     changes = job.read("changes", "tokenize")
-    vectors = assignment.vectors.join(
-        incremental.items_to_compute(changes), "item_id", how="left_semi"
-    )
+    added = job.read_layer("embeddings", "embed")
+    if added is not None:
+        vectors = _with_vector(added)
+    else:
+        new = incremental.items_to_compute(changes)
+        vectors = assignment.vectors.join(new, "item_id", how="left_semi")
     base_lists = job.store.read(job.spark, "lists", base.fingerprint).select("item_id", "list")
     departures = base_lists.join(incremental.outdated_items(changes), "item_id", how="left_semi")
     arrivals = lists.assigned_frame(vectors, assignment.assign)
@@ -209,7 +251,7 @@ def _imbalance(job: Job, version: str, nlist: int) -> float:
     """The longest list over the mean."""
     from pyspark.sql import functions as F
 
-    sizes = job.store.read(job.spark, "lists", version).groupBy("list").count()
+    sizes = job.store.list_sizes(job.spark, "lists", version)
     row = sizes.agg(F.max("count"), F.sum("count")).first()
     assert row is not None  # noqa: S101 - an aggregate has one row
     longest, total = row

@@ -78,7 +78,7 @@ def build_search_context(job: Job, version: str) -> SearchContext:
         path = job.store.quantisers.path(job.record("index").outputs["quantiser"])
         centroids = job.ship(path, "quantiser")
     cores, capacity = context.defaultParallelism, section.k + section.reserve
-    sizes = rows_per_list(job, rows)
+    sizes = _list_sizes(job)
     query_sizes = sizes if queries is rows else rows_per_list(job, queries)
     pair_rules = rules.pair_rules(job.config.rules)
     depth = capacity * CANDIDATES_PER_NEIGHBOR if pair_rules.caps else capacity
@@ -110,7 +110,7 @@ def _rows_to_search(job: Job, version: str) -> tuple["DataFrame", ClusteredTable
     job.announce_use()
     traits = rules.item_traits(job).join(rows.select("item_id", "list"), "item_id", how="inner")
     # As many files as the lists table has.
-    plan = groups.plan_by_rows(np.maximum(rows_per_list(job, rows), 1), max(1, files.file_count))
+    plan = groups.plan_by_rows(np.maximum(_list_sizes(job), 1), max(1, files.file_count))
     store.write_arrow("candidates", version, lists.lists_with_traits(files, traits, plan))
     job.line.note = ""
     return store.read(job.spark, "candidates", version), store.open_clustered("candidates", version)
@@ -123,10 +123,20 @@ def read_centroids(job: Job) -> Float32:
     return centroids
 
 
+def _list_sizes(job: Job) -> Int64:
+    """How many items each list has: int64[nlist]."""
+    version = job.record("index").fingerprint
+    return _collect_sizes(job, job.store.list_sizes(job.spark, "lists", version))
+
+
 def rows_per_list(job: Job, rows: "DataFrame") -> Int64:
     """How many of the rows each list has: int64[nlist]."""
-    sizes = np.zeros(job.record("index").outputs["lists"], dtype=np.int64)
+    return _collect_sizes(job, rows.groupBy("list").count())
+
+
+def _collect_sizes(job: Job, sizes: "DataFrame") -> Int64:
+    counts = np.zeros(job.record("index").outputs["lists"], dtype=np.int64)
     # One row a list is collected: a thousandth of the items or less.
-    for row in rows.groupBy("list").count().collect():
-        sizes[row["list"]] = row["count"]
-    return sizes
+    for row in sizes.collect():
+        counts[row["list"]] = row["count"]
+    return counts

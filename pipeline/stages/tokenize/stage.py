@@ -1,8 +1,9 @@
 """tokenize: items -> tokens."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -71,14 +72,18 @@ def execute(job: Job, version: str) -> StageResult:
     item_count = job.record("ingest").tables["items"]
     if base.record is None:
         items = job.spread(job.read("items", "ingest"), item_count)
-        rows = job.store.write_arrow("tokens", version, tokenize(items, text, dictionaries))
-        changes = None
+        written = job.store.write_counted(
+            "tokens", version, tokenize(items, text, dictionaries), count=token_columns.sums
+        )
+        rows, sums, changes = written.rows, _counts(written.sums), None
     else:
-        rows, changes = _update(job, base.record, base.items, text, dictionaries, version)
+        update = _update(job, base.record, base.items, text, dictionaries, version)
+        rows, sums, changes = update.rows, update.sums, update.changes
     if rows != item_count:
         job.store.discard_version("tokens", version)
         raise StageError(f"tokenize: {rows} rows of {item_count} items; run it again")
-    counts, tables = _token_counts(job, version), {"tokens": rows}
+    counts: dict[str, Any] = dict(sums)
+    tables = {"tokens": rows}
     if headwords:
         counts["unused_headwords"] = len(headwords)
     if changes is not None:
@@ -96,17 +101,23 @@ def execute(job: Job, version: str) -> StageResult:
     )
 
 
-def _token_counts(job: Job, version: str) -> dict[str, Any]:
-    from pyspark.sql import functions as F
+def _counts(sums: Mapping[str, int]) -> dict[str, int]:
+    return {name: sums.get(name, 0) for name in ("tokens", "items_without_tokens")}
 
-    sums = (
-        job.store.read(job.spark, "tokens", version)
-        .select(token_columns.count("title_tokens", "description_tokens").alias("n"))
-        .agg(F.sum("n").alias("all"), F.count_if(F.col("n") == 0).alias("none"))
-        .first()
-    )
-    assert sums is not None  # noqa: S101 - an aggregate has one row
-    return {"tokens": int(sums["all"]), "items_without_tokens": int(sums["none"])}
+
+@dataclass(frozen=True)
+class _Update:
+    """What an update has written.
+
+    Attributes:
+        rows: of the tokens table.
+        sums: how many tokens it has, and how many items without any.
+        changes: how many items were added, changed and removed.
+    """
+
+    rows: int
+    sums: dict[str, int]
+    changes: dict[str, int]
 
 
 def _update(
@@ -116,7 +127,7 @@ def _update(
     text: TextSettings,
     dictionaries: Sequence[Handle],
     version: str,
-) -> tuple[int, dict[str, int]]:
+) -> _Update:
     """Write the tables tokens and changes; only items whose text has changed are tokenised.
 
     Args:
@@ -126,9 +137,6 @@ def _update(
         text: the text settings.
         dictionaries: the user dictionaries, as shipped.
         version: the version of the tables to write.
-
-    Returns:
-        rows of the tokens table, and how many items were added, changed and removed.
     """
     from pyspark import StorageLevel
     from pyspark.sql import functions as F
@@ -136,33 +144,71 @@ def _update(
     job.line.note = "looking for changes"
     items = job.read("items", "ingest")
     before = job.store.read(job.spark, "items", base_items)
-    tokens = job.store.read(job.spark, "tokens", base.fingerprint)
     raw_changes = incremental.find_changes(items, before).persist(StorageLevel.DISK_ONLY)
     candidates = items.join(incremental.items_to_compute(raw_changes), "item_id", how="left_semi")
     rows = job.spread(candidates, raw_changes.count())
     new_tokens = tokenize(rows, text, dictionaries).table("tokens").persist(StorageLevel.DISK_ONLY)
     # Computed before the join with what Python workers write: a task must have one Python worker.
     new_tokens.count()
+    tokens = job.store.read(job.spark, "tokens", base.fingerprint)
+    outdated = tokens.join(incremental.outdated_items(raw_changes), "item_id", how="left_semi")
+    count = token_columns.count("title_tokens", "description_tokens")
+    old = outdated.select("item_id", F.col("text").alias("old_text"), count.alias("n"))
+    old = old.persist(StorageLevel.DISK_ONLY)
     try:
         # Two raw texts can be one after cleaning: such items have not changed.
-        old_text = tokens.select("item_id", F.col("text").alias("old_text"))
-        unchanged = new_tokens.select("item_id", "text").join(old_text, "item_id", how="inner")
+        unchanged = new_tokens.select("item_id", "text").join(old, "item_id", how="inner")
         unchanged = unchanged.where("text = old_text").select("item_id")
         changes = raw_changes.join(unchanged, "item_id", how="left_anti")
-        changes_version = incremental.changes_version(version, base)
-        job.store.write(changes, "changes", changes_version)
-        changes = job.store.read(job.spark, "changes", changes_version)
-        changed_items = incremental.items_to_compute(changes)
-        changed_tokens = new_tokens.join(changed_items, "item_id", how="left_semi")
+        job.store.write(changes, "changes", incremental.changes_version(version, base))
         job.line.note = ""
-        updated = incremental.apply_changes(tokens, changes, changed_tokens)
-        row_count = job.store.write(updated, "tokens", version)
-        counts = {row[0]: row[1] for row in changes.groupBy("change").count().collect()}
+        return _write_changed(job, base, new_tokens, old, version)
     finally:
-        new_tokens.unpersist()
-        raw_changes.unpersist()
+        for frame in (old, new_tokens, raw_changes):
+            frame.unpersist()
+
+
+def _write_changed(
+    job: Job, base: StageRecord, new_tokens: "DataFrame", old: "DataFrame", version: str
+) -> _Update:
+    """Write the tokens table: what has changed, on top of the earlier one; or all of it.
+
+    Args:
+        job: the run.
+        base: the record of the earlier tokens.
+        new_tokens: rows of the items that may have changed.
+        old: item_id and number of tokens n of the earlier rows of those items.
+        version: the version of the tokens table.
+    """
+    from pyspark.sql import functions as F
+
+    store, spark = job.store, job.spark
+    changes = store.read(spark, "changes", incremental.changes_version(version, base))
+    by_kind = {row[0]: row[1] for row in changes.groupBy("change").count().collect()}
     kinds = (incremental.ADDED, incremental.CHANGED, incremental.REMOVED)
-    return row_count, {kind: counts.get(kind, 0) for kind in kinds}
+    numbers = {kind: by_kind.get(kind, 0) for kind in kinds}
+    new = new_tokens.join(incremental.items_to_compute(changes), "item_id", how="left_semi")
+    if not store.can_add_layer("tokens", base.fingerprint, incremental.changed_rows(numbers)):
+        tokens = store.read(spark, "tokens", base.fingerprint)
+        parts = Rows(incremental.apply_changes(tokens, changes, new), iter)
+        written = store.write_counted("tokens", version, parts, count=token_columns.sums)
+        return _Update(written.rows, _counts(written.sums), numbers)
+    outdated = incremental.outdated_items(changes)
+    gone = old.join(outdated, "item_id", how="left_semi")
+    less = gone.agg(F.sum("n").alias("all"), F.count_if(F.col("n") == 0).alias("none")).first()
+    assert less is not None  # noqa: S101 - an aggregate has one row
+    row_count, written = store.write_layer(
+        "tokens",
+        version,
+        base.fingerprint,
+        Rows(new, iter),
+        Rows(outdated, iter),
+        token_columns.sums,
+    )
+    sums = Counter(_counts(base.counts))
+    sums.update(written.sums)
+    sums.subtract({"tokens": less["all"] or 0, "items_without_tokens": less["none"]})
+    return _Update(row_count, _counts(sums), numbers)
 
 
 def _unused_headwords(job: Job, text: TextSettings) -> list[Headword]:

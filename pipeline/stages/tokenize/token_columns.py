@@ -4,6 +4,10 @@ import operator
 from functools import reduce
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
 if TYPE_CHECKING:
     from pyspark.sql import Column
 
@@ -26,3 +30,12 @@ def count(*names: str) -> "Column":
         for name in names
     ]
     return reduce(operator.add, counts)
+
+
+def sums(rows: pa.Table) -> dict[str, int]:
+    """How many tokens rows of the tokens table have, and how many rows have none."""
+    numbers = sum(
+        np.asarray(pc.if_else(pc.equal(column, ""), 0, pc.add(pc.count_substring(column, " "), 1)))
+        for column in (rows["title_tokens"], rows["description_tokens"])
+    )
+    return {"tokens": int(np.sum(numbers)), "items_without_tokens": int(np.sum(numbers == 0))}

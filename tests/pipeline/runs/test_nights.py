@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from pyspark.sql import SparkSession
 
 from pipeline.config import reading as config
 from pipeline.runs.record import Outcome, new_run_id
@@ -59,9 +60,13 @@ class Shop:
     def table(self, name: str = "similar_items") -> list[dict[str, Any]]:
         latest = self.store.latest(name)
         assert latest is not None
-        rows: list[dict[str, Any]] = pq.read_table(
-            self.store.table_path(name, latest["version"])
-        ).to_pylist()
+        if name == "similar_items":
+            table = pq.read_table(latest["path"])
+        else:  # It may have layers.
+            spark = SparkSession.getActiveSession()
+            assert spark is not None
+            table = self.store.read(spark, name, latest["version"]).toArrow()
+        rows: list[dict[str, Any]] = table.to_pylist()
         return rows
 
 

@@ -5,8 +5,10 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
 from pipeline.errors import DamagedError, StageError
@@ -107,15 +109,33 @@ def test_the_last_layer_is_read_only_as_the_difference_to_its_own_base(
     assert store.read_layer(spark, "lists", "v2", "v0") is None
 
 
+def test_a_night_on_which_nothing_has_changed_shares_all_files(
+    spark: SparkSession, written: tuple[Path, list[Content]], tmp_path: Path
+) -> None:
+    store = Store(str(shutil.copytree(written[0], tmp_path / "store")))
+    for number in (0, 1):
+        base = VERSIONS[number]
+        nothing = Rows(frame(spark, {}), iter)
+        count, _ = store.write_layer("lists", "same", base, nothing, removals(spark, {}))
+        assert count == len(written[1][number])
+        assert store.read(spark, "lists", "same").count() == count
+        added = store.read_layer(spark, "lists", "same", base)
+        assert added is not None
+        assert added.count() == 0
+        store.discard_version("lists", "same")
+
+
 def test_nobody_takes_a_part_of_a_version_for_the_whole(
-    written: tuple[Path, list[Content]],
+    spark: SparkSession, written: tuple[Path, list[Content]]
 ) -> None:
     store = Store(str(written[0]))
     folder = on_disk(store.table_path("lists", "v2"))
     with pytest.raises(StageError, match="layers"):
         store.dataset("lists", "v2")
-    assert not list(folder.glob("*.parquet"))
-    assert pq.read_table(folder).num_columns == 0
+    with pytest.raises(PySparkException):
+        spark.read.parquet(str(folder)).collect()
+    with pytest.raises(pa.ArrowInvalid, match="has-layers"):
+        pq.read_table(folder)
 
 
 def test_a_damaged_file_damages_the_versions_that_share_it(
