@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pyspark.errors import PySparkException
+from py4j.protocol import Py4JJavaError
 from pyspark.sql import DataFrame, SparkSession
 
 from pipeline.errors import DamagedError, StageError
@@ -132,7 +132,7 @@ def test_nobody_takes_a_part_of_a_version_for_the_whole(
     folder = on_disk(store.table_path("lists", "v2"))
     with pytest.raises(StageError, match="layers"):
         store.dataset("lists", "v2")
-    with pytest.raises(PySparkException):
+    with pytest.raises(Py4JJavaError, match="has-layers"):
         spark.read.parquet(str(folder)).collect()
     with pytest.raises(pa.ArrowInvalid, match="has-layers"):
         pq.read_table(folder)
