@@ -6,9 +6,6 @@ import json
 import random
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
-
-import pyarrow.parquet as pq
 
 from data_samples.make_samples import Item, catalogue
 from pipeline.config import reading as config
@@ -17,6 +14,7 @@ from pipeline.query.published import Published
 from pipeline.runs.runner import Runner
 from pipeline.store.store import Store
 from pipeline.terminal.progress import Progress
+from tests.pipeline.tables import read_rows
 
 Lists = dict[str, list[tuple[str, float]]]
 ITEMS, LEFT_OUT, K = 240, 8, 5
@@ -98,8 +96,7 @@ class Shop:
     def lists(self, run_id: str) -> Lists:
         """The k neighbours that a run found for each item."""
         run = json.loads((self.folder / f"store/runs/{run_id}/run.json").read_text("utf-8"))
-        path = self.store.table_path("neighbors", run["fingerprints"]["neighbors"])
-        rows: list[dict[str, Any]] = pq.read_table(str(path)).to_pylist()
+        rows = read_rows(self.store, "neighbors", run["fingerprints"]["neighbors"])
         return {
             row["item_id"]: [(one["similar_id"], one["score"]) for one in row["neighbors"][:K]]
             for row in rows

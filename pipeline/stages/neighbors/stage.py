@@ -58,9 +58,7 @@ def execute(job: Job, version: str) -> StageResult:
     if base.record is not None and changes is not None:
         trial = job.store.trial_version(version)
         tables = incremental_search.update_neighbors(context, base.record, changes, trial)
-        completed = widening.complete_lists(context, trial, nprobe)
-        if completed != trial:
-            job.store.rename_version("neighbors", completed, trial)
+        widening.complete_lists(context, trial, nprobe)
         measured = _measure_recall(context, sample, trial)
         if context.reaches_target(measured) or job.config.neighbors.nprobe:
             for table in tables:
@@ -100,7 +98,7 @@ def search_until_target(
 
         with updating_note(job.line, note):
             rows = job.store.write_arrow("neighbors", trial, search.merge(candidates, probed))
-        trial = widening.complete_lists(context, trial, nprobe)
+        widening.complete_lists(context, trial, nprobe)
         measured = _measure_recall(context, sample, trial)
         is_last = nprobe == context.nlist or attempt == ATTEMPTS
         if context.reaches_target(measured) or section.nprobe or is_last:

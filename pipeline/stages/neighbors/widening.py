@@ -17,36 +17,35 @@ DEPTH_FACTOR = 8
 # For an item with fewer than k neighbours this many times as many lists are probed, up to
 # MAX_WIDENINGS times.
 NPROBE_FACTOR, MAX_WIDENINGS = 4, 2
+_REMOVALS_PER_FILE = 2_000_000
 # A row of the neighbors table that may lack neighbours because of the caps.
 _OPEN = "probes is null"
 
 
-def complete_lists(context: SearchContext, version: str, nprobe: int) -> str:
-    """Search again for incomplete lists; return the completed table's version.
+def complete_lists(context: SearchContext, trial: str, nprobe: int) -> None:
+    """Search again for incomplete lists; the completed rows become layers of the table.
 
     Args:
         context: what the search works with.
-        version: of the neighbors table: a trial, which is discarded if a new one is written.
+        trial: the trial version of the neighbors table.
         nprobe: how many lists were probed.
     """
     k, max_probes = context.job.config.neighbors.k, context.job.config.neighbors.max_probes
     for width in probe_widths(nprobe, max_probes, context.nlist):
         if width > nprobe:
             is_short = f"probes < {width} and size(neighbors) < {k}"
-            version = _search_again(context, version, is_short, context.probed(width))
+            _search_again(context, trial, is_short, context.probed(width))
         if context.search.rules.caps:
-            version = _deepen(context, version, context.probed(width))
-    return version
+            _deepen(context, trial, context.probed(width))
 
 
-def _deepen(context: SearchContext, version: str, probed: ProbedLists) -> str:
+def _deepen(context: SearchContext, trial: str, probed: ProbedLists) -> None:
     """Look at more and more candidates, until the caps leave enough or no more are left."""
-    previous = ""
-    while previous != version:
+    has_open = True
+    while has_open:
         depth = context.search.depth * DEPTH_FACTOR
         context = replace(context, search=replace(context.search, depth=depth))
-        previous, version = version, _search_again(context, version, _OPEN, probed)
-    return version
+        has_open = _search_again(context, trial, _OPEN, probed)
 
 
 def probe_widths(nprobe: int, max_probes: int, nlist: int) -> Iterator[int]:
@@ -64,41 +63,39 @@ def probe_widths(nprobe: int, max_probes: int, nlist: int) -> Iterator[int]:
         yield width
 
 
-def _search_again(context: SearchContext, version: str, condition: str, probed: ProbedLists) -> str:
-    """Search again for the items of some rows; the version is unchanged if there are none.
+def _search_again(context: SearchContext, trial: str, condition: str, probed: ProbedLists) -> bool:
+    """Search again for the items of some rows; their new rows become a layer of the table.
 
     Args:
         context: what the search works with.
-        version: of the neighbors table.
+        trial: the trial version of the neighbors table.
         condition: on its rows, in SQL; it is never null.
         probed: the lists that are probed.
+
+    Returns:
+        whether there are such rows.
     """
     from pyspark import StorageLevel
 
     job, search = context.job, replace(context.search, all_are_queries=False)
-    table = job.store.read(job.spark, "neighbors", version)
-    incomplete = table.where(condition)
+    incomplete = job.store.read(job.spark, "neighbors", trial).where(condition)
     can_gain = incomplete if condition == _OPEN else _can_gain(context, incomplete)
-    ids = can_gain.select("item_id").persist(StorageLevel.DISK_ONLY)
+    ids = can_gain.select("item_id", "list").persist(StorageLevel.DISK_ONLY)
     try:
-        if not ids.count():
-            return version
+        count = ids.count()
+        if not count:
+            return False
         job.line.note = "searching on for lists that are short"
-        queries = context.queries.join(ids, "item_id", how="left_semi")
-        sizes, cores = rows_per_list(job, incomplete), job.spark.sparkContext.defaultParallelism
+        queries = context.queries.join(ids.select("item_id"), "item_id", how="left_semi")
+        sizes, cores = rows_per_list(job, ids), job.spark.sparkContext.defaultParallelism
         search = replace(search, parts=plan_merge(sizes, search.depth, cores))
         neighbors = search.merge(search.find_candidates(queries, probed), probed)
-        # The other rows keep their order and are not shuffled.
-        complete = table.where(f"not ({condition})")
-        rest = incomplete.join(ids, "item_id", how="left_anti").select(*table.columns)
-        trial = job.store.trial_version(version.partition("-")[0])
-        parts = (Rows(complete, iter), Rows(rest, iter), neighbors)
-        job.store.write_arrow("neighbors", trial, *parts)
+        outdated = ids.coalesce(-(-count // _REMOVALS_PER_FILE)).sortWithinPartitions("list")
+        job.store.extend("neighbors", trial, neighbors, Rows(outdated, iter))
     finally:
         ids.unpersist()
         job.line.note = ""
-    job.store.discard_version("neighbors", version)
-    return trial
+    return True
 
 
 def _can_gain(context: SearchContext, short: "DataFrame") -> "DataFrame":

@@ -10,7 +10,6 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from pyspark.sql import SparkSession
 
 from pipeline.config import reading as config
 from pipeline.runs.record import Outcome, new_run_id
@@ -21,6 +20,7 @@ from pipeline.store.store import Store
 from pipeline.terminal.progress import Progress
 from tests.pipeline.places import on_disk
 from tests.pipeline.sample_shop import ITEMS, MODEL, SAMPLES, copy_shop
+from tests.pipeline.tables import read_rows
 
 Rows = list[dict[str, str]]
 
@@ -60,13 +60,9 @@ class Shop:
     def table(self, name: str = "similar_items") -> list[dict[str, Any]]:
         latest = self.store.latest(name)
         assert latest is not None
-        if name == "similar_items":
-            table = pq.read_table(latest["path"])
-        else:  # It may have layers.
-            spark = SparkSession.getActiveSession()
-            assert spark is not None
-            table = self.store.read(spark, name, latest["version"]).toArrow()
-        rows: list[dict[str, Any]] = table.to_pylist()
+        if name != "similar_items":  # It may have layers.
+            return read_rows(self.store, name, latest["version"])
+        rows: list[dict[str, Any]] = pq.read_table(latest["path"]).to_pylist()
         return rows
 
 

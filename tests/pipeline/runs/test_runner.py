@@ -28,6 +28,7 @@ from tests.conftest import WriteCsv
 from tests.pipeline.places import on_disk
 from tests.pipeline.retrieval import oracle
 from tests.pipeline.sample_shop import ITEMS, SAMPLES, SampleShop, copy_shop, head
+from tests.pipeline.tables import read_rows
 
 MEAN = "embed.method=mean"
 NLIST, NPROBE = 9, 2
@@ -316,7 +317,7 @@ def test_items_short_of_neighbours_are_listed_with_the_reason(
     record = outcome.record("neighbors")
     assert record is not None
     tables = {
-        name: pq.read_table(shop.store.table_path(name, record.version(name))).to_pylist()
+        name: read_rows(shop.store, name, record.version(name))
         for name in ("short_lists", "neighbors")
     }
     short = {row["item_id"]: (row["neighbors"], row["reason"]) for row in tables["short_lists"]}

@@ -18,6 +18,7 @@ from pipeline.store.stage_record import StageRecord
 from pipeline.store.store import Store
 from tests.pipeline.places import on_disk
 from tests.pipeline.retrieval import oracle
+from tests.pipeline.tables import read_rows
 
 Table = dict[str, list[tuple[str, float]]]
 QUANTISED = "index.exact_below=0"
@@ -87,7 +88,7 @@ class EmbeddedStore:
         record = StageRecord("neighbors", version, "r", {}, {}, result.counts, result.outputs)
         current_quantiser.record_nprobe(job, record)
         k = job.config.neighbors.k
-        rows = self.store.dataset("neighbors", version).to_table().to_pylist()
+        rows = read_rows(self.store, "neighbors", version)
         table = {
             row["item_id"]: [(n["similar_id"], n["score"]) for n in row["neighbors"][:k]]
             for row in rows

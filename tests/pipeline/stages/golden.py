@@ -27,6 +27,7 @@ from pipeline.store import schemas
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.store import Store
 from tests.pipeline.places import on_disk
+from tests.pipeline.tables import read_rows
 
 FOLDER = Path(__file__).parents[2] / "golden" / "stages"
 _MODEL = {"dim": 8, "min_count": 1, "epoch": 3, "bucket": 60}
@@ -218,7 +219,7 @@ def _put(store: Store, record: StageRecord, output: Output) -> None:
 
 
 def _rows(store: Store, table: str, version: str) -> list[Values]:
-    rows = [_encoded(table, row) for row in store.dataset(table, version).to_table().to_pylist()]
+    rows = [_encoded(table, row) for row in read_rows(store, table, version)]
     return rows if table in _ORDERED else sorted(rows, key=to_json)
 
 

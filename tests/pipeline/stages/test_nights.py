@@ -19,6 +19,7 @@ from pipeline.stages.neighbors import stage as neighbors
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.store import Store
 from tests.pipeline.retrieval import oracle
+from tests.pipeline.tables import read_rows
 
 Catalogue = dict[str, np.ndarray]
 Table = dict[str, list[tuple[str, float]]]
@@ -86,13 +87,13 @@ class Nights:
             records[stage.NAME] = record
             update = current_quantiser.adopt if stage is index else current_quantiser.record_nprobe
             update(job, record)
-        rows = self.store.dataset("neighbors", version).to_table().to_pylist()
+        listed = read_rows(self.store, "neighbors", version)
         k = settings.neighbors.k
         table = {
             row["item_id"]: [(n["similar_id"], n["score"]) for n in row["neighbors"][:k]]
-            for row in rows
+            for row in listed
         }
-        assert len(table) == len(rows)
+        assert len(table) == len(listed)
         return table, records
 
 
@@ -185,7 +186,7 @@ def test_items_that_arrive_in_an_empty_list_and_lists_that_become_empty(
                     "neighbors.nprobe=1")  # fmt: skip
     today = catalogue(rng, 120)
     _, records = nights.night(today)
-    lists = nights.store.dataset("lists", records["index"].fingerprint).to_table().to_pylist()
+    lists = read_rows(nights.store, "lists", records["index"].fingerprint)
     gone = [row["item_id"] for row in lists if row["list"] == 2]
     without = {item: v for item, v in today.items() if item not in gone}
     for now in (without, today, without):

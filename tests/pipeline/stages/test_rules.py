@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
@@ -21,6 +20,7 @@ from pipeline.store.store import Store
 from pipeline.terminal.progress import Progress
 from tests.pipeline.places import on_disk
 from tests.pipeline.retrieval import oracle
+from tests.pipeline.tables import read_rows
 
 Rows = list[dict[str, str]]
 K = 5
@@ -102,9 +102,7 @@ class Shop:
     def _rows(self, stage: str, table: str) -> list[dict[str, Any]]:
         record = self.outcome.record(stage)
         assert record is not None
-        path = self.store.table_path(table, record.version(table))
-        rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
-        return rows
+        return read_rows(self.store, table, record.version(table))
 
     def vectors(self) -> np.ndarray:
         """The vectors of the rows, in their order."""
