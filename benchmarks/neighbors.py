@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.config import reading as config
-from pipeline.retrieval import quantiser
+from pipeline.retrieval import list_training, quantiser
 from pipeline.retrieval.vectors import Float32, to_bytes, unit_vectors
 from pipeline.stages.context import Job
 from pipeline.stages.index import stage as index
@@ -171,16 +171,14 @@ def kernel(vectors: Float32, k: int, nlist: int, nprobe: int) -> "np.ndarray":
     # These are not the queries that recall is measured on, which are drawn with the seed 0.
     size = quantiser.sample_size(nlist, 200_000)
     sampled = np.random.default_rng(1).permutation(len(vectors))[:size]
-    centroids = quantiser.train(vectors[sampled], nlist, 0)
+    lists = list_training.train(vectors[sampled], nlist, 0)
     with ThreadPoolExecutor(THREADS) as pool:
         starts = range(0, len(vectors), _FILE_ROWS)
-        probed = pool.map(
-            lambda i: quantiser.probe(vectors[i : i + _FILE_ROWS], centroids, nprobe), starts
-        )
+        probed = pool.map(lambda i: lists.probe(vectors[i : i + _FILE_ROWS], nprobe), starts)
         probes = np.concatenate(list(probed))
         directions = unit_vectors(vectors)
         order = np.argsort(probes.ravel(), kind="stable")
-        bounds = np.searchsorted(probes.ravel()[order], np.arange(len(centroids) + 1))
+        bounds = np.searchsorted(probes.ravel()[order], np.arange(len(lists) + 1))
         scores = np.full((len(vectors), nprobe, k + 1), -np.inf, dtype=np.float32)
         neighbors = np.full((len(vectors), nprobe, k + 1), -1, dtype=np.int64)
 
@@ -196,7 +194,7 @@ def kernel(vectors: Float32, k: int, nlist: int, nprobe: int) -> "np.ndarray":
                 scores[queries, slot, :depth] = np.take_along_axis(product, best, axis=1)
                 neighbors[queries, slot, :depth] = items[best]
 
-        list(pool.map(search, range(len(centroids))))
+        list(pool.map(search, range(len(lists))))
     best = np.argsort(-scores.reshape(len(vectors), -1), axis=1)[:, : k + 1]
     return np.take_along_axis(neighbors.reshape(len(vectors), -1), best, axis=1)
 

@@ -8,7 +8,6 @@ from pipeline.errors import UsageError
 from pipeline.inspection.candidates import Candidate, cosine_scores
 from pipeline.inspection.explanations import explain_removal
 from pipeline.inspection.version_tables import Item, VersionTables
-from pipeline.retrieval import quantiser
 from pipeline.store.reason_codes import NO_VECTOR
 
 
@@ -95,7 +94,7 @@ def _not_probed(
     tables: VersionTables, item: Item, probes: int, other_id: str, home_list: int
 ) -> dict[str, Any]:
     """The other item is in a list that was not searched."""
-    ranks = quantiser.centroid_ranks(item.vector, tables.index.centroids)
+    ranks = tables.index.quantiser.ranks(item.vector)
     place = int(ranks[0, home_list]) + 1
     row = tables.item(other_id).row
     assert row is not None  # noqa: S101 - it is in a list

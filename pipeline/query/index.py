@@ -11,13 +11,14 @@ import pyarrow.compute as pc
 
 from pipeline.query import prune
 from pipeline.query.published import Published, pair_rules
-from pipeline.retrieval import join, loaded_group, merge, quantiser
+from pipeline.retrieval import join, loaded_group, merge
 from pipeline.retrieval.groups import GroupPlan
 from pipeline.retrieval.loaded_group import LoadedGroup
+from pipeline.retrieval.quantiser import Quantiser
 from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.routing import QUERIES
 from pipeline.retrieval.rules import Rules
-from pipeline.retrieval.vectors import Float32, from_bytes
+from pipeline.retrieval.vectors import from_bytes
 from pipeline.stages.neighbors import search_context, widening
 from pipeline.storage.list_schemas import NEIGHBOR, NEIGHBORS, TRAITS
 from pipeline.store.clustered import ClusteredTable
@@ -83,11 +84,10 @@ class Index:
         return store.open_clustered("candidates", published.table("candidates", "neighbors"))
 
     @cached_property
-    def centroids(self) -> Float32:
-        """The quantiser's centroids: float32[nlist, dim]."""
-        quantiser_name = self.published.record("index").outputs["quantiser"]
-        centroids: Float32 = self.published.store.quantisers.centroids(quantiser_name)
-        return centroids
+    def quantiser(self) -> Quantiser:
+        """The quantiser of the lists."""
+        version = self.published.record("index").outputs["quantiser"]
+        return Quantiser.from_arrays(self.published.store.quantisers.arrays(version))
 
     def probes(self, vectors: pa.Array, width: int) -> Int32:
         """The nearest lists of vectors, nearest first.
@@ -101,7 +101,7 @@ class Index:
         """
         if self.exact:
             return np.tile(np.arange(self.nlist, dtype=np.int32), (len(vectors), 1))
-        return quantiser.probe(from_bytes(vectors), self.centroids, width)
+        return self.quantiser.probe(from_bytes(vectors), width)
 
     def nearest(self, queries: pa.RecordBatch, k: int) -> pa.RecordBatch:
         """The k nearest items of each query under the rules, as the neighbors stage finds them.

@@ -1,24 +1,21 @@
-"""The quantiser: centroids of spherical k-means that partition a catalogue into lists."""
+"""The quantiser: centroids that partition a catalogue into lists, and above many lists parents."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.retrieval.centroid_order import order_centroids
-from pipeline.retrieval.ranking import Int64, kth_score_bound, rank_in_row, rank_order
-from pipeline.retrieval.vectors import Float32, squared_norms, unit_vectors
+from pipeline.retrieval.nearest_centroids import Int32, nearest_centroids
+from pipeline.retrieval.parents import Parents
+from pipeline.retrieval.vectors import Float32, unit_vectors
 
-# The mean length of a list that the number of lists aims at, least and greatest. Assigning an item
-# costs one product for each list, so large catalogues have longer lists.
+# The mean length of a list that the number of lists aims at, least and greatest. Lists are
+# trained on the driver, so large catalogues have longer ones instead of more.
 _MEAN_LIST = (1_000, 4_000)
 _POINTS_PER_CENTROID = 50
 _MIN_POINTS_PER_CENTROID = 16
-# More iterations change no recall that can be measured (benchmarks/README.md).
-_ITERATIONS = 6
-# Scores computed at a time: 16 MB, whatever the number of lists.
-_BLOCK_SCORES = 1 << 22
-_PAIR_BLOCK = 256
 
 
 def list_count(items: int, max_sample: int) -> int:
@@ -37,115 +34,86 @@ def sample_size(nlist: int, max_sample: int) -> int:
     return min(max_sample, nlist * _POINTS_PER_CENTROID)
 
 
-def train(sample: Float32, nlist: int, seed: int) -> Float32:
-    """Train spherical k-means (Dhillon and Modha 2001, Machine Learning 42:143).
+@dataclass(frozen=True)
+class Quantiser:
+    """A quantiser; list_training.py trains one.
 
-    A centroid that has lost all its points is put beside the one with the most points. At the end
-    the centroids are numbered so that near ones have near numbers (centroid_order.py).
-
-    Args:
-        sample: float32[n, dim]; the same rows in the same order give the same centroids.
-        nlist: number of centroids; at most n.
-        seed: of the first choice of centroids.
-
-    Returns:
-        float32[min(nlist, n), dim], unit length.
+    Attributes:
+        centroids: float32[nlist, dim], unit length, one a list.
+        parents: of the lists; None: a vector is compared with all lists.
     """
-    points = unit_vectors(sample)
-    nlist = min(nlist, len(points))
-    rng = np.random.default_rng(seed)
-    centroids = points[np.sort(rng.choice(len(points), nlist, replace=False))]
-    for _ in range(_ITERATIONS):
-        nearest = _nearest(points, centroids)
-        order = np.argsort(nearest, kind="stable")
-        counts = np.bincount(nearest, minlength=nlist)
-        filled = np.flatnonzero(counts)
-        starts = (np.cumsum(counts) - counts)[filled]
-        # The sum of the points has the direction of their mean; its length does not matter.
-        centroids[filled] = np.add.reduceat(points[order], starts, axis=0)
-        largest_first = np.argsort(-counts, kind="stable")
-        for empty, large in zip(np.flatnonzero(counts == 0), largest_first, strict=False):
-            noise = rng.standard_normal((1, points.shape[1]), dtype=np.float32)
-            centroids[empty] = (unit_vectors(centroids[[large]]) + np.float32(0.01) * noise)[0]
-        centroids = unit_vectors(centroids)
-    return centroids[order_centroids(centroids)]
 
+    centroids: Float32
+    parents: Parents | None = None
 
-def list_sizes(points: Float32, centroids: Float32) -> Int64:
-    """How many of the points each centroid is nearest to: int64[nlist]."""
-    return np.bincount(_nearest(points, centroids), minlength=len(centroids))
+    def __len__(self) -> int:
+        """The number of lists."""
+        return len(self.centroids)
 
+    def probe(self, vectors: Float32, nprobe: int) -> Int32:
+        """The lists that a search for each vector starts from, nearest first.
 
-def _nearest(points: Float32, centroids: Float32) -> Int64:
-    block = max(1, _BLOCK_SCORES // len(centroids))
-    return np.concatenate(
-        [
-            np.argmax(points[i : i + block] @ centroids.T, axis=1)
-            for i in range(0, len(points), block)
-        ]
-    )
+        They depend on the vector alone, not on the batch that it is in. A smaller nprobe gives the
+        first of the same lists.
 
+        Args:
+            vectors: float32[n, dim].
+            nprobe: how many lists; at most nlist.
 
-def probe(vectors: Float32, centroids: Float32, nprobe: int) -> npt.NDArray[np.int32]:
-    """The lists nearest to each vector, nearest first, ties by the list's number.
+        Returns:
+            int32[n, min(nprobe, nlist)]; the first column is the list that the item itself is in.
+        """
+        nprobe = min(nprobe, len(self))
+        if self.parents is None:
+            return nearest_centroids(vectors, self.centroids, nprobe)
+        return self.parents.probe(vectors, self.centroids, nprobe)
 
-    Args:
-        vectors: float32[n, dim].
-        centroids: float32[nlist, dim], unit length.
-        nprobe: how many lists; at most nlist.
+    def ranks(self, vectors: Float32) -> Int32:
+        """The place of each list in the order of `probe`: int32[n, nlist], 0 for the first.
 
-    Returns:
-        int32[n, min(nprobe, nlist)]; the first column is the list that the item itself is in.
-    """
-    nprobe = min(nprobe, len(centroids))
-    block = max(1, _BLOCK_SCORES // len(centroids))
-    blocks = [
-        _probe_block(vectors[i : i + block], centroids, nprobe)
-        for i in range(0, len(vectors), block)
-    ]
-    return np.concatenate([np.empty((0, nprobe), np.int32), *blocks])
+        Every vector is compared with every list.
+        """
+        if self.parents is None:
+            scores = unit_vectors(vectors) @ self.centroids.T
+        else:
+            scores = self.parents.scores(vectors, self.centroids)
+        order = np.argsort(-scores, axis=1, kind="stable")
+        ranks = np.empty(order.shape, dtype=np.int32)
+        np.put_along_axis(ranks, order, np.arange(len(self), dtype=np.int32)[None], axis=1)
+        return ranks
 
+    def arrays(self) -> list["npt.NDArray[np.generic]"]:
+        """What a quantiser's file holds, one array after the other.
 
-def centroid_ranks(vectors: Float32, centroids: Float32) -> npt.NDArray[np.int32]:
-    """The rank of each list among a vector's nearest: int32[n, nlist], 0 for the nearest."""
-    order = np.argsort(-(unit_vectors(vectors) @ centroids.T), axis=1, kind="stable")
-    ranks = np.empty(order.shape, dtype=np.int32)
-    np.put_along_axis(ranks, order, np.arange(len(centroids), dtype=np.int32)[None], axis=1)
-    return ranks
+        The centroids; and if there are parents, theirs, the number of lists of each, and how many
+        are probed.
+        """
+        if self.parents is None:
+            return [self.centroids]
+        parents = self.parents
+        return [self.centroids, parents.centroids, parents.sizes, np.array([parents.probed])]
 
+    @classmethod
+    def from_arrays(cls, arrays: Sequence["npt.NDArray[np.generic]"]) -> "Quantiser":
+        """The quantiser of a file's arrays, as `arrays` gives them.
 
-def _probe_block(vectors: Float32, centroids: Float32, nprobe: int) -> npt.NDArray[np.int32]:
-    scores = unit_vectors(vectors) @ centroids.T
-    # The last bits of a matrix product vary with its shape. Scores that are so close that those
-    # bits decide their order are computed again, pair by pair.
-    margin = np.float32((vectors.shape[1] + 8) * 2.0**-22)
-    min_scores = kth_score_bound(scores, nprobe) - margin
-    flat = np.flatnonzero(scores >= min_scores[:, None])
-    rows, lists = np.divmod(flat, len(centroids))
-    order = rank_order(rows, scores.ravel()[flat], lists.__getitem__)
-    rows, lists = rows[order], lists[order]
-    sorted_scores = scores[rows, lists].astype(np.float64)
-    is_close = np.zeros(len(rows), dtype=bool)
-    gaps = sorted_scores[:-1] - sorted_scores[1:]
-    is_close[1:] = (rows[1:] == rows[:-1]) & (gaps < margin)
-    is_close[:-1] |= is_close[1:]
-    if is_close.any():
-        sorted_scores[is_close] = _pair_cosines(vectors, centroids, rows[is_close], lists[is_close])
-        order = np.lexsort((lists, -sorted_scores, rows))
-        rows, lists = rows[order], lists[order]
-    return lists[rank_in_row(rows) < nprobe].reshape(len(vectors), nprobe).astype(np.int32)
-
-
-def _pair_cosines(
-    vectors: Float32, centroids: Float32, rows: Int64, lists: Int64
-) -> npt.NDArray[np.float64]:
-    """Cosines of pairs, each computed in float64 from its own two vectors: float64[pairs]."""
-    lengths = np.sqrt(squared_norms(vectors))
-    lengths[lengths == 0] = 1
-    dots = np.empty(len(rows), dtype=np.float64)
-    for start in range(0, len(rows), _PAIR_BLOCK):
-        block = slice(start, start + _PAIR_BLOCK)
-        products = vectors[rows[block]].astype(np.float64)
-        products *= centroids[lists[block]]
-        np.add.reduce(products, axis=1, out=dots[block])
-    return dots / lengths[rows]
+        Raises:
+            ValueError: they do not belong together.
+        """
+        centroids = np.asarray(arrays[0], dtype=np.float32)
+        if len(arrays) == 1:
+            return cls(centroids)
+        if len(arrays) != 4:
+            raise ValueError(f"it holds {len(arrays)} arrays, not 1 or 4")
+        own, sizes, probed = np.asarray(arrays[1], np.float32), arrays[2], int(arrays[3][0])
+        first_list = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        is_consistent = (
+            own.ndim == centroids.ndim
+            and own.shape == (len(sizes), centroids.shape[1])
+            and first_list[-1] == len(centroids)
+            and (np.diff(first_list) > 0).all()
+            and 0 < probed <= len(own)
+        )
+        if not is_consistent:
+            raise ValueError("its parents do not fit its lists")
+        return cls(centroids, Parents(own, first_list, probed))

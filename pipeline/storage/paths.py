@@ -154,4 +154,19 @@ def remove_tree(folder: StoragePath) -> None:
 
 def load_array(path: StoragePath) -> Any:  # noqa: ANN401 - an array of whatever type
     """The array in a NumPy file."""
-    return np.load(path if isinstance(path, Path) else io.BytesIO(path.read_bytes()))
+    return load_arrays(path)[0]
+
+
+def load_arrays(path: StoragePath) -> list[Any]:
+    """The arrays in a NumPy file, which may hold several, one after the other.
+
+    Raises:
+        EOFError, OSError, ValueError: it is no such file, or the file is cut.
+    """
+    with path.open("rb") if isinstance(path, Path) else io.BytesIO(path.read_bytes()) as file:
+        arrays = [np.load(file)]
+        while True:
+            try:
+                arrays.append(np.load(file))
+            except EOFError:  # after the last array
+                return arrays

@@ -1,6 +1,7 @@
 """The quantisers of a store, and which of them later runs use."""
 
 import io
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import UnionType
@@ -10,7 +11,7 @@ import numpy as np
 
 from pipeline.errors import DamagedError
 from pipeline.storage.files import read_object, write_atomic, write_exclusive, write_json
-from pipeline.storage.paths import StoragePath, arrow_path, load_array
+from pipeline.storage.paths import StoragePath, arrow_path, load_arrays
 from pipeline.store import file_list
 
 # The type of each field of a current quantiser's state that every release has written.
@@ -37,36 +38,37 @@ class Quantisers:
     _whole: set[str] = field(default_factory=set, compare=False, repr=False)
 
     def path(self, fingerprint: str) -> StoragePath:
-        """The file of the centroids of the quantiser that was trained for an index."""
+        """The file of the quantiser that was trained for an index."""
         return self.root / f"{fingerprint}.npy"
 
     def sizes_path(self, fingerprint: str) -> StoragePath:
         """The file of the number of training vectors in each of its lists."""
         return self.root / f"{fingerprint}.sizes.npy"
 
-    def save(self, fingerprint: str, centroids: np.ndarray, sizes: np.ndarray) -> None:
+    def save(self, fingerprint: str, arrays: Sequence[np.ndarray], sizes: np.ndarray) -> None:
         """Write a quantiser, and the list of its files last.
 
         If another run was first, its files stay, unless they are damaged.
 
         Args:
             fingerprint: of the index that it was trained for.
-            centroids: float32[nlist, dim].
+            arrays: what the file holds, one after the other.
             sizes: int64[nlist], the number of training vectors in each list.
         """
-        arrays = {self.path(fingerprint): centroids, self.sizes_path(fingerprint): sizes}
+        files = {self.path(fingerprint): arrays, self.sizes_path(fingerprint): [sizes]}
         is_damaged = self._exists(fingerprint) and bool(self.find_damage(fingerprint))
-        for path, array in arrays.items():
+        for path, stored in files.items():
             content = io.BytesIO()
-            np.save(content, array)
+            for array in stored:
+                np.save(content, array)
             if is_damaged:
                 write_atomic(path, content.getvalue())
             else:
                 with suppress(FileExistsError):
                     write_exclusive(path, content.getvalue())
         system, base = arrow_path(self.root)
-        files = [file_list.describe(f"{base}/{path.name}", path.name, system) for path in arrays]
-        file_list.write(self.root, files, _list_name(fingerprint))
+        described = [file_list.describe(f"{base}/{path.name}", path.name, system) for path in files]
+        file_list.write(self.root, described, _list_name(fingerprint))
         self._whole.add(fingerprint)
 
     def is_whole(self, fingerprint: str) -> bool:
@@ -96,16 +98,15 @@ class Quantisers:
             self._whole.add(fingerprint)
         return problems[0] if problems else ""
 
-    def centroids(self, fingerprint: str) -> np.ndarray:
-        """The centroids of a quantiser: float32[nlist, dim].
+    def arrays(self, fingerprint: str) -> list[np.ndarray]:
+        """What the file of a quantiser holds.
 
         Raises:
             DamagedError: its files are damaged or missing.
         """
         if damage := self.find_damage(fingerprint):
             raise DamagedError(damage, file_list.REMEDY)
-        centroids: np.ndarray = load_array(self.path(fingerprint))
-        return centroids
+        return load_arrays(self.path(fingerprint))
 
     def current(self, key: str) -> dict[str, Any] | None:
         """The state of the quantiser that runs use; None if there is none.
@@ -129,7 +130,7 @@ class Quantisers:
 def _problem(path: StoragePath) -> str:
     """What is wrong with a file without a checksum; empty if it can be loaded."""
     try:
-        load_array(path)
+        load_arrays(path)
     except FileNotFoundError:
         return f"{path}: the file is missing"
     except (OSError, ValueError, EOFError) as error:

@@ -4,19 +4,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from models import Handle, resident, shipping
-from pipeline.retrieval import list_table, list_traits, packed_batches, quantiser
+from pipeline.retrieval import list_table, list_traits, packed_batches
 from pipeline.retrieval.groups import GroupPlan
 from pipeline.retrieval.list_table import AssignLists
-from pipeline.retrieval.vectors import Float32, from_bytes, hash_vectors
+from pipeline.retrieval.quantiser import Quantiser
+from pipeline.retrieval.vectors import from_bytes, hash_vectors
 from pipeline.storage.list_schemas import LISTS
+from pipeline.storage.paths import load_arrays
 from pipeline.store import schemas
 from pipeline.store.arrow_files import Rows
 from pipeline.store.clustered import ClusteredLayer, ClusteredTable
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
     from pyspark.sql import DataFrame
 
@@ -29,17 +30,17 @@ def assign_by_hash(nlist: int) -> AssignLists:
     return lambda rows: (hash_vectors(rows["vector"]) % nlist).astype("int32")[:, None]
 
 
-def assign_by_quantiser(centroids: Handle, probes_per_item: int) -> AssignLists:
+def assign_by_quantiser(quantiser: Handle, probes_per_item: int) -> AssignLists:
     """Assign the nearest lists by a quantiser.
 
     Args:
-        centroids: the quantiser's file, as it was shipped.
+        quantiser: its file, as it was shipped.
         probes_per_item: how many lists are assigned to an item.
     """
 
     def assign(rows: "pa.RecordBatch") -> "np.ndarray":
         vectors = from_bytes(rows["vector"])
-        return quantiser.probe(vectors, load_centroids(centroids), probes_per_item)
+        return load_quantiser(quantiser).probe(vectors, probes_per_item)
 
     return assign
 
@@ -152,10 +153,13 @@ def probe_pairs(lists: "DataFrame", nlist: int, nprobe: int) -> "DataFrame":
     return pairs.distinct()
 
 
-def load_centroids(handle: Handle) -> Float32:
-    """A quantiser's centroids, loaded once a process: float32[nlist, dim]."""
-    centroids: Float32 = resident.get(handle.key, lambda: np.load(shipping.local_path(handle)))
-    return centroids
+def load_quantiser(handle: Handle) -> Quantiser:
+    """A quantiser, loaded once a process."""
+
+    def load() -> Quantiser:
+        return Quantiser.from_arrays(load_arrays(Path(shipping.local_path(handle))))
+
+    return resident.get(handle.key, load)
 
 
 def shuffle_by_group(packed: "DataFrame", group_count: int, partitions: int) -> "DataFrame":

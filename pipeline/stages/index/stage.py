@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.retrieval import groups, quantiser
+from pipeline.retrieval import groups, list_training, quantiser
 from pipeline.retrieval.list_table import AssignLists
 from pipeline.retrieval.ranking import Int64
-from pipeline.retrieval.vectors import from_bytes
+from pipeline.retrieval.vectors import float16_rows
 from pipeline.spark.sampling import collected_sample
 from pipeline.stages import incremental
 from pipeline.stages.context import Job, StageResult
@@ -89,9 +89,10 @@ def _train(job: Job, nlist: int, version: str) -> None:
     job.line.note = "training the quantiser"
     size = quantiser.sample_size(nlist, section.sample_items)
     points = training_sample(_vectors(job), vectors, size, section.seed)
-    centroids = quantiser.train(points, nlist, section.seed)
+    trained = list_training.train(points, nlist, section.seed)
+    sizes = list_training.list_sizes(points, trained)
     job.line.note = ""
-    job.store.quantisers.save(version, centroids, quantiser.list_sizes(points, centroids))
+    job.store.quantisers.save(version, trained.arrays(), sizes)
 
 
 def _vectors(job: Job) -> "DataFrame":
@@ -259,9 +260,9 @@ def _imbalance(job: Job, version: str, nlist: int) -> float:
 
 
 def training_sample(vectors: "DataFrame", total: int, max_rows: int, seed: int) -> np.ndarray:
-    """A sample of vectors, chosen and ordered by a hash of the id: float32[max_rows, dim].
+    """A sample of vectors, chosen and ordered by a hash of the id: float16[max_rows, dim].
 
     It is collected on the driver; the setting index.sample_items bounds its size, whatever the
     catalogue's.
     """
-    return from_bytes(collected_sample(vectors, total, max_rows, seed, "quantiser")["vector"])
+    return float16_rows(collected_sample(vectors, total, max_rows, seed, "quantiser")["vector"])

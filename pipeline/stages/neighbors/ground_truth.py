@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from pipeline.retrieval import exact_search, packed_batches, quantiser, recall
+from pipeline.retrieval import exact_search, packed_batches, recall
+from pipeline.retrieval.quantiser import Quantiser
 from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.rules import Rules, Traits, with_traits
 from pipeline.retrieval.vectors import Float32, from_bytes
@@ -45,16 +46,16 @@ class Sample:
         """A part of the sample."""
         return Sample(self.ids[part], self.vectors[part], self.neighbors[part], self.lists[part])
 
-    def depths(self, centroids: Float32) -> list[Int64]:
+    def depths(self, quantiser: Quantiser) -> list[Int64]:
         """For each query, the rank of the list that each of its true neighbours is in.
 
         Args:
-            centroids: float32[nlist, dim]; rank 0 is the list nearest to the query.
+            quantiser: of the lists; rank 0 is the list that it probes first.
         """
         depths = []
         for start in range(0, len(self.ids), _BLOCK_ROWS):
             vectors = self.vectors[start : start + _BLOCK_ROWS]
-            ranks = quantiser.centroid_ranks(vectors, centroids)
+            ranks = quantiser.ranks(vectors)
             for row, lists in zip(ranks, self.lists[start:], strict=False):
                 depths.append(row[np.array(lists, dtype=np.int64)].astype(np.int64))
         return depths

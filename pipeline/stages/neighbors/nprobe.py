@@ -6,7 +6,7 @@ from pipeline.retrieval import recall
 from pipeline.stages.context import Job
 from pipeline.stages.index import current_quantiser
 from pipeline.stages.neighbors import ground_truth
-from pipeline.stages.neighbors.search_context import SearchContext, read_centroids
+from pipeline.stages.neighbors.search_context import SearchContext, read_quantiser
 
 # By so many standard errors of the pilot sample its recall exceeds the target when nprobe is
 # chosen: then the recall of another sample of the same size is below it in 5% of all cases.
@@ -43,7 +43,7 @@ def choose_nprobe(context: SearchContext) -> tuple[int, ground_truth.Sample]:
     # A small catalogue's queries are shared out; a single one has to serve for both.
     size = min(section.recall_sample, len(sample.ids) // 2)
     measured, pilot = sample[size:], sample[:size] if size else sample
-    depths, target = pilot.depths(read_centroids(job)), section.target_recall
+    depths, target = pilot.depths(read_quantiser(job)), section.target_recall
     previous = current_quantiser.previous_nprobe(job)
     if previous and recall.nprobe_for_recall(depths, context.nlist, target, 0) <= previous:
         return previous, measured

@@ -13,14 +13,13 @@ from pipeline.retrieval import (
     loaded_group,
     merge,
     packed_batches,
-    quantiser,
     routing,
 )
 from pipeline.retrieval.groups import GroupPlan, plan_by_rows
 from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.rules import Rules
 from pipeline.retrieval.vectors import from_bytes
-from pipeline.stages.index.lists import load_centroids, shuffle_by_group
+from pipeline.stages.index.lists import load_quantiser, shuffle_by_group
 from pipeline.storage.list_schemas import TRAITS
 from pipeline.store import schemas
 from pipeline.store.arrow_files import Rows
@@ -97,7 +96,7 @@ class ProbedLists:
             probes = list_table.decode_probes(rows["probes"])
             if probes.shape[1] < nprobe:
                 vectors = from_bytes(rows["vector"])
-                probes = quantiser.probe(vectors, load_centroids(handle), nprobe)
+                probes = load_quantiser(handle).probe(vectors, nprobe)
             return probes[:, :nprobe]
 
         return probe

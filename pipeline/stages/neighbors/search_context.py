@@ -7,8 +7,8 @@ import numpy as np
 
 from models import Handle
 from pipeline.retrieval import groups, recall
+from pipeline.retrieval.quantiser import Quantiser
 from pipeline.retrieval.ranking import Int64
-from pipeline.retrieval.vectors import Float32
 from pipeline.stages.context import Job
 from pipeline.stages.index import lists
 from pipeline.stages.neighbors import query_items, rules
@@ -116,11 +116,10 @@ def _rows_to_search(job: Job, version: str) -> tuple["DataFrame", ClusteredTable
     return store.read(job.spark, "candidates", version), store.open_clustered("candidates", version)
 
 
-def read_centroids(job: Job) -> Float32:
-    """The quantiser's centroids: float32[nlist, dim]."""
-    quantiser = job.record("index").outputs["quantiser"]
-    centroids: Float32 = job.store.quantisers.centroids(quantiser)
-    return centroids
+def read_quantiser(job: Job) -> Quantiser:
+    """The quantiser of the lists."""
+    version = job.record("index").outputs["quantiser"]
+    return Quantiser.from_arrays(job.store.quantisers.arrays(version))
 
 
 def _list_sizes(job: Job) -> Int64:

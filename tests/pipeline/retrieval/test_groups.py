@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from pipeline.retrieval import groups, quantiser
+from pipeline.retrieval import groups, list_training
+from pipeline.retrieval.quantiser import Quantiser
 from tests.pipeline.retrieval import oracle
 
 
@@ -22,9 +23,9 @@ def test_groups_have_about_equal_work_and_at_most_max_items() -> None:
 
 def test_near_lists_share_a_group() -> None:
     # Centroids around eight centres.
-    centroids = quantiser.train(oracle.vectors(1024, 16, seed=1), 128, seed=0)
+    centroids = list_training.train(oracle.vectors(1024, 16, seed=1), 128, seed=0).centroids
     plan = groups.plan_by_work(sizes_of(128), cores=1, max_items=1_000_000)
-    near = quantiser.probe(centroids, centroids, 8)
+    near = Quantiser(centroids).probe(centroids, 8)
     touched = np.mean([len(set(plan.group_of_unit[probes].tolist())) for probes in near])
     shuffled = np.random.default_rng(2).permutation(plan.group_of_unit)
     assert touched < 0.6 * np.mean([len(set(shuffled[probes].tolist())) for probes in near])

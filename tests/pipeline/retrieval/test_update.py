@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.retrieval import groups, packed_batches, quantiser, update
+from pipeline.retrieval import groups, packed_batches, update
 from pipeline.retrieval.arrivals import NeighborSettings
 from pipeline.retrieval.list_table import assign_items, probe_pairs
+from pipeline.retrieval.quantiser import Quantiser
 from pipeline.retrieval.reverse_probes import MOVES, ReverseProbes, send_moves
 from pipeline.retrieval.rules import with_traits
 from pipeline.retrieval.vectors import to_bytes, unit_vectors
@@ -86,7 +87,7 @@ class Shop:
 
     def __post_init__(self) -> None:
         drawn = np.random.default_rng(5).standard_normal((NLIST, DIM)).astype(np.float32)
-        self.centroids = unit_vectors(drawn)
+        self.quantiser = Quantiser(unit_vectors(drawn))
 
     def lists_table(self, catalogue: Catalogue) -> pa.RecordBatch:
         """The lists table of a catalogue, with traits."""
@@ -96,7 +97,7 @@ class Shop:
         vectors = np.array([catalogue[item] for item in ids], dtype=np.float32)
         batch = pa.record_batch({"item_id": ids, "vector": to_bytes(vectors)})
         (rows,) = assign_items(
-            iter([batch]), lambda _: quantiser.probe(vectors, self.centroids, max(self.nprobe, 2))
+            iter([batch]), lambda _: self.quantiser.probe(vectors, max(self.nprobe, 2))
         )
         rows = rows.take(pa.array(np.argsort(rows["list"].to_numpy(), kind="stable")))
         ids = rows["item_id"].to_pylist()
@@ -161,7 +162,7 @@ class Shop:
         """The k best of the lists probed, by brute force."""
         ids = sorted(catalogue)
         vectors = np.array([catalogue[item] for item in ids]).reshape(-1, DIM).astype(np.float32)
-        probes = quantiser.probe(vectors, self.centroids, self.nprobe or NLIST)
+        probes = self.quantiser.probe(vectors, self.nprobe or NLIST)
         allowed = (probes[:, 0][None, None, :] == probes[:, :, None]).any(axis=1)
         same = np.array(self.same(ids), dtype=object)
         allowed &= same[:, None] == same[None, :]

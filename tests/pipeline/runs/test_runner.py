@@ -19,7 +19,7 @@ from models.fasttext import Blend
 from models.resident import LoadCounter
 from pipeline import catalogue
 from pipeline.errors import GateError, InputError, StageError, UsageError
-from pipeline.retrieval import quantiser
+from pipeline.retrieval.quantiser import Quantiser
 from pipeline.runs.record import Outcome
 from pipeline.stages import NAMES
 from pipeline.stages.embed import stage as embed
@@ -131,8 +131,8 @@ def test_with_a_quantiser_the_probed_lists_decide(shop: SampleShop, spark: Spark
     rows = lists.toPandas().set_index("item_id")
     ids, vectors = embeddings(shop)
     home = rows.loc[ids, "list"].to_numpy()
-    centroids = np.load(on_disk(shop.store.quantisers.path(index.outputs["quantiser"])))
-    probes = quantiser.probe(vectors, centroids, NPROBE)
+    assigned = Quantiser(np.load(on_disk(shop.store.quantisers.path(index.outputs["quantiser"]))))
+    probes = assigned.probe(vectors, NPROBE)
     assert set(home.tolist()) == set(range(NLIST))
     assert probes.shape == (len(ids), NPROBE)
     assert np.array_equal(probes[:, 0], home)

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.config import reading as config
-from pipeline.retrieval import quantiser
+from pipeline.retrieval.quantiser import Quantiser
 from pipeline.retrieval.vectors import to_bytes
 from pipeline.stages.context import Job, StageResult
 from pipeline.stages.index import current_quantiser
@@ -98,8 +98,8 @@ class EmbeddedStore:
 
     def expected(self, k: int, nprobe: int) -> Table:
         """The best of the lists probed, by brute force."""
-        centroids = np.load(on_disk(self.store.quantisers.path(self.index)))
-        probes = quantiser.probe(self.vectors, centroids, nprobe)
+        lists = Quantiser(np.load(on_disk(self.store.quantisers.path(self.index))))
+        probes = lists.probe(self.vectors, nprobe)
         allowed = (probes[:, 0][None, None, :] == probes[:, :, None]).any(axis=1)
         return oracle.neighbors(self.ids, self.vectors, k, allowed)
 

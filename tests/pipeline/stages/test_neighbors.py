@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from pipeline.errors import UsageError
 from pipeline.retrieval import recall
+from pipeline.retrieval.quantiser import Quantiser
 from pipeline.stages.neighbors.ground_truth import Sample
 from tests.pipeline.retrieval import oracle
 from tests.pipeline.stages.embedded_store import QUANTISED, EmbeddedStore, lopsided
@@ -65,9 +66,9 @@ def test_recall_is_measured_on_other_items_than_nprobe_is_chosen_on(
     measured: list[set[str]] = []
     depths, measure = Sample.depths, Sample.measure_recall
 
-    def noted_depths(sample: Sample, centroids: np.ndarray) -> list[np.ndarray]:
+    def noted_depths(sample: Sample, lists: Quantiser) -> list[np.ndarray]:
         pilots.append(set(sample.ids))
-        return depths(sample, centroids)
+        return depths(sample, lists)
 
     def noted_recall(sample: Sample, neighbors: DataFrame, k: int) -> recall.Recall:
         measured.append(set(sample.ids))

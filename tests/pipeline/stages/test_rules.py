@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 
 from pipeline.config import reading as config
 from pipeline.errors import InputError, UsageError
-from pipeline.retrieval import quantiser
+from pipeline.retrieval.quantiser import Quantiser
 from pipeline.runs.record import Outcome, new_run_id
 from pipeline.runs.runner import Runner
 from pipeline.store.store import Store
@@ -219,10 +219,10 @@ def test_items_with_short_lists_probe_more_lists_up_to_a_limit(shop: Shop) -> No
         outcome = shop.run(*sets, f"neighbors.max_probes={most}")
         index = outcome.record("index")
         assert index is not None
-        centroids = np.load(on_disk(shop.store.quantisers.path(index.outputs["quantiser"])))
+        lists = Quantiser(np.load(on_disk(shop.store.quantisers.path(index.outputs["quantiser"]))))
         expected: dict[str, list[tuple[str, float]]] = {}
         for width in widths:
-            probes = quantiser.probe(shop.vectors(), centroids, width)
+            probes = lists.probe(shop.vectors(), width)
             allowed = (probes[:, 0][None, None, :] == probes[:, :, None]).any(axis=1)
             for item, best in shop.expected(rules, allowed).items():
                 if len(expected.get(item, [])) < K:

@@ -14,7 +14,7 @@ CENTROIDS, SIZES = np.eye(3, 4, dtype=np.float32), np.array([5, 1, 2])
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    Quantisers(tmp_path).save(NAME, CENTROIDS, SIZES)
+    Quantisers(tmp_path).save(NAME, [CENTROIDS], SIZES)
     return tmp_path
 
 
@@ -28,9 +28,9 @@ def test_a_damaged_file_is_named_and_written_again(root: Path, file: str, damage
     if (left := written[damage]) is not None:
         (root / file).write_bytes(left)
     with pytest.raises(DamagedError, match=f"{file}: .*run: nitamono run"):
-        Quantisers(root).centroids(NAME)
-    Quantisers(root).save(NAME, CENTROIDS, SIZES)
-    np.testing.assert_array_equal(Quantisers(root).centroids(NAME), CENTROIDS)
+        Quantisers(root).arrays(NAME)[0]
+    Quantisers(root).save(NAME, [CENTROIDS], SIZES)
+    np.testing.assert_array_equal(Quantisers(root).arrays(NAME)[0], CENTROIDS)
     assert Quantisers(root).is_whole(NAME)
 
 
@@ -39,7 +39,7 @@ def test_files_of_earlier_releases_are_loaded_to_see_whether_they_are_whole(
     root: Path, left: bytes | None
 ) -> None:
     (root / f"{NAME}.files.json").unlink()
-    np.testing.assert_array_equal(Quantisers(root).centroids(NAME), CENTROIDS)
+    np.testing.assert_array_equal(Quantisers(root).arrays(NAME)[0], CENTROIDS)
     (root / f"{NAME}.sizes.npy").unlink()
     if left is not None:
         (root / f"{NAME}.sizes.npy").write_bytes(left)
@@ -50,5 +50,5 @@ def test_files_of_earlier_releases_are_loaded_to_see_whether_they_are_whole(
 def test_a_damaged_list_is_said(root: Path, content: bytes) -> None:
     (root / f"{NAME}.files.json").write_bytes(content)
     assert f"{NAME}.files.json" in Quantisers(root).find_damage(NAME)
-    Quantisers(root).save(NAME, CENTROIDS, SIZES)
+    Quantisers(root).save(NAME, [CENTROIDS], SIZES)
     assert Quantisers(root).is_whole(NAME)
