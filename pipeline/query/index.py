@@ -141,9 +141,7 @@ class Index:
         """The k best items of the lists that each query probes."""
         plan = _one_group(self.nlist)
         candidates = [_empty_candidates(queries)]
-        probed = np.zeros((queries.num_rows, self.nlist), dtype=bool)
-        np.put_along_axis(probed, probes.astype(np.int64), True, axis=1)
-        for block in self._blocks(queries, probed, depth):
+        for block in self._blocks(queries, probes, depth):
             items = loaded_group.items_of_group(iter(block), plan, 0, depth)
             group = LoadedGroup(items, depth, self.rules)
             in_block = np.zeros(self.nlist, dtype=bool)
@@ -156,14 +154,13 @@ class Index:
         return merge.top_k(pa.concat_batches(candidates), settings)
 
     def _blocks(
-        self, queries: pa.RecordBatch, probed: npt.NDArray[np.bool_], depth: int
+        self, queries: pa.RecordBatch, probes: Int32, depth: int
     ) -> Iterator[list[pa.RecordBatch]]:
         """The rows of the probed lists in blocks; for few queries pruned."""
         pruning = queries.num_rows <= prune.MAX_QUERIES and prune.is_possible(self.rules)
-        lists = np.flatnonzero(probed.any(axis=0)).astype(np.int32)
         block: list[pa.RecordBatch] = []
-        for batch in self.items.rows_of_lists(lists, COLUMNS):
-            rows = prune.prune_rows(batch, queries, probed, depth) if pruning else batch
+        for batch in self.items.rows_of_lists(np.unique(probes), COLUMNS):
+            rows = prune.prune_rows(batch, queries, probes, depth) if pruning else batch
             if rows.num_rows:
                 block.append(rows)
             if sum(part.num_rows for part in block) >= _BLOCK_ROWS:

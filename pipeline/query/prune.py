@@ -23,14 +23,14 @@ def is_possible(rules: Rules) -> bool:
 
 
 def prune_rows(
-    rows: pa.RecordBatch, queries: pa.RecordBatch, probed: npt.NDArray[np.bool_], depth: int
+    rows: pa.RecordBatch, queries: pa.RecordBatch, probes: npt.NDArray[np.int32], depth: int
 ) -> pa.RecordBatch:
     """Drop the rows that can't be among the best of any query.
 
     Args:
         rows: rows of the lists table, with the columns of TRAITS that there are.
         queries: rows of QUERIES but for `units`.
-        probed: bool[queries, lists], which lists each query probes.
+        probes: int32[queries, nprobe], the lists that each query probes.
         depth: number of candidates that a query needs beside itself.
     """
     rows = eligible_rows(rows)
@@ -46,8 +46,8 @@ def prune_rows(
     margin = np.float32((vectors.shape[1] + 8) * 2.0**-22)
     lists, same = rows["list"].to_numpy(), with_traits(rows)["same"]
     mask = np.zeros(rows.num_rows, dtype=bool)
-    for row_scores, probed_lists, value in zip(scores, probed, queries["same"], strict=True):
-        matching = probed_lists[lists] & _equal(same, value)
+    for row_scores, probed, value in zip(scores, probes, queries["same"], strict=True):
+        matching = np.isin(lists, probed) & _equal(same, value)
         surplus = int(matching.sum()) - (depth + 1)
         threshold = -np.inf
         if surplus > 0:

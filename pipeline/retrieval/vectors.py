@@ -7,6 +7,7 @@ import pyarrow as pa
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 
+_NO_ROWS = np.empty((0, 0), dtype=np.float16)
 # Pairs of vectors that are multiplied at a time: their products fit into a core's second cache.
 _PAIR_BLOCK = 256
 
@@ -26,9 +27,11 @@ def from_bytes(column: pa.Array | pa.ChunkedArray) -> Float32:
 def float16_rows(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.float16]:
     """Read the same column as float16[n, dim]; no copy is made if the column is one chunk."""
     if isinstance(column, pa.ChunkedArray):
-        column = column.combine_chunks()
+        # Not as one array of Arrow, which holds 2 GiB at most.
+        parts = [float16_rows(chunk) for chunk in column.chunks if len(chunk)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts or [_NO_ROWS])
     if not len(column):
-        return np.empty((0, 0), dtype=np.float16)
+        return _NO_ROWS
     values = binary_values(column).view("<f2")
     return values.reshape(len(column), -1)
 
@@ -66,16 +69,6 @@ def hash_vectors(column: pa.Array) -> npt.NDArray[np.int64]:
     factors = np.resize(_FACTORS, values.shape[1])
     hashes: npt.NDArray[np.int64] = ((values @ factors) >> 17) & (2**46 - 1)
     return hashes
-
-
-def from_lists(column: pa.Array | pa.ChunkedArray) -> Float32:
-    """Read vectors from a list column: float32[n, dim]; float32[0, 0] if n is 0."""
-    if isinstance(column, pa.ChunkedArray):
-        column = column.combine_chunks()
-    if not len(column):
-        return np.empty((0, 0), dtype=np.float32)
-    values = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
-    return np.asarray(values).reshape(len(column), -1)
 
 
 def unit_vectors(vectors: Float32) -> Float32:

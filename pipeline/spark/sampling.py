@@ -26,7 +26,7 @@ def seeded_sample(
             the vectors that the quantiser was trained on would be too high.
     """
     names = frame.columns
-    sample = _hashed(frame, total, max_rows, seed, purpose)
+    sample = hashed_sample(frame, total, max_rows, seed, purpose)
     ordered = sample.orderBy("order", "item_id")
     if max_rows < total and max_rows <= _EXACT_UP_TO:
         ordered = ordered.limit(max_rows)
@@ -37,15 +37,23 @@ def collected_sample(
     frame: "DataFrame", total: int, max_rows: int, seed: int, purpose: str
 ) -> "pa.Table":
     """The rows of `seeded_sample` on the driver; sorted there, which saves Spark a scan."""
-    sample = _hashed(frame, total, max_rows, seed, purpose)
+    sample = hashed_sample(frame, total, max_rows, seed, purpose)
     table = sample.toArrow().sort_by([("order", "ascending"), ("item_id", "ascending")])
-    if max_rows < total and max_rows <= _EXACT_UP_TO:
-        table = table.slice(0, max_rows)
-    return table.drop_columns("order")
+    return table.slice(0, rows_kept(table.num_rows, max_rows)).drop_columns("order")
 
 
-def _hashed(frame: "DataFrame", total: int, max_rows: int, seed: int, purpose: str) -> "DataFrame":
-    """About max_rows rows with their hash as `order`; some more if the caller cuts it."""
+def rows_kept(rows: int, max_rows: int) -> int:
+    """How many of a sample's rows are kept, the first in its order."""
+    return min(rows, max_rows) if max_rows <= _EXACT_UP_TO else rows
+
+
+def hashed_sample(
+    frame: "DataFrame", total: int, max_rows: int, seed: int, purpose: str
+) -> "DataFrame":
+    """The rows of `seeded_sample` in no order, with their hash as `order`.
+
+    There are some more, of which the caller keeps the first `rows_kept` by `order` and item_id.
+    """
     from pyspark.sql import functions as F
 
     hashed = frame.withColumn("order", F.xxhash64(F.lit(purpose), F.lit(seed), "item_id"))

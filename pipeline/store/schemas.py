@@ -55,6 +55,10 @@ EMBEDDINGS = pa.schema(
 # built on.
 ARRIVALS = LISTS
 DEPARTURES = pa.schema([("item_id", pa.string()), ("list", pa.int32())])
+# What the quantiser is trained on, as long as the driver reads it; `order` is a hash of the id.
+TRAINING_VECTORS = pa.schema(
+    [("order", pa.int64()), ("item_id", pa.string()), ("vector", pa.binary())]
+)
 # Items of the list `home` probe the list `probed`.
 REACH = pa.schema([("home", pa.int32()), ("probed", pa.int32())])
 SIMILAR_ITEMS = pa.schema(
@@ -102,6 +106,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     "candidates": CANDIDATES,
     "arrivals": ARRIVALS,
     "departures": DEPARTURES,
+    "training_vectors": TRAINING_VECTORS,
     "neighbors": NEIGHBORS,
     "reach": REACH,
     "similar_items": SIMILAR_ITEMS,
@@ -121,6 +126,7 @@ VECTORS = {
     "embeddings": ("vector", "half"),
     "lists": ("vector",),
     "candidates": ("vector",),
+    "training_vectors": ("vector",),
 }
 
 _SPARK_NAMES = {

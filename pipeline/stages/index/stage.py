@@ -8,12 +8,10 @@ import numpy as np
 from pipeline.retrieval import groups, list_training, quantiser
 from pipeline.retrieval.list_table import AssignLists
 from pipeline.retrieval.ranking import Int64
-from pipeline.retrieval.vectors import float16_rows
-from pipeline.spark.sampling import collected_sample
 from pipeline.stages import incremental
 from pipeline.stages.context import Job, StageResult
 from pipeline.stages.incremental import Base
-from pipeline.stages.index import current_quantiser, lists
+from pipeline.stages.index import current_quantiser, lists, training_sample
 from pipeline.storage.paths import load_array
 from pipeline.store.arrow_files import Rows
 from pipeline.store.stage_record import StageRecord
@@ -88,7 +86,7 @@ def _train(job: Job, nlist: int, version: str) -> None:
         return
     job.line.note = "training the quantiser"
     size = quantiser.sample_size(nlist, section.sample_items)
-    points = training_sample(_vectors(job), vectors, size, section.seed)
+    points = training_sample.draw(job.store, version, _vectors(job), vectors, size, section.seed)
     trained = list_training.train(points, nlist, section.seed)
     sizes = list_training.list_sizes(points, trained)
     job.line.note = ""
@@ -257,12 +255,3 @@ def _imbalance(job: Job, version: str, nlist: int) -> float:
     assert row is not None  # noqa: S101 - an aggregate has one row
     longest, total = row
     return round(longest * nlist / total, 2) if total else 0.0
-
-
-def training_sample(vectors: "DataFrame", total: int, max_rows: int, seed: int) -> np.ndarray:
-    """A sample of vectors, chosen and ordered by a hash of the id: float16[max_rows, dim].
-
-    It is collected on the driver; the setting index.sample_items bounds its size, whatever the
-    catalogue's.
-    """
-    return float16_rows(collected_sample(vectors, total, max_rows, seed, "quantiser")["vector"])

@@ -12,7 +12,7 @@ from pipeline.retrieval.join import ReadGroup, join
 from pipeline.retrieval.loaded_group import items_of_group
 from pipeline.retrieval.merge import MergeSettings, merge
 from pipeline.retrieval.routing import QUERIES, ProbeLists, Router
-from pipeline.retrieval.vectors import from_bytes, from_lists, to_bytes
+from pipeline.retrieval.vectors import from_bytes, to_bytes
 from tests.pipeline.retrieval import oracle, traits
 
 Table = dict[str, list[tuple[str, float]]]
@@ -239,15 +239,13 @@ def test_memory_for_equal_items_does_not_grow_with_their_number() -> None:
     assert [other for other, _ in table["0001"]] == ["0000", "0002", "0003"]
 
 
-def test_vectors_survive_conversion_to_bytes_and_lists() -> None:
+def test_vectors_survive_conversion_to_bytes() -> None:
     vectors = oracle.vectors(50, 5, seed=4)
     column = to_bytes(vectors)
     assert column.to_pylist() == [row.astype("<f2").tobytes() for row in vectors]
     assert np.array_equal(from_bytes(column), vectors)
     assert np.array_equal(from_bytes(column[10:20]), vectors[10:20])
     assert np.array_equal(from_bytes(pa.chunked_array([column[:3], column[3:]])), vectors)
-    lists = pa.array(vectors.tolist(), pa.list_(pa.float32()))
-    assert np.array_equal(from_lists(lists[7:9]), vectors[7:9])
     assert from_bytes(pa.array([], pa.binary())).shape == (0, 0)
 
 

@@ -16,7 +16,6 @@ from pipeline.stages.index import stage as index
 from pipeline.stages.neighbors import stage as neighbors
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.store import Store
-from tests.pipeline.places import on_disk
 from tests.pipeline.retrieval import oracle
 from tests.pipeline.tables import read_rows
 
@@ -98,7 +97,7 @@ class EmbeddedStore:
 
     def expected(self, k: int, nprobe: int) -> Table:
         """The best of the lists probed, by brute force."""
-        lists = Quantiser(np.load(on_disk(self.store.quantisers.path(self.index))))
+        lists = Quantiser.from_arrays(self.store.quantisers.arrays(str(self.index)))
         probes = lists.probe(self.vectors, nprobe)
         allowed = (probes[:, 0][None, None, :] == probes[:, :, None]).any(axis=1)
         return oracle.neighbors(self.ids, self.vectors, k, allowed)

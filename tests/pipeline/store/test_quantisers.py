@@ -52,3 +52,15 @@ def test_a_damaged_list_is_said(root: Path, content: bytes) -> None:
     assert f"{NAME}.files.json" in Quantisers(root).find_damage(NAME)
     Quantisers(root).save(NAME, [CENTROIDS], SIZES)
     assert Quantisers(root).is_whole(NAME)
+
+
+def test_several_arrays_are_stored_in_one_file(tmp_path: Path) -> None:
+    arrays = [CENTROIDS, SIZES, np.array([2])]
+    Quantisers(tmp_path).save(NAME, arrays, SIZES)
+    for stored, read in zip(arrays, Quantisers(tmp_path).arrays(NAME), strict=True):
+        np.testing.assert_array_equal(stored, read)
+    # A file that is cut between two arrays holds fewer, but is damaged.
+    content = (tmp_path / f"{NAME}.npy").read_bytes()
+    (tmp_path / f"{NAME}.npy").write_bytes(content[: content.rindex(b"\x93NUMPY")])
+    with pytest.raises(DamagedError, match=f"{NAME}.npy: "):
+        Quantisers(tmp_path).arrays(NAME)
