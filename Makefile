@@ -10,7 +10,7 @@ export PYTHON
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: ## make .venv with .venv/bin/nitamono; install Java if it is missing
+setup: ## make .venv with .venv/bin/nitamono; install Java if it is missing; archive Spark's classes
 	@sh scripts/setup.sh
 
 run: setup ## run the whole pipeline on data_samples/ into store/

@@ -8,6 +8,7 @@ from pipeline.catalogue.files import (
     data_columns,
     format_of,
     identity,
+    total_bytes,
 )
 from pipeline.catalogue.readers import explained_damage, read
 
@@ -23,4 +24,5 @@ __all__ = [
     "is_blank",
     "item_columns",
     "read",
+    "total_bytes",
 ]

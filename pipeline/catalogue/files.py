@@ -104,6 +104,15 @@ def _files_below(root: StoragePath) -> list[tuple[StoragePath, PurePath]]:
     return [(file, path) for file, path in below if not names.is_hidden(path)]
 
 
+def total_bytes(source: Source) -> int:
+    """The size of the catalogue's files together.
+
+    Raises:
+        InputError: as `list_files`.
+    """
+    return sum(file.stat().st_size for file in list_files(source))
+
+
 def identity(source: Source) -> list[list[object]]:
     """What tells one state of the catalogue's files from another: one list a file.
 

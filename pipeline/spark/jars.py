@@ -7,7 +7,6 @@ fetches the jars that s3a:// needs into a folder. Behind a proxy JAVA_TOOL_OPTIO
 """
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from pipeline.errors import StageError
 from pipeline.spark import s3a
+from pipeline.spark.java import find_java
 
 _SECONDS = 600
 
@@ -59,9 +59,9 @@ def fetch(
 
 
 def _run(module: Path, folder: Path, min_jars: int) -> None:
-    settings = os.environ.get("IVY_SETTINGS")
+    settings, jars = os.environ.get("IVY_SETTINGS"), s3a.spark_jars() / "*"
     command = [
-        *(_java(), "-cp", str(s3a.spark_jars() / "*"), "org.apache.ivy.Main", "-ivy", str(module)),
+        *(find_java(), "-cp", str(jars), "org.apache.ivy.Main", "-ivy", str(module)),
         *(("-settings", settings) if settings else ()),
         *("-confs", "default", "-retrieve", str(folder / "[artifact]-[revision].[ext]")),
         *("-types", "jar", "bundle"),
@@ -76,14 +76,6 @@ def _run(module: Path, folder: Path, min_jars: int) -> None:
         lines = [line.strip() for line in (process.stdout + process.stderr).splitlines()]
         errors = [line for line in lines if "not found" in line or "ERROR" in line] or lines
         raise StageError(f"jars: can't be fetched: {'; '.join(errors[-3:])}")
-
-
-def _java() -> str:
-    home = os.environ.get("JAVA_HOME")
-    java = f"{home}/bin/java" if home else shutil.which("java")
-    if not java:
-        raise StageError("jars: no java on PATH; install Java 17 or later")
-    return java
 
 
 if __name__ == "__main__":

@@ -1,24 +1,33 @@
 """The Spark session: started when a stage needs it, quiet, with settings that fit the machine."""
 
 import os
-import shutil
 import sys
 from typing import TYPE_CHECKING
 
 from models.cache import FOLDER_VARIABLE, LIMIT_VARIABLE
 from pipeline.errors import StageError
 from pipeline.redaction import SECRET_NAME
+from pipeline.spark import class_archive
 from pipeline.spark.failures import explain
+from pipeline.spark.java import find_java
 from pipeline.spark.log import SparkLog
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 _SHUFFLES = "spark.sql.shuffle.partitions"
+# A JVM that works for some seconds only: what its second compiler makes faster in the long run, and
+# its collector with many threads, cost more than the work.
+BRIEF_JVM = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 
 
-def settings(user_settings: dict[str, str]) -> dict[str, str]:
-    """Spark's settings: those of the user's [spark], and for all others what fits this machine."""
+def settings(user_settings: dict[str, str], *, brief: bool = False) -> dict[str, str]:
+    """Spark's settings: those of the user's [spark], and for all others what fits this machine.
+
+    Args:
+        user_settings: the user's [spark].
+        brief: whether the session has little work, so that starting it is the most of it.
+    """
     master = user_settings.get("spark.master", "local[*]")
     defaults = {
         "spark.app.name": "nitamono",
@@ -70,6 +79,9 @@ def settings(user_settings: dict[str, str]) -> dict[str, str]:
             "spark.driver.bindAddress": "127.0.0.1",
             "spark.driver.memory": driver_memory(),
             _SHUFFLES: str(max(8, 2 * cores)),
+            "spark.driver.extraJavaOptions": " ".join(
+                [*class_archive.options(), *(BRIEF_JVM if brief else ())]
+            ),
         }
     return defaults | user_settings
 
@@ -83,7 +95,9 @@ def driver_memory() -> str:
     return f"{min(max(total // 4, 1024), 8192)}m"
 
 
-def start(user_settings: dict[str, str], log: SparkLog) -> "tuple[SparkSession, bool]":
+def start(
+    user_settings: dict[str, str], log: SparkLog, *, brief: bool = False
+) -> "tuple[SparkSession, bool]":
     """Start a session; or make a sibling of the session that a notebook or a test has started.
 
     A sibling shares the context and the executors and has its own SQL settings, so that those of
@@ -92,6 +106,7 @@ def start(user_settings: dict[str, str], log: SparkLog) -> "tuple[SparkSession, 
     Args:
         user_settings: the user's [spark].
         log: the file for the output of the JVM and the Python workers.
+        brief: whether a session started here has little work: see `settings`.
 
     Returns:
         the session, and whether it was started here and has to be stopped.
@@ -117,7 +132,7 @@ def start(user_settings: dict[str, str], log: SparkLog) -> "tuple[SparkSession, 
     try:
         if submitted:
             return _start_submitted(user_settings), True
-        return _start_own(settings(user_settings), log), True
+        return _start_own(settings(user_settings, brief=brief), log), True
     except (PySparkException, OSError) as error:
         raise StageError(f"Spark does not start: {error}; {where}") from error
     except Exception as error:
@@ -150,7 +165,7 @@ def _start_own(all_settings: dict[str, str], log: SparkLog) -> "SparkSession":
 
     # PySpark has no public name for the JVM of a session that was stopped.
     if SparkContext._gateway is None:
-        _check_java()
+        find_java()
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         log.local.parent.mkdir(parents=True, exist_ok=True)
         pairs = list(all_settings.items())
@@ -188,11 +203,3 @@ def _sibling(session: "SparkSession", sibling_settings: dict[str, str]) -> "Spar
         if sibling.conf.isModifiable(name):
             sibling.conf.set(name, value)
     return sibling
-
-
-def _check_java() -> None:
-    home = os.environ.get("JAVA_HOME")
-    java = shutil.which("java", path=f"{home}/bin") if home else shutil.which("java")
-    if not java:
-        where = f"in JAVA_HOME ({home})" if home else "on PATH"
-        raise StageError(f"no java {where}; install Java 17 or later (make setup does)")

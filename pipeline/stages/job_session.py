@@ -4,6 +4,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.catalogue import Source, total_bytes
 from pipeline.config.sections import Config
 from pipeline.spark import executors, s3a, session
 from pipeline.spark.failures import explain
@@ -13,6 +14,9 @@ from pipeline.terminal.progress import StageLine
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+# About 50,000 titles, or a tenth of it if the files are not compressed.
+_BRIEF_UP_TO_BYTES = 4 << 20
 
 
 class JobSession:
@@ -47,13 +51,18 @@ class JobSession:
         if self._spark is None:
             line.note = "starting Spark"
             self._log = SparkLog(self._log_file)
-            settings = s3a.spark_settings(self._config)
-            self._spark, self._started_here = session.start(settings, self._log)
+            settings, brief = s3a.spark_settings(self._config), self._is_brief()
+            self._spark, self._started_here = session.start(settings, self._log, brief=brief)
             line.note = ""
             context = self._spark.sparkContext
             self._conf = dict(context.getConf().getAll())
             executors.check(context, self._root if isinstance(self._root, Path) else None, line)
         return self._spark
+
+    def _is_brief(self) -> bool:
+        """Whether the catalogue is so small that starting Spark is the most of a run."""
+        source = Source.from_config(self._config.catalogue, self._config.s3.options())
+        return total_bytes(source) <= _BRIEF_UP_TO_BYTES
 
     def explain_error(self, error: Exception) -> str:
         """The cause of an error and what to do about it, in one line."""

@@ -17,6 +17,7 @@ from tests.conftest import SPARK_CONF
 LOCAL_ONLY = {
     "spark.driver.host",
     "spark.driver.bindAddress",
+    "spark.driver.extraJavaOptions",
     "spark.driver.memory",
     "spark.python.unix.domain.socket.enabled",
 }
