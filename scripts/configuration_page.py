@@ -87,8 +87,8 @@ nitamono adds one of its own:
 | --- | --- | --- | --- |
 | `{WAIT}` | `"{DEFAULT_WAIT}"` | text | how long a run waits for the first executor of a cluster |
 
-On a local master, `driver.extraJavaOptions` makes Spark start sooner unless you set it: the JVM maps
-an archive of Spark's classes, which `make setup` makes (elsewhere
+On a local master, `driver.extraJavaOptions` makes Spark start sooner unless you set it: the JVM
+maps an archive of Spark's classes, which `make setup` makes (elsewhere
 `python -m pipeline.spark.class_archive` does, once for each Java and each Spark: 190 MB in the
 environment), and for a catalogue of up to 4 MiB the JVM compiles for short work.
 
