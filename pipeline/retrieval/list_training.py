@@ -55,15 +55,30 @@ def train(sample: Sample, nlist: int, seed: int) -> Quantiser:
     if nlist < PARENTS_FROM:
         points = unit_vectors(sample.astype(np.float32))
         return Quantiser(spherical_kmeans.train(points, nlist, seed))
+    trained = train_with_parents(sample, nlist, seed)
+    return trained if pays(trained) else Quantiser(trained.centroids)
+
+
+def train_with_parents(sample: Sample, nlist: int, seed: int) -> Quantiser:
+    """Like `train`, with parents whether or not they pay."""
     held_out = min(_QUERIES, (len(sample) - nlist) // 2)
     points, queries = sample[: len(sample) - held_out], sample[len(sample) - held_out :]
     lists = _train_lists(points, nlist, seed)
-    parents, order = group_lists(lists, 1, seed)
-    lists, count = lists[order], len(parents.centroids)
-    probed = parents_needed(Quantiser(lists, parents), points, queries) if held_out else count
-    if count + probed * (nlist / count + _PARENT_COST) > _MAX_COST * nlist:
-        return Quantiser(lists)
-    return Quantiser(lists, replace(parents, probed=probed))
+    parents, order = group_lists(lists, len(lists), seed)
+    trained = Quantiser(lists[order], parents)
+    if not held_out:  # nothing says how many parents are enough
+        return trained
+    probed = parents_needed(trained, points, queries)
+    return replace(trained, parents=replace(parents, probed=probed))
+
+
+def pays(quantiser: Quantiser) -> bool:
+    """Whether a vector is put into a list faster with the parents than without."""
+    if quantiser.parents is None:
+        return False
+    nlist, count = len(quantiser), len(quantiser.parents.centroids)
+    cost = count + quantiser.parents.probed * (nlist / count + _PARENT_COST)
+    return cost <= _MAX_COST * nlist
 
 
 def list_sizes(sample: Sample, quantiser: Quantiser) -> Int64:

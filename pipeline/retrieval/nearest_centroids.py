@@ -14,14 +14,23 @@ ExactScores = Callable[[Int64, Int64], Float64]
 # From rows and columns of a matrix of scores, int64[cells] each, to centroids: int64[cells].
 CentroidOfCell = Callable[[Int64, Int64], Int64]
 
-# Scores computed at a time: 16 MB, whatever the number of centroids.
-_BLOCK_SCORES = 1 << 22
+# Scores computed at a time: 16 MB. With many centroids more, for enough vectors: a product with few
+# reads all centroids for little work (75,000 lists: 40 MB).
+_BLOCK_SCORES, _BLOCK_ROWS = 1 << 22, 128
 _PAIR_BLOCK = 256
 
 
 def blocks(rows: int, scores_per_row: int, max_scores: int = 0) -> Iterator[slice]:
-    """Cut rows into blocks that have a bounded number of scores together."""
-    step = max(1, (max_scores or _BLOCK_SCORES) // max(1, scores_per_row))
+    """Cut rows into blocks.
+
+    Args:
+        rows: how many there are.
+        scores_per_row: how many scores are computed for each.
+        max_scores: of a block, unless one row has more; 0: as is good for products with centroids.
+    """
+    step = max(1, max_scores // max(1, scores_per_row))
+    if not max_scores:
+        step = max(_BLOCK_ROWS, _BLOCK_SCORES // max(1, scores_per_row))
     for start in range(0, rows, step):
         yield slice(start, start + step)
 
