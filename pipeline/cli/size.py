@@ -111,7 +111,7 @@ def _result(arguments: Namespace, config: Config) -> SizingResult:
         plan=spark_plan,
         cost=costs,
         conf=plan.spark_conf(spark_plan, config, costs, cache, limit),
-        reasons=explain(spark_plan, costs, cache, plan.sample_mib(config, spark_plan, costs)),
+        reasons=explain(spark_plan, costs, cache, plan.training_mib(config, spark_plan, costs)),
         warnings=find_warnings(spark_plan, config.spark, Path(cache)),
     )
 

@@ -22,7 +22,7 @@ Sample = npt.NDArray[np.floating]
 # (benchmarks/README.md).
 PARENTS_FROM = 4_000
 # Parents that a vector probes while the lists are trained, when errors hardly matter.
-_PROBED_IN_TRAINING = 8
+PROBED_IN_TRAINING = 8
 # Values of the sample in float32 at a time: 64 MB.
 _BLOCK_VALUES = 1 << 24
 
@@ -106,7 +106,7 @@ def _train_lists(points: Sample, nlist: int, seed: int) -> Float32:
     first = np.sort(rng.choice(len(points), nlist, replace=False))
     lists = unit_vectors(points[first].astype(np.float32))
     for _ in range(spherical_kmeans.ITERATIONS):
-        parents, order = group_lists(lists, _PROBED_IN_TRAINING, seed)
+        parents, order = group_lists(lists, PROBED_IN_TRAINING, seed)
         sums, counts = _sum_points(points, Quantiser(lists[order], parents))
         lists = unit_vectors(spherical_kmeans.fill_empty(sums, counts, rng))
     return lists[order_centroids(lists)]

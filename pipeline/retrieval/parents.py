@@ -16,7 +16,7 @@ from pipeline.retrieval.ranking import Int64, group_by_list
 from pipeline.retrieval.vectors import Float32, Float64, unit_vectors
 
 # Parents for each square root of the number of lists (benchmarks/README.md).
-_PER_ROOT = 3
+PER_ROOT = 3
 # Scores of vectors with the lists of their parents that are computed at a time: 32 MB.
 _BLOCK_SCORES = 1 << 23
 # What is subtracted from the score of a list whose parent is not probed: more than two cosines
@@ -137,7 +137,7 @@ def group_lists(lists: Float32, probed: int, seed: int) -> tuple[Parents, Int64]
         the parents; and the order that the lists have under them, int64[nlist]. Lists of one
         parent keep their order.
     """
-    count = min(len(lists), math.ceil(_PER_ROOT * math.sqrt(len(lists))))
+    count = min(len(lists), math.ceil(PER_ROOT * math.sqrt(len(lists))))
     centroids = spherical_kmeans.train(lists, count, seed)
     of_list = nearest.nearest_centroid(lists, centroids)
     sizes = np.bincount(of_list, minlength=count)

@@ -60,8 +60,8 @@ def settings(user_settings: dict[str, str], *, brief: bool = False) -> dict[str,
         "spark.executorEnv.MALLOC_TRIM_THRESHOLD_": str((1 << 31) - 1),
         # Vectors in float16 do not get smaller.
         "spark.shuffle.compress": "false",
-        # Of what grows with the catalogue nothing is collected; the sample that the quantiser is
-        # trained on can be more than Spark's own limit of 1g.
+        # Of what grows with the catalogue nothing is collected; the texts of a sample that is
+        # evaluated can be more than Spark's own limit of 1g.
         "spark.driver.maxResultSize": "4g",
         # Spark's own pattern, and the clouds' names for secrets: for its web UI and event log.
         "spark.redaction.regex": f"(?i){SECRET_NAME}",

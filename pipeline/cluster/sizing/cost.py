@@ -4,11 +4,12 @@ The measurements are those of benchmarks/README.md, made on a machine with two c
 network: a cluster's network, disks and stragglers are not in them.
 """
 
+import math
 from dataclasses import dataclass
 
 from pipeline.cluster.sizing.requirements import Requirements, list_count
 from pipeline.config.sections import Config
-from pipeline.retrieval import quantiser
+from pipeline.retrieval import list_training, parents, quantiser
 
 # Microseconds of one core for an item, unless the name says otherwise.
 # nightly.py, 500,000 items of 291 characters on two cores: ingest 11.6 s, tokenize 146.1 s.
@@ -26,7 +27,11 @@ PUBLISH_US = 38.0
 # neighbors.py, "Carried to larger catalogues": probes, how uneven lists are, groups a query.
 PROBES, UNEVENNESS, GROUPS = 7, 1.3, 1.5
 RECALL_SAMPLE = 2_000
-TRAINING_PASSES = 6
+# lists.py: parents that a vector probes; a comparison takes so many times as long as one with all
+# lists, because the products are small.
+PARENTS_PROBED, SMALL_PRODUCT = 16, 2.0
+# Six to train the lists, and one to count what each has.
+TRAINING_PASSES = 7
 # The lists table is shuffled once: an item's vector, and so many bytes for its id and probes.
 LIST_ROW_BYTES = 100
 
@@ -70,18 +75,21 @@ def estimate(config: Config, items: int, needs: Requirements, characters: int = 
     probes = min(section.nprobe or PROBES, lists)
     distance_ns = max(0.3, DISTANCE_NS + DISTANCE_NS_PER_DIMENSION * (dim - DISTANCE_DIM))
     points = quantiser.sample_size(lists, config.index.sample_items) if lists > 1 else 0
+    compared = comparisons(lists, PARENTS_PROBED)
+    in_training = comparisons(lists, list_training.PROBED_IN_TRAINING)
     row_bytes = (GROUPS - 1) * (2 * dim + 40 + 4 * probes) + GROUPS * 17 * (section.k + 2)
     assumptions = [
         f"{characters} characters an item; every item new; the model is there already",
         f"{lists:,} lists, {probes} probes, lists uneven by {UNEVENNESS}, {GROUPS} groups a query",
+        f"putting an item into a list takes as long as {compared:,.0f} distances",
         f"a distance of {dim} dimensions takes a core {distance_ns:.1f} ns",
         "measured on two cores, without a cluster's network, disks and stragglers",
     ]
     if needs.engine != "mapped":
         assumptions.append("embed takes as long as with a mapped model, which was not measured")
     return Cost(
-        core_hours=_core_hours(items, lists, probes, characters, distance_ns),
-        training_core_hours=TRAINING_PASSES * float(points) * lists * distance_ns / 3.6e12,
+        core_hours=_core_hours(items, lists, probes, compared, characters, distance_ns),
+        training_core_hours=TRAINING_PASSES * points * in_training * distance_ns / 3.6e12,
         shuffle_bytes={
             "neighbors": items * row_bytes,
             "lists": items * float(2 * dim + LIST_ROW_BYTES),
@@ -92,17 +100,36 @@ def estimate(config: Config, items: int, needs: Requirements, characters: int = 
     )
 
 
+def comparisons(lists: int, probed: int) -> float:
+    """What putting a vector into one of the lists costs, in distances of a large product.
+
+    Args:
+        lists: number of lists.
+        probed: how many parents a vector probes, if the lists have parents.
+    """
+    if lists == 1:
+        return 0.0
+    if lists < list_training.PARENTS_FROM:
+        return float(lists)
+    count = parents.PER_ROOT * math.sqrt(lists)
+    return SMALL_PRODUCT * (count + probed * lists / count)
+
+
 def _core_hours(
-    items: int, lists: int, probes: int, characters: int, distance_ns: float
+    items: int,
+    lists: int,
+    probes: int,
+    compared: float,
+    characters: int,
+    distance_ns: float,
 ) -> dict[str, float]:
     scored_pairs = items * probes * items / lists * UNEVENNESS if lists > 1 else float(items) ** 2
     recall_pairs = float(items) * RECALL_SAMPLE
-    assignments = float(items) * lists if lists > 1 else 0.0
     microseconds = {
         "ingest": INGEST_US * items,
         "tokenize": TOKENIZE_US_PER_CHARACTER * characters * items,
         "embed": EMBED_US * items,
-        "index": assignments * distance_ns / 1000,
+        "index": items * compared * distance_ns / 1000,
         "neighbors": NEIGHBORS_US * items + (scored_pairs + recall_pairs) * distance_ns / 1000,
         "publish": PUBLISH_US * items,
     }

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pipeline.cluster.sizing.cost import Cost
 from pipeline.cluster.sizing.memory_size import MIB, readable
 from pipeline.cluster.sizing.plan import (
-    DRIVER_SAMPLE_COPIES,
     MAX_TASKS,
     PARTITION_MIB,
     PREFERRED_TASKS,
@@ -18,14 +17,14 @@ _NO_LIMIT = "; a standalone master does not enforce it: it says what Python take
 _WORKER = "a task is one core's work at a time, and has a Python process (worker) of its own"
 
 
-def explain(plan: Plan, cost: Cost, cache: str, sample_mib: float) -> list[str]:
+def explain(plan: Plan, cost: Cost, cache: str, training_mib: float) -> list[str]:
     """Explain each setting; every text begins with the setting's name.
 
     Args:
         plan: the plan.
         cost: cost of a night.
         cache: folder of each node for models.
-        sample_mib: MiB of the sample that the quantiser is trained on.
+        training_mib: MiB of the driver's Python process while it trains the quantiser.
     """
     reserved, per_task = RESERVED_HEAP_MIB, HEAP_PER_TASK_MIB
     return [
@@ -37,10 +36,9 @@ def explain(plan: Plan, cost: Cost, cache: str, sample_mib: float) -> list[str]:
         f"the model: {_model(plan)}",
         f"shuffle.partitions: {shuffle_partitions(plan, cost):,}: at most {PARTITION_MIB} MiB "
         "each, and three for each task, so that none waits long for the last",
-        f"driver: its JVM takes in the sample that the quantiser is trained on, "
-        f"{readable(sample_mib)}, and its Python process up to "
-        f"{readable(DRIVER_SAMPLE_COPIES * sample_mib)} while it trains; nothing else there grows "
-        "with the catalogue",
+        f"driver: its Python process takes up to {readable(training_mib)} while it trains the "
+        "quantiser on a sample, which its JVM never holds; nothing else there grows with the "
+        "catalogue",
         f"cache: {_cache(plan, cost, cache)}",
         *_unused(plan),
     ]

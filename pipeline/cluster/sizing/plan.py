@@ -10,7 +10,7 @@ from pipeline.cluster.sizing.memory_size import MIB, readable, spark_value
 from pipeline.cluster.sizing.requirements import Requirements, StageMemory
 from pipeline.config.sections import Config
 from pipeline.errors import UsageError
-from pipeline.retrieval import quantiser
+from pipeline.retrieval import list_training, quantiser
 
 Cluster = Literal["local", "standalone", "yarn", "kubernetes"]
 
@@ -22,10 +22,12 @@ SPARE_CORE_FROM = 8
 # Tasks of an executor: fewer waste memory on JVMs, more lose more work with one executor.
 PREFERRED_TASKS, MAX_TASKS = 5, 8
 PARTITION_MIB = 128
-# Memory of the driver's JVM and of its Python process. The latter also holds copies of the
-# quantiser's sample, counted in sizes of the sample in float16: one as it arrives, and three in
-# float32, which are twice as large.
-DRIVER_MIB, DRIVER_PYTHON_MIB, DRIVER_SAMPLE_COPIES = 2048, 512, 7
+# Memory of the driver's JVM and of its Python process.
+DRIVER_MIB, DRIVER_PYTHON_MIB = 2048, 512
+# What the latter takes beside the quantiser's sample while it trains lists. Without parents: three
+# copies of the sample in float32, each twice as large as it is. With parents: blocks, and
+# copies of the centroids in float32 (benchmarks/README.md).
+SAMPLE_COPIES, TRAINING_MIB, CENTROID_COPIES = 6, 512, 5
 
 
 @dataclass(frozen=True)
@@ -168,11 +170,20 @@ def shuffle_partitions(plan: Plan, cost: Cost) -> int:
 
 
 def sample_mib(config: Config, plan: Plan, cost: Cost) -> float:
-    """MiB of the vectors that the quantiser is trained on, which come to the driver in float16."""
+    """MiB of the vectors that the quantiser is trained on, which the driver reads in float16."""
     if cost.lists == 1:
         return 0.0
     points = quantiser.sample_size(cost.lists, config.index.sample_items)
     return points * (2 * plan.requirements.dim + 64) / MIB
+
+
+def training_mib(config: Config, plan: Plan, cost: Cost) -> float:
+    """MiB of the driver's Python process while it trains the quantiser, beside what it has else."""
+    sample = sample_mib(config, plan, cost)
+    if cost.lists < list_training.PARENTS_FROM:
+        return (1 + SAMPLE_COPIES) * sample
+    centroids = cost.lists * 4 * plan.requirements.dim / MIB
+    return sample + TRAINING_MIB + CENTROID_COPIES * centroids
 
 
 def spark_conf(
@@ -187,16 +198,11 @@ def spark_conf(
         cache: folder of each node for models.
         cache_limit: limit of that folder, as NITAMONO_CACHE_LIMIT is written.
     """
-    sample = sample_mib(config, plan, cost)
-    conf = {
-        "spark.sql.shuffle.partitions": str(shuffle_partitions(plan, cost)),
-        # The driver refuses more than that from the tasks of one job; Spark's default is 1g.
-        "spark.driver.maxResultSize": spark_value(max(1024, 2 * sample)),
-    }
+    conf = {"spark.sql.shuffle.partitions": str(shuffle_partitions(plan, cost))}
     if plan.node.cluster == "local":
         # One JVM is driver and executor.
         conf["spark.master"] = f"local[{plan.cores}]"
-        conf["spark.driver.memory"] = spark_value(plan.heap + 2 * sample)
+        conf["spark.driver.memory"] = spark_value(plan.heap)
         return dict(sorted(conf.items()))
     instances = plan.node.count * plan.executors
     conf |= {
@@ -204,7 +210,7 @@ def spark_conf(
         "spark.executor.instances": str(instances),
         "spark.executor.memory": spark_value(plan.heap),
         "spark.executor.memoryOverhead": spark_value(plan.overhead),
-        "spark.driver.memory": spark_value(DRIVER_MIB + 2 * sample),
+        "spark.driver.memory": spark_value(DRIVER_MIB),
         "spark.executorEnv.NITAMONO_CACHE": cache,
         "spark.executorEnv.NITAMONO_CACHE_LIMIT": cache_limit,
     }
@@ -212,6 +218,6 @@ def spark_conf(
         # A standalone master counts an application's cores.
         conf["spark.cores.max"] = str(instances * plan.cores)
     else:
-        overhead = DRIVER_PYTHON_MIB + DRIVER_SAMPLE_COPIES * sample
+        overhead = DRIVER_PYTHON_MIB + training_mib(config, plan, cost)
         conf["spark.driver.memoryOverhead"] = spark_value(overhead)
     return dict(sorted(conf.items()))

@@ -146,7 +146,7 @@ def test_training_with_all_parents_probed_gives_the_lists_of_training_without(
     points = unit_vectors(sample.astype(np.float32))
     flat = spherical_kmeans.train(points, 60, seed=0)
     for step in (1 << 24, 999):
-        monkeypatch.setattr(list_training, "_PROBED_IN_TRAINING", 60)
+        monkeypatch.setattr(list_training, "PROBED_IN_TRAINING", 60)
         monkeypatch.setattr(list_training, "_BLOCK_VALUES", step)
         levels = list_training._train_lists(sample, 60, seed=0)
         # Sums of float32 in another order.
