@@ -3,7 +3,8 @@
 For each size there is one store: a first run; then a second run that is built on it, and the same
 with --full in a copy of the store. All are in one Spark session that is started before, with one
 model. Both are timed from ingest to the moved pointer, the gate included; the two tables must be
-equal.
+equal. With --nights N there are N nights, each built on the one before; the last one is compared
+with a full run, and the bytes of all are given.
 
 The catalogues are generated: Japanese titles of about 38 characters and descriptions of about 250,
 as long as those of shops: the answers of Rakuten's API that are fixtures of
@@ -112,41 +113,81 @@ def second_night(first: dict[str, list[Any]], seed: int) -> dict[str, list[Any]]
     return {name: [after[name][n] for n in stays] + new[name] for name in first}
 
 
-def measure(items: int, folder: Path) -> dict[str, Any]:
+def measure(items: int, folder: Path, nights: int = 1) -> dict[str, Any]:
     """Measure one size."""
     file = folder / "nitamono.toml"
     file.write_text(
         f'[store]\npath = "store"\n[catalogue]\npath = "items.parquet"\n[model]\ndim = {DIM}\n'
         "epoch = 1\nsample_items = 50000\nthreads = 2\n"
     )
-    first = catalogue(items, 1)
-    second = second_night(first, 2)
-    _write(first, folder)
-    del first
-    _run(file, "first", folder / "store")
-    _write(second, folder)
-    del second
-    copy = folder / "copy"
-    shutil.copytree(folder / "store", copy)
-    night, night_seconds = _run(file, "night", folder / "store")
+    columns, store, copy = catalogue(items, 1), folder / "store", folder / "copy"
+    _write(columns, folder)
+    _run(file, "first", store)
+    night, night_seconds, written = None, 0.0, []
+    for number in range(nights):
+        columns = second_night(columns, 2 + 3 * number)
+        _write(columns, folder)
+        if number == nights - 1:
+            shutil.copytree(store, copy)
+        before = _bytes(store)
+        night, night_seconds = _run(file, f"night{number + 1}", store)
+        written.append(_new_bytes(before, _bytes(store)))
+    assert night is not None  # noqa: S101 - there is a night
+    del columns
+    before = _bytes(copy)
     full, full_seconds = _run(file, "full", copy, full=True)
+    full_written = _new_bytes(before, _bytes(copy))
     spark, _ = session.start({}, SparkLog(folder / "spark.log"))
     tables = [
-        digest(Store(str(store)).read(spark, "similar_items", str(outcome.version)))
-        for store, outcome in ((folder / "store", night), (copy, full))
+        digest(Store(str(place)).read(spark, "similar_items", str(outcome.version)))
+        for place, outcome in ((store, night), (copy, full))
     ]
     if tables[0] != tables[1]:
         raise SystemExit(f"{items} items: the night's table is not the full run's")
     seconds = [_seconds(night, night_seconds), _seconds(full, full_seconds)]
     embedded = night.record("embed")
     assert embedded is not None  # noqa: S101 - the run came to its end
+    totals = [_total(each) for each in (*written, full_written)]
     return {
         "night_seconds": round(night_seconds, 1),
         "full_seconds": round(full_seconds, 1),
         "share": round(night_seconds / full_seconds, 3),
         "embedded": embedded.counts["embedded"],
         "stages": {name: [seconds[0][name], seconds[1][name]] for name in seconds[0]},
+        "written": {
+            "night": written[-1],
+            "full": full_written,
+            "shares": [round(total / totals[-1], 4) for total in totals[:-1]],
+            "mean_share": round(sum(totals[:-1]) / len(written) / totals[-1], 4),
+        },
     }
+
+
+def _bytes(store: Path) -> dict[str, dict[str, int]]:
+    """The bytes of each version's folder, by table."""
+    return {
+        table.name: {
+            version.name: sum(file.stat().st_size for file in version.rglob("*") if file.is_file())
+            for version in table.glob("version=*")
+        }
+        for table in (store / "tables").iterdir()
+    }
+
+
+def _new_bytes(
+    before: dict[str, dict[str, int]], after: dict[str, dict[str, int]]
+) -> dict[str, int]:
+    """The bytes of the versions that a run has written, by table."""
+    written = {
+        table: sum(size for name, size in of_table.items() if name not in before.get(table, {}))
+        for table, of_table in after.items()
+    }
+    return {table: size for table, size in sorted(written.items()) if size}
+
+
+def _total(written: dict[str, int]) -> int:
+    """All that was written, the published table apart."""
+    return sum(size for table, size in written.items() if table != "similar_items")
 
 
 def _write(columns: dict[str, list[Any]], folder: Path) -> None:
@@ -174,6 +215,7 @@ def main() -> None:
     """Run, and print a table, or one JSON object with --json."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--items", type=int, nargs="*", default=SIZES, help="catalogues' sizes")
+    parser.add_argument("--nights", type=int, default=1, help="nights, one built on the other")
     parser.add_argument("--json", action="store_true", help="print one JSON object, last")
     arguments = parser.parse_args()
     results = {}
@@ -182,7 +224,7 @@ def main() -> None:
         spark.range(1000).repartition(2).count()
         for items in arguments.items:
             with tempfile.TemporaryDirectory() as folder:
-                results[str(items)] = measure(items, Path(folder))
+                results[str(items)] = measure(items, Path(folder), arguments.nights)
         spark.stop()
     if arguments.json:
         print(json.dumps(results))

@@ -1,4 +1,4 @@
-"""Reverse probes: from which lists a list is probed, and so which groups a change to it concerns.
+"""Reverse probes: from which groups a list is probed; a change to the list concerns those.
 
 The table `reach` holds these pairs: items of the list `home` probe the list `probed`.
 """
@@ -26,69 +26,73 @@ MOVES = pa.schema(
         *[TRAITS.field(name) for name in ("same", "kind", "eligible", "price", "variant")],
     ]
 )
-# Lists whose groups are computed at a time.
-_LISTS = 4096
+# A list, and a group with an item that probes it.
+PROBING_GROUPS = pa.schema([("probed", pa.int32()), ("group", pa.int32())])
 
 
 @dataclass(frozen=True)
 class ReverseProbes:
-    """For each list, the lists whose items probe it, as a compressed sparse matrix.
+    """For each list, the groups with items that probe it, as a compressed sparse matrix.
+
+    Every task gets all of it. Near lists are in one group, so that there are several times fewer
+    groups than lists to tell of.
 
     Attributes:
-        starts: int64[nlist + 1], where the entries of each list begin in `homes`.
-        homes: int32[pairs].
+        starts: int64[nlist + 1], where the entries of each list begin in `groups`.
+        groups: int32[pairs].
     """
 
     starts: Int64
-    homes: npt.NDArray[np.int32]
+    groups: npt.NDArray[np.int32]
 
     @classmethod
     def from_pairs(
-        cls, home: npt.NDArray[np.integer], probed: npt.NDArray[np.integer], nlist: int
+        cls, probed: npt.NDArray[np.integer], group: npt.NDArray[np.integer], plan: GroupPlan
     ) -> "ReverseProbes":
-        """From pairs of a list and a list that its items probe; each list also probes itself."""
-        own = np.arange(nlist)
-        pairs = np.concatenate([probed.astype(np.int64) * nlist + home, own * nlist + own])
-        probed, home = np.divmod(np.unique(pairs), nlist)
-        return cls(np.searchsorted(probed, np.arange(nlist + 1)), home.astype(np.int32))
+        """From pairs of a list and a group that probes it; items of a list also probe that list."""
+        nlist, count = len(plan.first_unit), plan.group_count
+        own, own_group = plan.groups_of(np.arange(nlist))
+        pairs = np.concatenate([probed.astype(np.int64) * count + group, own * count + own_group])
+        probed, group = np.divmod(np.unique(pairs), count)
+        return cls(np.searchsorted(probed, np.arange(nlist + 1)), group.astype(np.int32))
 
     @classmethod
-    def all_pairs(cls, nlist: int) -> "ReverseProbes":
-        """Every list is probed from every list."""
-        return cls(np.arange(nlist + 1) * nlist, np.tile(np.arange(nlist, dtype=np.int32), nlist))
+    def all_groups(cls, plan: GroupPlan) -> "ReverseProbes":
+        """Every list is probed from every group."""
+        nlist, count = len(plan.first_unit), plan.group_count
+        groups = np.arange(count, dtype=np.int32)
+        return cls(np.arange(nlist + 1) * count, np.tile(groups, nlist))
 
-    def groups_of(self, lists: Int64, plan: GroupPlan) -> tuple[Int64, Int64]:
+    def groups_of(self, lists: Int64) -> tuple[Int64, Int64]:
         """The groups with an item that probes a list, for each list.
 
         Args:
             lists: int64[n].
-            plan: the groups.
 
         Returns:
             int64[m] and int64[m]: positions in `lists`, and a group of each.
         """
-        # Computed once a list, some lists at a time: there are many more rows than lists.
-        distinct, row_of = np.unique(lists, return_inverse=True)
-        blocks = [
-            self._groups_of_distinct(distinct[n : n + _LISTS], plan)
-            for n in range(0, len(distinct), _LISTS)
-        ]
-        empty = np.empty(0, np.int64)
-        counts = np.concatenate([empty, *(counts for counts, _ in blocks)])
-        groups = np.concatenate([empty, *(groups for _, groups in blocks)])
-        starts = np.cumsum(counts) - counts
-        rows = np.repeat(np.arange(len(lists)), counts[row_of])
-        return rows, groups[concat_ranges(starts[row_of], counts[row_of])]
+        counts = np.diff(self.starts)[lists]
+        rows = np.repeat(np.arange(len(lists)), counts)
+        return rows, self.groups[concat_ranges(self.starts[lists], counts)].astype(np.int64)
 
-    def _groups_of_distinct(self, lists: Int64, plan: GroupPlan) -> tuple[Int64, Int64]:
-        """How many groups have an item that probes each list, and which, list by list."""
-        sizes = np.diff(self.starts)[lists]
-        homes = self.homes[concat_ranges(self.starts[lists], sizes)].astype(np.int64)
-        rows = np.repeat(np.arange(len(lists)), sizes)
-        sources, groups = plan.groups_of(homes)
-        pairs = np.unique(rows[sources] * plan.group_count + groups)
-        rows, groups = np.divmod(pairs, plan.group_count)
-        return np.bincount(rows, minlength=len(lists)), groups
+
+def probing_groups(batches: Iterator[pa.RecordBatch], plan: GroupPlan) -> Iterator[pa.RecordBatch]:
+    """The groups that the lists of `reach` are in.
+
+    Args:
+        batches: rows of the table `reach`.
+        plan: the groups.
+
+    Yields:
+        batches of PROBING_GROUPS; a pair may occur in several batches.
+    """
+    for batch in packed_batches.coalesce(batches):
+        sources, groups = plan.groups_of(batch["home"].to_numpy().astype(np.int64))
+        probed = batch["probed"].to_numpy().astype(np.int64)[sources]
+        pairs = np.unique(probed * plan.group_count + groups)
+        columns = [pa.array(c.astype(np.int32)) for c in np.divmod(pairs, plan.group_count)]
+        yield pa.RecordBatch.from_arrays(columns, schema=PROBING_GROUPS)
 
 
 def send_moves(
@@ -102,6 +106,6 @@ def send_moves(
     for batch in packed_batches.coalesce(batches):
         rows = with_traits(batch).select(MOVES.names).cast(MOVES)
         lists = rows["list"].to_numpy().astype(np.int64)
-        sources, groups = reverse_probes.groups_of(lists, plan)
+        sources, groups = reverse_probes.groups_of(lists)
         row_bytes = max(1, rows.nbytes // rows.num_rows)
         yield from packed_batches.pack(packed_batches.take_from(rows, sources), groups, row_bytes)

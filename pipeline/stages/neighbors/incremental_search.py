@@ -10,7 +10,13 @@ import pyarrow as pa
 from pipeline.retrieval import packed_batches, update
 from pipeline.retrieval.arrivals import NeighborSettings
 from pipeline.retrieval.groups import GroupPlan
-from pipeline.retrieval.reverse_probes import MOVES, ReverseProbes, send_moves
+from pipeline.retrieval.reverse_probes import (
+    MOVES,
+    PROBING_GROUPS,
+    ReverseProbes,
+    probing_groups,
+    send_moves,
+)
 from pipeline.retrieval.rules import with_traits
 from pipeline.stages.index import lists
 from pipeline.stages.neighbors import rules
@@ -39,7 +45,7 @@ class NeighborUpdate:
         plan: the groups of lists.
         items: the files of the lists table as it is now.
         base_neighbors: the files of the earlier neighbors table.
-        reverse_probes: from which lists each list is probed.
+        reverse_probes: from which groups each list is probed.
         settings: what neighbours are.
         counts: what the tasks count.
     """
@@ -149,20 +155,24 @@ def changes_since(context: SearchContext, base: StageRecord) -> ListChanges:
     return ListChanges(all_arrivals, departures.unionByName(changed_rows), count)
 
 
-def load_reverse_probes(pairs: "DataFrame | None", nlist: int) -> ReverseProbes:
-    """From which lists each list is probed.
+def load_reverse_probes(pairs: "DataFrame | None", plan: GroupPlan) -> ReverseProbes:
+    """From which groups each list is probed.
 
     Args:
-        pairs: home and probed, which are collected: their number grows with that of the lists, as
-            the quantiser does, not with that of the items. None if every list is probed from every
-            list.
-        nlist: number of lists.
+        pairs: home and probed; None if every list is probed from every list. What is collected of
+            them is a row for each pair of a list and a group that probes it: their number grows
+            with that of the lists, as the quantiser does, not with that of the items.
+        plan: the groups.
     """
     if pairs is None:
-        return ReverseProbes.all_pairs(nlist)
-    table = pairs.toArrow()
-    home, probed = (np.asarray(table[name]).astype(np.int64) for name in ("home", "probed"))
-    return ReverseProbes.from_pairs(home, probed, nlist)
+        return ReverseProbes.all_groups(plan)
+
+    def run(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
+        return probing_groups(batches, plan)
+
+    table = pairs.mapInArrow(run, schemas.ddl(PROBING_GROUPS)).distinct().toArrow()
+    probed, group = (np.asarray(table[name]) for name in ("probed", "group"))
+    return ReverseProbes.from_pairs(probed, group, plan)
 
 
 def update_neighbors(
@@ -194,7 +204,7 @@ def update_neighbors(
         plan=search.plan,
         items=search.items,
         base_neighbors=store.open_clustered("neighbors", base.fingerprint),
-        reverse_probes=load_reverse_probes(pairs, context.nlist),
+        reverse_probes=load_reverse_probes(pairs, search.plan),
         settings=NeighborSettings(section.k, capacity, nprobe, search.rules, widens=not is_exact),
         counts=search.counts,
     )

@@ -14,7 +14,13 @@ from pipeline.retrieval import groups, packed_batches, update
 from pipeline.retrieval.arrivals import NeighborSettings
 from pipeline.retrieval.list_table import assign_items, probe_pairs
 from pipeline.retrieval.quantiser import Quantiser
-from pipeline.retrieval.reverse_probes import MOVES, ReverseProbes, send_moves
+from pipeline.retrieval.reverse_probes import (
+    MOVES,
+    PROBING_GROUPS,
+    ReverseProbes,
+    probing_groups,
+    send_moves,
+)
 from pipeline.retrieval.rules import with_traits
 from pipeline.retrieval.vectors import to_bytes, unit_vectors
 from pipeline.storage.list_schemas import LISTS, NEIGHBORS
@@ -235,10 +241,14 @@ class Shop:
     def _send_moves(
         self, arrivals: pa.RecordBatch, departures: pa.RecordBatch, plan: groups.GroupPlan
     ) -> list[pa.RecordBatch]:
-        home, probed = (np.array([p[n] for p in sorted(self.pairs)], np.int64) for n in (0, 1))
-        reverse_probes = ReverseProbes.all_pairs(NLIST)
+        reverse_probes = ReverseProbes.all_groups(plan)
         if self.nprobe:
-            reverse_probes = ReverseProbes.from_pairs(home, probed, NLIST)
+            home, probed = (pa.array([p[n] for p in self.pairs], pa.int32()) for n in (0, 1))
+            pairs = pa.record_batch({"home": home, "probed": probed})
+            batches = probing_groups(iter([pairs]), plan)
+            table = pa.Table.from_batches(batches, PROBING_GROUPS)
+            probed, group = (np.asarray(column) for column in table.columns)
+            reverse_probes = ReverseProbes.from_pairs(probed, group, plan)
         rows = arrivals.select(MOVES.names).to_pylist()
         rows += departures.select(["item_id", "list"]).to_pylist()
         moves = pa.RecordBatch.from_pylist(rows, schema=MOVES)
@@ -246,8 +256,8 @@ class Shop:
         empty = {"key": np.arange(plan.group_count), "rows": [b""] * plan.group_count}
         table = pa.Table.from_batches(sent, packed_batches.SCHEMA)
         table = pa.concat_tables([table, pa.table(empty, schema=packed_batches.SCHEMA)])
-        batches: list[pa.RecordBatch] = table.sort_by("key").to_batches(max_chunksize=3)
-        return batches
+        by_key: list[pa.RecordBatch] = table.sort_by("key").to_batches(max_chunksize=3)
+        return by_key
 
     def _search(self, items: set[str], lists: dict[str, int]) -> list[dict[str, Any]]:
         """Rows of NEIGHBORS by brute force, as a full search gives them."""

@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -81,7 +82,42 @@ def shop(first: Shop, tmp_path: Path) -> Shop:
 Change = Callable[[Rows], Rows]
 
 
-def test_the_second_night_embeds_what_changed_and_gives_the_full_table(
+def layer_counts(shop: Shop, outcome: Outcome) -> list[int]:
+    """How many layers the tables have that a night adds to."""
+    tables = {"tokens": "tokenize", "embeddings": "embed", "lists": "index"}
+    records = {table: outcome.record(stage) for table, stage in tables.items()}
+    return [
+        len(shop.store.open_files(table, record.version(table)).layers)
+        for table, record in records.items()
+        if record is not None
+    ]
+
+
+def assert_full_run_is_equal(shop: Shop, copy: Shop, outcome: Outcome, full: Outcome) -> None:
+    """Every table that a night adds to, and the published one, are those of the full run."""
+    assert full.version != outcome.version
+    assert copy.table() == shop.table()
+    tables = {"tokens": "tokenize", "embeddings": "embed", "lists": "index", "details": "publish"}
+    for table, stage in tables.items():
+        contents = []
+        for some, of_run in ((shop, outcome), (copy, full)):
+            record = of_run.record(stage)
+            assert record is not None
+            rows = read_rows(some.store, table, record.version(table))
+            assert len(rows) == record.tables[table], table
+            contents.append(sorted(str(row) for row in rows))
+        assert contents[0] == contents[1], table
+    for stage in ("tokenize", "embed"):
+        night, whole = outcome.record(stage), full.record(stage)
+        assert night is not None
+        assert whole is not None
+        names = {"tokens", "items_without_tokens", "vectors", "items_without_vector"}
+        assert [night.counts.get(name) for name in names] == [
+            whole.counts.get(name) for name in names
+        ]
+
+
+def test_three_nights_write_what_changed_and_give_the_full_table(
     shop: Shop, tmp_path: Path
 ) -> None:
     old = {row["item_id"]: row for row in samples(1)}
@@ -94,25 +130,59 @@ def test_the_second_night_embeds_what_changed_and_gives_the_full_table(
         or any(row[text] != old[row["item_id"]][text] for text in texts)
     ]
     shutil.copytree(shop.folder, tmp_path / "copy")
-    outcome = shop.run(tonight)
-    embed, neighbors = outcome.record("embed"), outcome.record("neighbors")
+    embed = shop.run(tonight).record("embed")
     assert embed is not None
-    assert neighbors is not None
     assert 0 < embed.counts["embedded"] <= len(new)
+    # An item of the second night is changed again, one leaves, and one that had left is back.
+    back = next(row for item, row in old.items() if item not in {r["item_id"] for r in tonight})
+    tonight = [{**tonight[-1], "title": "まったく別の商品"}, *tonight[1:-1], back]
+    outcome = shop.run(tonight)
+    assert layer_counts(shop, outcome) == [3, 3, 3]
+    neighbors = outcome.record("neighbors")
+    assert neighbors is not None
     assert neighbors.outputs["base"], neighbors.outputs["why"]
     other = Shop(tmp_path / "copy")
     full = other.run(tonight, full=True)
-    assert full.version != outcome.version
     record = full.record("embed")
     assert record is not None
     assert record.counts["embedded"] == len({row["item_id"] for row in tonight})
-    assert other.table() == shop.table()
-    names = ("item_id", "vector", "tokens")
-    vectors = [
-        sorted(tuple(str(row[n]) for n in names) for row in some.table("embeddings"))
-        for some in (shop, other)
-    ]
-    assert vectors[0] == vectors[1]
+    assert layer_counts(other, full) == [1, 1, 1]
+    assert_full_run_is_equal(shop, other, outcome, full)
+
+
+@pytest.mark.slow
+def test_ten_nights_a_compaction_a_rollback_and_gc_give_the_full_table(
+    shop: Shop, tmp_path: Path
+) -> None:
+    sets = ("index.exact_below=0", "index.nlist=4")
+    rng, rows = random.Random(7), samples(1)  # noqa: S311 - test data
+    shop.run(rows, *sets)
+    counts = []
+    for night in range(10):
+        if night == 5:
+            rollback(shop.store)
+        if night == 7:
+            gc.collect(shop.store, 1)
+        rng.shuffle(rows)
+        gone, changed, stays = rows[:6], rows[6:10], rows[10:]
+        titles = [f"{row['title']} {night}" for row in changed]
+        changed = [{**row, "title": t} for row, t in zip(changed, titles, strict=True)]
+        new = [{**row, "item_id": f"{row['item_id']}-{night}"} for row in gone[:5]]
+        rows = [*stays, *changed, *new]
+        outcome = shop.run(rows, *sets)
+        counts.append(layer_counts(shop, outcome))
+    # Layers were added, and then the table was written whole, before the last night and after.
+    assert max(counts) > [2, 2, 2]
+    assert [1, 1, 1] in counts
+    copy = Shop(shutil.copytree(shop.folder, tmp_path / "copy"))
+    full = copy.run(rows, *sets, full=True)
+    assert_full_run_is_equal(shop, copy, outcome, full)
+    gc.collect(shop.store, 1)
+    assert not any(
+        shop.store.find_table_damage(table, record.version(table))
+        for _, _, record in outcome.stages
+        for table in record.tables
+    )
 
 
 @pytest.mark.parametrize("copy", [shutil.copy2, os.link])
