@@ -1,5 +1,6 @@
 """Every table's columns, and what is derived from them: Spark's DDL, the check, the digest."""
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -195,16 +196,30 @@ def digest_with(frame: "DataFrame", **sums: "Column") -> tuple[str, dict[str, An
     Returns:
         the digest, 32 hexadecimal digits, and the value of each aggregate by name.
     """
+    halves = digest_halves(frame.columns)
+    first = frame.agg(*halves, *(value.alias(name) for name, value in sums.items())).first()
+    assert first is not None  # noqa: S101 - an aggregate has one row
+    return digest_text(first[:2]), dict(zip(sums, first[2:], strict=True))
+
+
+def digest_halves(columns: Sequence[str], condition: "Column | None" = None) -> "list[Column]":
+    """Two aggregates of which `digest_text` makes the digest of rows.
+
+    Args:
+        columns: of the rows.
+        condition: which rows count; None for all.
+    """
     from pyspark.sql import functions as F
 
     # Spark's hash skips nulls, so their positions are hashed too.
-    values = [F.col(name) for name in frame.columns]
+    values = [F.col(name) for name in columns]
     parts = [*values, *(value.isNull() for value in values)]
-    halves = [
-        F.coalesce(F.sum(F.xxhash64(F.lit(salt), *parts).cast("decimal(20,0)")), F.lit(0))
-        for salt in (1, 2)
-    ]
-    first = frame.agg(*halves, *(value.alias(name) for name, value in sums.items())).first()
-    assert first is not None  # noqa: S101 - an aggregate has one row
-    text = "".join(f"{int(half) % 2**64:016x}" for half in first[:2])
-    return text, dict(zip(sums, first[2:], strict=True))
+    hashes = [F.xxhash64(F.lit(salt), *parts).cast("decimal(20,0)") for salt in (1, 2)]
+    if condition is not None:
+        hashes = [F.when(condition, value) for value in hashes]
+    return [F.coalesce(F.sum(value), F.lit(0)) for value in hashes]
+
+
+def digest_text(halves: Iterable[int]) -> str:
+    """The digest, 32 hexadecimal digits, of the values of `digest_halves`."""
+    return "".join(f"{int(half) % 2**64:016x}" for half in halves)

@@ -19,7 +19,8 @@ from pipeline.errors import DamagedError, LockedError, StageError, UsageError
 from pipeline.storage.file_owners import owner_tag
 from pipeline.storage.paths import relative_to
 from pipeline.storage.s3_path import S3Path
-from pipeline.store import file_list, gc, leftovers, lock, publications
+from pipeline.store import file_list, gc, layers, leftovers, lock, publications
+from pipeline.store.retention import Retained
 from pipeline.store.store import Store
 from tests.s3.proxy import Proxy, running
 
@@ -137,6 +138,31 @@ def test_a_renamed_trial_is_no_leftover(store: Store) -> None:
     store.discard_version("lists", "v1")
     assert files(store) == []
     assert not store.has_table("lists", "v1")
+
+
+def test_versions_share_files_of_a_renamed_trial(store: Store, dead_tag: str) -> None:
+    """Its folder keeps the name of the trial."""
+    with store.versions.create("lists", f"v1-{dead_tag}") as folder:
+        fill(folder, "first")
+    store.rename_version("lists", f"v1-{dead_tag}", "v1")
+    with store.versions.create("lists", "v2") as second:
+        (second / "_changes" / "part-1.parquet").write_text("second")
+        sha256 = hashlib.sha256(b"second").hexdigest()
+        own = file_list.File("_changes/part-1.parquet", 6, sha256, layer=1)
+        shared = layers.shared_files(store.table_path("lists", "v1"))
+        file_list.write(second, [*shared, own], base="v1")
+    assert leftovers.remove_leftovers(store) == []
+    assert store.open_files("lists", "v2").layers == (
+        layers.Layer((f"{folder.name}/part-0.parquet",), ()),
+        layers.Layer(("version=v2/_changes/part-1.parquet",), ()),
+    )
+    assert not store.find_table_damage("lists", "v2")
+    assert list(gc._tables(store, Retained({"v2": "published"}))) == []
+    (folder / "part-0.parquet").unlink()
+    assert isinstance(store.root, S3Path)
+    other = Store(str(store.root), store.root.options)
+    assert "part-0.parquet: the file is missing" in other.find_table_damage("lists", "v2")
+    assert list(gc._tables(store, Retained({"v1": "published"}))) == [second]
 
 
 def test_a_dead_runs_trial_is_removed_and_its_renamed_one_is_not(

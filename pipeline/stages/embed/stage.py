@@ -190,8 +190,13 @@ def _update(
     total, written = store.write_layer(
         "embeddings", version, base.fingerprint, Rows(new, task), Rows(outdated, iter), _sums
     )
-    gone = table.where("half is not null").join(outdated, "item_id", how="left_semi").count()
-    return row_count, total, base.outputs["vectors"] - gone + written.sums["vectors"]
+    with_vector = base.outputs["vectors"]
+    if with_vector == base.tables["embeddings"]:
+        gone = counts[incremental.CHANGED] + counts[incremental.REMOVED]
+    else:
+        # Only reading all vectors shows which items have none.
+        gone = table.where("half is not null").join(outdated, "item_id", how="left_semi").count()
+    return row_count, total, with_vector - gone + written.sums["vectors"]
 
 
 def _changed_texts(job: Job, blend: Blend | None) -> "DataFrame":

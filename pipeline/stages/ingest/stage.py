@@ -9,10 +9,11 @@ from pipeline.stages.ingest.validation import (
     duplicate_ids,
     flag_duplicates,
     flag_rows,
+    has_repeated_ids,
     row_as_text,
 )
 from pipeline.store.reason_codes import QUARANTINE
-from pipeline.store.schemas import ITEMS, digest
+from pipeline.store.schemas import ITEMS, digest_halves, digest_text
 from pipeline.text.placeholders import Placeholders
 
 if TYPE_CHECKING:
@@ -97,8 +98,9 @@ def _ingest(job: Job, raw: "DataFrame", version: str) -> StageResult:
     # Duplicate ids are few, as a rule none: only rows with such an id are shuffled.
     duplicates = duplicate_ids(flagged).persist(StorageLevel.DISK_ONLY)
     try:
-        checked = flag_duplicates(flagged, duplicates) if duplicates.count() else flagged
-        observation = Observation("ingest")
+        has_duplicates = has_repeated_ids(flagged) and duplicates.count()
+        checked = flag_duplicates(flagged, duplicates) if has_duplicates else flagged
+        observation, content = Observation("ingest"), digest_halves(ITEMS.names, is_valid)
         rows = checked.observe(
             observation,
             F.count("*").alias("read"),
@@ -107,18 +109,24 @@ def _ingest(job: Job, raw: "DataFrame", version: str) -> StageResult:
             F.count_if(F.col("title_placeholder")).alias("placeholder_titles"),
             F.count_if(F.col("description_placeholder")).alias("placeholder_descriptions"),
             F.count_if(is_rounded).alias("rounded"),
+            # The rows are not read again for their digest.
+            *(half.alias(f"half{n}") for n, half in enumerate(content)),
         )
         items = job.store.write(rows.where(is_valid).select(*ITEMS.names), "items", version)
-        invalid = checked.where(~is_valid)
-        invalid = invalid.select("item_id", "reasons", row_as_text().alias("row"))
-        quarantined = job.store.write(invalid, "quarantine", version)
         summary = observation.get
+        quarantined = 0
+        if summary["read"] == items:
+            job.store.write_rows([], "quarantine", version)
+        else:
+            invalid = checked.where(~is_valid)
+            invalid = invalid.select("item_id", "reasons", row_as_text().alias("row"))
+            quarantined = job.store.write(invalid, "quarantine", version)
     finally:
         duplicates.unpersist()
         flagged.unpersist()
     if summary["read"] != items + quarantined:
         raise StageError(f"ingest lost rows: {summary} read, {items} kept, {quarantined} set aside")
-    reasons = _reasons(job, version)
+    reasons = _reasons(job, version) if quarantined else {}
     _check_usable(job, summary, items, reasons)
     return StageResult(
         tables={"items": items, "quarantine": quarantined},
@@ -133,7 +141,7 @@ def _ingest(job: Job, raw: "DataFrame", version: str) -> StageResult:
             "placeholder_descriptions": summary["placeholder_descriptions"],
             "rows_with_rounded_ids": summary["rounded"],
         },
-        outputs={"content": digest(job.store.read(job.spark, "items", version))},
+        outputs={"content": digest_text((summary["half0"], summary["half1"]))},
     )
 
 

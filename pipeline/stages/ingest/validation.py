@@ -82,6 +82,16 @@ def _is_placeholder(text: "Column", placeholders: Placeholders) -> "Column":
     return F.coalesce(form.isin(sorted(placeholders.texts)), F.lit(False))
 
 
+def has_repeated_ids(flagged: "DataFrame") -> bool:
+    """Whether an id occurs twice, in valid rows or not; no text is read to know it.
+
+    Args:
+        flagged: rows of `flag_rows`.
+    """
+    ids = flagged.where("item_id is not null").groupBy("item_id").count()
+    return bool(ids.where("count > 1").limit(1).count())
+
+
 def duplicate_ids(flagged: "DataFrame") -> "DataFrame":
     """The ids of more than one valid row: item_id.
 

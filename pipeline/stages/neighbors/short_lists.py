@@ -35,7 +35,10 @@ def find_short_lists(context: SearchContext, neighbors: "DataFrame") -> "DataFra
         reason_codes.RULES if context.search.rules.excludes_pairs else reason_codes.FEW_IN_LISTS
     )
     reason = reason.otherwise(F.lit(otherwise)).alias("reason")
-    return short.select("item_id", "neighbors", reason).unionByName(_without_vector(context))
+    rows = short.select("item_id", "neighbors", reason)
+    all_have_vectors = job.record("embed").tables["embeddings"] == vectors
+    # Only reading all vectors shows which items have none.
+    return rows if all_have_vectors else rows.unionByName(_without_vector(context))
 
 
 def _without_vector(context: SearchContext) -> "DataFrame":

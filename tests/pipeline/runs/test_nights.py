@@ -164,10 +164,10 @@ def test_ten_nights_a_compaction_a_rollback_and_gc_give_the_full_table(
         if night == 7:
             gc.collect(shop.store, 1)
         rng.shuffle(rows)
-        gone, changed, stays = rows[:6], rows[6:10], rows[10:]
+        gone, changed, stays = rows[:12], rows[12:20], rows[20:]
         titles = [f"{row['title']} {night}" for row in changed]
         changed = [{**row, "title": t} for row, t in zip(changed, titles, strict=True)]
-        new = [{**row, "item_id": f"{row['item_id']}-{night}"} for row in gone[:5]]
+        new = [{**row, "item_id": f"{row['item_id']}-{night}"} for row in gone[:10]]
         rows = [*stays, *changed, *new]
         outcome = shop.run(rows, *sets)
         counts.append(layer_counts(shop, outcome))
