@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.catalogue import Source, total_bytes
 from pipeline.config.sections import Config
+from pipeline.errors import InputError
 from pipeline.spark import executors, s3a, session
 from pipeline.spark.failures import explain
 from pipeline.spark.log import SparkLog
@@ -62,7 +63,10 @@ class JobSession:
     def _is_brief(self) -> bool:
         """Whether the catalogue is so small that starting Spark is the most of a run."""
         source = Source.from_config(self._config.catalogue, self._config.s3.options())
-        return total_bytes(source) <= _BRIEF_UP_TO_BYTES
+        try:
+            return total_bytes(source) <= _BRIEF_UP_TO_BYTES
+        except (InputError, OSError):  # the stage that reads it says so
+            return False
 
     def explain_error(self, error: Exception) -> str:
         """The cause of an error and what to do about it, in one line."""
