@@ -70,6 +70,24 @@ def test_a_tie_between_lists_goes_to_the_lower_number_whatever_the_batch(
 
 
 @pytest.mark.parametrize("has_parents", [False, True])
+def test_lists_that_differ_by_less_than_a_product_does_are_told_apart_exactly(
+    with_parents: Quantiser, *, has_parents: bool
+) -> None:
+    lists = with_parents if has_parents else Quantiser(with_parents.centroids)
+    of_parent = with_parents.parents.of_lists() if with_parents.parents else np.zeros(60)
+    close = np.flatnonzero(of_parent == np.argmax(np.bincount(of_parent)))[:4]
+    rng = np.random.default_rng(4)
+    original = lists.centroids[close[0]]
+    for number in close:
+        towards = rng.choice([-1, 1], 24).astype(np.float32)
+        lists.centroids[number] = np.nextafter(original, towards)
+    vectors = original + oracle.vectors(400, 24, seed=15) * np.float32(0.05)
+    exact = vectors.astype(np.float64) @ lists.centroids[close].T.astype(np.float64)
+    expected = close[np.argsort(-exact, axis=1)]
+    assert np.array_equal(lists.probe(vectors, 4), expected)
+
+
+@pytest.mark.parametrize("has_parents", [False, True])
 def test_places_are_those_of_the_probes(with_parents: Quantiser, *, has_parents: bool) -> None:
     lists = with_parents if has_parents else Quantiser(with_parents.centroids)
     vectors = oracle.vectors(100, 24, seed=10)
