@@ -82,10 +82,17 @@ def pays(quantiser: Quantiser) -> bool:
 
 
 def list_sizes(sample: Sample, quantiser: Quantiser) -> Int64:
-    """How many vectors of a sample each list has: int64[nlist]."""
-    sizes = np.zeros(len(quantiser), dtype=np.int64)
+    """How many vectors of a sample each list has, about: int64[nlist]."""
+    order = np.arange(len(quantiser))
+    if quantiser.parents is None and len(quantiser) >= PARENTS_FROM:
+        # Parents that don't pay, because so many have to be probed, are good enough to count.
+        parents, order = group_lists(quantiser.centroids, PROBED_IN_TRAINING, 0)
+        quantiser = Quantiser(quantiser.centroids[order], parents)
+    counts = np.zeros(len(quantiser), dtype=np.int64)
     for vectors in _read_blocks(sample):
-        sizes += np.bincount(_nearest_list(vectors, quantiser), minlength=len(quantiser))
+        counts += np.bincount(_nearest_list(vectors, quantiser), minlength=len(quantiser))
+    sizes = np.empty_like(counts)
+    sizes[order] = counts
     return sizes
 
 

@@ -205,6 +205,19 @@ def test_lists_whose_parents_would_cost_more_than_they_save_get_none(
     assert list_training.train(oracle.vectors(2000, 24, seed=5), 60, seed=0).parents is None
 
 
+def test_the_sizes_of_lists_are_about_those_of_their_vectors(
+    with_parents: Quantiser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample, flat = oracle.vectors(2000, 24, seed=5), Quantiser(with_parents.centroids)
+    monkeypatch.setattr(list_training, "PROBED_IN_TRAINING", 16)
+    sizes = list_training.list_sizes(sample, flat)
+    exact = np.bincount(flat.probe(sample, 1)[:, 0], minlength=60)
+    assert sizes.sum() == 2000
+    assert np.abs(sizes - exact).sum() < 200
+    exact = np.bincount(with_parents.probe(sample, 1)[:, 0], minlength=60)
+    assert np.array_equal(list_training.list_sizes(sample, with_parents), exact)
+
+
 def test_a_quantiser_is_what_its_arrays_say(with_parents: Quantiser) -> None:
     vectors, arrays = oracle.vectors(50, 24, seed=13), with_parents.arrays()
     again = Quantiser.from_arrays(arrays)
