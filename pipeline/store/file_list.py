@@ -179,11 +179,12 @@ def present_files(folder: StoragePath) -> FileList:
             # whose files were deleted for an empty one.
             raise DamagedError(f"{folder}: its files are gone", REMEDY)
         return FileList(tuple(File(name, sizes[name], "") for name in names))
-    by_folder = {folder: sizes}
+    others = list({file.path(folder).parent for file in listed.files} - {folder})
+    with ThreadPoolExecutor(_PARALLEL_FILES) as pool:
+        shared = pool.map(lambda path: _sizes(path, missing_ok=True), others)
+        by_folder = {folder: sizes, **dict(zip(others, shared, strict=True))}
     for file in listed.files:
         path = file.path(folder)
-        if path.parent not in by_folder:
-            by_folder[path.parent] = _sizes(path.parent, missing_ok=True)
         size = by_folder[path.parent].get(path.name)
         if size is None:
             raise DamagedError(f"{path}: the file is missing", REMEDY)
