@@ -31,6 +31,7 @@ from pipeline.retrieval.vectors import Float32, to_bytes, unit_vectors
 from pipeline.stages.context import Job
 from pipeline.stages.index import stage as index
 from pipeline.stages.neighbors import stage as neighbors_stage
+from pipeline.storage.list_schemas import NEIGHBORS
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.store import Store
 
@@ -100,7 +101,8 @@ def spark(path: str, k: int, target: float) -> dict[str, Any]:
             middle = time.monotonic()
             result = neighbors_stage.execute(job, "n")
             end = time.monotonic()
-        table = store.dataset("neighbors", "n").to_table()
+        batches = store.open_clustered("neighbors", "n").rows(0, len(vectors), NEIGHBORS.names)
+        table = pa.Table.from_batches(batches, NEIGHBORS)
         job.stop()
     return {
         "seconds": round(end - start, 1),
