@@ -10,10 +10,8 @@ from pipeline.retrieval import groups, recall
 from pipeline.retrieval.quantiser import Quantiser
 from pipeline.retrieval.ranking import Int64
 from pipeline.stages.context import Job
-from pipeline.stages.index import lists
-from pipeline.stages.neighbors import query_items, rules
+from pipeline.stages.neighbors import candidate_table, query_items, rules
 from pipeline.stages.neighbors.search import ListSearch, ProbedLists, SearchCounts, plan_merge
-from pipeline.store.clustered import ClusteredTable
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -68,7 +66,11 @@ def build_search_context(job: Job, version: str) -> SearchContext:
         version: of the candidates table, which is written if there are rules.
     """
     index, section = job.record("index"), job.config.neighbors
-    rows, files = _rows_to_search(job, version)
+    table, table_version, sizes = "lists", index.fingerprint, _list_sizes(job)
+    if rules.has_rules(job.config.rules):
+        table, table_version = "candidates", version
+        candidate_table.write(job, version, sizes)
+    rows = job.store.read(job.spark, table, table_version)
     selected = query_items.select_query_items(job)
     queries = rows.where("asks is null or asks") if job.config.rules.query else rows
     if selected is not None:
@@ -78,14 +80,13 @@ def build_search_context(job: Job, version: str) -> SearchContext:
         path = job.store.quantisers.path(job.record("index").outputs["quantiser"])
         centroids = job.ship(path, "quantiser")
     cores, capacity = context.defaultParallelism, section.k + section.reserve
-    sizes = _list_sizes(job)
     query_sizes = sizes if queries is rows else rows_per_list(job, queries)
     pair_rules = rules.pair_rules(job.config.rules)
     depth = capacity * CANDIDATES_PER_NEIGHBOR if pair_rules.caps else capacity
     max_items = groups.max_items_per_group(section.worker_mb, index.outputs["dim"])
     plan = groups.plan_by_work(sizes, cores, max_items)
     search = ListSearch(
-        items=files,
+        items=job.store.open_clustered(table, table_version),
         plan=plan,
         parts=plan_merge(query_sizes, depth, cores),
         k=capacity,
@@ -96,24 +97,6 @@ def build_search_context(job: Job, version: str) -> SearchContext:
         counts=SearchCounts(context),
     )
     return SearchContext(job, rows, selected, queries, int(query_sizes.sum()), centroids, search)
-
-
-def _rows_to_search(job: Job, version: str) -> tuple["DataFrame", ClusteredTable]:
-    """The lists table, or the candidates table if there are rules; and its files."""
-    index, store = job.record("index"), job.store
-    rows, files = job.read("lists", "index"), store.open_clustered("lists", index.fingerprint)
-    if not rules.has_rules(job.config.rules):
-        return rows, files
-    job.line.note = "reading what the rules ask for"
-    # Announced before it is written, so that gc does not remove it.
-    job.used_versions.add(version)
-    job.announce_use()
-    traits = rules.item_traits(job).join(rows.select("item_id", "list"), "item_id", how="inner")
-    # As many files as the lists table has.
-    plan = groups.plan_by_rows(np.maximum(_list_sizes(job), 1), max(1, files.file_count))
-    store.write_arrow("candidates", version, lists.lists_with_traits(files, traits, plan))
-    job.line.note = ""
-    return store.read(job.spark, "candidates", version), store.open_clustered("candidates", version)
 
 
 def read_quantiser(job: Job) -> Quantiser:

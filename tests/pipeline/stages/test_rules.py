@@ -287,6 +287,12 @@ def test_a_run_after_prices_and_stocks_have_changed_gives_what_a_full_run_gives(
     assert shop.table() == full.table()
     assert shop.short() == full.short()
     assert shop.table() != before
+    # Only the rows were written whose vector or traits have changed.
+    assert len(shop.store.open_files("candidates", record.fingerprint).layers) == 2
+    candidates = [
+        sorted(str(row) for row in some._rows("neighbors", "candidates")) for some in (shop, full)
+    ]
+    assert candidates[0] == candidates[1]
 
 
 @pytest.mark.parametrize(
