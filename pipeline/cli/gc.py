@@ -58,6 +58,7 @@ def _counts_by_reason(garbage: Garbage) -> Iterator[tuple[str, str]]:
         ("stage output", garbage.retained.versions),
         ("model", garbage.retained.models),
         ("quantiser", garbage.retained.quantisers),
+        ("run", garbage.retained.runs),
     ):
         for reason, count in Counter(reasons.values()).items():
             counts.setdefault(reason, []).append(f"{count} {kind}{'s' * (count > 1)}")
@@ -78,5 +79,6 @@ def _as_json(garbage: Garbage, store: Store, *, dry_run: bool) -> dict[str, Any]
             "versions": garbage.retained.versions,
             "models": garbage.retained.models,
             "quantisers": garbage.retained.quantisers,
+            "runs": garbage.retained.runs,
         },
     }

@@ -6,6 +6,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from models import Handle, shipping
 from models.handle import Method
 from pipeline.config.sections import Config
@@ -21,6 +24,8 @@ from pipeline.terminal.progress import StageLine
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
+# From so many rows a core on, what adaptive execution makes of a shuffle occupies every core.
+_ROWS_OF_A_TASK = 20_000
 # Stages that never build on an earlier version of their output.
 _WITHOUT_BASE = {"ingest", "train"}
 
@@ -127,6 +132,7 @@ class Job:
         self.announce_use: Callable[[], None] = lambda: None
         self._session = JobSession(config, store.root, store.run_path(run_id) / "spark.log", spark)
         self._records: dict[str, StageRecord] = {}
+        self._list_sizes: dict[str, npt.NDArray[np.int64]] = {}
 
     def read_state(self) -> None:
         """Read what can change in the store; the run works with that to its end."""
@@ -197,6 +203,21 @@ class Job:
             return None
         return self.store.read_layer(self.spark, table, record.version(table), base)
 
+    def list_sizes(self, version: str, nlist: int) -> "npt.NDArray[np.int64]":
+        """How many rows each list of a version of the lists table has; counted once a run.
+
+        Args:
+            version: the version.
+            nlist: number of lists.
+        """
+        if version not in self._list_sizes:
+            sizes = np.zeros(nlist, dtype=np.int64)
+            # One row a list is collected: a thousandth of the items or less.
+            for row in self.store.list_sizes(self.spark, "lists", version).collect():
+                sizes[row["list"]] = row["count"]
+            self._list_sizes[version] = sizes
+        return self._list_sizes[version]
+
     def ship(
         self, source: StoragePath | str, kind: str, method: Literal["auto"] | Method = "auto"
     ) -> Handle:
@@ -220,7 +241,13 @@ class Job:
             frame: a frame with a column item_id.
             rows: its number of rows.
         """
-        partitions = min(self.spark.sparkContext.defaultParallelism, max(1, rows // 500))
-        if frame.rdd.getNumPartitions() >= partitions:
-            return frame
-        return frame.repartition(partitions, "item_id")
+        cores = self.spark.sparkContext.defaultParallelism
+        partitions = min(cores, max(1, rows // 500))
+        plan = frame._jdf.queryExecution().executedPlan()
+        if plan.getClass().getSimpleName() == "AdaptiveSparkPlanExec":
+            # To say how many partitions there are, Spark would run all shuffles of this plan. It
+            # makes one partition of few rows; many keep every core busy.
+            is_spread = rows >= cores * _ROWS_OF_A_TASK
+        else:
+            is_spread = frame.rdd.getNumPartitions() >= partitions
+        return frame if is_spread else frame.repartition(partitions, "item_id")

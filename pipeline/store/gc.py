@@ -17,6 +17,8 @@ from pipeline.store.versions import DAMAGED
 
 _QUANTISER = re.compile(r"([0-9a-f]{16})(\.npy|\.sizes\.npy|\.files\.json)")
 _MODEL = re.compile(r"[0-9a-f]{16}")
+# What a run that failed, or tried something out, has left in its folder is of use for so long.
+_RUN_SECONDS = 30 * 86_400
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Garbage:
 
     Attributes:
         records: the files of stage records.
-        data: size in bytes of each folder or file of tables, models and quantisers.
+        data: size in bytes of each folder or file of tables, models, quantisers and runs.
         retained: what stays, and why.
     """
 
@@ -51,6 +53,7 @@ def find_garbage(store: Store, keep: int, also_keep: Iterable[str] = ()) -> Garb
     data = [*_tables(store, retained), *_models(store, retained), *_quantisers(store, retained)]
     # What a running run has written but not yet recorded is newer than the run's start.
     old = [path for path in data if _newest_change(path) < retained.before]
+    old += _runs(store, retained)
     records = [
         path
         for path in sorted_by_address((store.root / "stages").glob("*/*.json"))
@@ -143,6 +146,13 @@ def _quantisers(store: Store, retained: Retained) -> Iterator[StoragePath]:
     for path in sorted_by_address((store.root / "quantisers").glob("*.*")):
         match = _QUANTISER.fullmatch(path.name)
         if match and match[1] not in retained.quantisers:
+            yield path
+
+
+def _runs(store: Store, retained: Retained) -> Iterator[StoragePath]:
+    oldest = min(retained.before, time.time() - _RUN_SECONDS)
+    for path in sorted_by_address((store.root / "runs").glob("*")):
+        if path.name not in retained.runs and _newest_change(path) < oldest:
             yield path
 
 

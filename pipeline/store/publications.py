@@ -5,6 +5,7 @@ pointers move, so everything that is published has an entry. LATEST of the simil
 which entry is current.
 """
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
@@ -94,12 +95,16 @@ def entries(store: Store, *, strict: bool = False) -> list[Publication]:
     Raises:
         DamagedError: an entry is damaged.
     """
-    found = []
-    for path in _files(store):
+    return list(_newest_first(store, strict=strict))[::-1]
+
+
+def _newest_first(store: Store, *, strict: bool = False) -> Iterator[Publication]:
+    """The entries like `entries`, the newest first; each is read when it is asked for."""
+    for path in sorted(_files(store), key=lambda path: int(path.stem), reverse=True):
         try:
             content = read_object(path, **_ENTRY_FIELDS)
             if content is not None:
-                found.append(Publication(**content))
+                yield Publication(**content)
         except (DamagedError, TypeError) as error:
             text = (
                 f"{path}: this entry of what was published is damaged; put its copy of a backup in "
@@ -108,7 +113,6 @@ def entries(store: Store, *, strict: bool = False) -> list[Publication]:
             if strict:
                 raise DamagedError(text) from error
             store.say(text)
-    return sorted(found, key=lambda entry: entry.number)
 
 
 def _files(store: Store) -> list[StoragePath]:
@@ -123,9 +127,9 @@ def current(store: Store) -> Publication | None:
 
 def newest_entry(store: Store, version: str) -> Publication | None:
     """The newest entry of a version; None if the version was never published."""
-    of_version = [entry for entry in entries(store) if entry.version == version]
-    if of_version:
-        return of_version[-1]
+    for entry in _newest_first(store):
+        if entry.version == version:
+            return entry
     latest = store.latest()
     is_latest = latest is not None and latest["version"] == version
     return _unrecorded(store, latest) if latest is not None and is_latest else None
@@ -219,9 +223,9 @@ def recover(store: Store) -> None:
     except DamagedError as error:
         present, problem = None, error.what
     if problem:
-        whole = [entry for entry in entries(store) if not entry.missing(store)]
-        if whole:
-            present = whole[-1]
+        whole = next((entry for entry in _newest_first(store) if not entry.missing(store)), None)
+        if whole is not None:
+            present = whole
             store.say(
                 f"LATEST: {problem}; it is restored from entry {present.number} of publications/: "
                 f"version {present.version} of run {present.run_id}"

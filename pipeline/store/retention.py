@@ -29,6 +29,7 @@ class Retained:
         versions: fingerprints of stages' outputs; they name records and tables.
         models: names of models' folders.
         quantisers: fingerprints of the indexes that the quantisers were trained for.
+        runs: the ids of runs, which name their folders.
         before: everything that was changed at or after this time stays, because a running run may
             be writing it; in seconds since the epoch.
     """
@@ -36,6 +37,7 @@ class Retained:
     versions: dict[str, str] = field(default_factory=dict)
     models: dict[str, str] = field(default_factory=dict)
     quantisers: dict[str, str] = field(default_factory=dict)
+    runs: dict[str, str] = field(default_factory=dict)
     before: float = math.inf
 
     def add(self, versions: Iterable[str], why: str) -> None:
@@ -71,7 +73,9 @@ def _add_published(store: Store, keep: int, retained: Retained) -> None:
     if current is not None:
         retained.add(_versions(current), "LATEST")
     for entry in [*_published_last(store, keep), *_rollback_targets(store, current, keep)]:
-        retained.add(_versions(entry), f"version {entry.version}, published by run {entry.run_id}")
+        why = f"version {entry.version}, published by run {entry.run_id}"
+        retained.add(_versions(entry), why)
+        retained.runs.setdefault(entry.run_id, why)
 
 
 def _versions(entry: Publication) -> list[str]:
@@ -105,7 +109,9 @@ def _add_runs(store: Store, retained: Retained) -> None:
     published = _timestamp(current.time) - _CLOCK_SKEW if current and current.number else 0.0
     for run in run_records.list_runs(store, strict=True):
         if run.status == run_records.RUNNING:
-            retained.add([*run.fingerprints.values(), *run.uses], f"run {run.run_id} is running")
+            why = f"run {run.run_id} is running"
+            retained.runs.setdefault(run.run_id, why)
+            retained.add([*run.fingerprints.values(), *run.uses], why)
             started = _timestamp(run.started) - _CLOCK_SKEW
             retained.before = min(retained.before, started)
             for entry in _published_since(store, started):
@@ -115,7 +121,9 @@ def _add_runs(store: Store, retained: Retained) -> None:
             and _timestamp(run.started) + run.seconds > published
         ):
             # Somebody has to look at its table, and may still publish it.
-            retained.add(run.fingerprints.values(), f"run {run.run_id} was held back since")
+            why = f"run {run.run_id} was held back since"
+            retained.runs.setdefault(run.run_id, why)
+            retained.add(run.fingerprints.values(), why)
 
 
 def _published_since(store: Store, moment: float) -> list[Publication]:
@@ -144,29 +152,27 @@ def _add_current(store: Store, retained: Retained) -> None:
 
 
 def _add_named_by_records(store: Store, retained: Retained) -> None:
-    """Add what retained records name: models, quantisers, and what a table was built on."""
-    for version, why in list(retained.versions.items()):
-        if baseline := _record_part(store, "publish", version, "inputs").get("baseline"):
-            retained.add(baseline.values(), f"version {version} was built on it")
-        if sha256 := _record_part(store, "train", version, "outputs").get("sha256"):
-            retained.models.setdefault(sha256[:16], why)
-        for stage in ("tokenize", "index"):
-            if moves := _record_part(store, stage, version, "outputs").get("moves"):
-                retained.add([moves], why)
-        if quantiser := _record_part(store, "index", version, "outputs").get("quantiser"):
-            retained.quantisers.setdefault(quantiser, why)
-
-
-def _record_part(store: Store, stage: str, version: str, part: str) -> dict[str, Any]:
-    """The inputs or outputs of a stage's record; empty if this is no version of the stage."""
+    """Add what retained records name: models, quantisers, runs, what a table was built on."""
+    files = {path.stem: path for path in (store.root / "stages").glob("*/*.json")}
     remedy = (
         "nothing was deleted; run nitamono run --config FILE, which writes the records of what is "
         "published again; if it is of an older version, put its copy of a backup in its place, or "
         "delete it: its version can't be used then"
     )
-    record = _read(store.record_path(stage, version), remedy, **RECORD_FIELDS)
-    values: dict[str, Any] = record[part] if record else {}
-    return values
+    for version, why in list(retained.versions.items()):
+        record = _read(files[version], remedy, **RECORD_FIELDS) if version in files else None
+        if record is None:
+            continue
+        inputs, outputs = record["inputs"], record["outputs"]
+        retained.runs.setdefault(record["run_id"], why)
+        if record["stage"] == "publish" and (baseline := inputs.get("baseline")):
+            retained.add(baseline.values(), f"version {version} was built on it")
+        if record["stage"] == "train" and (sha256 := outputs.get("sha256")):
+            retained.models.setdefault(sha256[:16], why)
+        if record["stage"] in ("tokenize", "index") and (moves := outputs.get("moves")):
+            retained.add([moves], why)
+        if record["stage"] == "index" and (quantiser := outputs.get("quantiser")):
+            retained.quantisers.setdefault(quantiser, why)
 
 
 def _read(path: StoragePath, remedy: str, **fields: type | UnionType) -> dict[str, Any] | None:

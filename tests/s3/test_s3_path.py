@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
+from pipeline.storage import s3_path
 from pipeline.storage.paths import arrow_path, staged_file, touch
 from pipeline.storage.s3_path import ObjectStoreError, S3Path
 from tests.s3.proxy import Proxy
@@ -58,6 +60,41 @@ def test_a_folder_exists_while_an_object_lies_below_it(root: S3Path) -> None:
     assert sorted(str(p.relative_to(root)) for p in root.glob("b/*")) == ["b/c", "b/d"]
     (root / "b").remove_tree()
     assert sorted(p.name for p in root.iterdir()) == ["a", "bb"]
+
+
+def test_objects_of_a_folder_are_deleted_together_and_one_by_one_where_that_fails(
+    root: S3Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, calls = s3_path._client(root.options), []
+
+    class Client:
+        refusal: int | None = None
+
+        def __getattr__(self, name: str) -> Any:
+            calls.append(name)
+            return getattr(client, name)
+
+        def delete_objects(self, **arguments: Any) -> dict[str, Any]:
+            calls.append("delete_objects")
+            if self.refusal:
+                answer = {"ResponseMetadata": {"HTTPStatusCode": self.refusal}, "Error": {}}
+                raise ClientError(answer, "DeleteObjects")
+            kept = arguments["Delete"]["Objects"].pop()
+            client.delete_objects(**arguments)
+            return {"Errors": [{**kept, "Code": "AccessDenied", "Message": "no"}]}
+
+    fake = Client()
+    monkeypatch.setattr(s3_path, "_client", lambda _: fake)
+    put(root, "a&<b>", "日本 語", "c/d")
+    with pytest.raises(ObjectStoreError, match=r"not deleted: .*日本 語 \(AccessDenied: no\)$"):
+        root.remove_tree()
+    assert calls.count("delete_objects") == 1
+    assert "delete_object" not in calls
+    assert [path.name for path in root.iterdir()] == ["日本 語"]
+    fake.refusal = 501
+    root.remove_tree()
+    assert list(root.iterdir()) == []
+    assert calls.count("delete_object") == 1
 
 
 @pytest.mark.slow

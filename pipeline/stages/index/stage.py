@@ -248,10 +248,5 @@ def _write_moves(
 
 def _imbalance(job: Job, version: str, nlist: int) -> float:
     """The longest list over the mean."""
-    from pyspark.sql import functions as F
-
-    sizes = job.store.list_sizes(job.spark, "lists", version)
-    row = sizes.agg(F.max("count"), F.sum("count")).first()
-    assert row is not None  # noqa: S101 - an aggregate has one row
-    longest, total = row
-    return round(longest * nlist / total, 2) if total else 0.0
+    sizes = job.list_sizes(version, nlist)
+    return round(int(sizes.max()) * nlist / int(sizes.sum()), 2) if sizes.any() else 0.0

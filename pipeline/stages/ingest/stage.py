@@ -1,5 +1,7 @@
 """ingest: catalogue -> items and quarantine."""
 
+from collections import Counter
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from pipeline import catalogue
@@ -12,11 +14,13 @@ from pipeline.stages.ingest.validation import (
     has_repeated_ids,
     row_as_text,
 )
+from pipeline.store.arrow_files import Rows
 from pipeline.store.reason_codes import QUARANTINE
-from pipeline.store.schemas import ITEMS, digest_halves, digest_text
+from pipeline.store.schemas import ITEMS, check, digest_halves, digest_text
 from pipeline.text.placeholders import Placeholders
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pyspark.sql import Column, DataFrame
 
 NAME = "ingest"
@@ -90,7 +94,8 @@ def _ingest(job: Job, raw: "DataFrame", version: str) -> StageResult:
     if flagged.rdd.getNumPartitions() < cores:
         # A file that can't be split, compressed CSV for instance, would stay in one task.
         flagged = flagged.repartition(cores)
-    if catalogue.format_of(_source(job)) != "parquet":
+    is_parquet = catalogue.format_of(_source(job)) == "parquet"
+    if not is_parquet:
         # Text is parsed once; Parquet is read again faster than a copy.
         flagged = flagged.persist(StorageLevel.DISK_ONLY)
     is_valid = F.size("reasons") == 0
@@ -98,7 +103,8 @@ def _ingest(job: Job, raw: "DataFrame", version: str) -> StageResult:
     # Duplicate ids are few, as a rule none: only rows with such an id are shuffled.
     duplicates = duplicate_ids(flagged).persist(StorageLevel.DISK_ONLY)
     try:
-        has_duplicates = has_repeated_ids(flagged) and duplicates.count()
+        may_repeat = not is_parquet or has_repeated_ids(flagged)
+        has_duplicates = may_repeat and duplicates.count()
         checked = flag_duplicates(flagged, duplicates) if has_duplicates else flagged
         observation, content = Observation("ingest"), digest_halves(ITEMS.names, is_valid)
         rows = checked.observe(
@@ -114,19 +120,17 @@ def _ingest(job: Job, raw: "DataFrame", version: str) -> StageResult:
         )
         items = job.store.write(rows.where(is_valid).select(*ITEMS.names), "items", version)
         summary = observation.get
+        reasons: dict[str, int] = {}
         quarantined = 0
         if summary["read"] == items:
             job.store.write_rows([], "quarantine", version)
         else:
-            invalid = checked.where(~is_valid)
-            invalid = invalid.select("item_id", "reasons", row_as_text().alias("row"))
-            quarantined = job.store.write(invalid, "quarantine", version)
+            reasons, quarantined = _write_quarantine(job, checked.where(~is_valid), version)
     finally:
         duplicates.unpersist()
         flagged.unpersist()
     if summary["read"] != items + quarantined:
         raise StageError(f"ingest lost rows: {summary} read, {items} kept, {quarantined} set aside")
-    reasons = _reasons(job, version) if quarantined else {}
     _check_usable(job, summary, items, reasons)
     return StageResult(
         tables={"items": items, "quarantine": quarantined},
@@ -151,12 +155,15 @@ def _is_garbled() -> "Column":
     return F.concat_ws("", "title", "description").contains("\ufffd")
 
 
-def _reasons(job: Job, version: str) -> dict[str, int]:
-    from pyspark.sql import functions as F
+def _write_quarantine(job: Job, invalid: "DataFrame", version: str) -> tuple[dict[str, int], int]:
+    """Write the quarantine; return how many rows have each reason, and how many rows it has."""
+    rows = check(invalid.withColumn("row", row_as_text()), "quarantine")
+    written = job.store.write_counted("quarantine", version, Rows(rows, iter), count=_reasons)
+    return dict(sorted(written.sums.items())), written.rows
 
-    quarantine = job.store.read(job.spark, "quarantine", version)
-    rows = quarantine.select(F.explode("reasons").alias("r")).groupBy("r").count().collect()
-    return {row["r"]: row["count"] for row in sorted(rows)}
+
+def _reasons(rows: "pa.Table") -> dict[str, int]:
+    return dict(Counter(chain(*rows["reasons"].to_pylist())))
 
 
 def _check_usable(job: Job, summary: dict[str, int], items: int, reasons: dict[str, int]) -> None:

@@ -107,18 +107,14 @@ def read_quantiser(job: Job) -> Quantiser:
 
 def _list_sizes(job: Job) -> Int64:
     """How many items each list has: int64[nlist]."""
-    version = job.record("index").fingerprint
-    return _collect_sizes(job, job.store.list_sizes(job.spark, "lists", version))
+    index = job.record("index")
+    return job.list_sizes(index.fingerprint, index.outputs["lists"])
 
 
 def rows_per_list(job: Job, rows: "DataFrame") -> Int64:
     """How many of the rows each list has: int64[nlist]."""
-    return _collect_sizes(job, rows.groupBy("list").count())
-
-
-def _collect_sizes(job: Job, sizes: "DataFrame") -> Int64:
     counts = np.zeros(job.record("index").outputs["lists"], dtype=np.int64)
     # One row a list is collected: a thousandth of the items or less.
-    for row in sizes.collect():
+    for row in rows.groupBy("list").count().collect():
         counts[row["list"]] = row["count"]
     return counts

@@ -2,6 +2,9 @@
 
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from pipeline.stages.neighbors import rules
 from pipeline.stages.neighbors.search_context import SearchContext
 from pipeline.store import reason_codes
@@ -39,6 +42,16 @@ def find_short_lists(context: SearchContext, neighbors: "DataFrame") -> "DataFra
     all_have_vectors = job.record("embed").tables["embeddings"] == vectors
     # Only reading all vectors shows which items have none.
     return rows if all_have_vectors else rows.unionByName(_without_vector(context))
+
+
+def count(rows: pa.Table) -> dict[str, int]:
+    """How many rows of the table have each reason, and their neighbours; and how many have none."""
+    by_reason = rows.group_by("reason").aggregate([("neighbors", "count"), ("neighbors", "sum")])
+    counts = {"without neighbors": pc.sum(pc.equal(rows["neighbors"], 0)).as_py() or 0}
+    for row in by_reason.to_pylist():
+        counts[f"{row['reason']} items"] = row["neighbors_count"]
+        counts[f"{row['reason']} pairs"] = row["neighbors_sum"]
+    return counts
 
 
 def _without_vector(context: SearchContext) -> "DataFrame":

@@ -21,7 +21,8 @@ from pipeline.stages.neighbors import (
 from pipeline.stages.neighbors.earlier_neighbors import find_base
 from pipeline.stages.neighbors.nprobe import choose_nprobe
 from pipeline.stages.neighbors.search_context import SearchContext, build_search_context
-from pipeline.store import reason_codes
+from pipeline.store import reason_codes, schemas
+from pipeline.store.arrow_files import Rows
 from pipeline.terminal.progress import updating_note
 
 NAME = "neighbors"
@@ -170,16 +171,14 @@ def _write_short_lists(
     Returns:
         its rows; items and pairs of each reason; and how many items have no neighbour.
     """
-    from pyspark.sql import functions as F
-
-    store, spark = context.job.store, context.job.spark
-    neighbors = store.read(spark, "neighbors", version)
-    short = short_lists.find_short_lists(context, neighbors)
-    rows = store.write(short, "short_lists", version)
-    table = store.read(spark, "short_lists", version)
-    counts = table.groupBy("reason").agg(F.count("*"), F.sum("neighbors")).collect()
-    by_reason = {row[0]: (row[1], row[2]) for row in sorted(counts)}
-    return rows, by_reason, table.where("neighbors = 0").count()
+    store = context.job.store
+    neighbors = store.read(context.job.spark, "neighbors", version)
+    rows = schemas.check(short_lists.find_short_lists(context, neighbors), "short_lists")
+    written = store.write_counted("short_lists", version, Rows(rows, iter), count=short_lists.count)
+    sums = written.sums
+    reasons = [reason for reason in sorted(reason_codes.SHORT_LISTS) if sums[f"{reason} items"]]
+    by_reason = {reason: (sums[f"{reason} items"], sums[f"{reason} pairs"]) for reason in reasons}
+    return written.rows, by_reason, sums["without neighbors"]
 
 
 def _write_probe_pairs(context: SearchContext, nprobe: int, version: str) -> dict[str, int]:

@@ -24,27 +24,14 @@ def inputs(job: Job) -> dict[str, Any]:
 
 def execute(job: Job, version: str) -> StageResult:
     """Write the similar-item table, one row a pair, sorted by item and rank."""
-    neighbors, k = job.read("neighbors", "neighbors"), job.config.neighbors.k
-    pairs, carried = _pairs(neighbors, k), carried_over(job)
-    if carried is None:
-        # Sorting items is cheaper than sorting pairs: there are fewer of them.
-        ordered = _pairs(neighbors.orderBy("item_id"), k)
-    else:
-        pairs = pairs.unionByName(carried)
-        ordered = pairs.orderBy("item_id", "rank")
-    rows = job.store.write(ordered, "similar_items", version)
-    written = job.store.read(job.spark, "similar_items", version)
-    problems = _problems(written, pairs)
-    if problems:
-        job.store.discard_version("similar_items", version)
-        raise StageError(f"publish: {'; '.join(problems)}; run it again")
+    rows, carried_rows = _write_pairs(job, version)
     expected = job.record("neighbors").outputs["pairs"]
-    carried_rows = 0 if carried is None else carried.count()
     counts: dict[str, Any] = {"rows": rows, "carried_rows": carried_rows}
     if rows != expected + carried_rows:
         job.store.discard_version("similar_items", version)
         raise StageError(f"publish: {rows} rows, not {expected} found and {counts}; run it again")
-    by_list = _pairs(neighbors, k) if carried is None else written
+    written = job.store.read(job.spark, "similar_items", version)
+    by_list = written if carried_rows else _pairs(_neighbors(job), job.config.neighbors.k)
     table = quality.Table(written, by_list, job.record("ingest").tables["items"])
     measured = quality.measure_quality(job, table)
     tables = {
@@ -53,6 +40,43 @@ def execute(job: Job, version: str) -> StageResult:
         examples.TABLE: examples.write(job, version, written, measured["hubs"]["most_shown"]),
     }
     return StageResult(tables=tables, counts=counts | {"quality": measured})
+
+
+def _write_pairs(job: Job, version: str) -> tuple[int, int]:
+    """Write the table; return its rows, and how many of them were carried over."""
+    from pyspark import StorageLevel
+
+    neighbors, k, carried = _neighbors(job), job.config.neighbors.k, carried_over(job)
+    pairs = _pairs(neighbors, k)
+    if carried is None:
+        # Sorting items is cheaper than sorting pairs: there are fewer of them.
+        return _write_checked(job, version, _pairs(neighbors.orderBy("item_id"), k), pairs), 0
+    # The sort reads it twice, and so do the checks.
+    carried = carried.persist(StorageLevel.DISK_ONLY)
+    try:
+        pairs = pairs.unionByName(carried)
+        rows = _write_checked(job, version, pairs.orderBy("item_id", "rank"), pairs)
+        return rows, carried.count()
+    finally:
+        carried.unpersist()
+
+
+def _write_checked(job: Job, version: str, ordered: "DataFrame", expected: "DataFrame") -> int:
+    """Write the table, and compare what was written with what was expected.
+
+    Raises:
+        StageError: it is not the same, or a row makes no sense; the table is discarded.
+    """
+    rows = job.store.write(ordered, "similar_items", version)
+    problems = _problems(job.store.read(job.spark, "similar_items", version), expected)
+    if problems:
+        job.store.discard_version("similar_items", version)
+        raise StageError(f"publish: {'; '.join(problems)}; run it again")
+    return rows
+
+
+def _neighbors(job: Job) -> "DataFrame":
+    return job.read("neighbors", "neighbors")
 
 
 def _problems(written: "DataFrame", expected: "DataFrame") -> list[str]:

@@ -212,3 +212,37 @@ def test_records_go_before_the_data_that_they_tell_of(
     assert not any(record.exists() for record in garbage.records)
     assert deleted
     assert all(path.exists() for path in deleted)
+
+
+def test_folders_of_runs_go_after_30_days_but_for_those_that_something_is_left_of(
+    store: Store,
+) -> None:
+    stages = fakes.make(store, 9, model=3, quantiser=3)
+    for night in range(1, 6):
+        fakes.write_run_json(store, f"run{night}")
+        fakes.write_file(on_disk(store.run_path(f"run{night}")) / "report.html")
+    held_back = {"status": "held_back", "fingerprints": stages}
+    fakes.write_run_json(store, "held", started="9999-01-01T00:00:00+00:00", **held_back)
+    fakes.write_run_json(store, "failed", status="failed")
+    fakes.write_run_json(store, "maker")
+    record = store.find_record("embed", fakes.fingerprint(4, "embed"))
+    assert record is not None
+    store.write_record(replace(record, run_id="maker"))
+    age(store)
+    fakes.write_run_json(store, "new", status="failed")
+    gc.collect(store, 2)
+    left = {path.name for path in on_disk(store.root / "runs").iterdir()}
+    assert left == {"run4", "run5", "maker", "held", "new"}
+
+
+def test_the_current_entry_is_found_without_reading_all_that_were_ever_published(
+    store: Store,
+) -> None:
+    on_disk(store.root / "publications" / "000001.json").write_text("damaged")
+    said: list[str] = []
+    store.print_line = said.append
+    current = publications.current(store)
+    assert current is not None
+    assert (current.number, said) == (5, [])
+    assert publications.newest_entry(store, fakes.version(1)) is None
+    assert len(said) == 1
