@@ -253,7 +253,8 @@ def add_statistics(packed: Path, tokens: "DataFrame") -> None:
 
     texts = tokens.select(F.xxhash64("tokens").cast("string").alias("item_id"), "tokens")
     model = packed_model(str(packed))
-    fasttext.add_statistics(packed, statistics.count(texts.distinct(), texts.count(), model, 0))
+    documents = statistics.read_documents(texts.distinct(), texts.count(), 0)
+    fasttext.add_statistics(packed, statistics.compute(documents, model))
 
 
 def make_data(folder: Path, size: Size, seed: int) -> Path:

@@ -12,6 +12,11 @@ _ITERATIONS = 500
 _MIN_VECTORS = 10
 
 
+def load() -> None:
+    """Load what `project` needs, which takes a second, before it is needed."""
+    import sklearn.manifold  # noqa: F401
+
+
 def project(vectors: Float32) -> Float32:
     """Project vectors by t-SNE (van der Maaten and Hinton 2008), on one thread, seeded.
 

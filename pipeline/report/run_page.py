@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Thread
 from typing import Any
 
 from pipeline.errors import UsageError, cause
-from pipeline.report import data, page, page_texts
+from pipeline.report import data, page, page_texts, projection
 from pipeline.storage.files import write_atomic
 from pipeline.storage.paths import StoragePath
 from pipeline.store import reason_codes, run_records
@@ -13,6 +14,16 @@ from pipeline.store.store import Store
 
 FILE_NAME = "report.html"
 _SCRIPTS = ("run_charts.js", "run_items.js", "run.js")
+
+
+def prepare(map_items: int) -> None:
+    """Begin to load what the page's map needs, while something else is waited for.
+
+    Args:
+        map_items: maximum number of items on the map.
+    """
+    if map_items:
+        Thread(target=projection.load, daemon=True).start()
 
 
 def page_data(store: Store, run_id: str, map_items: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from threading import Thread
 from typing import Any
 
 from pipeline import __version__
@@ -71,10 +72,20 @@ class RunRecorder:
         """
         self._job, self._outcome, self._progress = job, outcome, progress
         self._started = datetime.now(UTC)
+        self._stopping: Thread | None = None
+
+    @contextmanager
+    def stopping_spark(self) -> Iterator[None]:
+        """Wait in the end until the Spark session has stopped."""
+        try:
+            yield
+        finally:
+            if self._stopping is not None:
+                self._stopping.join()
 
     @contextmanager
     def recording(self) -> Iterator[None]:
-        """Record the run from its start to its end, and stop its Spark session.
+        """Record the run from its start to its end; then its Spark session begins to stop.
 
         Raises:
             StageError: an error that is no NitamonoError; its traceback is in the run's folder.
@@ -94,7 +105,9 @@ class RunRecorder:
             self._write_failure(message)
             raise StageError(message) from error
         finally:
-            self._job.stop()
+            # It takes a second, in which the run's page is written.
+            self._stopping = Thread(target=self._job.stop)
+            self._stopping.start()
         try:
             self.write(run_records.PUBLISHED if self._outcome.version else run_records.DONE)
         except OSError as error:

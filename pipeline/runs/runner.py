@@ -102,7 +102,13 @@ class Runner:
                 store's lock.
         """
         self._only_trains = first == last == train.NAME
-        with self._page_at_end(), self._locked() as held_lock, self._recorder.recording():
+        recorder = self._recorder
+        with (
+            recorder.stopping_spark(),
+            self._page_at_end(),
+            self._locked() as held_lock,
+            recorder.recording(),
+        ):
             self._job.read_state()
             for stage in CHAIN[: NAMES.index(first)]:
                 if not self._reuse(self._reuse_rules.required_record(stage)):
@@ -157,6 +163,8 @@ class Runner:
             self._progress.print(f"{number} {stage.NAME:<10}  already done by run {made_by}")
             return
         version, inputs = self._job.fingerprint(stage)
+        if stage.NAME == publish.NAME:
+            run_page.prepare(self._job.config.report.map_items)
         with self._progress.stage(f"{number} {stage.NAME}") as line:
             self._job.line = line
             with explained_failures(stage.NAME, self._job):

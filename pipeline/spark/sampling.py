@@ -11,9 +11,15 @@ _EXACT_UP_TO = 20_000
 
 
 def seeded_sample(
-    frame: "DataFrame", total: int, max_rows: int, seed: int, purpose: str
+    frame: "DataFrame",
+    total: int,
+    max_rows: int,
+    seed: int,
+    purpose: str,
+    *,
+    ordered: bool = True,
 ) -> "DataFrame":
-    """Sample the rows of a frame by a hash of their item_id, in the order of that hash.
+    """Sample the rows of a frame by a hash of their item_id.
 
     Args:
         frame: its item_id is unique.
@@ -24,13 +30,14 @@ def seeded_sample(
         seed: another seed gives another sample.
         purpose: samples for different purposes are independent of each other. Recall measured on
             the vectors that the quantiser was trained on would be too high.
+        ordered: whether the rows are in the order of that hash; otherwise Spark need not sort them.
     """
     names = frame.columns
     sample = hashed_sample(frame, total, max_rows, seed, purpose)
-    ordered = sample.orderBy("order", "item_id")
-    if max_rows < total and max_rows <= _EXACT_UP_TO:
-        ordered = ordered.limit(max_rows)
-    return ordered.select(*names)
+    is_cut = max_rows < total and max_rows <= _EXACT_UP_TO
+    if ordered or is_cut:
+        sample = sample.orderBy("order", "item_id")
+    return (sample.limit(max_rows) if is_cut else sample).select(*names)
 
 
 def collected_sample(

@@ -1,5 +1,6 @@
 """publish: neighbors -> similar_items and details, the gate, and the pointer."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import GateError, StageError
@@ -33,12 +34,12 @@ def execute(job: Job, version: str) -> StageResult:
     written = job.store.read(job.spark, "similar_items", version)
     by_list = written if carried_rows else _pairs(_neighbors(job), job.config.neighbors.k)
     table = quality.Table(written, by_list, job.record("ingest").tables["items"])
-    measured = quality.measure_quality(job, table)
-    tables = {
-        "similar_items": rows,
-        "details": details.write(job, version),
-        examples.TABLE: examples.write(job, version, written, measured["hubs"]["most_shown"]),
-    }
+    with ThreadPoolExecutor(1) as pool:
+        # The details are independent of the rest: Spark does both at the same time.
+        writing = pool.submit(details.write, job, version)
+        measured = quality.measure_quality(job, table)
+        shown = examples.write(job, version, written, measured["hubs"]["most_shown"])
+        tables = {"similar_items": rows, "details": writing.result(), examples.TABLE: shown}
     return StageResult(tables=tables, counts=counts | {"quality": measured})
 
 

@@ -1,11 +1,12 @@
 """train: tokens -> a model in the store; or the model at model.path, checked and stored."""
 
 import shutil
-from dataclasses import asdict, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models import ModelError, fasttext, onnx
+from models import ModelError, fasttext
 from models.content import read_content
 from models.fasttext.train import train as train_fasttext
 from models.s3 import objects
@@ -14,7 +15,7 @@ from pipeline.config.sections import ModelSection
 from pipeline.errors import InputError, StageError
 from pipeline.spark.sampling import seeded_sample
 from pipeline.stages.context import Job, StageResult
-from pipeline.stages.train import corpus, promotional_phrases, statistics
+from pipeline.stages.train import corpus, packing, promotional_phrases, statistics
 from pipeline.storage.files import read_json, write_json
 from pipeline.store.fingerprint import fingerprint
 from pipeline.store.stage_record import StageRecord
@@ -26,8 +27,6 @@ NAME = "train"
 # Raise it when the output for the same inputs and settings changes: see the Stage protocol.
 # A new number does not replace the store's current model, which is used until `run --retrain`.
 CODE_VERSION = 1
-# Names in a model's folder: the packed model, the library's own file, the encoder's directory.
-_PACKED, _BINARY, _ENCODER = "model.safetensors", "model.bin", "encoder"
 
 _WORK = "work"
 
@@ -132,15 +131,16 @@ def execute(job: Job, version: str) -> StageResult:
     text = job.record("tokenize").outputs["text_fingerprint"]
     with job.store.models.new_folder() as folder:
         counts: dict[str, Any]
+        catalogue: _Catalogue | None = None
         try:
             if section.path:
                 source, counts = _local_copy(job), {"source": section.path}
             else:
-                source, counts = _train(job, folder)
-            pack = _pack_encoder if section.kind == "onnx" else _pack_fasttext
+                source, counts, catalogue = _train(job, folder)
+            pack = packing.pack_encoder if section.kind == "onnx" else packing.pack_fasttext
             shipped, model_counts = pack(section, source, folder, text)
             if _carries_statistics(section):
-                counts |= _add_statistics(job, shipped)
+                counts |= _add_statistics(job, shipped, catalogue)
             shutil.rmtree(folder / _WORK, ignore_errors=True)
             job.line.note = ""
         except ModelError as error:
@@ -170,67 +170,67 @@ def _local_copy(job: Job) -> Path:
     return local_path(job.ship(section.path, section.kind))
 
 
-def _pack_fasttext(
-    section: ModelSection, source: Path, folder: Path, text: str
-) -> tuple[Path, dict[str, Any]]:
-    """Put a fastText model into its folder; return the file to ship and its counts."""
-    if fasttext.is_packed(source):
-        header = fasttext.read_header(source)
-        if header.text_fingerprint not in ("", text):
-            raise ModelError(
-                f"{source}: its text fingerprint is {header.text_fingerprint}, the tokens' is "
-                f"{text}: it was trained on tokens of other rules; train or pack it again"
-            )
-        if section.engine == "library":
-            raise ModelError(f"{source}: packed; the engine library needs the .bin it was made of")
-        shutil.copyfile(source, folder / _PACKED)
-    else:
-        fasttext.pack(source, folder, text_fingerprint=text, float16=section.float16)
-        header = fasttext.read_header(folder / _PACKED)
-    counts = {"dim": header.dim, "words": header.nwords, "ngram_rows": header.bucket}
-    if section.engine == "mapped":
-        return folder / _PACKED, counts
-    fasttext.load(source)
-    shutil.copyfile(source, folder / _BINARY)
-    return folder / _BINARY, counts
+@dataclass(frozen=True)
+class _Catalogue:
+    """What a model's statistics need of the catalogue.
 
-
-def _pack_encoder(
-    section: ModelSection, source: Path, folder: Path, text: str
-) -> tuple[Path, dict[str, Any]]:
-    """Put an encoder into its folder; return the directory to ship and its counts.
-
-    An encoder reads text and not tokens, so `text` does not matter to it.
+    Attributes:
+        documents: a sample of its documents.
+        phrases: its promotional phrases.
     """
-    packed = onnx.pack(source, folder / _ENCODER)
-    return packed, {"dim": onnx.load(packed).dim}
+
+    documents: statistics.Documents
+    phrases: tuple[str, ...]
 
 
-def _add_statistics(job: Job, packed: Path) -> dict[str, Any]:
-    """Add the catalogue's statistics to a packed model that has none; return their counts."""
+def _read_catalogue(job: Job) -> _Catalogue:
+    sample, total = _sample(job)
+    documents = statistics.read_documents(sample, total, job.config.model.seed)
+    return _Catalogue(documents, promotional_phrases.learn_phrases(job))
+
+
+def _add_statistics(job: Job, packed: Path, catalogue: _Catalogue | None) -> dict[str, Any]:
+    """Add the catalogue's statistics to a packed model that has none; return their counts.
+
+    Args:
+        job: the run.
+        packed: the model.
+        catalogue: of the run, if it was read already.
+    """
     model = fasttext.load(packed)
     assert isinstance(model, fasttext.Embedder)  # noqa: S101 - it is packed
     if model.statistics is not None:
         return {}
-    job.line.note = "counting words"
-    sample, total = _sample(job)
-    counted = statistics.count(sample, total, model, job.config.model.seed)
-    job.line.note = "learning promotional phrases"
-    phrases = promotional_phrases.learn_phrases(job)
-    fasttext.add_statistics(packed, replace(counted, phrases=phrases))
-    return {"sampled_items": counted.documents, "promotional_phrases": list(phrases)}
+    job.line.note = "counting words and phrases"
+    catalogue = catalogue or _read_catalogue(job)
+    counted = statistics.compute(catalogue.documents, model)
+    fasttext.add_statistics(packed, replace(counted, phrases=catalogue.phrases))
+    return {
+        "sampled_items": counted.documents,
+        "promotional_phrases": list(catalogue.phrases),
+    }
 
 
-def _sample(job: Job) -> tuple["DataFrame", int]:
-    """The texts that the model is trained on or counts, and about how many there are."""
+def _sample(job: Job, *, ordered: bool = False) -> tuple["DataFrame", int]:
+    """The texts that the model is trained on or counts, and about how many there are.
+
+    Args:
+        job: the run.
+        ordered: whether they are in the same order in every run.
+    """
     section, total = job.config.model, job.record("tokenize").tables["tokens"]
     texts = corpus.texts(job.read("tokens", "tokenize"))
-    sample = seeded_sample(texts, total, section.sample_items, section.seed, "model")
+    size, seed = section.sample_items, section.seed
+    sample = seeded_sample(texts, total, size, seed, "model", ordered=ordered)
     return sample, min(total, section.sample_items)
 
 
-def _train(job: Job, folder: Path) -> tuple[Path, dict[str, Any]]:
-    """Train a fastText model in the folder's work directory; return its .bin file and counts."""
+def _train(job: Job, folder: Path) -> tuple[Path, dict[str, Any], _Catalogue | None]:
+    """Train a fastText model in the folder's work directory; meanwhile Spark reads the catalogue.
+
+    Returns:
+        its .bin file, its counts, and the catalogue if the model carries statistics.
+    """
     section = job.config.model
     sample, _ = _sample(job)
     occurrences, sizes = corpus.count_vocabulary(sample, section.min_count)
@@ -240,14 +240,18 @@ def _train(job: Job, folder: Path) -> tuple[Path, dict[str, Any]]:
     work = folder / _WORK
     work.mkdir()
     job.line.note = "writing the corpus"
-    lines = corpus.write(sample, work / "corpus.txt")
+    ordered, _ = _sample(job, ordered=True)
+    lines = corpus.write(ordered, work / "corpus.txt")
     job.line.note = "training"
 
     def show(share: float) -> None:
         job.line.note = f"training, {share:.0%} done"
 
     binary = work / "trained.bin"
-    train_fasttext(work / "corpus.txt", binary, training, show)
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(_read_catalogue, job) if _carries_statistics(section) else None
+        train_fasttext(work / "corpus.txt", binary, training, show)
+        catalogue = reading.result() if reading else None
     job.line.note = "packing"
     counts = {"sampled_items": lines, "corpus_tokens": occurrences, "training": asdict(training)}
-    return binary, counts
+    return binary, counts, catalogue

@@ -1,6 +1,7 @@
 """The statistics of a catalogue that a model carries: document frequencies, counted by Spark."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,21 +26,43 @@ _SAMPLED_DOCUMENTS, _DOCUMENT_TOKENS = 10_000, 200
 _COUNTS_DDL = "place int, documents long"
 
 
-def count(texts: "DataFrame", total: int, embedder: Embedder, seed: int) -> CatalogueStatistics:
-    """Count the statistics of a sample of the catalogue.
+@dataclass(frozen=True)
+class Documents:
+    """What the statistics need of a sample of the catalogue, before there is a model.
+
+    Attributes:
+        counter: in how many documents each word and each n-gram occurs.
+        tokens: list<string>, the first tokens of the documents of a smaller sample.
+    """
+
+    counter: DocumentCounter
+    tokens: pa.Array
+
+
+def read_documents(texts: "DataFrame", total: int, seed: int) -> Documents:
+    """Read a sample of the catalogue.
 
     Args:
         texts: item_id string, tokens array<string>: the documents.
         total: about how many documents there are.
-        embedder: the model; its own statistics are overwritten.
         seed: chooses the documents that the common direction is computed from.
     """
     counter = count_documents(texts)
     sample = collected_sample(_first_tokens(texts), total, _SAMPLED_DOCUMENTS, seed, "common")
+    return Documents(counter, sample["tokens"].combine_chunks())
+
+
+def compute(documents: Documents, embedder: Embedder) -> CatalogueStatistics:
+    """The statistics of a sample of the catalogue.
+
+    Args:
+        documents: of the sample.
+        embedder: the model; its own statistics are overwritten.
+    """
+    counter, tokens = documents.counter, documents.tokens
     # With a common direction of zeros nothing is subtracted from the vectors.
     embedder.statistics = counter.finish(np.zeros(embedder.dim, dtype=np.float32))
     weighted_mean = BlendEmbedder(embedder, Blend(dim=0))
-    tokens = sample["tokens"].combine_chunks()
     vectors = weighted_mean.embed_fields(tokens, pa.nulls(len(tokens), tokens.type))
     return counter.finish(principal_direction(vectors))
 

@@ -27,7 +27,8 @@ def test_counts_and_direction_are_those_of_all_documents_whatever_the_partitions
     frame = spark.createDataFrame(rows, "item_id string, tokens array<string>")
     model = fasttext.load(fasttext.pack(Bin().write(tmp_path / "model.bin"), tmp_path))
     assert isinstance(model, Embedder)
-    results = [statistics.count(frame.repartition(n), 300, model, 0) for n in (1, 7)]
+    samples = [statistics.read_documents(frame.repartition(n), 300, 0) for n in (1, 7)]
+    results = [statistics.compute(sample, model) for sample in samples]
     expected = counts.finish(results[0].common_direction)
     for result in results:
         assert result.documents == 300
