@@ -127,6 +127,10 @@ def sameness(job: Job, table: Table, covered: int) -> dict[str, Any]:
     pairs = table.pairs.where(is_sampled).select("item_id", "similar_id")
     items = job.read("items", "ingest").select("item_id", "category")
     texts = job.read("tokens", "tokenize").select("item_id", "text")
+    if one_in > 1:
+        # The ids of the sample's pairs are sent to where the items are: those are not shuffled.
+        ids = F.broadcast(pairs.select("item_id").union(pairs.select("similar_id")).distinct())
+        items, texts = (rows.join(ids, "item_id", how="left_semi") for rows in (items, texts))
     described = items.join(texts, "item_id", how="inner")
     own = described.where(is_sampled).toDF("item_id", "category", "text")
     other = described.toDF("similar_id", "similar_category", "similar_text")

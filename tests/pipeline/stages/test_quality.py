@@ -1,11 +1,13 @@
 """The quality of a table, against plain Python."""
 
 from collections import Counter
+from typing import cast
 
 import numpy as np
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
+from pipeline.stages.context import Job
 from pipeline.stages.publish import quality
 
 
@@ -49,6 +51,43 @@ def test_hubs_and_scores_are_those_of_all_pairs(spark: SparkSession) -> None:
     assert steps[0.99] == sum(score >= 0.99 for score in all_scores)
     assert steps[0.0] == sum(0 <= score < 0.01 for score in all_scores)
     assert steps[-0.1] == sum(-0.1 <= score < -0.09 for score in all_scores)
+
+
+@pytest.mark.parametrize("most", [20_000, 40])
+def test_sameness_is_that_of_the_sampled_items(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(quality, "MAX_SAMPLED", most)
+    items = {f"i{n}": (None if n % 7 == 0 else f"c{n % 3}", f"t{n % 50}") for n in range(200)}
+    rows = [(f"i{n}", f"i{(n + step) % 200}") for n in range(200) for step in (3, 50, 77)]
+    pairs = spark.createDataFrame(rows, "item_id string, similar_id string")
+    ids = spark.createDataFrame([(item,) for item in items], "item_id string")
+    one_in = -(-200 // most)
+    hashed = ids.where(f"pmod(xxhash64(item_id), {one_in}) = 0").collect()
+    sampled = {row["item_id"] for row in hashed}
+    frames = {
+        "items": spark.createDataFrame(
+            [(item, category) for item, (category, _) in items.items()],
+            "item_id string, category string",
+        ),
+        "tokens": spark.createDataFrame(
+            [(item, text) for item, (_, text) in items.items()], "item_id string, text string"
+        ),
+    }
+
+    class Tables:
+        def read(self, table: str, _stage: str) -> DataFrame:
+            return frames[table]
+
+    table = quality.Table(pairs, pairs, 200)
+    measured = quality.sameness(cast("Job", Tables()), table, 200)
+    chosen = [(items[a], items[b]) for a, b in rows if a in sampled]
+    with_categories = [(a[0], b[0]) for a, b in chosen if a[0] and b[0]]
+    same = sum(a == b for a, b in with_categories) / len(with_categories)
+    duplicates = sum(a[1] == b[1] for a, b in chosen) / len(chosen)
+    assert measured["sampled_one_in"] == one_in
+    assert measured["same_category"] == pytest.approx(same, abs=1e-4)
+    assert measured["duplicates_shown"] == pytest.approx(duplicates, abs=1e-6)
 
 
 def test_a_table_without_pairs_has_empty_measures(spark: SparkSession) -> None:
