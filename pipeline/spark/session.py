@@ -58,8 +58,6 @@ def settings(user_settings: dict[str, str], *, brief: bool = False) -> dict[str,
         "spark.executorEnv.ARROW_DEFAULT_MEMORY_POOL": "system",
         "spark.executorEnv.MALLOC_MMAP_THRESHOLD_": str(1 << 30),
         "spark.executorEnv.MALLOC_TRIM_THRESHOLD_": str((1 << 31) - 1),
-        # Vectors in float16 do not get smaller.
-        "spark.shuffle.compress": "false",
         # Of what grows with the catalogue nothing is collected; the texts of a sample that is
         # evaluated can be more than Spark's own limit of 1g.
         "spark.driver.maxResultSize": "4g",
