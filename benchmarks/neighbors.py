@@ -15,8 +15,8 @@ import resource
 import subprocess
 import sys
 import tempfile
-import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.processes import WORKERS, Sampler
 from pipeline.config import reading as config
 from pipeline.retrieval import list_training, quantiser
 from pipeline.retrieval.vectors import Float32, to_bytes, unit_vectors
@@ -32,6 +33,8 @@ from pipeline.stages.context import Job
 from pipeline.stages.index import stage as index
 from pipeline.stages.neighbors import stage as neighbors_stage
 from pipeline.storage.list_schemas import NEIGHBORS
+from pipeline.storage.paths import StoragePath
+from pipeline.store import file_list
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.store import Store
 
@@ -92,7 +95,7 @@ def spark(path: str, k: int, target: float) -> dict[str, Any]:
         rows = {"embeddings": len(vectors)}
         job.set_record(StageRecord("embed", "e", "benchmark", {}, rows, {}, count))
         _ = job.spark
-        with _peak_of_workers() as peak:
+        with Sampler() as sampler:
             start = time.monotonic()
             result = index.execute(job, "i")
             job.set_record(
@@ -109,14 +112,18 @@ def spark(path: str, k: int, target: float) -> dict[str, Any]:
         "index_seconds": round(middle - start, 1),
         "neighbors_seconds": round(end - middle, 1),
         "recall": round(recall_of(vectors, _as_rows(table, len(vectors), k), k), 4),
-        "worker_mb": round(peak[0]),
+        "worker_mb": round(sampler.peaks[WORKERS] / 1e6),
         "nlist": job.record("index").outputs["lists"],
         **result.counts,
     }
 
 
 def _write_embeddings(store: Store, vectors: Float32) -> None:
-    folder = store.table_path("embeddings", "e")
+    with store.versions.create("embeddings", "e") as folder:
+        file_list.write(folder, list(_embedding_files(folder, vectors)))
+
+
+def _embedding_files(folder: StoragePath, vectors: Float32) -> Iterator[file_list.File]:
     folder.mkdir(parents=True)
     for i in range(0, len(vectors), _FILE_ROWS):
         part = vectors[i : i + _FILE_ROWS]
@@ -127,7 +134,9 @@ def _write_embeddings(store: Store, vectors: Float32) -> None:
             "tokens": pa.array(np.ones(len(part), dtype=np.int32)),
             "half": to_bytes(part),
         }
-        pq.write_table(pa.table(columns), folder / f"{i:09d}.parquet", compression="zstd")
+        name = f"{i:09d}.parquet"
+        pq.write_table(pa.table(columns), str(folder / name), compression="zstd")
+        yield file_list.describe(str(folder / name), name, rows=len(part))
 
 
 def _as_rows(table: pa.Table, n: int, k: int) -> "np.ndarray":
@@ -140,32 +149,6 @@ def _as_rows(table: pa.Table, n: int, k: int) -> "np.ndarray":
     in_top_k = ranks < k
     neighbors[rows[in_top_k], ranks[in_top_k]] = similar[in_top_k].astype(np.int64)
     return neighbors
-
-
-class _peak_of_workers:  # noqa: N801 - used as a context manager
-    """The largest resident memory of any of Spark's Python workers below this process, in MB."""
-
-    def __enter__(self) -> list[float]:
-        self._peak, self._stop = [0.0], threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-        return self._peak
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        command = ["ps", "-eo", "pid,ppid,rss,args"]
-        while not self._stop.wait(0.3):
-            lines = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
-            processes = [line.split(None, 3) for line in lines.stdout.splitlines()[1:]]
-            ours = {str(os.getpid())}
-            for _ in range(4):
-                ours |= {pid for pid, parent, *_ in processes if parent in ours}
-            for pid, _, kib, arguments in processes:
-                if pid in ours and "pyspark.daemon" in arguments:
-                    self._peak[0] = max(self._peak[0], int(kib) * 1024 / 1e6)
 
 
 def kernel(vectors: Float32, k: int, nlist: int, nprobe: int) -> "np.ndarray":

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 _EXECUTOR = "org.apache.spark.executor.CoarseGrainedExecutorBackend"
-_PYTHON = "pyspark.daemon"
+_PYTHON = "pyspark.worker"
 _SECONDS = 1.0
 
 

@@ -55,6 +55,12 @@ def items_of_group(
             yield items.take(pa.array(positions))
 
 
+def rows_in_group(rows: pa.RecordBatch, plan: GroupPlan, group: int) -> pa.RecordBatch:
+    """The rows whose unit is in a group; arguments as for `units_of_rows`."""
+    is_in_group = plan.group_of_unit[units_of_rows(rows, plan)] == group
+    return rows if is_in_group.all() else rows.filter(pa.array(is_in_group))
+
+
 def units_of_rows(rows: pa.RecordBatch, plan: GroupPlan) -> Int64:
     """The unit that each item is in: int64[n].
 

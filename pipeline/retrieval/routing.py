@@ -10,9 +10,10 @@ import pyarrow as pa
 
 from pipeline.retrieval import packed_batches
 from pipeline.retrieval.groups import GroupPlan
-from pipeline.retrieval.loaded_group import units_of_rows
+from pipeline.retrieval.loaded_group import rows_in_group, units_of_rows
 from pipeline.retrieval.ranking import Int64, concat_ranges
 from pipeline.retrieval.rules import query_rows, with_traits
+from pipeline.retrieval.vectors import hash_vectors
 from pipeline.storage.list_schemas import TRAITS
 
 # Units probed by the queries that are routed at a time.
@@ -63,8 +64,9 @@ class Router:
         """Send each query once to every group with a list that it probes.
 
         Args:
-            batches: columns item_id string, list int, vector binary (float16), hash bigint (of the
-                vector), the columns of TRAITS that are read, and what `probe` reads.
+            batches: columns item_id string, list int, vector binary (float16), the columns of
+                TRAITS that are read, and what `probe` reads. With `keep_local` they are in the
+                order of the lists.
             count: called for each slice of queries and each packed batch.
 
         Yields:
@@ -72,9 +74,12 @@ class Router:
         """
         for batch in packed_batches.coalesce(batches):
             row_bytes = batch.nbytes // batch.num_rows
-            # Equal vectors stand together, so that they are searched for as one.
-            order = np.argsort(batch["hash"].to_numpy(), kind="stable")
-            queries = with_merge_part(with_traits(batch.take(pa.array(order))), self.parts)
+            asking = query_rows(batch)
+            if not self.keep_local:
+                # Equal vectors stand together, as in a list, so that they are searched for as one.
+                order = np.argsort(hash_vectors(asking["vector"]), kind="stable")
+                asking = asking.take(pa.array(order))
+            queries = with_merge_part(with_traits(asking), self.parts)
             for rows, probes in self._probed_slices(queries):
                 home = units_of_rows(rows, self.plan) if self.keep_local else None
                 take, groups = self._copies(rows, probes, home)
@@ -89,8 +94,7 @@ class Router:
         """The items of a group as queries for the lists of that group.
 
         Args:
-            batches: rows of the group's lists, equal vectors together; columns as for `send`,
-                without hash.
+            batches: rows of the group's lists, equal vectors together; columns as for `send`.
             group: which group.
             count: called with how many queries need not be sent.
 
@@ -98,8 +102,7 @@ class Router:
             batches of QUERIES.
         """
         for batch in batches:
-            is_in_group = self.plan.group_of_unit[units_of_rows(batch, self.plan)] == group
-            rows = query_rows(with_traits(batch.filter(pa.array(is_in_group))))
+            rows = query_rows(with_traits(rows_in_group(batch, self.plan, group)))
             for queries, probes in self._probed_slices(with_merge_part(rows, self.parts)):
                 take, groups = self._copies(queries, probes, None)
                 local = np.flatnonzero(groups == group)

@@ -59,15 +59,22 @@ def to_binary(values: npt.NDArray[np.uint8], sizes: npt.NDArray[np.integer]) -> 
     return pa.Array.from_buffers(pa.binary(), len(sizes), buffers)
 
 
+# Vectors that are hashed at a time.
+_HASH_BLOCK = 256
 # Odd factors of the hash below, one for each dimension.
 _FACTORS = np.random.default_rng(0).integers(1, 1 << 62, size=4096, dtype=np.int64) | 1
 
 
 def hash_vectors(column: pa.Array) -> npt.NDArray[np.int64]:
     """Hash each vector's bytes: int64[n], not negative."""
-    values = float16_rows(column).view(np.uint16).astype(np.int64)
-    factors = np.resize(_FACTORS, values.shape[1])
-    hashes: npt.NDArray[np.int64] = ((values @ factors) >> 17) & (2**46 - 1)
+    bits = float16_rows(column).view(np.uint16)
+    factors = np.resize(_FACTORS, bits.shape[1])
+    sums = np.empty(len(bits), dtype=np.int64)
+    # In blocks that fit into the processor's cache.
+    for start in range(0, len(bits), _HASH_BLOCK):
+        block = slice(start, start + _HASH_BLOCK)
+        sums[block] = bits[block].astype(np.int64) @ factors
+    hashes: npt.NDArray[np.int64] = (sums >> 17) & (2**46 - 1)
     return hashes
 
 

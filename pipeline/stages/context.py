@@ -1,6 +1,6 @@
 """What a stage is, and the job: the config, store, records and session that stages work with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ from pipeline.config.sections import Config
 from pipeline.errors import UsageError
 from pipeline.stages.job_session import JobSession
 from pipeline.storage.paths import StoragePath
+from pipeline.store.arrow_files import Rows
 from pipeline.store.fingerprint import fingerprint
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.state import StoreState, read_state
@@ -191,6 +192,10 @@ class Job:
     def read(self, table: str, stage: str) -> "DataFrame":
         """A table that an earlier stage made."""
         return self.store.read(self.spark, table, self.record(stage).version(table))
+
+    def scan(self, table: str, stage: str, columns: Sequence[str]) -> Rows:
+        """A table that an earlier stage made, for Python workers: see `Tables.scan`."""
+        return self.store.scan(self.spark, table, self.record(stage).version(table), columns)
 
     def read_layer(self, table: str, stage: str) -> "DataFrame | None":
         """The rows of a table that an earlier stage has added to what it built on.

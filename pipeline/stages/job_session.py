@@ -10,6 +10,7 @@ from pipeline.errors import InputError
 from pipeline.spark import executors, s3a, session
 from pipeline.spark.failures import explain
 from pipeline.spark.log import SparkLog
+from pipeline.stages import python_daemon
 from pipeline.storage.paths import StoragePath
 from pipeline.terminal.progress import StageLine
 
@@ -52,7 +53,8 @@ class JobSession:
         if self._spark is None:
             line.note = "starting Spark"
             self._log = SparkLog(self._log_file)
-            settings, brief = s3a.spark_settings(self._config), self._is_brief()
+            settings = _with_daemon(s3a.spark_settings(self._config))
+            brief = self._is_brief()
             self._spark, self._started_here = session.start(settings, self._log, brief=brief)
             line.note = ""
             context = self._spark.sparkContext
@@ -85,3 +87,11 @@ class JobSession:
         if self._log is not None:
             self._log.save()
         self._spark = self._log = None
+
+
+def _with_daemon(settings: dict[str, str]) -> dict[str, str]:
+    """The settings, with the daemon of Python workers if the master is local and none is set."""
+    defaults = python_daemon.settings()
+    master = settings.get("spark.master", "local")
+    is_local = master == "local" or master.startswith("local[")
+    return settings if not is_local or settings.keys() & defaults else settings | defaults

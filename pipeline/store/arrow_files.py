@@ -47,6 +47,11 @@ class Rows:
     frame: "DataFrame"
     run: Run
 
+    def map(self, run: Run) -> "Rows":
+        """Rows that the same workers compute from these."""
+        before = self.run
+        return Rows(self.frame, lambda batches: run(before(batches)))
+
     def table(self, name: str) -> "DataFrame":
         """The rows as a frame with a table's schema, for Spark's own operators."""
         return self.frame.mapInArrow(self.run, schemas.ddl(schemas.SCHEMAS[name]))

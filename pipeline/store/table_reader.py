@@ -1,18 +1,24 @@
 """Reading tables: by Spark, without it, and list by list; and what is wrong with their files."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.errors import DamagedError, StageError
 from pipeline.storage.paths import StoragePath, spark_path
 from pipeline.store import file_list, layers, schemas
+from pipeline.store.arrow_files import Rows
 from pipeline.store.clustered import ClusteredTable, open_clustered
 from pipeline.store.layers import VersionFiles
+from pipeline.store.scan import Scan, plan_parts, rows_of_tasks
 from pipeline.store.versions import Versions
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     import pyarrow.dataset as ds
     from pyspark.sql import DataFrame, SparkSession
+
+# Tasks of a scan by lists for each core, because the ranges of lists are uneven.
+_SCANS_PER_CORE = 4
 
 
 class TableReader:
@@ -107,6 +113,24 @@ class TableReader:
                 return frame
         return reader.parquet(*files.spark_paths(rows))
 
+    def scan(self, spark: "SparkSession", table: str, version: str, columns: Sequence[str]) -> Rows:
+        """The rows of a version for Python workers, which read the files themselves.
+
+        There are at least as many tasks as cores, if there are enough rows. If the version has
+        layers, or an earlier release wrote it, Spark reads it for the workers.
+
+        Raises:
+            DamagedError: as `read`.
+        """
+        files = self._open(table, version, spark)
+        listed = file_list.read(files.folder)
+        if len(files.layers) > 1 or listed is None or any(file.rows < 0 for file in listed.files):
+            return Rows(self.read(spark, table, version).select(*columns), iter)
+        counts = [(file.place(files.folder), file.rows) for file in listed.files]
+        parts = plan_parts(counts, spark.sparkContext.defaultParallelism)
+        scan = Scan(files.folder.parent, parts, tuple(columns))
+        return rows_of_tasks(spark, len(parts), scan.rows)
+
     def read_layer(
         self, spark: "SparkSession", table: str, version: str, base: str
     ) -> "DataFrame | None":
@@ -165,6 +189,29 @@ class TableReader:
             DamagedError: as `read`.
         """
         return open_clustered(self._open(table, version))
+
+    def scan_lists(
+        self, spark: "SparkSession", table: str, version: str, nlist: int, columns: Sequence[str]
+    ) -> Rows:
+        """The rows of a version of a clustered table for Python workers: see `scan`.
+
+        Args:
+            spark: the session.
+            table: the table.
+            version: the version, which may have layers.
+            nlist: number of lists.
+            columns: columns to read; `list` is always read.
+
+        Raises:
+            DamagedError: as `read`.
+        """
+        files, cores = self.open_clustered(table, version), spark.sparkContext.defaultParallelism
+        tasks = min(nlist, max(_SCANS_PER_CORE * cores, files.file_count))
+
+        def read(number: int) -> "Iterator[pa.RecordBatch]":
+            return files.rows(nlist * number // tasks, nlist * (number + 1) // tasks, columns)
+
+        return rows_of_tasks(spark, tasks, read)
 
     def open_files(self, table: str, version: str) -> VersionFiles:
         """The files of one version of a table.

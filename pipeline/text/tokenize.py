@@ -28,6 +28,8 @@ _DROPPED = frozenset({"助詞", "助動詞", _SYMBOL, "空白"})
 _SPACE = re.compile(r"\s+")
 # A number after this prefix is an ordinal, as in 第1話, and makes no measure.
 _ORDINAL_PREFIX = "第"
+# Words whose entries are kept in memory: 30 MB, which is most of the words that titles have.
+_MAX_ENTRIES = 100_000
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,8 @@ class Tokenizer:
     def __init__(self, settings: TextSettings) -> None:
         self._form = settings.word_form
         self._sudachi = dictionary_of(settings).tokenizer(mode=settings.split_mode)
+        # Entries of the dictionaries, by the numbers of the dictionary and of the word in it.
+        self._entries: dict[tuple[int, int], _Entry] = {}
 
     def tokens(self, text: str | None) -> list[str]:
         """Clean a text and return its tokens in order; [] for None and ''."""
@@ -103,10 +107,10 @@ class Tokenizer:
         """Append a piece's tokens to `tokens`, and with the dropped ones to `all_tokens`."""
         morphemes = list(self._sudachi.tokenize(text))
         words = _whole_words(text, morphemes)
-        position = 0
-        number, number_end, previous = "", -1, ""
+        position, number, number_end = 0, "", -1
+        previous: Morpheme | None = None
         for morpheme in morphemes:
-            start = morpheme.begin()
+            start = morpheme.begin() if words else -1
             while position < len(words) and words[position].end <= start:
                 position += 1
             word = words[position] if position < len(words) else None
@@ -114,24 +118,48 @@ class Tokenizer:
                 if word.start == start:
                     tokens.extend(word.tokens)
                     number_end = word.end
-                    number = word.tokens[0] if previous != _ORDINAL_PREFIX else ""
-                    previous = ""
+                    number = "" if _is_ordinal_prefix(previous) else word.tokens[0]
+                    previous = None
                 continue
-            token = _SPACE.sub("_", self._word_form(morpheme))
-            part_of_speech, subtype, usage, *_ = morpheme.part_of_speech()
-            if token.strip("_"):
-                all_tokens.append(token)
-                if part_of_speech not in _DROPPED:
-                    is_counter = number_end == start and "助数詞" in usage
-                    tokens.append(counter_token(number, token) if is_counter else token)
-                elif part_of_speech == _SYMBOL and morpheme.is_oov():
-                    surface = morpheme.surface()
-                    if scripts.has_letter(surface):
-                        tokens.extend(scripts.words(surface))
-            if subtype == "数詞":
+            entry = self._entry(morpheme)
+            if entry.token:
+                all_tokens.append(entry.token)
+                if entry.is_kept:
+                    is_counter = entry.is_counter and number_end == morpheme.begin()
+                    tokens.append(counter_token(number, entry.token) if is_counter else entry.token)
+                tokens.extend(entry.words)
+            if entry.is_number:
                 number_end = morpheme.end()
-                number = token if previous != _ORDINAL_PREFIX else ""
-            previous = morpheme.surface()
+                number = "" if _is_ordinal_prefix(previous) else entry.token
+            previous = morpheme
+
+    def _entry(self, morpheme: "Morpheme") -> "_Entry":
+        """What the dictionary says of a morpheme; of its words it is asked once."""
+        if morpheme.is_oov() or self._form == "surface":
+            return self._look_up(morpheme)
+        key = (morpheme.dictionary_id(), morpheme.word_id())
+        entry = self._entries.get(key)
+        if entry is None:
+            if len(self._entries) >= _MAX_ENTRIES:
+                self._entries.clear()
+            entry = self._entries[key] = self._look_up(morpheme)
+        return entry
+
+    def _look_up(self, morpheme: "Morpheme") -> "_Entry":
+        token = _SPACE.sub("_", self._word_form(morpheme))
+        part_of_speech, subtype, usage, *_ = morpheme.part_of_speech()
+        words: list[str] = []
+        if part_of_speech == _SYMBOL and morpheme.is_oov():
+            surface = morpheme.surface()
+            if scripts.has_letter(surface):
+                words = list(scripts.words(surface))
+        return _Entry(
+            token=token if token.strip("_") else "",
+            is_kept=part_of_speech not in _DROPPED,
+            is_counter="助数詞" in usage,
+            is_number=subtype == "数詞",
+            words=tuple(words),
+        )
 
     def _word_form(self, morpheme: "Morpheme") -> str:
         if self._form == "normalized":
@@ -141,6 +169,29 @@ class Tokenizer:
         else:
             form = morpheme.surface()
         return form.lower().strip()
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What a morpheme gives.
+
+    Attributes:
+        token: its token; empty if nothing but space is left of it.
+        is_kept: whether its part of speech makes a token.
+        is_counter: whether it can count what a number before it numbers.
+        is_number: whether it is a number.
+        words: tokens of a word that SudachiPy does not know and takes for a symbol.
+    """
+
+    token: str
+    is_kept: bool
+    is_counter: bool
+    is_number: bool
+    words: tuple[str, ...]
+
+
+def _is_ordinal_prefix(morpheme: "Morpheme | None") -> bool:
+    return morpheme is not None and morpheme.surface() == _ORDINAL_PREFIX
 
 
 def _whole_words(text: str, morphemes: "Iterable[Morpheme]") -> list[Word]:

@@ -15,6 +15,7 @@ from pipeline.storage.paths import load_arrays
 from pipeline.store import schemas
 from pipeline.store.arrow_files import Rows
 from pipeline.store.clustered import ClusteredLayer, ClusteredTable
+from pipeline.store.schemas import REACH
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,7 +65,7 @@ def assigned_rows(vectors: "DataFrame", assign: AssignLists) -> Rows:
     return Rows(vectors, run)
 
 
-def sorted_lists(vectors: "DataFrame", assign: AssignLists, files: GroupPlan) -> Rows:
+def sorted_lists(vectors: Rows, assign: AssignLists, files: GroupPlan) -> Rows:
     """The lists table, in the order of the lists, one partition a file.
 
     Args:
@@ -76,8 +77,9 @@ def sorted_lists(vectors: "DataFrame", assign: AssignLists, files: GroupPlan) ->
     def send(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
         return list_table.send_to_files(list_table.assign_items(batches, assign), files)
 
-    sent = vectors.mapInArrow(send, schemas.ddl(packed_batches.SCHEMA))
-    return _receive_files(sent, files, NO_LISTS)
+    sent = vectors.map(send)
+    packed = sent.frame.mapInArrow(sent.run, schemas.ddl(packed_batches.SCHEMA))
+    return _receive_files(packed, files, NO_LISTS)
 
 
 def updated_lists(
@@ -134,11 +136,11 @@ def _receive_files(sent: "DataFrame", files: GroupPlan, base: ClusteredTable) ->
     return Rows(shuffle_by_group(sent, files.group_count, files.group_count), receive)
 
 
-def probe_pairs(lists: "DataFrame", nlist: int, nprobe: int) -> "DataFrame":
+def probe_pairs(lists: Rows, nlist: int, nprobe: int) -> "DataFrame":
     """The distinct pairs of lists (home, probed): an item of the list home probes the list probed.
 
     Args:
-        lists: rows of the lists table.
+        lists: columns list and probes of the lists table.
         nlist: number of lists.
         nprobe: how many of its nearest lists an item probes.
 
@@ -149,8 +151,8 @@ def probe_pairs(lists: "DataFrame", nlist: int, nprobe: int) -> "DataFrame":
     def run(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
         return list_table.probe_pairs(batches, nlist, nprobe)
 
-    pairs = lists.select("list", "probes").mapInArrow(run, "home int, probed int")
-    return pairs.distinct()
+    pairs = lists.map(run)
+    return pairs.frame.mapInArrow(pairs.run, schemas.ddl(REACH)).distinct()
 
 
 def load_quantiser(handle: Handle) -> Quantiser:

@@ -1,5 +1,6 @@
 """index: embeddings -> quantiser and lists."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from pipeline.store.arrow_files import Rows
 from pipeline.store.stage_record import StageRecord
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pyspark.sql import DataFrame
 
 NAME = "index"
@@ -105,6 +107,13 @@ def _with_vector(embeddings: "DataFrame") -> "DataFrame":
     return rows.select("item_id", F.col("half").alias("vector"))
 
 
+def _rows_with_vector(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
+    """Like `_with_vector`, in Python workers."""
+    for batch in batches:
+        rows = batch.filter(batch["half"].is_valid())
+        yield rows.rename_columns(["item_id", "vector"])
+
+
 def _exact_assignment(job: Job, nlist: int) -> Assignment:
     """Lists by hash, of the number that the base has, if that is near enough."""
     base = _base(job, None)
@@ -160,8 +169,8 @@ def _write_tables(job: Job, assignment: Assignment, version: str, final: str = "
     tables = {} if base is None or moves is None else _write_moves(job, assignment, base, moves)
     probes = None if assignment.quantiser is None else current_quantiser.probes_per_item(job)
     if base is None or base.outputs["probes"] != probes:
-        spread = job.spread(assignment.vectors, embed["vectors"])
-        rows = lists.sorted_lists(spread, assignment.assign, _plan_files(job, assignment))
+        vectors = job.scan("embeddings", "embed", ("item_id", "half")).map(_rows_with_vector)
+        rows = lists.sorted_lists(vectors, assignment.assign, _plan_files(job, assignment))
         tables["lists"] = job.store.write_arrow("lists", version, rows)
     else:
         tables["lists"] = _update_lists(job, assignment, base, str(moves), tables, version)

@@ -6,20 +6,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.retrieval import exact_search, packed_batches, recall
 from pipeline.retrieval.quantiser import Quantiser
 from pipeline.retrieval.ranking import Int64
-from pipeline.retrieval.rules import Rules, Traits, with_traits
+from pipeline.retrieval.rules import Rules, Traits, eligible_rows, with_traits
 from pipeline.retrieval.vectors import Float32, from_bytes
 from pipeline.spark.sampling import collected_sample
-from pipeline.storage.list_schemas import TRAITS
+from pipeline.storage.list_schemas import NEIGHBORS, TRAITS
 from pipeline.store import schemas
+from pipeline.store.arrow_files import Rows
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 _SAMPLED = pa.schema([("item_id", pa.string()), ("vector", pa.binary()), *TRAITS])
+# What the search reads of an item; traits are there only if there are rules.
+ITEM_COLUMNS = ("item_id", "list", "vector", *TRAITS.names)
+_SAMPLED_NEIGHBORS = pa.schema([NEIGHBORS.field(name) for name in ("item_id", "neighbors")])
 # Queries whose distances to all centroids are in memory at a time.
 _BLOCK_ROWS = 64
 # Queries whose candidates a task merges, about.
@@ -60,13 +65,26 @@ class Sample:
                 depths.append(row[np.array(lists, dtype=np.int64)].astype(np.int64))
         return depths
 
-    def measure_recall(self, neighbors: "DataFrame", k: int) -> recall.Recall:
-        """The recall of a neighbors table on this sample."""
-        from pyspark.sql import functions as F
+    def measure_recall(self, neighbors: Rows, k: int) -> recall.Recall:
+        """The recall of a neighbors table on this sample.
 
-        sampled = neighbors.where(F.col("item_id").isin(self.ids))
-        rows = sampled.selectExpr("item_id", f"slice(neighbors, 1, {k}) as neighbors").collect()
-        by_id = {row["item_id"]: [tuple(n) for n in row["neighbors"]] for row in rows}
+        Args:
+            neighbors: item_id and neighbors of the table.
+            k: how many of an item's neighbours count.
+        """
+        ids = pa.array(self.ids, pa.string())
+
+        def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            for batch in batches:
+                sampled = batch.filter(pc.is_in(batch["item_id"], ids))
+                yield sampled.select(_SAMPLED_NEIGHBORS.names)
+
+        rows = neighbors.map(run)
+        table = rows.frame.mapInArrow(rows.run, schemas.ddl(_SAMPLED_NEIGHBORS)).toArrow()
+        by_id = {
+            row["item_id"]: [(n["similar_id"], n["score"]) for n in row["neighbors"][:k]]
+            for row in table.to_pylist()
+        }
         return recall.measure_recall([by_id.get(item, []) for item in self.ids], self.neighbors, k)
 
 
@@ -84,7 +102,7 @@ class TruthSettings:
 
 
 def draw_sample(
-    lists: "DataFrame",
+    items: Rows,
     queries: "DataFrame",
     query_count: int,
     max_queries: int,
@@ -95,7 +113,7 @@ def draw_sample(
     """Draw a seeded sample of the queries and search their true neighbours.
 
     Args:
-        lists: the lists table, and if there are rules the columns of TRAITS.
+        items: ITEM_COLUMNS of the lists table, and if there are rules the columns of TRAITS.
         queries: its rows that are queries.
         query_count: how many those are.
         max_queries: size of the sample; it does not grow with the catalogue.
@@ -103,8 +121,7 @@ def draw_sample(
         seed: of the sample.
         catalogue: names the catalogue; another one has another sample.
     """
-    traits = [name for name in TRAITS.names if name in lists.columns]
-    items = lists.where("eligible is null or eligible") if "eligible" in traits else lists
+    traits = [name for name in TRAITS.names if name in queries.columns]
     columns = queries.select("item_id", "vector", *traits)
     table = collected_sample(columns, query_count, max_queries, seed, f"recall {catalogue}")
     rows = packed_batches.concat(
@@ -117,7 +134,6 @@ def draw_sample(
     neighbors: list[list[tuple[str, float]]] = [[] for _ in sampled.ids]
     neighbor_lists: list[list[int]] = [[] for _ in sampled.ids]
     if len(sampled.ids):
-        items = items.select("item_id", "list", "vector", *traits)
         for row in _search(items, sampled, settings).toArrow().to_pylist():
             neighbors[row["query"]].append((row["similar_id"], row["score"]))
             neighbor_lists[row["query"]].append(row["list"])
@@ -125,13 +141,14 @@ def draw_sample(
 
 
 def _search(
-    items: "DataFrame", queries: exact_search.TruthQueries, settings: TruthSettings
+    items: Rows, queries: exact_search.TruthQueries, settings: TruthSettings
 ) -> "DataFrame":
     """The true neighbours of all queries: each task's best ones, then the best of those."""
     k, rules = settings.k, settings.rules
 
     def search(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        return exact_search.exact_search(batches, queries, k, rules)
+        eligible = (eligible_rows(batch) for batch in batches)
+        return exact_search.exact_search(eligible, queries, k, rules)
 
     def merge(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for rows in packed_batches.coalesce(batches, max_bytes=1 << 62):
@@ -139,5 +156,6 @@ def _search(
 
     ddl = schemas.ddl(exact_search.TRUTH)
     parts = max(1, -(-len(queries.ids) // _QUERIES_PER_MERGE))
-    best = items.mapInArrow(search, ddl).repartition(parts, "query")
+    found = items.map(search)
+    best = found.frame.mapInArrow(found.run, ddl).repartition(parts, "query")
     return best.mapInArrow(merge, ddl)

@@ -194,8 +194,9 @@ def update_neighbors(
     nprobe = 0 if is_exact else int(base.counts["probes"])
     pairs, tables = None, {}
     if not is_exact:
+        new = Rows(changes.arrivals.select("list", "probes"), iter)
         pairs = store.read(job.spark, "reach", base.fingerprint).unionByName(
-            lists.probe_pairs(changes.arrivals, context.nlist, nprobe)
+            lists.probe_pairs(new, context.nlist, nprobe)
         )
         tables["reach"] = store.write(pairs.distinct(), "reach", version)
         pairs = store.read(job.spark, "reach", version)
@@ -212,7 +213,7 @@ def update_neighbors(
     queries = arrivals.where("asks is null or asks") if "asks" in arrivals.columns else arrivals
     queries = queries.unionByName(updating.find_incomplete(moves), allowMissingColumns=True)
     probed = context.probed(nprobe or context.nlist)
-    candidates = replace(search, all_are_queries=False).find_candidates(queries, probed)
+    candidates = replace(search, all_are_queries=False).find_candidates(Rows(queries, iter), probed)
     parts = (updating.update_rows(moves), search.merge(candidates, probed))
     tables["neighbors"] = store.write_arrow("neighbors", version, *parts)
     return tables

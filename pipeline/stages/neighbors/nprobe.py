@@ -27,7 +27,7 @@ def choose_nprobe(context: SearchContext) -> tuple[int, ground_truth.Sample]:
     needs_pilot = context.centroids is not None and not section.nprobe
     job.line.note = "exact search for a sample"
     sample = ground_truth.draw_sample(
-        context.lists,
+        context.item_rows(ground_truth.ITEM_COLUMNS),
         context.queries,
         context.query_count,
         section.recall_sample * (2 if needs_pilot else 1),

@@ -1,6 +1,6 @@
 """The search for neighbours as Spark runs it: route queries, join group by group, merge."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +24,12 @@ from pipeline.storage.list_schemas import TRAITS
 from pipeline.store import schemas
 from pipeline.store.arrow_files import Rows
 from pipeline.store.clustered import ClusteredTable
+from pipeline.store.scan import rows_of_tasks
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark import SparkContext
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, SparkSession
 
 # What the join reads of an item; traits are there only if there are rules.
 ITEM_COLUMNS = ("item_id", "list", "probes", "vector", *TRAITS.names)
@@ -129,18 +130,32 @@ class ListSearch:
     all_are_queries: bool
     counts: SearchCounts
 
-    def find_candidates(self, queries: "DataFrame", probed: ProbedLists) -> "DataFrame":
+    def scan(self, spark: "SparkSession", columns: Sequence[str], tasks: int | None = None) -> Rows:
+        """The rows of `items`, read group by group, in the order of the lists.
+
+        Args:
+            spark: the session.
+            columns: columns to read, if the files have them.
+            tasks: how many tasks read them; one for each group by default.
+        """
+        items, plan = self.items, self.plan
+
+        def read(group: int) -> "Iterator[pa.RecordBatch]":
+            for rows in items.rows(*plan.list_range(group), columns):
+                yield loaded_group.rows_in_group(rows, plan, group)
+
+        return rows_of_tasks(spark, plan.group_count, read, tasks)
+
+    def find_candidates(self, queries: Rows, probed: ProbedLists) -> "DataFrame":
         """The candidates of each group for each query: packed GROUP_CANDIDATES, by part.
 
         Args:
             queries: rows of the lists table, and if there are rules the columns of TRAITS.
             probed: which lists are searched for a query.
         """
-        from pyspark.sql import functions as F
-
         ddl = schemas.ddl(packed_batches.SCHEMA)
-        routed = queries.withColumn("hash", F.xxhash64("vector"))
-        routed = routed.mapInArrow(_route(self, probed), ddl)
+        routing = queries.map(_route(self, probed))
+        routed = routing.frame.mapInArrow(routing.run, ddl)
         sent = shuffle_by_group(routed, self.plan.group_count, self.partitions)
         return sent.mapInArrow(_join(self, probed), ddl)
 

@@ -1,9 +1,12 @@
 """What one search for neighbours works with: the lists, the queries and the groups."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from models import Handle
 from pipeline.retrieval import groups, recall
@@ -11,13 +14,31 @@ from pipeline.retrieval.quantiser import Quantiser
 from pipeline.retrieval.ranking import Int64
 from pipeline.stages.context import Job
 from pipeline.stages.neighbors import candidate_table, query_items, rules
-from pipeline.stages.neighbors.search import ListSearch, ProbedLists, SearchCounts, plan_merge
+from pipeline.stages.neighbors.search import (
+    ITEM_COLUMNS,
+    ListSearch,
+    ProbedLists,
+    SearchCounts,
+    plan_merge,
+)
+from pipeline.store.arrow_files import Rows
+from pipeline.store.schemas import ddl
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 # Candidates that a group has for a query, for each neighbour that is kept, if there are caps.
 CANDIDATES_PER_NEIGHBOR = 4
+# Tasks of a scan of all items for each core: what each of them finds is merged.
+_SCANS_PER_CORE = 4
+_SHORT_ROWS = pa.schema(
+    [
+        ("item_id", pa.string()),
+        ("list", pa.int32()),
+        ("neighbors", pa.int32()),
+        ("probes", pa.int32()),
+    ]
+)
 
 
 @dataclass
@@ -42,6 +63,41 @@ class SearchContext:
     query_count: int
     centroids: Handle | None
     search: ListSearch
+
+    def query_rows(self) -> Rows:
+        """The queries, for the search."""
+        if self.search.all_are_queries:
+            return self.search.scan(self.job.spark, ITEM_COLUMNS)
+        return Rows(self.queries, iter)
+
+    def item_rows(self, columns: Sequence[str]) -> Rows:
+        """All items of `lists`, for tasks each of which keeps little of many items."""
+        spark = self.job.spark
+        tasks = _SCANS_PER_CORE * spark.sparkContext.defaultParallelism
+        return self.search.scan(spark, columns, tasks)
+
+    def neighbor_rows(self, version: str, columns: Sequence[str]) -> Rows:
+        """The rows of a version of the neighbors table."""
+        store, spark = self.job.store, self.job.spark
+        return store.scan_lists(spark, "neighbors", version, self.nlist, columns)
+
+    def short_rows(self, version: str) -> "DataFrame":
+        """The rows of the neighbors table with fewer than k neighbours.
+
+        Returns:
+            item_id string, list int, neighbors int: how many, probes int.
+        """
+        k = self.job.config.neighbors.k
+
+        def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            for batch in batches:
+                counts = pc.list_value_length(batch["neighbors"])
+                place = batch.schema.get_field_index("neighbors")
+                counted = batch.set_column(place, "neighbors", counts)
+                yield counted.filter(pc.less(counts, k)).select(_SHORT_ROWS.names)
+
+        rows = self.neighbor_rows(version, _SHORT_ROWS.names).map(run)
+        return rows.frame.mapInArrow(rows.run, ddl(_SHORT_ROWS))
 
     @property
     def nlist(self) -> int:

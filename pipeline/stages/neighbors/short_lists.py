@@ -13,20 +13,18 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 
-def find_short_lists(context: SearchContext, neighbors: "DataFrame") -> "DataFrame":
+def find_short_lists(context: SearchContext, version: str) -> "DataFrame":
     """The table short_lists: every query with fewer than k neighbours, their number, and why.
 
     Args:
         context: what the search works with.
-        neighbors: the neighbors table: a row for every query with a vector.
+        version: of the neighbors table, which has a row for every query with a vector.
     """
     from pyspark.sql import functions as F
 
     job = context.job
-    k, vectors = job.config.neighbors.k, job.record("index").outputs["vectors"]
-    short = neighbors.where(F.size("neighbors") < k).select(
-        "item_id", F.size("neighbors").alias("neighbors")
-    )
+    vectors = job.record("index").outputs["vectors"]
+    short = context.short_rows(version).select("item_id", "neighbors")
     reason = F.when(F.col("neighbors") == F.lit(vectors - 1), F.lit(reason_codes.FEW_ITEMS))
     if rules.has_rules(job.config.rules):
         possible = rules.possible_neighbors(context.lists, short.select("item_id"))

@@ -90,7 +90,7 @@ def search_until_target(
     job, section, search = context.job, context.job.config.neighbors, context.search
     for attempt in range(1, ATTEMPTS + 1):
         probed = context.probed(nprobe)
-        candidates = search.find_candidates(context.queries, probed)
+        candidates = search.find_candidates(context.query_rows(), probed)
         trial = job.store.trial_version(version)
         started, group_count = time.monotonic(), search.plan.group_count * attempt
 
@@ -116,7 +116,7 @@ def _measure_recall(
 ) -> recall.Recall:
     job = context.job
     job.line.note = "measuring recall"
-    neighbors = job.store.read(job.spark, "neighbors", version)
+    neighbors = context.neighbor_rows(version, ("item_id", "neighbors"))
     measured = sample.measure_recall(neighbors, job.config.neighbors.k)
     job.line.note = ""
     return measured
@@ -172,8 +172,7 @@ def _write_short_lists(
         its rows; items and pairs of each reason; and how many items have no neighbour.
     """
     store = context.job.store
-    neighbors = store.read(context.job.spark, "neighbors", version)
-    rows = schemas.check(short_lists.find_short_lists(context, neighbors), "short_lists")
+    rows = schemas.check(short_lists.find_short_lists(context, version), "short_lists")
     written = store.write_counted("short_lists", version, Rows(rows, iter), count=short_lists.count)
     sums = written.sums
     reasons = [reason for reason in sorted(reason_codes.SHORT_LISTS) if sums[f"{reason} items"]]
@@ -186,5 +185,7 @@ def _write_probe_pairs(context: SearchContext, nprobe: int, version: str) -> dic
     job = context.job
     if context.centroids is None or job.record("index").outputs["probes"] < nprobe:
         return {}
-    pairs = lists.probe_pairs(context.lists, context.nlist, nprobe)
+    version_of_lists, columns = job.record("index").fingerprint, ("list", "probes")
+    rows = job.store.scan_lists(job.spark, "lists", version_of_lists, context.nlist, columns)
+    pairs = lists.probe_pairs(rows, context.nlist, nprobe)
     return {"reach": job.store.write(pairs, "reach", version)}

@@ -30,11 +30,11 @@ def complete_lists(context: SearchContext, trial: str, nprobe: int) -> None:
         trial: the trial version of the neighbors table.
         nprobe: how many lists were probed.
     """
-    k, max_probes = context.job.config.neighbors.k, context.job.config.neighbors.max_probes
+    max_probes = context.job.config.neighbors.max_probes
     for width in probe_widths(nprobe, max_probes, context.nlist):
         if width > nprobe:
-            is_short = f"probes < {width} and size(neighbors) < {k}"
-            _search_again(context, trial, is_short, context.probed(width))
+            short = context.short_rows(trial).where(f"probes < {width}")
+            _search_again(context, trial, _can_gain(context, short), context.probed(width))
         if context.search.rules.caps:
             _deepen(context, trial, context.probed(width))
 
@@ -45,7 +45,8 @@ def _deepen(context: SearchContext, trial: str, probed: ProbedLists) -> None:
     while has_open:
         depth = context.search.depth * DEPTH_FACTOR
         context = replace(context, search=replace(context.search, depth=depth))
-        has_open = _search_again(context, trial, _OPEN, probed)
+        neighbors = context.job.store.read(context.job.spark, "neighbors", trial)
+        has_open = _search_again(context, trial, neighbors.where(_OPEN), probed)
 
 
 def probe_widths(nprobe: int, max_probes: int, nlist: int) -> Iterator[int]:
@@ -63,13 +64,15 @@ def probe_widths(nprobe: int, max_probes: int, nlist: int) -> Iterator[int]:
         yield width
 
 
-def _search_again(context: SearchContext, trial: str, condition: str, probed: ProbedLists) -> bool:
+def _search_again(
+    context: SearchContext, trial: str, incomplete: "DataFrame", probed: ProbedLists
+) -> bool:
     """Search again for the items of some rows; their new rows become a layer of the table.
 
     Args:
         context: what the search works with.
         trial: the trial version of the neighbors table.
-        condition: on its rows, in SQL; it is never null.
+        incomplete: rows of that table: item_id, list.
         probed: the lists that are probed.
 
     Returns:
@@ -78,9 +81,7 @@ def _search_again(context: SearchContext, trial: str, condition: str, probed: Pr
     from pyspark import StorageLevel
 
     job, search = context.job, replace(context.search, all_are_queries=False)
-    incomplete = job.store.read(job.spark, "neighbors", trial).where(condition)
-    can_gain = incomplete if condition == _OPEN else _can_gain(context, incomplete)
-    ids = can_gain.select("item_id", "list").persist(StorageLevel.DISK_ONLY)
+    ids = incomplete.select("item_id", "list").persist(StorageLevel.DISK_ONLY)
     try:
         count = ids.count()
         if not count:
@@ -89,7 +90,7 @@ def _search_again(context: SearchContext, trial: str, condition: str, probed: Pr
         queries = context.queries.join(ids.select("item_id"), "item_id", how="left_semi")
         sizes, cores = rows_per_list(job, ids), job.spark.sparkContext.defaultParallelism
         search = replace(search, parts=plan_merge(sizes, search.depth, cores))
-        neighbors = search.merge(search.find_candidates(queries, probed), probed)
+        neighbors = search.merge(search.find_candidates(Rows(queries, iter), probed), probed)
         outdated = ids.coalesce(-(-count // _REMOVALS_PER_FILE)).sortWithinPartitions("list")
         job.store.extend("neighbors", trial, neighbors, Rows(outdated, iter))
     finally:
@@ -99,10 +100,10 @@ def _search_again(context: SearchContext, trial: str, condition: str, probed: Pr
 
 
 def _can_gain(context: SearchContext, short: "DataFrame") -> "DataFrame":
-    """The rows of short lists for which the catalogue has more possible neighbours."""
+    """The short rows for which the catalogue has more possible neighbours."""
     from pyspark.sql import functions as F
 
-    size = F.size("neighbors")
+    size = F.col("neighbors")
     if not rules.has_rules(context.job.config.rules):
         others = context.job.record("index").outputs["vectors"] - 1
         return short.where(size < F.lit(others))

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
 from pipeline.errors import UsageError
 from pipeline.retrieval import recall
 from pipeline.retrieval.quantiser import Quantiser
 from pipeline.stages.neighbors.ground_truth import Sample
+from pipeline.store.arrow_files import Rows
 from tests.pipeline.retrieval import oracle
 from tests.pipeline.stages.embedded_store import QUANTISED, EmbeddedStore, lopsided
 
@@ -70,7 +71,7 @@ def test_recall_is_measured_on_other_items_than_nprobe_is_chosen_on(
         pilots.append(set(sample.ids))
         return depths(sample, lists)
 
-    def noted_recall(sample: Sample, neighbors: DataFrame, k: int) -> recall.Recall:
+    def noted_recall(sample: Sample, neighbors: Rows, k: int) -> recall.Recall:
         measured.append(set(sample.ids))
         return measure(sample, neighbors, k)
 

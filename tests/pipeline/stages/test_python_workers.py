@@ -18,6 +18,7 @@ from pipeline.stages.embed import stage as embed
 from pipeline.stages.neighbors.search import ListSearch, ProbedLists, SearchCounts
 from pipeline.stages.tokenize import stage as tokenize
 from pipeline.storage.list_schemas import NEIGHBORS
+from pipeline.store.arrow_files import Rows
 from pipeline.store.clustered import open_clustered
 from pipeline.store.layers import Layer, VersionFiles
 from pipeline.store.schemas import ddl
@@ -67,7 +68,7 @@ def test_the_search_has_one_a_task(spark: SparkSession, tmp_path: Path) -> None:
     layer = Layer((f"{tmp_path.name}/lists.parquet",), ())
     files = open_clustered(VersionFiles(tmp_path, (layer,)))
     search = ListSearch(files, plan, plan, 3, 3, NO_RULES, 2, True, counts)
-    rows = search.merge(search.find_candidates(lists, probes), probes)
+    rows = search.merge(search.find_candidates(Rows(lists, iter), probes), probes)
     neighbors = rows.frame.mapInArrow(rows.run, ddl(NEIGHBORS))
     # Route, join and merge, with a shuffle between each and the next.
     assert python_steps(neighbors) == 3

@@ -1,0 +1,106 @@
+"""CPU time and memory of this process and of those below it: the JVM, Python workers, others."""
+
+import os
+import threading
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+DRIVER, JVM, WORKERS, OTHERS = "driver", "jvm", "workers", "others"
+KINDS = (DRIVER, JVM, WORKERS, OTHERS)
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_SECONDS = 0.2
+
+
+@dataclass
+class Usage:
+    """What the processes of each kind have used.
+
+    Attributes:
+        cpu: CPU seconds, user and system, of all processes of the kind, ended ones included.
+        resident: resident memory of the largest process of the kind, in bytes.
+    """
+
+    cpu: dict[str, float] = field(default_factory=lambda: dict.fromkeys(KINDS, 0.0))
+    resident: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
+
+
+class Sampler:
+    """Watches the processes below this one, inside a `with` statement.
+
+    Attributes:
+        peaks: the largest resident memory of any one process of each kind, in bytes.
+    """
+
+    def __init__(self) -> None:
+        self.peaks = dict.fromkeys(KINDS, 0)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(_SECONDS):
+            for kind, size in usage().resident.items():
+                self.peaks[kind] = max(self.peaks[kind], size)
+
+
+def usage() -> Usage:
+    """What this process and those below it have used so far.
+
+    Python workers are forked by a daemon, to which the CPU seconds of ended ones are added.
+    """
+    total, own = Usage(), os.getpid()
+    stats = _stats()
+    kinds: dict[int, str] = {own: DRIVER}
+    pending = [own]
+    while pending:
+        parent = pending.pop()
+        for pid, (above, _, _) in stats.items():
+            if above == parent and pid not in kinds:
+                kinds[pid] = _kind(pid)
+                pending.append(pid)
+    for pid, kind in kinds.items():
+        if pid in stats:
+            _, ticks, pages = stats[pid]
+            total.cpu[kind] += ticks / _TICKS
+            total.resident[kind] = max(total.resident[kind], pages * _PAGE)
+    return total
+
+
+def _stats() -> dict[int, tuple[int, int, int]]:
+    """By process: its parent, CPU ticks with those of ended children, and resident pages."""
+    stats = {}
+    for path in Path("/proc").iterdir():
+        if path.name.isdigit():
+            with suppress(OSError):
+                # After the command, which may hold spaces: the fields from the third on (proc(5)).
+                fields = (path / "stat").read_text(errors="replace").rpartition(")")[2].split()
+                ticks = sum(int(value) for value in fields[11:15])
+                stats[int(path.name)] = int(fields[1]), ticks, int(fields[21])
+    return stats
+
+
+def _kind(pid: int) -> str:
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+    except OSError:
+        return OTHERS
+    if "pyspark.worker" in command:
+        return WORKERS
+    return JVM if "java" in command.partition("\0")[0] else OTHERS
