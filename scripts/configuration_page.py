@@ -91,8 +91,8 @@ On a local master, `driver.extraJavaOptions` makes Spark start sooner unless you
 maps an archive of Spark's classes, which `make setup` makes (elsewhere
 `python -m pipeline.spark.class_archive` does, once for each Java and each Spark: 190 MB in the
 environment), and for a catalogue of up to 4 MiB the JVM compiles for short work.
-Likewise `python.daemon.module` and `executorEnv.PYTHONPATH` have Python workers forked from a process
-that has imported what they use; set one of them, and Spark's own daemon forks them.
+Likewise, `python.daemon.module` and `executorEnv.PYTHONPATH` have Python workers forked from a
+process that has imported what they use; set one of them, and Spark's own daemon forks them.
 
 [sizing-and-tuning.md](sizing-and-tuning.md) says how large Spark's processes should be.
 """
