@@ -21,6 +21,7 @@ from pipeline.storage.paths import relative_to
 from pipeline.storage.s3_path import S3Path
 from pipeline.store import file_list, gc, layers, leftovers, lock, publications
 from pipeline.store.retention import Retained
+from pipeline.store.stage_record import StageRecord
 from pipeline.store.store import Store
 from tests.s3.proxy import Proxy, running
 
@@ -286,8 +287,10 @@ def test_unused_data_is_collected(store: Store, root: S3Path) -> None:
             fill(folder, version)
     store.set_latest("items", "v2", "night2")
     unused = ("models/0123456789abcdef/model.safetensors", "quantisers/0123456789abcdef.npy")
-    for name in (*unused, "stages/ingest/v1.json", "stages/ingest/v2.json"):
+    for name in unused:
         (root / name).write_text("{}")
+    for version, run in (("v1", "night1"), ("v2", "night2")):
+        store.write_record(StageRecord("ingest", version, run, {}, {"items": 1}))
     garbage = gc.collect(store, 1)
     assert sorted(str(relative_to(path, root)) for path in garbage.data) == [
         "models/0123456789abcdef",
