@@ -37,6 +37,7 @@ def test_sessions_of_this_host_map_the_archive_if_there_is_one(
 
 
 @pytest.mark.processes
+@pytest.mark.slow
 def test_java_makes_the_archive_and_takes_it(tmp_path: Path) -> None:
     script = f"""
 import sys
