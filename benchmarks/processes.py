@@ -34,9 +34,11 @@ class Sampler:
 
     Attributes:
         peaks: the largest resident memory of any one process of each kind, in bytes.
+        cpu: CPU seconds of all processes of each kind, when their sum was largest.
     """
 
     def __init__(self) -> None:
+        self.cpu = dict.fromkeys(KINDS, 0.0)
         self.peaks = dict.fromkeys(KINDS, 0)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -56,8 +58,11 @@ class Sampler:
 
     def _watch(self) -> None:
         while not self._stop.wait(_SECONDS):
-            for kind, size in usage().resident.items():
-                self.peaks[kind] = max(self.peaks[kind], size)
+            current = usage()
+            # Processes that end with Spark take their seconds with them.
+            self.cpu = max(self.cpu, current.cpu, key=lambda cpu: sum(cpu.values()))
+            for kind in KINDS:
+                self.peaks[kind] = max(self.peaks[kind], current.resident[kind])
 
 
 def usage() -> Usage:

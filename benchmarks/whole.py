@@ -75,15 +75,15 @@ def run(folder: Path, sets: list[str]) -> dict[str, Any]:
         "spark.eventLog.dir": events.as_uri(),
         "spark.eventLog.compress": "false",
     }
-    settings = [*(f'spark."{name}"={value}' for name, value in log.items()), *sets]
+    settings = [*(f"{name}={value}" for name, value in log.items()), *sets]
     file = folder / "nitamono.toml"
     stages: dict[str, Any] = {}
     before, started = usage().cpu, time.monotonic()
     with Sampler() as sampler, _measured(stages):
         runner = Runner(config.load(file, tuple(settings), {}), "whole", Progress(io.StringIO()))
         outcome = runner.run("ingest", "publish")
-    wall, cpu = time.monotonic() - started, usage().cpu
-    total = {kind: round(cpu[kind] - before[kind], 1) for kind in KINDS}
+    wall = time.monotonic() - started
+    total = {kind: round(sampler.cpu[kind] - before[kind], 1) for kind in KINDS}
     counts = {record.stage: record.counts for _, _, record in outcome.stages}
     tables = (folder / "store" / "tables").iterdir()
     written = {table.name: _bytes(table) for table in sorted(tables)}
