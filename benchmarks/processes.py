@@ -13,7 +13,6 @@ KINDS = (DRIVER, JVM, WORKERS, OTHERS)
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-_SECONDS = 0.2
 
 
 @dataclass
@@ -29,17 +28,12 @@ class Usage:
     resident: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
 
 
-class Sampler:
-    """Watches the processes below this one, inside a `with` statement.
+class Watcher:
+    """Looks at processes again and again, in a thread, inside a `with` statement."""
 
-    Attributes:
-        peaks: the largest resident memory of any one process of each kind, in bytes.
-        cpu: CPU seconds of all processes of each kind, when their sum was largest.
-    """
+    SECONDS = 0.2
 
     def __init__(self) -> None:
-        self.cpu = dict.fromkeys(KINDS, 0.0)
-        self.peaks = dict.fromkeys(KINDS, 0)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -57,12 +51,34 @@ class Sampler:
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._stop.wait(_SECONDS):
-            current = usage()
-            # Processes that end with Spark take their seconds with them.
-            self.cpu = max(self.cpu, current.cpu, key=lambda cpu: sum(cpu.values()))
-            for kind in KINDS:
-                self.peaks[kind] = max(self.peaks[kind], current.resident[kind])
+        while not self._stop.wait(self.SECONDS):
+            self.look()
+
+    def look(self) -> None:
+        """Look once."""
+        raise NotImplementedError
+
+
+class Sampler(Watcher):
+    """Watches the processes below this one.
+
+    Attributes:
+        peaks: the largest resident memory of any one process of each kind, in bytes.
+        cpu: CPU seconds of all processes of each kind, when their sum was largest.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cpu = dict.fromkeys(KINDS, 0.0)
+        self.peaks = dict.fromkeys(KINDS, 0)
+
+    def look(self) -> None:
+        """Look once."""
+        current = usage()
+        # Processes that end with Spark take their seconds with them.
+        self.cpu = max(self.cpu, current.cpu, key=lambda cpu: sum(cpu.values()))
+        for kind in KINDS:
+            self.peaks[kind] = max(self.peaks[kind], current.resident[kind])
 
 
 def usage() -> Usage:
@@ -70,22 +86,34 @@ def usage() -> Usage:
 
     Python workers are forked by a daemon, to which the CPU seconds of ended ones are added.
     """
-    total, own = Usage(), os.getpid()
-    stats = _stats()
-    kinds: dict[int, str] = {own: DRIVER}
-    pending = [own]
-    while pending:
-        parent = pending.pop()
-        for pid, (above, _, _) in stats.items():
-            if above == parent and pid not in kinds:
-                kinds[pid] = _kind(pid)
-                pending.append(pid)
-    for pid, kind in kinds.items():
-        if pid in stats:
-            _, ticks, pages = stats[pid]
-            total.cpu[kind] += ticks / _TICKS
-            total.resident[kind] = max(total.resident[kind], pages * _PAGE)
+    total, own, stats = Usage(), os.getpid(), _stats()
+    for pid in descendants(own, {pid: parent for pid, (parent, _, _) in stats.items()}):
+        kind, (_, ticks, pages) = DRIVER if pid == own else _kind(pid), stats[pid]
+        total.cpu[kind] += ticks / _TICKS
+        total.resident[kind] = max(total.resident[kind], pages * _PAGE)
     return total
+
+
+def parents() -> dict[int, int]:
+    """The parent of each process."""
+    return {pid: parent for pid, (parent, _, _) in _stats().items()}
+
+
+def descendants(root: int, parents: dict[int, int]) -> set[int]:
+    """A process and all processes below it."""
+    pids, children = {root}, {root}
+    while children:
+        children = {pid for pid, parent in parents.items() if parent in children} - pids
+        pids |= children
+    return pids
+
+
+def command(pid: int) -> str:
+    """The command line of a process; empty if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+    except OSError:
+        return ""
 
 
 def _stats() -> dict[int, tuple[int, int, int]]:
@@ -102,10 +130,7 @@ def _stats() -> dict[int, tuple[int, int, int]]:
 
 
 def _kind(pid: int) -> str:
-    try:
-        command = Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
-    except OSError:
-        return OTHERS
-    if "pyspark.worker" in command:
+    line = command(pid)
+    if "pyspark.worker" in line:
         return WORKERS
-    return JVM if "java" in command.partition("\0")[0] else OTHERS
+    return JVM if "java" in line.partition("\0")[0] else OTHERS

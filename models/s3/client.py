@@ -12,6 +12,8 @@ from models.errors import ModelError
 if TYPE_CHECKING:
     from pyarrow.fs import S3FileSystem
 
+# What a store answers that can not delete several objects by one request.
+_UNKNOWN_REQUEST = (405, 501)
 # Attempts at one request; botocore makes them, with growing pauses.
 REQUEST_ATTEMPTS = 6
 _CONNECT_SECONDS = 10
@@ -198,3 +200,33 @@ def _advice(error: Any) -> str:  # noqa: ANN401 - botocore's ClientError
     if code == "NoSuchBucket":
         return "no such bucket; look at the address and the endpoint"
     return str(error)
+
+
+def delete_objects(client: Any, bucket: str, keys: list[str]) -> list[str]:  # noqa: ANN401 - boto3 makes its classes as it runs
+    """Delete objects by one request, or one by one where the store knows no such request.
+
+    Args:
+        client: what `connect` returned.
+        bucket: the bucket.
+        keys: up to 1,000 keys.
+
+    Returns:
+        for each object that was not deleted, its key and what the store says of it.
+
+    Raises:
+        ClientError: the store refuses the whole request.
+    """
+    from botocore.exceptions import ClientError
+
+    if not keys:
+        return []
+    request = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
+    try:
+        answer = client.delete_objects(Bucket=bucket, Delete=request)
+    except ClientError as error:
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] not in _UNKNOWN_REQUEST:
+            raise
+        for key in keys:
+            client.delete_object(Bucket=bucket, Key=key)
+        return []
+    return [f"{e['Key']} ({e['Code']}: {e['Message']})" for e in answer.get("Errors", ())]

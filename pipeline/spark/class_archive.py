@@ -3,8 +3,9 @@
     python -m pipeline.spark.class_archive
 
 makes the archive, as `make setup` does: a file of 170 MB in the environment's folder
-share/nitamono. With it Spark starts in half the time (Java's class data sharing). It belongs to one
-Spark and one Java; with others, or without it, sessions start as they would without an archive.
+share/nitamono. With it Spark's start takes a third less CPU time (Java's class data sharing;
+benchmarks/README.md). It belongs to one Spark and one Java; with others, or without it, sessions
+start as they would without an archive.
 """
 
 import hashlib

@@ -53,7 +53,7 @@ class JobSession:
         if self._spark is None:
             line.note = "starting Spark"
             self._log = SparkLog(self._log_file)
-            settings = _with_daemon(s3a.spark_settings(self._config))
+            settings = with_daemon(s3a.spark_settings(self._config))
             brief = self._is_brief()
             self._spark, self._started_here = session.start(settings, self._log, brief=brief)
             line.note = ""
@@ -89,7 +89,7 @@ class JobSession:
         self._spark = self._log = None
 
 
-def _with_daemon(settings: dict[str, str]) -> dict[str, str]:
+def with_daemon(settings: dict[str, str]) -> dict[str, str]:
     """The settings, with the daemon of Python workers if the master is local and none is set."""
     defaults = python_daemon.settings()
     master = settings.get("spark.master", "local")

@@ -11,7 +11,8 @@ import gc
 import importlib
 from pathlib import Path
 
-_MODULES = (
+# What the workers use.
+MODULES = (
     "pyarrow.compute",
     "pyarrow.parquet",
     "pandas",
@@ -35,7 +36,7 @@ def main() -> None:
     """Import what the workers need, and fork workers until Spark ends."""
     from pyspark.daemon import manager
 
-    for module in _MODULES:
+    for module in MODULES:
         importlib.import_module(module)
     gc.collect()
     gc.freeze()

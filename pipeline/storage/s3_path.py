@@ -13,12 +13,17 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from models.errors import ModelError
-from models.s3.client import Address, S3Options, connect, is_not_found, translated_errors
+from models.s3.client import (
+    Address,
+    S3Options,
+    connect,
+    delete_objects,
+    is_not_found,
+    translated_errors,
+)
 from models.s3.objects import multipart
 
 SCHEME = "s3a"
-# What a store answers that can't delete several objects by one request.
-_UNKNOWN_REQUEST = (405, 501)
 # Objects that a message names.
 _MAX_NAMED = 3
 
@@ -255,30 +260,12 @@ class S3Path:
         """
         problems: list[str] = []
         for page in self._pages():
-            problems += self._delete([item["Key"] for item in page.get("Contents", ())])
+            keys = [item["Key"] for item in page.get("Contents", ())]
+            with self._translated_errors():
+                problems += delete_objects(self._client(), self.bucket, keys)
         if problems:
             more = f"; and {len(problems) - _MAX_NAMED} more" if len(problems) > _MAX_NAMED else ""
             raise ObjectStoreError(f"{self}: not deleted: {'; '.join(problems[:_MAX_NAMED])}{more}")
-
-    def _delete(self, keys: list[str]) -> list[str]:
-        """Delete objects; return what the store says of those that it did not delete."""
-        from botocore.exceptions import ClientError
-
-        if not keys:
-            return []
-        client, objects = self._client(), [{"Key": key} for key in keys]
-        with self._translated_errors():
-            try:
-                answer = client.delete_objects(
-                    Bucket=self.bucket, Delete={"Objects": objects, "Quiet": True}
-                )
-            except ClientError as error:
-                if error.response["ResponseMetadata"]["HTTPStatusCode"] not in _UNKNOWN_REQUEST:
-                    raise
-                for key in keys:
-                    client.delete_object(Bucket=self.bucket, Key=key)
-                return []
-        return [f"{e['Key']} ({e['Code']}: {e['Message']})" for e in answer.get("Errors", ())]
 
     def _with_key(self, key: str) -> "S3Path":
         return S3Path(self.bucket, key, self.options)

@@ -1,6 +1,6 @@
 """Tables: their versions are written whole or as one more layer, renamed and discarded."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ class Tables(TableReader):
         Raises:
             StageError: the frame does not fit the table's schema.
         """
-        return self.write_arrow(table, version, Rows(schemas.check(frame, table), _unchanged))
+        return self.write_arrow(table, version, Rows(schemas.check(frame, table), iter))
 
     def write_arrow(self, table: str, version: str, *parts: Rows) -> int:
         """Write a version of a table that Python workers compute, complete or not at all.
@@ -180,7 +180,3 @@ class Tables(TableReader):
     def discard_version(self, table: str, version: str) -> None:
         """Delete a version of a table."""
         self.versions.discard(table, version)
-
-
-def _unchanged(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-    return batches

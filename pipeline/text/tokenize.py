@@ -28,7 +28,7 @@ _DROPPED = frozenset({"助詞", "助動詞", _SYMBOL, "空白"})
 _SPACE = re.compile(r"\s+")
 # A number after this prefix is an ordinal, as in 第1話, and makes no measure.
 _ORDINAL_PREFIX = "第"
-# Words whose entries are kept in memory: 30 MB, which is most of the words that titles have.
+# Words whose entries are kept in memory.
 _MAX_ENTRIES = 100_000
 
 

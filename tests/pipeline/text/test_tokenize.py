@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.text import tokenize
 from pipeline.text.tokenize import TextSettings, Tokenizer
 from tests.pipeline.user_dictionary import build_user_dictionary
 
@@ -141,3 +142,13 @@ def test_the_fingerprint_depends_on_a_user_dictionarys_content_not_its_path(
 
 def test_settings_travel_to_executors() -> None:
     assert len(pickle.dumps(TextSettings())) < 1000
+
+
+def test_a_small_memory_of_words_gives_the_same_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = ["第3回 赤い靴 5足", "赤い靴と青い靴 10本", "コンピューター一人用 第1話"]
+    expected = [Tokenizer(TextSettings()).tokens(text) for text in texts]
+    monkeypatch.setattr(tokenize, "_MAX_ENTRIES", 2)
+    small = Tokenizer(TextSettings())
+    # Twice, so that most words are looked up again after they were forgotten.
+    assert [small.tokens(text) for text in texts * 2] == expected * 2
+    assert len(small._entries) <= 2

@@ -1,0 +1,31 @@
+"""The settings that a job starts its session with."""
+
+import importlib
+
+import pytest
+
+from pipeline.stages import job_session, python_daemon
+
+DAEMON, PATH = "spark.python.daemon.module", "spark.executorEnv.PYTHONPATH"
+
+
+@pytest.mark.parametrize("master", ["local", "local[2]", "local[*]"])
+def test_workers_of_a_local_master_come_from_the_daemon_of_ours(master: str) -> None:
+    settings = job_session.with_daemon({"spark.master": master})
+    assert importlib.import_module(settings[DAEMON]) is python_daemon
+    assert settings["spark.master"] == master
+
+
+@pytest.mark.parametrize("master", ["yarn", "spark://host:7077", "local-cluster[2,1,1024]"])
+def test_executors_elsewhere_have_sparks_own(master: str) -> None:
+    assert job_session.with_daemon({"spark.master": master}) == {"spark.master": master}
+
+
+@pytest.mark.parametrize("name", [DAEMON, PATH])
+def test_the_users_settings_stay(name: str) -> None:
+    assert job_session.with_daemon({name: "mine"}) == {name: "mine"}
+
+
+def test_all_that_the_daemon_imports_is_there() -> None:
+    for module in python_daemon.MODULES:
+        importlib.import_module(module)
