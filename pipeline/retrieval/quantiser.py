@@ -11,9 +11,9 @@ from pipeline.retrieval.nearest_centroids import Int32, nearest_centroids
 from pipeline.retrieval.parents import Parents
 from pipeline.retrieval.vectors import Float32, unit_vectors
 
-# The mean length of a list that the number of lists aims at, least and greatest. Lists are
-# trained on the driver, so large catalogues have longer ones instead of more.
-_MEAN_LIST = (1_000, 4_000)
+# The mean length of a list that the number of lists aims at. Where the sample, which is trained on
+# the driver, is too small for so many lists, they are longer.
+_MEAN_LIST = 1_000
 _POINTS_PER_CENTROID = 50
 _MIN_POINTS_PER_CENTROID = 16
 
@@ -25,8 +25,7 @@ def list_count(items: int, max_sample: int) -> int:
         items: vectors in the catalogue.
         max_sample: vectors to train on, at most; each centroid needs some of them.
     """
-    mean = min(max(math.sqrt(items), _MEAN_LIST[0]), _MEAN_LIST[1])
-    return max(1, min(math.ceil(items / mean), max_sample // _MIN_POINTS_PER_CENTROID))
+    return max(1, min(math.ceil(items / _MEAN_LIST), max_sample // _MIN_POINTS_PER_CENTROID))
 
 
 def sample_size(nlist: int, max_sample: int) -> int:

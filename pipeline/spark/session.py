@@ -47,6 +47,8 @@ def settings(user_settings: dict[str, str], *, brief: bool = False) -> dict[str,
         "spark.sql.caseSensitive": "true",
         # pandas writes its times in nanoseconds, which Spark has no type for.
         "spark.sql.legacy.parquet.nanosAsLong": "true",
+        # Java's own lower case; the tables of ICU's take each JVM more than a second to make.
+        "spark.sql.icu.caseMappings.enabled": "false",
         # Without it Spark 4 refuses Shift_JIS and EUC-JP.
         "spark.sql.legacy.javaCharsets": "true",
         # Threads of BLAS and OpenMP beside Spark's own tasks only take turns.

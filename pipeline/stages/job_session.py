@@ -57,6 +57,8 @@ class JobSession:
             brief = self._is_brief()
             self._spark, self._started_here = session.start(settings, self._log, brief=brief)
             line.note = ""
+            if self._started_here and python_daemon.is_used(settings):
+                python_daemon.start(self._spark)
             context = self._spark.sparkContext
             self._conf = dict(context.getConf().getAll())
             executors.check(context, self._root if isinstance(self._root, Path) else None, line)

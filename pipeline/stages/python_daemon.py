@@ -9,7 +9,14 @@ It needs this package on the path of a bare Python process, which on a cluster n
 
 import gc
 import importlib
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 # What the workers use.
 MODULES = (
@@ -30,6 +37,24 @@ def settings() -> dict[str, str]:
         "spark.python.daemon.module": __name__,
         "spark.executorEnv.PYTHONPATH": str(Path(__file__).parents[2]),
     }
+
+
+def is_used(spark_settings: Mapping[str, str]) -> bool:
+    """Whether Spark's settings name it as the daemon."""
+    return settings().items() <= spark_settings.items()
+
+
+def start(spark: "SparkSession") -> Thread:
+    """Start it, by a job of its own, while the driver prepares the first job of the run."""
+
+    def run_job() -> None:
+        # What is wrong with the workers is said where they are needed.
+        with suppress(Exception):
+            spark.range(1).mapInArrow(iter, "id long").collect()
+
+    thread = Thread(target=run_job, name="start-python-workers", daemon=True)
+    thread.start()
+    return thread
 
 
 def main() -> None:

@@ -59,7 +59,7 @@ def execute(job: Job, version: str) -> StageResult:
     raw = catalogue.read(job.spark, source)
     try:
         with catalogue.explained_damage(source):
-            result = _ingest(job, raw, version)
+            result = _ingest(job, raw, version, files=len(state))
         _check_unchanged(source, state)
     except Exception:
         if catalogue.identity(source) != state:
@@ -84,17 +84,18 @@ def _check_unchanged(source: catalogue.Source, state: list[list[object]]) -> Non
         )
 
 
-def _ingest(job: Job, raw: "DataFrame", version: str) -> StageResult:
+def _ingest(job: Job, raw: "DataFrame", version: str, *, files: int) -> StageResult:
     from pyspark import StorageLevel
     from pyspark.sql import Observation
     from pyspark.sql import functions as F
 
     flagged = flag_rows(raw, catalogue.item_columns(raw, _source(job)), _placeholders(job))
-    cores = job.spark.sparkContext.defaultParallelism
-    if flagged.rdd.getNumPartitions() < cores:
-        # A file that can't be split, compressed CSV for instance, would stay in one task.
+    kind, cores = catalogue.format_of(_source(job)), job.spark.sparkContext.defaultParallelism
+    # A file that can't be split would stay in one task. CSV never can: it need not be planned twice
+    # to know that.
+    if (kind == "csv" and files < cores) or flagged.rdd.getNumPartitions() < cores:
         flagged = flagged.repartition(cores)
-    is_parquet = catalogue.format_of(_source(job)) == "parquet"
+    is_parquet = kind == "parquet"
     if not is_parquet:
         # Text is parsed once; Parquet is read again faster than a copy.
         flagged = flagged.persist(StorageLevel.DISK_ONLY)

@@ -3,7 +3,6 @@
 The first three are computed on all pairs; sameness, which reads the items, on a sample.
 """
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,30 +20,19 @@ _QUANTILES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
 _STEPS = 100
 
 
-@dataclass(frozen=True)
-class Table:
-    """A similar-item table and its catalogue.
+def measure_quality(job: Job, pairs: "DataFrame", items: int) -> dict[str, Any]:
+    """Coverage and scores; and on a sample, the shares of same category and duplicates.
 
-    Attributes:
+    Args:
+        job: the run.
         pairs: similar_items.
-        by_list: similar_id of the same pairs; if possible in the order of the lists, where those
-            of one item are near each other, which makes counting them cheap.
         items: how many items the catalogue has.
     """
-
-    pairs: "DataFrame"
-    by_list: "DataFrame"
-    items: int
-
-
-def measure_quality(job: Job, table: Table) -> dict[str, Any]:
-    """Coverage, scores and hubs; and on a sample, the shares of same category and duplicates."""
-    distribution, covered = scores(table.pairs)
+    distribution, covered = scores(pairs)
     return {
-        "coverage": round(covered / table.items, 6) if table.items else 0.0,
+        "coverage": round(covered / items, 6) if items else 0.0,
         "scores": distribution,
-        "hubs": hubs(table.by_list, table.items),
-        **sameness(job, table, covered),
+        **sameness(job, pairs, covered),
     }
 
 
@@ -84,7 +72,8 @@ def hubs(shown: "DataFrame", items: int) -> dict[str, Any]:
     """How evenly items are shown: the most shown item, how many are never shown, and the Gini.
 
     Args:
-        shown: similar_id, one row for each time that an item is shown.
+        shown: similar_id, one row for each time that an item is shown; if possible in the order of
+            the lists, where the rows of one item are near each other, which makes counting cheap.
         items: how many items the catalogue has.
     """
     from pyspark.sql import functions as F
@@ -118,13 +107,13 @@ def gini(values: np.ndarray, weights: np.ndarray) -> float:
     return float(1 - np.sum(np.diff(population, prepend=0.0) * (shares + previous)))
 
 
-def sameness(job: Job, table: Table, covered: int) -> dict[str, Any]:
+def sameness(job: Job, shown: "DataFrame", covered: int) -> dict[str, Any]:
     """On a sample: the shares of neighbours with the same category and with the same text."""
     from pyspark.sql import functions as F
 
     one_in = max(1, -(-covered // MAX_SAMPLED))
     is_sampled = F.pmod(F.xxhash64("item_id"), F.lit(one_in)) == 0
-    pairs = table.pairs.where(is_sampled).select("item_id", "similar_id")
+    pairs = shown.where(is_sampled).select("item_id", "similar_id")
     items = job.read("items", "ingest").select("item_id", "category")
     texts = job.read("tokens", "tokenize").select("item_id", "text")
     if one_in > 1:

@@ -33,12 +33,14 @@ def execute(job: Job, version: str) -> StageResult:
         raise StageError(f"publish: {rows} rows, not {expected} found and {counts}; run it again")
     written = job.store.read(job.spark, "similar_items", version)
     by_list = written if carried_rows else _pairs(_neighbors(job), job.config.neighbors.k)
-    table = quality.Table(written, by_list, job.record("ingest").tables["items"])
-    with ThreadPoolExecutor(1) as pool:
-        # The details are independent of the rest: Spark does both at the same time.
+    items = job.record("ingest").tables["items"]
+    with ThreadPoolExecutor(2) as pool:
+        # These are independent of each other: Spark does them at the same time.
         writing = pool.submit(details.write, job, version)
-        measured = quality.measure_quality(job, table)
-        shown = examples.write(job, version, written, measured["hubs"]["most_shown"])
+        measuring = pool.submit(quality.measure_quality, job, written, items)
+        hubs = quality.hubs(by_list, items)
+        shown = examples.write(job, version, written, hubs["most_shown"])
+        measured = measuring.result() | {"hubs": hubs}
         tables = {"similar_items": rows, "details": writing.result(), examples.TABLE: shown}
     return StageResult(tables=tables, counts=counts | {"quality": measured})
 

@@ -1,8 +1,10 @@
 """The settings that a job starts its session with."""
 
 import importlib
+from typing import cast
 
 import pytest
+from pyspark.sql import SparkSession
 
 from pipeline.stages import job_session, python_daemon
 
@@ -24,6 +26,24 @@ def test_executors_elsewhere_have_sparks_own(master: str) -> None:
 @pytest.mark.parametrize("name", [DAEMON, PATH])
 def test_the_users_settings_stay(name: str) -> None:
     assert job_session.with_daemon({name: "mine"}) == {name: "mine"}
+
+
+def test_the_daemon_is_started_only_where_it_is_used() -> None:
+    assert python_daemon.is_used(job_session.with_daemon({"spark.master": "local[2]"}))
+    assert not python_daemon.is_used(job_session.with_daemon({"spark.master": "yarn"}))
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_fails_while_the_daemon_starts_is_said_later() -> None:
+    calls = []
+
+    class Stopped:
+        def range(self, rows: int) -> None:
+            calls.append(rows)
+            raise OSError("Spark has stopped")
+
+    python_daemon.start(cast("SparkSession", Stopped())).join(60)
+    assert calls == [1]
 
 
 def test_all_that_the_daemon_imports_is_there() -> None:

@@ -79,8 +79,7 @@ def test_sameness_is_that_of_the_sampled_items(
         def read(self, table: str, _stage: str) -> DataFrame:
             return frames[table]
 
-    table = quality.Table(pairs, pairs, 200)
-    measured = quality.sameness(cast("Job", Tables()), table, 200)
+    measured = quality.sameness(cast("Job", Tables()), pairs, 200)
     chosen = [(items[a], items[b]) for a, b in rows if a in sampled]
     with_categories = [(a[0], b[0]) for a, b in chosen if a[0] and b[0]]
     same = sum(a == b for a, b in with_categories) / len(with_categories)
