@@ -22,7 +22,6 @@ from pipeline.stages.index import lists
 from pipeline.stages.index import stage as index
 from pipeline.stages.neighbors import stage
 from pipeline.stages.neighbors.nprobe import choose_nprobe
-from pipeline.stages.neighbors.search import plan_merge
 from pipeline.stages.neighbors.search_context import (
     SearchContext,
     build_search_context,
@@ -166,9 +165,8 @@ def _with_queries(context: SearchContext) -> SearchContext:
     rows = lists.assigned_rows(_float16_vectors(job, _QUERIES), assign)
     job.store.write_arrow("arrivals", _QUERIES, rows)
     queries = job.store.read(job.spark, "arrivals", _QUERIES)
-    sizes, cores = rows_per_list(job, queries), job.spark.sparkContext.defaultParallelism
-    parts = plan_merge(sizes, context.search.depth, cores)
-    search = replace(context.search, all_are_queries=False, parts=parts)
+    sizes = rows_per_list(job, queries)
+    search = replace(context.search, all_are_queries=False, query_sizes=sizes)
     return replace(
         context,
         query_items=queries,

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from pipeline.retrieval import packed_batches
 from pipeline.retrieval.groups import GroupPlan
-from pipeline.retrieval.loaded_group import units_of_rows
+from pipeline.retrieval.loaded_group import groups_by_id
 from pipeline.retrieval.vectors import binary_values, hash_vectors, to_binary
 from pipeline.storage.list_schemas import LISTS
 
@@ -53,16 +53,9 @@ def send_to_files(batches: Iterator[pa.RecordBatch], files: GroupPlan) -> Iterat
         packed batches of LISTS, by file.
     """
     for batch in packed_batches.coalesce(batches):
-        has_vector = np.asarray(batch["vector"].is_valid())
-        present = batch.filter(pa.array(has_vector))
-        departed = batch.filter(pa.array(~has_vector))
-        # Without its vector nobody knows which part of a split list an item was in, so that all
-        # files with a part of the list are told.
-        sources, file = files.groups_of(departed["list"].to_numpy().astype(np.int64))
-        rows = pa.concat_batches([present, departed.take(pa.array(sources))])
-        keys = np.concatenate([files.group_of_unit[units_of_rows(present, files)], file])
-        row_bytes = max(1, rows.nbytes // rows.num_rows)
-        yield from packed_batches.pack(packed_batches.take_from(rows), keys, row_bytes)
+        row_bytes = max(1, batch.nbytes // batch.num_rows)
+        take = packed_batches.take_from(batch)
+        yield from packed_batches.pack(take, groups_by_id(batch, files), row_bytes)
 
 
 def receive_files(
@@ -84,7 +77,7 @@ def receive_files(
         parts = [moves.filter(moves["vector"].is_valid())]
         del moves
         for batch in read_base(*files.list_range(file)):
-            is_in_file = files.group_of_unit[units_of_rows(batch, files)] == file
+            is_in_file = groups_by_id(batch, files) == file
             has_departed = pc.is_in(batch["item_id"], departed)
             rows = batch.filter(pc.and_(pa.array(is_in_file), pc.invert(has_departed)))
             parts.append(rows.select(LISTS.names).cast(LISTS))

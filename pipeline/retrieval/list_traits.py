@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.retrieval import packed_batches
 from pipeline.retrieval.groups import GroupPlan
 from pipeline.retrieval.list_table import ReadLists
-from pipeline.retrieval.loaded_group import units_of_rows
+from pipeline.retrieval.loaded_group import groups_by_id
 from pipeline.storage.list_schemas import CANDIDATES, LISTS, TRAITS
 
 # The traits of an item, and the list that it is in.
@@ -24,11 +23,9 @@ def send_to_files(batches: Iterator[pa.RecordBatch], files: GroupPlan) -> Iterat
     """
     for batch in packed_batches.coalesce(batches):
         rows = batch.select(LISTED_TRAITS.names).cast(LISTED_TRAITS)
-        # Without its vector nobody knows which part of a split list an item is in, so that all
-        # files with a part of the list get it.
-        sources, file = files.groups_of(rows["list"].to_numpy().astype(np.int64))
         row_bytes = max(1, rows.nbytes // rows.num_rows)
-        yield from packed_batches.pack(packed_batches.take_from(rows, sources), file, row_bytes)
+        take = packed_batches.take_from(rows)
+        yield from packed_batches.pack(take, groups_by_id(rows, files), row_bytes)
 
 
 def receive_files(
@@ -47,8 +44,7 @@ def receive_files(
     for file, sent in packed_batches.iter_keys(batches, LISTED_TRAITS):
         traits = packed_batches.concat(sent, LISTED_TRAITS)
         for batch in read_lists(*files.list_range(file)):
-            is_in_file = files.group_of_unit[units_of_rows(batch, files)] == file
-            rows = batch.filter(pa.array(is_in_file))
+            rows = batch.filter(pa.array(groups_by_id(batch, files) == file))
             matches = traits.take(pc.index_in(rows["item_id"], traits["item_id"]))
             columns = [rows[n] for n in LISTS.names] + [matches[n] for n in TRAITS.names]
             yield pa.RecordBatch.from_arrays(columns, CANDIDATES.names)

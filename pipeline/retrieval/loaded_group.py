@@ -62,7 +62,9 @@ def rows_in_group(rows: pa.RecordBatch, plan: GroupPlan, group: int) -> pa.Recor
 
 
 def units_of_rows(rows: pa.RecordBatch, plan: GroupPlan) -> Int64:
-    """The unit that each item is in: int64[n].
+    """The unit that each item is in, if split lists are split by vector: int64[n].
+
+    Equal vectors stay together, so that one of them stands for all in a search.
 
     Args:
         rows: columns list int, vector binary (float16).
@@ -75,6 +77,29 @@ def units_of_rows(rows: pa.RecordBatch, plan: GroupPlan) -> Int64:
         hashes = hash_vectors(rows["vector"].take(pa.array(split)))
         units[split] = plan.unit_of(lists[split], hashes)
     return units
+
+
+def groups_by_id(rows: pa.RecordBatch, plan: GroupPlan) -> Int64:
+    """The group of each item in a plan that parts split lists by the items' ids: int64[n].
+
+    So a part never has much more than its share, though all vectors of a list be equal; but equal
+    vectors do not stay together.
+
+    Args:
+        rows: columns list int, item_id string.
+        plan: the groups.
+    """
+    lists = rows["list"].to_numpy().astype(np.int64)
+    units: Int64 = plan.first_unit[lists]
+    split = np.flatnonzero(plan.unit_count[lists] > 1)
+    if len(split):
+        import pandas as pd  # importing it takes half a second, and split lists are rare
+
+        ids = rows["item_id"].take(pa.array(split)).to_numpy(zero_copy_only=False)
+        hashes = pd.util.hash_array(ids, categorize=False) >> np.uint64(1)
+        units[split] = plan.unit_of(lists[split], hashes.astype(np.int64))
+    groups: Int64 = plan.group_of_unit[units]
+    return groups
 
 
 class LoadedGroup:

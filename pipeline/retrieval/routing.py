@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from pipeline.retrieval import packed_batches
 from pipeline.retrieval.groups import GroupPlan
-from pipeline.retrieval.loaded_group import rows_in_group, units_of_rows
+from pipeline.retrieval.loaded_group import groups_by_id, rows_in_group, units_of_rows
 from pipeline.retrieval.ranking import Int64, concat_ranges
 from pipeline.retrieval.rules import query_rows, with_traits
 from pipeline.retrieval.vectors import hash_vectors
@@ -164,13 +164,4 @@ class Router:
 
 def with_merge_part(rows: pa.RecordBatch, parts: GroupPlan) -> pa.RecordBatch:
     """Add the column `part`: the part of the merge that a query's candidates come together in."""
-    lists = rows["list"].to_numpy().astype(np.int64)
-    units = parts.first_unit[lists]
-    split = np.flatnonzero(parts.unit_count[lists] > 1)
-    if len(split):
-        import pandas as pd  # importing it takes half a second, and split lists are rare
-
-        ids = rows["item_id"].take(pa.array(split)).to_numpy(zero_copy_only=False)
-        hashes = pd.util.hash_array(ids, categorize=False) >> np.uint64(1)
-        units[split] = parts.unit_of(lists[split], hashes.astype(np.int64))
-    return rows.append_column("part", pa.array(parts.group_of_unit[units].astype(np.int32)))
+    return rows.append_column("part", pa.array(groups_by_id(rows, parts).astype(np.int32)))

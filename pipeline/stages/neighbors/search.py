@@ -1,5 +1,6 @@
 """The search for neighbours as Spark runs it: route queries, join group by group, merge."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -33,8 +34,9 @@ if TYPE_CHECKING:
 
 # What the join reads of an item; traits are there only if there are rules.
 ITEM_COLUMNS = ("item_id", "list", "probes", "vector", *TRAITS.names)
-# Candidates in a task of the merge, for each group that has some for a query.
-_CANDIDATES_PER_MERGE = 1_000_000
+# Candidates in a task of the merge, at most: with ids of 40 bytes they take half a gigabyte while
+# they are sorted.
+_CANDIDATES_PER_MERGE = 4_000_000
 
 
 class SearchCounts:
@@ -110,11 +112,12 @@ class ListSearch:
     Attributes:
         items: the files of the lists table, or of the candidates table.
         plan: the groups of lists.
-        parts: the parts of the merge, as groups of lists: a query's own list decides.
+        query_sizes: int64[nlist], the queries of each list.
         k: neighbours an item.
         depth: candidates that a group has for a query, at most; equal to k if there are no caps.
         rules: the rules on pairs.
         partitions: tasks of the join.
+        cores: tasks at a time.
         all_are_queries: whether every item is a query; then a group reads its own items as
             queries, and they are not sent to it.
         counts: what the tasks count.
@@ -122,11 +125,12 @@ class ListSearch:
 
     items: ClusteredTable
     plan: GroupPlan
-    parts: GroupPlan
+    query_sizes: Int64
     k: int
     depth: int
     rules: Rules
     partitions: int
+    cores: int
     all_are_queries: bool
     counts: SearchCounts
 
@@ -162,8 +166,28 @@ class ListSearch:
     def router(self, probed: ProbedLists) -> routing.Router:
         """Where queries go; called on an executor."""
         return routing.Router(
-            self.plan, probed.load(), probed.nprobe, self.parts, self.all_are_queries
+            self.plan,
+            probed.load(),
+            probed.nprobe,
+            self.merge_parts(probed.nprobe),
+            self.all_are_queries,
         )
+
+    def merge_parts(self, nprobe: int) -> GroupPlan:
+        """The parts of the merge, as groups of lists: a query's own list decides.
+
+        Each part has a bounded number of candidates: every group that a query is searched in gives
+        up to `depth` of them.
+
+        Args:
+            nprobe: how many lists a query probes, each in a group of its own at worst.
+        """
+        queries = int(self.query_sizes.sum())
+        # A list that is split is in several groups.
+        units = float(self.plan.unit_count @ self.query_sizes) / max(queries, 1)
+        groups = min(math.ceil(nprobe * units), self.plan.group_count)
+        count = -(-queries * self.depth * groups // _CANDIDATES_PER_MERGE)
+        return plan_by_rows(self.query_sizes, max(self.cores, count))
 
     def merge(self, candidates: "DataFrame", probed: ProbedLists) -> Rows:
         """The neighbors table: the k best candidates of each query."""
@@ -174,19 +198,9 @@ class ListSearch:
         def run(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
             return merge.merge(batches, settings)
 
-        by_part = candidates.repartitionById(self.parts.group_count, F.col("key").cast("int"))
+        parts = self.merge_parts(probed.nprobe).group_count
+        by_part = candidates.repartitionById(parts, F.col("key").cast("int"))
         return Rows(by_part, run)
-
-
-def plan_merge(sizes: Int64, k: int, cores: int) -> GroupPlan:
-    """The parts of the merge, by the queries' own lists.
-
-    Args:
-        sizes: int64[nlist], queries of each list.
-        k: candidates that a group has for a query.
-        cores: tasks at a time.
-    """
-    return plan_by_rows(sizes, max(cores, -(-int(sizes.sum()) * k // _CANDIDATES_PER_MERGE)))
 
 
 def _route(search: ListSearch, probed: ProbedLists) -> Any:  # noqa: ANN401 - for mapInArrow

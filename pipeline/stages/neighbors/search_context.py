@@ -19,7 +19,6 @@ from pipeline.stages.neighbors.search import (
     ListSearch,
     ProbedLists,
     SearchCounts,
-    plan_merge,
 )
 from pipeline.store.arrow_files import Rows
 from pipeline.store.schemas import ddl
@@ -144,11 +143,12 @@ def build_search_context(job: Job, version: str) -> SearchContext:
     search = ListSearch(
         items=job.store.open_clustered(table, table_version),
         plan=plan,
-        parts=plan_merge(query_sizes, depth, cores),
+        query_sizes=query_sizes,
         k=capacity,
         depth=depth,
         rules=pair_rules,
         partitions=section.partitions or plan.group_count,
+        cores=cores,
         all_are_queries=selected is None,
         counts=SearchCounts(context),
     )

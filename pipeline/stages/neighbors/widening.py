@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipeline.stages.neighbors import rules
-from pipeline.stages.neighbors.search import ProbedLists, plan_merge
+from pipeline.stages.neighbors.search import ProbedLists
 from pipeline.stages.neighbors.search_context import SearchContext, rows_per_list
 from pipeline.store.arrow_files import Rows
 
@@ -88,8 +88,7 @@ def _search_again(
             return False
         job.line.note = "searching on for lists that are short"
         queries = context.queries.join(ids.select("item_id"), "item_id", how="left_semi")
-        sizes, cores = rows_per_list(job, ids), job.spark.sparkContext.defaultParallelism
-        search = replace(search, parts=plan_merge(sizes, search.depth, cores))
+        search = replace(search, query_sizes=rows_per_list(job, ids))
         neighbors = search.merge(search.find_candidates(Rows(queries, iter), probed), probed)
         outdated = ids.coalesce(-(-count // _REMOVALS_PER_FILE)).sortWithinPartitions("list")
         job.store.extend("neighbors", trial, neighbors, Rows(outdated, iter))

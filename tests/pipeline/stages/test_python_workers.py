@@ -67,7 +67,7 @@ def test_the_search_has_one_a_task(spark: SparkSession, tmp_path: Path) -> None:
     counts, probes = SearchCounts(spark.sparkContext), ProbedLists(None, 1, 1)
     layer = Layer((f"{tmp_path.name}/lists.parquet",), ())
     files = open_clustered(VersionFiles(tmp_path, (layer,)))
-    search = ListSearch(files, plan, plan, 3, 3, NO_RULES, 2, True, counts)
+    search = ListSearch(files, plan, one * 2, 3, 3, NO_RULES, 2, 2, True, counts)
     rows = search.merge(search.find_candidates(Rows(lists, iter), probes), probes)
     neighbors = rows.frame.mapInArrow(rows.run, ddl(NEIGHBORS))
     # Route, join and merge, with a shuffle between each and the next.
