@@ -17,6 +17,7 @@ from pipeline.cluster.sizing.memory_size import MIB
 from pipeline.cluster.sizing.requirements import Requirements
 from pipeline.cluster.sizing.result import SizingResult, as_json, conf_lines, submit_lines
 from pipeline.cluster.sizing.warnings import find_warnings
+from pipeline.cluster.sizing.work import plan_work
 from pipeline.config import reading
 from pipeline.config.sections import Config
 from pipeline.errors import InputError, UsageError
@@ -110,6 +111,7 @@ def _result(arguments: Namespace, config: Config) -> SizingResult:
         model=model,
         plan=spark_plan,
         cost=costs,
+        work=plan_work(config, arguments.items, needs, costs, spark_plan.tasks * node.count),
         conf=plan.spark_conf(spark_plan, config, costs, cache, limit),
         reasons=explain(spark_plan, costs, cache, plan.training_mib(config, spark_plan, costs)),
         warnings=find_warnings(spark_plan, config.spark, Path(cache)),

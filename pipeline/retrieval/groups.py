@@ -18,6 +18,7 @@ _BASE_MB = 400
 # Memory of a group while it is loaded. Bytes per value of a vector: the rows as they arrive and
 # concatenated, vectors and unit vectors in float32. Bytes per item: ids, positions, a dictionary.
 _BYTES_PER_VALUE, _BYTES_PER_ITEM = 16, 400
+_MAX_COLUMN_BYTES = 2**31 - 1
 _GROUPS_PER_CORE = 6
 _MIN_ITEMS = 4_000
 
@@ -75,12 +76,15 @@ class GroupPlan:
 def max_items_per_group(worker_mb: int, dim: int) -> int:
     """How many items a group may have so that a worker keeps within its memory.
 
+    The vectors of a group are also one Arrow column, which ends at 2 GiB.
+
     Args:
         worker_mb: memory of a Python worker, in MB.
         dim: dimensions of the vectors.
     """
     free_bytes = max(worker_mb - _BASE_MB, worker_mb // 4) * 1_000_000
-    return max(1, free_bytes // (_BYTES_PER_VALUE * dim + _BYTES_PER_ITEM))
+    in_memory = free_bytes // (_BYTES_PER_VALUE * dim + _BYTES_PER_ITEM)
+    return max(1, min(in_memory, _MAX_COLUMN_BYTES // (2 * dim)))
 
 
 def plan_by_work(sizes: Int64, cores: int, max_items: int) -> GroupPlan:

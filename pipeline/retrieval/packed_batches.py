@@ -20,7 +20,7 @@ SCHEMA = pa.schema([("key", pa.int64()), ("rows", pa.binary())])
 COALESCED_BYTES = 64 << 20
 # The size of a cell, about: one row of Spark should not be much larger.
 CELL_BYTES = 1 << 18
-_BATCH_BYTES = 16 << 20
+BATCH_BYTES = 16 << 20
 
 
 def coalesce(
@@ -89,7 +89,7 @@ def pack(
             cell_keys.append(int(sorted_keys[start]))
             cells.append(rows.serialize().to_pybytes())
             size += len(cells[-1])
-            if size >= _BATCH_BYTES:
+            if size >= BATCH_BYTES:
                 yield _batch(cell_keys, cells)
                 cell_keys, cells, size = [], [], 0
     if cells:

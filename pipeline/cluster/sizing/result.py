@@ -9,6 +9,7 @@ from models.fasttext import ModelSize
 from pipeline.cluster.sizing.cost import Cost
 from pipeline.cluster.sizing.memory_size import MIB, readable
 from pipeline.cluster.sizing.plan import Plan
+from pipeline.cluster.sizing.work import Work
 from pipeline.terminal.output import format_bytes, table
 
 _WIDTH = 96
@@ -24,6 +25,7 @@ class SizingResult:
         model: size of the model; None: an encoder.
         plan: the executors of a node.
         cost: cost of a full night.
+        work: its tasks, and the largest allocations.
         conf: Spark's settings.
         reasons: why each setting is as it is.
         warnings: what would kill jobs.
@@ -34,6 +36,7 @@ class SizingResult:
     model: ModelSize | None
     plan: Plan
     cost: Cost
+    work: Work
     conf: dict[str, str]
     reasons: list[str]
     warnings: list[str]
@@ -75,6 +78,11 @@ def as_json(result: SizingResult) -> dict[str, Any]:
             "shuffle_bytes": {name: round(value) for name, value in cost.shuffle_bytes.items()},
             "assumed": list(cost.assumptions),
         },
+        "tasks": result.work.tasks,
+        "largest": {
+            process: {"what": block.what, "mib": round(block.mib, 1)}
+            for process, block in result.work.largest.items()
+        },
         "reasons": result.reasons,
         "warnings": result.warnings,
     }
@@ -107,7 +115,7 @@ def _comments(result: SizingResult) -> Iterator[str]:
     yield from (f"# {line}".rstrip() for line in _memory_table(result.plan))
     yield from _comment(f"together = {_formula(result.plan)}")
     yield "#"
-    for line in _cost_lines(result):
+    for line in (*_cost_lines(result), *_work_lines(result.work)):
         yield from _comment(line)
     for title, lines in (("Why", result.reasons), ("Warnings", result.warnings)):
         if lines:
@@ -174,6 +182,15 @@ def _cost_lines(result: SizingResult) -> Iterator[str]:
     )
     yield f"sent between executors: {sent}"
     yield f"assumed: {'; '.join(cost.assumptions)}"
+
+
+def _work_lines(work: Work) -> Iterator[str]:
+    tasks = ", ".join(f"{step} {count:,}" for step, count in work.tasks.items())
+    yield f"tasks of the search's steps: {tasks}"
+    largest = "; ".join(
+        f"{process}: {block.what}, {readable(block.mib)}" for process, block in work.largest.items()
+    )
+    yield f"largest single allocation of each process: {largest}"
 
 
 def _hours(value: float) -> str:

@@ -227,12 +227,22 @@ def _update_lists(
 
 
 def _plan_files(job: Job, assignment: Assignment) -> groups.GroupPlan:
-    """Which lists each file has; a multiple of the cores, so that none waits for the last."""
-    embed = job.record("embed").outputs
-    size = embed["vectors"] * (2 * embed["dim"] + _BYTES_PER_ITEM)
-    cores = job.spark.sparkContext.defaultParallelism
+    embed, cores = job.record("embed").outputs, job.spark.sparkContext.defaultParallelism
+    return plan_files(assignment.sizes, embed["vectors"], embed["dim"], cores)
+
+
+def plan_files(sizes: Int64, vectors: int, dim: int, cores: int) -> groups.GroupPlan:
+    """Which lists each file has; a multiple of the cores, so that none waits for the last.
+
+    Args:
+        sizes: int64[nlist], relative sizes of the lists.
+        vectors: how many vectors there are.
+        dim: their length.
+        cores: tasks at a time.
+    """
+    size = vectors * (2 * dim + _BYTES_PER_ITEM)
     file_count = cores * max(1, -(-size // (_FILE_BYTES * cores)))
-    return groups.plan_by_rows(assignment.sizes, file_count)
+    return groups.plan_by_rows(sizes, file_count)
 
 
 def _write_moves(

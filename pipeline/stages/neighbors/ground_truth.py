@@ -27,8 +27,8 @@ ITEM_COLUMNS = ("item_id", "list", "vector", *TRAITS.names)
 _SAMPLED_NEIGHBORS = pa.schema([NEIGHBORS.field(name) for name in ("item_id", "neighbors")])
 # Queries whose distances to all centroids are in memory at a time.
 _BLOCK_ROWS = 64
-# Queries whose candidates a task merges, about.
-_QUERIES_PER_MERGE = 1000
+# Candidates that a task merges, about. Each task of the search has k for each query.
+_ROWS_PER_MERGE = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,8 @@ def _search(
             yield exact_search.merge_truth(rows, k, rules)
 
     ddl = schemas.ddl(exact_search.TRUTH)
-    parts = max(1, -(-len(queries.ids) // _QUERIES_PER_MERGE))
     found = items.map(search)
+    rows = len(queries.ids) * k * found.frame.rdd.getNumPartitions()
+    parts = max(1, -(-rows // _ROWS_PER_MERGE))
     best = found.frame.mapInArrow(found.run, ddl).repartition(parts, "query")
     return best.mapInArrow(merge, ddl)

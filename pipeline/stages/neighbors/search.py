@@ -174,20 +174,8 @@ class ListSearch:
         )
 
     def merge_parts(self, nprobe: int) -> GroupPlan:
-        """The parts of the merge, as groups of lists: a query's own list decides.
-
-        Each part has a bounded number of candidates: every group that a query is searched in gives
-        up to `depth` of them.
-
-        Args:
-            nprobe: how many lists a query probes, each in a group of its own at worst.
-        """
-        queries = int(self.query_sizes.sum())
-        # A list that is split is in several groups.
-        units = float(self.plan.unit_count @ self.query_sizes) / max(queries, 1)
-        groups = min(math.ceil(nprobe * units), self.plan.group_count)
-        count = -(-queries * self.depth * groups // _CANDIDATES_PER_MERGE)
-        return plan_by_rows(self.query_sizes, max(self.cores, count))
+        """The parts of the merge, if a query probes this many lists."""
+        return plan_merge(self.query_sizes, self.plan, nprobe, self.depth, self.cores)
 
     def merge(self, candidates: "DataFrame", probed: ProbedLists) -> Rows:
         """The neighbors table: the k best candidates of each query."""
@@ -201,6 +189,29 @@ class ListSearch:
         parts = self.merge_parts(probed.nprobe).group_count
         by_part = candidates.repartitionById(parts, F.col("key").cast("int"))
         return Rows(by_part, run)
+
+
+def plan_merge(
+    query_sizes: Int64, plan: GroupPlan, nprobe: int, depth: int, cores: int
+) -> GroupPlan:
+    """The parts of the merge, as groups of lists: a query's own list decides.
+
+    Each part has a bounded number of candidates: every group that a query is searched in gives up
+    to `depth` of them.
+
+    Args:
+        query_sizes: int64[nlist], the queries of each list.
+        plan: the groups.
+        nprobe: how many lists a query probes, each in a group of its own at worst.
+        depth: candidates that a group has for a query, at most.
+        cores: tasks at a time.
+    """
+    queries = int(query_sizes.sum())
+    # A list that is split is in several groups.
+    units = float(plan.unit_count @ query_sizes) / max(queries, 1)
+    groups = min(math.ceil(nprobe * units), plan.group_count)
+    count = -(-queries * depth * groups // _CANDIDATES_PER_MERGE)
+    return plan_by_rows(query_sizes, max(cores, count))
 
 
 def _route(search: ListSearch, probed: ProbedLists) -> Any:  # noqa: ANN401 - for mapInArrow

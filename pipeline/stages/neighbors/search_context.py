@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from models import Handle
+from pipeline.config.sections import Config
 from pipeline.retrieval import groups, recall
 from pipeline.retrieval.quantiser import Quantiser
 from pipeline.retrieval.ranking import Int64
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 # Candidates that a group has for a query, for each neighbour that is kept, if there are caps.
 CANDIDATES_PER_NEIGHBOR = 4
 # Tasks of a scan of all items for each core: what each of them finds is merged.
-_SCANS_PER_CORE = 4
+SCANS_PER_CORE = 4
 _SHORT_ROWS = pa.schema(
     [
         ("item_id", pa.string()),
@@ -72,7 +73,7 @@ class SearchContext:
     def item_rows(self, columns: Sequence[str]) -> Rows:
         """All items of `lists`, for tasks each of which keeps little of many items."""
         spark = self.job.spark
-        tasks = _SCANS_PER_CORE * spark.sparkContext.defaultParallelism
+        tasks = SCANS_PER_CORE * spark.sparkContext.defaultParallelism
         return self.search.scan(spark, columns, tasks)
 
     def neighbor_rows(self, version: str, columns: Sequence[str]) -> Rows:
@@ -134,25 +135,29 @@ def build_search_context(job: Job, version: str) -> SearchContext:
     if not index.outputs["exact"]:
         path = job.store.quantisers.path(job.record("index").outputs["quantiser"])
         centroids = job.ship(path, "quantiser")
-    cores, capacity = context.defaultParallelism, section.k + section.reserve
+    cores = context.defaultParallelism
     query_sizes = sizes if queries is rows else rows_per_list(job, queries)
-    pair_rules = rules.pair_rules(job.config.rules)
-    depth = capacity * CANDIDATES_PER_NEIGHBOR if pair_rules.caps else capacity
     max_items = groups.max_items_per_group(section.worker_mb, index.outputs["dim"])
     plan = groups.plan_by_work(sizes, cores, max_items)
     search = ListSearch(
         items=job.store.open_clustered(table, table_version),
         plan=plan,
         query_sizes=query_sizes,
-        k=capacity,
-        depth=depth,
-        rules=pair_rules,
+        k=section.k + section.reserve,
+        depth=candidate_depth(job.config),
+        rules=rules.pair_rules(job.config.rules),
         partitions=section.partitions or plan.group_count,
         cores=cores,
         all_are_queries=selected is None,
         counts=SearchCounts(context),
     )
     return SearchContext(job, rows, selected, queries, int(query_sizes.sum()), centroids, search)
+
+
+def candidate_depth(config: Config) -> int:
+    """How many candidates a group has for a query, at most."""
+    capacity = config.neighbors.k + config.neighbors.reserve
+    return capacity * CANDIDATES_PER_NEIGHBOR if rules.pair_rules(config.rules).caps else capacity
 
 
 def read_quantiser(job: Job) -> Quantiser:

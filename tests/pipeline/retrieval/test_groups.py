@@ -71,3 +71,8 @@ def test_a_worker_of_more_memory_holds_more_items() -> None:
     assert max_items == sorted(set(max_items))
     # 16 bytes a value: rows as they arrive, concatenated, float32 twice, and what sorting takes.
     assert max_items[1] * 300 * 16 < 1_500_000_000
+
+
+def test_the_vectors_of_a_group_fit_into_one_arrow_column() -> None:
+    for dim in (100, 448, 4_096):
+        assert groups.max_items_per_group(10**6, dim) * 2 * dim < 2**31

@@ -10,6 +10,7 @@ import pytest
 
 from models.cache import FOLDER_VARIABLE, LIMIT_VARIABLE
 from pipeline.cli.main import execute
+from pipeline.cluster.sizing import work
 from pipeline.errors import UsageError
 from tests.pages import ROOT, Page
 
@@ -166,6 +167,26 @@ def test_hours_and_bytes_are_those_of_the_benchmarks(capsys: pytest.CaptureFixtu
     assert hours["index"] + hours["neighbors"] == pytest.approx(39, rel=0.02)
     assert cost["shuffle_bytes"]["neighbors"] == pytest.approx(192e9, rel=0.01)
     assert cost["shuffle_bytes"]["lists"] == pytest.approx(208e9, rel=0.02)
+
+
+@pytest.mark.parametrize("items", ["100000000", "300000000", "1000000000"])
+def test_no_worker_allocates_more_for_a_larger_catalogue(
+    capsys: pytest.CaptureFixture[str], items: str
+) -> None:
+    result = size_json(capsys, *NODES[:-1], items, *MODEL)
+    worker_mib = 1_500 * 1e6 / 2**20  # the default of neighbors.worker_mb
+    assert result["largest"]["a Python worker"]["mib"] < worker_mib / 3
+    assert result["largest"]["driver's Python"]["mib"] < 1_100  # 1.2 million vectors in float16
+    assert result["largest"]["driver's JVM"]["mib"] < 100
+    # Memory is spent on more tasks instead.
+    assert result["tasks"]["search"] * 1_500e6 / (16 * 448 + 400) > int(items)
+    assert result["tasks"]["recall"] <= 4 * 150
+
+
+def test_the_lists_of_a_plan_are_as_uneven_as_those_of_the_benchmarks() -> None:
+    sizes = work.uneven_sizes(75_000_000, 75_000)
+    assert abs(int(sizes.sum()) - 75_000_000) < 75_000
+    assert (sizes.astype(float) ** 2).mean() / sizes.mean() ** 2 == pytest.approx(1.3, abs=0.02)
 
 
 def test_conf_and_submit_say_the_same(capsys: pytest.CaptureFixture[str]) -> None:
