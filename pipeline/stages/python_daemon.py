@@ -9,13 +9,14 @@ It needs this package on the path of a bare Python process, which on a cluster n
 
 import gc
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pyspark.sql import SparkSession
 
 # What the workers use.
@@ -47,14 +48,23 @@ def is_used(spark_settings: Mapping[str, str]) -> bool:
 def start(spark: "SparkSession") -> Thread:
     """Start it, by a job of its own, while the driver prepares the first job of the run."""
 
-    def run_job() -> None:
+    def start_quietly() -> None:
         # What is wrong with the workers is said where they are needed.
         with suppress(Exception):
-            spark.range(1).mapInArrow(iter, "id long").collect()
+            run_job(spark)
 
-    thread = Thread(target=run_job, name="start-python-workers", daemon=True)
+    thread = Thread(target=start_quietly, name="start-python-workers", daemon=True)
     thread.start()
     return thread
+
+
+def run_job(spark: "SparkSession") -> int:
+    """Run a job that does nothing, in a Python worker; returns how many rows it had."""
+
+    def same(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
+        return batches
+
+    return len(spark.range(1, numPartitions=1).mapInArrow(same, "id long").collect())
 
 
 def main() -> None:

@@ -33,12 +33,16 @@ def test_the_daemon_is_started_only_where_it_is_used() -> None:
     assert not python_daemon.is_used(job_session.with_daemon({"spark.master": "yarn"}))
 
 
+def test_a_job_of_its_own_starts_the_daemon(spark: SparkSession) -> None:
+    assert python_daemon.run_job(spark) == 1
+
+
 @pytest.mark.filterwarnings("error")
 def test_what_fails_while_the_daemon_starts_is_said_later() -> None:
     calls = []
 
     class Stopped:
-        def range(self, rows: int) -> None:
+        def range(self, rows: int, **_: int) -> None:
             calls.append(rows)
             raise OSError("Spark has stopped")
 
