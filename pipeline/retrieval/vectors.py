@@ -8,8 +8,8 @@ Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 
 _NO_ROWS = np.empty((0, 0), dtype=np.float16)
-# Pairs of vectors that are multiplied at a time: their products fit into a core's second cache.
-_PAIR_BLOCK = 256
+# Pairs of vectors that are multiplied at a time: rows and products fit into a core's second cache.
+_PAIR_BLOCK = 128
 
 
 def from_bytes(column: pa.Array | pa.ChunkedArray) -> Float32:

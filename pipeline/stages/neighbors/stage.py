@@ -3,7 +3,7 @@
 import math
 import time
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.retrieval import recall
 from pipeline.stages import incremental
@@ -24,6 +24,9 @@ from pipeline.stages.neighbors.search_context import SearchContext, build_search
 from pipeline.store import reason_codes, schemas
 from pipeline.store.arrow_files import Rows
 from pipeline.terminal.progress import updating_note
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 NAME = "neighbors"
 # Raise it when the output for the same inputs and settings changes: see the Stage protocol.
@@ -97,9 +100,14 @@ def search_until_target(
         def note(started: float = started, group_count: int = group_count) -> str:
             return search.counts.progress_note(group_count, time.monotonic() - started)
 
+        def count_incomplete(rows: "pa.Table") -> dict[str, int]:
+            return widening.count_incomplete(rows, section.k)
+
         with updating_note(job.line, note):
-            rows = job.store.write_arrow("neighbors", trial, search.merge(candidates, probed))
-        widening.complete_lists(context, trial, nprobe)
+            merged = search.merge(candidates, probed)
+            written = job.store.write_counted("neighbors", trial, merged, count=count_incomplete)
+        if written.sums[widening.INCOMPLETE]:
+            widening.complete_lists(context, trial, nprobe)
         measured = _measure_recall(context, sample, trial)
         is_last = nprobe == context.nlist or attempt == ATTEMPTS
         if context.reaches_target(measured) or section.nprobe or is_last:
@@ -108,7 +116,7 @@ def search_until_target(
         job.store.discard_version("neighbors", trial)
         nprobe = min(math.ceil(nprobe * NPROBE_FACTOR), context.nlist)
     job.store.rename_version("neighbors", trial, version)
-    return rows, measured, nprobe
+    return written.rows, measured, nprobe
 
 
 def _measure_recall(

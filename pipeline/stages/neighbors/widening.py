@@ -4,6 +4,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from pipeline.stages.neighbors import rules
 from pipeline.stages.neighbors.search import ProbedLists
 from pipeline.stages.neighbors.search_context import SearchContext, rows_per_list
@@ -17,9 +20,18 @@ DEPTH_FACTOR = 8
 # For an item with fewer than k neighbours this many times as many lists are probed, up to
 # MAX_WIDENINGS times.
 NPROBE_FACTOR, MAX_WIDENINGS = 4, 2
+# What `count_incomplete` counts.
+INCOMPLETE = "incomplete"
 _REMOVALS_PER_FILE = 2_000_000
 # A row of the neighbors table that may lack neighbours because of the caps.
 _OPEN = "probes is null"
+
+
+def count_incomplete(rows: pa.Table, k: int) -> dict[str, int]:
+    """How many rows of the neighbors table `complete_lists` may have to search for again."""
+    is_short = pc.less(pc.list_value_length(rows["neighbors"]), k)
+    is_incomplete = pc.or_(is_short, rows["probes"].is_null())
+    return {INCOMPLETE: pc.sum(is_incomplete).as_py() or 0}
 
 
 def complete_lists(context: SearchContext, trial: str, nprobe: int) -> None:
