@@ -3,7 +3,7 @@
 import os
 import threading
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,17 +15,14 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-@dataclass
-class Usage:
-    """What the processes of each kind have used.
+@dataclass(frozen=True)
+class _Process:
+    """A process at some moment; its times are without those of its children."""
 
-    Attributes:
-        cpu: CPU seconds, user and system, of all processes of the kind, ended ones included.
-        resident: resident memory of the largest process of the kind, in bytes.
-    """
-
-    cpu: dict[str, float] = field(default_factory=lambda: dict.fromkeys(KINDS, 0.0))
-    resident: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
+    parent: int
+    started: int
+    ticks: int
+    pages: int
 
 
 class Watcher:
@@ -60,43 +57,45 @@ class Watcher:
 
 
 class Sampler(Watcher):
-    """Watches the processes below this one.
+    """Watches this process and those below it.
 
     Attributes:
         peaks: the largest resident memory of any one process of each kind, in bytes.
-        cpu: CPU seconds of all processes of each kind, when their sum was largest.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.cpu = dict.fromkeys(KINDS, 0.0)
         self.peaks = dict.fromkeys(KINDS, 0)
+        # Processes that have ended stay, with what they had used when they were last seen.
+        self._ticks: dict[tuple[int, int], tuple[str, int]] = {}
 
     def look(self) -> None:
         """Look once."""
-        current = usage()
-        # Processes that end with Spark take their seconds with them.
-        self.cpu = max(self.cpu, current.cpu, key=lambda cpu: sum(cpu.values()))
-        for kind in KINDS:
-            self.peaks[kind] = max(self.peaks[kind], current.resident[kind])
+        own, stats = os.getpid(), _stats()
+        for pid in descendants(own, {pid: process.parent for pid, process in stats.items()}):
+            process, kind = stats[pid], DRIVER if pid == own else _kind(pid)
+            # Of a process that is ending nothing but its times can be read.
+            known, ticks = self._ticks.get((pid, process.started), (kind, 0))
+            kind = known if kind == OTHERS else kind
+            self.peaks[kind] = max(self.peaks[kind], process.pages * _PAGE)
+            self._ticks[pid, process.started] = kind, max(ticks, process.ticks)
 
+    @property
+    def cpu(self) -> dict[str, float]:
+        """CPU seconds, user and system, of all processes of each kind so far, ended ones too.
 
-def usage() -> Usage:
-    """What this process and those below it have used so far.
-
-    Python workers are forked by a daemon, to which the CPU seconds of ended ones are added.
-    """
-    total, own, stats = Usage(), os.getpid(), _stats()
-    for pid in descendants(own, {pid: parent for pid, (parent, _, _) in stats.items()}):
-        kind, (_, ticks, pages) = DRIVER if pid == own else _kind(pid), stats[pid]
-        total.cpu[kind] += ticks / _TICKS
-        total.resident[kind] = max(total.resident[kind], pages * _PAGE)
-    return total
+        Processes that live for less than `SECONDS` may be missing.
+        """
+        self.look()
+        seconds = dict.fromkeys(KINDS, 0.0)
+        for kind, ticks in list(self._ticks.values()):
+            seconds[kind] += ticks / _TICKS
+        return seconds
 
 
 def parents() -> dict[int, int]:
     """The parent of each process."""
-    return {pid: parent for pid, (parent, _, _) in _stats().items()}
+    return {pid: process.parent for pid, process in _stats().items()}
 
 
 def descendants(root: int, parents: dict[int, int]) -> set[int]:
@@ -116,16 +115,16 @@ def command(pid: int) -> str:
         return ""
 
 
-def _stats() -> dict[int, tuple[int, int, int]]:
-    """By process: its parent, CPU ticks with those of ended children, and resident pages."""
+def _stats() -> dict[int, _Process]:
+    """All processes, by their number."""
     stats = {}
     for path in Path("/proc").iterdir():
         if path.name.isdigit():
             with suppress(OSError):
                 # After the command, which may hold spaces: the fields from the third on (proc(5)).
                 fields = (path / "stat").read_text(errors="replace").rpartition(")")[2].split()
-                ticks = sum(int(value) for value in fields[11:15])
-                stats[int(path.name)] = int(fields[1]), ticks, int(fields[21])
+                parent, user, system, started, pages = (int(fields[n]) for n in (1, 11, 12, 19, 21))
+                stats[int(path.name)] = _Process(parent, started, user + system, pages)
     return stats
 
 

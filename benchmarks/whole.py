@@ -34,7 +34,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.nightly import catalogue
-from benchmarks.processes import KINDS, Sampler, usage
+from benchmarks.processes import KINDS, Sampler
 from models import fasttext
 from pipeline.config import reading as config
 from pipeline.runs.runner import Runner
@@ -78,12 +78,14 @@ def run(folder: Path, sets: list[str]) -> dict[str, Any]:
     settings = [*(f"{name}={value}" for name, value in log.items()), *sets]
     file = folder / "nitamono.toml"
     stages: dict[str, Any] = {}
-    before, started = usage().cpu, time.monotonic()
-    with Sampler() as sampler, _measured(stages):
+    started = time.monotonic()
+    with Sampler() as sampler, _measured(stages, sampler):
+        before = sampler.cpu
         runner = Runner(config.load(file, tuple(settings), {}), "whole", Progress(io.StringIO()))
         outcome = runner.run("ingest", "publish")
+        after = sampler.cpu
     wall = time.monotonic() - started
-    total = {kind: round(sampler.cpu[kind] - before[kind], 1) for kind in KINDS}
+    total = {kind: round(after[kind] - before[kind], 1) for kind in KINDS}
     counts = {record.stage: record.counts for _, _, record in outcome.stages}
     tables = (folder / "store" / "tables").iterdir()
     written = {table.name: _bytes(table) for table in sorted(tables)}
@@ -105,16 +107,16 @@ def outcome_dim(stages: Any) -> int:  # noqa: ANN401 - of an Outcome
 
 
 @contextmanager
-def _measured(stages: dict[str, Any]) -> Iterator[None]:
+def _measured(stages: dict[str, Any], sampler: Sampler) -> Iterator[None]:
     """Inside, each stage that is executed notes its seconds and CPU seconds."""
     patches = []
     for stage in CHAIN:
         module, execute = cast("ModuleType", stage), stage.execute
 
         def measured(*arguments: Any, name: str = stage.NAME, execute: Any = execute) -> Any:  # noqa: ANN401
-            before, children, start = usage().cpu, _children(), time.monotonic()
+            before, children, start = sampler.cpu, _children(), time.monotonic()
             result = execute(*arguments)
-            after = usage().cpu
+            after = sampler.cpu
             stages[name] = {
                 "seconds": round(time.monotonic() - start, 1),
                 "cpu": {kind: round(after[kind] - before[kind], 1) for kind in KINDS},

@@ -73,7 +73,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """One session for all tests of a worker, on one core, with a warehouse of its own."""
     os.environ["PYSPARK_PYTHON"] = sys.executable
     os.environ["NITAMONO_CACHE"] = str(tmp_path_factory.mktemp("cache"))
-    chosen = settings({"spark.master": "local[1]"}) | {
+    chosen = settings({"spark.master": "local[1]"}, brief=True) | {
         "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse")),
         "spark.sql.shuffle.partitions": "2",
         "spark.driver.memory": "1g",

@@ -96,7 +96,7 @@ def exact_search(
         one batch of TRUTH, ordered by query and rank. With caps it has more than k rows a query,
         from which `merge_truth` selects.
     """
-    depth = k * _DEPTH if rules.caps else k
+    depth = depth_of(k, rules)
     same_values = truth_queries.same.dictionary_encode(null_encoding="encode")
     query_count = len(truth_queries.ids)
     # An item with one value of `same` is in the list of that value, which queries with it probe.
@@ -120,6 +120,11 @@ def exact_search(
             ids = nearest["similar_id"].filter(pa.array(is_last))
             cuts.lower(numbers[is_last], scores[is_last], ids)
     yield cuts.add_columns(nearest)
+
+
+def depth_of(k: int, rules: Rules) -> int:
+    """How many candidates of a query one search gives, at most."""
+    return k * _DEPTH if rules.caps else k
 
 
 def _search_block(

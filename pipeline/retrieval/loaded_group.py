@@ -93,7 +93,7 @@ def groups_by_id(rows: pa.RecordBatch, plan: GroupPlan) -> Int64:
     units: Int64 = plan.first_unit[lists]
     split = np.flatnonzero(plan.unit_count[lists] > 1)
     if len(split):
-        import pandas as pd  # importing it takes half a second, and split lists are rare
+        import pandas as pd  # importing it takes half a second, and most plans split no list
 
         ids = rows["item_id"].take(pa.array(split)).to_numpy(zero_copy_only=False)
         hashes = pd.util.hash_array(ids, categorize=False) >> np.uint64(1)

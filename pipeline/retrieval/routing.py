@@ -94,7 +94,8 @@ class Router:
         """The items of a group as queries for the lists of that group.
 
         Args:
-            batches: rows of the group's lists, equal vectors together; columns as for `send`.
+            batches: rows of the group's lists, for the most part equal vectors together; columns
+                as for `send`.
             group: which group.
             count: called with how many queries need not be sent.
 

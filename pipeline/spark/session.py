@@ -126,8 +126,7 @@ def start(
         shuffles = {_SHUFFLES: conf[_SHUFFLES]} if _SHUFFLES in conf else {}
         master = {"spark.master": conf["spark.master"]}
         return _sibling(running, settings(shuffles | user_settings | master)), False
-    # spark-submit has started a JVM already.
-    submitted = "PYSPARK_GATEWAY_PORT" in os.environ
+    submitted = is_submitted()
     where = "what spark-submit printed says why" if submitted else f"its log is {log.destination}"
     try:
         if submitted:
@@ -195,6 +194,11 @@ def remaining_settings(
     complete = settings(user_settings | submit_settings)
     fixed = {"spark.driver.memory", *submit_settings}
     return {name: value for name, value in complete.items() if name not in fixed}
+
+
+def is_submitted() -> bool:
+    """Whether spark-submit has started this process, and a JVM before it."""
+    return "PYSPARK_GATEWAY_PORT" in os.environ
 
 
 def _sibling(session: "SparkSession", sibling_settings: dict[str, str]) -> "SparkSession":

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from pipeline.catalogue import Source, total_bytes
@@ -40,6 +41,7 @@ class JobSession:
         self._started_here = False
         self._log: SparkLog | None = None
         self._conf: dict[str, str] = {}
+        self._starting: Thread | None = None
 
     def get(self, line: StageLine) -> "SparkSession":
         """The session, started at the first call.
@@ -53,12 +55,14 @@ class JobSession:
         if self._spark is None:
             line.note = "starting Spark"
             self._log = SparkLog(self._log_file)
-            settings = with_daemon(s3a.spark_settings(self._config))
+            settings = s3a.spark_settings(self._config)
+            if not session.is_submitted():  # whose master is not in the config
+                settings = with_daemon(settings)
             brief = self._is_brief()
             self._spark, self._started_here = session.start(settings, self._log, brief=brief)
             line.note = ""
             if self._started_here and python_daemon.is_used(settings):
-                python_daemon.start(self._spark)
+                self._starting = python_daemon.start(self._spark)
             context = self._spark.sparkContext
             self._conf = dict(context.getConf().getAll())
             executors.check(context, self._root if isinstance(self._root, Path) else None, line)
@@ -83,6 +87,9 @@ class JobSession:
         if self._spark is not None and self._started_here:
             from py4j.protocol import Py4JError
 
+            if self._starting is not None:
+                # It must not use a session that is being stopped.
+                self._starting.join()
             # A JVM that has died can't be stopped; the user must still be told why the run ended.
             with suppress(OSError, Py4JError):
                 self._spark.stop()

@@ -17,7 +17,7 @@ def list_of(value: pa.DataType) -> pa.DataType:
 #   probes: its nearest lists, nearest first, in little-endian int32; null where every list is
 #     searched.
 #   vector: in little-endian float16, the column `half` of the embeddings table.
-# The rows are in the order of the lists, equal vectors together, then by item_id.
+# The rows are in the order of the lists, in each file equal vectors together, then by item_id.
 LISTS = pa.schema(
     [
         ("item_id", pa.string()),

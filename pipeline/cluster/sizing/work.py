@@ -1,7 +1,7 @@
 """The tasks of a night, and the largest single allocation of each process.
 
-They are planned by the code that plans real runs, for lists whose lengths are drawn as unevenly as
-those of real catalogues.
+They are planned by the code that plans real runs, for lists whose lengths are drawn at random, so
+unevenly as in the benchmarks.
 """
 
 import math
@@ -73,7 +73,7 @@ def plan_work(config: Config, items: int, needs: Requirements, cost: Cost, cores
     tasks = {
         "lists": files.group_count,
         "recall": min(SCANS_PER_CORE * cores, search.group_count),
-        "search": search.group_count,
+        "search": section.partitions or search.group_count,
         "merge": merge.group_count,
     }
     in_groups = min(cost.probes, search.group_count)

@@ -27,7 +27,7 @@ ITEM_COLUMNS = ("item_id", "list", "vector", *TRAITS.names)
 _SAMPLED_NEIGHBORS = pa.schema([NEIGHBORS.field(name) for name in ("item_id", "neighbors")])
 # Queries whose distances to all centroids are in memory at a time.
 _BLOCK_ROWS = 64
-# Candidates that a task merges, about. Each task of the search has k for each query.
+# Candidates that a task merges, about. Each task of the search has some for each query.
 _ROWS_PER_MERGE = 4_000_000
 
 
@@ -156,7 +156,7 @@ def _search(
 
     ddl = schemas.ddl(exact_search.TRUTH)
     found = items.map(search)
-    rows = len(queries.ids) * k * found.frame.rdd.getNumPartitions()
-    parts = max(1, -(-rows // _ROWS_PER_MERGE))
+    depth, tasks = exact_search.depth_of(k, rules), found.frame.rdd.getNumPartitions()
+    parts = max(1, -(-len(queries.ids) * depth * tasks // _ROWS_PER_MERGE))
     best = found.frame.mapInArrow(found.run, ddl).repartition(parts, "query")
     return best.mapInArrow(merge, ddl)

@@ -213,7 +213,11 @@ def update_neighbors(
     queries = arrivals.where("asks is null or asks") if "asks" in arrivals.columns else arrivals
     queries = queries.unionByName(updating.find_incomplete(moves), allowMissingColumns=True)
     probed = context.probed(nprobe or context.nlist)
-    candidates = replace(search, all_are_queries=False).find_candidates(Rows(queries, iter), probed)
+    # An item that leaves is a neighbour of as many others as each has, in the mean.
+    share = changes.count * capacity / max(context.query_count, 1)
+    sizes = np.ceil(search.query_sizes * min(share, 1)).astype(np.int64)
+    search = replace(search, all_are_queries=False, query_sizes=sizes)
+    candidates = search.find_candidates(Rows(queries, iter), probed)
     parts = (updating.update_rows(moves), search.merge(candidates, probed))
     tables["neighbors"] = store.write_arrow("neighbors", version, *parts)
     return tables

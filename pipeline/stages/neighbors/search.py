@@ -1,6 +1,5 @@
 """The search for neighbours as Spark runs it: route queries, join group by group, merge."""
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -34,9 +33,11 @@ if TYPE_CHECKING:
 
 # What the join reads of an item; traits are there only if there are rules.
 ITEM_COLUMNS = ("item_id", "list", "probes", "vector", *TRAITS.names)
-# Candidates in a task of the merge, at most: with ids of 40 bytes they take half a gigabyte while
+# Candidates in a task of the merge, about. With ids of 40 bytes they take half a gigabyte while
 # they are sorted.
-_CANDIDATES_PER_MERGE = 4_000_000
+_CANDIDATES_PER_MERGE = 3_000_000
+# The lists that a query probes are among about so many times as many lists next to its own.
+_WINDOW = 8
 
 
 class SearchCounts:
@@ -196,22 +197,37 @@ def plan_merge(
 ) -> GroupPlan:
     """The parts of the merge, as groups of lists: a query's own list decides.
 
-    Each part has a bounded number of candidates: every group that a query is searched in gives up
-    to `depth` of them.
+    Parts have about equally many candidates: every group that a query is searched in gives up to
+    `depth` of them.
 
     Args:
         query_sizes: int64[nlist], the queries of each list.
         plan: the groups.
-        nprobe: how many lists a query probes, each in a group of its own at worst.
+        nprobe: how many lists a query probes.
         depth: candidates that a group has for a query, at most.
         cores: tasks at a time.
     """
-    queries = int(query_sizes.sum())
-    # A list that is split is in several groups.
-    units = float(plan.unit_count @ query_sizes) / max(queries, 1)
-    groups = min(math.ceil(nprobe * units), plan.group_count)
-    count = -(-queries * depth * groups // _CANDIDATES_PER_MERGE)
-    return plan_by_rows(query_sizes, max(cores, count))
+    candidates = query_sizes * depth * groups_near(plan, nprobe)
+    count = -(-int(candidates.sum()) // _CANDIDATES_PER_MERGE)
+    return plan_by_rows(candidates, max(cores, count))
+
+
+def groups_near(plan: GroupPlan, nprobe: int) -> Int64:
+    """About how many groups the queries of each list are searched in, or more: int64[nlist].
+
+    Lists that are near each other have near numbers; a list that is split is in several groups.
+    """
+    group = np.concatenate([plan.group_of_unit[:1], plan.group_of_unit])
+    changes = np.cumsum(np.diff(group) != 0)
+    lists = np.arange(len(plan.first_unit))
+    low = np.maximum(lists - _WINDOW * nprobe // 2, 0)
+    high = np.minimum(lists + _WINDOW * nprobe // 2, len(lists) - 1)
+    last_unit = plan.first_unit[high] + plan.unit_count[high] - 1
+    near: Int64 = 1 + changes[last_unit] - changes[plan.first_unit[low]]
+    # Each list that is probed is in one group, or in those of its parts.
+    window_units = last_unit - plan.first_unit[low] + 1
+    split = window_units - (high - low + 1)
+    return np.minimum(near, nprobe + split)
 
 
 def _route(search: ListSearch, probed: ProbedLists) -> Any:  # noqa: ANN401 - for mapInArrow
