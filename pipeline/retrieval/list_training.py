@@ -159,6 +159,26 @@ def parents_needed(quantiser: Quantiser, points: Sample, queries: Sample) -> int
     return 1 + max(for_recall, _quantile(own_rank, _NEAREST_LIST))
 
 
+def probes_needed(quantiser: Quantiser, sample: Sample) -> int:
+    """About how many lists have to be probed for a recall of .97, rather too many.
+
+    It is measured in the sample, where neighbours are farther away than in the whole catalogue.
+
+    Args:
+        quantiser: it was trained on the sample.
+        sample: float[n, dim].
+    """
+    queries = sample[len(sample) - min(_QUERIES, len(sample) // 2) :].astype(np.float32)
+    points = sample[: len(sample) - len(queries)]
+    if not len(queries):
+        return 1
+    neighbors = _nearest_points(points, queries)
+    found, rows = np.unique(neighbors, return_inverse=True)
+    homes = quantiser.probe(points[found].astype(np.float32), 1)[:, 0].astype(np.int64)
+    ranks = _ranks(queries, quantiser.centroids, homes[rows.reshape(neighbors.shape)])
+    return 1 + _quantile(ranks, _RECALL)
+
+
 def _nearest_points(points: Sample, queries: Sample) -> Int64:
     """The points nearest to each query by exact search: int64[m, k]."""
     directions = unit_vectors(queries.astype(np.float32))

@@ -152,11 +152,6 @@ def remove_tree(folder: StoragePath) -> None:
             folder.remove_tree()
 
 
-def load_array(path: StoragePath) -> Any:  # noqa: ANN401 - an array of whatever type
-    """The array in a NumPy file."""
-    return load_arrays(path)[0]
-
-
 def load_arrays(path: StoragePath) -> list[Any]:
     """The arrays in a NumPy file, which may hold several, one after the other.
 

@@ -42,10 +42,12 @@ class Quantisers:
         return self.root / f"{fingerprint}.npy"
 
     def sizes_path(self, fingerprint: str) -> StoragePath:
-        """The file of the number of training vectors in each of its lists."""
+        """The file of the number of training vectors in each list, and of how many are probed."""
         return self.root / f"{fingerprint}.sizes.npy"
 
-    def save(self, fingerprint: str, arrays: Sequence[np.ndarray], sizes: np.ndarray) -> None:
+    def save(
+        self, fingerprint: str, arrays: Sequence[np.ndarray], sizes: np.ndarray, probes: int
+    ) -> None:
         """Write a quantiser, and the list of its files last.
 
         If another run was first, its files stay, unless they are damaged.
@@ -54,8 +56,10 @@ class Quantisers:
             fingerprint: of the index that it was trained for.
             arrays: what the file holds, one after the other.
             sizes: int64[nlist], the number of training vectors in each list.
+            probes: how many lists an item will probe, as it was estimated at the training.
         """
-        files = {self.path(fingerprint): arrays, self.sizes_path(fingerprint): [sizes]}
+        counts = [sizes, np.array([probes])]
+        files = {self.path(fingerprint): arrays, self.sizes_path(fingerprint): counts}
         is_damaged = self._exists(fingerprint) and bool(self.find_damage(fingerprint))
         for path, stored in files.items():
             content = io.BytesIO()
@@ -97,6 +101,11 @@ class Quantisers:
         if not problems:
             self._whole.add(fingerprint)
         return problems[0] if problems else ""
+
+    def sizes_and_probes(self, fingerprint: str) -> tuple[np.ndarray, int]:
+        """What `save` was given; 0 probes if an earlier release wrote the quantiser."""
+        sizes, *probes = load_arrays(self.sizes_path(fingerprint))
+        return sizes, int(probes[0][0]) if probes else 0
 
     def arrays(self, fingerprint: str) -> list[np.ndarray]:
         """What the file of a quantiser holds.

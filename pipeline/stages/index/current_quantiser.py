@@ -24,7 +24,7 @@ from pipeline.store.stage_record import StageRecord
 DRIFT = 2.0
 # Lists with an imbalance up to this are never called out of balance.
 ALWAYS_BALANCED = 4.0
-# How many of its nearest lists are stored for each item while nprobe is not known.
+# How many of its nearest lists are stored for each item, at least, while nprobe is not known.
 DEFAULT_PROBES_PER_ITEM = 8
 
 

@@ -1,5 +1,6 @@
 """index: embeddings -> quantiser and lists."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,6 @@ from pipeline.stages import incremental
 from pipeline.stages.context import Job, StageResult
 from pipeline.stages.incremental import Base
 from pipeline.stages.index import current_quantiser, lists, training_sample
-from pipeline.storage.paths import load_array
 from pipeline.store.arrow_files import Rows
 from pipeline.store.stage_record import StageRecord
 
@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 
 NAME = "index"
 # Raise it when the output for the same inputs and settings changes: see the Stage protocol.
-CODE_VERSION = 2
+CODE_VERSION = 3
+
+# The lists that are stored for an item are those that it will probe, as the training estimates it:
+# if more are needed, they are all written again. More than so many are not stored for an estimate.
+_PROBES_MARGIN, _MAX_ESTIMATED_PROBES = 1.25, 64
 
 _FILE_BYTES, _BYTES_PER_ITEM = 128 << 20, 100
 
@@ -47,6 +51,8 @@ class Assignment:
         vectors: item_id, vector.
         nlist: number of lists.
         quantiser: its version; None if every list is searched.
+        probes: how many of its nearest lists are stored for each item; None if every list is
+            searched.
         assign: gives the nearest lists of vectors, on an executor.
         sizes: int64[nlist], estimated relative sizes of the lists.
         base: the earlier lists that can be built on.
@@ -55,6 +61,7 @@ class Assignment:
     vectors: "DataFrame"
     nlist: int
     quantiser: str | None
+    probes: int | None
     assign: AssignLists
     sizes: Int64
     base: Base
@@ -91,8 +98,9 @@ def _train(job: Job, nlist: int, version: str) -> None:
     points = training_sample.draw(job.store, version, _vectors(job), vectors, size, section.seed)
     trained = list_training.train(points, nlist, section.seed)
     sizes = list_training.list_sizes(points, trained)
+    needed = math.ceil(_PROBES_MARGIN * list_training.probes_needed(trained, points))
     job.line.note = ""
-    job.store.quantisers.save(version, trained.arrays(), sizes)
+    job.store.quantisers.save(version, trained.arrays(), sizes, needed)
 
 
 def _vectors(job: Job) -> "DataFrame":
@@ -124,14 +132,18 @@ def _exact_assignment(job: Job, nlist: int) -> Assignment:
         else:
             base = incremental.no_base("the number of lists has changed")
     even = np.ones(nlist, dtype=np.int64)
-    return Assignment(_vectors(job), nlist, None, lists.assign_by_hash(nlist), even, base)
+    return Assignment(_vectors(job), nlist, None, None, lists.assign_by_hash(nlist), even, base)
 
 
 def _quantiser_assignment(job: Job, version: str, base: Base) -> Assignment:
     handle = job.ship(job.store.quantisers.path(version), "quantiser")
-    sizes = load_array(job.store.quantisers.sizes_path(version))
-    assign = lists.assign_by_quantiser(handle, current_quantiser.probes_per_item(job))
-    return Assignment(_vectors(job), len(sizes), version, assign, np.maximum(sizes, 1), base)
+    sizes, estimated = job.store.quantisers.sizes_and_probes(version)
+    estimated = min(estimated, len(sizes), _MAX_ESTIMATED_PROBES)
+    probes = max(estimated, current_quantiser.probes_per_item(job))
+    assign = lists.assign_by_quantiser(handle, probes)
+    return Assignment(
+        _vectors(job), len(sizes), version, probes, assign, np.maximum(sizes, 1), base
+    )
 
 
 def _base(job: Job, version: str | None) -> Base:
@@ -167,8 +179,7 @@ def _write_tables(job: Job, assignment: Assignment, version: str, final: str = "
     base = assignment.base.record
     moves = None if base is None else incremental.changes_version(final or version, base)
     tables = {} if base is None or moves is None else _write_moves(job, assignment, base, moves)
-    probes = None if assignment.quantiser is None else current_quantiser.probes_per_item(job)
-    if base is None or base.outputs["probes"] != probes:
+    if base is None or base.outputs["probes"] != assignment.probes:
         vectors = job.scan("embeddings", "embed", ("item_id", "half")).map(_rows_with_vector)
         rows = lists.sorted_lists(vectors, assignment.assign, _plan_files(job, assignment))
         tables["lists"] = job.store.write_arrow("lists", version, rows)
@@ -183,7 +194,7 @@ def _write_tables(job: Job, assignment: Assignment, version: str, final: str = "
         tables=tables,
         counts=about | {"imbalance": _imbalance(job, version, assignment.nlist)},
         outputs=about
-        | {"vectors": tables["lists"], "dim": embed["dim"], "probes": probes}
+        | {"vectors": tables["lists"], "dim": embed["dim"], "probes": assignment.probes}
         | {"base": base and base.fingerprint, "why": assignment.base.why, "moves": moves},
     )
 

@@ -33,6 +33,23 @@ def test_the_same_sample_gives_the_same_unit_centroids() -> None:
     assert np.allclose(np.linalg.norm(first, axis=1), 1, atol=1e-6)
 
 
+def test_enough_lists_are_stored_for_the_recall_that_is_aimed_at() -> None:
+    catalogue = oracle.vectors(12_000, 24, seed=7)
+    sample, queries = catalogue[:3_000], catalogue[-500:]
+    lists = list_training.train(sample, 60, seed=0)
+    probes = list_training.probes_needed(lists, sample)
+    assert probes < 60
+    directions = unit_vectors(catalogue)
+    scores = directions[-500:] @ directions[:-500].T
+    nearest = np.argsort(-scores, axis=1)[:, :10]
+    home = lists.probe(catalogue, 1)[:, 0]
+    probed = lists.probe(queries, probes)
+    recall = np.mean([np.isin(home[near], own) for near, own in zip(nearest, probed, strict=True)])
+    assert recall >= 0.97
+    # One vector has no neighbours to measure it with.
+    assert list_training.probes_needed(list_training.train(sample[:1], 1, 0), sample[:1]) == 1
+
+
 def test_more_lists_than_vectors_are_lowered() -> None:
     assert len(list_training.train(oracle.vectors(5, 4, seed=6), 50, seed=0)) == 5
 

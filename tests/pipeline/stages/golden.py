@@ -22,7 +22,7 @@ from pipeline.config.sections import Config
 from pipeline.stages import NAMES
 from pipeline.stages.context import Job, Stage
 from pipeline.stages.tokenize.stage import text_fingerprint
-from pipeline.storage.paths import load_array
+from pipeline.storage.paths import load_arrays
 from pipeline.store import schemas
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.store import Store
@@ -162,7 +162,7 @@ def run(stage: Stage, case: str, spark: SparkSession, folder: Path) -> Output:
     assert {table: len(rows) for table, rows in result.tables.items()} == execution.tables
     if job.store.quantisers.path(version).exists():
         paths = (job.store.quantisers.path(version), job.store.quantisers.sizes_path(version))
-        centroids, sizes = map(load_array, paths)
+        centroids, sizes = (load_arrays(path)[0] for path in paths)
         result.quantiser = {"centroids": centroids.tolist(), "sizes": sizes.tolist()}
     if "sha256" in execution.outputs:
         record = StageRecord(stage.NAME, version, job.run_id, {}, {}, outputs=execution.outputs)

@@ -142,7 +142,7 @@ def test_a_run_works_with_the_quantiser_and_the_version_of_its_start(
     current = current_quantiser.load(embedded.job(*SETS))
     assert current is not None
     centroids = np.eye(12, dtype=np.float32)
-    embedded.store.quantisers.save("other", [centroids], np.ones(12, np.int64))
+    embedded.store.quantisers.save("other", [centroids], np.ones(12, np.int64), 1)
     embedded.store.quantisers.set_current(
         next((tmp_path / "store" / "quantisers" / "current").glob("*.json")).stem,
         asdict(replace(current, version="other")),
