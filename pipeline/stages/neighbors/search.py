@@ -227,7 +227,8 @@ def groups_near(plan: GroupPlan, nprobe: int) -> Int64:
     # Each list that is probed is in one group, or in those of its parts.
     window_units = last_unit - plan.first_unit[low] + 1
     split = window_units - (high - low + 1)
-    return np.minimum(near, nprobe + split)
+    bounded: Int64 = np.minimum(near, nprobe + split)
+    return bounded
 
 
 def _route(search: ListSearch, probed: ProbedLists) -> Any:  # noqa: ANN401 - for mapInArrow

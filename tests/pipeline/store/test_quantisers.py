@@ -14,7 +14,7 @@ CENTROIDS, SIZES = np.eye(3, 4, dtype=np.float32), np.array([5, 1, 2])
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    Quantisers(tmp_path).save(NAME, [CENTROIDS], SIZES)
+    Quantisers(tmp_path).save(NAME, [CENTROIDS], SIZES, 12)
     return tmp_path
 
 
@@ -29,7 +29,7 @@ def test_a_damaged_file_is_named_and_written_again(root: Path, file: str, damage
         (root / file).write_bytes(left)
     with pytest.raises(DamagedError, match=f"{file}: .*run: nitamono run"):
         Quantisers(root).arrays(NAME)[0]
-    Quantisers(root).save(NAME, [CENTROIDS], SIZES)
+    Quantisers(root).save(NAME, [CENTROIDS], SIZES, 12)
     np.testing.assert_array_equal(Quantisers(root).arrays(NAME)[0], CENTROIDS)
     assert Quantisers(root).is_whole(NAME)
 
@@ -46,17 +46,25 @@ def test_files_of_earlier_releases_are_loaded_to_see_whether_they_are_whole(
     assert f"{NAME}.sizes.npy" in Quantisers(root).find_damage(NAME)
 
 
+def test_the_probes_of_an_earlier_release_are_not_known(root: Path) -> None:
+    sizes, probes = Quantisers(root).sizes_and_probes(NAME)
+    np.testing.assert_array_equal(sizes, SIZES)
+    assert probes == 12
+    np.save(root / f"{NAME}.sizes.npy", SIZES)
+    assert Quantisers(root).sizes_and_probes(NAME)[1] == 0
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}"])
 def test_a_damaged_list_is_said(root: Path, content: bytes) -> None:
     (root / f"{NAME}.files.json").write_bytes(content)
     assert f"{NAME}.files.json" in Quantisers(root).find_damage(NAME)
-    Quantisers(root).save(NAME, [CENTROIDS], SIZES)
+    Quantisers(root).save(NAME, [CENTROIDS], SIZES, 12)
     assert Quantisers(root).is_whole(NAME)
 
 
 def test_several_arrays_are_stored_in_one_file(tmp_path: Path) -> None:
     arrays = [CENTROIDS, SIZES, np.array([2])]
-    Quantisers(tmp_path).save(NAME, arrays, SIZES)
+    Quantisers(tmp_path).save(NAME, arrays, SIZES, 12)
     for stored, read in zip(arrays, Quantisers(tmp_path).arrays(NAME), strict=True):
         np.testing.assert_array_equal(stored, read)
     # A file that is cut between two arrays holds fewer, but is damaged.
