@@ -17,7 +17,7 @@ from pipeline.retrieval import groups, packed_batches, quantiser
 from pipeline.retrieval.groups import GroupPlan
 from pipeline.retrieval.ranking import Int64
 from pipeline.stages.index.stage import plan_files
-from pipeline.stages.neighbors.search import plan_merge
+from pipeline.stages.neighbors.search import groups_near, plan_merge
 from pipeline.stages.neighbors.search_context import SCANS_PER_CORE, candidate_depth
 
 # Bytes of a candidate's id and score, and of what one more array of them takes.
@@ -76,11 +76,11 @@ def plan_work(config: Config, items: int, needs: Requirements, cost: Cost, cores
         "search": section.partitions or search.group_count,
         "merge": merge.group_count,
     }
-    in_groups = min(cost.probes, search.group_count)
+    candidates = sizes * depth * groups_near(search, cost.probes)
     worker = {
         "the rows of a file of the lists": _largest(files, sizes) * (2 * dim + 100),
         "a group's vectors in float32": _largest(search, sizes) * 4 * dim,
-        "the candidates of a merge": _largest(merge, sizes) * depth * in_groups * _CANDIDATE_BYTES,
+        "the candidates of a merge": _largest(merge, candidates) * _CANDIDATE_BYTES,
         "the quantiser's centroids": cost.lists * 4 * dim,
     }
     statuses = search.group_count * (math.ceil(merge.group_count / 8) + _STATUS_BYTES)
