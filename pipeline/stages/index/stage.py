@@ -26,8 +26,9 @@ NAME = "index"
 CODE_VERSION = 3
 
 # The lists that are stored for an item are those that it will probe, as the training estimates it:
-# if more are needed, they are all written again. More than so many are not stored for an estimate.
-_PROBES_MARGIN, _MAX_ESTIMATED_PROBES = 1.25, 64
+# if more are needed, they are all written again. The margin is a judgement. More than so many are not
+# stored for an estimate.
+_PROBES_MARGIN, _MAX_ESTIMATED_PROBES = 2, 64
 
 _FILE_BYTES, _BYTES_PER_ITEM = 128 << 20, 100
 
