@@ -25,9 +25,8 @@ NAME = "index"
 # Raise it when the output for the same inputs and settings changes: see the Stage protocol.
 CODE_VERSION = 3
 
-# The lists that are stored for an item are those that it will probe, as the training estimates it:
-# if more are needed, they are all written again. The margin is a judgement. More than so many are not
-# stored for an estimate.
+# As many lists are stored for an item as it will probe by the training's estimate, times a margin:
+# if more are needed, all lists are written again. No estimate has more than so many stored.
 _PROBES_MARGIN, _MAX_ESTIMATED_PROBES = 2, 64
 
 _FILE_BYTES, _BYTES_PER_ITEM = 128 << 20, 100
