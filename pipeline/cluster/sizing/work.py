@@ -16,7 +16,7 @@ from pipeline.config.sections import Config
 from pipeline.retrieval import groups, packed_batches, quantiser
 from pipeline.retrieval.groups import GroupPlan
 from pipeline.retrieval.ranking import Int64
-from pipeline.stages.index.stage import plan_files
+from pipeline.stages.index.stage import BYTES_PER_ITEM, plan_files
 from pipeline.stages.neighbors.search import groups_near, plan_merge
 from pipeline.stages.neighbors.search_context import SCANS_PER_CORE, candidate_depth
 
@@ -78,7 +78,7 @@ def plan_work(config: Config, items: int, needs: Requirements, cost: Cost, cores
     }
     candidates = sizes * depth * groups_near(search, cost.probes)
     worker = {
-        "the rows of a file of the lists": _largest(files, sizes) * (2 * dim + 100),
+        "the rows of a file of the lists": _largest(files, sizes) * (2 * dim + BYTES_PER_ITEM),
         "a group's vectors in float32": _largest(search, sizes) * 4 * dim,
         "the candidates of a merge": _largest(merge, candidates) * _CANDIDATE_BYTES,
         "the quantiser's centroids": cost.lists * 4 * dim,
@@ -93,9 +93,13 @@ def plan_work(config: Config, items: int, needs: Requirements, cost: Cost, cores
                     "the quantiser's centroids": cost.lists * 4 * dim,
                 }
             ),
-            "driver's JVM": _max({"where the merge's tasks find their candidates": statuses}),
+            "driver's JVM": Allocation(
+                "where the merge's tasks find their candidates", statuses / MIB
+            ),
             "a Python worker": _max(worker),
-            "an executor's JVM": _max({"a batch of packed rows": packed_batches.BATCH_BYTES}),
+            "an executor's JVM": Allocation(
+                "a batch of packed rows", packed_batches.BATCH_BYTES / MIB
+            ),
         },
     )
 

@@ -29,7 +29,7 @@ CODE_VERSION = 3
 # if more are needed, all lists are written again. No estimate has more than so many stored.
 _PROBES_MARGIN, _MAX_ESTIMATED_PROBES = 2, 64
 
-_FILE_BYTES, _BYTES_PER_ITEM = 128 << 20, 100
+_FILE_BYTES, BYTES_PER_ITEM = 128 << 20, 100
 
 
 def inputs(job: Job) -> dict[str, Any]:
@@ -229,7 +229,7 @@ def _update_lists(
         plan = _plan_files(job, assignment)
         rows = lists.updated_lists(earlier, arrivals, departures, plan)
         return store.write_arrow("lists", version, rows)
-    size = counts["arrivals"] * (2 * job.record("embed").outputs["dim"] + _BYTES_PER_ITEM)
+    size = counts["arrivals"] * (2 * job.record("embed").outputs["dim"] + BYTES_PER_ITEM)
     plan = groups.plan_by_rows(assignment.sizes, max(1, -(-size // _FILE_BYTES)))
     rows = lists.updated_lists(lists.NO_LISTS, arrivals, None, plan)
     gone = departures.coalesce(plan.group_count).sortWithinPartitions("list", "item_id")
@@ -251,7 +251,7 @@ def plan_files(sizes: Int64, vectors: int, dim: int, cores: int) -> groups.Group
         dim: their length.
         cores: tasks at a time.
     """
-    size = vectors * (2 * dim + _BYTES_PER_ITEM)
+    size = vectors * (2 * dim + BYTES_PER_ITEM)
     file_count = cores * max(1, -(-size // (_FILE_BYTES * cores)))
     return groups.plan_by_rows(sizes, file_count)
 
