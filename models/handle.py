@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 from models.content import Content
-from models.s3.client import S3Options
+from models.stores.options import StoreOptions
 
 Method = Literal["addfile", "archive", "s3", "path"]
 
@@ -26,7 +26,7 @@ class Handle:
         address: where the model is. For addfile and archive it is the name that Spark gives the
             file on an executor, for s3 its s3:// address, for path its path on the file system
             that all hosts share.
-        s3: how to reach the object store, if the method is s3.
+        stores: how to reach the object store, if the method is s3.
     """
 
     kind: str
@@ -34,7 +34,7 @@ class Handle:
     content: Content
     method: Method
     address: str
-    s3: S3Options | None = None
+    stores: StoreOptions | None = None
 
     @property
     def sha256(self) -> str:

@@ -11,7 +11,7 @@ and `local_path` returns the model's file or directory there. There are four met
 `auto` selects
     s3 for an s3:// source;
     path on a local[...] master, where driver and executors share a file system;
-    s3 for a model of more than STAGED_BYTES, if `S3Options.staging` says where to put it;
+    s3 for a model of more than STAGED_BYTES, if `StoreOptions.staging` says where to put it;
     archive for any other directory, addfile for any other file.
 
 With every method except path, a host keeps one copy in its cache (`models.cache`), and all its
@@ -33,7 +33,7 @@ from models.content import Content, check, read_content
 from models.disk import copy, link_or_copy
 from models.errors import ModelError
 from models.handle import Handle, Method, entry_name
-from models.s3 import S3Options, objects
+from models.stores import StoreOptions, objects
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
@@ -48,7 +48,7 @@ def ship(
     kind: str,
     name: str | None = None,
     method: Literal["auto"] | Method = "auto",
-    s3: S3Options | None = None,
+    stores: StoreOptions | None = None,
 ) -> Handle:
     """Make a model available to the driver and to all executors of a session.
 
@@ -58,12 +58,12 @@ def ship(
         kind: which loader reads the model.
         name: the model's name in messages; the source's name if it is left out.
         method: how the model travels; `auto` is explained above.
-        s3: how to reach the object store.
+        stores: how to reach the object stores.
 
     Raises:
         ModelError: the source can't be read, or the method can't ship it.
     """
-    options = s3 or S3Options()
+    options = stores or StoreOptions()
     if isinstance(source, str) and "://" in source:
         if method not in ("auto", "s3"):
             raise ModelError(f"{source}: {method} is for local models; s3 or auto reads it")
@@ -101,13 +101,13 @@ def local_path(handle: Handle) -> Path:
 
 
 def _handle(
-    kind: str, name: str, content: Content, method: Method, address: str, options: S3Options
+    kind: str, name: str, content: Content, method: Method, address: str, options: StoreOptions
 ) -> Handle:
-    s3 = replace(options, staging=None) if method == "s3" else None
-    return Handle(kind, name, content, method, address, s3)
+    stores = replace(options, staging=None) if method == "s3" else None
+    return Handle(kind, name, content, method, address, stores)
 
 
-def _select_method(context: "SparkContext", content: Content, options: S3Options) -> Method:
+def _select_method(context: "SparkContext", content: Content, options: StoreOptions) -> Method:
     master = context.master or ""
     if master == "local" or master.startswith("local["):
         return "path"
@@ -116,7 +116,7 @@ def _select_method(context: "SparkContext", content: Content, options: S3Options
     return "archive" if content.directory else "addfile"
 
 
-def _send_file(context: "SparkContext", path: Path, content: Content, _: S3Options) -> str:
+def _send_file(context: "SparkContext", path: Path, content: Content, _: StoreOptions) -> str:
     if content.directory:
         raise ModelError(f"{path}: addfile is for files; archive takes a directory")
     staged = Cache.for_this_host().get_or_fetch(
@@ -130,7 +130,7 @@ def _send_file(context: "SparkContext", path: Path, content: Content, _: S3Optio
     return staged.name
 
 
-def _send_archive(context: "SparkContext", path: Path, content: Content, _: S3Options) -> str:
+def _send_archive(context: "SparkContext", path: Path, content: Content, _: StoreOptions) -> str:
     if not content.directory:
         raise ModelError(f"{path}: archive is for directories; addfile takes a file")
     staged = Cache.for_this_host().get_or_fetch(
@@ -145,16 +145,16 @@ def _send_archive(context: "SparkContext", path: Path, content: Content, _: S3Op
     return name
 
 
-def _send_s3(_: "SparkContext", path: Path, content: Content, options: S3Options) -> str:
+def _send_s3(_: "SparkContext", path: Path, content: Content, options: StoreOptions) -> str:
     if options.staging is None:
-        raise ModelError(f"{path}: s3 needs S3Options.staging, an s3:// prefix to put it under")
+        raise ModelError(f"{path}: s3 needs StoreOptions.staging, an s3:// prefix to put it under")
     uri = f"{options.staging.rstrip('/')}/{entry_name(content, path.name)}"
     if objects.push(path, uri, options) != content:
         raise ModelError(f"{path}: changed while it was uploaded; ship it again")
     return uri
 
 
-def _send_path(_: "SparkContext", path: Path, __: Content, ___: S3Options) -> str:
+def _send_path(_: "SparkContext", path: Path, __: Content, ___: StoreOptions) -> str:
     return str(path)
 
 
@@ -179,7 +179,7 @@ def _fetch_archive(handle: Handle, target: Path) -> None:
 
 
 def _fetch_s3(handle: Handle, target: Path) -> None:
-    objects.fetch(handle.address, target, handle.content, handle.s3 or S3Options())
+    objects.fetch(handle.address, target, handle.content, handle.stores or StoreOptions())
 
 
 def _added_path(handle: Handle) -> Path:
@@ -197,7 +197,7 @@ def _added_path(handle: Handle) -> Path:
     )
 
 
-_SEND: dict[Method, Callable[["SparkContext", Path, Content, S3Options], str]] = {
+_SEND: dict[Method, Callable[["SparkContext", Path, Content, StoreOptions], str]] = {
     "addfile": _send_file,
     "archive": _send_archive,
     "s3": _send_s3,

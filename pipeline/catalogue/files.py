@@ -6,7 +6,8 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from models.content import file_sha256
-from models.s3 import S3Options
+from models.stores import StoreOptions
+from models.stores.client import Stat
 from pipeline.catalogue import names
 from pipeline.config.sections import CatalogueSection
 from pipeline.errors import InputError, UsageError
@@ -17,7 +18,6 @@ from pipeline.storage.paths import (
     spark_path,
     storage_path,
 )
-from pipeline.storage.s3_path import Stat
 
 # Local files are hashed for their identity up to this size together: a fraction of a second.
 HASHED_BYTES = 64 << 20
@@ -45,7 +45,7 @@ class Source:
         encoding: of CSV and JSON Lines.
         delimiter: of CSV.
         quote: the character that quotes fields of CSV; empty for none; auto goes by the names.
-        s3: how to reach the object store.
+        stores: how to reach the object stores.
     """
 
     path: str
@@ -54,17 +54,17 @@ class Source:
     encoding: str
     delimiter: str
     quote: str
-    s3: S3Options
+    stores: StoreOptions
 
     @classmethod
-    def from_config(cls, section: CatalogueSection, s3: S3Options) -> "Source":
+    def from_config(cls, section: CatalogueSection, stores: StoreOptions) -> "Source":
         """The source that a section of the config names."""
-        return cls(**section.model_dump(), s3=s3)
+        return cls(**section.model_dump(), stores=stores)
 
     @property
     def root(self) -> StoragePath:
         """The file or folder."""
-        return storage_path(self.path, self.s3, "catalogue.path")
+        return storage_path(self.path, self.stores, "catalogue.path")
 
     def source_name(self, column: str) -> str:
         """What the files call a column of nitamono's; empty if it is left out."""

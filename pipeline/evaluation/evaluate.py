@@ -67,7 +67,7 @@ def evaluate(settings: Config, request: EvaluationRequest, progress: Progress) -
     """
     run_id, store = new_run_id(), Store.of(settings)
     log = SparkLog(store.run_path(run_id) / "spark.log")
-    catalogue = Source.from_config(settings.catalogue, settings.s3.options())
+    catalogue = Source.from_config(settings.catalogue, settings.object_stores())
     with _session(settings, progress, log) as spark:
         with _step(progress, spark, "      catalogue", log):
             raw = read_catalogue(spark, catalogue, request.labels)

@@ -200,8 +200,8 @@ def _content(record: StageRecord) -> Content:
 
 def _handle(file: StoragePath, kind: str, content: Content) -> Handle:
     """A handle of a model in the store, for this process."""
-    from pipeline.storage.s3_path import S3Path
+    from pipeline.storage.object_path import ObjectPath
 
-    if isinstance(file, S3Path):
+    if isinstance(file, ObjectPath):
         return Handle(kind, file.name, content, "s3", str(file), file.options)
     return Handle(kind, file.name, content, "path", str(file.absolute()))

@@ -92,7 +92,7 @@ def read_deny_list(config: Config, rules: RulesSection | None, state: object) ->
     """
     if rules is None or not rules.deny:
         return EMPTY_DENY_LIST
-    source = catalogue.Source.from_config(CatalogueSection(path=rules.deny), config.s3.options())
+    source = catalogue.Source.from_config(CatalogueSection(path=rules.deny), config.object_stores())
     try:
         current: object = catalogue.identity(source)
     except Exception as error:

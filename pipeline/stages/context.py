@@ -236,7 +236,7 @@ class Job:
             source if isinstance(source, Path) else str(source),
             kind=kind,
             method=method,
-            s3=self.config.s3.options(),
+            stores=self.config.object_stores(),
         )
 
     def spread(self, frame: "DataFrame", rows: int) -> "DataFrame":

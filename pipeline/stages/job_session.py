@@ -70,7 +70,7 @@ class JobSession:
 
     def _is_brief(self) -> bool:
         """Whether the catalogue is so small that starting Spark is the most of a run."""
-        source = Source.from_config(self._config.catalogue, self._config.s3.options())
+        source = Source.from_config(self._config.catalogue, self._config.object_stores())
         try:
             return total_bytes(source) <= _BRIEF_UP_TO_BYTES
         except (InputError, OSError):  # the stage that reads it says so

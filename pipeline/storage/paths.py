@@ -13,36 +13,38 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models.disk import sync
-from models.s3.client import S3Options, arrow_filesystem
+from models.stores.address import SCHEMES
+from models.stores.client import connect
+from models.stores.options import StoreOptions
 from pipeline.errors import UsageError
-from pipeline.storage.s3_path import S3Path
+from pipeline.storage.object_path import ObjectPath
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
-StoragePath = Path | S3Path
+StoragePath = Path | ObjectPath
 
-_SCHEMES = ("s3a://", "s3://")
+_PREFIXES = tuple(f"{scheme}://" for scheme in SCHEMES)
 
 
 def is_remote(text: str) -> bool:
     """Whether a setting names a path in an object store."""
-    return text.startswith(_SCHEMES)
+    return text.startswith(_PREFIXES)
 
 
-def storage_path(text: str, s3: S3Options, setting: str) -> StoragePath:
+def storage_path(text: str, stores: StoreOptions, setting: str) -> StoragePath:
     """The path that a setting names.
 
     Args:
         text: a path of a file system, or s3a://BUCKET/KEY.
-        s3: how to reach the object store.
+        stores: how to reach the object stores.
         setting: its name, for the message.
 
     Raises:
         UsageError: the text is an address of another scheme.
     """
     if is_remote(text):
-        return S3Path.parse(text, s3)
+        return ObjectPath.parse(text, stores)
     if "://" in text:
         raise UsageError(
             f"{setting} {text}: only a file system's paths and s3a:// addresses are supported"
@@ -68,7 +70,7 @@ def relative_to(path: StoragePath, folder: StoragePath) -> PurePath:
     """A path relative to a folder that it lies in."""
     if isinstance(path, Path):
         return path.relative_to(str(folder))
-    assert isinstance(folder, S3Path)  # noqa: S101 - its contents are in the same store
+    assert isinstance(folder, ObjectPath)  # noqa: S101 - its contents are in the same store
     return path.relative_to(folder)
 
 
@@ -83,7 +85,7 @@ def arrow_path(path: StoragePath) -> "tuple[FileSystem, str]":
 
     if isinstance(path, Path):
         return LocalFileSystem(), str(path.absolute())
-    return arrow_filesystem(path.options), f"{path.bucket}/{path.key}"
+    return connect(path.address, path.options).arrow(), f"{path.bucket}/{path.key}"
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 from models import Handle, ModelError, local_path
 from models.content import read_content
 from models.disk import link_or_copy
-from models.s3 import objects
+from models.stores import objects
 from pipeline.errors import DamagedError
 from pipeline.storage.file_owners import owner_tag
 from pipeline.storage.files import read_object, write_json

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from models import ModelError
-from models.s3 import S3Options
+from models.stores import StoreOptions
 from pipeline.config.sections import Config
 from pipeline.errors import DamagedError, UsageError
 from pipeline.storage.file_owners import owner_tag
@@ -22,7 +22,7 @@ from pipeline.store.versions import open_versions
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-_DEFAULT_S3 = S3Options()
+_DEFAULT_STORES = StoreOptions()
 
 
 class Store(Tables):
@@ -38,12 +38,14 @@ class Store(Tables):
         print_line: prints what `say` says.
     """
 
-    def __init__(self, path: str, s3: S3Options = _DEFAULT_S3, *, make: bool = True) -> None:
+    def __init__(
+        self, path: str, stores: StoreOptions = _DEFAULT_STORES, *, make: bool = True
+    ) -> None:
         """Open a store.
 
         Args:
             path: a folder, or s3a://BUCKET/KEY.
-            s3: how to reach the object store.
+            stores: how to reach the object stores.
             make: whether to create a missing folder, and to check that it can be written.
 
         Raises:
@@ -54,7 +56,7 @@ class Store(Tables):
         self.print_line: Callable[[str], None] = _print_line
         self._said: set[str] = set()
         try:
-            self.root = storage_path(path, s3, "store.path")
+            self.root = storage_path(path, stores, "store.path")
             self.versions = open_versions(self.root)
             self.models = ModelFolders(self.root / "models")
             self.quantisers = Quantisers(self.root / "quantisers")
@@ -79,7 +81,7 @@ class Store(Tables):
         Raises:
             UsageError: the store can't be used.
         """
-        return cls(config.store.path, config.s3.options(), make=make)
+        return cls(config.store.path, config.object_stores(), make=make)
 
     def _check_exists(self, path: str) -> None:
         if not self.root.is_dir():

@@ -20,8 +20,8 @@ from pipeline.errors import DamagedError
 from pipeline.storage import file_owners
 from pipeline.storage.file_owners import Process, owner_tag
 from pipeline.storage.files import read_object
+from pipeline.storage.object_path import ObjectPath
 from pipeline.storage.paths import StoragePath, remove_tree, sync_folder
-from pipeline.storage.s3_path import S3Path
 from pipeline.store import file_list
 
 # Spark and Arrow pass over these names when they read a folder.
@@ -122,9 +122,9 @@ class ObjectVersions:
         tables: the prefix of the tables.
     """
 
-    tables: S3Path
+    tables: ObjectPath
 
-    def path(self, table: str, version: str) -> S3Path:
+    def path(self, table: str, version: str) -> ObjectPath:
         """The folder of a version, whether it exists or not."""
         folder = _folder_name(self._marker(table, version)) or f"version={version}"
         return self.tables / table / folder
@@ -134,7 +134,7 @@ class ObjectVersions:
         return self._marker(table, version).is_file()
 
     @contextmanager
-    def create(self, table: str, version: str) -> Iterator[S3Path]:
+    def create(self, table: str, version: str) -> Iterator[ObjectPath]:
         """A folder to fill; it becomes the version if the block ends without an error."""
         folder = self._claim(table, f"version={version}")
         try:
@@ -155,7 +155,7 @@ class ObjectVersions:
         self._marker(table, version).unlink(missing_ok=True)
         remove_tree(folder)
 
-    def all_versions(self) -> Iterator[tuple[str, S3Path]]:
+    def all_versions(self) -> Iterator[tuple[str, ObjectPath]]:
         """Name and folder of every complete version of every table, trial versions too."""
         for path in self.tables.glob(f"*/{_COMPLETE}/*.json"):
             # Which folder a damaged marker named is not known: the run that needs it says so.
@@ -163,7 +163,7 @@ class ObjectVersions:
                 if folder := _folder_name(path):
                     yield path.stem, path.parent.parent / folder
 
-    def unfinished(self) -> Iterator[tuple[S3Path, Process | None]]:
+    def unfinished(self) -> Iterator[tuple[ObjectPath, Process | None]]:
         """Folders that are no version yet, each with the process that writes it, if known."""
         # The folders are listed before the versions, so that a folder that becomes a version in
         # between is not taken for unfinished.
@@ -179,7 +179,7 @@ class ObjectVersions:
 
     def unregister(self, folder: StoragePath) -> None:
         """Make a folder no version any more; its files are deleted afterwards."""
-        assert isinstance(folder, S3Path)  # noqa: S101 - this is an object store
+        assert isinstance(folder, ObjectPath)  # noqa: S101 - this is an object store
         for path in (folder.parent / _COMPLETE).iterdir():
             with suppress(DamagedError):
                 if _folder_name(path) == folder.name:
@@ -193,10 +193,10 @@ class ObjectVersions:
             except DamagedError:
                 yield str(path.parent.parent / f"version={path.stem}")
 
-    def _marker(self, table: str, version: str) -> S3Path:
+    def _marker(self, table: str, version: str) -> ObjectPath:
         return self.tables / table / _COMPLETE / f"{version}.json"
 
-    def _claim(self, table: str, name: str) -> S3Path:
+    def _claim(self, table: str, name: str) -> ObjectPath:
         """Claim a folder that no other writer writes to."""
         claim = json.dumps({"mark": owner_tag()}).encode()
         while True:
@@ -208,7 +208,7 @@ class ObjectVersions:
             else:
                 return folder
 
-    def _complete(self, table: str, version: str, folder: S3Path) -> None:
+    def _complete(self, table: str, version: str, folder: ObjectPath) -> None:
         """Make a full folder the version; if there is a whole one already, delete the folder."""
         marker = json.dumps({"folder": folder.name}).encode()
         try:
@@ -227,7 +227,7 @@ class ObjectVersions:
             return True
 
 
-def _folder_name(marker: S3Path) -> str | None:
+def _folder_name(marker: ObjectPath) -> str | None:
     """The name of the folder that a marker names; None if there is no marker.
 
     Raises:
@@ -240,7 +240,7 @@ def _folder_name(marker: S3Path) -> str | None:
     return content["folder"] if content else None
 
 
-def _claimant(folder: S3Path) -> Process | None:
+def _claimant(folder: ObjectPath) -> Process | None:
     """The process that claimed a folder; None if its claim is gone or damaged."""
     with suppress(DamagedError):
         claim = read_object(folder / _CLAIM, mark=str)

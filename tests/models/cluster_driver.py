@@ -23,7 +23,7 @@ from pyspark.sql import SparkSession
 
 import models
 from models import Handle, local_path, resident, ship
-from models.s3 import S3Options
+from models.stores import S3Options, StoreOptions
 
 Loaded = tuple[Path, dict[str, str]]
 SCHEMA = (
@@ -105,13 +105,13 @@ def main() -> None:
         else:
             if "replace_with" in step:
                 Path(step["source"]).write_bytes(Path(step["replace_with"]).read_bytes())
-            s3 = S3Options(endpoint=step.get("endpoint"), region="us-east-1")
+            stores = StoreOptions(S3Options(endpoint=step.get("endpoint"), region="us-east-1"))
             handle = ship(
                 spark.sparkContext,
                 step["source"],
                 kind=step.get("kind", "bytes"),
                 method=step["method"],
-                s3=s3,
+                stores=stores,
             )
         handles.append(handle)
         driver = load_content(handle)[1]

@@ -11,7 +11,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from models.s3 import S3Options
+from models.stores import S3Options, StoreOptions
 from tests.s3.proxy import Proxy, running
 
 SECRET = "not-to-be-seen-in-a-handle"  # noqa: S105
@@ -52,9 +52,9 @@ def proxy(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
 
 
 @pytest.fixture
-def options(proxy: Proxy) -> S3Options:
+def options(proxy: Proxy) -> StoreOptions:
     """How to reach the S3 server through the proxy."""
-    return S3Options(endpoint=proxy.url, region="us-east-1")
+    return StoreOptions(S3Options(endpoint=proxy.url, region="us-east-1"))
 
 
 def client(url: str) -> Any:

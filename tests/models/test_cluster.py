@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from models import Embedder, fasttext, onnx
-from models.s3 import S3Options, push
+from models.stores import S3Options, StoreOptions, push
 from tests.cluster.standalone import StandaloneCluster
 from tests.models.cluster_driver import TEXTS
 from tests.models.conftest import BUCKET, client, entries, leftovers
@@ -62,7 +62,7 @@ def run(s3_server: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in credentials.items():
             patch.setenv(name, value)
-        options = S3Options(endpoint=s3_server, region="us-east-1")
+        options = StoreOptions(S3Options(endpoint=s3_server, region="us-east-1"))
         client(s3_server).create_bucket(Bucket=BUCKET)
         push(folder / "object.bin", f"s3://{BUCKET}/モデル/1 +%20#?.bin", options)
         push(folder / "onnx", f"s3://{BUCKET}/onnx", options)

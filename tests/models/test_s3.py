@@ -6,8 +6,8 @@ import pytest
 
 from models import ModelError
 from models.content import read_content
-from models.s3 import S3Options, objects, pull, push
-from models.s3.client import Address
+from models.stores import S3Options, StoreOptions, objects, pull, push
+from models.stores.address import Address
 from tests.models.conftest import BUCKET, client
 from tests.s3.proxy import Proxy
 
@@ -30,7 +30,7 @@ def digest(data: bytes) -> str:
 
 @pytest.mark.parametrize("key", KEYS)
 def test_any_legal_key_can_be_pushed_looked_up_and_fetched(
-    key: str, proxy: Proxy, options: S3Options, tmp_path: Path
+    key: str, proxy: Proxy, options: StoreOptions, tmp_path: Path
 ) -> None:
     data = os.urandom(1000)
     (tmp_path / "model").write_bytes(data)
@@ -47,7 +47,7 @@ def test_any_legal_key_can_be_pushed_looked_up_and_fetched(
 
 
 def test_an_object_of_another_tool_is_read_once_for_its_sha256(
-    proxy: Proxy, options: S3Options
+    proxy: Proxy, options: StoreOptions
 ) -> None:
     data = os.urandom(3 << 20)
     client(proxy.url).put_object(Bucket=BUCKET, Key="foreign", Body=data)
@@ -57,7 +57,7 @@ def test_an_object_of_another_tool_is_read_once_for_its_sha256(
     assert objects.content_of(f"s3a://{BUCKET}/empty", options).sha256 == digest(b"")
 
 
-def test_reading_goes_on_where_bodies_break_off(proxy: Proxy, options: S3Options) -> None:
+def test_reading_goes_on_where_bodies_break_off(proxy: Proxy, options: StoreOptions) -> None:
     data = os.urandom(4 << 20)
     client(proxy.url).put_object(Bucket=BUCKET, Key="breaking", Body=data)
     proxy.faults = ["cut", "cut"]
@@ -66,7 +66,7 @@ def test_reading_goes_on_where_bodies_break_off(proxy: Proxy, options: S3Options
     assert len(proxy.gets) == 3
 
 
-def test_large_files_travel_in_parts(proxy: Proxy, options: S3Options, tmp_path: Path) -> None:
+def test_large_files_travel_in_parts(proxy: Proxy, options: StoreOptions, tmp_path: Path) -> None:
     data = os.urandom(1 << 20) * 40
     (tmp_path / "large.bin").write_bytes(data)
     content = push(tmp_path / "large.bin", f"s3://{BUCKET}/large.bin", options)
@@ -78,7 +78,7 @@ def test_large_files_travel_in_parts(proxy: Proxy, options: S3Options, tmp_path:
 
 
 def test_a_file_that_the_store_has_is_not_sent_again(
-    proxy: Proxy, options: S3Options, tmp_path: Path
+    proxy: Proxy, options: StoreOptions, tmp_path: Path
 ) -> None:
     (tmp_path / "m.bin").write_bytes(b"one")
     uri = f"s3://{BUCKET}/again/"
@@ -102,7 +102,9 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_directory_comes_back_as_it_was(folder: Path, options: S3Options, tmp_path: Path) -> None:
+def test_a_directory_comes_back_as_it_was(
+    folder: Path, options: StoreOptions, tmp_path: Path
+) -> None:
     pushed = push(folder, f"s3://{BUCKET}/dirs/one?", options)
     uri = f"s3://{BUCKET}/dirs/one?/"
     assert objects.content_of(uri, options) == pushed == read_content(folder)
@@ -116,7 +118,7 @@ def test_a_directory_comes_back_as_it_was(folder: Path, options: S3Options, tmp_
 
 
 def test_a_directory_of_another_tool_is_found_by_its_prefix(
-    folder: Path, proxy: Proxy, options: S3Options
+    folder: Path, proxy: Proxy, options: StoreOptions
 ) -> None:
     plain = client(proxy.url)
     plain.put_object(Bucket=BUCKET, Key="synced/", Body=b"")
@@ -128,7 +130,7 @@ def test_a_directory_of_another_tool_is_found_by_its_prefix(
 
 
 def test_a_file_replaced_in_a_pushed_directory_is_noticed(
-    folder: Path, proxy: Proxy, options: S3Options, tmp_path: Path
+    folder: Path, proxy: Proxy, options: StoreOptions, tmp_path: Path
 ) -> None:
     push(folder, f"s3://{BUCKET}/mixed", options)
     client(proxy.url).put_object(Bucket=BUCKET, Key="mixed/model.onnx", Body=b"WEIGHTS")
@@ -138,14 +140,14 @@ def test_a_file_replaced_in_a_pushed_directory_is_noticed(
 
 
 def test_a_key_that_leads_out_of_the_directory_is_refused(
-    proxy: Proxy, options: S3Options, tmp_path: Path
+    proxy: Proxy, options: StoreOptions, tmp_path: Path
 ) -> None:
     client(proxy.url).put_object(Bucket=BUCKET, Key="evil/../../x", Body=b"x")
     with pytest.raises(ModelError, match="can't be a file inside"):
         pull(f"s3://{BUCKET}/evil/", tmp_path / "here", options)
 
 
-def test_missing_objects_and_buckets_are_named(options: S3Options) -> None:
+def test_missing_objects_and_buckets_are_named(options: StoreOptions) -> None:
     with pytest.raises(ModelError, match=f"s3://{BUCKET}/nothing/here: no such object"):
         objects.content_of(f"s3://{BUCKET}/nothing/here", options)
     with pytest.raises(ModelError, match="no such bucket"):
@@ -153,7 +155,7 @@ def test_missing_objects_and_buckets_are_named(options: S3Options) -> None:
 
 
 def test_missing_credentials_are_reported(
-    options: S3Options, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    options: StoreOptions, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
@@ -163,12 +165,12 @@ def test_missing_credentials_are_reported(
     with pytest.raises(ModelError, match="Unable to locate credentials; give boto3 some"):
         objects.content_of(f"s3://{BUCKET}/x", options)
     with pytest.raises(ModelError, match=r"profile .nobody. could not be found"):
-        objects.content_of(f"s3://{BUCKET}/x", S3Options(profile="nobody"))
+        objects.content_of(f"s3://{BUCKET}/x", StoreOptions(S3Options(profile="nobody")))
 
 
 def test_options_with_credentials_are_refused() -> None:
     with pytest.raises(ModelError, match="holds credentials"):
-        S3Options(endpoint="https://user:password@store.example")
+        StoreOptions(S3Options(endpoint="https://user:password@store.example"))
 
 
 @pytest.mark.parametrize("uri", ["http://a/b", "s3:/a/b", "s3://", "s3:///key", "/a/b"])

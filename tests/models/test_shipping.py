@@ -11,14 +11,14 @@ import pytest
 from pyspark.sql import SparkSession
 
 from models import Handle, ModelError, local_path, ship
-from models.s3 import S3Options, push
+from models.stores import S3Options, StoreOptions, push
 from tests.models.conftest import BUCKET, SECRET, client, entries, leftovers
 from tests.s3.proxy import Proxy
 
 SPAWN = get_context("spawn")
 
 
-def put(tmp_path: Path, options: S3Options, data: bytes, key: str) -> str:
+def put(tmp_path: Path, options: StoreOptions, data: bytes, key: str) -> str:
     (tmp_path / "pushed").write_bytes(data)
     push(tmp_path / "pushed", f"s3://{BUCKET}/{key}", options)
     return f"s3://{BUCKET}/{key}"
@@ -77,16 +77,18 @@ def test_the_driver_reads_a_directory_that_travels_as_an_archive(
 
 
 def test_a_handle_is_small_and_holds_no_credentials(
-    spark: SparkSession, model: Path, options: S3Options, cache_root: Path
+    spark: SparkSession, model: Path, options: StoreOptions, cache_root: Path
 ) -> None:
-    named = S3Options(
-        endpoint="https://object-store.example.co.jp:9000",
-        region="ap-northeast-1",
-        profile="nightly",
+    named = StoreOptions(
+        S3Options(
+            endpoint="https://object-store.example.co.jp:9000",
+            region="ap-northeast-1",
+            profile="nightly",
+        ),
         staging=f"s3://{BUCKET}/staging",
     )
     uri = put(model.parent, options, b"x", "カタログ/2025-01-01/fasttext/モデル.safetensors")
-    sent = ship(spark.sparkContext, uri, kind="fasttext", s3=options)
+    sent = ship(spark.sparkContext, uri, kind="fasttext", stores=options)
     handles = [
         ship(spark.sparkContext, model, kind="fasttext", method="path"),
         ship(spark.sparkContext, model, kind="fasttext", method="addfile"),
@@ -103,10 +105,12 @@ def test_a_handle_is_small_and_holds_no_credentials(
 def test_a_local_model_is_staged_in_the_store(
     spark: SparkSession, model: Path, proxy: Proxy, cache_root: Path
 ) -> None:
-    staged = S3Options(endpoint=proxy.url, region="us-east-1", staging=f"s3://{BUCKET}/staging/")
-    handle = ship(spark.sparkContext, model, kind="bytes", method="s3", s3=staged)
+    staged = StoreOptions(
+        S3Options(endpoint=proxy.url, region="us-east-1"), staging=f"s3://{BUCKET}/staging/"
+    )
+    handle = ship(spark.sparkContext, model, kind="bytes", method="s3", stores=staged)
     assert handle.address == f"s3://{BUCKET}/staging/{handle.sha256}.bin"
-    assert handle.s3 == S3Options(endpoint=proxy.url, region="us-east-1")
+    assert handle.stores == StoreOptions(S3Options(endpoint=proxy.url, region="us-east-1"))
     assert local_path(handle).read_bytes() == model.read_bytes()
 
 
@@ -115,13 +119,13 @@ def test_requests_to_a_failing_store_are_repeated(
     faults: list[str],
     spark: SparkSession,
     proxy: Proxy,
-    options: S3Options,
+    options: StoreOptions,
     cache_root: Path,
     tmp_path: Path,
 ) -> None:
     data = os.urandom(200_000)
     uri = put(tmp_path, options, data, "failing.bin")
-    handle = ship(spark.sparkContext, uri, kind="bytes", s3=options)
+    handle = ship(spark.sparkContext, uri, kind="bytes", stores=options)
     proxy.faults = list(faults)
     proxy.gets.clear()
     assert local_path(handle).read_bytes() == data
@@ -129,10 +133,10 @@ def test_requests_to_a_failing_store_are_repeated(
 
 
 def test_a_store_that_keeps_failing_is_reported(
-    spark: SparkSession, proxy: Proxy, options: S3Options, cache_root: Path, tmp_path: Path
+    spark: SparkSession, proxy: Proxy, options: StoreOptions, cache_root: Path, tmp_path: Path
 ) -> None:
     uri = put(tmp_path, options, os.urandom(2000), "ill.bin")
-    handle = ship(spark.sparkContext, uri, kind="bytes", s3=options)
+    handle = ship(spark.sparkContext, uri, kind="bytes", stores=options)
     proxy.faults = ["cut"] * 100
     with pytest.raises(ModelError, match=f"{uri}: broke off"):
         local_path(handle)
@@ -140,11 +144,11 @@ def test_a_store_that_keeps_failing_is_reported(
 
 
 def test_wrong_content_from_the_store_is_not_used(
-    spark: SparkSession, proxy: Proxy, options: S3Options, cache_root: Path, tmp_path: Path
+    spark: SparkSession, proxy: Proxy, options: StoreOptions, cache_root: Path, tmp_path: Path
 ) -> None:
     data = os.urandom(2000)
     uri = put(tmp_path, options, data, "wrong.bin")
-    handle = ship(spark.sparkContext, uri, kind="bytes", s3=options)
+    handle = ship(spark.sparkContext, uri, kind="bytes", stores=options)
     proxy.faults = ["flip"]
     with pytest.raises(ModelError, match=r"wrong.bin \(s3\): its content is not what was shipped"):
         local_path(handle)
@@ -157,10 +161,10 @@ def test_wrong_content_from_the_store_is_not_used(
 
 
 def test_processes_that_start_at_once_download_once(
-    spark: SparkSession, proxy: Proxy, options: S3Options, cache_root: Path, tmp_path: Path
+    spark: SparkSession, proxy: Proxy, options: StoreOptions, cache_root: Path, tmp_path: Path
 ) -> None:
     uri = put(tmp_path, options, os.urandom(2000), "at-once.bin")
-    handle = ship(spark.sparkContext, uri, kind="bytes", s3=options)
+    handle = ship(spark.sparkContext, uri, kind="bytes", stores=options)
     proxy.gets.clear()
     proxy.faults = ["hang"]
     processes = [SPAWN.Process(target=fetch, args=(handle,)) for _ in range(2)]
@@ -177,11 +181,11 @@ def test_processes_that_start_at_once_download_once(
 
 
 def test_a_killed_download_leaves_no_entry(
-    spark: SparkSession, proxy: Proxy, options: S3Options, cache_root: Path, tmp_path: Path
+    spark: SparkSession, proxy: Proxy, options: StoreOptions, cache_root: Path, tmp_path: Path
 ) -> None:
     data = os.urandom(1 << 20)
     handle = ship(
-        spark.sparkContext, put(tmp_path, options, data, "killed.bin"), kind="bytes", s3=options
+        spark.sparkContext, put(tmp_path, options, data, "killed.bin"), kind="bytes", stores=options
     )
     proxy.faults = ["hang"]
     process = SPAWN.Process(target=fetch, args=(handle,))
@@ -208,7 +212,7 @@ def test_a_method_that_does_not_fit_is_refused(
         ship(context, model, kind="bytes", method="archive")
     with pytest.raises(ModelError, match="addfile is for files"):
         ship(context, model.parent, kind="bytes", method="addfile")
-    with pytest.raises(ModelError, match=r"needs S3Options.staging"):
+    with pytest.raises(ModelError, match=r"needs StoreOptions.staging"):
         ship(context, model, kind="bytes", method="s3")
     with pytest.raises(ModelError, match="path is for local models"):
         ship(context, f"s3://{BUCKET}/x", kind="bytes", method="path")

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from models.s3 import S3Options
+from models.stores import S3Options, StoreOptions
 from pipeline.errors import StageError
-from pipeline.storage.s3_path import S3Path
+from pipeline.storage.object_path import ObjectPath
 from tests import once
 from tests.models.conftest import s3_server
 from tests.requirements import missing
@@ -45,14 +45,14 @@ def s3(object_store: str, faulty: Proxy) -> Any:
 
 
 @pytest.fixture
-def options(faulty: Proxy) -> S3Options:
+def options(faulty: Proxy) -> StoreOptions:
     """How to reach the object store through the proxy."""
-    return S3Options(endpoint=faulty.url, region="us-east-1")
+    return StoreOptions(S3Options(endpoint=faulty.url, region="us-east-1"))
 
 
 @pytest.fixture
-def root(s3: Any, options: S3Options) -> S3Path:
+def root(s3: Any, options: StoreOptions) -> ObjectPath:
     """A folder of odd name in a bucket of the test's own."""
     bucket = f"test-{uuid.uuid4().hex[:12]}"
     s3.create_bucket(Bucket=bucket)
-    return S3Path(bucket, "夜 の/店 1+%20#?", options)
+    return ObjectPath.parse(f"s3a://{bucket}/夜 の/店 1+%20#?", options)

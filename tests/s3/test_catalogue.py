@@ -6,18 +6,20 @@ from pipeline import catalogue
 from pipeline.catalogue.files import list_files, spark_paths
 from pipeline.config.sections import CatalogueSection
 from pipeline.errors import InputError
-from pipeline.storage.s3_path import S3Path
+from pipeline.storage.object_path import ObjectPath
 
 
-def _source(path: S3Path) -> catalogue.Source:
+def _source(path: ObjectPath) -> catalogue.Source:
     return catalogue.Source.from_config(CatalogueSection(path=str(path)), path.options)
 
 
-def _identity(path: S3Path) -> list[list[object]]:
+def _identity(path: ObjectPath) -> list[list[object]]:
     return catalogue.identity(_source(path))
 
 
-def test_a_copied_catalogue_has_the_same_identity_and_a_changed_one_has_not(root: S3Path) -> None:
+def test_a_copied_catalogue_has_the_same_identity_and_a_changed_one_has_not(
+    root: ObjectPath,
+) -> None:
     for folder in ("a", "b/c"):
         for name in ("1.csv", "below/2.csv"):
             (root / folder / name).write_text(f"item_id,title\n{name},x\n")
@@ -28,7 +30,7 @@ def test_a_copied_catalogue_has_the_same_identity_and_a_changed_one_has_not(root
     assert _identity(root / "a") != before
 
 
-def test_files_are_told_by_their_names_as_on_disks(root: S3Path) -> None:
+def test_files_are_told_by_their_names_as_on_disks(root: ObjectPath) -> None:
     for name in ("A.CSV.GZ", "b.csv", "x/Thumbs.db", "desktop.ini", "_SUCCESS"):
         (root / name).write_text("" if name == "b.csv" else "x")
     source = _source(root)
@@ -49,7 +51,7 @@ def test_files_are_told_by_their_names_as_on_disks(root: S3Path) -> None:
     ],
 )
 def test_files_are_refused_as_on_disks(
-    root: S3Path, names: list[str], path: str, message: str
+    root: ObjectPath, names: list[str], path: str, message: str
 ) -> None:
     for name in names:
         (root / name).write_text("" if name == "a.parquet" and len(names) == 1 else "{}")

@@ -8,17 +8,17 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 import boto3
 import pytest
 
-from models.s3 import S3Options
+from models.stores import S3Options, StoreOptions
+from models.stores.s3 import S3Client
 from pipeline.errors import DamagedError, LockedError, StageError, UsageError
 from pipeline.storage.file_owners import owner_tag
+from pipeline.storage.object_path import ObjectPath
 from pipeline.storage.paths import relative_to
-from pipeline.storage.s3_path import S3Path
 from pipeline.store import file_list, gc, layers, leftovers, lock, publications
 from pipeline.store.retention import Retained
 from pipeline.store.stage_record import StageRecord
@@ -27,7 +27,7 @@ from tests.s3.proxy import Proxy, running
 
 
 @pytest.fixture
-def store(root: S3Path) -> Store:
+def store(root: ObjectPath) -> Store:
     return Store(str(root), root.options)
 
 
@@ -67,19 +67,25 @@ def test_a_version_that_fails_is_removed(store: Store) -> None:
     assert files(store) == []
 
 
-@pytest.mark.parametrize("write", [1, 2, 3])
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
 def test_a_version_survives_a_lost_answer(
-    faulty: Proxy, store: Store, monkeypatch: pytest.MonkeyPatch, write: int
+    faulty: Proxy, store: Store, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    """Write 1 claims the folder, 2 is its file, 3 makes it the version."""
-    writes, original = iter(range(1, 9)), S3Path._translated_errors
+    """Write 1 claims the folder, 2 and 3 are a file and the list, 4 makes it the version."""
+    writes = iter(range(1, 9))
 
-    def counted(path: S3Path) -> Any:
-        if next(writes, 9) == write:
-            faulty.lost_answers = 1
-        return original(path)
+    def counted(name: str) -> Any:
+        original = getattr(S3Client, name)
 
-    monkeypatch.setattr(S3Path, "_translated_errors", counted)
+        def write(*arguments: Any) -> None:
+            if next(writes, 9) == number:
+                faulty.lost_answers = 1
+            original(*arguments)
+
+        return write
+
+    for name in ("create", "put"):
+        monkeypatch.setattr(S3Client, name, counted(name))
     with store.versions.create("items", "v1") as folder:
         fill(folder, "whole")
     monkeypatch.undo()
@@ -108,7 +114,7 @@ def test_of_two_writers_of_one_version_the_first_to_finish_wins(store: Store) ->
 
 
 def test_the_leftovers_of_a_dead_writer_are_no_version_and_are_removed(
-    store: Store, root: S3Path, dead_tag: str
+    store: Store, root: ObjectPath, dead_tag: str
 ) -> None:
     living = root / "tables" / "items" / "version=v2"
     abandoned = root / "tables" / "items" / "version=v1"
@@ -160,7 +166,7 @@ def test_versions_share_files_of_a_renamed_trial(store: Store, dead_tag: str) ->
     assert not store.find_table_damage("lists", "v2")
     assert list(gc._tables(store, Retained({"v2": "published"}))) == []
     (folder / "part-0.parquet").unlink()
-    assert isinstance(store.root, S3Path)
+    assert isinstance(store.root, ObjectPath)
     other = Store(str(store.root), store.root.options)
     assert "part-0.parquet: the file is missing" in other.find_table_damage("lists", "v2")
     assert list(gc._tables(store, Retained({"v1": "published"}))) == [second]
@@ -180,7 +186,7 @@ def test_a_dead_runs_trial_is_removed_and_its_renamed_one_is_not(
     assert leftovers.remove_leftovers(store) == []
 
 
-def test_readers_always_see_a_whole_pointer(s3: Any, store: Store, root: S3Path) -> None:
+def test_readers_always_see_a_whole_pointer(s3: Any, store: Store, root: ObjectPath) -> None:
     store.set_latest("similar_items", "v0", "night0")
     versions: list[str] = []
     stop = threading.Event()
@@ -245,9 +251,11 @@ def atomic(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
 
 
 def test_of_many_exclusive_writers_one_succeeds(atomic: Proxy) -> None:
-    root = S3Path("races", "all at once", S3Options(endpoint=atomic.url, region="us-east-1"))
+    root = ObjectPath.parse(
+        "s3a://races/all at once", StoreOptions(S3Options(endpoint=atomic.url, region="us-east-1"))
+    )
 
-    def write(path: S3Path, number: int) -> bool:
+    def write(path: ObjectPath, number: int) -> bool:
         try:
             path.write_exclusive(str(number).encode())
         except FileExistsError:
@@ -263,25 +271,27 @@ def test_of_many_exclusive_writers_one_succeeds(atomic: Proxy) -> None:
 
 def test_a_store_without_conditional_writes_gives_no_lock(atomic: Proxy) -> None:
     atomic.dropped_headers = {"if-none-match"}
-    store = Store("s3a://races/careless", S3Options(endpoint=atomic.url, region="us-east-1"))
+    store = Store(
+        "s3a://races/careless", StoreOptions(S3Options(endpoint=atomic.url, region="us-east-1"))
+    )
     with pytest.raises(StageError, match="If-None-Match"), lock.hold_store(store, "night1"):
         pass
 
 
 def test_a_store_that_denies_access_or_is_missing_is_refused_at_once(
-    faulty: Proxy, root: S3Path
+    faulty: Proxy, root: ObjectPath
 ) -> None:
     faulty.denied_paths = (f"/{root.bucket}",)
     with pytest.raises(UsageError, match=r"store\.path .*access denied"):
         Store(str(root), root.options)
     with pytest.raises(UsageError, match=r"store\.path .*no such bucket"):
         Store("s3a://no-such-bucket-here/x", root.options)
-    nobody = replace(root.options, endpoint="http://127.0.0.1:9")
+    nobody = StoreOptions(S3Options(endpoint="http://127.0.0.1:9", region="us-east-1"))
     with pytest.raises(UsageError, match=r"store\.path .*127\.0\.0\.1:9"):
         Store(str(root), nobody)
 
 
-def test_unused_data_is_collected(store: Store, root: S3Path) -> None:
+def test_unused_data_is_collected(store: Store, root: ObjectPath) -> None:
     for version in ("v1", "v2"):
         with store.versions.create("items", version) as folder:
             fill(folder, version)
@@ -307,7 +317,7 @@ def test_unused_data_is_collected(store: Store, root: S3Path) -> None:
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", "{}", '{"folder": 3}'])
 def test_a_damaged_marker_is_said_and_its_version_is_made_again(
-    store: Store, root: S3Path, dead_tag: str, content: str
+    store: Store, root: ObjectPath, dead_tag: str, content: str
 ) -> None:
     with store.versions.create("items", "v1") as lost:
         fill(lost, "lost")
@@ -327,7 +337,7 @@ def test_a_damaged_marker_is_said_and_its_version_is_made_again(
     assert files(store) == ["again"]
 
 
-def test_a_damaged_claim_stops_nobody(store: Store, root: S3Path) -> None:
+def test_a_damaged_claim_stops_nobody(store: Store, root: ObjectPath) -> None:
     unfinished = root / "tables" / "items" / "version=v1"
     for content in ("{", "[]", "{}"):
         (unfinished / "_claim").write_text(content)

@@ -5,11 +5,13 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
+from models.stores import StoreOptions
 from pipeline import redaction
 from pipeline.config.sections.base import Section
-from pipeline.config.sections.locations import CatalogueSection, S3Section, StoreSection
+from pipeline.config.sections.locations import CatalogueSection, StoreSection
 from pipeline.config.sections.publishing import PublishSection, ReportSection
 from pipeline.config.sections.search import IndexSection, NeighborsSection, RulesSection
+from pipeline.config.sections.stores import S3Section
 from pipeline.config.sections.vectors import EmbedSection, ModelSection, TextSection
 
 __all__ = [
@@ -43,6 +45,10 @@ class Config(Section):
     publish: PublishSection = PublishSection()
     report: ReportSection = ReportSection()
     spark: dict[str, str] = Field(default_factory=dict)
+
+    def object_stores(self) -> StoreOptions:
+        """How the object stores of all paths are reached."""
+        return StoreOptions(s3=self.s3.options(), staging=self.s3.staging or None)
 
     @model_validator(mode="after")
     def _library_gives_means(self) -> Self:

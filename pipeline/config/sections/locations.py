@@ -1,11 +1,9 @@
-"""The sections that say where data are: [store], [catalogue] and [s3]."""
+"""The sections that say where data are: [store] and [catalogue]."""
 
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
-from models import ModelError
-from models.s3 import S3Options
 from pipeline.config.encodings import java_encoding
 from pipeline.config.sections.base import Section
 
@@ -55,44 +53,3 @@ class CatalogueSection(Section):
         if left_out := [name for name in ("item_id", "title") if value.get(name) == ""]:
             raise ValueError(f"{' and '.join(left_out)} can't be left out; name the column")
         return value
-
-
-class S3Section(Section):
-    """How to reach the object store of store, catalogue and model; credentials are never here."""
-
-    endpoint: str = Field("", description="URL of an object store that is not AWS's")
-    region: str = Field("", description="region of the object store")
-    profile: str = Field(
-        "", description="profile in AWS's shared files, which hold the credentials"
-    )
-    path_style: Literal["auto", "on", "off"] = Field(
-        "auto",
-        description="on: the bucket stands in the URL's path, not in the host's name; "
-        "auto: on where an endpoint is set",
-    )
-    staging: str = Field("", description="s3:// prefix under which large models are shipped by s3")
-
-    @field_validator("endpoint")
-    @classmethod
-    def _is_url(cls, value: str) -> str:
-        if value and not value.startswith(("http://", "https://")):
-            raise ValueError("must be a URL: http://HOST:PORT or https://HOST")
-        return value
-
-    @model_validator(mode="after")
-    def _makes_options(self) -> Self:
-        try:
-            self.options()
-        except ModelError as error:
-            raise ValueError(str(error)) from error
-        return self
-
-    def options(self) -> S3Options:
-        """The section as the clients of the object store take it."""
-        return S3Options(
-            endpoint=self.endpoint or None,
-            region=self.region or None,
-            profile=self.profile or None,
-            staging=self.staging or None,
-            path_style={"on": True, "off": False}.get(self.path_style),
-        )

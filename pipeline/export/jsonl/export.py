@@ -52,7 +52,7 @@ def export(
         StageError: the files do not hold what the tables do; readers read what they read before.
         LockedError: another export to this folder is under way.
     """
-    out = storage_path(options.out, config.s3.options(), "--out")
+    out = storage_path(options.out, config.object_stores(), "--out")
     versions = _table_versions(store, source)
     counts = _row_counts(store, source, versions)
     files = options.files or -(-counts["items"] // _ITEMS_PER_FILE)

@@ -49,7 +49,7 @@ def _placeholders(job: Job) -> Placeholders:
 
 
 def _source(job: Job) -> catalogue.Source:
-    return catalogue.Source.from_config(job.config.catalogue, job.config.s3.options())
+    return catalogue.Source.from_config(job.config.catalogue, job.config.object_stores())
 
 
 def execute(job: Job, version: str) -> StageResult:

@@ -96,7 +96,7 @@ def add_to_traits(job: Job, rows: "DataFrame") -> "DataFrame":
 
 def _source(job: Job) -> catalogue.Source:
     section = CatalogueSection(path=job.config.rules.deny)
-    return catalogue.Source.from_config(section, job.config.s3.options())
+    return catalogue.Source.from_config(section, job.config.object_stores())
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from models import ModelError, s3
+from models import ModelError, stores
 from models.content import read_content, safe_name
 from pipeline.config.sections import Config
 from pipeline.errors import UsageError
@@ -108,7 +108,7 @@ def push(config: Config, store: Store, record: StageRecord, target: str) -> None
         model_folders.copy_files(store.models.path(record.outputs["sha256"]), folder)
         write_json(folder / _RECORD, asdict(record))
         if "://" in target:
-            s3.push(folder, target, config.s3.options())
+            stores.push(folder, target, config.object_stores())
         else:
             _copy_to_folder(folder, Path(target))
 
@@ -141,7 +141,7 @@ def pull(config: Config, store: Store, source: str) -> StageRecord:
     with store.models.new_folder() as folder:
         copy = folder / "pulled"
         if "://" in source:
-            copy = s3.pull(source, folder, config.s3.options())
+            copy = stores.pull(source, folder, config.object_stores())
         elif not Path(source).is_dir():
             raise ModelError(f"{source}: no such folder; give one that `model push` has written")
         else:

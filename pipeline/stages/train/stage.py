@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from models import ModelError, fasttext
 from models.content import read_content
 from models.fasttext.train import train as train_fasttext
-from models.s3 import objects
 from models.shipping import local_path
+from models.stores import objects
 from pipeline.config.sections import ModelSection
 from pipeline.errors import InputError, StageError
 from pipeline.spark.sampling import seeded_sample
@@ -43,7 +43,7 @@ def inputs(job: Job) -> dict[str, Any]:
         return {"training": settings, "tokens": tokens.fingerprint}
     try:
         if "://" in section.path:
-            sha256 = objects.content_of(section.path, job.config.s3.options()).sha256
+            sha256 = objects.content_of(section.path, job.config.object_stores()).sha256
         else:
             sha256 = read_content(Path(section.path)).sha256
     except ModelError as error:

@@ -5,7 +5,7 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from models.s3 import S3Options
+from models.stores import StoreOptions
 from pipeline import catalogue
 from pipeline.config.sections import CatalogueSection
 from pipeline.stages.ingest import validation
@@ -13,7 +13,7 @@ from pipeline.stages.ingest import validation
 
 def source(**settings: Any) -> catalogue.Source:
     """The source of settings of [catalogue]."""
-    return catalogue.Source.from_config(CatalogueSection(**settings), S3Options())
+    return catalogue.Source.from_config(CatalogueSection(**settings), StoreOptions())
 
 
 def flagged(spark: SparkSession, path: Path, **settings: Any) -> list[dict[str, Any]]:

@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from models.s3 import S3Options
+from models.stores import S3Options, StoreOptions
 from pipeline.export.jsonl import lines as jsonl_lines
 from pipeline.export.jsonl import write
 from pipeline.export.jsonl.layout import Layout
-from pipeline.storage.s3_path import S3Path
+from pipeline.storage.object_path import ObjectPath
 from pipeline.store import lock
 from pipeline.store.store import Store
 from tests.models.conftest import BUCKET
@@ -244,7 +244,7 @@ def test_a_folder_in_an_object_store_holds_the_same_files(
     reach = ("--set", f"s3.endpoint={proxy.url}", "--set", "s3.region=us-east-1")
     result = shop.export("--to", "jsonl", "--out", url, "--files", "2", "--json", *reach)
     assert result.json()["folder"] == f"{url}/version=v1-2"
-    target = S3Path.parse(url, S3Options(proxy.url, "us-east-1"))
+    target = ObjectPath.parse(url, StoreOptions(S3Options(proxy.url, "us-east-1")))
     manifest = json.loads((target / "manifest.json").read_text())
     folder = target / manifest["folder"]
     assert {file["name"]: (folder / file["name"]).read_bytes() for file in manifest["files"]} == {
