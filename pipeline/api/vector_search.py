@@ -139,8 +139,7 @@ def search(
 def _write_similar_items(context: SearchContext) -> None:
     """Search, and write the similar-item table; warn if recall is below its target."""
     job = context.job
-    nprobe, sample = choose_nprobe(context)
-    _, recall, _ = stage.search_until_target(context, nprobe, sample, _VERSION)
+    recall = stage.search_until_target(context, choose_nprobe(context, None), _VERSION).measured
     if not context.reaches_target(recall) and not job.config.neighbors.nprobe:
         warnings.warn(
             f"recall@{recall.k} is {recall.value:.4f} of {recall.queries} queries against "

@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
 
-_MAX_HASH = 2**63 - 1
+# The greatest hash.
+MAX_HASH = 2**63 - 1
 _EXACT_UP_TO = 20_000
 
 
@@ -63,8 +64,25 @@ def hashed_sample(
     """
     from pyspark.sql import functions as F
 
-    hashed = frame.withColumn("order", F.xxhash64(F.lit(purpose), F.lit(seed), "item_id"))
+    hashed = frame.withColumn("order", seeded_hash(seed, purpose))
     if total <= max_rows:
         return hashed
-    rows = min(total, max_rows * 11 // 10 + 100) if max_rows <= _EXACT_UP_TO else max_rows
-    return hashed.where(F.col("order") <= 2 * _MAX_HASH * rows // total - _MAX_HASH)
+    rows = rows_with_margin(max_rows) if max_rows <= _EXACT_UP_TO else max_rows
+    return hashed.where(F.col("order") <= hash_bound(total, rows))
+
+
+def seeded_hash(seed: int, purpose: str) -> "Column":
+    """The hash of item_id that samples are drawn by: long, evenly distributed."""
+    from pyspark.sql import functions as F
+
+    return F.xxhash64(F.lit(purpose), F.lit(seed), "item_id")
+
+
+def rows_with_margin(rows: int) -> int:
+    """How many rows have to be expected below a bound, so that `rows` are there almost surely."""
+    return rows * 11 // 10 + 100
+
+
+def hash_bound(total: int, rows: int) -> int:
+    """The hash up to which about so many rows of all are; the greatest hash if that is all."""
+    return 2 * MAX_HASH * rows // total - MAX_HASH if rows < total else MAX_HASH

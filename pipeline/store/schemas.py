@@ -62,6 +62,19 @@ TRAINING_VECTORS = pa.schema(
 )
 # Items of the list `home` probe the list `probed`.
 REACH = pa.schema([("home", pa.int32()), ("probed", pa.int32())])
+# The queries that recall is measured on and that nprobe is chosen on, and some more, in the order
+# of a hash of their id, `order`. `vector` and `list` are the lists table's. `neighbors` are some
+# more true neighbours than k, best first, each with the list that it is in; null where they were
+# not searched.
+GROUND_TRUTH = pa.schema(
+    [
+        ("item_id", pa.string()),
+        ("order", pa.int64()),
+        ("list", pa.int32()),
+        ("vector", pa.binary()),
+        ("neighbors", list_of(pa.struct([*NEIGHBOR, ("list", pa.int32())]))),
+    ]
+)
 SIMILAR_ITEMS = pa.schema(
     [
         ("item_id", pa.string()),
@@ -110,6 +123,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     "training_vectors": TRAINING_VECTORS,
     "neighbors": NEIGHBORS,
     "reach": REACH,
+    "ground_truth": GROUND_TRUTH,
     "similar_items": SIMILAR_ITEMS,
     "short_lists": SHORT_LISTS,
     "details": DETAILS,

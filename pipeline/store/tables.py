@@ -162,11 +162,16 @@ class Tables(TableReader):
         """
         import pyarrow as pa
 
+        content = pa.Table.from_pylist(rows, schemas.SCHEMAS[table])
+        return self.write_table(content, table, version)
+
+    def write_table(self, content: "pa.Table", table: str, version: str) -> int:
+        """Like `write_rows`, of a table of Arrow that has the table's schema."""
         with self.versions.create(table, version) as folder:
-            content = pa.Table.from_pylist(rows, schemas.SCHEMAS[table])
             file_list.write(folder, [arrow_files.write_table(content, folder)])
         self._whole.add((table, version))
-        return len(rows)
+        rows: int = content.num_rows
+        return rows
 
     def trial_version(self, version: str) -> str:
         """The name of a trial version, to be checked before it is renamed or discarded."""

@@ -9,63 +9,75 @@ from pipeline.stages.incremental import Base
 from pipeline.stages.index import current_quantiser
 from pipeline.stages.neighbors import incremental_search
 from pipeline.stages.neighbors.search_context import SearchContext
+from pipeline.store.stage_record import StageRecord
 
 # Gives a stage's inputs in a run.
 StageInputs = Callable[[Job], dict[str, Any]]
 
 
-def find_base(
-    context: SearchContext, nprobe: int, stage: incremental.Stage, stage_inputs: StageInputs
-) -> tuple[Base, incremental_search.ListChanges | None]:
-    """The earlier neighbours that can be built on, and what has changed since.
+def find_earlier(
+    context: SearchContext, stage: incremental.Stage, stage_inputs: StageInputs
+) -> Base:
+    """The neighbours of the lists that today's are built on, made with the same settings and rules.
 
     Args:
         context: what the search works with.
-        nprobe: how many lists are probed now.
         stage: the stage's name and code version.
         stage_inputs: gives the stage's inputs.
 
     Returns:
-        the base, which has no record if everything has to be searched; and the changes, or None.
+        the base, which has no record if there are none.
     """
-    base = _base_of_same_kind(context, nprobe, stage, stage_inputs)
-    if base.record is None:
-        return base, None
-    vectors = context.job.record("index").outputs["vectors"]
-    changes = incremental_search.changes_since(context, base.record)
-    if changes.count > incremental_search.MAX_MOVED_SHARE * vectors:
-        why = f"{changes.count:,} of {vectors:,} items have moved"
-        return incremental.no_base(why), None
-    return base, changes
-
-
-def _base_of_same_kind(
-    context: SearchContext, nprobe: int, stage: incremental.Stage, stage_inputs: StageInputs
-) -> Base:
-    """The earlier neighbours that were made with the same settings, rules and nprobe."""
     job = context.job
     if context.query_items is not None or job.config.neighbors.mode != "all":
         return incremental.no_base("not every item asks")
-    index = job.record("index")
-    base_inputs = stage_inputs(job) | {"lists": index.outputs["base"]}
+    base_inputs = stage_inputs(job) | {"lists": job.record("index").outputs["base"]}
     # The nprobe that the earlier run may have had in its inputs.
     nprobes = (base_inputs["probes"], None, *current_quantiser.past_nprobes(job))
     variants = [base_inputs | {"probes": n} for n in nprobes]
     if base_inputs["rules"] is not None:
         variants = _published_inputs(job, stage[0], base_inputs)
-    base = incremental.stage_base(job, stage, "index", *variants)
-    if base.record is None:
-        return base
-    is_exact = context.centroids is None
-    if not is_exact and "reach" not in base.record.tables:
-        return incremental.no_base("the earlier lists did not hold enough probes")
-    if not is_exact and nprobe != base.record.counts["probes"]:
-        return incremental.no_base(f"{nprobe} lists are probed now")
+    return incremental.stage_base(job, stage, "index", *variants)
+
+
+def find_base(
+    context: SearchContext, earlier: Base, nprobe: int
+) -> tuple[Base, incremental_search.ListChanges | None]:
+    """The earlier neighbours, if they can be built on, and what has changed since.
+
+    Args:
+        context: what the search works with.
+        earlier: what `find_earlier` has found.
+        nprobe: how many lists are probed now.
+
+    Returns:
+        the base, which has no record if everything has to be searched; and the changes, or None.
+    """
+    if earlier.record is None:
+        return earlier, None
+    why = _why_not(context, earlier.record, nprobe)
+    if why:
+        return incremental.no_base(why), None
+    vectors = context.job.record("index").outputs["vectors"]
+    changes = incremental_search.changes_since(context, earlier.record)
+    if changes.count > incremental_search.MAX_MOVED_SHARE * vectors:
+        why = f"{changes.count:,} of {vectors:,} items have moved"
+        return incremental.no_base(why), None
+    return earlier, changes
+
+
+def _why_not(context: SearchContext, earlier: StageRecord, nprobe: int) -> str:
+    """Why earlier neighbours can't be built on with today's lists and nprobe; empty if they can."""
+    index, is_exact = context.job.record("index"), context.centroids is None
+    if not is_exact and "reach" not in earlier.tables:
+        return "the earlier lists did not hold enough probes"
+    if not is_exact and nprobe != earlier.counts["probes"]:
+        return f"{nprobe} lists are probed now"
     if not is_exact and index.outputs["probes"] < nprobe:
-        return incremental.no_base("the lists do not hold enough probes")
-    if is_exact and context.nlist != base.record.outputs["lists"]:
-        return incremental.no_base("the number of lists has changed")
-    return base
+        return "the lists do not hold enough probes"
+    if is_exact and context.nlist != earlier.outputs["lists"]:
+        return "the number of lists has changed"
+    return ""
 
 
 def _published_inputs(job: Job, stage: str, inputs: dict[str, Any]) -> list[dict[str, Any]]:

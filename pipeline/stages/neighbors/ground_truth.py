@@ -1,7 +1,8 @@
-"""The ground truth: a sample of the queries and their true neighbours, by exact search in Spark."""
+"""The ground truth: the true neighbours of the sampled queries, by exact search in Spark."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,18 +11,17 @@ import pyarrow.compute as pc
 
 from pipeline.retrieval import exact_search, packed_batches, recall
 from pipeline.retrieval.quantiser import Quantiser
-from pipeline.retrieval.ranking import Int64
-from pipeline.retrieval.rules import Rules, Traits, eligible_rows, with_traits
-from pipeline.retrieval.vectors import Float32, from_bytes
-from pipeline.spark.sampling import collected_sample
+from pipeline.retrieval.ranking import Int64, rank_in_row
+from pipeline.retrieval.rules import Rules, eligible_rows
+from pipeline.retrieval.vectors import Float32
+from pipeline.stages.neighbors.recall_sample import SampledQueries
 from pipeline.storage.list_schemas import NEIGHBORS, TRAITS
 from pipeline.store import schemas
 from pipeline.store.arrow_files import Rows
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    pass
 
-_SAMPLED = pa.schema([("item_id", pa.string()), ("vector", pa.binary()), *TRAITS])
 # What the search reads of an item; traits are there only if there are rules.
 ITEM_COLUMNS = ("item_id", "list", "vector", *TRAITS.names)
 _SAMPLED_NEIGHBORS = pa.schema([NEIGHBORS.field(name) for name in ("item_id", "neighbors")])
@@ -33,7 +33,7 @@ _ROWS_PER_MERGE = 4_000_000
 
 @dataclass(frozen=True)
 class Sample:
-    """A sample of the queries, in random order, and their true neighbours.
+    """A part of the sampled queries, and their true neighbours.
 
     Attributes:
         ids: n ids.
@@ -46,10 +46,6 @@ class Sample:
     vectors: Float32
     neighbors: list[list[tuple[str, float]]]
     lists: list[list[int]]
-
-    def __getitem__(self, part: slice) -> "Sample":
-        """A part of the sample."""
-        return Sample(self.ids[part], self.vectors[part], self.neighbors[part], self.lists[part])
 
     def depths(self, quantiser: Quantiser) -> list[Int64]:
         """For each query, the rank of the list that each of its true neighbours is in.
@@ -89,62 +85,57 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class TruthSettings:
-    """What true neighbours are.
+class GroundTruth:
+    """The true neighbours of the sampled queries.
 
     Attributes:
-        k: how many an item has.
-        rules: the rules on pairs.
+        sampled: the queries.
+        rows: of exact_search.TRUTH, by query and rank: `query` is a row of `sampled`.
     """
 
-    k: int
-    rules: Rules
+    sampled: SampledQueries
+    rows: pa.RecordBatch
+
+    def sample(self, numbers: Int64, k: int) -> Sample:
+        """A part of the queries with their k true neighbours.
+
+        Args:
+            numbers: int64[n], rows of `sampled`, ascending.
+            k: how many neighbours an item has.
+        """
+        query_of = self.rows["query"].to_numpy().astype(np.int64)
+        is_wanted = (rank_in_row(query_of) < k) & np.isin(query_of, numbers)
+        rows = self.rows.filter(pa.array(is_wanted))
+        ends = np.searchsorted(rows["query"].to_numpy(), numbers, side="right").tolist()
+        pairs = zip(rows["similar_id"].to_pylist(), rows["score"].to_pylist(), strict=True)
+        neighbors, lists = list(pairs), rows["list"].to_pylist()
+        queries, bounds = self.sampled.truth_queries(numbers), list(pairwise([0, *ends]))
+        return Sample(
+            queries.ids.to_pylist(),
+            queries.vectors,
+            [neighbors[start:end] for start, end in bounds],
+            [lists[start:end] for start, end in bounds],
+        )
 
 
-def draw_sample(
-    items: Rows,
-    queries: "DataFrame",
-    query_count: int,
-    max_queries: int,
-    settings: TruthSettings,
-    seed: int,
-    catalogue: str,
-) -> Sample:
-    """Draw a seeded sample of the queries and search their true neighbours.
+def search_truth(
+    items: Rows, sampled: SampledQueries, numbers: Int64, k: int, rules: Rules
+) -> pa.RecordBatch:
+    """The true neighbours of some queries: each task's best ones, then the best of those.
 
     Args:
         items: ITEM_COLUMNS of the lists table, and if there are rules the columns of TRAITS.
-        queries: its rows that are queries.
-        query_count: how many those are.
-        max_queries: size of the sample; it does not grow with the catalogue.
-        settings: what true neighbours are.
-        seed: of the sample.
-        catalogue: names the catalogue; another one has another sample.
+        sampled: the queries.
+        numbers: int64[n], the rows of `sampled` that are searched for.
+        k: how many neighbours an item has.
+        rules: the rules on pairs.
+
+    Returns:
+        rows of exact_search.TRUTH, by query and rank: `query` is a row of `sampled`.
     """
-    traits = [name for name in TRAITS.names if name in queries.columns]
-    columns = queries.select("item_id", "vector", *traits)
-    table = collected_sample(columns, query_count, max_queries, seed, f"recall {catalogue}")
-    rows = packed_batches.concat(
-        (with_traits(b).select(_SAMPLED.names).cast(_SAMPLED) for b in table.to_batches()),
-        _SAMPLED,
-    )
-    sampled = exact_search.TruthQueries(
-        rows["item_id"], from_bytes(rows["vector"]), rows["same"], Traits.from_rows(rows)
-    )
-    neighbors: list[list[tuple[str, float]]] = [[] for _ in sampled.ids]
-    neighbor_lists: list[list[int]] = [[] for _ in sampled.ids]
-    if len(sampled.ids):
-        for row in _search(items, sampled, settings).toArrow().to_pylist():
-            neighbors[row["query"]].append((row["similar_id"], row["score"]))
-            neighbor_lists[row["query"]].append(row["list"])
-    return Sample(sampled.ids.to_pylist(), sampled.vectors, neighbors, neighbor_lists)
-
-
-def _search(
-    items: Rows, queries: exact_search.TruthQueries, settings: TruthSettings
-) -> "DataFrame":
-    """The true neighbours of all queries: each task's best ones, then the best of those."""
-    k, rules = settings.k, settings.rules
+    if not len(numbers):
+        return pa.RecordBatch.from_pylist([], schema=exact_search.TRUTH)
+    queries = sampled.truth_queries(numbers)
 
     def search(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         eligible = (eligible_rows(batch) for batch in batches)
@@ -159,4 +150,8 @@ def _search(
     depth, tasks = exact_search.depth_of(k, rules), found.frame.rdd.getNumPartitions()
     parts = max(1, -(-len(queries.ids) * depth * tasks // _ROWS_PER_MERGE))
     best = found.frame.mapInArrow(found.run, ddl).repartition(parts, "query")
-    return best.mapInArrow(merge, ddl)
+    table = best.mapInArrow(merge, ddl).toArrow()
+    rows = packed_batches.concat(table.cast(exact_search.TRUTH).to_batches(), exact_search.TRUTH)
+    rows = rows.take(pa.array(np.argsort(rows["query"].to_numpy(), kind="stable")))
+    query_of = pa.array(numbers[rows["query"].to_numpy()], pa.int32())
+    return rows.set_column(0, exact_search.TRUTH.field("query"), query_of)

@@ -19,7 +19,7 @@ from pipeline.retrieval.reverse_probes import (
 )
 from pipeline.retrieval.rules import with_traits
 from pipeline.stages.index import lists
-from pipeline.stages.neighbors import rules
+from pipeline.stages.neighbors import rules, widening
 from pipeline.stages.neighbors.search import ITEM_COLUMNS, SearchCounts
 from pipeline.stages.neighbors.search_context import SearchContext
 from pipeline.storage.list_schemas import CANDIDATES, NEIGHBORS
@@ -177,7 +177,7 @@ def load_reverse_probes(pairs: "DataFrame | None", plan: GroupPlan) -> ReversePr
 
 def update_neighbors(
     context: SearchContext, base: StageRecord, changes: ListChanges, version: str
-) -> dict[str, int]:
+) -> tuple[dict[str, int], int]:
     """Write the neighbors table by what has changed since an earlier run, and the table `reach`.
 
     Args:
@@ -187,7 +187,7 @@ def update_neighbors(
         version: of the tables.
 
     Returns:
-        the tables' rows.
+        the tables' rows; and how many items may have to be searched again: see widening.
     """
     job, search, store = context.job, context.search, context.job.store
     section, is_exact = job.config.neighbors, context.centroids is None
@@ -219,5 +219,6 @@ def update_neighbors(
     search = replace(search, all_are_queries=False, query_sizes=sizes)
     candidates = search.find_candidates(Rows(queries, iter), probed)
     parts = (updating.update_rows(moves), search.merge(candidates, probed))
-    tables["neighbors"] = store.write_arrow("neighbors", version, *parts)
-    return tables
+    count = widening.counter(section.k)
+    written = store.write_counted("neighbors", version, *parts, count=count)
+    return tables | {"neighbors": written.rows}, written.sums[widening.INCOMPLETE]

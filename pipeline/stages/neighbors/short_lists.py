@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.stages.context import Job
 from pipeline.stages.neighbors import rules
 from pipeline.stages.neighbors.search_context import SearchContext
 from pipeline.store import reason_codes
@@ -13,17 +14,34 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 
-def find_short_lists(context: SearchContext, version: str) -> "DataFrame":
+def find_short_lists(
+    context: SearchContext, version: str, *, may_be_short: bool
+) -> "DataFrame | None":
     """The table short_lists: every query with fewer than k neighbours, their number, and why.
 
     Args:
         context: what the search works with.
         version: of the neighbors table, which has a row for every query with a vector.
+        may_be_short: whether rows of that table may have fewer than k neighbours.
+
+    Returns:
+        the rows; None if there are none for certain.
     """
+    job = context.job
+    # Only reading all vectors shows which items have none.
+    embeddings, vectors = job.record("embed").tables["embeddings"], _vectors(job)
+    without = None if embeddings == vectors else _without_vector(context)
+    if not may_be_short:
+        return without
+    rows = _with_vector(context, version)
+    return rows if without is None else rows.unionByName(without)
+
+
+def _with_vector(context: SearchContext, version: str) -> "DataFrame":
+    """Queries with a vector and with fewer than k neighbours."""
     from pyspark.sql import functions as F
 
-    job = context.job
-    vectors = job.record("index").outputs["vectors"]
+    job, vectors = context.job, _vectors(context.job)
     short = context.short_rows(version).select("item_id", "neighbors")
     reason = F.when(F.col("neighbors") == F.lit(vectors - 1), F.lit(reason_codes.FEW_ITEMS))
     if rules.has_rules(job.config.rules):
@@ -36,10 +54,12 @@ def find_short_lists(context: SearchContext, version: str) -> "DataFrame":
         reason_codes.RULES if context.search.rules.excludes_pairs else reason_codes.FEW_IN_LISTS
     )
     reason = reason.otherwise(F.lit(otherwise)).alias("reason")
-    rows = short.select("item_id", "neighbors", reason)
-    all_have_vectors = job.record("embed").tables["embeddings"] == vectors
-    # Only reading all vectors shows which items have none.
-    return rows if all_have_vectors else rows.unionByName(_without_vector(context))
+    return short.select("item_id", "neighbors", reason)
+
+
+def _vectors(job: Job) -> int:
+    vectors: int = job.record("index").outputs["vectors"]
+    return vectors
 
 
 def count(rows: pa.Table) -> dict[str, int]:

@@ -2,8 +2,8 @@
 
 import math
 import time
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from pipeline.retrieval import recall
 from pipeline.stages import incremental
@@ -16,21 +16,20 @@ from pipeline.stages.neighbors import (
     query_items,
     rules,
     short_lists,
+    stored_truth,
     widening,
 )
-from pipeline.stages.neighbors.earlier_neighbors import find_base
-from pipeline.stages.neighbors.nprobe import choose_nprobe
+from pipeline.stages.neighbors.earlier_neighbors import find_base, find_earlier
+from pipeline.stages.neighbors.nprobe import Choice, choose_nprobe
 from pipeline.stages.neighbors.search_context import SearchContext, build_search_context
 from pipeline.store import reason_codes, schemas
 from pipeline.store.arrow_files import Rows
+from pipeline.store.stage_record import StageRecord
 from pipeline.terminal.progress import updating_note
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 NAME = "neighbors"
 # Raise it when the output for the same inputs and settings changes: see the Stage protocol.
-CODE_VERSION = 2
+CODE_VERSION = 3
 
 # If the finished table's recall is below the target all the same, this many times as many lists are
 # probed, up to ATTEMPTS searches in all.
@@ -57,40 +56,74 @@ def inputs(job: Job) -> dict[str, Any]:
 def execute(job: Job, version: str) -> StageResult:
     """Search the neighbours, list the items that are short of them, and measure recall."""
     context = build_search_context(job, version)
-    nprobe, sample = choose_nprobe(context)
-    base, changes = find_base(context, nprobe, (NAME, CODE_VERSION), inputs)
+    earlier = find_earlier(context, (NAME, CODE_VERSION), inputs)
+    choice = choose_nprobe(context, earlier.record)
+    base, changes = find_base(context, earlier, choice.nprobe)
+    result = None
     if base.record is not None and changes is not None:
-        trial = job.store.trial_version(version)
-        tables = incremental_search.update_neighbors(context, base.record, changes, trial)
-        widening.complete_lists(context, trial, nprobe)
-        measured = _measure_recall(context, sample, trial)
-        if context.reaches_target(measured) or job.config.neighbors.nprobe:
-            for table in tables:
-                job.store.rename_version(table, trial, version)
-            return _finish(context, version, tables, measured, nprobe, base)
+        result = _update(context, choice, (base.record, changes), version)
+        if result is None:
+            base = incremental.no_base("the earlier number of probes gave too low a recall")
+    if result is None:
+        result = search_until_target(context, choice, version)
+        result.tables.update(_write_probe_pairs(context, result.nprobe, version))
+    if stored_truth.is_stored(context):
+        result.tables[stored_truth.TABLE] = stored_truth.write(job, choice.truth, version)
+    return _finish(context, version, result, choice.truth.sampled.bound, base)
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search has written.
+
+    Attributes:
+        tables: the rows of each table.
+        measured: the recall of the neighbors table.
+        nprobe: how many lists were probed.
+        has_incomplete: whether items had to be searched again, some of which may still be short.
+    """
+
+    tables: dict[str, int]
+    measured: recall.Recall
+    nprobe: int
+    has_incomplete: bool
+
+
+def _update(
+    context: SearchContext,
+    choice: Choice,
+    earlier: tuple[StageRecord, incremental_search.ListChanges],
+    version: str,
+) -> SearchResult | None:
+    """Write the neighbors table by what has changed since an earlier run.
+
+    Returns:
+        what was written; None, and nothing is written, if its recall is too low.
+    """
+    store, trial = context.job.store, context.job.store.trial_version(version)
+    tables, incomplete = incremental_search.update_neighbors(context, *earlier, trial)
+    if incomplete:
+        widening.complete_lists(context, trial, choice.nprobe)
+    measured = _measure_recall(context, choice.measured, trial)
+    if not context.reaches_target(measured) and not context.job.config.neighbors.nprobe:
         for table in tables:
-            job.store.discard_version(table, trial)
-        base = incremental.no_base("the earlier number of probes gave too low a recall")
-    rows, measured, nprobe = search_until_target(context, nprobe, sample, version)
-    tables = {"neighbors": rows, **_write_probe_pairs(context, nprobe, version)}
-    return _finish(context, version, tables, measured, nprobe, base)
+            store.discard_version(table, trial)
+        return None
+    for table in tables:
+        store.rename_version(table, trial, version)
+    return SearchResult(tables, measured, choice.nprobe, bool(incomplete))
 
 
-def search_until_target(
-    context: SearchContext, nprobe: int, sample: ground_truth.Sample, version: str
-) -> tuple[int, recall.Recall, int]:
+def search_until_target(context: SearchContext, choice: Choice, version: str) -> SearchResult:
     """Write the neighbors table; write it again with more probes if its recall is too low.
 
     Args:
         context: what the search works with.
-        nprobe: how many lists are probed at first.
-        sample: the queries that recall is measured on.
+        choice: how many lists are probed at first, and what recall is measured with.
         version: of the table.
-
-    Returns:
-        the table's rows, its recall, and how many lists were probed.
     """
     job, section, search = context.job, context.job.config.neighbors, context.search
+    nprobe = choice.nprobe
     for attempt in range(1, ATTEMPTS + 1):
         probed = context.probed(nprobe)
         candidates = search.find_candidates(context.query_rows(), probed)
@@ -100,15 +133,14 @@ def search_until_target(
         def note(started: float = started, group_count: int = group_count) -> str:
             return search.counts.progress_note(group_count, time.monotonic() - started)
 
-        def count_incomplete(rows: "pa.Table") -> dict[str, int]:
-            return widening.count_incomplete(rows, section.k)
-
         with updating_note(job.line, note):
             merged = search.merge(candidates, probed)
-            written = job.store.write_counted("neighbors", trial, merged, count=count_incomplete)
-        if written.sums[widening.INCOMPLETE]:
+            count = widening.counter(section.k)
+            written = job.store.write_counted("neighbors", trial, merged, count=count)
+        incomplete = written.sums[widening.INCOMPLETE]
+        if incomplete:
             widening.complete_lists(context, trial, nprobe)
-        measured = _measure_recall(context, sample, trial)
+        measured = _measure_recall(context, choice.measured, trial)
         is_last = nprobe == context.nlist or attempt == ATTEMPTS
         if context.reaches_target(measured) or section.nprobe or is_last:
             break
@@ -116,7 +148,7 @@ def search_until_target(
         job.store.discard_version("neighbors", trial)
         nprobe = min(math.ceil(nprobe * NPROBE_FACTOR), context.nlist)
     job.store.rename_version("neighbors", trial, version)
-    return written.rows, measured, nprobe
+    return SearchResult({"neighbors": written.rows}, measured, nprobe, bool(incomplete))
 
 
 def _measure_recall(
@@ -131,17 +163,15 @@ def _measure_recall(
 
 
 def _finish(
-    context: SearchContext,
-    version: str,
-    tables: dict[str, int],
-    measured: recall.Recall,
-    nprobe: int,
-    base: Base,
+    context: SearchContext, version: str, result: SearchResult, sampled_up_to: int, base: Base
 ) -> StageResult:
     """Write the short lists; return the stage's tables, counts and outputs."""
-    job, section = context.job, context.job.config.neighbors
+    job, section, nprobe = context.job, context.job.config.neighbors, result.nprobe
+    tables = result.tables
     vectors, rows = job.record("index").outputs["vectors"], tables["neighbors"]
-    short_rows, by_reason, without_neighbors = _write_short_lists(context, version)
+    short_rows, by_reason, without_neighbors = _write_short_lists(
+        context, version, may_be_short=result.has_incomplete
+    )
     queries = rows + sum(by_reason.get(reason, (0, 0))[0] for reason in reason_codes.WITHOUT_VECTOR)
     # Every query that is not in short_lists has k neighbours.
     pairs = (queries - short_rows) * section.k + sum(pairs for _, pairs in by_reason.values())
@@ -160,11 +190,12 @@ def _finish(
             **context.search.counts.run_counts(context.query_count, vectors),
         },
         outputs={
-            "recall": asdict(measured),
+            "recall": asdict(result.measured),
             "asked": queries,
             "pairs": pairs,
             "lists": context.nlist,
             "chosen_probes": nprobe if is_chosen else None,
+            stored_truth.BOUND: sampled_up_to,
             "base": base.record and base.record.fingerprint,
             "why": base.why,
         },
@@ -172,16 +203,24 @@ def _finish(
 
 
 def _write_short_lists(
-    context: SearchContext, version: str
+    context: SearchContext, version: str, *, may_be_short: bool
 ) -> tuple[int, dict[str, tuple[int, int]], int]:
     """Write the table short_lists.
+
+    Args:
+        context: what the search works with.
+        version: of the table, and of the neighbors table.
+        may_be_short: whether rows of the neighbors table may have fewer than k neighbours.
 
     Returns:
         its rows; items and pairs of each reason; and how many items have no neighbour.
     """
     store = context.job.store
-    rows = schemas.check(short_lists.find_short_lists(context, version), "short_lists")
-    written = store.write_counted("short_lists", version, Rows(rows, iter), count=short_lists.count)
+    short = short_lists.find_short_lists(context, version, may_be_short=may_be_short)
+    if short is None:
+        return store.write_rows([], "short_lists", version), {}, 0
+    rows = Rows(schemas.check(short, "short_lists"), iter)
+    written = store.write_counted("short_lists", version, rows, count=short_lists.count)
     sums = written.sums
     reasons = [reason for reason in sorted(reason_codes.SHORT_LISTS) if sums[f"{reason} items"]]
     by_reason = {reason: (sums[f"{reason} items"], sums[f"{reason} pairs"]) for reason in reasons}

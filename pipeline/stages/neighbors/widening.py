@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from pipeline.stages.neighbors import rules
 from pipeline.stages.neighbors.search import ProbedLists
 from pipeline.stages.neighbors.search_context import SearchContext, rows_per_list
-from pipeline.store.arrow_files import Rows
+from pipeline.store.arrow_files import Count, Rows
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -20,18 +20,22 @@ DEPTH_FACTOR = 8
 # For an item with fewer than k neighbours this many times as many lists are probed, up to
 # MAX_WIDENINGS times.
 NPROBE_FACTOR, MAX_WIDENINGS = 4, 2
-# What `count_incomplete` counts.
+# What `counter` counts: all rows with fewer than k neighbours, and some more.
 INCOMPLETE = "incomplete"
 _REMOVALS_PER_FILE = 2_000_000
 # A row of the neighbors table that may lack neighbours because of the caps.
 _OPEN = "probes is null"
 
 
-def count_incomplete(rows: pa.Table, k: int) -> dict[str, int]:
-    """How many rows of the neighbors table `complete_lists` may have to search for again."""
-    is_short = pc.less(pc.list_value_length(rows["neighbors"]), k)
-    is_incomplete = pc.or_(is_short, rows["probes"].is_null())
-    return {INCOMPLETE: pc.sum(is_incomplete).as_py() or 0}
+def counter(k: int) -> Count:
+    """Counts the rows of the neighbors table that `complete_lists` may have to search for again."""
+
+    def count(rows: pa.Table) -> dict[str, int]:
+        is_short = pc.less(pc.list_value_length(rows["neighbors"]), k)
+        is_incomplete = pc.or_(is_short, rows["probes"].is_null())
+        return {INCOMPLETE: pc.sum(is_incomplete).as_py() or 0}
+
+    return count
 
 
 def complete_lists(context: SearchContext, trial: str, nprobe: int) -> None:

@@ -80,12 +80,6 @@ def test_recall_is_measured_on_other_items_than_nprobe_is_chosen_on(
     embedded.run(*sets)
     assert (len(pilots[0]), len(measured[-1])) == (20, 20)
     assert not pilots[0] & set().union(*measured)
-    # The items are the same, and the catalogue is called another.
-    embedded.content = "another"
-    embedded.run(*sets)
-    assert pilots[0] != pilots[-1]
-    assert measured[0] != measured[-1]
-    assert not pilots[-1] & measured[-1]
 
 
 def test_an_unlucky_pilot_sample_is_mended_by_more_probes(

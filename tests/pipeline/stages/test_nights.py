@@ -14,8 +14,9 @@ from pipeline.retrieval.vectors import to_bytes
 from pipeline.stages.context import Job
 from pipeline.stages.index import current_quantiser
 from pipeline.stages.index import stage as index
-from pipeline.stages.neighbors import incremental_search
+from pipeline.stages.neighbors import ground_truth, incremental_search
 from pipeline.stages.neighbors import stage as neighbors
+from pipeline.store.arrow_files import Rows
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.store import Store
 from tests.pipeline.retrieval import oracle
@@ -96,6 +97,19 @@ class Nights:
         assert len(table) == len(listed)
         return table, records
 
+    def truth(self, record: StageRecord) -> Table:
+        """The true neighbours of both samples."""
+        section = config.load(self._file, self._sets, {}).neighbors
+        rows = read_rows(self.store, "ground_truth", record.fingerprint)
+        halves = ([row for row in rows if row["order"] % 2 == bit] for bit in (0, 1))
+        sampled = [row for half in halves for row in half[: section.recall_sample]]
+        if section.nprobe or len(self._sets) < 3:
+            sampled = rows[: section.recall_sample]
+        return {
+            row["item_id"]: [(n["similar_id"], n["score"]) for n in row["neighbors"][: section.k]]
+            for row in sampled
+        }
+
 
 def catalogue(rng: np.random.Generator, items: int) -> Catalogue:
     drawn = oracle.vectors(items, DIM, seed=int(rng.integers(1000)), duplicates=items // 10)
@@ -118,7 +132,12 @@ def churned(rng: np.random.Generator, before: Catalogue) -> Catalogue:
     "sets",
     [
         pytest.param(
-            ("index.exact_below=0", "index.nlist=9", "neighbors.target_recall=0.8"),
+            (
+                "index.exact_below=0",
+                "index.nlist=9",
+                "neighbors.target_recall=0.8",
+                "neighbors.recall_sample=40",
+            ),
             marks=pytest.mark.slow,
         ),
         pytest.param(
@@ -129,20 +148,35 @@ def churned(rng: np.random.Generator, before: Catalogue) -> Catalogue:
     ],
 )
 def test_three_nights_give_what_full_runs_give(
-    spark: SparkSession, tmp_path: Path, sets: tuple[str, ...]
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sets: tuple[str, ...]
 ) -> None:
+    searched: list[int] = []
+    search = ground_truth.search_truth
+
+    def noted_search(items: Rows, *args: Any) -> pa.RecordBatch:
+        # Only a scan of all items has a `run` of its own.
+        searched.append(len(args[1]) if items.run is not iter else 0)
+        return search(items, *args)
+
+    monkeypatch.setattr(ground_truth, "search_truth", noted_search)
     rng = np.random.default_rng(len(sets))
     nights = Nights(tmp_path, "neighbors.k=4", *sets)
     today = catalogue(rng, 500)
     nights.night(today)
+    searched.clear()
     for _ in range(2):
         today = churned(rng, today)
         table, records = nights.night(today)
         assert records["index"].outputs["base"]
         assert records["neighbors"].outputs["base"], records["neighbors"].outputs["why"]
+        searched_by_night = sum(searched)
         full, full_records = nights.run(full=True)
         assert full_records["neighbors"].outputs["base"] is None
         assert table == full
+        assert records["neighbors"].outputs["recall"] == full_records["neighbors"].outputs["recall"]
+        assert nights.truth(records["neighbors"]) == nights.truth(full_records["neighbors"])
+        assert searched_by_night < 0.5 * (sum(searched) - searched_by_night)
+        searched.clear()
         assert records["neighbors"].counts["distances"] < (
             0.6 * full_records["neighbors"].counts["distances"]
         )
