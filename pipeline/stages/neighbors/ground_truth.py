@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -18,9 +17,6 @@ from pipeline.stages.neighbors.recall_sample import SampledQueries
 from pipeline.storage.list_schemas import NEIGHBORS, TRAITS
 from pipeline.store import schemas
 from pipeline.store.arrow_files import Rows
-
-if TYPE_CHECKING:
-    pass
 
 # What the search reads of an item; traits are there only if there are rules.
 ITEM_COLUMNS = ("item_id", "list", "vector", *TRAITS.names)
