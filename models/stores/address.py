@@ -1,12 +1,20 @@
 """Addresses of objects and prefixes in object stores."""
 
+import re
 from dataclasses import dataclass, replace
 
 from models.errors import ModelError
 
 S3_SCHEMES = ("s3", "s3a")
-SCHEMES = S3_SCHEMES
-_EXAMPLES = {"s3": "s3://BUCKET/KEY", "s3a": "s3a://BUCKET/KEY"}
+GCS_SCHEME = "gs"
+AZURE_SCHEMES = ("abfss", "abfs")
+SCHEMES = (*S3_SCHEMES, GCS_SCHEME, *AZURE_SCHEMES)
+_AZURE_BUCKET = re.compile(r"[^@]+@[^@.]+\.dfs\.[^@]+")
+_FORMS = {
+    "gs": "a Google Cloud Storage address as gs://BUCKET/KEY",
+    "abfss": "an Azure address as abfss://CONTAINER@ACCOUNT.dfs.core.windows.net/KEY",
+    "abfs": "an Azure address as abfss://CONTAINER@ACCOUNT.dfs.core.windows.net/KEY",
+}
 
 
 @dataclass(frozen=True)
@@ -15,7 +23,7 @@ class Address:
 
     Attributes:
         scheme: one of SCHEMES.
-        bucket: name of the bucket.
+        bucket: name of the bucket; on Azure CONTAINER@ACCOUNT.dfs.core.windows.net.
         key: key of an object; a prefix if it ends in '/' or is empty.
     """
 
@@ -25,7 +33,7 @@ class Address:
 
     @classmethod
     def parse(cls, uri: str) -> "Address":
-        """Parse s3://BUCKET/KEY, or s3a://BUCKET/KEY as Hadoop writes it.
+        """Parse s3://BUCKET/KEY, or s3a:// as Hadoop writes it, gs:// or, for Azure, abfss://.
 
         The key is all text after the bucket, unchanged: nothing in it is an escape, a query or a
         fragment, so '%', '+', '#', '?' and spaces stand for themselves.
@@ -35,8 +43,10 @@ class Address:
         """
         scheme, separator, rest = uri.partition("://")
         bucket, _, key = rest.partition("/")
-        if scheme not in SCHEMES or not separator or not bucket:
-            raise ModelError(f"{uri}: write an S3 address as s3://BUCKET/KEY")
+        is_whole = bucket and (scheme not in AZURE_SCHEMES or _AZURE_BUCKET.fullmatch(bucket))
+        if scheme not in SCHEMES or not separator or not is_whole:
+            form = _FORMS.get(scheme, "an S3 address as s3://BUCKET/KEY")
+            raise ModelError(f"{uri}: write {form}")
         return cls(scheme, bucket, key)
 
     @property

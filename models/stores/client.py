@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from models.stores.address import Address
+from models.stores.address import AZURE_SCHEMES, GCS_SCHEME, Address
 from models.stores.options import S3Options, StoreOptions
 
 if TYPE_CHECKING:
@@ -119,13 +119,19 @@ class Client(Protocol):
             for each object that was not deleted, its key and what the store says of it.
         """
 
-    def arrow(self) -> "FileSystem":
-        """The store as Arrow reads and writes it, for this process only: it holds credentials."""
+    def arrow(self, address: Address) -> "tuple[FileSystem, str]":
+        """An address as Arrow reads and writes it: its file system, and the path in that.
+
+        The file system is for this process only: it holds credentials.
+        """
 
 
 def connect(address: Address, options: StoreOptions) -> Client:
     """This process's client for an address; it keeps its connections open."""
-    del address
+    if address.scheme == GCS_SCHEME:
+        return _gcs(address.bucket, options.gcs_endpoint)
+    if address.scheme in AZURE_SCHEMES:
+        return _azure(address.bucket, options.azure_endpoint)
     return _s3(options.s3)
 
 
@@ -134,3 +140,17 @@ def _s3(options: S3Options) -> Client:
     from models.stores.s3 import S3Client
 
     return S3Client(options)
+
+
+@cache
+def _gcs(bucket: str, endpoint: str | None) -> Client:
+    from models.stores.gcs import GcsClient
+
+    return GcsClient(bucket, endpoint)
+
+
+@cache
+def _azure(bucket: str, endpoint: str | None) -> Client:
+    from models.stores.azure import AzureClient
+
+    return AzureClient(bucket, endpoint)

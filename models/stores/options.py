@@ -48,17 +48,26 @@ class StoreOptions:
 
     Attributes:
         s3: for s3:// and s3a://.
+        gcs_endpoint: for gs://, the URL of a store that is not Google's.
+        azure_endpoint: for abfss://, the URL of a store that is not Azure's, without the account.
         staging: a prefix in an object store, under which `models.shipping.ship` puts local models.
     """
 
     s3: S3Options = S3Options()
+    gcs_endpoint: str | None = None
+    azure_endpoint: str | None = None
     staging: str | None = None
 
     def __post_init__(self) -> None:
         """Check the options.
 
         Raises:
-            ModelError: staging is no address.
+            ModelError: an endpoint holds a user or a password, or staging is no address.
         """
+        for endpoint in (self.gcs_endpoint, self.azure_endpoint):
+            if endpoint and "@" in urlsplit(endpoint).netloc:
+                raise ModelError(
+                    "the endpoint holds credentials; leave them to the cloud's own settings"
+                )
         if self.staging is not None:
             Address.parse(self.staging)

@@ -145,7 +145,7 @@ class S3Client:
                 problems += self._delete_keys(folder.bucket, keys)
         return problems
 
-    def arrow(self) -> "FileSystem":
+    def arrow(self, address: Address) -> "tuple[FileSystem, str]":
         from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
 
         options = self._options
@@ -157,7 +157,7 @@ class S3Client:
             credentials = session.get_credentials()
             keys = credentials.get_frozen_credentials() if credentials else None
             endpoint = urlsplit(options.endpoint or "")
-            return S3FileSystem(
+            system = S3FileSystem(
                 access_key=keys and keys.access_key,
                 secret_key=keys and keys.secret_key,
                 session_token=keys and keys.token,
@@ -169,6 +169,7 @@ class S3Client:
                 request_timeout=READ_SECONDS,
                 retry_strategy=AwsStandardS3RetryStrategy(max_attempts=REQUEST_ATTEMPTS),
             )
+        return system, f"{address.bucket}/{address.key}"
 
     def _session(self) -> Any:  # noqa: ANN401 - boto3 makes its classes as it runs
         import boto3

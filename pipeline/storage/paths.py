@@ -36,7 +36,7 @@ def storage_path(text: str, stores: StoreOptions, setting: str) -> StoragePath:
     """The path that a setting names.
 
     Args:
-        text: a path of a file system, or s3a://BUCKET/KEY.
+        text: a path of a file system, or an address: s3a://, gs:// or abfss://.
         stores: how to reach the object stores.
         setting: its name, for the message.
 
@@ -47,7 +47,8 @@ def storage_path(text: str, stores: StoreOptions, setting: str) -> StoragePath:
         return ObjectPath.parse(text, stores)
     if "://" in text:
         raise UsageError(
-            f"{setting} {text}: only a file system's paths and s3a:// addresses are supported"
+            f"{setting} {text}: only a file system's paths and addresses that begin with s3a://, "
+            "gs:// or abfss:// are supported"
         )
     return Path(text)
 
@@ -85,7 +86,7 @@ def arrow_path(path: StoragePath) -> "tuple[FileSystem, str]":
 
     if isinstance(path, Path):
         return LocalFileSystem(), str(path.absolute())
-    return connect(path.address, path.options).arrow(), f"{path.bucket}/{path.key}"
+    return connect(path.address, path.options).arrow(path.address)
 
 
 @contextmanager

@@ -11,13 +11,15 @@ from pipeline.config.sections.base import Section
 from pipeline.config.sections.locations import CatalogueSection, StoreSection
 from pipeline.config.sections.publishing import PublishSection, ReportSection
 from pipeline.config.sections.search import IndexSection, NeighborsSection, RulesSection
-from pipeline.config.sections.stores import S3Section
+from pipeline.config.sections.stores import AzureSection, GcsSection, S3Section
 from pipeline.config.sections.vectors import EmbedSection, ModelSection, TextSection
 
 __all__ = [
+    "AzureSection",
     "CatalogueSection",
     "Config",
     "EmbedSection",
+    "GcsSection",
     "IndexSection",
     "ModelSection",
     "NeighborsSection",
@@ -36,6 +38,8 @@ class Config(Section):
     store: StoreSection
     catalogue: CatalogueSection
     s3: S3Section = S3Section()
+    gcs: GcsSection = GcsSection()
+    azure: AzureSection = AzureSection()
     text: TextSection = TextSection()
     model: ModelSection = ModelSection()
     embed: EmbedSection = EmbedSection()
@@ -48,7 +52,12 @@ class Config(Section):
 
     def object_stores(self) -> StoreOptions:
         """How the object stores of all paths are reached."""
-        return StoreOptions(s3=self.s3.options(), staging=self.s3.staging or None)
+        return StoreOptions(
+            s3=self.s3.options(),
+            gcs_endpoint=self.gcs.endpoint or None,
+            azure_endpoint=self.azure.endpoint or None,
+            staging=self.s3.staging or None,
+        )
 
     @model_validator(mode="after")
     def _library_gives_means(self) -> Self:

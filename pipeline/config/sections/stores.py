@@ -1,8 +1,8 @@
-"""The section that says how object stores are reached: [s3]; credentials are never here."""
+"""The sections that say how object stores are reached: [s3], [gcs], [azure]; no credentials."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from models import ModelError
 from models.stores import S3Options
@@ -10,10 +10,37 @@ from models.stores.address import Address
 from pipeline.config.sections.base import Section
 
 
-class S3Section(Section):
-    """How to reach the object store of store, catalogue and model; credentials are never here."""
+def _check_url(value: str) -> str:
+    if value and not value.startswith(("http://", "https://")):
+        raise ValueError("must be a URL: http://HOST:PORT or https://HOST")
+    return value
 
-    endpoint: str = Field("", description="URL of an object store that is not AWS's")
+
+Url = Annotated[str, AfterValidator(_check_url)]
+
+
+class GcsSection(Section):
+    """How to reach stores, catalogues and models on gs://; credentials are never here."""
+
+    endpoint: Url = Field(
+        "",
+        description="URL of an object store that is not Google's; to http:// no credentials go",
+    )
+
+
+class AzureSection(Section):
+    """How to reach stores, catalogues and models on abfss://; credentials are never here."""
+
+    endpoint: Url = Field(
+        "",
+        description="URL of an object store that is not Azure's, to which the account is added",
+    )
+
+
+class S3Section(Section):
+    """How to reach stores, catalogues and models on s3a://; credentials are never here."""
+
+    endpoint: Url = Field("", description="URL of an object store that is not AWS's")
     region: str = Field("", description="region of the object store")
     profile: str = Field(
         "", description="profile in AWS's shared files, which hold the credentials"
@@ -23,14 +50,10 @@ class S3Section(Section):
         description="on: the bucket stands in the URL's path, not in the host's name; "
         "auto: on where an endpoint is set",
     )
-    staging: str = Field("", description="s3:// prefix under which large models are shipped by s3")
-
-    @field_validator("endpoint")
-    @classmethod
-    def _is_url(cls, value: str) -> str:
-        if value and not value.startswith(("http://", "https://")):
-            raise ValueError("must be a URL: http://HOST:PORT or https://HOST")
-        return value
+    staging: str = Field(
+        "",
+        description="prefix in any object store under which large models are shipped by s3",
+    )
 
     @model_validator(mode="after")
     def _makes_options(self) -> Self:
