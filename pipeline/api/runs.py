@@ -28,6 +28,8 @@ def run(
     full: bool = False,
     as_of: str = "",
     wait: float = 0.0,
+    date: str = "",
+    wait_for_input: float = 0.0,
     progress: bool = True,
     spark: "SparkSession | None" = None,
 ) -> Result:
@@ -44,6 +46,8 @@ def run(
         full: do not build on an earlier run's tables; model and quantiser stay.
         as_of: use the catalogue and the model of that run.
         wait: how long to wait for another run that publishes, in seconds.
+        date: the night that {date} in catalogue.path or .query stands for; else today.
+        wait_for_input: how long to wait for a catalogue that is not complete, in seconds.
         progress: whether progress is shown on stderr.
         spark: the session; else the running one, else a new one.
 
@@ -67,6 +71,8 @@ def run(
         as_of=as_of,
         wait=wait,
         run_id=run_id,
+        date=date,
+        wait_for_input=wait_for_input,
         assignments=tuple(assignments),
     )
     with working_on(find_session(resolved, spark), "run"):

@@ -1,6 +1,9 @@
-"""Reading a catalogue: Parquet, CSV or JSON Lines, its columns mapped and checked."""
+"""Reading a catalogue, from files, a table or a query; its columns mapped and checked."""
 
-from pipeline.catalogue.columns import NUMBERS_LOST, is_blank, item_columns
+from typing import TYPE_CHECKING
+
+from pipeline.catalogue import readers, tables
+from pipeline.catalogue.columns import NUMBERS_LOST, is_blank, is_parsed_text, item_columns
 from pipeline.catalogue.files import (
     CORRUPT,
     CORRUPT_REASON,
@@ -10,19 +13,51 @@ from pipeline.catalogue.files import (
     identity,
     total_bytes,
 )
+from pipeline.catalogue.places import resolve
 from pipeline.catalogue.readers import explained_damage, read
+from pipeline.catalogue.tables import Snapshot, TableSource, as_json
+from pipeline.config.sections import Config
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 __all__ = [
     "CORRUPT",
     "CORRUPT_REASON",
     "NUMBERS_LOST",
+    "Snapshot",
     "Source",
+    "TableSource",
+    "as_json",
     "data_columns",
     "explained_damage",
     "format_of",
     "identity",
     "is_blank",
+    "is_parsed_text",
     "item_columns",
+    "open_snapshot",
     "read",
+    "resolve",
+    "source_of",
     "total_bytes",
 ]
+
+
+def source_of(config: Config) -> Source | TableSource:
+    """What a config names as its catalogue."""
+    if config.catalogue.uses_files:
+        return Source.from_config(config.catalogue, config.object_stores())
+    return TableSource.from_config(config.catalogue)
+
+
+def open_snapshot(spark: "SparkSession", source: Source | TableSource) -> Snapshot:
+    """The state that a catalogue has now, and its rows.
+
+    Raises:
+        InputError: it can't be read.
+        UsageError: a setting names what is not there.
+    """
+    if isinstance(source, TableSource):
+        return tables.open_snapshot(spark, source)
+    return Snapshot(identity(source), readers.read(spark, source))

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from pipeline.catalogue.files import Source, data_columns, format_of
+from pipeline.catalogue.files import WHOLE_FORMATS, Source, data_columns, format_of
+from pipeline.catalogue.tables import TableSource
 from pipeline.errors import InputError
 from pipeline.store.schemas import ITEMS, spark_types
 
@@ -17,7 +18,7 @@ NUMBERS_LOST = "numbers_lost"
 _WHOLE_NUMBERS = {"tinyint", "smallint", "int", "bigint"}
 
 
-def item_columns(frame: "DataFrame", source: Source) -> "list[Column]":
+def item_columns(frame: "DataFrame", source: Source | TableSource) -> "list[Column]":
     """The columns of the items table, made of the catalogue's, and NUMBERS_LOST.
 
     Args:
@@ -32,16 +33,14 @@ def item_columns(frame: "DataFrame", source: Source) -> "list[Column]":
     names = data_columns(frame)
     types = {name: spark_type for name, spark_type in frame.dtypes if name in names}
     if not types:
-        raise InputError(
-            f"catalogue.path {source.path}: holds no row that can be read as {format_of(source)}"
-        )
+        raise InputError(f"{source.label}: holds no row that can be read")
     problems = [
         f"catalogue.columns.{name}: unknown; known are {', '.join(ITEMS.names)}"
         for name in source.columns
         if name not in ITEMS.names
     ]
     columns: list[Column] = []
-    lost, is_parquet = F.lit(False), format_of(source) == "parquet"
+    lost, is_text = F.lit(False), is_parsed_text(source)
     for name, item_type in spark_types(ITEMS).items():
         source_name = source.source_name(name)
         if source_name in types:
@@ -52,7 +51,7 @@ def item_columns(frame: "DataFrame", source: Source) -> "list[Column]":
                 cast = column.try_cast(item_type)
                 lost = lost | (~is_blank(column.cast("string")) & cast.isNull())
             else:
-                cast = _text(column, types[source_name], is_parquet=is_parquet)
+                cast = _text(column, types[source_name], is_text=is_text)
             columns.append(cast.alias(name))
         elif source.columns.get(name) or name in ("item_id", "title"):
             problems.append(f"column {source_name} (for {name}) is missing")
@@ -60,11 +59,16 @@ def item_columns(frame: "DataFrame", source: Source) -> "list[Column]":
             columns.append(F.lit(None).cast(item_type).alias(name))
     if problems:
         raise InputError(
-            f"catalogue.path {source.path}: {'; '.join(problems)}. "
+            f"{source.label}: {'; '.join(problems)}. "
             f"It has: {', '.join(types)}. Map them with [catalogue] columns; "
             'an optional one is left out by columns = { description = "" }'
         )
     return [*columns, lost.alias(NUMBERS_LOST)]
+
+
+def is_parsed_text(source: Source | TableSource) -> bool:
+    """Whether the catalogue is text that is parsed into rows, which takes time."""
+    return isinstance(source, Source) and format_of(source) not in WHOLE_FORMATS
 
 
 def _type_problem(name: str, spark_type: str) -> str:
@@ -87,10 +91,10 @@ def _element_type(spark_type: str) -> str:
     return spark_type[len("array<") : -1] if spark_type.startswith("array<") else ""
 
 
-def _text(column: "Column", spark_type: str, *, is_parquet: bool) -> "Column":
+def _text(column: "Column", spark_type: str, *, is_text: bool) -> "Column":
     """A column as text: the elements of an array are joined, bytes are taken for UTF-8.
 
-    What is not UTF-8, which Parquet does not prevent, becomes U+FFFD.
+    What is not UTF-8, which only formats of text prevent, becomes U+FFFD.
     """
     from pyspark.sql import functions as F
 
@@ -98,7 +102,7 @@ def _text(column: "Column", spark_type: str, *, is_parquet: bool) -> "Column":
         column = F.array_join(column.cast("array<string>"), " ")
         spark_type = element
     text = column.try_cast("string")
-    return F.make_valid_utf8(text) if is_parquet and spark_type in ("string", "binary") else text
+    return text if is_text or spark_type not in ("string", "binary") else F.make_valid_utf8(text)
 
 
 def is_blank(column: "Column") -> "Column":

@@ -10,6 +10,7 @@ from models.stores import StoreOptions
 from models.stores.client import Stat
 from pipeline.catalogue import names
 from pipeline.config.sections import CatalogueSection
+from pipeline.config.sections.locations import FILE_FORMATS
 from pipeline.errors import InputError, UsageError
 from pipeline.storage.paths import (
     StoragePath,
@@ -21,6 +22,8 @@ from pipeline.storage.paths import (
 
 # Local files are hashed for their identity up to this size together: a fraction of a second.
 HASHED_BYTES = 64 << 20
+# Formats whose files have a header or footer, so that none is empty; they are parsed quickly.
+WHOLE_FORMATS = ("parquet", "orc", "avro")
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
@@ -40,7 +43,7 @@ class Source:
 
     Attributes:
         path: file, or folder of files.
-        format: parquet, csv or jsonl; auto goes by the files' names.
+        format: parquet, csv, jsonl, orc or avro; auto goes by the files' names.
         columns: nitamono's columns and what the files call them; empty: the column is left out.
         encoding: of CSV and JSON Lines.
         delimiter: of CSV.
@@ -59,12 +62,18 @@ class Source:
     @classmethod
     def from_config(cls, section: CatalogueSection, stores: StoreOptions) -> "Source":
         """The source that a section of the config names."""
-        return cls(**section.model_dump(), stores=stores)
+        names = ("path", "format", "columns", "encoding", "delimiter", "quote")
+        return cls(**{name: getattr(section, name) for name in names}, stores=stores)
 
     @property
     def root(self) -> StoragePath:
         """The file or folder."""
         return storage_path(self.path, self.stores, "catalogue.path")
+
+    @property
+    def label(self) -> str:
+        """The setting and its value, for messages."""
+        return f"catalogue.path {self.path}"
 
     def source_name(self, column: str) -> str:
         """What the files call a column of nitamono's; empty if it is left out."""
@@ -123,7 +132,7 @@ def identity(source: Source) -> list[list[object]]:
     absolute path, its size and its time of modification, and a moved catalogue is another one.
 
     Raises:
-        InputError: there is no file, one can't be read, or a Parquet file is empty.
+        InputError: there is no file, one can't be read, or one is empty that can't be.
     """
     files, root = list_files(source), source.root
     folder = root.parent if files == [root] else root
@@ -145,15 +154,16 @@ def identity(source: Source) -> list[list[object]]:
 def _check_sizes(
     source: Source, files: list[StoragePath], states: "list[os.stat_result | Stat]"
 ) -> None:
-    """Check that no Parquet file has 0 bytes: Spark would pass it over in silence.
+    """Check that no Parquet, ORC or Avro file has 0 bytes: Spark would pass it over.
 
     Raises:
         InputError: one has.
     """
     for file, state in zip(files, states, strict=True):
-        if not state.st_size and format_of(source) == "parquet":
+        kind = "" if state.st_size else format_of(source)
+        if kind in WHOLE_FORMATS:
             raise InputError(
-                f"catalogue.path {file}: has 0 bytes, so it is no whole Parquet file; write it "
+                f"catalogue.path {file}: has 0 bytes, so it is no whole {kind} file; write it "
                 "again, or remove it"
             )
 
@@ -183,8 +193,8 @@ def format_of(source: Source) -> str:
         odd = ", ".join(f"{file} ({name or 'unknown'})" for name, file in formats.items())
         raise UsageError(
             f"catalogue.path {source.path}: the format can't be told from the files' names: {odd}; "
-            "remove files that are no part of the catalogue, or set catalogue.format to parquet, "
-            "csv or jsonl"
+            "remove files that are no part of the catalogue, or set catalogue.format to one of "
+            f"{', '.join(FILE_FORMATS)}"
         )
     return next(iter(formats))
 

@@ -13,6 +13,8 @@ ENDINGS = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".json": "jsonl",
+    ".orc": "orc",
+    ".avro": "avro",
 }
 _COMPRESSED = {".gz", ".bz2", ".zst", ".snappy", ".lz4"}
 # Spark would read the compressed bytes as text.
@@ -38,7 +40,7 @@ def is_tsv(file: StoragePath) -> bool:
 
 
 def format_by_name(file: StoragePath) -> str:
-    """parquet, csv or jsonl; empty if the name tells none."""
+    """A format of files; empty if the name tells none."""
     endings = [ending.lower() for ending in file.suffixes if ending.lower() not in _COMPRESSED]
     return ENDINGS.get(endings[-1], "") if endings else ""
 
@@ -78,9 +80,8 @@ def check_no_table(root: StoragePath, below: Iterable[PurePath]) -> None:
     if kind:
         raise InputError(
             f"catalogue.path {root}: belongs to a table of {kind}; read as plain files, it would "
-            "bring deleted and replaced rows back. Write the table's present rows as Parquet files "
-            "into another folder (in Spark: spark.read.table(...).write.parquet(...)), and set "
-            "catalogue.path to that"
+            "bring deleted and replaced rows back. Read it as a table: set catalogue.table, not "
+            "catalogue.path (docs/lakehouse.md)"
         )
 
 

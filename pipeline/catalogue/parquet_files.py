@@ -49,10 +49,10 @@ def read_parquet(spark: "SparkSession", source: Source) -> "DataFrame":
     partitions = partition_columns(source)
     if not partitions:
         return frame
-    return reader.schema(_with_texts(frame.schema, partitions)).parquet(*paths)
+    return reader.schema(with_texts(frame.schema, partitions)).parquet(*paths)
 
 
-def _with_texts(schema: "StructType", names: list[str]) -> "StructType":
+def with_texts(schema: "StructType", names: list[str]) -> "StructType":
     """A schema in which these columns are strings."""
     from pyspark.sql.types import StringType, StructField, StructType
 
@@ -85,7 +85,7 @@ def _read_known_types(spark: "SparkSession", source: Source) -> "DataFrame":
             uuids.append(name)
     _refuse_unknown_types(unknown, types, source)
     reader = spark.read.options(**spark_options(source))
-    frame = reader.schema(_with_texts(schema, partition_columns(source))).parquet(
+    frame = reader.schema(with_texts(schema, partition_columns(source))).parquet(
         *spark_paths(source)
     )
     quoted = {name: F.col(f"`{name.replace('`', '``')}`") for name in frame.columns}

@@ -1,4 +1,4 @@
-"""Reading a catalogue's files into a DataFrame: Parquet, CSV or JSON Lines."""
+"""Reading a catalogue's files into a DataFrame."""
 
 import re
 from collections.abc import Iterator
@@ -6,15 +6,39 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pipeline.catalogue.csv_files import read_csv
-from pipeline.catalogue.files import Source, format_of
+from pipeline.catalogue.files import (
+    Source,
+    format_of,
+    partition_columns,
+    spark_options,
+    spark_paths,
+)
 from pipeline.catalogue.json_files import read_jsonl
-from pipeline.catalogue.parquet_files import read_parquet
+from pipeline.catalogue.parquet_files import read_parquet, with_texts
+from pipeline.catalogue.tables import TableSource, explained_failures
 from pipeline.errors import InputError
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-_READERS = {"csv": read_csv, "jsonl": read_jsonl, "parquet": read_parquet}
+
+def _read_by_spark(spark: "SparkSession", source: Source) -> "DataFrame":
+    """The rows of ORC or Avro files, as Spark reads them; columns that are folders are texts."""
+    reader = spark.read.format(format_of(source)).options(**spark_options(source))
+    frame = reader.option("mergeSchema", "true").load(spark_paths(source))
+    partitions = partition_columns(source)
+    if not partitions:
+        return frame
+    return reader.schema(with_texts(frame.schema, partitions)).load(spark_paths(source))
+
+
+_READERS = {
+    "avro": _read_by_spark,
+    "csv": read_csv,
+    "jsonl": read_jsonl,
+    "orc": _read_by_spark,
+    "parquet": read_parquet,
+}
 # Spark's errors about files that are cut short, garbled, or not of the format that is set.
 _DAMAGE = re.compile(
     r"FAILED_READ_FILE|CANNOT_READ_FILE_FOOTER|CANNOT_MERGE_SCHEMA|UNABLE_TO_INFER_SCHEMA|"
@@ -36,8 +60,12 @@ def read(spark: "SparkSession", source: Source) -> "DataFrame":
 
 
 @contextmanager
-def explained_damage(source: Source) -> Iterator[None]:
-    """Turn what Spark raises over a damaged file into an InputError that names it."""
+def explained_damage(source: Source | TableSource) -> Iterator[None]:
+    """Turn what Spark raises over a damaged file or a table into an InputError that names it."""
+    if isinstance(source, TableSource):
+        with explained_failures(source):
+            yield
+        return
     from py4j.protocol import Py4JJavaError
     from pyspark.errors import AnalysisException, PySparkException
 

@@ -1,4 +1,4 @@
-"""The verb `export`: the published table into PostgreSQL, redis, or files of JSON Lines."""
+"""The verb `export`: the published table into PostgreSQL, redis, a catalog's table, or files."""
 
 import os
 import time
@@ -13,6 +13,7 @@ from pipeline.config import reading
 from pipeline.config.sections import Config
 from pipeline.errors import UsageError
 from pipeline.export import address as addresses
+from pipeline.export import catalog_table
 from pipeline.export.address import Address
 from pipeline.export.jsonl import export as jsonl
 from pipeline.export.options import Options
@@ -28,8 +29,8 @@ _DEFAULT = Options()
 def add_arguments(parser: Parser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("--to", required=True, metavar="WHERE",
-                        help="postgres:// or redis:// without a password, jsonl, or env:NAME, "
-                        "a variable that holds the address")  # fmt: skip
+                        help="postgres:// or redis:// without a password, table, jsonl, or "
+                        "env:NAME, a variable that holds the address")  # fmt: skip
     parser.add_argument("--version", default="LATEST", metavar="V",
                         help="a run or a version; default: the published one")  # fmt: skip
     parser.add_argument("--again", action="store_true",
@@ -38,7 +39,8 @@ def add_arguments(parser: Parser) -> None:
                         help=f"number of files at a time; default: {_DEFAULT.jobs}")  # fmt: skip
     parser.add_argument("--table", default=_DEFAULT.table, metavar="NAME",
                         help="PostgreSQL's table, NAME or SCHEMA.NAME; default: "
-                        "similar_items")  # fmt: skip
+                        "similar_items. Of table: CATALOG.SCHEMA.TABLE; default: "
+                        "publish.table")  # fmt: skip
     parser.add_argument("--swap-wait", type=seconds, default=_DEFAULT.swap_wait, metavar="SECONDS",
                         help="how long to wait for transactions that read PostgreSQL's old "
                         "table; default: 300")  # fmt: skip
@@ -85,6 +87,9 @@ def _export(
     if address.kind == addresses.JSONL:
         spark = partial(reading_session, config, "export to jsonl")
         return jsonl.export(store, config, source, options, spark)
+    if address.kind == addresses.TABLE:
+        with reading_session(config, "export to table") as session:
+            return catalog_table.export(store, config, source, options, session)
     try:
         # They need packages that only nitamono[export] installs.
         if address.kind == "redis":
@@ -108,7 +113,8 @@ def _lines(result: dict[str, Any]) -> Iterator[str]:
     if result["done"] == "already":
         yield "nothing to do: this version is there already; --again exports it anew"
         return
-    yield f"rows     {result['rows']:,} of {result['items']:,} items, {result['checked']}"
+    items = f" of {result['items']:,} items" if "items" in result else ""
+    yield f"rows     {result['rows']:,}{items}, {result['checked']}"
     resumed = result["files"] - result["files_copied"]
     more = f", {resumed} of them by an export that was interrupted" if resumed else ""
     yield f"files    {result['files']}{more}"

@@ -3,6 +3,7 @@
 from argparse import Namespace
 from dataclasses import asdict
 
+from pipeline.cli.argument_types import seconds
 from pipeline.cli.parser import Parser
 from pipeline.config import reading
 from pipeline.config.sections import Config
@@ -16,7 +17,7 @@ from pipeline.terminal.progress import Progress
 
 def add_arguments(parser: Parser) -> None:
     """Add the verb's arguments."""
-    add_run_id(parser)
+    add_request_arguments(parser)
     parser.add_argument("--from", dest="first", choices=NAMES, default=NAMES[0], metavar="STAGE",
                         help="start with this stage; those before it must be done")  # fmt: skip
     parser.add_argument("--to", dest="last", choices=NAMES, default=NAMES[-1], metavar="STAGE",
@@ -37,10 +38,16 @@ def add_arguments(parser: Parser) -> None:
                         help="use the catalogue and the model of that run")  # fmt: skip
 
 
-def add_run_id(parser: Parser) -> None:
-    """Add --run-id."""
+def add_request_arguments(parser: Parser) -> None:
+    """Add --run-id, and which night's catalogue is read."""
     parser.add_argument("--run-id", default="", metavar="NAME",
                         help="the run's name; default: the time of its start")  # fmt: skip
+    parser.add_argument("--date", default="", metavar="DATE",
+                        help="the night that {date} in catalogue.path or .query stands for, "
+                        "YYYY-MM-DD; default: today")  # fmt: skip
+    parser.add_argument("--wait-for-input", type=seconds, default=0.0, metavar="SECONDS",
+                        help="wait for a catalogue that is not there or not complete; 0, the "
+                        "default: stop at once")  # fmt: skip
 
 
 def execute(arguments: Namespace) -> None:
@@ -55,6 +62,8 @@ def execute(arguments: Namespace) -> None:
         as_of=arguments.as_of,
         wait=arguments.wait,
         run_id=arguments.run_id,
+        date=arguments.date,
+        wait_for_input=arguments.wait_for_input,
         assignments=tuple(arguments.assignments),
     )
     if arguments.dry_run:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from models import ModelError, fasttext
-from pipeline.catalogue import Source
+from pipeline.catalogue import resolve, source_of
 from pipeline.config.sections import Config
 from pipeline.errors import NitamonoError, StageError
 from pipeline.evaluation import comparison, methods
@@ -67,7 +67,8 @@ def evaluate(settings: Config, request: EvaluationRequest, progress: Progress) -
     """
     run_id, store = new_run_id(), Store.of(settings)
     log = SparkLog(store.run_path(run_id) / "spark.log")
-    catalogue = Source.from_config(settings.catalogue, settings.object_stores())
+    settings = resolve(settings, say=progress.print)
+    catalogue = source_of(settings)
     with _session(settings, progress, log) as spark:
         with _step(progress, spark, "      catalogue", log):
             raw = read_catalogue(spark, catalogue, request.labels)

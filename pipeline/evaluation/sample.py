@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
 _SEED = 0
+_Source = catalogue.Source | catalogue.TableSource
 
 
 @dataclass(frozen=True)
@@ -62,22 +63,20 @@ class StageTables:
         return self.store.read(spark, table, self.records[stage].version(table))
 
 
-def read_catalogue(
-    spark: "SparkSession", source: catalogue.Source, labels: Sequence[str]
-) -> "DataFrame":
-    """Read the catalogue's files and check that they have the labels' columns.
+def read_catalogue(spark: "SparkSession", source: _Source, labels: Sequence[str]) -> "DataFrame":
+    """Read the catalogue and check that they have the labels' columns.
 
     Raises:
         UsageError: a column of labels is missing.
         InputError: the catalogue can't be read.
     """
-    raw = catalogue.read(spark, source)
+    raw = catalogue.open_snapshot(spark, source).rows
     catalogue.item_columns(raw, source)
     names = catalogue.data_columns(raw)
     missing = [name for name in labels if name not in names]
     if missing:
         raise UsageError(
-            f"--label {', '.join(missing)}: no such column in catalogue.path {source.path}; "
+            f"--label {', '.join(missing)}: no such column in {source.label}; "
             f"it has: {', '.join(names)}"
         )
     return raw
@@ -85,7 +84,7 @@ def read_catalogue(
 
 def collect_items(
     raw: "DataFrame",
-    source: catalogue.Source,
+    source: _Source,
     tables: StageTables,
     labels: Sequence[str],
     pairs: Pairs | None,
@@ -95,7 +94,7 @@ def collect_items(
 
     Args:
         raw: the catalogue, as `read_catalogue` returns it.
-        source: the catalogue's files and how they are read.
+        source: where the catalogue is and how it is read.
         tables: the tables of the stages.
         labels: columns of the catalogue.
         pairs: the pairs whose items come first; None for no pairs.
@@ -215,7 +214,7 @@ def _collect(frame: "DataFrame", ids: "DataFrame", **columns: "Column") -> pa.Ta
 
 def _labels(
     raw: "DataFrame",
-    source: catalogue.Source,
+    source: _Source,
     ingest_record: StageRecord,
     ids: "DataFrame",
     labels: Sequence[str],
@@ -232,10 +231,10 @@ def _labels(
             f"label_{n}": F.when(~catalogue.is_blank(text), text) for n, text in enumerate(texts)
         }
         table = _collect(rows.where(F.size("reasons") == 0), ids, **columns)
-    if catalogue.identity(source) != ingest_record.inputs["files"]:
+    state = catalogue.open_snapshot(raw.sparkSession, source).state
+    if state != ingest_record.inputs["files"]:
         raise InputError(
-            f"catalogue.path {source.path}: changed while it was read; "
-            "run again when it is written to its end"
+            f"{source.label}: changed while it was read; run again when it is written to its end"
         )
     return table
 

@@ -7,13 +7,16 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 from pipeline import redaction
 from pipeline.errors import StageError, UsageError
 
-JSONL = "jsonl"
+# Targets that are no addresses of servers.
+JSONL, TABLE = "jsonl", "table"
 _POSTGRES = ("postgres", "postgresql")
 _REDIS = ("redis", "rediss", "unix")
 INSTALL = "pip install 'nitamono[export]'"
 RERUN = "run it again: it goes on from the files that are done"
 _VARIABLE = "env:"
-_KINDS = "give postgres://..., redis://..., jsonl, or env:NAME, a variable that holds an address"
+_KINDS = (
+    "give postgres://..., redis://..., table, jsonl, or env:NAME, a variable that holds an address"
+)
 _PASSWORD_PLACES = {
     "postgres": "PGPASSWORD in the environment, ~/.pgpass, or a service (PGSERVICE)",
     "redis": "REDIS_PASSWORD in the environment",
@@ -25,7 +28,7 @@ class Address:
     """An address, which may hold a password: it is neither printed nor part of an error.
 
     Attributes:
-        kind: postgres, redis or jsonl.
+        kind: postgres, redis, table or jsonl.
         url: the address itself, for the library that connects.
         label: scheme, host, port and database, for messages.
         secrets: texts that messages must not show.
@@ -49,8 +52,8 @@ class Address:
             url = environment.get(text.removeprefix(_VARIABLE), "")
             if not url:
                 raise UsageError(f"--to {text}: that variable is not set; {_KINDS}")
-        if url == JSONL:
-            return cls(JSONL, JSONL, JSONL)
+        if url in (JSONL, TABLE):
+            return cls(url, url, url)
         scheme = url.partition("://")[0].lower()
         kind = "postgres" if scheme in _POSTGRES else "redis" if scheme in _REDIS else ""
         if not kind or "://" not in url:

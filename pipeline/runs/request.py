@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pipeline.catalogue import resolve
 from pipeline.config.sections import Config
 from pipeline.errors import DamagedError, UsageError
 from pipeline.runs.record import Outcome, new_run_id
@@ -29,6 +30,8 @@ class RunRequest:
         as_of: an earlier run, whose catalogue and model are used; empty for none.
         wait: seconds to wait for another run that publishes.
         run_id: the run's id; empty for the time of its start.
+        date: the night that {date} stands for, YYYY-MM-DD; empty: today.
+        wait_for_input: seconds to wait for a catalogue that is not there or not complete.
         assignments: the settings that were changed for this run: section.key=value.
     """
 
@@ -40,6 +43,8 @@ class RunRequest:
     as_of: str = ""
     wait: float = 0.0
     run_id: str = ""
+    date: str = ""
+    wait_for_input: float = 0.0
     assignments: tuple[str, ...] = ()
 
     def publishes(self, settings: Config) -> bool:
@@ -53,6 +58,8 @@ class RunRequest:
                 raise UsageError(f"{stage} is no stage; they are {', '.join(NAMES)}")
         if NAMES.index(self.first) > NAMES.index(self.last):
             raise UsageError(f"--from {self.first} comes after --to {self.last}")
+        if self.as_of and (self.date or self.wait_for_input):
+            raise UsageError("--as-of reads no catalogue; leave out --date and --wait-for-input")
         if self.as_of and self.retrain:
             raise UsageError("--as-of uses that run's model, --retrain makes a new one; give one")
         if self.last != NAMES[-1]:
@@ -71,7 +78,8 @@ class RunRequest:
         Raises:
             UsageError: the options do not go together, or an earlier stage has no output.
         """
-        return self._runner(settings, Progress()).plan(self.first, self.last, retrain=self.retrain)
+        runner = self._runner(settings, Progress())
+        return runner.plan(self.first, self.last, retrain=self.retrain)
 
     def run(self, settings: Config, progress: Progress) -> Outcome:
         """Run the stages.
@@ -83,6 +91,8 @@ class RunRequest:
 
     def _runner(self, settings: Config, progress: Progress) -> Runner:
         publishing = self.publishes(settings)
+        if not self.as_of:
+            settings = resolve(settings, self.date, self.wait_for_input, progress.print)
         return Runner(
             settings,
             check_new_name(self.run_id) if self.run_id else new_run_id(),

@@ -4,6 +4,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 from pipeline.config.sections import Config
 from pipeline.errors import StageError
+from pipeline.export import catalog_publication, catalog_table
 from pipeline.report import run_page
 from pipeline.runs.failures import explained_failures
 from pipeline.runs.invalidation import explain_missing_output
@@ -18,7 +19,7 @@ from pipeline.stages.neighbors import stage as neighbors
 from pipeline.stages.publish import gate
 from pipeline.stages.publish import stage as publish
 from pipeline.stages.train import stage as train
-from pipeline.store import lock
+from pipeline.store import lock, publications
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.store import Store
 from pipeline.terminal.progress import Progress
@@ -109,6 +110,8 @@ class Runner:
             self._locked() as held_lock,
             recorder.recording(),
         ):
+            if held_lock is not None:
+                self._check_catalog_table()
             self._job.read_state()
             for stage in CHAIN[: NAMES.index(first)]:
                 if not self._reuse(self._reuse_rules.required_record(stage)):
@@ -136,7 +139,28 @@ class Runner:
         measurements = self._measure()
         self.outcome.gate = measurements.counts()
         held_lock.check()
-        return publish.pass_gate_and_publish(self._job, measurements, retrained=retrained)
+        publish.pass_gate(self._job, measurements, retrained=retrained)
+        job, store, table = self._job, self._store, catalog_table.of_config(self._job.config)
+        version = job.record(publish.NAME).fingerprint
+        if table is None:
+            publications.publish(store, job.run_id, job.fingerprints)
+            return version
+        with self._progress.stage(f"      {table.name}") as line:
+            job.line = line
+            pending = catalog_publication.Pending(table.name, version, job.run_id, job.fingerprints)
+            with (
+                explained_failures("publish", job),
+                catalog_publication.committed(store, table, job.spark, pending),
+            ):
+                publications.publish(store, job.run_id, job.fingerprints)
+        return version
+
+    def _check_catalog_table(self) -> None:
+        """Put in order what a killed run has left, and check that the table can be written to."""
+        catalog_publication.finish_pending(self._store, lambda: self._job.spark)
+        table = catalog_table.of_config(self._job.config)
+        if table is not None:
+            table.check(self._job.spark)
 
     def _measure(self) -> gate.Measurements:
         if not gate.needs_spark(self._job):

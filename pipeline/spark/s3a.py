@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from pipeline.config.sections import Config
+from pipeline.spark import connectors
 from pipeline.storage.paths import is_remote
 
 # The AWS SDK that each release of Hadoop is built with (aws-java-sdk-v2.version of hadoop-project).
@@ -26,7 +27,7 @@ _PROVIDERS = (
 def spark_settings(config: Config) -> dict[str, str]:
     """The settings of [spark]; where the config uses an object store, also those that it needs."""
     if not _uses_object_store(config):
-        return config.spark
+        return package_settings(config) | config.spark
     section = config.s3
     settings = {
         f"{_PREFIX}path.style.access": str(section.options().uses_path_style).lower(),
@@ -49,13 +50,16 @@ def spark_settings(config: Config) -> dict[str, str]:
 
 
 def package_settings(config: Config) -> dict[str, str]:
-    """The settings that let Spark fetch hadoop-aws, if the config needs it and Spark lacks it."""
+    """The settings that let Spark fetch the connectors that the config needs and Spark lacks."""
     user_jars = "spark.jars" in config.spark or "spark.jars.packages" in config.spark
-    artifacts = packages() if _uses_object_store(config) and not user_jars else []
+    if user_jars:
+        return {}
+    stores = packages() if _uses_object_store(config) else []
+    artifacts = [*stores, *connectors.packages(config)]
     if not artifacts:
         return {}
     settings = {"spark.jars.packages": ",".join(artifacts)}
-    return settings | ({"spark.jars.excludes": ",".join(EXCLUDED)} if len(artifacts) > 1 else {})
+    return settings | ({"spark.jars.excludes": ",".join(EXCLUDED)} if len(stores) > 1 else {})
 
 
 def _uses_object_store(config: Config) -> bool:

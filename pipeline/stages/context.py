@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from models import Handle, shipping
 from models.handle import Method
+from pipeline.catalogue import Snapshot, open_snapshot, source_of
 from pipeline.config.sections import Config
 from pipeline.errors import UsageError
 from pipeline.stages.job_session import JobSession
@@ -143,6 +144,11 @@ class Job:
     def state(self) -> StoreState:
         """What can change in the store, as it was at the run's start or when first asked for."""
         return read_state(self.store)
+
+    @cached_property
+    def catalogue_snapshot(self) -> Snapshot:
+        """The state of the catalogue at its first use, and its rows."""
+        return open_snapshot(self.spark, source_of(self.config))
 
     def find_damage(self, record: StageRecord) -> str:
         """What is wrong with the output of a stage; empty if nothing is. Reads it once a run."""

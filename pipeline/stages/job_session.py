@@ -5,7 +5,7 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from pipeline.catalogue import Source, total_bytes
+from pipeline.catalogue import Source, source_of, total_bytes
 from pipeline.config.sections import Config
 from pipeline.errors import InputError
 from pipeline.spark import executors, s3a, session
@@ -70,9 +70,9 @@ class JobSession:
 
     def _is_brief(self) -> bool:
         """Whether the catalogue is so small that starting Spark is the most of a run."""
-        source = Source.from_config(self._config.catalogue, self._config.object_stores())
+        source = source_of(self._config)
         try:
-            return total_bytes(source) <= _BRIEF_UP_TO_BYTES
+            return isinstance(source, Source) and total_bytes(source) <= _BRIEF_UP_TO_BYTES
         except (InputError, OSError):  # the stage that reads it says so
             return False
 

@@ -23,6 +23,29 @@ def rollback(store: Store, name: str | None = None) -> tuple[Publication, Public
         UsageError: nothing is published, or there is nothing to go back to.
         DamagedError: a table of the earlier version is damaged.
     """
+    present, target = find_target(store, name)
+    return present, publications.enter(
+        store,
+        publications.ROLLED_BACK,
+        target.version,
+        target.run_id,
+        target.tables,
+        target.stages,
+        target.before,
+    )
+
+
+def find_target(store: Store, name: str | None = None) -> tuple[Publication, Publication]:
+    """The entry that is current, and the one that a rollback publishes again.
+
+    Args:
+        store: the store.
+        name: as for `rollback`.
+
+    Raises:
+        UsageError: as `rollback`.
+        DamagedError: as `rollback`.
+    """
     present = publications.current(store)
     if present is None:
         raise UsageError(f"nothing is published in {store.root}; run: nitamono run --config FILE")
@@ -37,15 +60,7 @@ def rollback(store: Store, name: str | None = None) -> tuple[Publication, Public
             f"version {target.version} can't be published again: {damage}",
             _choices(store, present, target),
         )
-    return present, publications.enter(
-        store,
-        publications.ROLLED_BACK,
-        target.version,
-        target.run_id,
-        target.tables,
-        target.stages,
-        target.before,
-    )
+    return present, target
 
 
 def _rollback_target(store: Store, present: Publication, name: str | None) -> Publication:

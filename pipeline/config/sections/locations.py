@@ -1,9 +1,12 @@
 """The sections that say where data are: [store] and [catalogue]."""
 
-from typing import Literal
+import re
+from typing import Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from pipeline import redaction
 from pipeline.config.encodings import java_encoding
 from pipeline.config.sections.base import Section
 
@@ -14,14 +17,43 @@ class StoreSection(Section):
     path: str = Field(min_length=1, description="folder of the store, or s3a://BUCKET/KEY")
 
 
+# A variable of the environment in a connector's options.
+ENVIRONMENT_NAME = re.compile(r"\$\{(\w+)\}")
+# The formats whose files nitamono lists and checks itself.
+FILE_FORMATS = ("parquet", "csv", "jsonl", "orc", "avro")
+
+
 class CatalogueSection(Section):
-    """The catalogue to read."""
+    """The catalogue to read: `path`, `table` or `query` says where it is."""
 
     path: str = Field(
-        min_length=1, description="file, or folder of files of one format, or s3a://BUCKET/KEY"
+        "",
+        description="file, or folder of files of one format, or s3a://BUCKET/KEY; {date} stands "
+        "for --date, {latest} for the newest folder of its place",
     )
-    format: Literal["auto", "parquet", "csv", "jsonl"] = Field(
-        "auto", description="format of the files; auto: by their names"
+    table: str = Field("", description="a table that Spark can read, as CATALOG.SCHEMA.TABLE")
+    query: str = Field(
+        "", description="one SELECT whose rows are the catalogue; {date} stands for --date"
+    )
+    as_of: str = Field(
+        "",
+        description="a snapshot, version or time of `table`, which must be of Iceberg or Delta "
+        "Lake; empty: as it is now",
+    )
+    format: str = Field(
+        "auto",
+        description=f"format of the files: {', '.join(FILE_FORMATS)}; auto: by their names; "
+        "another name is that of a connector of Spark's, jdbc for instance",
+        pattern=r"^[\w.$-]+$",
+    )
+    options: dict[str, str] = Field(
+        default_factory=dict,
+        description="options for the connector that `format` names; ${NAME} in them stands for "
+        "the environment's variable NAME",
+    )
+    timezone: str = Field("UTC", description="time zone of today's date, which {date} stands for")
+    require_success: bool = Field(
+        False, description="whether a folder of files is complete only when it holds _SUCCESS"
     )
     columns: dict[str, str] = Field(
         default_factory=dict,
@@ -46,6 +78,46 @@ class CatalogueSection(Section):
     def _known_encoding(cls, value: str) -> str:
         java_encoding(value)
         return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_timezone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f"{value}: no such zone; write for instance Asia/Tokyo") from error
+        return value
+
+    @field_validator("options")
+    @classmethod
+    def _holds_no_secret(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, text in value.items():
+            if not ENVIRONMENT_NAME.search(text) and redaction.holds_secret(name, text):
+                raise ValueError(
+                    f"{name} is a secret, or holds one: keep it in an environment variable, and "
+                    f'write {name} = "${{VARIABLE}}"'
+                )
+        return value
+
+    @property
+    def uses_files(self) -> bool:
+        """Whether the catalogue is files that nitamono lists itself."""
+        return not (self.table or self.query) and self.format in ("auto", *FILE_FORMATS)
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        named = [name for name in ("path", "table", "query") if getattr(self, name)]
+        if len(named) > 1:
+            raise ValueError(f"{' and '.join(named)} are set; a catalogue has one of them")
+        if not named and self.uses_files:
+            raise ValueError("must say where the catalogue is: set path, table or query")
+        if self.as_of and not self.table:
+            raise ValueError("as_of is of a table; set table")
+        if (self.table or self.query) and self.format != "auto":
+            raise ValueError(f"format = {self.format!r} is of files or a connector; leave it out")
+        if self.options and (self.uses_files or self.table or self.query):
+            raise ValueError("options are a connector's; set format to its name, jdbc for instance")
+        return self
 
     @field_validator("columns")
     @classmethod

@@ -1,5 +1,7 @@
 """The sections of what comes out: [publish] and [report]."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from pipeline.config.sections.base import Section
@@ -9,6 +11,14 @@ class PublishSection(Section):
     """Whether runs publish, and the gate before it."""
 
     publish: bool = Field(True, description="false: runs publish only when told to with --publish")
+    table: str = Field(
+        "",
+        description="a table of a catalog, CATALOG.SCHEMA.TABLE, that gets what is published too, "
+        "in one commit; it is made if it is missing",
+    )
+    table_format: Literal["", "iceberg", "delta", "parquet"] = Field(
+        "", description="the format that the table is made with; empty: its catalog's own"
+    )
     min_recall: float = Field(
         -1.0,
         ge=-1,

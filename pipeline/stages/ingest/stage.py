@@ -23,10 +23,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import Column, DataFrame
 
+_Source = catalogue.Source | catalogue.TableSource
 NAME = "ingest"
 # Raise it when the output for the same inputs and settings changes: see the Stage protocol.
 CODE_VERSION = 3
 
+# The settings of [catalogue] that decide what becomes of its files' bytes.
+_READING = {"format", "columns", "encoding", "delimiter", "quote"}
 # With a larger share of rows that hold U+FFFD the encoding must be wrong.
 _MAX_GARBLED_SHARE = 0.2
 # Ids that a spreadsheet has rounded, as in 4.90178E+12; JSON's writers leave the plus sign out.
@@ -37,8 +40,8 @@ def inputs(job: Job) -> dict[str, Any]:
     """The catalogue's settings, the state of its files but not where they are, placeholders."""
     placeholders = _placeholders(job)
     return {
-        "catalogue": job.config.catalogue.model_dump(exclude={"path"}),
-        "files": catalogue.identity(_source(job)),
+        "catalogue": job.config.catalogue.model_dump(include=_READING),
+        "files": _state(job),
         "placeholders": {"texts": sorted(placeholders.texts), "blank": placeholders.blank},
     }
 
@@ -48,66 +51,82 @@ def _placeholders(job: Job) -> Placeholders:
     return Placeholders.of(section.placeholder_texts, blank=section.placeholders == "blank")
 
 
-def _source(job: Job) -> catalogue.Source:
-    return catalogue.Source.from_config(job.config.catalogue, job.config.object_stores())
+def _state(job: Job) -> list[list[object]]:
+    source = catalogue.source_of(job.config)
+    if isinstance(source, catalogue.Source):
+        return catalogue.identity(source)
+    return job.catalogue_snapshot.state
 
 
 def execute(job: Job, version: str) -> StageResult:
     """Read the catalogue; write one valid row an item, and all others to the quarantine."""
-    source = _source(job)
-    state = catalogue.identity(source)
-    raw = catalogue.read(job.spark, source)
+    source, snapshot = catalogue.source_of(job.config), job.catalogue_snapshot
     try:
         with catalogue.explained_damage(source):
-            result = _ingest(job, raw, version, files=len(state))
-        _check_unchanged(source, state)
+            result, content = _ingest(job, source, snapshot, version)
+        _check_unchanged(source, snapshot, content)
     except Exception:
-        if catalogue.identity(source) != state:
+        if isinstance(source, catalogue.Source) and catalogue.identity(source) != snapshot.state:
             for table in ("items", "quarantine"):
                 job.store.discard_version(table, version)
             # The change is the cause of whatever failed.
-            _check_unchanged(source, state)
+            _check_unchanged(source, snapshot, "")
         raise
     return result
 
 
-def _check_unchanged(source: catalogue.Source, state: list[list[object]]) -> None:
-    """Check that the catalogue's files are the same as before.
+def _check_unchanged(source: _Source, snapshot: catalogue.Snapshot, content: str) -> None:
+    """Check that the catalogue is the same as before; a snapshot with a number always is.
+
+    Args:
+        source: where it is.
+        snapshot: as it was.
+        content: the digest of the rows that were read, if the snapshot has one.
 
     Raises:
-        InputError: they have changed.
+        InputError: it has changed.
     """
-    if catalogue.identity(source) != state:
+    if isinstance(source, catalogue.Source):
+        is_same = catalogue.identity(source) == snapshot.state
+    else:
+        is_same = content == snapshot.content
+    if not is_same:
         raise InputError(
-            f"catalogue.path {source.path}: changed while it was read; "
-            "run again when it is written to its end"
+            f"{source.label}: changed while it was read; run again when it is written to its end"
         )
 
 
-def _ingest(job: Job, raw: "DataFrame", version: str, *, files: int) -> StageResult:
+def _ingest(
+    job: Job, source: _Source, snapshot: catalogue.Snapshot, version: str
+) -> tuple[StageResult, str]:
     from pyspark import StorageLevel
     from pyspark.sql import Observation
     from pyspark.sql import functions as F
 
-    flagged = flag_rows(raw, catalogue.item_columns(raw, _source(job)), _placeholders(job))
-    kind, cores = catalogue.format_of(_source(job)), job.spark.sparkContext.defaultParallelism
+    raw, files = snapshot.rows, len(snapshot.state)
+    flagged = flag_rows(raw, catalogue.item_columns(raw, source), _placeholders(job))
+    is_text, cores = catalogue.is_parsed_text(source), job.spark.sparkContext.defaultParallelism
+    is_csv = isinstance(source, catalogue.Source) and catalogue.format_of(source) == "csv"
     # A file that can't be split would stay in one task. CSV never can: it need not be planned twice
     # to know that.
-    if (kind == "csv" and files < cores) or flagged.rdd.getNumPartitions() < cores:
+    if (is_csv and files < cores) or flagged.rdd.getNumPartitions() < cores:
         flagged = flagged.repartition(cores)
-    is_parquet = kind == "parquet"
-    if not is_parquet:
-        # Text is parsed once; Parquet is read again faster than a copy.
+    if is_text:
+        # Text is parsed once; other formats are read again faster than a copy.
         flagged = flagged.persist(StorageLevel.DISK_ONLY)
     is_valid = F.size("reasons") == 0
     is_rounded = F.col("item_id").rlike(_ROUNDED)
     # Duplicate ids are few, as a rule none: only rows with such an id are shuffled.
     duplicates = duplicate_ids(flagged).persist(StorageLevel.DISK_ONLY)
     try:
-        may_repeat = not is_parquet or has_repeated_ids(flagged)
+        may_repeat = is_text or has_repeated_ids(flagged)
         has_duplicates = may_repeat and duplicates.count()
         checked = flag_duplicates(flagged, duplicates) if has_duplicates else flagged
         observation, content = Observation("ingest"), digest_halves(ITEMS.names, is_valid)
+        row_halves = []
+        if snapshot.content:
+            checked = checked.withColumn("row", F.to_json("raw"))
+            row_halves = digest_halves(["row"])
         rows = checked.observe(
             observation,
             F.count("*").alias("read"),
@@ -118,6 +137,7 @@ def _ingest(job: Job, raw: "DataFrame", version: str, *, files: int) -> StageRes
             F.count_if(is_rounded).alias("rounded"),
             # The rows are not read again for their digest.
             *(half.alias(f"half{n}") for n, half in enumerate(content)),
+            *(half.alias(f"row{n}") for n, half in enumerate(row_halves)),
         )
         items = job.store.write(rows.where(is_valid).select(*ITEMS.names), "items", version)
         summary = observation.get
@@ -132,8 +152,9 @@ def _ingest(job: Job, raw: "DataFrame", version: str, *, files: int) -> StageRes
         flagged.unpersist()
     if summary["read"] != items + quarantined:
         raise StageError(f"ingest lost rows: {summary} read, {items} kept, {quarantined} set aside")
-    _check_usable(job, summary, items, reasons)
-    return StageResult(
+    _check_usable(source, summary, items, reasons)
+    rows_content = digest_text(summary[f"row{n}"] for n in range(2)) if snapshot.content else ""
+    result = StageResult(
         tables={"items": items, "quarantine": quarantined},
         counts={
             "rows_read": summary["read"],
@@ -148,6 +169,7 @@ def _ingest(job: Job, raw: "DataFrame", version: str, *, files: int) -> StageRes
         },
         outputs={"content": digest_text((summary["half0"], summary["half1"]))},
     )
+    return result, rows_content
 
 
 def _is_garbled() -> "Column":
@@ -167,21 +189,21 @@ def _reasons(rows: "pa.Table") -> dict[str, int]:
     return dict(Counter(chain(*rows["reasons"].to_pylist())))
 
 
-def _check_usable(job: Job, summary: dict[str, int], items: int, reasons: dict[str, int]) -> None:
-    source = _source(job)
+def _check_usable(
+    source: _Source, summary: dict[str, int], items: int, reasons: dict[str, int]
+) -> None:
     if not items:
         counts = "; ".join(f"{r}: {count:,}, {QUARANTINE[r].en}" for r, count in reasons.items())
         raise InputError(
-            f"catalogue.path {source.path}: no valid row among {summary['read']}"
+            f"{source.label}: no valid row among {summary['read']}"
             + (f" ({counts}); see the table quarantine in the store" if counts else "")
         )
     if summary["garbled"] > _MAX_GARBLED_SHARE * items:
-        is_parquet = catalogue.format_of(source) == "parquet"
-        encoding = "UTF-8" if is_parquet else source.encoding
-        remedy = "set catalogue.encoding to theirs (UTF-8, Shift_JIS, EUC-JP, ...)"
-        if is_parquet:
-            remedy = "Parquet's texts are UTF-8: write them so"
+        encoding, remedy = "UTF-8", "the texts of its format are UTF-8: write them so"
+        if isinstance(source, catalogue.Source) and catalogue.is_parsed_text(source):
+            encoding = source.encoding
+            remedy = "set catalogue.encoding to theirs (UTF-8, Shift_JIS, EUC-JP, ...)"
         raise InputError(
-            f"catalogue.path {source.path}: {summary['garbled']} of {items} items hold characters "
+            f"{source.label}: {summary['garbled']} of {items} items hold characters "
             f"that are not {encoding}; {remedy}"
         )

@@ -1,4 +1,4 @@
-"""publish: neighbors -> similar_items and details, the gate, and the pointer."""
+"""publish: neighbors -> similar_items and details, and the gate."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -7,7 +7,6 @@ from pipeline.errors import GateError, StageError
 from pipeline.stages.context import Job, StageResult
 from pipeline.stages.neighbors import query_items, rules
 from pipeline.stages.publish import details, examples, gate, quality
-from pipeline.store import publications
 from pipeline.store.schemas import digest, digest_with
 
 if TYPE_CHECKING:
@@ -131,16 +130,13 @@ def carried_over(job: Job) -> "DataFrame | None":
     return pairs.select("item_id", rank.alias("rank"), "similar_id", "score")
 
 
-def pass_gate_and_publish(job: Job, measured: gate.Measurements, *, retrained: bool = False) -> str:
-    """Pass the gate, then move the pointers; that of the similar-item table is moved last.
+def pass_gate(job: Job, measured: gate.Measurements, *, retrained: bool = False) -> None:
+    """Pass the gate.
 
     Args:
         job: the run; all its stages are done.
         measured: the gate's measurements of the table.
         retrained: whether the run was told to train a new model.
-
-    Returns:
-        the published version.
 
     Raises:
         GateError: with all reasons to hold the table back, and where it is.
@@ -150,5 +146,3 @@ def pass_gate_and_publish(job: Job, measured: gate.Measurements, *, retrained: b
     if problems:
         path = job.store.table_path("similar_items", record.fingerprint)
         raise GateError(f"the table is held back: {'; '.join(problems)}. It is in {path}")
-    publications.publish(job.store, job.run_id, job.fingerprints)
-    return record.fingerprint

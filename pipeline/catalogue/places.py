@@ -1,0 +1,136 @@
+"""Where tonight's catalogue is: {date} and {latest} in its path or query, and waiting for it."""
+
+import re
+import time
+from collections.abc import Callable
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+from pipeline.config.sections import CatalogueSection, Config
+from pipeline.errors import InputError, UsageError
+from pipeline.storage.paths import StoragePath, storage_path
+
+LATEST = "{latest}"
+_DATE = re.compile(r"\{date(?::([^{}]*))?\}")
+_SUCCESS, _UNFINISHED = "_SUCCESS", "_temporary"
+_POLL_SECONDS = 10.0
+# Folders that a message names.
+_MAX_NAMES = 3
+
+
+def resolve(
+    config: Config, day: str = "", wait: float = 0.0, say: Callable[[str], None] = print
+) -> Config:
+    """The config with the path or query of one night in place of {date} and {latest}.
+
+    Args:
+        config: the config.
+        day: the date, YYYY-MM-DD; empty: today in catalogue.timezone.
+        wait: seconds to wait for a folder that is missing or not complete.
+        say: prints a line.
+
+    Raises:
+        UsageError: the date is none, or there is nothing to wait for.
+        InputError: the folder is missing or not complete.
+    """
+    section = config.catalogue
+    night = _parse(day) if day else datetime.now(ZoneInfo(section.timezone)).date()
+    texts = {name: _with_date(getattr(section, name), night) for name in ("path", "query")}
+    dated = section.model_copy(update=texts)
+    if day and dated == section:
+        raise UsageError(
+            f"--date {day}: {{date}} stands neither in catalogue.path nor in catalogue.query"
+        )
+    if not dated.path or not (dated != section or LATEST in dated.path or dated.require_success):
+        if wait and not dated.path:
+            raise UsageError("--wait-for-input waits for files; set catalogue.path")
+        if not wait:
+            return config.model_copy(update={"catalogue": dated})
+    path = _wait(lambda: _complete_path(config, dated), wait, say)
+    return config.model_copy(update={"catalogue": dated.model_copy(update={"path": path})})
+
+
+def _parse(day: str) -> date:
+    try:
+        return date.fromisoformat(day)
+    except ValueError as error:
+        raise UsageError(f"--date {day}: no date; write YYYY-MM-DD") from error
+
+
+def _with_date(text: str, night: date) -> str:
+    return _DATE.sub(lambda match: night.strftime(match[1] or "%Y-%m-%d"), text)
+
+
+def _wait(find: Callable[[], str], wait: float, say: Callable[[str], None]) -> str:
+    """What `find` returns; as long as it raises InputError, it is called again for some time."""
+    end, has_said = time.monotonic() + wait, False
+    while True:
+        try:
+            return find()
+        except InputError as error:
+            left = end - time.monotonic()
+            if left <= 0:
+                raise
+            if not has_said:
+                say(f"waiting up to {wait:g} s: {error}")
+                has_said = True
+            time.sleep(min(_POLL_SECONDS, left))
+
+
+def _complete_path(config: Config, section: CatalogueSection) -> str:
+    """The path of the night, if it is complete.
+
+    Raises:
+        InputError: it is not, or it is not there.
+    """
+    if LATEST in section.path:
+        return _newest(config, section)
+    root = _path(config, section.path)
+    if why := _why_incomplete(root, needs_success=section.require_success):
+        raise InputError(f"catalogue.path {root}: {why}")
+    return section.path
+
+
+def _newest(config: Config, section: CatalogueSection) -> str:
+    """The path with the newest complete folder in place of {latest}: the last one by name."""
+    before, _, after = section.path.partition(LATEST)
+    folder_text, _, prefix = before.rpartition("/")
+    suffix, slash, rest = after.partition("/")
+    folder = _path(config, folder_text)
+    if not folder.is_dir():
+        raise InputError(f"catalogue.path {section.path}: {folder} is no folder")
+    pattern = re.compile(re.escape(prefix) + "(.+)" + re.escape(suffix))
+    names = {path.name for path in folder.iterdir() if path.is_dir()}
+    matches = sorted((match[1], match[0]) for name in names if (match := pattern.fullmatch(name)))
+    reasons = []
+    for _, name in reversed(matches):
+        path = f"{folder_text}/{name}{slash}{rest}"
+        why = _why_incomplete(_path(config, path), needs_success=section.require_success)
+        if not why:
+            return path
+        reasons.append(f"{name}: {why}")
+    more = f"; and {len(reasons) - _MAX_NAMES} more" if len(reasons) > _MAX_NAMES else ""
+    what = "; ".join(reasons[:_MAX_NAMES]) or f"it has none named {prefix}*{suffix}"
+    raise InputError(
+        f"catalogue.path {section.path}: {folder} has no complete folder: {what}{more}"
+    )
+
+
+def _why_incomplete(root: StoragePath, *, needs_success: bool) -> str:
+    """Why a catalogue's file or folder can't be read yet; empty if it can."""
+    if root.is_file():
+        return ""
+    if not root.is_dir():
+        return "not there yet; --wait-for-input SECONDS waits for it, --date names another night"
+    if (root / _UNFINISHED).is_dir():
+        return f"it holds {_UNFINISHED}: a job is writing it, or was broken off"
+    if needs_success and not (root / _SUCCESS).is_file():
+        return (
+            f"it holds no {_SUCCESS}, so it is not written to its end "
+            "(catalogue.require_success); --wait-for-input SECONDS waits for it"
+        )
+    return ""
+
+
+def _path(config: Config, text: str) -> StoragePath:
+    return storage_path(text, config.object_stores(), "catalogue.path")

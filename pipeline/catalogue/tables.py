@@ -1,0 +1,222 @@
+"""A catalogue that Spark reads by name: a table, a query, or a connector."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipeline import redaction
+from pipeline.config.sections import CatalogueSection
+from pipeline.config.sections.locations import ENVIRONMENT_NAME
+from pipeline.errors import InputError, NitamonoError, UsageError
+from pipeline.spark import connectors
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+_NUMBER = re.compile(r"\d{1,19}")
+_TIME = re.compile(r"\d{4}-\d{2}-\d{2}([ T].*)?")
+_CAUSE = re.compile(r"^Caused by: [\w.$]+: (.+)$", re.M)
+_NO_TABLE = ("TABLE_OR_VIEW_NOT_FOUND", "NoSuchTable", "NoSuchNamespace", "SCHEMA_NOT_FOUND")
+_NO_CLASS = ("ClassNotFoundException", "DATA_SOURCE_NOT_FOUND", "CATALOG_NOT_FOUND")
+
+
+@dataclass(frozen=True)
+class TableSource:
+    """A catalogue that Spark reads by name.
+
+    Attributes:
+        setting: table, query or format.
+        name: the table, the query or the connector.
+        as_of: a snapshot, version or time of the table; empty for its present state.
+        path: what the connector loads; empty if its options say it.
+        options: of the connector.
+        columns: nitamono's columns and what the table calls them; empty: the column is left out.
+    """
+
+    setting: str
+    name: str
+    as_of: str
+    path: str
+    options: dict[str, str]
+    columns: dict[str, str]
+
+    @classmethod
+    def from_config(cls, section: CatalogueSection) -> "TableSource":
+        """The source that a section of the config names."""
+        setting = "table" if section.table else "query" if section.query else "format"
+        return cls(
+            setting,
+            getattr(section, setting),
+            section.as_of,
+            section.path,
+            section.options,
+            section.columns,
+        )
+
+    @property
+    def label(self) -> str:
+        """The setting and its value, for messages."""
+        return f"catalogue.{self.setting} {' '.join(self.name.split())[:100]}"
+
+    def source_name(self, column: str) -> str:
+        """What the table calls a column of nitamono's; empty if it is left out."""
+        return self.columns.get(column, column)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One state of a catalogue.
+
+    Attributes:
+        state: tells this state from others.
+        rows: reads this state.
+        content: the digest of the rows, if nothing but the rows themselves tells their state.
+    """
+
+    state: list[list[object]]
+    rows: "DataFrame"
+    content: str = ""
+
+
+def open_snapshot(spark: "SparkSession", source: TableSource) -> Snapshot:
+    """The state of the table now, or as of the time that is set.
+
+    A snapshot of Iceberg and a version of Delta Lake are their numbers. The rows of all others are
+    read once, to Spark's disks, and their digest is the state.
+
+    Raises:
+        InputError: the table is missing, or can't be read.
+        UsageError: as_of names no state of the table.
+    """
+    from pyspark import StorageLevel
+
+    from pipeline.store.schemas import digest
+
+    with explained_failures(source):
+        if source.setting == "table":
+            kind = connectors.table_format(spark, source.name)
+            if kind in _VERSIONS:
+                identity, version = _VERSIONS[kind](spark, source)
+                if version is None:  # Iceberg's table without any snapshot
+                    return Snapshot([[kind, identity]], spark.table(source.name))
+                rows = spark.sql(f"SELECT * FROM {source.name} VERSION AS OF {version}")  # noqa: S608 - the name is the user's own, and Spark has parsed it
+                return Snapshot([[kind, identity, version]], rows)
+            if source.as_of:
+                raise UsageError(
+                    f"catalogue.as_of {source.as_of}: {source.name} is of {kind or 'no format'} "
+                    "with versions; Iceberg and Delta Lake have them"
+                )
+        rows = _read(spark, source).persist(StorageLevel.DISK_ONLY)
+        content = digest(as_json(rows))
+    return Snapshot([["rows", content]], rows, content)
+
+
+def as_json(rows: "DataFrame") -> "DataFrame":
+    """Each row in JSON: one column, which can be hashed whatever the types of the others."""
+    from pyspark.sql import functions as F
+
+    columns = [F.col(f"`{name.replace('`', '``')}`") for name in rows.columns]
+    return rows.select(F.to_json(F.struct(*columns)).alias("row"))
+
+
+def _read(spark: "SparkSession", source: TableSource) -> "DataFrame":
+    if source.setting == "table":
+        return spark.table(source.name)
+    if source.setting == "query":
+        # Where a subquery stands, Spark's grammar takes what reads and nothing that writes.
+        return spark.sql(f"SELECT * FROM (\n{source.name.strip().rstrip(';')}\n)")  # noqa: S608 - the query is the user's own
+    reader = spark.read.format(source.name).options(**_expanded(source.options))
+    return reader.load(source.path) if source.path else reader.load()
+
+
+def _expanded(options: dict[str, str]) -> dict[str, str]:
+    """The options with the environment's variables in them.
+
+    Raises:
+        UsageError: there is no such variable.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        if match[1] not in os.environ:
+            raise UsageError(f"catalogue.options: there is no environment variable {match[1]}")
+        secret = os.environ[match[1]]
+        redaction.remember(secret)
+        return secret
+
+    return {name: ENVIRONMENT_NAME.sub(value, text) for name, text in options.items()}
+
+
+def _iceberg_version(spark: "SparkSession", source: TableSource) -> tuple[str, int | None]:
+    """The table's name and the number of its snapshot; None without any."""
+    from pyspark.sql import functions as F
+
+    name, as_of = source.name, source.as_of
+    if _NUMBER.fullmatch(as_of):
+        numbers = spark.table(f"{name}.snapshots").where(F.col("snapshot_id") == int(as_of))
+    elif _TIME.fullmatch(as_of):
+        history = spark.table(f"{name}.history")
+        history = history.where(F.col("made_current_at") <= F.lit(as_of).cast("timestamp"))
+        numbers = history.orderBy(F.col("made_current_at").desc())
+    else:
+        numbers = spark.table(f"{name}.refs").where(F.col("name") == (as_of or "main"))
+    first = numbers.select("snapshot_id").first()
+    if first is None and as_of:
+        raise UsageError(
+            f"catalogue.as_of {as_of}: {name} has no such snapshot, branch or tag; the table "
+            f"{name}.history lists them"
+        )
+    return name, None if first is None else int(first["snapshot_id"])
+
+
+def _delta_version(spark: "SparkSession", source: TableSource) -> tuple[str, int]:
+    """The table's id and version."""
+    from pyspark.sql import functions as F
+
+    name, as_of = source.name, source.as_of
+    identity = spark.sql(f"DESCRIBE DETAIL {name}").first()
+    assert identity is not None  # noqa: S101 - a table of Delta Lake has one
+    history = spark.sql(f"DESCRIBE HISTORY {name}")
+    if _TIME.fullmatch(as_of):
+        history = history.where(F.col("timestamp") <= F.lit(as_of).cast("timestamp"))
+    elif _NUMBER.fullmatch(as_of):
+        history = history.where(F.col("version") == int(as_of))
+    elif as_of:
+        raise UsageError(f"catalogue.as_of {as_of}: write a version's number, or a time")
+    newest = history.agg({"version": "max"}).first()
+    version = newest[0] if newest is not None else None
+    if version is None:
+        raise UsageError(
+            f"catalogue.as_of {as_of}: {name} has no such version; DESCRIBE HISTORY {name} lists "
+            "them"
+        )
+    return str(identity["id"]), int(version)
+
+
+_VERSIONS = {"iceberg": _iceberg_version, "delta": _delta_version}
+
+
+@contextmanager
+def explained_failures(source: TableSource) -> Iterator[None]:
+    """Turn what Spark raises over a table into an InputError that names it."""
+    from py4j.protocol import Py4JJavaError
+    from pyspark.errors import PySparkException
+
+    try:
+        yield
+    except NitamonoError:
+        raise
+    except (PySparkException, Py4JJavaError) as error:
+        text = str(error)
+        cause = (_CAUSE.findall(text) or [text.strip().splitlines()[0]])[-1][:300]
+        if source.setting == "query" and "PARSE_SYNTAX_ERROR" in text:
+            raise UsageError(f"{source.label}: is no single SELECT: {cause}") from error
+        if any(code in text for code in _NO_TABLE):
+            hint = "; look at the name, and at spark.sql.catalog... in [spark]"
+        elif any(code in text for code in _NO_CLASS):
+            hint = f"; {connectors.advice()}"
+        else:
+            hint = ""
+        raise InputError(f"{source.label}: can't be read: {cause}{hint}") from error
