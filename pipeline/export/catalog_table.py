@@ -237,7 +237,8 @@ def export(
 def recall_of(store: Store, stages: dict[str, str]) -> float | None:
     """The recall of the neighbours that a version was made of; None if their record is gone."""
     record = store.find_record("neighbors", stages.get("neighbors", ""))
-    return None if record is None else float(record.outputs["recall"]["value"])
+    recall = record.outputs.get("recall") if record is not None else None
+    return None if recall is None else float(recall["value"])
 
 
 def of_config(config: Config) -> CatalogTable | None:
