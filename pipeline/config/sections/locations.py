@@ -1,7 +1,7 @@
 """The sections that say where data are: [store] and [catalogue]."""
 
 import re
-from typing import Literal, Self
+from typing import Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator, model_validator

@@ -65,7 +65,7 @@ def test_spark_settings_may_be_nested_dotted_or_full(tmp_path: Path) -> None:
         (TWO_SECTIONS + '[neighbors]\nk = "10"\n', "neighbors.k: input should be a valid integer"),
         (TWO_SECTIONS + "[neighbors]\nk = 0\n", "greater than or equal to 1 (it is 0)"),
         (TWO_SECTIONS + "[neighbors]\nk = 1.5\n", "neighbors.k"),
-        (TWO_SECTIONS + 'format = "xml"\n', "catalogue.format"),
+        (TWO_SECTIONS + 'format = "x m l"\n', "catalogue.format"),
         (TWO_SECTIONS + 'encoding = "utf-99"\n', "catalogue.encoding: unknown encoding 'utf-99'"),
         (TWO_SECTIONS + '[model]\nengine = "library"\n', "toml: embed.method is blend, and model"),
         (

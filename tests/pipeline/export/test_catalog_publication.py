@@ -34,8 +34,8 @@ class TableDouble(CatalogTable):
         return type(self).has
 
     def write(self, spark: Any, store: Store, published: Any) -> None:
-        if type(self).breaks is not None:
-            raise type(self).breaks("no")
+        if (breaks := type(self).breaks) is not None:
+            raise breaks("no")
         type(self).has = published.version
 
 
