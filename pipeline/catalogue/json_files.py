@@ -1,6 +1,7 @@
 """Reading JSON Lines: one object a line, or an array of objects; every odd line is set aside."""
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -86,12 +87,23 @@ def _with_objects(lines: "DataFrame") -> "DataFrame":
 
 def _schema(lines: "DataFrame") -> "tuple[StructType, bool]":
     """The schema of the objects, and whether some of them have a key twice."""
-    options = {"primitivesAsString": "true", "mode": "DROPMALFORMED"}
-    reader = lines.sparkSession.read.options(**options)
-    schema = reader.json(lines.select("objects")).schema
+    schema = _inferred_schema(lines)
     if not _has_name_twice(schema):
         return schema, False
-    return reader.json(lines.where(_has_keys_once()).select("objects")).schema, True
+    return _inferred_schema(lines.where(_has_keys_once())), True
+
+
+def _inferred_schema(lines: "DataFrame") -> "StructType":
+    """The schema of the objects, as Spark infers it."""
+    from pyspark.sql.types import StructType
+
+    spark, texts = lines.sparkSession, lines.select("objects")._jdf
+    jvm: Any = spark._jvm
+    # PySpark 4.1 has no public way to give the reader a frame of texts, as the JVM's reader takes.
+    strings = getattr(texts, "as")(jvm.org.apache.spark.sql.Encoders.STRING())
+    options = {"primitivesAsString": "true", "mode": "DROPMALFORMED"}
+    schema = spark.read.options(**options)._jreader.json(strings).schema()
+    return StructType.fromJson(json.loads(schema.json()))
 
 
 def _has_name_twice(spark_type: "DataType") -> bool:

@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 _NUMBER = re.compile(r"\d{1,19}")
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}([ T].*)?")
 _CAUSE = re.compile(r"^Caused by: [\w.$]+: (.+)$", re.M)
-_NO_TABLE = ("TABLE_OR_VIEW_NOT_FOUND", "NoSuchTable", "NoSuchNamespace", "SCHEMA_NOT_FOUND")
+_NO_TABLE = (
+    "TABLE_OR_VIEW_NOT_FOUND",
+    "NoSuchTable",
+    "NoSuchNamespace",
+    "SCHEMA_NOT_FOUND",
+    # What Spark says where no catalog has the first part of the name.
+    "REQUIRES_SINGLE_PART_NAMESPACE",
+)
 _NO_CLASS = ("ClassNotFoundException", "DATA_SOURCE_NOT_FOUND", "CATALOG_NOT_FOUND")
 
 
@@ -106,8 +113,8 @@ def open_snapshot(spark: "SparkSession", source: TableSource) -> Snapshot:
                 return Snapshot([[kind, identity, version]], rows)
             if source.as_of:
                 raise UsageError(
-                    f"catalogue.as_of {source.as_of}: {source.name} is of {kind or 'no format'} "
-                    "with versions; Iceberg and Delta Lake have them"
+                    f"catalogue.as_of {source.as_of}: {source.name} has no versions (it is "
+                    f"{kind or 'a view'}); tables of Iceberg and Delta Lake have them"
                 )
         rows = _read(spark, source).persist(StorageLevel.DISK_ONLY)
         content = digest(as_json(rows))

@@ -97,8 +97,9 @@ def main() -> None:
     for night in ("night1", "night2"):
         if night == "night2":
             second_night(lake)
-        places = {table: {"table": table} for table in _TABLES}
-        for name, where in {**places, "files": {"path": as_files(lake, night)}}.items():
+        places: dict[str, dict[str, Any]] = {table: {"table": table} for table in _TABLES}
+        places["files"] = {"path": as_files(lake, night)}
+        for name, where in places.items():
             config = lake.config(f"store-{name}", **where)
             lake.run(config)
             facts["rows"].setdefault(night, {})[name] = lake.rows(config)

@@ -1,9 +1,9 @@
 """A driver: nights that are published to a table, one of them killed, and a rollback.
 
 Its arguments are a folder to work in, the table, its format, and what to do: `nights` publishes
-three nights and rolls one back; `killed STEP ITEMS` publishes another night and is killed at a step:
-`commit`, before the table has it; `pointer`, before LATEST names it; `note`, after that; `mend`
-publishes what the catalogue is now. It prints one JSON object.
+three nights and rolls one back; `killed STEP ITEMS` publishes another night and is killed at a
+step: `commit`, before the table has it; `pointer`, before LATEST names it; `note`, after that;
+`mend` publishes what the catalogue is now. It prints one JSON object.
 """
 
 import csv

@@ -44,7 +44,7 @@ class Database(NamedTuple):
             return cursor.fetchall() if cursor.description else []
 
     def table(self, name: str = "similar_items") -> list[Row]:
-        rows = self.ask(f'SELECT * FROM {name} ORDER BY item_id COLLATE "C", rank')  # noqa: S608
+        rows = self.ask(f'SELECT * FROM {name} ORDER BY item_id COLLATE "C", rank')
         return [(item, rank, similar, score) for item, rank, similar, score in rows]
 
     def relations(self) -> list[str]:
