@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import orc
 from pyspark.sql import SparkSession
 
 from pipeline import catalogue
@@ -52,6 +53,18 @@ def as_jsonl(folder: Path, write_csv: WriteCsv) -> Path:
     return path
 
 
+def as_orc_folder(folder: Path, write_csv: WriteCsv) -> Path:
+    path = folder / "orc"
+    path.mkdir()
+    for number, (item, title) in enumerate(TITLES.items()):
+        # The parts differ in their columns.
+        extra = {"price": ["1"]} if number else {}
+        orc.write_table(
+            pa.table({"item_id": [item], "title": [title], **extra}), path / f"{number}.orc"
+        )
+    return path
+
+
 def as_parquet_folder(folder: Path, write_csv: WriteCsv) -> Path:
     path = folder / "parquet"
     path.mkdir()
@@ -61,7 +74,9 @@ def as_parquet_folder(folder: Path, write_csv: WriteCsv) -> Path:
     return path
 
 
-@pytest.mark.parametrize("write", [as_csv_with_mark, as_gzip, as_jsonl, as_parquet_folder])
+@pytest.mark.parametrize(
+    "write", [as_csv_with_mark, as_gzip, as_jsonl, as_orc_folder, as_parquet_folder]
+)
 def test_every_format_gives_the_same_items(
     spark: SparkSession, tmp_path: Path, write_csv: WriteCsv, write: Written
 ) -> None:
