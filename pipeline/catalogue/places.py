@@ -47,6 +47,8 @@ def resolve(
         if not wait:
             return config.model_copy(update={"catalogue": dated})
     path = _wait(lambda: _complete_path(config, dated), wait, say)
+    if path != dated.path:
+        say(f"catalogue.path {LATEST} is {path}")
     return config.model_copy(update={"catalogue": dated.model_copy(update={"path": path})})
 
 

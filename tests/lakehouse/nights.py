@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from pipeline.catalogue import open_snapshot, source_of
 from pipeline.errors import NitamonoError
 from tests.lakehouse.lake import DELTA, ICEBERG, Lake, titles
 
@@ -46,6 +47,17 @@ def deletes(lake: Lake) -> dict[str, int]:
     files = lake.spark.table(f"{ICEBERG}.delete_files").count()
     vectors = list((lake.folder / "spark").rglob("deletion_vector*.bin"))
     return {ICEBERG: files, DELTA: len(vectors)}
+
+
+def pinned(lake: Lake) -> dict[str, list[int]]:
+    """Rows of each table's state that was opened, before and after rows are added; and the sum."""
+    counts = {}
+    for table in _TABLES:
+        snapshot = open_snapshot(lake.spark, source_of(lake.config("any", table=table)))
+        before = snapshot.rows.count()
+        lake.spark.sql(f"INSERT INTO {table} VALUES ('later', '赤い 靴')")
+        counts[table] = [before, snapshot.rows.count(), lake.spark.table(table).count()]
+    return counts
 
 
 def as_files(lake: Lake, name: str) -> str:
@@ -118,6 +130,7 @@ def main() -> None:
     files = lake.config("store-avro", path=avro, format="avro")
     lake.run(files)
     facts["avro"] = lake.rows(files)
+    facts["pinned"] = pinned(lake)
     facts["refused"] = refusals(lake)
     print(json.dumps(facts))  # noqa: T201 - for the test
 

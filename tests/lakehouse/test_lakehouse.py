@@ -64,6 +64,13 @@ def test_as_of_the_first_night_is_the_first_nights_table(
     assert nights["as_of"][table] == nights["rows"]["night1"]["files"]
 
 
+@pytest.mark.parametrize("table", [ICEBERG, DELTA])
+def test_state_that_was_opened_stays_though_the_table_changes(
+    nights: dict[str, Any], table: str
+) -> None:
+    assert nights["pinned"][table] == [39, 39, 40]
+
+
 @pytest.mark.parametrize("name", ["query", "avro"])
 def test_query_and_avro_give_the_same(nights: dict[str, Any], name: str) -> None:
     assert nights[name] == nights["rows"]["night2"]["files"]

@@ -1,4 +1,4 @@
-"""The releases of Spark's connectors: asked for by the config, in the docs, and on Maven Central."""
+"""The releases of Spark's connectors: what a config asks for, the docs, Maven Central."""
 
 from pathlib import Path
 from typing import Any
