@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 from models import ModelError
 from pipeline.config.sections import Config
 from pipeline.errors import InputError, NitamonoError, StageError
-from pipeline.spark import s3a, session
+from pipeline.spark import object_stores, session
 from pipeline.spark.failures import explain
 from pipeline.spark.log import SparkLog
 
@@ -38,7 +38,7 @@ def find_session(config: Config, spark: "SparkSession | None" = None) -> "SparkS
     if SparkContext._active_spark_context is not None:
         return SparkSession.builder.getOrCreate()
     folder = Path(tempfile.mkdtemp(prefix="nitamono-"))
-    return session.start(s3a.spark_settings(config), SparkLog(folder / "spark.log"))[0]
+    return session.start(object_stores.spark_settings(config), SparkLog(folder / "spark.log"))[0]
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import pyarrow as pa
 from pipeline.config.sections import Config, RulesSection
 from pipeline.errors import UsageError
 from pipeline.retrieval.float16 import round_to_float16
-from pipeline.spark import executors, s3a, session
+from pipeline.spark import executors, object_stores, session
 from pipeline.spark.log import SparkLog
 from pipeline.stages.context import Job
 from pipeline.stages.index import lists
@@ -109,7 +109,7 @@ def search(
     spark = vectors.sparkSession
     # The sibling session has the SQL settings that the stages need; the user's keeps its own.
     log = SparkLog(store.run_path(_RUN) / "spark.log")
-    sibling, _ = session.start(s3a.spark_settings(config), log)
+    sibling, _ = session.start(object_stores.spark_settings(config), log)
     job = Job(config, store, _RUN, publishing=False, full=True, spark=sibling)
     folder = store.root if isinstance(store.root, Path) else None
     executors.check(sibling.sparkContext, folder, job.line)

@@ -23,7 +23,7 @@ from pipeline.cluster.submit.command import (
 )
 from pipeline.config import reading
 from pipeline.errors import StageError, UsageError
-from pipeline.spark import s3a
+from pipeline.spark import object_stores
 from pipeline.terminal.output import print_lines
 
 _NOTE = (
@@ -112,8 +112,10 @@ def _submission(arguments: Namespace) -> Submission:
     )
     target = target_of(submission)
     if target.manager != "k8s":
-        # Images have these jars. The other settings of s3a:// the driver makes itself.
-        submission = replace(submission, spark=config.spark | s3a.package_settings(config))
+        # Images have these jars. The stores' other settings the driver makes itself.
+        submission = replace(
+            submission, spark=config.spark | object_stores.package_settings(config)
+        )
     if target.driver_is_remote:
         relative = reading.load(arguments.config, assignments, absolute_paths=False)
         checks.refuse_relative_paths(relative)

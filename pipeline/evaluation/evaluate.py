@@ -22,7 +22,7 @@ from pipeline.evaluation.sample import (
 )
 from pipeline.runs.record import new_run_id
 from pipeline.runs.runner import Runner
-from pipeline.spark import s3a, session
+from pipeline.spark import object_stores, session
 from pipeline.spark.failures import explain
 from pipeline.spark.log import SparkLog
 from pipeline.stages.embed import stage as embed
@@ -159,7 +159,7 @@ def _baselines(
 def _session(settings: Config, progress: Progress, log: SparkLog) -> "Iterator[SparkSession]":
     """One session: the stages make siblings of it, and the evaluation reads with it after them."""
     with progress.stage("      Spark"):
-        spark, own = session.start(s3a.spark_settings(settings), log)
+        spark, own = session.start(object_stores.spark_settings(settings), log)
     try:
         yield spark
     finally:

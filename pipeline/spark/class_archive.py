@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import StageError
-from pipeline.spark import s3a
+from pipeline.spark import object_stores
 from pipeline.spark.java import find_java
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def path() -> Path:
     Raises:
         StageError: there is no java.
     """
-    jars, java = s3a.spark_jars(), Path(find_java()).resolve()
+    jars, java = object_stores.spark_jars(), Path(find_java()).resolve()
     times = [file.stat().st_mtime_ns for file in (jars, java)]
     name = hashlib.sha256(repr((str(jars), str(java), times)).encode()).hexdigest()[:16]
     return _folder() / f"spark-classes-{name}{_SUFFIX}"

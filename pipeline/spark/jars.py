@@ -2,8 +2,9 @@
 
     python -m pipeline.spark.jars FOLDER
 
-fetches the jars that s3a:// needs into a folder. Behind a proxy JAVA_TOOL_OPTIONS reaches the JVM
-(-Dhttps.proxyHost=...), and IVY_SETTINGS names a file of Ivy's settings with other repositories.
+fetches the jars that s3a://, abfss:// and gs:// need into the folder of Spark's jars. Behind a
+proxy JAVA_TOOL_OPTIONS reaches the JVM (-Dhttps.proxyHost=...), and IVY_SETTINGS names a file of Ivy's
+settings with other repositories.
 """
 
 import os
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.errors import StageError
-from pipeline.spark import s3a
+from pipeline.spark import object_stores
 from pipeline.spark.java import find_java
 
 _SECONDS = 600
@@ -30,7 +31,7 @@ def fetch(
     """Fetch jars into a folder; Ivy keeps a copy in its cache.
 
     Args:
-        artifacts: group:name:version of each.
+        artifacts: group:name:version of each, or group:name:version:classifier.
         folder: an existing one.
         excluded: group:name of dependencies to leave out; * for any name.
         transitive: whether their dependencies are fetched too.
@@ -39,11 +40,7 @@ def fetch(
         StageError: Ivy fails, with its messages, or Java is missing.
     """
     conf = "default->default" if transitive else "default->master"
-    dependencies = "".join(
-        f'<dependency org="{org}" name="{name}" rev="{rev}" '
-        f'transitive="{str(transitive).lower()}" conf="{conf}"/>'
-        for org, name, rev in (artifact.split(":") for artifact in artifacts)
-    )
+    dependencies = "".join(_dependency(artifact, conf, transitive) for artifact in artifacts)
     exclusions = "".join(
         f'<exclude org="{org}" module="{name}"/>'
         for org, name in (module.split(":") for module in excluded)
@@ -51,15 +48,28 @@ def fetch(
     with tempfile.TemporaryDirectory(prefix="nitamono-ivy-") as room:
         module = Path(room) / "ivy.xml"
         module.write_text(
-            '<ivy-module version="2.0"><info organisation="nitamono" module="jars"/>'
+            '<ivy-module version="2.0" xmlns:m="http://ant.apache.org/ivy/maven">'
+            '<info organisation="nitamono" module="jars"/>'
             '<configurations><conf name="default"/></configurations>'
             f"<dependencies>{dependencies}{exclusions}</dependencies></ivy-module>"
         )
         _run(module, folder, len(artifacts))
 
 
+def _dependency(artifact: str, conf: str, transitive: bool) -> str:
+    org, name, rev, *classifier = artifact.split(":")
+    part = "".join(
+        f'<artifact name="{name}" type="jar" ext="jar" m:classifier="{text}"/>'
+        for text in classifier
+    )
+    return (
+        f'<dependency org="{org}" name="{name}" rev="{rev}" '
+        f'transitive="{str(transitive).lower()}" conf="{conf}">{part}</dependency>'
+    )
+
+
 def _run(module: Path, folder: Path, min_jars: int) -> None:
-    settings, jars = os.environ.get("IVY_SETTINGS"), s3a.spark_jars() / "*"
+    settings, jars = os.environ.get("IVY_SETTINGS"), object_stores.spark_jars() / "*"
     command = [
         *(find_java(), "-cp", str(jars), "org.apache.ivy.Main", "-ivy", str(module)),
         *(("-settings", settings) if settings else ()),
@@ -79,4 +89,8 @@ def _run(module: Path, folder: Path, min_jars: int) -> None:
 
 
 if __name__ == "__main__":
-    fetch(s3a.packages(), Path(sys.argv[1]), excluded=s3a.EXCLUDED)
+    target = Path(sys.argv[1])
+    hadoop = [*object_stores.s3_packages(), *object_stores.azure_packages()]
+    excluded = [*object_stores.EXCLUDED, *object_stores.EXCLUDED_BESIDE_SPARK]
+    fetch(hadoop, target, excluded=excluded)
+    fetch(object_stores.gcs_packages(), target, transitive=False)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.config.sections import Config
 from pipeline.errors import NitamonoError, StageError
-from pipeline.spark import s3a, session
+from pipeline.spark import object_stores, session
 from pipeline.spark.failures import explain
 from pipeline.spark.log import SparkLog
 from pipeline.terminal.progress import Progress
@@ -34,7 +34,9 @@ def reading_session(config: Config, title: str) -> "Iterator[SparkSession]":
     folder = Path(tempfile.mkdtemp(prefix="nitamono-"))
     with Progress().stage(title) as line:
         line.note = "starting Spark"
-        spark, is_own = session.start(s3a.spark_settings(config), SparkLog(folder / "spark.log"))
+        spark, is_own = session.start(
+            object_stores.spark_settings(config), SparkLog(folder / "spark.log")
+        )
         line.note = ""
         line.follow(spark.sparkContext, f"{title}-{folder.name}")
         try:

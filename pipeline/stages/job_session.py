@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pipeline.catalogue import Source, source_of, total_bytes
 from pipeline.config.sections import Config
 from pipeline.errors import InputError
-from pipeline.spark import executors, s3a, session
+from pipeline.spark import executors, object_stores, session
 from pipeline.spark.failures import explain
 from pipeline.spark.log import SparkLog
 from pipeline.stages import python_daemon
@@ -55,7 +55,7 @@ class JobSession:
         if self._spark is None:
             line.note = "starting Spark"
             self._log = SparkLog(self._log_file)
-            settings = s3a.spark_settings(self._config)
+            settings = object_stores.spark_settings(self._config)
             if not session.is_submitted():  # whose master is not in the config
                 settings = with_daemon(settings)
             brief = self._is_brief()

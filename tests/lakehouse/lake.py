@@ -16,7 +16,7 @@ from pipeline.config import reading
 from pipeline.config.sections import Config
 from pipeline.runs.record import Outcome
 from pipeline.runs.request import RunRequest
-from pipeline.spark import s3a, session
+from pipeline.spark import object_stores, session
 from pipeline.spark.log import SparkLog
 from pipeline.store.store import Store
 from pipeline.terminal.progress import Progress
@@ -52,7 +52,7 @@ class Lake:
             "spark.sql.warehouse.dir": str(folder / "spark"),
             "spark.databricks.delta.snapshotPartitions": "2",
         }
-        settings = s3a.spark_settings(self.config("any", path="items.csv"))
+        settings = object_stores.spark_settings(self.config("any", path="items.csv"))
         self.spark: SparkSession = session.start(settings, SparkLog(folder / "spark.log"))[0]
         self.spark.sql("CREATE SCHEMA IF NOT EXISTS shop")
 
