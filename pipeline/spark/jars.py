@@ -3,8 +3,8 @@
     python -m pipeline.spark.jars FOLDER
 
 fetches the jars that s3a://, abfss:// and gs:// need into the folder of Spark's jars. Behind a
-proxy JAVA_TOOL_OPTIONS reaches the JVM (-Dhttps.proxyHost=...), and IVY_SETTINGS names a file of Ivy's
-settings with other repositories.
+proxy JAVA_TOOL_OPTIONS reaches the JVM (-Dhttps.proxyHost=...), and IVY_SETTINGS names a file of
+Ivy's settings with other repositories.
 """
 
 import os
