@@ -31,6 +31,7 @@ from pipeline.runs.record import Outcome
 from pipeline.runs.runner import Runner
 from pipeline.spark import session
 from pipeline.spark.log import SparkLog
+from pipeline.stages.job_session import with_daemon
 from pipeline.store.schemas import digest
 from pipeline.store.store import Store
 from pipeline.terminal.progress import Progress
@@ -137,7 +138,7 @@ def measure(items: int, folder: Path, nights: int = 1) -> dict[str, Any]:
     before = _bytes(copy)
     full, full_seconds = _run(file, "full", copy, full=True)
     full_written = _new_bytes(before, _bytes(copy))
-    spark, _ = session.start({}, SparkLog(folder / "spark.log"))
+    spark, _ = session.start(with_daemon({}), SparkLog(folder / "spark.log"))
     tables = [
         digest(Store(str(place)).read(spark, "similar_items", str(outcome.version)))
         for place, outcome in ((store, night), (copy, full))
@@ -220,7 +221,8 @@ def main() -> None:
     arguments = parser.parse_args()
     results = {}
     with tempfile.TemporaryDirectory() as above:
-        spark, _ = session.start({"spark.master": "local[2]"}, SparkLog(Path(above) / "spark.log"))
+        settings = with_daemon({"spark.master": "local[2]"})
+        spark, _ = session.start(settings, SparkLog(Path(above) / "spark.log"))
         spark.range(1000).repartition(2).count()
         for items in arguments.items:
             with tempfile.TemporaryDirectory() as folder:

@@ -28,19 +28,26 @@ _Lists = dict[str, list[dict[str, Any]]]
 _Row = dict[str, Any]
 
 
-def write(job: Job, version: str, pairs: "DataFrame", most_shown: dict[str, Any] | None) -> int:
+def write(
+    job: Job,
+    version: str,
+    pairs: "DataFrame",
+    sampled: list[str],
+    most_shown: dict[str, Any] | None,
+) -> int:
     """Write the table of examples: items on the map, those shown, and the neighbours of those.
 
     Args:
         job: the run; all its stages before publish are done.
         version: of the table.
         pairs: similar_items, as written.
+        sampled: items, drawn by a hash of their id.
         most_shown: the item that is in the most lists.
 
     Returns:
         the number of rows.
     """
-    mapped = _mapped_items(job)
+    mapped = sampled[:MAPPED]
     shown = list(dict.fromkeys([*mapped[:SHOWN], *_short_items(job), *_hub(most_shown)]))
     lists = _neighbor_lists(job, pairs, shown)
     neighbors = (entry["similar_id"] for entries in lists.values() for entry in entries)
@@ -59,11 +66,6 @@ def write(job: Job, version: str, pairs: "DataFrame", most_shown: dict[str, Any]
         for item in all_ids
     ]
     return job.store.write_rows(rows, TABLE, version)
-
-
-def _mapped_items(job: Job) -> list[str]:
-    total, items = job.record("ingest").tables["items"], job.read("items", "ingest")
-    return _sample_ids(items.select("item_id"), total, MAPPED)
 
 
 def _short_items(job: Job) -> list[str]:

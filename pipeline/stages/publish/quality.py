@@ -3,11 +3,13 @@
 The first three are computed on all pairs; sameness, which reads the items, on a sample.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.stages.context import Job
+from pipeline.stages.publish.pair_sums import ALL, FIRST, STEPS
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -16,19 +18,20 @@ if TYPE_CHECKING:
 # percentage points.
 MAX_SAMPLED = 20_000
 _QUANTILES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
-# The histogram has this many steps from 0 to 1.
-_STEPS = 100
 
 
-def measure_quality(job: Job, pairs: "DataFrame", items: int) -> dict[str, Any]:
+def measure_quality(
+    job: Job, pairs: "DataFrame", sums: Mapping[str, int], items: int
+) -> dict[str, Any]:
     """Coverage and scores; and on a sample, the shares of same category and duplicates.
 
     Args:
         job: the run.
         pairs: similar_items.
+        sums: of `pair_sums.sums` over all of them.
         items: how many items the catalogue has.
     """
-    distribution, covered = scores(pairs)
+    distribution, covered = scores(sums)
     return {
         "coverage": round(covered / items, 6) if items else 0.0,
         "scores": distribution,
@@ -36,36 +39,33 @@ def measure_quality(job: Job, pairs: "DataFrame", items: int) -> dict[str, Any]:
     }
 
 
-def scores(pairs: "DataFrame") -> tuple[dict[str, Any], int]:
+def scores(sums: Mapping[str, int]) -> tuple[dict[str, Any], int]:
     """The distribution of the scores, and how many items have any.
+
+    Args:
+        sums: of `pair_sums.sums`.
 
     Returns:
         a histogram, [lower bound, pairs] by steps of 0.01, and quantiles of all ranks and of the
         first rank, each as the middle of its step; and the number of items.
     """
-    from pyspark.sql import functions as F
+    steps = sorted(int(name.removeprefix(ALL)) for name in sums if name.startswith(ALL))
+    middles = (np.array(steps, dtype=np.int64) + 0.5) / STEPS
 
-    # The score 1 belongs to the last step.
-    step = F.least(F.floor(F.col("score").cast("double") * _STEPS + 1e-6), F.lit(_STEPS - 1))
-    first = F.count_if(F.col("rank") == 1).alias("first")
-    counted = pairs.groupBy(step.alias("step")).agg(F.count("*").alias("all"), first)
-    rows = sorted(counted.collect(), key=lambda row: int(row["step"]))
-    steps = np.array([row["step"] for row in rows], dtype=np.int64)
-
-    def quantiles(name: str) -> dict[str, float]:
-        cumulative = np.cumsum([row[name] for row in rows])
+    def quantiles(prefix: str) -> dict[str, float]:
+        cumulative = np.cumsum([sums.get(f"{prefix}{step}", 0) for step in steps])
         if not len(cumulative) or not cumulative[-1]:
             return {}
         positions = np.searchsorted(cumulative, np.array(_QUANTILES) * cumulative[-1])
-        values = (steps[positions] + 0.5) / _STEPS
+        values = middles[positions]
         return {f"{q:g}": round(float(v), 4) for q, v in zip(_QUANTILES, values, strict=True)}
 
     distribution = {
-        "quantiles": quantiles("all"),
-        "first": quantiles("first"),
-        "histogram": [[round(row["step"] / _STEPS, 2), row["all"]] for row in rows],
+        "quantiles": quantiles(ALL),
+        "first": quantiles(FIRST),
+        "histogram": [[round(step / STEPS, 2), sums[f"{ALL}{step}"]] for step in steps],
     }
-    return distribution, sum(row["first"] for row in rows)
+    return distribution, sum(sums.get(f"{FIRST}{step}", 0) for step in steps)
 
 
 def hubs(shown: "DataFrame", items: int) -> dict[str, Any]:

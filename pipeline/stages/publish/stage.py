@@ -1,13 +1,17 @@
 """publish: neighbors -> similar_items and details, and the gate."""
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import GateError, StageError
+from pipeline.retrieval.item_order import ItemRanges
+from pipeline.spark.sampling import collected_sample
 from pipeline.stages.context import Job, StageResult
 from pipeline.stages.neighbors import query_items, rules
-from pipeline.stages.publish import details, examples, gate, quality
-from pipeline.store.schemas import digest, digest_with
+from pipeline.stages.publish import examples, gate, pair_sums, quality, sorted_tables
+from pipeline.store.arrow_files import Rows
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -24,97 +28,121 @@ def inputs(job: Job) -> dict[str, Any]:
 
 def execute(job: Job, version: str) -> StageResult:
     """Write the similar-item table, one row a pair, sorted by item and rank."""
-    rows, carried_rows = _write_pairs(job, version)
-    expected = job.record("neighbors").outputs["pairs"]
+    sampled, ranges = _item_ranges(job)
+    sums, carried_rows = _write_pairs(job, version, ranges)
+    rows, expected = sums[pair_sums.PAIRS], job.record("neighbors").outputs["pairs"]
     counts: dict[str, Any] = {"rows": rows, "carried_rows": carried_rows}
     if rows != expected + carried_rows:
         job.store.discard_version("similar_items", version)
         raise StageError(f"publish: {rows} rows, not {expected} found and {counts}; run it again")
     written = job.store.read(job.spark, "similar_items", version)
-    by_list = written if carried_rows else _pairs(_neighbors(job), job.config.neighbors.k)
+    by_list = written if carried_rows else _pairs(job)
     items = job.record("ingest").tables["items"]
     with ThreadPoolExecutor(2) as pool:
         # These are independent of each other: Spark does them at the same time.
-        writing = pool.submit(details.write, job, version)
-        measuring = pool.submit(quality.measure_quality, job, written, items)
+        writing = pool.submit(sorted_tables.write_details, job, version, ranges)
+        measuring = pool.submit(quality.measure_quality, job, written, sums, items)
         hubs = quality.hubs(by_list, items)
-        shown = examples.write(job, version, written, hubs["most_shown"])
+        shown = examples.write(job, version, written, sampled, hubs["most_shown"])
         measured = measuring.result() | {"hubs": hubs}
         tables = {"similar_items": rows, "details": writing.result(), examples.TABLE: shown}
     return StageResult(tables=tables, counts=counts | {"quality": measured})
 
 
-def _write_pairs(job: Job, version: str) -> tuple[int, int]:
-    """Write the table; return its rows, and how many of them were carried over."""
+def _item_ranges(job: Job) -> tuple[list[str], ItemRanges]:
+    """A sample of the items, in random order; and which items each file of a table has."""
+    items, cores = job.record("ingest").tables["items"], job.spark.sparkContext.defaultParallelism
+    count = sorted_tables.file_count(items, job.config.neighbors.k, cores)
+    size = max(examples.MAPPED, sorted_tables.SAMPLED_PER_RANGE * count)
+    ids = job.read("items", "ingest").select("item_id")
+    sampled = collected_sample(ids, items, size, 0, examples.TABLE)["item_id"].to_pylist()
+    return sampled, ItemRanges.from_sample(sampled, count)
+
+
+def _write_pairs(job: Job, version: str, ranges: ItemRanges) -> tuple[Mapping[str, int], int]:
+    """Write the table; return the sums over its rows, and how many rows were carried over."""
     from pyspark import StorageLevel
 
-    neighbors, k, carried = _neighbors(job), job.config.neighbors.k, carried_over(job)
-    pairs = _pairs(neighbors, k)
+    carried = carried_over(job)
     if carried is None:
-        # Sorting items is cheaper than sorting pairs: there are fewer of them.
-        return _write_checked(job, version, _pairs(neighbors.orderBy("item_id"), k), pairs), 0
-    # The sort reads it twice, and so do the checks.
+        return _write_checked(job, version, [_neighbor_lists(job)], ranges), 0
+    # It is computed once, and read to count and to write it.
     carried = carried.persist(StorageLevel.DISK_ONLY)
     try:
-        pairs = pairs.unionByName(carried)
-        rows = _write_checked(job, version, pairs.orderBy("item_id", "rank"), pairs)
-        return rows, carried.count()
+        lists = sorted_tables.first_neighbors(Rows(carried, iter))
+        carried_rows = sorted_tables.sums_of_lists(lists)[pair_sums.PAIRS]
+        sums = _write_checked(job, version, [_neighbor_lists(job), lists], ranges)
+        return sums, carried_rows
     finally:
         carried.unpersist()
 
 
-def _write_checked(job: Job, version: str, ordered: "DataFrame", expected: "DataFrame") -> int:
-    """Write the table, and compare what was written with what was expected.
+def _write_checked(
+    job: Job, version: str, sources: Sequence[Rows], ranges: ItemRanges
+) -> Mapping[str, int]:
+    """Write the table, and compare what was written with what was sent to be written.
+
+    Returns:
+        the sums over its rows.
 
     Raises:
         StageError: it is not the same, or a row makes no sense; the table is discarded.
     """
-    rows = job.store.write(ordered, "similar_items", version)
-    problems = _problems(job.store.read(job.spark, "similar_items", version), expected)
+    sent = sorted_tables.SentPairs(job.spark.sparkContext)
+    rows = sorted_tables.similar_items(sources, ranges, sent)
+    written = job.store.write_counted("similar_items", version, rows, count=pair_sums.sums)
+    problems = _problems(written.sums, sent.sums(), sources)
     if problems:
         job.store.discard_version("similar_items", version)
         raise StageError(f"publish: {'; '.join(problems)}; run it again")
-    return rows
+    return written.sums
 
 
-def _neighbors(job: Job) -> "DataFrame":
-    return job.read("neighbors", "neighbors")
+def _neighbor_lists(job: Job) -> Rows:
+    """The first k neighbours of each item, in the order of the lists."""
+    version, nlist = job.record("neighbors").fingerprint, job.record("index").outputs["lists"]
+    names = sorted_tables.LISTS_OF_ITEMS.names
+    rows = job.store.scan_lists(job.spark, "neighbors", version, nlist, names)
+    return sorted_tables.first_neighbors(rows, job.config.neighbors.k)
 
 
-def _problems(written: "DataFrame", expected: "DataFrame") -> list[str]:
-    """What is wrong with the rows written, by their digest and values."""
-    from pyspark.sql import functions as F
-
-    own = F.count_if(F.col("similar_id") == F.col("item_id"))
-    odd = F.count_if(F.isnan("score") | (F.abs("score") > 1))
-    written_digest, counts = digest_with(written, own=own, odd=odd)
-    meanings = {"own": "items are their own neighbours", "odd": "scores are no cosines"}
-    problems = [f"{counts[name]} {meaning}" for name, meaning in meanings.items() if counts[name]]
-    if written_digest != digest(expected):
-        problems.append("the rows written are not those that were found")
+def _problems(
+    written: Mapping[str, int], sent: Mapping[str, int], sources: Sequence[Rows]
+) -> list[str]:
+    """What is wrong with the rows written, by their sums."""
+    meanings = {
+        pair_sums.OWN: "items are their own neighbours",
+        pair_sums.ODD: "scores are no cosines",
+    }
+    problems = [f"{written[name]} {meaning}" for name, meaning in meanings.items() if written[name]]
+    digest = {name: written[name] for name in (pair_sums.PAIRS, pair_sums.DIGEST)}
+    if digest != sent:
+        # A task that was repeated has counted its pairs twice: they are counted once more.
+        counted = Counter[str]()
+        for source in sources:
+            counted.update(sorted_tables.sums_of_lists(source))
+        if digest != dict(counted):
+            problems.append("the rows written are not those that were found")
     return problems
 
 
-def _pairs(neighbors: "DataFrame", k: int) -> "DataFrame":
-    """The similar-item table's rows, each item's by rank, in the order of the items."""
+def _pairs(job: Job) -> "DataFrame":
+    """The pairs by which items are shown, in the order of the lists: similar_id."""
     from pyspark.sql import functions as F
 
-    best = F.posexplode(F.slice("neighbors", 1, k))
-    return neighbors.select("item_id", best).select(
-        "item_id",
-        (F.col("pos") + 1).alias("rank"),
-        F.col("col.similar_id").alias("similar_id"),
-        F.col("col.score").alias("score"),
-    )
+    best = F.slice("neighbors.similar_id", 1, job.config.neighbors.k)
+    return job.read("neighbors", "neighbors").select(F.explode(best).alias("similar_id"))
 
 
 def carried_over(job: Job) -> "DataFrame | None":
-    """Rows of the published version for items that are no queries of this run; None if all are.
+    """The published lists of the items that are no queries of this run; None if all are.
 
     Neighbours that have left the catalogue, or may not be neighbours any more, are left out, and
     the ranks after them move up.
+
+    Returns:
+        item_id, and neighbors, best first.
     """
-    from pyspark.sql import Window
     from pyspark.sql import functions as F
 
     queries, baseline = query_items.select_query_items(job), query_items.baseline(job)
@@ -126,8 +154,10 @@ def carried_over(job: Job) -> "DataFrame | None":
     pairs = published.join(others, "item_id", how="left_semi")
     pairs = pairs.join(eligible, "similar_id", how="left_semi")
     pairs = rules.without_denied(job, pairs)
-    rank = F.row_number().over(Window.partitionBy("item_id").orderBy("rank"))
-    return pairs.select("item_id", rank.alias("rank"), "similar_id", "score")
+    by_rank = F.array_sort(F.collect_list(F.struct("rank", "similar_id", "score")))
+    lists = pairs.groupBy("item_id").agg(by_rank.alias("ranked"))
+    neighbors = F.transform("ranked", lambda n: F.struct(n.similar_id, n.score))
+    return lists.select("item_id", neighbors.alias("neighbors"))
 
 
 def pass_gate(job: Job, measured: gate.Measurements, *, retrained: bool = False) -> None:

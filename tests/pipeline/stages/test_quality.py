@@ -4,11 +4,14 @@ from collections import Counter
 from typing import cast
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from pipeline.stages.context import Job
-from pipeline.stages.publish import quality
+from pipeline.stages.publish import pair_sums, quality
+from pipeline.stages.publish.sorted_tables import LISTS_OF_ITEMS
+from pipeline.store.schemas import SIMILAR_ITEMS
 
 
 def test_the_gini_coefficient_is_half_the_relative_mean_difference() -> None:
@@ -18,6 +21,46 @@ def test_the_gini_coefficient_is_half_the_relative_mean_difference() -> None:
         distinct, counts = np.unique(values, return_counts=True)
         assert quality.gini(distinct.astype(float), counts) == pytest.approx(spread)
     assert quality.gini(np.array([0.0]), np.array([5])) == 0
+
+
+def test_sums_do_not_depend_on_the_order_and_tell_wrong_rows() -> None:
+    rng = np.random.default_rng(4)
+    lists = pa.RecordBatch.from_pylist(
+        [
+            {
+                "item_id": f"i{item}",
+                "neighbors": [
+                    {"similar_id": f"i{other}", "score": float(rng.uniform(-1, 1))}
+                    for other in rng.integers(0, 50, item % 5)
+                ],
+            }
+            for item in range(50)
+        ],
+        schema=LISTS_OF_ITEMS,
+    )
+    pairs = pa.Table.from_batches(pair_sums.pairs_of_lists(lists))
+    assert pairs.to_pylist() == [
+        {"item_id": row["item_id"], "rank": rank, **neighbor}
+        for row in lists.to_pylist()
+        for rank, neighbor in enumerate(row["neighbors"], 1)
+    ]
+    whole = pair_sums.digest_sums(pairs)
+    shuffled = pairs.take(rng.permutation(pairs.num_rows))
+    assert pair_sums.digest_sums(shuffled) == whole
+    parts = [pair_sums.digest_sums(part) for part in (shuffled[:30], shuffled[30:])]
+    assert {name: sum(part[name] for part in parts) for name in whole} == whole
+    # Two neighbours that are exchanged keep all values of all columns.
+    for column in ("similar_id", "score", "rank"):
+        exchanged = pairs[column].take([1, 0, *range(2, pairs.num_rows)])
+        wrong = pairs.set_column(pairs.column_names.index(column), column, exchanged)
+        if wrong != pairs:
+            assert pair_sums.digest_sums(wrong) != whole
+    odd = pa.table(
+        {"item_id": ["a", "a", "b"], "rank": [1, 2, 1], "similar_id": ["a", "b", "a"],
+         "score": [0.5, float("nan"), 1.5]}, schema=SIMILAR_ITEMS
+    )  # fmt: skip
+    sums = pair_sums.sums(odd)
+    assert (sums[pair_sums.OWN], sums[pair_sums.ODD]) == (1, 2)
 
 
 def test_hubs_and_scores_are_those_of_all_pairs(spark: SparkSession) -> None:
@@ -38,7 +81,7 @@ def test_hubs_and_scores_are_those_of_all_pairs(spark: SparkSession) -> None:
     times = np.array([*shown.values(), *[0] * (301 - len(shown))])
     spread = np.abs(times[:, None] - times[None, :]).mean() / times.mean() / 2
     assert hubs["gini"] == pytest.approx(spread, abs=5e-5)
-    scores, items = quality.scores(pairs)
+    scores, items = quality.scores(pair_sums.sums(pairs.toArrow()))
     assert items == 301
     all_scores = [row[3] for row in rows]
     assert scores["quantiles"]["0.5"] == pytest.approx(np.quantile(all_scores, 0.5), abs=0.01)
@@ -93,4 +136,5 @@ def test_a_table_without_pairs_has_empty_measures(spark: SparkSession) -> None:
     schema = "item_id string, rank int, similar_id string, score float"
     none = spark.createDataFrame([], schema)
     assert quality.hubs(none, 4) == {"most_shown": None, "never_shown": 4, "gini": 0.0}
-    assert quality.scores(none) == ({"quantiles": {}, "first": {}, "histogram": []}, 0)
+    sums = pair_sums.sums(none.toArrow())
+    assert quality.scores(sums) == ({"quantiles": {}, "first": {}, "histogram": []}, 0)

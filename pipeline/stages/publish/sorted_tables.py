@@ -1,0 +1,192 @@
+"""The tables of the stage that are in the order of item_id, as Spark writes them.
+
+Python workers read the files of the tables before, and send their rows, packed, to the file that
+has their range of ids: Spark shuffles cells, and takes no row apart.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.retrieval import item_order, packed_batches
+from pipeline.retrieval.item_order import ItemRanges
+from pipeline.stages.context import Job
+from pipeline.stages.index.lists import shuffle_by_group
+from pipeline.stages.publish import pair_sums
+from pipeline.storage.list_schemas import NEIGHBORS
+from pipeline.store import schemas
+from pipeline.store.arrow_files import Rows
+from pipeline.store.schemas import DETAILS
+
+if TYPE_CHECKING:
+    from pyspark import SparkContext
+    from pyspark.sql import DataFrame
+
+LISTS_OF_ITEMS = pa.schema([NEIGHBORS.field(name) for name in ("item_id", "neighbors")])
+# Items and pairs of a file, at most, about: a worker sorts them in half a gigabyte.
+_ITEMS_PER_FILE, _PAIRS_PER_FILE = 300_000, 3_000_000
+# A smaller table is not cut for the sake of cores that would be idle.
+_MIN_ITEMS_PER_FILE = 20_000
+# Rows that are read to get one item's details: half a megabyte.
+_ROWS_PER_GROUP = 4_000
+# Ids of the sample for each range: the largest range has hardly twice the mean.
+SAMPLED_PER_RANGE = 20
+# A row of the details; or of an item only its list, which comes from another table.
+_PARTS = pa.schema([*DETAILS, ("is_item", pa.bool_())])
+
+
+def file_count(items: int, k: int, cores: int) -> int:
+    """How many files a table gets.
+
+    Args:
+        items: how many items the catalogue has.
+        k: neighbours of an item.
+        cores: tasks at a time.
+    """
+    needed = max(-(-items // _ITEMS_PER_FILE), -(-items * k // _PAIRS_PER_FILE))
+    return max(needed, min(cores, items // _MIN_ITEMS_PER_FILE), 1)
+
+
+class SentPairs:
+    """The digest of the pairs that tasks have sent; a repeated task counts again."""
+
+    def __init__(self, context: "SparkContext") -> None:
+        self._sums = {name: context.accumulator(0) for name in (pair_sums.PAIRS, pair_sums.DIGEST)}
+
+    def add(self, pairs: pa.RecordBatch) -> None:
+        """Count pairs; called on an executor."""
+        for name, value in pair_sums.digest_sums(pairs).items():
+            self._sums[name].add(value)
+
+    def sums(self) -> dict[str, int]:
+        """What was counted."""
+        return {name: counter.value for name, counter in self._sums.items()}
+
+
+def similar_items(sources: Sequence[Rows], ranges: ItemRanges, sent: SentPairs) -> Rows:
+    """The similar-item table, one row a pair, in the order of item_id and rank.
+
+    Args:
+        sources: rows of LISTS_OF_ITEMS, each item in one of them.
+        ranges: which ids each file has.
+        sent: counts the pairs before they are shuffled.
+    """
+
+    def send(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return item_order.send(_counted(batches, sent), ranges)
+
+    def receive(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for lists in item_order.receive(batches, LISTS_OF_ITEMS):
+            yield from pair_sums.pairs_of_lists(lists)
+
+    return _shuffled([source.map(send) for source in sources], ranges, receive)
+
+
+def first_neighbors(lists: Rows, k: int | None = None) -> Rows:
+    """Rows of LISTS_OF_ITEMS.
+
+    Args:
+        lists: item_id, and neighbors, best first.
+        k: how many neighbours of an item are taken; None for all.
+    """
+
+    def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            neighbors = batch["neighbors"]
+            if k is not None:
+                neighbors = pc.list_slice(neighbors, 0, k)
+            columns = [batch["item_id"], neighbors.cast(LISTS_OF_ITEMS.field("neighbors").type)]
+            yield pa.RecordBatch.from_arrays(columns, schema=LISTS_OF_ITEMS)
+
+    return lists.map(run)
+
+
+def _counted(lists: Iterator[pa.RecordBatch], sent: SentPairs) -> Iterator[pa.RecordBatch]:
+    for batch in lists:
+        for pairs in pair_sums.pairs_of_lists(batch):
+            sent.add(pairs)
+        yield batch
+
+
+def sums_of_lists(source: Rows) -> dict[str, int]:
+    """The number and the digest of the pairs of rows of LISTS_OF_ITEMS, in a job of its own."""
+
+    def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        total = Counter[str]()
+        for batch in batches:
+            for pairs in pair_sums.pairs_of_lists(batch):
+                total.update(pair_sums.digest_sums(pairs))
+        names = (pair_sums.PAIRS, pair_sums.DIGEST)
+        yield pa.RecordBatch.from_pylist([{name: total[name] for name in names}])
+
+    summed = source.map(run)
+    ddl = f"{pair_sums.PAIRS} long, {pair_sums.DIGEST} long"
+    table = summed.frame.mapInArrow(summed.run, ddl).toArrow()
+    return {name: sum(table[name].to_pylist()) for name in table.column_names}
+
+
+def write_details(job: Job, version: str, ranges: ItemRanges) -> int:
+    """Write the details table: what is shown of an item, and its list, in small row groups.
+
+    Returns:
+        the number of rows.
+    """
+    index = job.record("index")
+    names = [name for name in DETAILS.names if name != "list"]
+    items = job.scan("items", "ingest", names).map(_item_parts)
+    lists = job.store.scan_lists(
+        job.spark, "lists", index.fingerprint, index.outputs["lists"], ("item_id", "list")
+    ).map(_list_parts)
+
+    def send(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return item_order.send(batches, ranges)
+
+    rows = _shuffled([part.map(send) for part in (items, lists)], ranges, _join_parts)
+    return job.store.write_arrow("details", version, rows)
+
+
+def _item_parts(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        yield _part(batch, is_item=True)
+
+
+def _list_parts(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        yield _part(batch, is_item=False)
+
+
+def _part(rows: pa.RecordBatch, *, is_item: bool) -> pa.RecordBatch:
+    """Rows of _PARTS; columns that the rows do not have are null."""
+    present: dict[str, Any] = {name: rows[name] for name in rows.schema.names}
+    present["is_item"] = pa.array([is_item]).take(pa.array([0] * rows.num_rows, pa.int64()))
+    columns = [
+        present[field.name].cast(field.type)
+        if field.name in present
+        else pa.nulls(rows.num_rows, field.type)
+        for field in _PARTS
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=_PARTS)
+
+
+def _join_parts(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The details of each file, in batches each of which becomes a row group."""
+    for rows in item_order.receive(batches, _PARTS):
+        items, lists = (rows.filter(mask) for mask in (rows["is_item"], pc.invert(rows["is_item"])))
+        list_of = lists["list"].take(pc.index_in(items["item_id"], lists["item_id"]))
+        place = DETAILS.get_field_index("list")
+        details = items.set_column(place, DETAILS.field(place), list_of).select(DETAILS.names)
+        for start in range(0, details.num_rows, _ROWS_PER_GROUP):
+            yield details.slice(start, _ROWS_PER_GROUP)
+
+
+def _shuffled(sources: Sequence[Rows], ranges: ItemRanges, receive: Any) -> Rows:  # noqa: ANN401
+    """What workers make of the packed rows of each range of ids."""
+    ddl = schemas.ddl(packed_batches.SCHEMA)
+    frames = [source.frame.mapInArrow(source.run, ddl) for source in sources]
+    packed: DataFrame = frames[0]
+    for frame in frames[1:]:
+        packed = packed.unionByName(frame)
+    return Rows(shuffle_by_group(packed, ranges.count, ranges.count), receive)
