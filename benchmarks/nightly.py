@@ -138,7 +138,7 @@ def measure(items: int, folder: Path, nights: int = 1) -> dict[str, Any]:
     before = _bytes(copy)
     full, full_seconds = _run(file, "full", copy, full=True)
     full_written = _new_bytes(before, _bytes(copy))
-    spark, _ = session.start(with_daemon({}), SparkLog(folder / "spark.log"))
+    spark, _ = session.start({}, SparkLog(folder / "spark.log"))
     tables = [
         digest(Store(str(place)).read(spark, "similar_items", str(outcome.version)))
         for place, outcome in ((store, night), (copy, full))

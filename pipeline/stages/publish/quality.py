@@ -3,40 +3,26 @@
 The first three are computed on all pairs; sameness, which reads the items, on a sample.
 """
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from pipeline.stages.context import Job
+from pipeline.retrieval import item_order, packed_batches
+from pipeline.retrieval.item_order import ItemRanges
+from pipeline.stages.publish import sorted_tables
 from pipeline.stages.publish.pair_sums import ALL, FIRST, STEPS
+from pipeline.stages.publish.sampled_rows import SampledRows
+from pipeline.store.arrow_files import Rows
+from pipeline.store.schemas import ddl
 
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
-
-# If there are more items, a sample of this size is used: it gives a share of one half to within 0.7
-# percentage points.
-MAX_SAMPLED = 20_000
+# How often an item is shown; and how many items are shown so often, with the first of them by id.
+_SHOWN = pa.schema([("item_id", pa.string()), ("times", pa.int64())])
+_TIMES = pa.schema([("times", pa.int64()), ("items", pa.int64()), ("first", pa.string())])
 _QUANTILES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
-
-
-def measure_quality(
-    job: Job, pairs: "DataFrame", sums: Mapping[str, int], items: int
-) -> dict[str, Any]:
-    """Coverage and scores; and on a sample, the shares of same category and duplicates.
-
-    Args:
-        job: the run.
-        pairs: similar_items.
-        sums: of `pair_sums.sums` over all of them.
-        items: how many items the catalogue has.
-    """
-    distribution, covered = scores(sums)
-    return {
-        "coverage": round(covered / items, 6) if items else 0.0,
-        "scores": distribution,
-        **sameness(job, pairs, covered),
-    }
 
 
 def scores(sums: Mapping[str, int]) -> tuple[dict[str, Any], int]:
@@ -68,28 +54,56 @@ def scores(sums: Mapping[str, int]) -> tuple[dict[str, Any], int]:
     return distribution, sum(sums.get(f"{FIRST}{step}", 0) for step in steps)
 
 
-def hubs(shown: "DataFrame", items: int) -> dict[str, Any]:
+def hubs(shown: Rows, items: int, ranges: ItemRanges) -> dict[str, Any]:
     """How evenly items are shown: the most shown item, how many are never shown, and the Gini.
 
     Args:
         shown: similar_id, one row for each time that an item is shown; if possible in the order of
             the lists, where the rows of one item are near each other, which makes counting cheap.
         items: how many items the catalogue has.
+        ranges: which items a task counts.
     """
-    from pyspark.sql import functions as F
 
-    counts = shown.groupBy("similar_id").agg(F.count("*").alias("times"))
+    def send(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return item_order.send(_counted(batches), ranges)
+
+    counts = sorted_tables.shuffled([shown.map(send)], ranges, _times)
     # Collected: one row for each distinct number of times, which are few in any catalogue.
-    rows = counts.groupBy("times").agg(F.count("*"), F.min("similar_id")).collect()
-    times = np.array([row[0] for row in rows], dtype=np.float64)
-    holders = np.array([row[1] for row in rows], dtype=np.float64)
-    never = max(0, items - int(holders.sum()))
-    top = max(rows, default=None)
+    rows = counts.frame.mapInArrow(counts.run, ddl(_TIMES)).toArrow().to_pylist()
+    by_times = Counter[int]()
+    for row in rows:
+        by_times[row["times"]] += row["items"]
+    most = max(by_times, default=0)
+    top = min((row["first"].encode() for row in rows if row["times"] == most), default=None)
+    never = max(0, items - sum(by_times.values()))
+    times, holders = (np.array([*v], dtype=np.float64) for v in (by_times, by_times.values()))
     return {
-        "most_shown": top and {"item_id": top[2], "times": top[0]},
+        "most_shown": top and {"item_id": top.decode(), "times": most},
         "never_shown": never,
         "gini": round(gini(np.append(times, 0), np.append(holders, never)), 4),
     }
+
+
+def _counted(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """How often items are shown, as rows of _SHOWN; an item may have several of them."""
+    for rows in packed_batches.coalesce(batches):
+        counts = pc.value_counts(rows["similar_id"])
+        columns = [counts.field("values"), counts.field("counts")]
+        yield pa.RecordBatch.from_arrays(columns, schema=_SHOWN)
+
+
+def _times(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """How many items are shown how often, and the first of them, as rows of _TIMES."""
+    for rows in item_order.receive(batches, _SHOWN):
+        if not rows.num_rows:
+            continue
+        ids, is_new = rows["item_id"], np.ones(rows.num_rows, dtype=bool)
+        is_new[1:] = np.asarray(pc.not_equal(ids[1:], ids[:-1]))
+        starts = np.flatnonzero(is_new)
+        totals = np.add.reduceat(rows["times"].to_numpy(), starts)
+        times, first, items = np.unique(totals, return_index=True, return_counts=True)
+        columns = [pa.array(times), pa.array(items), ids.take(pa.array(starts[first]))]
+        yield pa.RecordBatch.from_arrays(columns, schema=_TIMES)
 
 
 def gini(values: np.ndarray, weights: np.ndarray) -> float:
@@ -107,34 +121,18 @@ def gini(values: np.ndarray, weights: np.ndarray) -> float:
     return float(1 - np.sum(np.diff(population, prepend=0.0) * (shares + previous)))
 
 
-def sameness(job: Job, shown: "DataFrame", covered: int) -> dict[str, Any]:
+def sameness(sampled: SampledRows) -> dict[str, Any]:
     """On a sample: the shares of neighbours with the same category and with the same text."""
-    from pyspark.sql import functions as F
-
-    one_in = max(1, -(-covered // MAX_SAMPLED))
-    is_sampled = F.pmod(F.xxhash64("item_id"), F.lit(one_in)) == 0
-    pairs = shown.where(is_sampled).select("item_id", "similar_id")
-    items = job.read("items", "ingest").select("item_id", "category")
-    texts = job.read("tokens", "tokenize").select("item_id", "text")
-    if one_in > 1:
-        # The ids of the sample's pairs are sent to where the items are: those are not shuffled.
-        ids = F.broadcast(pairs.select("item_id").union(pairs.select("similar_id")).distinct())
-        items, texts = (rows.join(ids, "item_id", how="left_semi") for rows in (items, texts))
-    described = items.join(texts, "item_id", how="inner")
-    own = described.where(is_sampled).toDF("item_id", "category", "text")
-    other = described.toDF("similar_id", "similar_category", "similar_text")
-    both = pairs.join(own, "item_id", how="inner").join(other, "similar_id", how="inner")
-    has_categories = F.col("category").isNotNull() & F.col("similar_category").isNotNull()
-    sums = both.agg(
-        F.count("*").alias("pairs"),
-        F.count_if(has_categories).alias("with_categories"),
-        F.count_if(F.col("category") == F.col("similar_category")).alias("same"),
-        F.count_if(F.col("text") == F.col("similar_text")).alias("duplicates"),
-    ).first()
-    assert sums is not None  # noqa: S101 - an aggregate has one row
-    with_categories = sums["with_categories"]
+    pairs, items = sampled.pairs.filter(sampled.pairs["is_measured"]), sampled.items
+    own, other = (
+        items.take(pc.index_in(pairs[name], items["item_id"])) for name in ("item_id", "similar_id")
+    )
+    same_category = pc.equal(own["category"], other["category"])
+    with_categories = len(same_category) - same_category.null_count
+    same = pc.sum(same_category, min_count=0).as_py()
+    duplicates = pc.sum(pc.equal(own["text"], other["text"]), min_count=0).as_py()
     return {
-        "sampled_one_in": one_in,
-        "same_category": round(sums["same"] / with_categories, 4) if with_categories else None,
-        "duplicates_shown": round(sums["duplicates"] / sums["pairs"], 6) if sums["pairs"] else 0.0,
+        "sampled_one_in": sampled.one_in,
+        "same_category": round(same / with_categories, 4) if with_categories else None,
+        "duplicates_shown": round(duplicates / pairs.num_rows, 6) if pairs.num_rows else 0.0,
     }

@@ -18,7 +18,7 @@ from pipeline.stages.index.lists import shuffle_by_group
 from pipeline.stages.publish import pair_sums
 from pipeline.storage.list_schemas import NEIGHBORS
 from pipeline.store import schemas
-from pipeline.store.arrow_files import Rows
+from pipeline.store.arrow_files import Rows, Run
 from pipeline.store.schemas import DETAILS
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def similar_items(sources: Sequence[Rows], ranges: ItemRanges, sent: SentPairs) 
         for lists in item_order.receive(batches, LISTS_OF_ITEMS):
             yield from pair_sums.pairs_of_lists(lists)
 
-    return _shuffled([source.map(send) for source in sources], ranges, receive)
+    return shuffled([source.map(send) for source in sources], ranges, receive)
 
 
 def first_neighbors(lists: Rows, k: int | None = None) -> Rows:
@@ -144,7 +144,7 @@ def write_details(job: Job, version: str, ranges: ItemRanges) -> int:
     def send(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         return item_order.send(batches, ranges)
 
-    rows = _shuffled([part.map(send) for part in (items, lists)], ranges, _join_parts)
+    rows = shuffled([part.map(send) for part in (items, lists)], ranges, _join_parts)
     return job.store.write_arrow("details", version, rows)
 
 
@@ -182,8 +182,25 @@ def _join_parts(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             yield details.slice(start, _ROWS_PER_GROUP)
 
 
-def _shuffled(sources: Sequence[Rows], ranges: ItemRanges, receive: Any) -> Rows:  # noqa: ANN401
-    """What workers make of the packed rows of each range of ids."""
+def shown_ids(lists: Rows) -> Rows:
+    """The items that are shown in rows of LISTS_OF_ITEMS, each time that they are: similar_id."""
+
+    def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            ids = batch["neighbors"].flatten().field("similar_id")
+            yield pa.RecordBatch.from_arrays([ids], ["similar_id"])
+
+    return lists.map(run)
+
+
+def shuffled(sources: Sequence[Rows], ranges: ItemRanges, receive: Run) -> Rows:
+    """What workers make of the packed rows of each range of ids.
+
+    Args:
+        sources: packed batches of item_order.send.
+        ranges: the ranges.
+        receive: takes the packed batches of some ranges, sorted by key.
+    """
     ddl = schemas.ddl(packed_batches.SCHEMA)
     frames = [source.frame.mapInArrow(source.run, ddl) for source in sources]
     packed: DataFrame = frames[0]

@@ -7,10 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import GateError, StageError
 from pipeline.retrieval.item_order import ItemRanges
-from pipeline.spark.sampling import collected_sample
 from pipeline.stages.context import Job, StageResult
 from pipeline.stages.neighbors import query_items, rules
-from pipeline.stages.publish import examples, gate, pair_sums, quality, sorted_tables
+from pipeline.stages.publish import (
+    examples,
+    gate,
+    pair_sums,
+    quality,
+    sampled_rows,
+    sorted_tables,
+)
+from pipeline.stages.publish.sampled_rows import MAPPED
 from pipeline.store.arrow_files import Rows
 
 if TYPE_CHECKING:
@@ -36,16 +43,22 @@ def execute(job: Job, version: str) -> StageResult:
         job.store.discard_version("similar_items", version)
         raise StageError(f"publish: {rows} rows, not {expected} found and {counts}; run it again")
     written = job.store.read(job.spark, "similar_items", version)
-    by_list = written if carried_rows else _pairs(job)
     items = job.record("ingest").tables["items"]
-    with ThreadPoolExecutor(2) as pool:
-        # These are independent of each other: Spark does them at the same time.
+    with ThreadPoolExecutor(1) as pool:
+        # What the rest of the stage does is independent of it: Spark does both at the same time.
         writing = pool.submit(sorted_tables.write_details, job, version, ranges)
-        measuring = pool.submit(quality.measure_quality, job, written, sums, items)
-        hubs = quality.hubs(by_list, items)
-        shown = examples.write(job, version, written, sampled, hubs["most_shown"])
-        measured = measuring.result() | {"hubs": hubs}
+        distribution, covered = quality.scores(sums)
+        hubs = quality.hubs(_shown(job, version, carried_rows), items, ranges)
+        hub = hubs["most_shown"] and hubs["most_shown"]["item_id"]
+        rows_of_few = sampled_rows.collect(job, written, sampled[:MAPPED], hub, covered)
+        shown = examples.write(job, version, rows_of_few)
         tables = {"similar_items": rows, "details": writing.result(), examples.TABLE: shown}
+    measured = {
+        "coverage": round(covered / items, 6) if items else 0.0,
+        "scores": distribution,
+        **quality.sameness(rows_of_few),
+        "hubs": hubs,
+    }
     return StageResult(tables=tables, counts=counts | {"quality": measured})
 
 
@@ -53,9 +66,8 @@ def _item_ranges(job: Job) -> tuple[list[str], ItemRanges]:
     """A sample of the items, in random order; and which items each file of a table has."""
     items, cores = job.record("ingest").tables["items"], job.spark.sparkContext.defaultParallelism
     count = sorted_tables.file_count(items, job.config.neighbors.k, cores)
-    size = max(examples.MAPPED, sorted_tables.SAMPLED_PER_RANGE * count)
-    ids = job.read("items", "ingest").select("item_id")
-    sampled = collected_sample(ids, items, size, 0, examples.TABLE)["item_id"].to_pylist()
+    size = max(MAPPED, sorted_tables.SAMPLED_PER_RANGE * count)
+    sampled = sampled_rows.sample_ids(job.read("items", "ingest").select("item_id"), items, size)
     return sampled, ItemRanges.from_sample(sampled, count)
 
 
@@ -126,12 +138,11 @@ def _problems(
     return problems
 
 
-def _pairs(job: Job) -> "DataFrame":
-    """The pairs by which items are shown, in the order of the lists: similar_id."""
-    from pyspark.sql import functions as F
-
-    best = F.slice("neighbors.similar_id", 1, job.config.neighbors.k)
-    return job.read("neighbors", "neighbors").select(F.explode(best).alias("similar_id"))
+def _shown(job: Job, version: str, carried_rows: int) -> Rows:
+    """The items that are shown, each time that they are: similar_id."""
+    if carried_rows:
+        return job.store.scan(job.spark, "similar_items", version, ("similar_id",))
+    return sorted_tables.shown_ids(_neighbor_lists(job))
 
 
 def carried_over(job: Job) -> "DataFrame | None":

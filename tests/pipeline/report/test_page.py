@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.report import data, page, page_texts, run_page
-from pipeline.stages.publish.examples import MAPPED, NEIGHBORS, SHOWN
+from pipeline.stages.publish.sampled_rows import MAPPED, NEIGHBORS, SHOWN
 from pipeline.store import reason_codes
 from tests.pipeline.report import handmade
 from tests.pipeline.report.scripts import Scripts

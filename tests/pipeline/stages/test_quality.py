@@ -1,16 +1,17 @@
 """The quality of a table, against plain Python."""
 
 from collections import Counter
-from typing import cast
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
-from pipeline.stages.context import Job
+from pipeline.retrieval.item_order import ItemRanges
 from pipeline.stages.publish import pair_sums, quality
+from pipeline.stages.publish.sampled_rows import SampledRows
 from pipeline.stages.publish.sorted_tables import LISTS_OF_ITEMS
+from pipeline.store.arrow_files import Rows
 from pipeline.store.schemas import SIMILAR_ITEMS
 
 
@@ -74,7 +75,8 @@ def test_hubs_and_scores_are_those_of_all_pairs(spark: SparkSession) -> None:
     schema = "item_id string, rank int, similar_id string, score float"
     pairs = spark.createDataFrame(rows, schema)
     shown = Counter(row[2] for row in rows)
-    hubs = quality.hubs(pairs, 301)
+    ranges = ItemRanges((b"i1", b"i4"))
+    hubs = quality.hubs(Rows(pairs.select("similar_id"), iter), 301, ranges)
     top = min(shown, key=lambda item: (-shown[item], item))
     assert hubs["most_shown"] == {"item_id": top, "times": shown[top]}
     assert hubs["never_shown"] == 301 - len(shown)
@@ -96,45 +98,41 @@ def test_hubs_and_scores_are_those_of_all_pairs(spark: SparkSession) -> None:
     assert steps[-0.1] == sum(-0.1 <= score < -0.09 for score in all_scores)
 
 
-@pytest.mark.parametrize("most", [20_000, 40])
-def test_sameness_is_that_of_the_sampled_items(
-    spark: SparkSession, monkeypatch: pytest.MonkeyPatch, most: int
-) -> None:
-    monkeypatch.setattr(quality, "MAX_SAMPLED", most)
+def test_sameness_is_that_of_the_measured_pairs() -> None:
     items = {f"i{n}": (None if n % 7 == 0 else f"c{n % 3}", f"t{n % 50}") for n in range(200)}
     rows = [(f"i{n}", f"i{(n + step) % 200}") for n in range(200) for step in (3, 50, 77)]
-    pairs = spark.createDataFrame(rows, "item_id string, similar_id string")
-    ids = spark.createDataFrame([(item,) for item in items], "item_id string")
-    one_in = -(-200 // most)
-    hashed = ids.where(f"pmod(xxhash64(item_id), {one_in}) = 0").collect()
-    sampled = {row["item_id"] for row in hashed}
-    frames = {
-        "items": spark.createDataFrame(
-            [(item, category) for item, (category, _) in items.items()],
-            "item_id string, category string",
-        ),
-        "tokens": spark.createDataFrame(
-            [(item, text) for item, (_, text) in items.items()], "item_id string, text string"
-        ),
-    }
-
-    class Tables:
-        def read(self, table: str, _stage: str) -> DataFrame:
-            return frames[table]
-
-    measured = quality.sameness(cast("Job", Tables()), pairs, 200)
-    chosen = [(items[a], items[b]) for a, b in rows if a in sampled]
+    is_measured = [n % 2 == 0 for n in range(len(rows))]
+    pairs = pa.table(
+        {
+            "item_id": [a for a, _ in rows],
+            "similar_id": [b for _, b in rows],
+            "is_measured": is_measured,
+        }
+    )
+    described = pa.table(
+        {
+            "item_id": [*items],
+            "category": [category for category, _ in items.values()],
+            "text": [text for _, text in items.values()],
+        }
+    )
+    nothing = pa.table({})
+    measured = quality.sameness(SampledRows([], [], 5, pairs, described, nothing))
+    chosen = [(items[a], items[b]) for (a, b), m in zip(rows, is_measured, strict=True) if m]
     with_categories = [(a[0], b[0]) for a, b in chosen if a[0] and b[0]]
     same = sum(a == b for a, b in with_categories) / len(with_categories)
     duplicates = sum(a[1] == b[1] for a, b in chosen) / len(chosen)
-    assert measured["sampled_one_in"] == one_in
+    assert measured["sampled_one_in"] == 5
     assert measured["same_category"] == pytest.approx(same, abs=1e-4)
     assert measured["duplicates_shown"] == pytest.approx(duplicates, abs=1e-6)
+    assert duplicates > 0
 
 
 def test_a_table_without_pairs_has_empty_measures(spark: SparkSession) -> None:
     schema = "item_id string, rank int, similar_id string, score float"
     none = spark.createDataFrame([], schema)
-    assert quality.hubs(none, 4) == {"most_shown": None, "never_shown": 4, "gini": 0.0}
+    shown = Rows(none.select("similar_id"), iter)
+    hubs = quality.hubs(shown, 4, ItemRanges(()))
+    assert hubs == {"most_shown": None, "never_shown": 4, "gini": 0.0}
     sums = pair_sums.sums(none.toArrow())
     assert quality.scores(sums) == ({"quantiles": {}, "first": {}, "histogram": []}, 0)
