@@ -123,11 +123,14 @@ def _ingest(
         has_duplicates = may_repeat and duplicates.count()
         checked = flag_duplicates(flagged, duplicates) if has_duplicates else flagged
         observation, content = Observation("ingest"), digest_halves(ITEMS.names, is_valid)
+        # Spark copies what is observed; the rows as they were read are not needed any more.
+        flags = ["reasons", catalogue.NUMBERS_LOST, "title_placeholder", "description_placeholder"]
         row_halves = []
         if snapshot.content:
             checked = checked.withColumn("row", F.to_json("raw"))
             row_halves = digest_halves(["row"])
-        rows = checked.observe(
+            flags.append("row")
+        rows = checked.select(*ITEMS.names, *flags).observe(
             observation,
             F.count("*").alias("read"),
             F.count_if(is_valid & _is_garbled()).alias("garbled"),

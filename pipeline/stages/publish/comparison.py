@@ -93,13 +93,23 @@ def compare(
     (items_before, rows_before), (items, rows) = _sizes(before, k), _sizes(after, k)
     one_in = max(1, -(-max(items_before, items) // max_items))
     is_sampled = F.pmod(F.xxhash64("item_id"), F.lit(one_in)) == 0
+
+    def ids(pairs: "DataFrame", name: str) -> "DataFrame":
+        top = pairs.where(is_sampled & (F.col("rank") <= k))
+        return top.select("item_id", F.col("similar_id").alias(name))
+
+    # One shuffle of both, and no join.
+    both = ids(before, "before").unionByName(ids(after, "after"), allowMissingColumns=True)
+    lists = (F.collect_list(name).alias(name) for name in ("before", "after"))
+    entries = F.size("before")
     sums = (
-        join_by_item(before.where(is_sampled), after.where(is_sampled), k)
-        .where(in_both())
+        both.groupBy("item_id")
+        .agg(*lists)
+        .where((entries > 0) & (F.size("after") > 0))
         .agg(
             F.count("*").alias("common"),
-            F.sum(F.size("before")).alias("entries"),
-            F.sum(F.size("before") - shared_count()).alias("replaced"),
+            F.sum(entries).alias("entries"),
+            F.sum(entries - F.size(F.array_intersect("before", "after"))).alias("replaced"),
         )
         .first()
     )
