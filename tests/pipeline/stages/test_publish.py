@@ -1,8 +1,9 @@
 """Publishing a run in which only the new items are queries."""
 
 import io
+from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow.parquet as pq
 import pytest
@@ -11,6 +12,8 @@ from pyspark.sql import SparkSession
 from pipeline.config import reading as config
 from pipeline.runs.record import Outcome, new_run_id
 from pipeline.runs.runner import Runner
+from pipeline.stages.publish import sorted_tables, stage
+from pipeline.store.arrow_files import Rows
 from pipeline.store.store import Store
 from pipeline.terminal.progress import Progress
 from tests.conftest import WriteCsv
@@ -74,3 +77,22 @@ def test_with_mode_new_the_lists_of_the_other_items_stay_without_those_that_left
     assert [status for name, status, _ in outcome.stages if name != "ingest"] == ["reused"] * 6
     full, _ = shop.night(range(4, 36))
     assert {item: full[item] for item in new} == {item: after[item] for item in new}
+
+
+@pytest.mark.parametrize(("sent", "recounted", "is_wrong"), [(3, 9, 0), (6, 3, 0), (6, 6, 1)])
+def test_pairs_that_were_lost_are_told_from_tasks_that_were_repeated(
+    monkeypatch: pytest.MonkeyPatch, sent: int, recounted: int, is_wrong: int
+) -> None:
+    def digest(pairs: int) -> Counter[str]:
+        return Counter({"pairs": pairs, "digest": 7 * pairs})
+
+    monkeypatch.setattr(sorted_tables, "sums_of_lists", lambda _: digest(recounted))
+    source = cast("Rows", None)
+    written = digest(3) | Counter({"all 50": 3})
+    problems = stage._problems(written, dict(digest(sent)), [source])
+    assert len(problems) == is_wrong
+    written |= Counter({"own": 1, "odd": 2})
+    assert stage._problems(written, dict(digest(3)), [source]) == [
+        "1 items are their own neighbours",
+        "2 scores are no cosines",
+    ]
