@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 TABLE = "ground_truth"
 # The field of the stage's outputs that has the bound of the sample.
 BOUND = "sampled_up_to"
-_NOTHING = pa.RecordBatch.from_pylist([], schema=exact_search.TRUTH)
 _IDS = pa.schema([GROUND_TRUTH.field("item_id")])
 
 
@@ -69,7 +68,9 @@ def find_truth(
     sampled = _sample(context, settings, earlier)
     needed = np.unique(np.concatenate(sampled.parts))
     counts = k, k + section.reserve
-    known = _NOTHING if earlier is None else _update(earlier, sampled, needed, counts)
+    known = packed_batches.concat([], exact_search.TRUTH)
+    if earlier is not None:
+        known = _update(earlier, sampled, needed, counts)
     missing = np.setdiff1d(needed, known["query"].to_numpy())
     searched = ground_truth.search_truth(items, sampled, missing, counts[1], NO_RULES)
     rows = pa.concat_batches([known, searched])
