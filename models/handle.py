@@ -24,8 +24,8 @@ class Handle:
         content: SHA-256, size, and whether it is a directory.
         method: how the model gets to the executors.
         address: where the model is. For addfile and archive it is the name that Spark gives the
-            file on an executor, for s3 its s3:// address, for path its path on the file system
-            that all hosts share.
+            file on an executor, for s3 its address in the object store, for path its path on the
+            file system that all hosts share.
         stores: how to reach the object store, if the method is s3.
     """
 

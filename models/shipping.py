@@ -9,7 +9,7 @@ and `local_path` returns the model's file or directory there. There are four met
     path     a file or a directory on a file system that all hosts share; it is used in place
 
 `auto` selects
-    s3 for an s3:// source;
+    s3 for the address of an object store as source, of whatever kind;
     path on a local[...] master, where driver and executors share a file system;
     s3 for a model of more than STAGED_BYTES, if `StoreOptions.staging` says where to put it;
     archive for any other directory, addfile for any other file.
@@ -54,7 +54,7 @@ def ship(
 
     Args:
         context: of the session.
-        source: a file, a directory, or the s3:// address of an object or a prefix.
+        source: a file, a directory, or the address of an object or a prefix in an object store.
         kind: which loader reads the model.
         name: the model's name in messages; the source's name if it is left out.
         method: how the model travels; `auto` is explained above.
@@ -147,7 +147,9 @@ def _send_archive(context: "SparkContext", path: Path, content: Content, _: Stor
 
 def _send_s3(_: "SparkContext", path: Path, content: Content, options: StoreOptions) -> str:
     if options.staging is None:
-        raise ModelError(f"{path}: s3 needs StoreOptions.staging, an s3:// prefix to put it under")
+        raise ModelError(
+            f"{path}: s3 needs StoreOptions.staging, a prefix in an object store to put it under"
+        )
     uri = f"{options.staging.rstrip('/')}/{entry_name(content, path.name)}"
     if objects.push(path, uri, options) != content:
         raise ModelError(f"{path}: changed while it was uploaded; ship it again")

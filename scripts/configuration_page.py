@@ -104,7 +104,8 @@ is refused (exit code 2): a setting whose name says that it is one (`fs.s3a.secr
 address with a password, and options such as `-Djavax.net.ssl.trustStorePassword=...`. Leave it:
 
 - with the role of the host or pod;
-- in the environment: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`;
+- in the environment: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AZURE_STORAGE_ACCOUNT_KEY`,
+  `AZURE_CLIENT_SECRET`, or the file that `GOOGLE_APPLICATION_CREDENTIALS` names;
 - in AWS's shared files: `s3.profile` names the profile;
 - in a credential store of Hadoop: `spark.hadoop.hadoop.security.credential.provider.path`;
 - in `spark-defaults.conf` in the folder `SPARK_CONF_DIR`, for other settings of Spark;

@@ -44,7 +44,7 @@ _DAMAGE = re.compile(
     r"FAILED_READ_FILE|CANNOT_READ_FILE_FOOTER|CANNOT_MERGE_SCHEMA|UNABLE_TO_INFER_SCHEMA|"
     r"is not a Parquet file|EOFException|ZipException|MalformedInputException"
 )
-_DAMAGED_FILE = re.compile(r"reading file (?:file:/*)?((?:/|s3a://)[^\n]+?)\. ")
+_DAMAGED_FILE = re.compile(r"reading file (?:file:/*)?((?:/|(?:s3a|gs|abfss?)://)[^\n]+?)\. ")
 _CODEC = re.compile(r"hadoop\.io\.compress\.(Brotli|Lzo)Codec")
 _CAUSE = re.compile(r"^Caused by: (?:[\w.$]+: )?(.+)$", re.M)
 

@@ -50,7 +50,7 @@ def add_arguments(parser: Parser) -> None:
                         help="how long redis' old version stays; default: until the next "
                         "export")  # fmt: skip
     parser.add_argument("--out", default="", metavar="FOLDER",
-                        help="target of jsonl: a folder or s3a://BUCKET/KEY")  # fmt: skip
+                        help="target of jsonl: a folder, or s3a://, gs:// or abfss://")  # fmt: skip
     parser.add_argument("--files", type=positive, default=0, metavar="N",
                         help="number of jsonl's files; default: one for each million "
                         "items")  # fmt: skip

@@ -23,7 +23,7 @@ _TEXTS = {
     "pack": "pack a fastText model (.bin, .ftz, .vec), or copy an encoder, for mapping",
     "info": "describe a model file, or the store's current model",
     "list": "list the models that the store keeps",
-    "push": "copy the store's current model to a folder or an s3:// prefix",
+    "push": "copy the store's current model to a folder or into an object store",
     "pull": "copy a pushed model into the store, and check its sha256",
 }
 _EXAMPLES = {
@@ -56,9 +56,9 @@ def add_arguments(parser: Parser) -> None:
     info.add_argument(
         "file", metavar="FILE", nargs="?", help="a model file; default: the store's current model"
     )
-    push.add_argument("target", metavar="TARGET", help="a folder or an s3:// prefix")
+    push.add_argument("target", metavar="TARGET", help="a folder, or s3://, gs:// or abfss://")
     pull.add_argument(
-        "source", metavar="SOURCE", help="the folder or s3:// prefix that it was pushed to"
+        "source", metavar="SOURCE", help="the folder or address that it was pushed to"
     )
     pull.add_argument("--use", action="store_true", help="make it the store's current model")
     for name in ("info", "list"):

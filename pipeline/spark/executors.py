@@ -89,8 +89,8 @@ def _store_problem(store: Path, problems: list[tuple[str, str]]) -> str:
     more = f", and {others} more" if others else ""
     return (
         f"store.path {store}: the driver on host {platform.node()} has this folder, but "
-        f"{', '.join(named)}{more}; put the store on s3a://, or on a file system that all hosts "
-        "mount at this path, writable for the user that executors run as"
+        f"{', '.join(named)}{more}; put the store into an object store, or on a file system that "
+        "all hosts mount at this path, writable for the user that executors run as"
     )
 
 

@@ -178,6 +178,19 @@ FAILURE_PATTERNS = (
         "the file hadoop-client-api-VERSION.jar in Spark's folder jars",
     ),
     FailurePattern(
+        r"Class \S+\.Google(?:Hadoop)?FileSystem not found|No FileSystem for scheme \"?gs\b",
+        "Spark lacks what reads gs:// (gcs-connector)",
+        'name its jar: spark.jars = "PATH", with "-shaded.jar" at its end, from Maven Central\'s '
+        "com/google/cloud/bigdataoss/gcs-connector",
+    ),
+    FailurePattern(
+        r"Class \S+\.(?:Secure)?AzureBlobFileSystem not found|No FileSystem for scheme \"?abfs",
+        "Spark lacks what reads abfss:// (hadoop-azure)",
+        "add the release of your Spark's Hadoop: "
+        'spark.jars.packages = "org.apache.hadoop:hadoop-azure:VERSION", where VERSION is that of '
+        "the file hadoop-client-api-VERSION.jar in Spark's folder jars",
+    ),
+    FailurePattern(
         r'Cannot run program "([^"]+)": error=2',
         "an executor's host has no Python at {0}",
         "install it there, or name another: [now spark.pyspark.python]",
@@ -196,7 +209,7 @@ FAILURE_PATTERNS = (
     FailurePattern(
         r"FILE_NOT_EXIST\] [^\n]*?(file:\S+[^.\s])|FileNotFoundException: (?:File )?(file:\S+)",
         "an executor does not see a file that the driver has, or it has been deleted: {0}",
-        "put it where all hosts have it: on s3a://, or a file system that they share",
+        "put it where all hosts have it: in an object store, or a file system that they share",
     ),
     # The driver's JVM and the session.
     FailurePattern(

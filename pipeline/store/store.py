@@ -44,7 +44,7 @@ class Store(Tables):
         """Open a store.
 
         Args:
-            path: a folder, or s3a://BUCKET/KEY.
+            path: a folder, or an address in an object store.
             stores: how to reach the object stores.
             make: whether to create a missing folder, and to check that it can be written.
 

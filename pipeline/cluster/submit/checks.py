@@ -50,6 +50,6 @@ def refuse_relative_paths(config: Config) -> None:
     if relative:
         raise UsageError(
             f"{'; '.join(relative)}: in cluster mode the driver runs on another host, where a "
-            "relative path leads elsewhere; write an s3a:// address, or the absolute path of a "
-            "volume that all hosts have"
+            "relative path leads elsewhere; write an address in an object store, or the absolute "
+            "path of a volume that all hosts have"
         )

@@ -14,7 +14,9 @@ from pipeline.config.sections.base import Section
 class StoreSection(Section):
     """Where the tables, models and runs live."""
 
-    path: str = Field(min_length=1, description="folder of the store, or s3a://BUCKET/KEY")
+    path: str = Field(
+        min_length=1, description="folder of the store, or an address: s3a://, gs://, abfss://"
+    )
 
 
 # A variable of the environment in a connector's options.
@@ -28,7 +30,7 @@ class CatalogueSection(Section):
 
     path: str = Field(
         "",
-        description="file, or folder of files of one format, or s3a://BUCKET/KEY; {date} stands "
+        description="file, or folder of files of one format, or the address of one; {date} stands "
         "for --date, {latest} for the newest folder of its place",
     )
     table: str = Field("", description="a table that Spark can read, as CATALOG.SCHEMA.TABLE")

@@ -48,7 +48,9 @@ class ModelSection(Section):
         "fasttext", description="fasttext, or onnx: a directory with a sentence encoder"
     )
     path: str = Field(
-        "", description="file, directory or s3:// address of a model; empty: fastText is trained"
+        "",
+        description="file, directory or address (s3://, gs://, abfss://) of a model; "
+        "empty: fastText is trained",
     )
     engine: Literal["mapped", "library"] = Field(
         "mapped",

@@ -98,7 +98,7 @@ def _key(config: Config, store: Store) -> str:
 
 
 def push(config: Config, store: Store, record: StageRecord, target: str) -> None:
-    """Copy a model and its record to a folder or an s3:// prefix.
+    """Copy a model and its record to a folder or a prefix in an object store.
 
     Raises:
         ModelError: the model can't be read or written.

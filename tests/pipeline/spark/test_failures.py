@@ -78,7 +78,7 @@ CASES = [
     ("no_hadoop_aws", LOCAL, "hadoop-aws", ["spark.jars.packages"]),
     ("no_python", STANDALONE, "no Python at /nowhere/python", ["spark.pyspark.python"]),
     ("no_module", STANDALONE, "No module named 'nosuchpackage'", ["spark.archives"]),
-    ("no_file", STANDALONE, "does not see a file", ["file:///a.csv", "s3a://"]),
+    ("no_file", STANDALONE, "does not see a file", ["file:///a.csv", "in an object store"]),
     ("session_stopped", LOCAL, "Spark was stopped", ["spark.driver.memory = 8g (now 4g)"]),
     (
         "heartbeat",
