@@ -5,6 +5,7 @@ The session needs jars that the other tests' session has not, so each driver is 
 
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -39,7 +40,7 @@ class Lake:
         spark: the session.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, packages: str = "") -> None:
         self.folder = folder
         self._settings = QUICK_PLANS | {
             "spark.master": "local[2]",
@@ -52,9 +53,15 @@ class Lake:
             "spark.sql.warehouse.dir": str(folder / "spark"),
             "spark.databricks.delta.snapshotPartitions": "2",
         }
+        if packages:  # of another connector, and neither Iceberg nor Delta Lake
+            self._settings = QUICK_PLANS | {
+                "spark.master": "local[2]",
+                "spark.jars.packages": packages,
+            }
         settings = object_stores.spark_settings(self.config("any", path="items.csv"))
         self.spark: SparkSession = session.start(settings, SparkLog(folder / "spark.log"))[0]
-        self.spark.sql("CREATE SCHEMA IF NOT EXISTS shop")
+        if not packages:
+            self.spark.sql("CREATE SCHEMA IF NOT EXISTS shop")
 
     def config(self, store: str, *, publish: dict[str, Any] | None = None, **where: Any) -> Config:
         """A config whose catalogue is `where`, with a store of this name."""
@@ -69,9 +76,9 @@ class Lake:
             }
         )
 
-    def run(self, config: Config, **request: Any) -> Outcome:
+    def run(self, config: Config, *, publish: bool = True, **request: Any) -> Outcome:
         """Run all stages, and publish."""
-        return RunRequest(publish=True, **request).run(config, Progress(io.StringIO()))
+        return RunRequest(publish=publish, **request).run(config, Progress(io.StringIO()))
 
     def rows(self, config: Config) -> list[list[Any]]:
         """The rows of the published table."""
@@ -87,10 +94,17 @@ def titles(count: int, first: int = 0) -> list[tuple[str, str]]:
     return [(f"i{n:03}", f"{TITLES[n % 7]} {n % 5} 号") for n in range(first, first + count)]
 
 
-def drive(module: str, folder: Path, *arguments: str) -> dict[str, Any]:
+def drive(module: str, folder: Path, *arguments: str, **environment: str) -> dict[str, Any]:
     """Run a driver in a process of its own; return the object that it prints last."""
     command = [sys.executable, "-m", f"tests.lakehouse.{module}", str(folder), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
+        env=os.environ | environment,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     facts: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return facts
