@@ -41,11 +41,11 @@ def resolve(
         raise UsageError(
             f"--date {day}: {{date}} stands neither in catalogue.path nor in catalogue.query"
         )
-    if not dated.path or not (dated != section or LATEST in dated.path or dated.require_success):
-        if wait and not dated.path:
-            raise UsageError("--wait-for-input waits for files; set catalogue.path")
-        if not wait:
-            return config.model_copy(update={"catalogue": dated})
+    if wait and not section.uses_files:
+        raise UsageError("--wait-for-input waits for files; set catalogue.path")
+    is_changing = dated != section or LATEST in section.path or section.require_success
+    if not section.uses_files or not (is_changing or wait):
+        return config.model_copy(update={"catalogue": dated})
     path = _wait(lambda: _complete_path(config, dated), wait, say)
     if path != dated.path:
         say(f"catalogue.path {LATEST} is {path}")

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ValidationError
 
 from pipeline.config.sections import Config
+from pipeline.config.sections.locations import FILE_FORMATS
 from pipeline.errors import UsageError
 from pipeline.redaction import ADVICE, is_secret
 
@@ -229,6 +230,8 @@ def _make_paths_absolute(raw: dict[str, Any], folder: Path) -> None:
         values = raw.get(section)
         if not isinstance(values, dict):
             continue
+        if section == "catalogue" and values.get("format", "auto") not in ("auto", *FILE_FORMATS):
+            continue  # what a connector loads may be no path
         value = values.get(key)
         if isinstance(value, str):
             values[key] = _absolute(value, folder, f"{section}.{key}")

@@ -54,6 +54,11 @@ def test_query_has_the_date_too() -> None:
     assert found.catalogue.query == "SELECT * FROM t WHERE dt = '2026-11-28'"
 
 
+def test_what_a_connector_loads_has_the_date_and_is_not_looked_for() -> None:
+    found = resolve(config(format="bigquery", path="shop.items_{date:%Y%m%d}"), "2026-11-28")
+    assert found.catalogue.path == "shop.items_20261128"
+
+
 @pytest.mark.parametrize("day", ["28.11.2026", "2026-13-01"])
 def test_what_is_no_date_is_refused(day: str) -> None:
     with pytest.raises(UsageError, match="no date; write YYYY-MM-DD"):
