@@ -58,7 +58,7 @@ class Lake:
                 "spark.master": "local[2]",
                 "spark.jars.packages": packages,
             }
-        settings = object_stores.spark_settings(self.config("any", path="items.csv"))
+        settings = object_stores.spark_settings(self.config("any", path="items", format="avro"))
         self.spark: SparkSession = session.start(settings, SparkLog(folder / "spark.log"))[0]
         if not packages:
             self.spark.sql("CREATE SCHEMA IF NOT EXISTS shop")
