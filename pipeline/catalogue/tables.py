@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pipeline import redaction
 from pipeline.config.sections import CatalogueSection
 from pipeline.config.sections.locations import ENVIRONMENT_NAME
-from pipeline.errors import InputError, NitamonoError, UsageError
+from pipeline.errors import InputError, NitamonoError, UsageError, cause
 from pipeline.spark import connectors
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 _NUMBER = re.compile(r"\d{1,19}")
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}([ T].*)?")
-_CAUSE = re.compile(r"^Caused by: [\w.$]+: (.+)$", re.M)
 _NO_TABLE = (
     "TABLE_OR_VIEW_NOT_FOUND",
     "NoSuchTable",
@@ -217,13 +216,15 @@ def explained_failures(source: TableSource) -> Iterator[None]:
         raise
     except (PySparkException, Py4JJavaError) as error:
         text = str(error)
-        cause = (_CAUSE.findall(text) or [text.strip().splitlines()[0]])[-1][:300]
+        why = cause(error)
         if source.setting == "query" and "PARSE_SYNTAX_ERROR" in text:
-            raise UsageError(f"{source.label}: is no single SELECT: {cause}") from error
+            raise UsageError(f"{source.label}: is no single SELECT: {why}") from error
         if any(code in text for code in _NO_TABLE):
             hint = "; look at the name, and at spark.sql.catalog... in [spark]"
         elif any(code in text for code in _NO_CLASS):
             hint = f"; {connectors.advice()}"
+        elif "No suitable driver" in text:
+            hint = "; set the option driver, to org.postgresql.Driver for instance"
         else:
             hint = ""
-        raise InputError(f"{source.label}: can't be read: {cause}{hint}") from error
+        raise InputError(f"{source.label}: can't be read: {why}{hint}") from error

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline.config.sections import Config
-from pipeline.errors import NitamonoError, StageError, UsageError
+from pipeline.errors import NitamonoError, StageError, UsageError, cause
 from pipeline.export.options import Options
 from pipeline.export.source import Source
 from pipeline.spark.connectors import table_format
@@ -190,9 +190,8 @@ class CatalogTable:
         except NitamonoError:
             raise
         except (PySparkException, Py4JJavaError) as error:
-            cause = str(error).strip().splitlines()[0][:300]
             raise StageError(
-                f"table {self.name} can't be {what}: {cause}; look at the table, at "
+                f"table {self.name} can't be {what}: {cause(error)}; look at the table, at "
                 "spark.sql.catalog... in [spark] and at the permissions: docs/lakehouse.md"
             ) from error
 

@@ -42,6 +42,7 @@ def main() -> None:
     options = {
         "url": f"jdbc:postgresql://127.0.0.1:{port}/postgres",
         "dbtable": "items",
+        "driver": "org.postgresql.Driver",
         "user": "postgres",
         "password": "${SHOP_PASSWORD}",
         "partitionColumn": "item_id",
