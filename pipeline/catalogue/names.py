@@ -14,7 +14,6 @@ ENDINGS = {
     ".ndjson": "jsonl",
     ".json": "jsonl",
     ".orc": "orc",
-    ".avro": "avro",
 }
 _COMPRESSED = {".gz", ".bz2", ".zst", ".snappy", ".lz4"}
 # Spark would read the compressed bytes as text.

@@ -4,8 +4,11 @@ import re
 import time
 from collections.abc import Callable
 from datetime import date, datetime
+from pathlib import PurePath
+from typing import Any
 from zoneinfo import ZoneInfo
 
+from pipeline.catalogue.names import is_hidden
 from pipeline.config.sections import CatalogueSection, Config
 from pipeline.errors import InputError, UsageError
 from pipeline.storage.paths import StoragePath, storage_path
@@ -13,6 +16,8 @@ from pipeline.storage.paths import StoragePath, storage_path
 LATEST = "{latest}"
 _DATE = re.compile(r"\{date(?::([^{}]*))?\}")
 _SUCCESS, _UNFINISHED = "_SUCCESS", "_temporary"
+# Spark's and Hive's folder of the rows without a value.
+_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 _POLL_SECONDS = 10.0
 # Folders that a message names.
 _MAX_NAMES = 3
@@ -35,11 +40,14 @@ def resolve(
     """
     section = config.catalogue
     night = _parse(day) if day else datetime.now(ZoneInfo(section.timezone)).date()
-    texts = {name: _with_date(getattr(section, name), night) for name in ("path", "query")}
-    dated = section.model_copy(update=texts)
+    changes: dict[str, Any] = {
+        name: _with_date(getattr(section, name), night) for name in ("path", "query")
+    }
+    changes["options"] = {name: _with_date(text, night) for name, text in section.options.items()}
+    dated = section.model_copy(update=changes)
     if day and dated == section:
         raise UsageError(
-            f"--date {day}: {{date}} stands neither in catalogue.path nor in catalogue.query"
+            f"--date {day}: {{date}} stands neither in catalogue.path nor in .query or .options"
         )
     if wait and not section.uses_files:
         raise UsageError("--wait-for-input waits for files; set catalogue.path")
@@ -103,7 +111,8 @@ def _newest(config: Config, section: CatalogueSection) -> str:
         raise InputError(f"catalogue.path {section.path}: {folder} is no folder")
     pattern = re.compile(re.escape(prefix) + "(.+)" + re.escape(suffix))
     names = {path.name for path in folder.iterdir() if path.is_dir()}
-    matches = sorted((match[1], match[0]) for name in names if (match := pattern.fullmatch(name)))
+    found = (pattern.fullmatch(name) for name in names if not is_hidden(PurePath(name)))
+    matches = sorted((match[1], match[0]) for match in found if match and match[1] != _NO_VALUE)
     reasons = []
     for _, name in reversed(matches):
         path = f"{folder_text}/{name}{slash}{rest}"
@@ -124,6 +133,8 @@ def _why_incomplete(root: StoragePath, *, needs_success: bool) -> str:
         return ""
     if not root.is_dir():
         return "not there yet; --wait-for-input SECONDS waits for it, --date names another night"
+    if not any(path.is_file() for path in root.rglob("*")):
+        return "it holds no file; --wait-for-input SECONDS waits for one"
     if (root / _UNFINISHED).is_dir():
         return f"it holds {_UNFINISHED}: a job is writing it, or was broken off"
     if needs_success and not (root / _SUCCESS).is_file():

@@ -9,6 +9,7 @@ from pipeline.catalogue.csv_files import read_csv
 from pipeline.catalogue.files import (
     Source,
     format_of,
+    list_files,
     partition_columns,
     spark_options,
     spark_paths,
@@ -17,6 +18,7 @@ from pipeline.catalogue.json_files import read_jsonl
 from pipeline.catalogue.parquet_files import read_parquet, with_texts
 from pipeline.catalogue.tables import TableSource, explained_failures
 from pipeline.errors import InputError
+from pipeline.storage.paths import StoragePath, spark_path
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -24,12 +26,32 @@ if TYPE_CHECKING:
 
 def _read_by_spark(spark: "SparkSession", source: Source) -> "DataFrame":
     """The rows of ORC or Avro files, as Spark reads them; columns that are folders are texts."""
-    reader = spark.read.format(format_of(source)).options(**spark_options(source))
+    kind = format_of(source)
+    reader = spark.read.format(kind).options(**spark_options(source))
+    if kind == "avro":
+        _check_same_columns(spark, source)
     frame = reader.option("mergeSchema", "true").load(spark_paths(source))
     partitions = partition_columns(source)
     if not partitions:
         return frame
     return reader.schema(with_texts(frame.schema, partitions)).load(spark_paths(source))
+
+
+def _check_same_columns(spark: "SparkSession", source: Source) -> None:
+    """Check that Avro files have the same columns: Spark reads all of them by one file's schema.
+
+    Raises:
+        InputError: two differ.
+    """
+    first: tuple[StoragePath, str] | None = None
+    for file in list_files(source):
+        columns = spark.read.format("avro").load(spark_path(file)).schema.simpleString()
+        first = first or (file, columns)
+        if columns != first[1]:
+            raise InputError(
+                f"catalogue.path {source.path}: {file} has {columns}, and {first[0]} has "
+                f"{first[1]}; write all files with the same columns"
+            )
 
 
 _READERS = {

@@ -3,8 +3,9 @@
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pipeline import redaction
@@ -12,12 +13,12 @@ from pipeline.config.sections import CatalogueSection
 from pipeline.config.sections.locations import ENVIRONMENT_NAME
 from pipeline.errors import InputError, NitamonoError, UsageError, cause
 from pipeline.spark import connectors
+from pipeline.spark.failures import describe_failure
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 _NUMBER = re.compile(r"\d{1,19}")
-_TIME = re.compile(r"\d{4}-\d{2}-\d{2}([ T].*)?")
 _NO_TABLE = (
     "TABLE_OR_VIEW_NOT_FOUND",
     "NoSuchTable",
@@ -85,6 +86,15 @@ class Snapshot:
     state: list[list[object]]
     rows: "DataFrame"
     content: str = ""
+
+    def release(self) -> None:
+        """Give back the disk that the rows take, if they were read for their digest."""
+        if self.content:
+            from py4j.protocol import Py4JError
+
+            # Of a JVM that has died, nothing is to be given back.
+            with suppress(OSError, Py4JError):
+                self.rows.unpersist()
 
 
 def open_snapshot(spark: "SparkSession", source: TableSource) -> Snapshot:
@@ -160,20 +170,21 @@ def _iceberg_version(spark: "SparkSession", source: TableSource) -> tuple[str, i
     from pyspark.sql import functions as F
 
     name, as_of = source.name, source.as_of
-    if _NUMBER.fullmatch(as_of):
-        numbers = spark.table(f"{name}.snapshots").where(F.col("snapshot_id") == int(as_of))
-    elif _TIME.fullmatch(as_of):
-        history = spark.table(f"{name}.history")
-        history = history.where(F.col("made_current_at") <= F.lit(as_of).cast("timestamp"))
-        numbers = history.orderBy(F.col("made_current_at").desc())
-    else:
-        numbers = spark.table(f"{name}.refs").where(F.col("name") == (as_of or "main"))
+    numbers = spark.table(f"{name}.refs").where(F.col("name") == (as_of or "main"))
     first = numbers.select("snapshot_id").first()
     if first is None and as_of:
-        raise UsageError(
-            f"catalogue.as_of {as_of}: {name} has no such snapshot, branch or tag; the table "
-            f"{name}.history lists them"
-        )
+        if _NUMBER.fullmatch(as_of):
+            numbers = spark.table(f"{name}.snapshots").where(F.col("snapshot_id") == int(as_of))
+        else:
+            history = spark.table(f"{name}.history")
+            history = history.where(F.col("made_current_at") <= F.lit(_time(source)))
+            numbers = history.orderBy(F.col("made_current_at").desc())
+        first = numbers.select("snapshot_id").first()
+        if first is None:
+            raise UsageError(
+                f"catalogue.as_of {as_of}: {name} has no such snapshot, branch or tag, and none of "
+                f"that time; the table {name}.history lists them"
+            )
     return name, None if first is None else int(first["snapshot_id"])
 
 
@@ -184,13 +195,11 @@ def _delta_version(spark: "SparkSession", source: TableSource) -> tuple[str, int
     name, as_of = source.name, source.as_of
     identity = spark.sql(f"DESCRIBE DETAIL {name}").first()
     assert identity is not None  # noqa: S101 - a table of Delta Lake has one
-    history = spark.sql(f"DESCRIBE HISTORY {name}")
-    if _TIME.fullmatch(as_of):
-        history = history.where(F.col("timestamp") <= F.lit(as_of).cast("timestamp"))
-    elif _NUMBER.fullmatch(as_of):
+    history = spark.sql(f"DESCRIBE HISTORY {name}{'' if as_of else ' LIMIT 1'}")
+    if _NUMBER.fullmatch(as_of):
         history = history.where(F.col("version") == int(as_of))
     elif as_of:
-        raise UsageError(f"catalogue.as_of {as_of}: write a version's number, or a time")
+        history = history.where(F.col("timestamp") <= F.lit(_time(source)))
     newest = history.agg({"version": "max"}).first()
     version = newest[0] if newest is not None else None
     if version is None:
@@ -199,6 +208,22 @@ def _delta_version(spark: "SparkSession", source: TableSource) -> tuple[str, int
             "them"
         )
     return str(identity["id"]), int(version)
+
+
+def _time(source: TableSource) -> datetime:
+    """The time that as_of is; in UTC, if it has no time zone.
+
+    Raises:
+        UsageError: it is no time.
+    """
+    try:
+        time = datetime.fromisoformat(source.as_of)
+    except ValueError as error:
+        raise UsageError(
+            f"catalogue.as_of {source.as_of}: {source.name} has no such snapshot, branch or tag, "
+            "and it is no time like 2026-11-28T03:00"
+        ) from error
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 _VERSIONS = {"iceberg": _iceberg_version, "delta": _delta_version}
@@ -216,6 +241,10 @@ def explained_failures(source: TableSource) -> Iterator[None]:
         raise
     except (PySparkException, Py4JJavaError) as error:
         text = str(error)
+        if describe_failure(
+            text
+        ):  # a full disk, a lost executor: whoever runs the stage explains it
+            raise
         why = cause(error)
         if source.setting == "query" and "PARSE_SYNTAX_ERROR" in text:
             raise UsageError(f"{source.label}: is no single SELECT: {why}") from error
@@ -225,6 +254,8 @@ def explained_failures(source: TableSource) -> Iterator[None]:
             hint = f"; {connectors.advice()}"
         elif "No suitable driver" in text:
             hint = "; set the option driver, to org.postgresql.Driver for instance"
+        elif "UNRESOLVED_COLUMN" in text:
+            hint = "; upper and lower case make different names here"
         else:
             hint = ""
         raise InputError(f"{source.label}: can't be read: {why}{hint}") from error

@@ -19,6 +19,7 @@ from pipeline.export.jsonl import export as jsonl
 from pipeline.export.options import Options
 from pipeline.export.source import Source
 from pipeline.spark.reading_session import reading_session
+from pipeline.store import lock
 from pipeline.store.store import Store
 from pipeline.terminal.output import print_json, print_lines
 from pipeline.terminal.progress import Progress
@@ -88,7 +89,11 @@ def _export(
         spark = partial(reading_session, config, "export to jsonl")
         return jsonl.export(store, config, source, options, spark)
     if address.kind == addresses.TABLE:
-        with reading_session(config, "export to table") as session:
+        # What publishes puts a version there too.
+        with (
+            lock.hold_store(store, "nitamono export"),
+            reading_session(config, "export to table") as session,
+        ):
             return catalog_table.export(store, config, source, options, session)
     try:
         # They need packages that only nitamono[export] installs.

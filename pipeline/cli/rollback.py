@@ -11,7 +11,7 @@ from pipeline.config import reading
 from pipeline.export import catalog_publication, catalog_table
 from pipeline.spark.reading_session import reading_session
 from pipeline.stages.train import model_registry
-from pipeline.store import lock
+from pipeline.store import lock, publications
 from pipeline.store.rollback import rollback
 from pipeline.store.store import Store
 from pipeline.terminal.output import print_json, print_lines
@@ -41,9 +41,13 @@ def execute(arguments: Namespace) -> None:
         def spark() -> "SparkSession":
             return stack.enter_context(reading_session(config, "rollback"))
 
-        catalog_publication.finish_pending(store, spark)
+        finished = catalog_publication.finish_pending(store, spark)
         table = catalog_table.of_config(config)
-        if table is None:
+        names = (None, finished.version, finished.run_id) if finished else ()
+        if finished and finished.is_rollback and arguments.version in names:
+            # This rollback was asked for before, and broken off.
+            was, now = publications.entries(store)[-2:]
+        elif table is None:
             was, now = rollback(store, arguments.version)
         else:
             was, now = catalog_publication.rollback_both(store, table, spark(), arguments.version)

@@ -16,9 +16,10 @@ from pipeline.redaction import ADVICE, is_secret
 
 ENVIRONMENT_PREFIX = "NITAMONO_"
 # Settings that hold paths, or lists of them.
+_CATALOGUE = ("catalogue", "path")
 PATHS = (
     ("store", "path"),
-    ("catalogue", "path"),
+    _CATALOGUE,
     ("model", "path"),
     ("rules", "deny"),
     ("text", "user_dictionaries"),
@@ -61,12 +62,8 @@ def load(
         UsageError: something is wrong; the message names every problem under its setting.
     """
     file = Path(path)
-    raw = _read_toml(file)
-    if absolute_paths:
-        _make_paths_absolute(raw, file.resolve().parent)
-    return _validated(
-        raw, f"config {file}", assignments, environment, absolute_paths=absolute_paths
-    )
+    folder = file.resolve().parent if absolute_paths else None
+    return _validated(_read_toml(file), f"config {file}", assignments, environment, folder)
 
 
 def from_mapping(raw: Mapping[str, Any], assignments: Iterable[str] = ()) -> Config:
@@ -84,8 +81,7 @@ def from_mapping(raw: Mapping[str, Any], assignments: Iterable[str] = ()) -> Con
         section, _, key = name.partition(".")
         keys = [section, *([key] if section == "spark" else key.split("."))] if key else [section]
         _merge(settings, _nested(keys, _as_toml(value), "config"), "config")
-    _make_paths_absolute(settings, Path.cwd())
-    return _validated(settings, "config", assignments, None)
+    return _validated(settings, "config", assignments, None, Path.cwd())
 
 
 def _as_toml(value: Any) -> Any:  # noqa: ANN401 - any setting
@@ -104,7 +100,7 @@ def defaults(
         UsageError: something is wrong; the message names every problem under its setting.
     """
     raw = {"store": {"path": "store"}, "catalogue": {"path": "catalogue"}}
-    return _validated(raw, "settings", assignments, environment)
+    return _validated(raw, "settings", assignments, environment, Path.cwd())
 
 
 def _validated(
@@ -112,17 +108,28 @@ def _validated(
     name: str,
     assignments: Iterable[str],
     environment: Mapping[str, str] | None,
-    *,
-    absolute_paths: bool = True,
+    folder: Path | None,
 ) -> Config:
+    """The config of some settings, with the environment's and the assignments.
+
+    Args:
+        raw: the settings, which are changed.
+        name: of what they come from, for messages.
+        assignments: `section.key=value`.
+        environment: its variables; None: those of this process.
+        folder: what relative paths of the settings are relative to; None: they stay as they are.
+    """
     overrides = [
         *_from_environment(os.environ if environment is None else environment),
         *(_from_assignment(text) for text in assignments),
     ]
+    paths = [keys for keys in PATHS if keys != _CATALOGUE or _reads_files(raw, overrides)]
+    if folder is not None:
+        _make_paths_absolute(raw, folder, paths)
     for source, keys, value in overrides:
         layer = _nested(keys, value, source)
-        if absolute_paths:
-            _make_paths_absolute(layer, Path.cwd())
+        if folder is not None:
+            _make_paths_absolute(layer, Path.cwd(), paths)
         _merge(raw, layer, source)
     raw["spark"] = _flat_spark(raw.get("spark", {}))
     try:
@@ -224,14 +231,22 @@ def _merge(target: dict[str, Any], layer: dict[str, Any], source: str) -> None:
             target[key] = value
 
 
-def _make_paths_absolute(raw: dict[str, Any], folder: Path) -> None:
-    """Make relative paths absolute, in place: those of the settings in PATHS."""
-    for section, key in PATHS:
+def _reads_files(raw: dict[str, Any], overrides: Iterable[_Override]) -> bool:
+    """Whether catalogue.path is a path; what a connector loads may be none."""
+    section = raw.get("catalogue")
+    formats = [section.get("format", "auto") if isinstance(section, dict) else "auto"]
+    formats += [value for _, keys, value in overrides if keys == ["catalogue", "format"]]
+    return formats[-1] in ("auto", *FILE_FORMATS)
+
+
+def _make_paths_absolute(
+    raw: dict[str, Any], folder: Path, paths: Iterable[tuple[str, str]]
+) -> None:
+    """Make relative paths absolute, in place: those of some settings."""
+    for section, key in paths:
         values = raw.get(section)
         if not isinstance(values, dict):
             continue
-        if section == "catalogue" and values.get("format", "auto") not in ("auto", *FILE_FORMATS):
-            continue  # what a connector loads may be no path
         value = values.get(key)
         if isinstance(value, str):
             values[key] = _absolute(value, folder, f"{section}.{key}")
@@ -279,7 +294,8 @@ def _problem(item: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
     message = item["msg"].removeprefix("Value error, ")
     value = "" if isinstance(item["input"], dict | list) else f" (it is {item['input']!r})"
     # It may be a secret, or an address with one.
-    value = "" if location[:1] == ["spark"] or "@" in value else value
+    may_be_secret = location[:1] == ["spark"] or location[:2] == ["catalogue", "options"]
+    value = "" if may_be_secret or "@" in value else value
     # A problem between two sections has no location.
     return f"{name and f'{name}: '}{message[0].lower()}{message[1:]}{value}"
 

@@ -71,14 +71,14 @@ def evaluate(settings: Config, request: EvaluationRequest, progress: Progress) -
     catalogue = source_of(settings)
     with _session(settings, progress, log) as spark:
         with _step(progress, spark, "      catalogue", log):
-            raw = read_catalogue(spark, catalogue, request.labels)
+            snapshot = read_catalogue(spark, catalogue, request.labels)
         runner = Runner(settings, run_id, progress, publishing=False)
         stages = runner.run(ingest.NAME, embed.NAME).stages
         tables = StageTables(store, {name: record for name, _, record in stages})
         with _step(progress, spark, "      evaluate", log) as line:
             line.note = "collecting items"
             labels, pairs = request.labels, request.pairs
-            sample = collect_items(raw, catalogue, tables, labels, pairs, request.items)
+            sample = collect_items(snapshot, catalogue, tables, labels, pairs, request.items)
             return _measure(sample, tables, request, line, run_id)
 
 

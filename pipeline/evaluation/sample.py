@@ -63,14 +63,17 @@ class StageTables:
         return self.store.read(spark, table, self.records[stage].version(table))
 
 
-def read_catalogue(spark: "SparkSession", source: _Source, labels: Sequence[str]) -> "DataFrame":
+def read_catalogue(
+    spark: "SparkSession", source: _Source, labels: Sequence[str]
+) -> catalogue.Snapshot:
     """Read the catalogue and check that they have the labels' columns.
 
     Raises:
         UsageError: a column of labels is missing.
         InputError: the catalogue can't be read.
     """
-    raw = catalogue.open_snapshot(spark, source).rows
+    snapshot = catalogue.open_snapshot(spark, source)
+    raw = snapshot.rows
     catalogue.item_columns(raw, source)
     names = catalogue.data_columns(raw)
     missing = [name for name in labels if name not in names]
@@ -79,11 +82,11 @@ def read_catalogue(spark: "SparkSession", source: _Source, labels: Sequence[str]
             f"--label {', '.join(missing)}: no such column in {source.label}; "
             f"it has: {', '.join(names)}"
         )
-    return raw
+    return snapshot
 
 
 def collect_items(
-    raw: "DataFrame",
+    snapshot: catalogue.Snapshot,
     source: _Source,
     tables: StageTables,
     labels: Sequence[str],
@@ -93,7 +96,7 @@ def collect_items(
     """Collect the items of the pairs, and others by a seeded hash of their ids.
 
     Args:
-        raw: the catalogue, as `read_catalogue` returns it.
+        snapshot: the catalogue, as `read_catalogue` returns it.
         source: where the catalogue is and how it is read.
         tables: the tables of the stages.
         labels: columns of the catalogue.
@@ -107,7 +110,7 @@ def collect_items(
     """
     from pyspark.sql import functions as F
 
-    spark = raw.sparkSession
+    spark = snapshot.rows.sparkSession
     total = tables.records["ingest"].tables["items"]
     items = tables.read(spark, "items", "ingest").select("item_id")
     ids = _sample_ids(items, total, pairs, max_items)
@@ -119,7 +122,7 @@ def collect_items(
     columns = [text, vectors]
     codes = {}
     if labels:
-        columns.append(_labels(raw, source, tables.records["ingest"], sample, labels))
+        columns.append(_labels(snapshot, source, tables.records["ingest"], sample, labels))
         codes = {name: _codes(columns[-1][f"label_{n}"]) for n, name in enumerate(labels)}
     ordered_ids = ids.take(pc.sort_indices(ids))
     for table in columns:
@@ -213,7 +216,7 @@ def _collect(frame: "DataFrame", ids: "DataFrame", **columns: "Column") -> pa.Ta
 
 
 def _labels(
-    raw: "DataFrame",
+    snapshot: catalogue.Snapshot,
     source: _Source,
     ingest_record: StageRecord,
     ids: "DataFrame",
@@ -222,6 +225,7 @@ def _labels(
     """The labels of the sample's items as label_0, label_1, ..., of the rows that ingest kept."""
     from pyspark.sql import functions as F
 
+    raw, state = snapshot.rows, snapshot.state
     with catalogue.explained_damage(source):
         rows = _semi(validation.flag_rows(raw, catalogue.item_columns(raw, source)), ids)
         if reason_codes.DUPLICATE_ITEM_ID in ingest_record.counts["quarantine_reasons"]:
@@ -231,7 +235,9 @@ def _labels(
             f"label_{n}": F.when(~catalogue.is_blank(text), text) for n, text in enumerate(texts)
         }
         table = _collect(rows.where(F.size("reasons") == 0), ids, **columns)
-    state = catalogue.open_snapshot(raw.sparkSession, source).state
+    snapshot.release()
+    if isinstance(source, catalogue.Source):
+        state = catalogue.identity(source)
     if state != ingest_record.inputs["files"]:
         raise InputError(
             f"{source.label}: changed while it was read; run again when it is written to its end"

@@ -7,53 +7,19 @@ in between: what the table has says whether its version is published to the end,
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from pipeline.errors import StageError
 from pipeline.export.catalog_table import CatalogTable, Published, recall_of
-from pipeline.storage.files import read_object, write_json
-from pipeline.storage.paths import StoragePath
+from pipeline.store import pending as notes
 from pipeline.store import publications
+from pipeline.store.pending import Pending
 from pipeline.store.publications import Publication
 from pipeline.store.rollback import find_target, rollback
 from pipeline.store.store import Store
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-
-_FIELDS = {"table": str, "version": str, "run_id": str, "stages": dict, "is_rollback": bool}
-
-
-@dataclass(frozen=True)
-class Pending:
-    """A publication that is under way.
-
-    Attributes:
-        table: the table of the catalog.
-        version: the version that is published.
-        run_id: its run.
-        stages: the fingerprint of each of its stages.
-        is_rollback: whether it was published before.
-    """
-
-    table: str
-    version: str
-    run_id: str
-    stages: dict[str, str]
-    is_rollback: bool = False
-
-    def move_pointers(self, store: Store) -> None:
-        """Publish the version in the store; if it is published there, nothing changes."""
-        latest = store.latest()
-        if self.is_rollback:
-            if latest is None or latest["version"] != self.version:
-                rollback(store, self.version)
-        else:
-            publications.publish(store, self.run_id, self.stages)
-
-
-def _note(store: Store) -> StoragePath:
-    return store.root / "publications" / "pending.json"
 
 
 @contextmanager
@@ -72,17 +38,18 @@ def committed(
         UsageError: the table has other columns.
         StageError: the commit fails.
     """
-    write_json(_note(store), asdict(pending))
-    if table.version(spark) != pending.version:
+    notes.write(store, pending)
+    if not table.has(spark, store, pending.version):
         published = Published(pending.version, pending.run_id, recall_of(store, pending.stages))
         try:
             table.write(spark, store, published)
         except Exception:
-            if table.version(spark) != pending.version:
-                _note(store).unlink()
+            # A commit may have succeeded though its answer was lost.
+            if not table.has(spark, store, pending.version):
+                notes.remove(store)
             raise
     yield
-    _note(store).unlink()
+    notes.remove(store)
 
 
 def rollback_both(
@@ -110,21 +77,43 @@ def rollback_both(
         return rollback(store, name)
 
 
-def finish_pending(store: Store, spark: "Callable[[], SparkSession]") -> None:
+def finish_pending(store: Store, spark: "Callable[[], SparkSession]") -> Pending | None:
     """Bring the store in line with the table, after a publication was broken off.
 
     Args:
         store: the store; the caller holds its lock.
         spark: gives a session; it is called only if something was broken off.
+
+    Returns:
+        the publication, if the table had it, so that it was finished.
+
+    Raises:
+        StageError: the table can't be read; the message names the note.
     """
-    content = read_object(_note(store), **_FIELDS)
-    if content is None:
-        return
-    pending = Pending(**content)
+    pending = notes.read(store)
+    if pending is None:
+        return None
     what = f"publishing version {pending.version} of run {pending.run_id} was broken off"
-    if CatalogTable(pending.table).version(spark()) == pending.version:
-        pending.move_pointers(store)
+    try:
+        is_there = CatalogTable(pending.table).has(spark(), store, pending.version)
+    except StageError as error:
+        raise StageError(
+            f"{what}, and what table {pending.table} has can't be read: {error}. Give [spark] what "
+            f"it had then; or, if the table is gone for good, delete {notes.path(store)}"
+        ) from error
+    if is_there:
+        _move_pointers(store, pending)
         store.say(f"{what} when table {pending.table} had it: now LATEST names it too")
     else:
         store.say(f"{what} before table {pending.table} had it: nothing has changed")
-    _note(store).unlink()
+    notes.remove(store)
+    return pending if is_there else None
+
+
+def _move_pointers(store: Store, pending: Pending) -> None:
+    """Publish the version in the store; if it is published there, nothing changes."""
+    latest = store.latest()
+    if not pending.is_rollback:
+        publications.publish(store, pending.run_id, pending.stages)
+    elif latest is None or latest["version"] != pending.version:
+        rollback(store, pending.version)

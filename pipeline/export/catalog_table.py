@@ -1,10 +1,11 @@
 """The published table as a table of a catalog: of Iceberg, Delta Lake, or plain Parquet files.
 
 A version gets there by one commit. Iceberg and Delta Lake are overwritten in one snapshot, which
-carries the version's name; of other tables the location moves to the version's folder in the store.
+carries the version's name; of a Parquet table the location moves to the version's folder.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pipeline.config.sections import Config
 from pipeline.errors import NitamonoError, StageError, UsageError, cause
 from pipeline.export.options import Options
 from pipeline.export.source import Source
-from pipeline.spark.connectors import table_format
+from pipeline.spark.connectors import described
 from pipeline.storage.paths import spark_path
 from pipeline.store.resolve import resolve
 from pipeline.store.schemas import SIMILAR_ITEMS, spark_types
@@ -23,9 +24,12 @@ from pipeline.store.store import Store
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-_FOLDER = "version="
+_SNAPSHOTS = ("iceberg", "delta")
 # Iceberg's and Delta Lake's own work on a table's files: it changes no row.
 _MAINTENANCE = ("replace", "OPTIMIZE", "VACUUM START", "VACUUM END", "REORG", "SET TBLPROPERTIES")
+_PART = re.compile(r"`(?:[^`]|``)+`|[^.`]+")
+_SESSION_CATALOG = "spark_catalog"
+_DELTA_CATALOG = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
 
 
 @dataclass(frozen=True)
@@ -68,43 +72,46 @@ class CatalogTable:
         """Check that a version can be written to it.
 
         Raises:
-            UsageError: it has other columns, or is of a kind that can't be written in one commit.
+            UsageError: it has other columns, it is of a kind that can't be written in one commit,
+                or it is missing and can't be made like this.
+            StageError: the catalog can't be read.
         """
-        kind = self._kind(spark)
-        if kind is None:
-            return
-        expected = spark_types(SIMILAR_ITEMS)
         with self._explained("read"):
+            kind = self._kind(spark)
+            if kind is None:
+                self._check_new(spark)
+                return
             present = dict(spark.table(self.name).dtypes)
-        names = [*expected, *(name for name in present if name not in expected)]
-        differences = [
-            f"{name} is {present.get(name, 'missing')}, not {expected.get(name, 'there')}"
-            for name in names
-            if present.get(name) != expected.get(name)
-        ]
-        if differences:
-            raise UsageError(
-                f"table {self.name} has other columns than similar_items: "
-                f"{'; '.join(differences)}. Name another table, or drop this one: it is made anew"
-            )
-        if kind not in ("iceberg", "delta") and self._is_managed(spark):
-            raise UsageError(
-                f"table {self.name} owns its files ({kind or 'a view'}), so its location can't "
-                "move to the store: drop it, and nitamono makes it as an external table of "
-                "Parquet files; or use Iceberg or Delta Lake"
-            )
+            expected = spark_types(SIMILAR_ITEMS)
+            names = [*expected, *(name for name in present if name not in expected)]
+            differences = [
+                f"{name} is {present.get(name, 'missing')}, not {expected.get(name, 'there')}"
+                for name in names
+                if present.get(name) != expected.get(name)
+            ]
+            if differences:
+                raise UsageError(
+                    f"table {self.name} has other columns than similar_items: "
+                    f"{'; '.join(differences)}. Name another table, or drop this one: it is made "
+                    "anew"
+                )
+            if kind not in _SNAPSHOTS and (why := _why_not_moved(described(spark, self.name))):
+                raise UsageError(
+                    f"table {self.name} {why}, so its location can't move to the store: drop it, "
+                    'and set publish.table_format = "parquet", which makes an external table of '
+                    "Parquet files; or use Iceberg or Delta Lake"
+                )
 
-    def version(self, spark: "SparkSession") -> str:
-        """The version that the table has; empty if it is none of nitamono's."""
-        kind = self._kind(spark)
-        if kind is None:
-            return ""
+    def has(self, spark: "SparkSession", store: Store, version: str) -> bool:
+        """Whether the table has this version."""
         with self._explained("read"):
+            kind = self._kind(spark)
             if kind == "iceberg":
-                return self._iceberg_version(spark)
+                return self._iceberg_version(spark) == version
             if kind == "delta":
-                return self._delta_version(spark)
-            return self._location(spark).rstrip("/").rpartition(f"/{_FOLDER}")[2]
+                return self._delta_version(spark) == version
+            location = described(spark, self.name).get("Location", "") if kind else ""
+            return _plain(location) == _plain(_folder(store, version))
 
     def write(self, spark: "SparkSession", store: Store, published: Published) -> None:
         """Put a version into the table, by one commit.
@@ -114,34 +121,72 @@ class CatalogTable:
             StageError: the commit fails; then the table is as it was.
         """
         self.check(spark)
-        kind = self._kind(spark)
+        folder = _folder(store, published.version).replace("'", "\\'")
         rows = store.read(spark, "similar_items", published.version)
         with self._explained("written"):
-            if kind in ("iceberg", "delta"):
-                self._writer(rows, kind, published).overwrite(_everything())
+            kind = self._kind(spark)
+            if kind in _SNAPSHOTS:
+                self._writer(rows, published).overwrite(_everything())
             elif kind is not None:
-                spark.sql(f"ALTER TABLE {self.name} SET LOCATION '{_folder(store, published)}'")
+                spark.sql(f"ALTER TABLE {self.name} SET LOCATION '{folder}'")
                 spark.catalog.refreshTable(self.name)
             elif self.new_format == "parquet":
-                spark.sql(
-                    f"CREATE TABLE {self.name} USING parquet LOCATION '{_folder(store, published)}'"
-                )
+                spark.sql(f"CREATE TABLE {self.name} USING parquet LOCATION '{folder}'")
             else:
-                writer = self._writer(rows, self.new_format, published)
+                writer = self._writer(rows, published)
                 (writer.using(self.new_format) if self.new_format else writer).create()
 
-    def _writer(self, rows: "DataFrame", kind: str, published: Published) -> Any:  # noqa: ANN401 - pyspark's DataFrameWriterV2
-        writer, properties = rows.writeTo(self.name), published.properties()
-        if kind == "delta":
-            return writer.option("userMetadata", json.dumps(properties))
+    def shares_files(self, spark: "SparkSession") -> bool:
+        """Whether the table shows the store's own files, which gc may delete."""
+        with self._explained("read"):
+            kind = self._kind(spark)
+        return self.new_format == "parquet" if kind is None else kind not in _SNAPSHOTS
+
+    def _check_new(self, spark: "SparkSession") -> None:
+        """Check that the table, which is missing, can be made.
+
+        Raises:
+            UsageError: it can't.
+        """
+        parts = _PART.findall(self.name)
+        is_sparks = len(parts) < 3 or parts[0] == _SESSION_CATALOG
+        if not is_sparks:
+            if self.new_format == "parquet":
+                raise UsageError(
+                    f"publish.table_format is parquet, and {self.name} is in a catalog of its own "
+                    "kind; leave the format out, or name a table of spark_catalog"
+                )
+            return
+        catalog = spark.conf.get(f"spark.sql.catalog.{_SESSION_CATALOG}", "")
+        implementation = spark.conf.get("spark.sql.catalogImplementation", "")
+        if catalog in ("", _DELTA_CATALOG) and implementation == "in-memory":
+            raise UsageError(
+                f"publish.table {self.name}: Spark's own catalog forgets its tables when the run "
+                "ends; give it a metastore (docs/lakehouse.md), or name a table of another catalog"
+            )
+        if not self.new_format:
+            raise UsageError(
+                f"table {self.name} is missing; say of what format it is made: publish.table_format"
+            )
+        schema = ".".join(parts[:-1]) or "default"
+        if not spark.catalog.databaseExists(schema):
+            raise UsageError(
+                f"publish.table {self.name}: there is no schema {schema}; CREATE SCHEMA makes one"
+            )
+
+    def _writer(self, rows: "DataFrame", published: Published) -> Any:  # noqa: ANN401 - pyspark's DataFrameWriterV2
+        properties = published.properties()
+        # Delta Lake reads the first, Iceberg the others.
+        writer = rows.writeTo(self.name).option("userMetadata", json.dumps(properties))
         for name, value in properties.items():
             writer = writer.option(f"snapshot-property.{name}", value)
         return writer
 
     def _kind(self, spark: "SparkSession") -> str | None:
         """iceberg, delta, the format of other tables, or empty for views; None: there is none."""
-        with self._explained("read"):
-            return table_format(spark, self.name) if spark.catalog.tableExists(self.name) else None
+        if not spark.catalog.tableExists(self.name):
+            return None
+        return described(spark, self.name).get("Provider", "").lower()
 
     def _iceberg_version(self, spark: "SparkSession") -> str:
         from pyspark.sql import functions as F
@@ -169,16 +214,6 @@ class CatalogTable:
         except ValueError:  # another program's
             return ""
         return str(noted.get("nitamono.version", "")) if isinstance(noted, dict) else ""
-
-    def _described(self, spark: "SparkSession", name: str) -> str:
-        rows = spark.sql(f"DESCRIBE TABLE EXTENDED {self.name}").collect()
-        return next((str(row["data_type"]) for row in rows if row["col_name"] == name), "")
-
-    def _location(self, spark: "SparkSession") -> str:
-        return self._described(spark, "Location")
-
-    def _is_managed(self, spark: "SparkSession") -> bool:
-        return self._described(spark, "Type") != "EXTERNAL"
 
     @contextmanager
     def _explained(self, what: str) -> Iterator[None]:
@@ -212,14 +247,26 @@ def export(
         fields of the verb's result.
 
     Raises:
-        UsageError: no table is named, or it has other columns.
+        UsageError: no table is named, it has other columns, or it may only have what is published.
         StageError: the commit fails.
     """
-    name = config.publish.table if options.table == Options.table else options.table
+    name = options.table or config.publish.table
     if not name:
         raise UsageError("export: --to table takes --table CATALOG.SCHEMA.TABLE")
-    table = CatalogTable(name, config.publish.table_format)
-    is_there = not options.again and table.version(spark) == source.version
+    table, latest = CatalogTable(name, config.publish.table_format), store.latest()
+    if latest is None or latest["version"] != source.version:
+        if name == config.publish.table:
+            raise UsageError(
+                f"export: {name} is publish.table, which has what is published; nitamono rollback "
+                "publishes another version, there too"
+            )
+        if table.shares_files(spark):
+            raise UsageError(
+                f"export: {name} is a table of Parquet files, which shows the store's own; gc "
+                "deletes those of a version that is not published. Export LATEST, or use Iceberg "
+                "or Delta Lake"
+            )
+    is_there = not options.again and table.has(spark, store, source.version)
     if not is_there:
         recall = recall_of(store, resolve(store, source.version).stages)
         table.write(spark, store, Published(source.version, source.run_id, recall))
@@ -252,6 +299,22 @@ def _everything() -> Any:  # noqa: ANN401 - a Column
     return F.lit(True)
 
 
-def _folder(store: Store, published: Published) -> str:
-    path = store.table_path("similar_items", published.version)
-    return spark_path(path, literal=True).replace("'", "\\'")
+def _why_not_moved(description: dict[str, str]) -> str:
+    """Why the location of a table can't move to a folder of Parquet files; empty if it can."""
+    provider = description.get("Provider", "").lower()
+    if description.get("Type") == "VIEW":
+        return "is a view"
+    if provider != "parquet" and "parquet" not in description.get("Serde Library", "").lower():
+        return f"is of {provider or 'an unknown format'}, not of Parquet files"
+    if "# Partition Information" in description:
+        return "has partitions, each with a location of its own"
+    return "" if description.get("Type") == "EXTERNAL" else "owns its files"
+
+
+def _folder(store: Store, version: str) -> str:
+    return spark_path(store.table_path("similar_items", version), literal=True)
+
+
+def _plain(address: str) -> str:
+    """An address of a folder in one form: Hadoop writes file:/a, file:///a and a/."""
+    return re.sub(r"^(\w+):/+(?=.)", r"\1:/", address).rstrip("/")

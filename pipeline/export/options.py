@@ -8,7 +8,8 @@ class Options:
     """The options of the verb; each target reads its own.
 
     Attributes:
-        table: name of the table in PostgreSQL: NAME or SCHEMA.NAME.
+        table: name of the table in PostgreSQL, NAME or SCHEMA.NAME, or of a catalog; empty: the
+            target's default.
         prefix: prefix of all keys in redis.
         out: folder of the JSON Lines files.
         files: number of JSON Lines files; 0: decided by the number of items.
@@ -19,7 +20,7 @@ class Options:
         keep_seconds: how long the old version stays in redis; None: until the next export.
     """
 
-    table: str = "similar_items"
+    table: str = ""
     prefix: str = "similar_items"
     out: str = ""
     files: int = 0

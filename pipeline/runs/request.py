@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pipeline.catalogue import resolve
 from pipeline.config.sections import Config
-from pipeline.errors import DamagedError, UsageError
+from pipeline.errors import DamagedError, InputError, UsageError
 from pipeline.runs.record import Outcome, new_run_id
 from pipeline.runs.runner import Runner
 from pipeline.stages import NAMES
@@ -87,17 +87,30 @@ class RunRequest:
         Raises:
             NitamonoError: the run failed.
         """
-        return self._runner(settings, progress).run(self.first, self.last, retrain=self.retrain)
+        try:
+            runner = self._runner(settings, progress)
+        except InputError as error:
+            # A night without a catalogue leaves a record too.
+            self._new_runner(settings, progress).fail(error)
+        return runner.run(self.first, self.last, retrain=self.retrain)
 
     def _runner(self, settings: Config, progress: Progress) -> Runner:
-        publishing = self.publishes(settings)
+        """The runner, with the catalogue of the night.
+
+        Raises:
+            UsageError: the options do not go together.
+            InputError: the night's catalogue is not there or not complete.
+        """
         if not self.as_of:
             settings = resolve(settings, self.date, self.wait_for_input, progress.print)
+        return self._new_runner(settings, progress)
+
+    def _new_runner(self, settings: Config, progress: Progress) -> Runner:
         return Runner(
             settings,
             check_new_name(self.run_id) if self.run_id else new_run_id(),
             progress,
-            publishing=publishing,
+            publishing=self.publishes(settings),
             wait=self.wait,
             as_of_run=self.as_of,
             full=self.full,

@@ -1,9 +1,10 @@
 """The runner: runs stages in order, reuses outputs that exist, and publishes at the end."""
 
 from contextlib import AbstractContextManager, nullcontext
+from typing import NoReturn
 
 from pipeline.config.sections import Config
-from pipeline.errors import StageError
+from pipeline.errors import NitamonoError, StageError
 from pipeline.export import catalog_publication, catalog_table
 from pipeline.report import run_page
 from pipeline.runs.failures import explained_failures
@@ -18,8 +19,10 @@ from pipeline.stages.index import stage as index
 from pipeline.stages.neighbors import stage as neighbors
 from pipeline.stages.publish import gate
 from pipeline.stages.publish import stage as publish
+from pipeline.stages.train import model_registry
 from pipeline.stages.train import stage as train
 from pipeline.store import lock, publications
+from pipeline.store.pending import Pending
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.store import Store
 from pipeline.terminal.progress import Progress
@@ -125,6 +128,16 @@ class Runner:
                 self.outcome.version = self._publish(held_lock, retrained=retrained)
         return self.outcome
 
+    def fail(self, error: NitamonoError) -> NoReturn:
+        """Record that the run has failed before it began.
+
+        Raises:
+            NitamonoError: the error.
+        """
+        recorder = self._recorder
+        with recorder.stopping_spark(), self._page_at_end(), recorder.recording():
+            raise error
+
     def _page_at_end(self) -> AbstractContextManager[None]:
         max_items, run_id = self._job.config.report.map_items, self._job.run_id
         return run_page.write_at_end(self._store, run_id, max_items, self._progress.print)
@@ -147,17 +160,21 @@ class Runner:
             return version
         with self._progress.stage(f"      {table.name}") as line:
             job.line = line
-            pending = catalog_publication.Pending(table.name, version, job.run_id, job.fingerprints)
+            pending = Pending(table.name, version, job.run_id, job.fingerprints)
             with (
                 explained_failures("publish", job),
                 catalog_publication.committed(store, table, job.spark, pending),
             ):
+                # The commit may have taken long.
+                held_lock.check()
                 publications.publish(store, job.run_id, job.fingerprints)
         return version
 
     def _check_catalog_table(self) -> None:
         """Put in order what a killed run has left, and check that the table can be written to."""
-        catalog_publication.finish_pending(self._store, lambda: self._job.spark)
+        finished = catalog_publication.finish_pending(self._store, lambda: self._job.spark)
+        if finished is not None and finished.is_rollback:
+            model_registry.restore_current(self._store, finished.stages.get(train.NAME, ""))
         table = catalog_table.of_config(self._job.config)
         if table is not None:
             table.check(self._job.spark)

@@ -44,8 +44,20 @@ def packages(config: "Config") -> list[str]:
 
 def table_format(spark: "SparkSession", table: str) -> str:
     """The format of a table as its catalog names it, in lower case; empty for views and others."""
+    return described(spark, table).get("Provider", "").lower()
+
+
+def described(spark: "SparkSession", table: str) -> dict[str, str]:
+    """What DESCRIBE TABLE EXTENDED says of a table, without its columns.
+
+    A table with partitions has the key `# Partition Information`.
+    """
     rows = spark.sql(f"DESCRIBE TABLE EXTENDED {table}").collect()
-    return next((row["data_type"].lower() for row in rows if row["col_name"] == "Provider"), "")
+    pairs = [(row["col_name"], row["data_type"]) for row in rows]
+    # The columns come first, and may have any names.
+    header = next((n for n, (name, _) in enumerate(pairs) if name.startswith("# Detailed")), 0)
+    named = {name: value for name, value in pairs[:header] if name == "# Partition Information"}
+    return named | dict(pairs[header:])
 
 
 def advice() -> str:

@@ -166,7 +166,9 @@ class Job:
         return self._session.explain_error(error)
 
     def stop(self) -> None:
-        """Stop the Spark session, if the job started it."""
+        """Stop the Spark session, if the job started it; else give back the disk it has used."""
+        if "catalogue_snapshot" in self.__dict__:
+            self.catalogue_snapshot.release()
         self._session.stop()
 
     def fingerprint(self, stage: Stage) -> tuple[str, dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.errors import DamagedError
 from pipeline.storage.files import read_object
 from pipeline.storage.paths import StoragePath, sorted_by_address
-from pipeline.store import publications, run_records
+from pipeline.store import pending, publications, run_records
 from pipeline.store.publications import Publication
 from pipeline.store.quantisers import STATE_FIELDS
 from pipeline.store.schemas import SCHEMAS
@@ -72,6 +72,10 @@ def _add_published(store: Store, keep: int, retained: Retained) -> None:
     current = publications.current(store)
     if current is not None:
         retained.add(_versions(current), "LATEST")
+    unfinished = pending.read(store)
+    if unfinished is not None:
+        why = f"publishing it to table {unfinished.table} was broken off"
+        retained.add([unfinished.version, *unfinished.stages.values()], why)
     for entry in [*_published_last(store, keep), *_rollback_targets(store, current, keep)]:
         why = f"version {entry.version}, published by run {entry.run_id}"
         retained.add(_versions(entry), why)

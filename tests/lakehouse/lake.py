@@ -51,6 +51,11 @@ class Lake:
             "spark.sql.catalog.lake.type": "hadoop",
             "spark.sql.catalog.lake.warehouse": str(folder / "iceberg"),
             "spark.sql.warehouse.dir": str(folder / "spark"),
+            # A metastore in a folder, so that other sessions find the tables.
+            "spark.sql.catalogImplementation": "hive",
+            "spark.hadoop.javax.jdo.option.ConnectionURL": "jdbc:derby:;create=true;databaseName="
+            f"{folder / 'metastore'}",
+            "spark.driver.extraJavaOptions": f"-Dderby.stream.error.file={folder / 'derby.log'}",
             "spark.databricks.delta.snapshotPartitions": "2",
         }
         if packages:  # of another connector, and neither Iceberg nor Delta Lake

@@ -30,14 +30,14 @@ def write_catalogue(folder: Path, items: int) -> None:
 
 
 def state(lake: Lake, config: Config) -> dict[str, Any]:
-    """The versions of the store and of the table, and whether the rows are the same."""
+    """The version of the store, whether the table has it, and whether the rows are the same."""
     table, store = of_config(config), Store.of(config)
     assert table is not None
     latest = store.latest()
     rows = lake.spark.table(table.name).orderBy("item_id", "rank").collect()
     return {
         "latest": latest and latest["version"],
-        "table": table.version(lake.spark),
+        "table": latest is not None and table.has(lake.spark, store, latest["version"]),
         "same": [list(row) for row in rows] == lake.rows(config),
         "rows": len(rows),
         "note": (Path(str(store.root)) / "publications" / "pending.json").exists(),

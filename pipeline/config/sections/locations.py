@@ -94,7 +94,7 @@ class CatalogueSection(Section):
     @classmethod
     def _holds_no_secret(cls, value: dict[str, str]) -> dict[str, str]:
         for name, text in value.items():
-            if not ENVIRONMENT_NAME.search(text) and redaction.holds_secret(name, text):
+            if redaction.holds_secret(name, ENVIRONMENT_NAME.sub("", text)):
                 raise ValueError(
                     f"{name} is a secret, or holds one: keep it in an environment variable, and "
                     f'write {name} = "${{VARIABLE}}"'

@@ -25,6 +25,7 @@ from pipeline.export.source import Source
 from pipeline.terminal.progress import StageLine
 
 _LOCK = "nitamono export"
+_TABLE = "similar_items"
 
 
 def export(source: Source, address: Address, options: Options, line: StageLine) -> dict[str, Any]:
@@ -39,7 +40,7 @@ def export(source: Source, address: Address, options: Options, line: StageLine) 
     """
     address = address.with_secrets(os.environ, "PGPASSWORD")
     with server_errors(address), connect(address) as control:
-        names = Names.parse(control, options.table)
+        names = Names.parse(control, options.table or _TABLE)
         _lock(control, names)
         swap.drop_old_table(control, names)
         live = read_live_table(control, names)

@@ -65,6 +65,7 @@ def execute(job: Job, version: str) -> StageResult:
         with catalogue.explained_damage(source):
             result, content = _ingest(job, source, snapshot, version)
         _check_unchanged(source, snapshot, content)
+        snapshot.release()
     except Exception:
         if isinstance(source, catalogue.Source) and catalogue.identity(source) != snapshot.state:
             for table in ("items", "quarantine"):

@@ -36,7 +36,7 @@ def partition(root: Path, name: str, *files: str) -> Path:
     ],
 )
 def test_date_stands_for_the_night(tmp_path: Path, written: str, read: str) -> None:
-    (tmp_path / read).mkdir(parents=True)
+    partition(tmp_path, read, "a.csv")
     found = resolve(config(path=f"{tmp_path}/{written}"), "2026-11-28")
     assert found.catalogue.path == f"{tmp_path}/{read}"
 
@@ -55,8 +55,11 @@ def test_query_has_the_date_too() -> None:
 
 
 def test_what_a_connector_loads_has_the_date_and_is_not_looked_for() -> None:
-    found = resolve(config(format="bigquery", path="shop.items_{date:%Y%m%d}"), "2026-11-28")
-    assert found.catalogue.path == "shop.items_20261128"
+    chosen = config(
+        format="bigquery", path="shop.items_{date:%Y%m%d}", options={"filter": "dt = '{date}'"}
+    )
+    found = resolve(chosen, "2026-11-28").catalogue
+    assert (found.path, found.options) == ("shop.items_20261128", {"filter": "dt = '2026-11-28'"})
 
 
 @pytest.mark.parametrize("day", ["28.11.2026", "2026-13-01"])
@@ -74,6 +77,8 @@ def test_latest_is_the_newest_complete_folder(tmp_path: Path) -> None:
     partition(tmp_path, "dt=2026-11-26", "a.csv", "_SUCCESS")
     partition(tmp_path, "dt=2026-11-27", "a.csv")
     partition(tmp_path, "dt=2026-11-28/_temporary", "a.csv")
+    partition(tmp_path, "dt=2026-11-29")  # without a file
+    partition(tmp_path, "dt=__HIVE_DEFAULT_PARTITION__", "a.csv")
     partition(tmp_path, "other=2027", "a.csv")
     path = f"{tmp_path}/dt={{latest}}"
     assert resolve(config(path=path)).catalogue.path.endswith("dt=2026-11-27")

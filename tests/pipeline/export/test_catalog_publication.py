@@ -11,9 +11,10 @@ import pytest
 
 from pipeline.errors import StageError
 from pipeline.export import catalog_publication
-from pipeline.export.catalog_publication import Pending, committed, finish_pending, rollback_both
+from pipeline.export.catalog_publication import committed, finish_pending, rollback_both
 from pipeline.export.catalog_table import CatalogTable
-from pipeline.store import publications
+from pipeline.store import gc, publications
+from pipeline.store.pending import Pending
 from pipeline.store.store import Store
 from tests.pipeline import fakes
 
@@ -27,22 +28,22 @@ class Killed(BaseException):
 class TableDouble(CatalogTable):
     """A table in memory."""
 
-    has = ""
+    held = ""
     breaks: type[BaseException] | None = None
 
-    def version(self, spark: Any) -> str:
-        return type(self).has
+    def has(self, spark: Any, store: Store, version: str) -> bool:
+        return type(self).held == version
 
     def write(self, spark: Any, store: Store, published: Any) -> None:
         if (breaks := type(self).breaks) is not None:
             raise breaks("no")
-        type(self).has = published.version
+        type(self).held = published.version
 
 
 @pytest.fixture
 def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[CatalogTable]:
     monkeypatch.setattr(catalog_publication, "CatalogTable", TableDouble)
-    TableDouble.has, TableDouble.breaks = "", None
+    TableDouble.held, TableDouble.breaks = "", None
     yield TableDouble("lake.shop.similar_items")
 
 
@@ -66,7 +67,7 @@ def versions(store: Store) -> tuple[str, str]:
     """The version of the store, and that of the table."""
     pointer = store.latest()
     assert pointer is not None
-    return pointer["version"], TableDouble.has
+    return pointer["version"], TableDouble.held
 
 
 def both(night: int) -> tuple[str, str]:
@@ -156,3 +157,35 @@ def test_table_that_has_the_version_is_not_written_again(store: Store, table: Ca
     TableDouble.breaks = AssertionError
     publish(store, table, 2)
     assert versions(store) == both(2)
+
+
+def test_gc_keeps_what_was_broken_off_after_the_commit(
+    store: Store, table: CatalogTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(publications, "publish", killed)
+        with pytest.raises(Killed):
+            publish(store, table, 3)
+    gc.collect(store, 1)
+    assert store.has_table("similar_items", fakes.version(3))
+    finish(store)
+    assert versions(store) == both(3)
+
+
+def test_table_that_can_not_be_read_is_named_with_the_note(
+    store: Store, table: CatalogTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    TableDouble.breaks = Killed
+    with pytest.raises(Killed):
+        publish(store, table, 3)
+
+    def fails(*_: object) -> bool:
+        raise StageError("no such catalog")
+
+    monkeypatch.setattr(TableDouble, "has", fails)
+    with pytest.raises(StageError, match=r"no such catalog.* delete .*pending\.json"):
+        finish_pending(store, lambda: SPARK)
+    assert has_note(store)
