@@ -1,5 +1,7 @@
 """{date} and {latest} in the catalogue's path, completeness, and waiting for it."""
 
+import io
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +15,8 @@ from pipeline.catalogue import places, resolve
 from pipeline.config import reading
 from pipeline.config.sections import Config
 from pipeline.errors import InputError, UsageError
+from pipeline.runs.request import RunRequest
+from pipeline.terminal.progress import Progress
 
 
 def config(**catalogue: object) -> Config:
@@ -140,3 +144,18 @@ def test_waiting_ends_with_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_what_is_no_file_is_not_waited_for() -> None:
     with pytest.raises(UsageError, match="waits for files"):
         resolve(config(table="lake.shop.items"), wait=5)
+
+
+def test_night_without_a_catalogue_leaves_a_record(tmp_path: Path) -> None:
+    chosen = reading.from_mapping(
+        {
+            "store": {"path": str(tmp_path / "store")},
+            "catalogue": {"path": f"{tmp_path}/dt={{date}}"},
+        }
+    )
+    request = RunRequest(date="2026-11-28", run_id="night")
+    with pytest.raises(InputError, match="not there yet"):
+        request.run(chosen, Progress(io.StringIO()))
+    record = json.loads((tmp_path / "store" / "runs" / "night" / "run.json").read_text())
+    assert record["status"] == "failed"
+    assert "dt=2026-11-28: not there yet" in record["message"]
