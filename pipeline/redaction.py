@@ -19,7 +19,8 @@ SECRET_NAME = (
 ADVICE = (
     "run.json, pages, logs and command lines show settings to others. Take it out of the settings "
     "and leave credentials to the role of the host or pod, to the environment "
-    "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY), to AWS's shared files (s3.profile), or to a "
+    "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AZURE_STORAGE_ACCOUNT_KEY, AZURE_CLIENT_SECRET), "
+    "to files (AWS's shared files by s3.profile, GOOGLE_APPLICATION_CREDENTIALS), or to a "
     "credential store of Hadoop (spark.hadoop.hadoop.security.credential.provider.path); settings "
     "of Spark that must hold a secret go into spark-defaults.conf in the folder SPARK_CONF_DIR; on "
     "Kubernetes: spark.kubernetes.driver.secretKeyRef.AWS_SECRET_ACCESS_KEY=SECRET:KEY, and the "

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
 _PAGE = 1000
+# Each is in memory.
+_PARTS_AT_ONCE = 4
 # Hadoop's mark of an empty object that stands for a folder.
 _FOLDER_MARK = "hdi_isfolder"
 
@@ -95,6 +97,7 @@ class ObstoreClient(ABC):
                 source,
                 attributes=dict(metadata),
                 chunk_size=PART_BYTES,
+                max_concurrency=_PARTS_AT_ONCE,
             )
 
     def download(self, address: Address, target: Path) -> None:
@@ -228,8 +231,8 @@ def client_settings(endpoint: str) -> "dict[str, ClientConfig | RetryConfig]":
     return {
         "client_options": {
             "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
-            # Of a whole request: a part of a large object over a slow line takes long.
-            "timeout": timedelta(seconds=5 * READ_SECONDS),
+            # Of a whole request: a large object over a slow line takes long.
+            "timeout": timedelta(hours=2),
             "read_timeout": timedelta(seconds=READ_SECONDS),
             "allow_http": endpoint.startswith("http://"),
         },
