@@ -28,7 +28,7 @@ from models.stores.client import (
 from models.stores.obstore_errors import translated_errors
 
 if TYPE_CHECKING:
-    from obstore import ObjectMeta, PutMode
+    from obstore import GetResult, ObjectMeta, PutMode
     from obstore.store import AzureStore, ClientConfig, GCSStore, RetryConfig
     from pyarrow.fs import FileSystem
 
@@ -73,10 +73,8 @@ class ObstoreClient(ABC):
             yield from map(bytes, result.stream(BLOCK_BYTES))
 
     def head(self, address: Address) -> Stat:
-        import obstore
-
         with self._errors(address):
-            result = obstore.get(self.store, address.key, options={"head": True})
+            result = self._result(address)
         if _is_folder(result.attributes):
             raise MissingObjectError(f"{address}: no such object; look at the address")
         return _stat(result.meta, {str(k): str(v) for k, v in result.attributes.items()})
@@ -149,7 +147,7 @@ class ObstoreClient(ABC):
             obstore.delete(self.store, address.key)
 
     def delete_below(self, folder: Address) -> list[str]:
-        """Delete page by page; what stands for folders, whose keys obstore can't say, by Arrow."""
+        """Delete page by page; marks whose keys end in a slash, which obstore can't say, by Arrow."""
         import obstore
 
         problems = []
@@ -160,15 +158,31 @@ class ObstoreClient(ABC):
                     obstore.delete(self.store, keys)
             except ObjectStoreError:
                 problems += self._delete_each(folder, keys)
-        if not problems and any(self._pages(folder)):
-            try:
-                system, path = self.arrow(folder)
-                system.delete_dir(path)
-            except FileNotFoundError:
-                pass
-            except OSError as error:
-                problems.append(f"{folder.key} ({error})")
-        return problems
+        return problems or self._delete_marks(folder)
+
+    def _delete_marks(self, folder: Address) -> list[str]:
+        """Delete what still stands for an empty folder, and for those below it."""
+        import obstore
+
+        mark = folder.with_key(folder.key.rstrip("/"))
+        has_more = any(self._pages(folder))
+        with suppress(MissingObjectError), self._errors(mark):
+            if mark.key and _is_folder(self._result(mark).attributes):
+                try:
+                    obstore.delete(self.store, mark.key)
+                except obstore.exceptions.BaseError:
+                    # A directory of a hierarchical namespace that is not empty.
+                    has_more = True
+        if not has_more:
+            return []
+        try:
+            system, path = self.arrow(folder)
+            system.delete_dir(path)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            return [f"{folder.key} ({error})"]
+        return []
 
     def _delete_each(self, folder: Address, keys: list[str]) -> list[str]:
         problems = []
@@ -178,6 +192,12 @@ class ObstoreClient(ABC):
             except ObjectStoreError as error:
                 problems.append(f"{key} ({error})")
         return problems
+
+    def _result(self, address: Address) -> "GetResult":
+        """What the store says of an object, without its content."""
+        import obstore
+
+        return obstore.get(self.store, address.key, options={"head": True})
 
     def _pages(self, folder: Address) -> "Iterator[Any]":
         import obstore

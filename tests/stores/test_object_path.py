@@ -91,6 +91,24 @@ def test_what_stands_for_a_folder_is_no_file_and_goes_with_it(direct: ObjectPath
     assert [p.name for p in root.iterdir()] == ["full"]
 
 
+def test_the_marks_of_hadoop_on_azure_are_no_files_and_go_with_their_folders(
+    direct: ObjectPath, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").touch()
+    client = connect(direct.address, direct.options)
+    marks = [(direct / name).address for name in ("made", "made/below")]
+    for mark in marks:
+        client.upload(mark, tmp_path / "empty", {"hdi_isfolder": "true"})
+    put(direct, "made/below/file")
+    assert [str(path.relative_to(direct)) for path in direct.rglob("*")] == ["made/below/file"]
+    assert [path.name for path in direct.iterdir()] == ["made"]
+    assert not (direct / "made" / "below").is_file()
+    (direct / "made").remove_tree()
+    assert list(direct.iterdir()) == []
+    system, path = arrow_path(direct / "made")
+    assert system.get_file_info(path).type == FileType.NotFound
+
+
 @pytest.mark.slow
 def test_more_objects_than_a_page_holds(root: ObjectPath) -> None:
     with ThreadPoolExecutor(8) as pool:
