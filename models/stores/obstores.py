@@ -147,7 +147,7 @@ class ObstoreClient(ABC):
             obstore.delete(self.store, address.key)
 
     def delete_below(self, folder: Address) -> list[str]:
-        """Delete page by page; marks whose keys end in a slash, which obstore can't say, by Arrow."""
+        """Delete page by page; marks that end in a slash, which obstore can't say, by Arrow."""
         import obstore
 
         problems = []
