@@ -47,7 +47,7 @@ format: setup ## format the code
 lock: ## write the locks anew from pyproject.toml (needs uv)
 	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --extra dev \
 		-o requirements.lock pyproject.toml
-	@uv pip compile -q --universal --python-version 3.11 --generate-hashes -c requirements.lock --extra export \
+	@uv pip compile -q --universal --python-version 3.11 --generate-hashes -c requirements.lock --extra export --extra stores \
 		-o requirements-runtime.lock pyproject.toml
 	@uv pip compile -q --universal --python-version 3.11 --no-annotate \
 		-o deploy/airflow/requirements.lock deploy/airflow/requirements.in
