@@ -83,6 +83,11 @@ SIMILAR_ITEMS = pa.schema(
         ("score", pa.float32()),
     ]
 )
+# The lists of a sample of the items, by which a version is compared with the one before it: those
+# with the lowest values of a hash of the id, `order`. `similar_ids` are in the order of their rank.
+SAMPLE_LISTS = pa.schema(
+    [("item_id", pa.string()), ("order", pa.int64()), ("similar_ids", list_of(pa.string()))]
+)
 # Items with fewer than k neighbours; `reason` is one of pipeline.store.reason_codes.
 SHORT_LISTS = pa.schema(
     [("item_id", pa.string()), ("neighbors", pa.int32()), ("reason", pa.string())]
@@ -125,6 +130,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     "reach": REACH,
     "ground_truth": GROUND_TRUTH,
     "similar_items": SIMILAR_ITEMS,
+    "sample_lists": SAMPLE_LISTS,
     "short_lists": SHORT_LISTS,
     "details": DETAILS,
     "examples": EXAMPLES,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pyspark.sql import Column, DataFrame
 
 # If there are more items, a sample of this size is compared: it gives a churn of one half to within
@@ -116,6 +117,58 @@ def compare(
     assert sums is not None  # noqa: S101 - an aggregate has one row
     compared = {name: int(value or 0) for name, value in sums.asDict().items()}
     return Change(items_before, items, rows_before, rows, one_in, **compared)
+
+
+def compare_samples(before: "SampleLists", after: "SampleLists", k: int) -> Change:
+    """Compare two versions by the samples of lists that were written with them.
+
+    Args:
+        before: of the earlier version.
+        after: of the later one.
+        k: greater ranks are left out.
+    """
+    bound = min(before.bound, after.bound)
+    earlier, later = before.lists(bound, k), after.lists(bound, k)
+    common = earlier.keys() & later.keys()
+    (items_before, rows_before), (items, rows) = before.sizes(k), after.sizes(k)
+    sampled = max(len(earlier), len(later), 1)
+    return Change(
+        items_before,
+        items,
+        rows_before,
+        rows,
+        one_in=max(1, round(max(items_before, items) / sampled)),
+        common=len(common),
+        entries=sum(len(earlier[item]) for item in common),
+        replaced=sum(len(earlier[item] - later[item]) for item in common),
+    )
+
+
+@dataclass(frozen=True)
+class SampleLists:
+    """A sample of a version's lists, and how many rows it has.
+
+    Attributes:
+        rows: of the table sample_lists.
+        bound: all items with a hash up to this are among them, if they have neighbours.
+        rows_by_rank: how many rows the version has of each rank, from 1 on.
+    """
+
+    rows: "pa.Table"
+    bound: int
+    rows_by_rank: list[int]
+
+    def sizes(self, k: int) -> tuple[int, int]:
+        """How many items the version has, and how many rows up to rank k."""
+        return sum(self.rows_by_rank[:1]), sum(self.rows_by_rank[:k])
+
+    def lists(self, bound: int, k: int) -> dict[str, set[str]]:
+        """The first k neighbours of each item with a hash up to a bound."""
+        import pyarrow.compute as pc
+
+        rows = self.rows.filter(pc.less_equal(self.rows["order"], bound))
+        ids, lists = rows["item_id"].to_pylist(), rows["similar_ids"].to_pylist()
+        return {item: set(best[:k]) for item, best in zip(ids, lists, strict=True)}
 
 
 def _sizes(pairs: "DataFrame", k: int) -> tuple[int, int]:

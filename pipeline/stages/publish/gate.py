@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pipeline.stages.context import Job
-from pipeline.stages.publish import comparison
+from pipeline.stages.publish import comparison, sample_lists
 from pipeline.store import publications
 from pipeline.store.reason_codes import QUARANTINE
 
@@ -64,30 +64,51 @@ def measure(job: Job) -> Measurements:
     published = _published(job)
     if published is None:
         return measured
-    before, after = (
-        job.store.read(job.spark, "similar_items", version)
-        for version in (published.version, record.fingerprint)
-    )
     return replace(
         measured,
         published=published.version,
-        change=comparison.compare(before, after, job.config.neighbors.k),
+        change=_compare(job, published.version, record.fingerprint),
         new_model=_model(job, published) not in (None, job.record("embed").inputs["model"]),
     )
 
 
+def _compare(job: Job, before: str, after: str) -> comparison.Change:
+    """How much of the top k changed between two versions."""
+    k = job.config.neighbors.k
+    samples = _samples(job, before, after)
+    if samples is not None:
+        return comparison.compare_samples(*samples, k)
+    earlier, later = (
+        job.store.read(job.spark, "similar_items", version) for version in (before, after)
+    )
+    return comparison.compare(earlier, later, k)
+
+
+def _samples(
+    job: Job, before: str, after: str
+) -> tuple[comparison.SampleLists, comparison.SampleLists] | None:
+    """The samples of two versions, if both were written with one; older releases wrote none."""
+    earlier, later = (sample_lists.find(job, version) for version in (before, after))
+    return None if earlier is None or later is None else (earlier, later)
+
+
 def needs_spark(job: Job) -> bool:
-    """Whether there is a published version to compare this run's table with."""
-    return _published(job) is not None
+    """Whether whole tables are compared: this run's and the published version's."""
+    published = _published(job)
+    if published is None:
+        return False
+    return _samples(job, published.version, job.record("publish").fingerprint) is None
 
 
 def _published(job: Job) -> publications.Publication | None:
-    """The published version, if it is another than this run's and its table exists."""
+    """The published version, if it is another than this run's and can be compared with."""
     published = job.state.published
     if published is None or published.version == job.record("publish").fingerprint:
         return None
     if not job.store.has_table("similar_items", published.version):
         return None
+    if sample_lists.find(job, published.version) is not None:
+        return published
     damage = job.store.find_table_damage("similar_items", published.version, lambda: job.spark)
     if damage:
         job.store.say(f"{damage}. How many neighbours are replaced is not measured")

@@ -1,6 +1,6 @@
 """Sums over the pairs of the similar-item table, computed while it is written."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from zlib import crc32
 
 import numpy as np
@@ -16,7 +16,7 @@ from pipeline.store.schemas import SIMILAR_ITEMS
 STEPS = 100
 # The names of the sums; those of the histogram end with the number of a step.
 PAIRS, DIGEST, OWN, ODD = "pairs", "digest", "own", "odd"
-ALL, FIRST = "all ", "first "
+ALL, FIRST, RANK = "all ", "first ", "rank "
 # Lists that become pairs at a time.
 _BLOCK_ROWS = 20_000
 # A pair's hash has so many bits less than 64, so that the sums of a task fit into 64.
@@ -77,8 +77,8 @@ def sums(pairs: pa.Table) -> dict[str, int]:
         pairs: the rows.
 
     Returns:
-        PAIRS and DIGEST; OWN, pairs of an item with itself; ODD, scores that are no cosines; and
-        for each step of the score the pairs of ALL ranks and of the FIRST.
+        PAIRS and DIGEST; OWN, pairs of an item with itself; ODD, scores that are no cosines; for
+        each step of the score the pairs of ALL ranks and of the FIRST; and the pairs of each RANK.
     """
     scores = np.asarray(pairs["score"]).astype(np.float64)
     is_odd = ~(np.abs(scores) <= 1)
@@ -86,12 +86,22 @@ def sums(pairs: pa.Table) -> dict[str, int]:
     # The score 1 belongs to the last step.
     steps = np.floor(np.where(is_odd, 0, scores) * STEPS + 1e-6).astype(np.int64)
     steps = np.minimum(steps, STEPS - 1)
-    is_first = np.asarray(pairs["rank"]) == 1
+    ranks = np.asarray(pairs["rank"])
     counted = {OWN: pc.sum(is_own).as_py() or 0, ODD: int(is_odd.sum())}
-    for name, selected in ((ALL, steps), (FIRST, steps[is_first])):
-        numbers, counts = np.unique(selected, return_counts=True)
+    for name, values in ((ALL, steps), (FIRST, steps[ranks == 1]), (RANK, ranks)):
+        numbers, counts = np.unique(values, return_counts=True)
         counted |= {
-            f"{name}{step}": count
-            for step, count in zip(numbers.tolist(), counts.tolist(), strict=True)
+            f"{name}{number}": count
+            for number, count in zip(numbers.tolist(), counts.tolist(), strict=True)
         }
     return digest_sums(pairs) | counted
+
+
+def rows_by_rank(sums: Mapping[str, int]) -> list[int]:
+    """How many pairs have each rank, from 1 on.
+
+    Args:
+        sums: of `sums` over all rows.
+    """
+    ranks = [int(name.removeprefix(RANK)) for name in sums if name.startswith(RANK)]
+    return [sums[f"{RANK}{rank}"] for rank in sorted(ranks)]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.spark.sampling import collected_sample
+from pipeline.spark.sampling import collected_sample, hash_bound, seeded_hash
 from pipeline.stages.context import Job
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ NEIGHBORS = 20
 # If there are more items, a sample of this size is measured: it gives a share of one half to within
 # 0.7 percentage points. There are fewer if they have more pairs than this.
 MAX_MEASURED, _MAX_MEASURED_PAIRS = 20_000, 400_000
-# The purpose of the samples; see pipeline.spark.sampling.
-_PURPOSE = "examples"
+# The purposes of the samples; see pipeline.spark.sampling.
+_PURPOSE, _MEASURED = "examples", "measured"
 _NAME_CHARACTERS, _ADDRESS_CHARACTERS = 300, 2000
 _TOKENS, _TOKENS_CHARACTERS = 100, 4000
 
@@ -50,9 +50,11 @@ class SampledRows:
     Attributes:
         mapped: the items on the map.
         shown: the items that are shown with their neighbours.
-        one_in: one in this many items is measured, chosen by a hash of the id.
-        pairs: rows of similar_items of the items that are shown or measured, with `is_measured`
-            and `is_shown`.
+        one_in: one in about so many items is measured.
+        measured_up_to: the items with a hash up to this are measured: an item that is measured
+            stays measured from version to version, as long as the catalogue hardly grows.
+        pairs: rows of similar_items of the items that are shown or measured, with their hash,
+            `order`, `is_measured` and `is_shown`.
         items: of all these items and their neighbours: item_id, `category`, `text` of the tokens
             table; and for those of the run's page, otherwise null, the first characters of title,
             brand, image_url, title_tokens, description_tokens and of category, `shown_category`.
@@ -62,6 +64,7 @@ class SampledRows:
     mapped: list[str]
     shown: list[str]
     one_in: int
+    measured_up_to: int
     pairs: pa.Table
     items: pa.Table
     vectors: pa.Table
@@ -91,8 +94,8 @@ def collect(
     hubs = [] if hub is None else [hub]
     shown = list(dict.fromkeys([*mapped[:SHOWN], *_short_items(job), *hubs]))
     measured = min(MAX_MEASURED, max(1, _MAX_MEASURED_PAIRS // job.config.neighbors.k))
-    one_in = max(1, -(-covered // measured))
-    collected = _pairs(job, pairs, shown, one_in)
+    bound = hash_bound(covered, measured)
+    collected = _pairs(job, pairs, shown, bound)
     neighbors = _shown(collected)["similar_id"]
     on_page = pa.chunked_array([pa.array([*mapped, *shown], pa.string()), *neighbors.chunks])
     of_measured = collected.filter(collected["is_measured"])
@@ -108,7 +111,8 @@ def collect(
     )
     wanted = pa.table({"item_id": ids, "on_page": pc.is_in(ids, pc.unique(on_page))})
     items = _items(job, wanted).join(_tokens(job, wanted), "item_id", join_type="inner")
-    return SampledRows(mapped, shown, one_in, collected, items, _vectors(job, mapped))
+    one_in = max(1, -(-covered // measured))
+    return SampledRows(mapped, shown, one_in, bound, collected, items, _vectors(job, mapped))
 
 
 def _short_items(job: Job) -> list[str]:
@@ -118,15 +122,16 @@ def _short_items(job: Job) -> list[str]:
     return sample_ids(job.read("short_lists", "neighbors").select("item_id"), total, SHORT)
 
 
-def _pairs(job: Job, pairs: "DataFrame", shown: list[str], one_in: int) -> pa.Table:
+def _pairs(job: Job, pairs: "DataFrame", shown: list[str], bound: int) -> pa.Table:
     from pyspark.sql import functions as F
 
     ids = pa.table({"item_id": pa.array(shown, pa.string()), "is_shown": [True] * len(shown)})
     known = F.broadcast(job.spark.createDataFrame(ids))
-    is_measured = F.pmod(F.xxhash64("item_id"), F.lit(one_in)) == 0
     return (
         pairs.join(known, "item_id", how="left")
-        .withColumns({"is_measured": is_measured, "is_shown": F.coalesce("is_shown", F.lit(False))})
+        .withColumn("order", seeded_hash(0, _MEASURED))
+        .withColumn("is_measured", F.col("order") <= F.lit(bound))
+        .withColumn("is_shown", F.coalesce("is_shown", F.lit(False)))
         .where("is_measured or is_shown")
         .toArrow()
     )

@@ -14,6 +14,7 @@ from pipeline.stages.publish import (
     gate,
     pair_sums,
     quality,
+    sample_lists,
     sampled_rows,
     sorted_tables,
 )
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 NAME = "publish"
 # Raise it when the output for the same inputs and settings changes: see the Stage protocol.
-CODE_VERSION = 1
+CODE_VERSION = 2
 
 
 def inputs(job: Job) -> dict[str, Any]:
@@ -51,15 +52,26 @@ def execute(job: Job, version: str) -> StageResult:
         hubs = quality.hubs(_shown(job, version, carried_rows), items, ranges)
         hub = hubs["most_shown"] and hubs["most_shown"]["item_id"]
         rows_of_few = sampled_rows.collect(job, written, sampled[:MAPPED], hub, covered)
-        shown = examples.write(job, version, rows_of_few)
-        tables = {"similar_items": rows, "details": writing.result(), examples.TABLE: shown}
+        tables = {
+            "similar_items": rows,
+            examples.TABLE: examples.write(job, version, rows_of_few),
+            sample_lists.TABLE: sample_lists.write(job, version, rows_of_few),
+            "details": writing.result(),
+        }
     measured = {
         "coverage": round(covered / items, 6) if items else 0.0,
         "scores": distribution,
         **quality.sameness(rows_of_few),
         "hubs": hubs,
     }
-    return StageResult(tables=tables, counts=counts | {"quality": measured})
+    return StageResult(
+        tables=tables,
+        counts=counts | {"quality": measured},
+        outputs={
+            sample_lists.BOUND: rows_of_few.measured_up_to,
+            sample_lists.ROWS_BY_RANK: pair_sums.rows_by_rank(sums),
+        },
+    )
 
 
 def _item_ranges(job: Job) -> tuple[list[str], ItemRanges]:

@@ -117,7 +117,7 @@ def test_sameness_is_that_of_the_measured_pairs() -> None:
         }
     )
     nothing = pa.table({})
-    measured = quality.sameness(SampledRows([], [], 5, pairs, described, nothing))
+    measured = quality.sameness(SampledRows([], [], 5, 0, pairs, described, nothing))
     chosen = [(items[a], items[b]) for (a, b), m in zip(rows, is_measured, strict=True) if m]
     with_categories = [(a[0], b[0]) for a, b in chosen if a[0] and b[0]]
     same = sum(a == b for a, b in with_categories) / len(with_categories)
