@@ -3,6 +3,7 @@
 import io
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pyarrow.parquet as pq
@@ -12,7 +13,8 @@ from pyspark.sql import SparkSession
 from pipeline.config import reading as config
 from pipeline.runs.record import Outcome, new_run_id
 from pipeline.runs.runner import Runner
-from pipeline.stages.publish import sorted_tables, stage
+from pipeline.stages.context import Job
+from pipeline.stages.publish import comparison, sample_lists, sorted_tables, stage
 from pipeline.store.arrow_files import Rows
 from pipeline.store.store import Store
 from pipeline.terminal.progress import Progress
@@ -57,7 +59,7 @@ def test_with_mode_new_the_lists_of_the_other_items_stay_without_those_that_left
     spark: SparkSession, tmp_path: Path, write_csv: WriteCsv
 ) -> None:
     shop = Shop(tmp_path, write_csv)
-    before, _ = shop.night(range(30), "neighbors.mode=new", "publish.min_rows=0.8")
+    before, first = shop.night(range(30), "neighbors.mode=new", "publish.min_rows=0.8")
     assert len(before) == 30
     after, outcome = shop.night(range(4, 36), "neighbors.mode=new", "publish.min_rows=0.8")
     gone = {f"i{n:02d}" for n in range(4)}
@@ -71,6 +73,16 @@ def test_with_mode_new_the_lists_of_the_other_items_stay_without_those_that_left
     record = outcome.record("publish")
     assert record is not None
     assert record.counts["rows"] == record.counts["carried_rows"] + 6 * 5
+    # The gate compares samples, which here are all lists.
+    versions = [str(night.version) for night in (first, outcome)]
+    job = cast("Job", SimpleNamespace(store=shop.store))
+    samples = [sample_lists.find(job, version) for version in versions]
+    assert samples[0] is not None
+    assert samples[1] is not None
+    tables = [shop.store.read(spark, "similar_items", version) for version in versions]
+    assert comparison.compare_samples(samples[0], samples[1], 3) == comparison.compare(
+        tables[0], tables[1], 3
+    )
     # Once more on the same catalogue: the baseline is the same, so everything is reused.
     again, outcome = shop.night(range(4, 36), "neighbors.mode=new", "publish.min_rows=0.8")
     assert again == after
