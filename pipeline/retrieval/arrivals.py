@@ -74,7 +74,8 @@ def pairs_above_floor(
     floor = neighbors["floor"]
     min_scores = _floor_scores(floor)
     own, other = (from_bytes(rows["vector"]) for rows in (items, arrivals))
-    left, right = (own, squared_norms(own)), (other, squared_norms(other))
+    # The norms of the items are computed where they are needed, for a few of them.
+    left, right = (own, np.zeros(len(own))), (other, squared_norms(other))
     own_units, other_units = unit_vectors(own), unit_vectors(other)
     # The error of a float32 product, as in search.py; the exact cosine decides.
     margin = np.float32((own.shape[1] + 8) * 2.0**-22)
@@ -92,6 +93,7 @@ def pairs_above_floor(
             rows, others = block[row], arrived[column]
             is_same = own_same[rows] == other_same[others]
             rows, others = rows[is_same], others[is_same]
+            left[1][rows] = squared_norms(own[rows])
             scores = cosines(left, right, rows, others)
             mask = scores >= min_scores[rows]
             if settings.rules.excludes_pairs:
