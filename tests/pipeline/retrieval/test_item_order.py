@@ -31,6 +31,11 @@ def test_files_one_after_the_other_have_all_rows_in_order(count: int) -> None:
     assert max(sizes) < 1000 / count * 1.7
 
 
+def test_a_bound_is_the_first_id_of_its_range() -> None:
+    numbers = ItemRanges((b"b", b"d")).numbers(pa.array(["a", "b", "c", "d", "e"]))
+    assert numbers.tolist() == [0, 1, 1, 2, 2]
+
+
 def test_few_ids_give_fewer_ranges() -> None:
     assert ItemRanges.from_sample([], 3).count == 1
     assert ItemRanges.from_sample(["b", "a"], 5).count <= 3

@@ -37,8 +37,8 @@ def test_items_in_both_samples_are_compared_up_to_k(k: int) -> None:
         return dict(zip(items, drawn, strict=True))
 
     before, after = lists(ids[:250]), lists(ids[20:])
-    change = compare_samples(_sample(before, orders, 150), _sample(after, orders, 120), k)
-    common = [item for item in ids[20:250] if orders[item] <= 120]
+    change = compare_samples(_sample(before, orders, 290), _sample(after, orders, 40), k)
+    common = [item for item in ids[20:250] if orders[item] <= 40]
     assert change.common == len(common)
     assert change.entries == sum(len(before[item][:k]) for item in common)
     assert change.replaced == sum(
@@ -47,7 +47,8 @@ def test_items_in_both_samples_are_compared_up_to_k(k: int) -> None:
     assert (change.items_before, change.items) == (250, 280)
     assert change.rows_before == sum(len(best[:k]) for best in before.values())
     assert change.rows == sum(len(best[:k]) for best in after.values())
-    assert change.one_in in (2, 3)
+    # Of 280 items about 40 are in both samples.
+    assert change.one_in in (7, 8)
 
 
 def test_versions_without_pairs_are_compared() -> None:
