@@ -20,17 +20,20 @@ test: setup ## run the tests; PostgreSQL, redis and Chromium are installed for t
 	@sh scripts/test_servers.sh
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not cluster and not processes and not slow"
 
-test-slow: setup ## run the tests that take minutes each
+test-slow: setup ## run the tests that take minutes each, and those of Azure and Google Cloud Storage
+	@sh scripts/test_object_stores.sh
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
 
 test-processes: setup ## run the tests of killed runs, of killed executors, of spark-submit, and the notebook
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "processes and not slow"
 
 test-cluster: setup ## run the tests on a Spark cluster of this machine's; KILLS=10: ten rounds of kills
+	@sh scripts/test_object_stores.sh
 	@KILLS=$(or $(KILLS),1) $(BIN)/python -m pytest -n 2 --dist loadfile tests/cluster
 
 test-all: setup ## run every test there is, those of the other targets too, and say how long it took
 	@sh scripts/test_servers.sh
+	@sh scripts/test_object_stores.sh
 	@start=$$(date +%s); $(BIN)/python -m pytest -n 2 --dist loadfile && $(MAKE) --no-print-directory test-airflow; \
 		code=$$?; echo "test-all: $$(( $$(date +%s) - start )) s"; exit $$code
 

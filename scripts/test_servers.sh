@@ -1,26 +1,10 @@
 #!/bin/sh
 # Installs the programs that tests need besides Python and that are missing: PostgreSQL, redis,
-# Chromium, the shells fish and zsh, and the object stores Azurite and fake-gcs-server. Where that
-# can't be done the tests that need them are skipped, or fail if the environment variable CI is set;
-# this script never fails.
+# Chromium, and the shells fish and zsh. Where that can't be done the tests that need them are
+# skipped, or fail if the environment variable CI is set; this script never fails.
 set -u
 
 say() { printf '%s\n' "test servers: $*" >&2; }
-
-# The object stores go into a folder of the user's, by npm and go, which must be there.
-folder=${NITAMONO_TEST_SERVERS:-$HOME/.cache/nitamono-test-servers}
-log=$(mktemp)
-if [ ! -x "$folder/node_modules/.bin/azurite-blob" ]; then
-    say "installing Azurite in $folder"
-    npm install --silent --no-audit --no-fund --prefix "$folder" azurite@3.37.0 >"$log" 2>&1 ||
-        say "Azurite could not be installed ($(tail -n 1 "$log")); tests that need it are skipped"
-fi
-if [ ! -x "$folder/bin/fake-gcs-server" ]; then
-    say "installing fake-gcs-server in $folder"
-    GOBIN="$folder/bin" go install github.com/fsouza/fake-gcs-server@v1.56.1 >"$log" 2>&1 ||
-        say "fake-gcs-server could not be installed ($(tail -n 1 "$log")); tests that need it are skipped"
-fi
-rm -f "$log"
 
 missing=
 { command -v initdb || ls /usr/lib/postgresql/*/bin/initdb; } >/dev/null 2>&1 || missing="$missing postgresql"

@@ -28,7 +28,7 @@ def fake_gcs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=[pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS])
 def kind(request: pytest.FixtureRequest) -> str:
     """Which kind of store; a test that uses a store runs once for each."""
     name: str = request.param

@@ -1,6 +1,6 @@
 """Azurite and fake-gcs-server: object stores with the protocols of Azure and Google Cloud.
 
-scripts/test_servers.sh installs them where npm and go are there. Both keep their objects in memory.
+scripts/test_object_stores.sh installs them where npm and go are there. Both keep their objects in memory.
 
 - Azurite (Microsoft's own, from npm) checks signatures. It has no hierarchical namespace and no DFS
   endpoint: an account in it is one of the flat kind.
@@ -36,7 +36,7 @@ FAKE_GCS = FOLDER / "bin" / "fake-gcs-server"
 ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 ROOT = Path(__file__).parents[2]
-_REMEDY = "run scripts/test_servers.sh, which needs {}"
+_REMEDY = "run scripts/test_object_stores.sh, which needs {}"
 
 
 @contextmanager
