@@ -1,6 +1,7 @@
 """Azurite and fake-gcs-server: object stores with the protocols of Azure and Google Cloud.
 
-scripts/test_object_stores.sh installs them where npm and go are there. Both keep their objects in memory.
+scripts/test_object_stores.sh installs them where npm and go are there. Both keep their objects in
+memory.
 
 - Azurite (Microsoft's own, from npm) checks signatures. It has no hierarchical namespace and no DFS
   endpoint: an account in it is one of the flat kind.
