@@ -34,6 +34,8 @@ def state(lake: Lake, config: Config) -> dict[str, Any]:
     table, store = of_config(config), Store.of(config)
     assert table is not None
     latest = store.latest()
+    # This session may have read the table when its location was another.
+    lake.spark.catalog.refreshTable(table.name)
     rows = lake.spark.table(table.name).orderBy("item_id", "rank").collect()
     return {
         "latest": latest and latest["version"],
