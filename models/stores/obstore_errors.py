@@ -27,6 +27,10 @@ _ADVICE_ON_BUCKET = "no such bucket or container; look at the address and the en
 _MAX_ANSWER = 300
 
 
+class UnreachableError(ObjectStoreError):
+    """There is no connection, or it broke before an answer came."""
+
+
 @contextmanager
 def translated_errors(address: Address, chain: str, *, writes: bool = False) -> Iterator[None]:
     """Turn obstore's errors into an ObjectStoreError that names the address and says what to do.
@@ -49,7 +53,13 @@ def translated_errors(address: Address, chain: str, *, writes: bool = False) -> 
             raise ObjectStoreError(f"{address}: {_ADVICE_ON_BUCKET}") from error
         raise MissingObjectError(f"{address}: no such object; look at the address") from error
     except (BaseError, PermissionError, ValueError) as error:
-        raise ObjectStoreError(f"{address}: {_advice(_text(error), chain)}") from error
+        text = _text(error)
+        kind = UnreachableError if _is_unreachable(text) else ObjectStoreError
+        raise kind(f"{address}: {_advice(text, chain)}") from error
+
+
+def _is_unreachable(text: str) -> bool:
+    return bool(_UNREACHABLE.search(text)) and not _NO_CREDENTIALS.search(text)
 
 
 def _advice(text: str, chain: str) -> str:
@@ -65,7 +75,7 @@ def _advice(text: str, chain: str) -> str:
         return f"no credentials; give some: {chain} ({answer})"
     if _DENIED.search(text):
         return f"access denied; look at the credentials ({chain}) and roles ({answer})"
-    if _UNREACHABLE.search(text):
+    if _is_unreachable(text):
         return f"can't be reached; look at the address, endpoint and network ({answer})"
     return text
 

@@ -4,8 +4,9 @@ S3 stays with boto3: obstore knows no AWS profiles and no copy of an object onto
 needs where a lock shows that its holder lives.
 """
 
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from datetime import timedelta
 from functools import cached_property
@@ -25,7 +26,7 @@ from models.stores.client import (
     ObjectStoreError,
     Stat,
 )
-from models.stores.obstore_errors import translated_errors
+from models.stores.obstore_errors import UnreachableError, translated_errors
 
 if TYPE_CHECKING:
     from obstore import GetResult, ObjectMeta, PutMode
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
 _PAGE = 1000
+_ATTEMPTS = 3
+_PAUSE_SECONDS = 0.1
 # Each is in memory.
 _PARTS_AT_ONCE = 4
 # Hadoop's mark of an empty object that stands for a folder.
@@ -141,21 +144,16 @@ class ObstoreClient(ABC):
         return any(True for _ in self.entries(folder, recursive=True))
 
     def delete(self, address: Address) -> None:
-        import obstore
-
-        with suppress(MissingObjectError), self._errors(address):
-            obstore.delete(self.store, address.key)
+        with suppress(MissingObjectError):
+            self._delete(address, [address.key])
 
     def delete_below(self, folder: Address) -> list[str]:
         """Delete page by page; marks that end in a slash, which obstore can't say, by Arrow."""
-        import obstore
-
         problems = []
         for page in list(self._pages(folder)):
             keys = [meta["path"] for meta in page]
             try:
-                with self._errors(folder):
-                    obstore.delete(self.store, keys)
+                self._delete(folder, keys)
             except ObjectStoreError:
                 problems += self._delete_each(folder, keys)
         return problems or self._delete_marks(folder)
@@ -219,11 +217,38 @@ class ObstoreClient(ABC):
     def _put(self, address: Address, content: bytes, mode: "PutMode") -> None:
         import obstore
 
-        with self._errors(address, writes=True):
-            obstore.put(self.store, address.key, content, mode=mode, use_multipart=False)
+        def put() -> None:
+            with self._errors(address, writes=True):
+                obstore.put(self.store, address.key, content, mode=mode, use_multipart=False)
+
+        _repeat(put)
+
+    def _delete(self, address: Address, keys: list[str]) -> None:
+        import obstore
+
+        def delete() -> None:
+            with self._errors(address):
+                obstore.delete(self.store, keys)
+
+        _repeat(delete)
 
     def _errors(self, address: Address, *, writes: bool = False) -> AbstractContextManager[None]:
         return translated_errors(address, self.chain, writes=writes)
+
+
+def _repeat(send: Callable[[], None]) -> None:
+    """Send a request again if its connection breaks: obstore does so for plain reads and writes only.
+
+    A new object may then meet itself, as it may in any store whose answer is lost.
+    """
+    for attempt in range(1, _ATTEMPTS):
+        try:
+            send()
+        except UnreachableError:
+            time.sleep(_PAUSE_SECONDS * 2**attempt)
+        else:
+            return
+    send()
 
 
 def _is_folder(attributes: Mapping[Any, Any]) -> bool:

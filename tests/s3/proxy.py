@@ -28,6 +28,8 @@ class Proxy(ThreadingHTTPServer):
         slow_answers: number of SlowDown answers so far.
         dropped_headers: request headers that are not passed on, in lower case.
         lost_answers: number of coming PUTs that are done but answered with 503.
+        broken_writes: number of coming writes and deletions that are done and not answered: their
+            connection is closed.
     """
 
     daemon_threads = True
@@ -44,6 +46,7 @@ class Proxy(ThreadingHTTPServer):
         self.slow_answers = 0
         self.dropped_headers: set[str] = set()
         self.lost_answers = 0
+        self.broken_writes = 0
         self.url = f"http://127.0.0.1:{self.server_port}"
         self._requests = 0
         self._lock = threading.Lock()
@@ -97,6 +100,10 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command == "PUT" and self.server.lost_answers:
             self.server.lost_answers -= 1
             self._refuse(503, "SlowDown", "Please reduce your request rate.")
+            return
+        if self.command in ("PUT", "POST", "DELETE") and self.server.broken_writes:
+            self.server.broken_writes -= 1
+            self.close_connection = True
             return
         fault = ""
         if self.command == "GET" and answer.status in (200, 206) and "list-type" not in self.path:
