@@ -237,7 +237,7 @@ class ObstoreClient(ABC):
 
 
 def _repeat(send: Callable[[], None]) -> None:
-    """Send a request again if its connection breaks: obstore does so for plain reads and writes only.
+    """Send a request again if its connection breaks: obstore does that for some requests only.
 
     A new object may then meet itself, as it may in any store whose answer is lost.
     """

@@ -1,6 +1,8 @@
 """A proxy in front of an S3 server that breaks requests and answers on demand."""
 
 import http.client
+import socket
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -104,6 +106,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command in ("PUT", "POST", "DELETE") and self.server.broken_writes:
             self.server.broken_writes -= 1
             self.close_connection = True
+            # At once, and not in good order.
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
             return
         fault = ""
         if self.command == "GET" and answer.status in (200, 206) and "list-type" not in self.path:
