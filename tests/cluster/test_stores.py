@@ -129,7 +129,8 @@ def ran(
         with StandaloneCluster(tmp_path_factory.mktemp("cluster"), env=env) as cluster:
             proxy.slow_every = 50
             runs = {name: shop.start(cluster, name) for name in ("one", "other")}
-            said = {name: run.communicate(timeout=500)[1] for name, run in runs.items()}
+            # spark-submit writes to stdout what its Python program writes to stderr.
+            said = {name: "".join(run.communicate(timeout=500)) for name, run in runs.items()}
             proxy.slow_every = 0
         if any("download failed" in text or "UNRESOLVED" in text for text in said.values()):
             missing("Spark's connector can't be fetched", "let Ivy reach a Maven repository")
