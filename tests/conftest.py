@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 from pipeline.report import projection
 from pipeline.retrieval.vectors import Float32
 from pipeline.spark.session import settings
+from pipeline.stages import python_daemon
 
 # For the processes that tests start too.
 SPARK_CONF = Path(__file__).with_name("spark")
@@ -79,6 +80,8 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         "spark.driver.memory": "1g",
         "spark.log.level": "ERROR",
         **QUICK_PLANS,
+        # Workers that have imported everything before the first task.
+        **python_daemon.settings(),
     }
     session = SparkSession.builder.config(map=dict(chosen)).getOrCreate()
     yield session
