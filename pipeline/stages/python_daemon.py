@@ -77,13 +77,17 @@ def without_archives(path: list[str]) -> list[str]:
     rest = [entry for entry in path if not entry.endswith((".zip", ".jar"))]
     archive = next((Path(entry) for entry in path if entry.endswith("/pyspark.zip")), None)
     package = archive and archive.parents[2]
-    is_installed = package and str(package.parent) in rest and (package / "__init__.py").is_file()
+    folders = {Path(entry).resolve() for entry in rest}
+    is_installed = package and package.parent.resolve() in folders
     return rest if is_installed else path
 
 
 def main() -> None:
     """Import what the workers need, and fork workers until Spark ends."""
     sys.path[:] = without_archives(sys.path)
+    for entry in sys.path_importer_cache.keys() - set(sys.path):
+        # What Python has read of the archives.
+        del sys.path_importer_cache[entry]
     from pyspark.daemon import manager
 
     for module in MODULES:

@@ -354,7 +354,7 @@ def test_a_catalogue_that_changes_while_it_is_read_is_refused(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop = SampleShop(tmp_path, head(SAMPLES / "night1.csv", tmp_path / "night1.csv", 20))
-    read = catalogue.read
+    read = readers.read
 
     def then_it_grows(*arguments: Any) -> Any:
         frame = read(*arguments)
@@ -362,7 +362,7 @@ def test_a_catalogue_that_changes_while_it_is_read_is_refused(
             file.write(b"\n")
         return frame
 
-    monkeypatch.setattr(catalogue, "read", then_it_grows)
+    monkeypatch.setattr(readers, "read", then_it_grows)
     with pytest.raises(InputError, match="changed while it was read; run again"):
         shop.run()
     assert list((shop.store.root / "tables" / "items").iterdir()) == []
