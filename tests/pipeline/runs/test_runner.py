@@ -17,7 +17,7 @@ from models import fasttext as models_fasttext
 from models import ship
 from models.fasttext import Blend
 from models.resident import LoadCounter
-from pipeline import catalogue
+from pipeline.catalogue import readers
 from pipeline.errors import GateError, InputError, StageError, UsageError
 from pipeline.retrieval.quantiser import Quantiser
 from pipeline.runs.record import Outcome

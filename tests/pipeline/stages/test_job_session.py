@@ -1,6 +1,7 @@
 """The settings that a job starts its session with."""
 
 import importlib
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -53,3 +54,17 @@ def test_what_fails_while_the_daemon_starts_is_said_later() -> None:
 def test_all_that_the_daemon_imports_is_there() -> None:
     for module in python_daemon.MODULES:
         importlib.import_module(module)
+
+
+def test_archives_of_the_installed_pyspark_are_not_on_the_workers_path(tmp_path: Path) -> None:
+    site = tmp_path / "site-packages"
+    lib = site / "pyspark" / "python" / "lib"
+    lib.mkdir(parents=True)
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path)
+    archives = [str(lib / "pyspark.zip"), str(lib / "py4j-src.zip"), "/x/spark-core.jar"]
+    rest = ["/project", str(link / "site-packages")]
+    assert python_daemon.without_archives([*archives, *rest]) == rest
+    # Of another Spark than the installed one, the archives are what there is.
+    other = [str(tmp_path / "other" / "pyspark" / "python" / "lib" / "pyspark.zip"), *rest]
+    assert python_daemon.without_archives(other) == other
