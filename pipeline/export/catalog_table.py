@@ -29,6 +29,7 @@ _SNAPSHOTS = ("iceberg", "delta")
 _MAINTENANCE = ("replace", "OPTIMIZE", "VACUUM START", "VACUUM END", "REORG", "SET TBLPROPERTIES")
 _PART = re.compile(r"`(?:[^`]|``)+`|[^.`]+")
 _SESSION_CATALOG = "spark_catalog"
+_DELTA_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
 _DELTA_CATALOG = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
 
 
@@ -123,7 +124,7 @@ class CatalogTable:
         self.check(spark)
         folder = _folder(store, published.version).replace("'", "\\'")
         rows = store.read(spark, "similar_items", published.version)
-        with self._explained("written"):
+        with self._explained("written"), _delta_metadata(spark, published):
             kind = self._kind(spark)
             if kind in _SNAPSHOTS:
                 self._writer(rows, published).overwrite(_everything())
@@ -175,10 +176,8 @@ class CatalogTable:
             )
 
     def _writer(self, rows: "DataFrame", published: Published) -> Any:  # noqa: ANN401 - pyspark's DataFrameWriterV2
-        properties = published.properties()
-        # Delta Lake reads the first, Iceberg the others.
-        writer = rows.writeTo(self.name).option("userMetadata", json.dumps(properties))
-        for name, value in properties.items():
+        writer = rows.writeTo(self.name)
+        for name, value in published.properties().items():
             writer = writer.option(f"snapshot-property.{name}", value)
         return writer
 
@@ -229,6 +228,16 @@ class CatalogTable:
                 f"table {self.name} can't be {what}: {cause(error)}; look at the table, at "
                 "spark.sql.catalog... in [spark] and at the permissions: docs/lakehouse.md"
             ) from error
+
+
+@contextmanager
+def _delta_metadata(spark: "SparkSession", published: Published) -> Iterator[None]:
+    """Let Delta Lake's commits note a version; by a setting, as making a table takes no option."""
+    spark.conf.set(_DELTA_METADATA, json.dumps(published.properties()))
+    try:
+        yield
+    finally:
+        spark.conf.unset(_DELTA_METADATA)
 
 
 def export(
