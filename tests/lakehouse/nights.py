@@ -122,6 +122,10 @@ def main() -> None:
         config = lake.config(f"store-{table}", table=table, as_of=first)
         lake.run(config)
         facts["as_of"][table] = lake.rows(config)
+    # In new stores: a model is trained on the first night's items.
+    fresh = lake.config("store-fresh", path=str(lake.folder / "night2"))
+    lake.run(fresh)
+    facts["fresh"] = lake.rows(fresh)
     query = lake.config("store-query", query=f"SELECT item_id, title FROM {DELTA};")
     lake.run(query)
     facts["query"] = lake.rows(query)
