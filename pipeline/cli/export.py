@@ -13,7 +13,7 @@ from pipeline.config import reading
 from pipeline.config.sections import Config
 from pipeline.errors import UsageError
 from pipeline.export import address as addresses
-from pipeline.export import catalog_table
+from pipeline.export import catalog_export
 from pipeline.export.address import Address
 from pipeline.export.jsonl import export as jsonl
 from pipeline.export.options import Options
@@ -94,7 +94,7 @@ def _export(
             lock.hold_store(store, "nitamono export"),
             reading_session(config, "export to table") as session,
         ):
-            return catalog_table.export(store, config, source, options, session)
+            return catalog_export.export(store, config, source, options, session)
     try:
         # They need packages that only nitamono[export] installs.
         if address.kind == "redis":

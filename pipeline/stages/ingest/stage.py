@@ -64,34 +64,38 @@ def execute(job: Job, version: str) -> StageResult:
     try:
         with catalogue.explained_damage(source):
             result, content = _ingest(job, source, snapshot, version)
-        _check_unchanged(source, snapshot, content)
-        snapshot.release()
     except Exception:
-        if isinstance(source, catalogue.Source) and catalogue.identity(source) != snapshot.state:
-            for table in ("items", "quarantine"):
-                job.store.discard_version(table, version)
-            # The change is the cause of whatever failed.
-            _check_unchanged(source, snapshot, "")
+        if isinstance(source, catalogue.Source):
+            # A change is the cause of whatever failed.
+            _check_unchanged(job, source, snapshot, "", version)
         raise
+    _check_unchanged(job, source, snapshot, content, version)
+    snapshot.release()
     return result
 
 
-def _check_unchanged(source: _Source, snapshot: catalogue.Snapshot, content: str) -> None:
+def _check_unchanged(
+    job: Job, source: _Source, snapshot: catalogue.Snapshot, content: str, version: str
+) -> None:
     """Check that the catalogue is the same as before; a snapshot with a number always is.
 
     Args:
-        source: where it is.
+        job: the run.
+        source: where the catalogue is.
         snapshot: as it was.
         content: the digest of the rows that were read, if the snapshot has one.
+        version: of the tables that were made of it.
 
     Raises:
-        InputError: it has changed.
+        InputError: it has changed; the tables are discarded.
     """
     if isinstance(source, catalogue.Source):
         is_same = catalogue.identity(source) == snapshot.state
     else:
         is_same = content == snapshot.content
     if not is_same:
+        for table in ("items", "quarantine"):
+            job.store.discard_version(table, version)
         raise InputError(
             f"{source.label}: changed while it was read; run again when it is written to its end"
         )
