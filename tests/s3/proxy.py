@@ -77,6 +77,8 @@ def running(upstream: str) -> Iterator[Proxy]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Else a body waits 40 ms for the reader to acknowledge the header.
+    disable_nagle_algorithm = True
     server: Proxy
 
     def log_message(self, *_: Any) -> None:
