@@ -13,7 +13,7 @@ from pipeline.catalogue.files import (
     identity,
     total_bytes,
 )
-from pipeline.catalogue.places import resolve
+from pipeline.catalogue.places import resolve, today, with_rank_date
 from pipeline.catalogue.readers import explained_damage, read
 from pipeline.catalogue.tables import Snapshot, TableSource, as_json
 from pipeline.config.sections import Config
@@ -40,7 +40,9 @@ __all__ = [
     "read",
     "resolve",
     "source_of",
+    "today",
     "total_bytes",
+    "with_rank_date",
 ]
 
 

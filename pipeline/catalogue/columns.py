@@ -3,17 +3,16 @@
 import re
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
 from pipeline.catalogue.files import WHOLE_FORMATS, Source, data_columns, format_of
 from pipeline.catalogue.tables import TableSource
 from pipeline.errors import InputError
-from pipeline.store.schemas import ITEMS, spark_types
+from pipeline.store.schemas import items_schema, spark_types
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-# Column: whether a row has a price or stock that is no number, and so becomes null.
+# Column: whether a row has a value that is not of its column's type (a price that is no number, a
+# date that is none), which so becomes null.
 NUMBERS_LOST = "numbers_lost"
 _WHOLE_NUMBERS = {"tinyint", "smallint", "int", "bigint"}
 
@@ -34,24 +33,20 @@ def item_columns(frame: "DataFrame", source: Source | TableSource) -> "list[Colu
     types = {name: spark_type for name, spark_type in frame.dtypes if name in names}
     if not types:
         raise InputError(f"{source.label}: holds no row that can be read")
-    problems = [
-        f"catalogue.columns.{name}: unknown; known are {', '.join(ITEMS.names)}"
-        for name in source.columns
-        if name not in ITEMS.names
-    ]
+    problems: list[str] = []
     columns: list[Column] = []
     lost, is_text = F.lit(False), is_parsed_text(source)
-    for name, item_type in spark_types(ITEMS).items():
+    for name, item_type in spark_types(items_schema(source.further)).items():
         source_name = source.source_name(name)
         if source_name in types:
-            if problem := _type_problem(name, types[source_name]):
+            if problem := _type_problem(name, item_type, types[source_name]):
                 problems.append(f"column {source_name} (for {name}): {problem}")
             column = frame[f"`{source_name.replace('`', '``')}`"]
-            if item_type == "double":
+            if item_type == "string":
+                cast = _text(column, types[source_name], is_text=is_text)
+            else:
                 cast = column.try_cast(item_type)
                 lost = lost | (~is_blank(column.cast("string")) & cast.isNull())
-            else:
-                cast = _text(column, types[source_name], is_text=is_text)
             columns.append(cast.alias(name))
         elif source.columns.get(name) or name in ("item_id", "title"):
             problems.append(f"column {source_name} (for {name}) is missing")
@@ -71,13 +66,25 @@ def is_parsed_text(source: Source | TableSource) -> bool:
     return isinstance(source, Source) and format_of(source) not in WHOLE_FORMATS
 
 
-def _type_problem(name: str, spark_type: str) -> str:
-    """Why a column of this type can't become the item's column; empty if it can."""
+def _type_problem(name: str, item_type: str, spark_type: str) -> str:
+    """Why a column of this type can't become the item's column; empty if it can.
+
+    Args:
+        name: the item's column.
+        item_type: its type.
+        spark_type: the type of the catalogue's column.
+    """
     whole = spark_type in _WHOLE_NUMBERS or bool(re.fullmatch(r"decimal\(\d+,0\)", spark_type))
-    if ITEMS.field(name).type == pa.float64():
-        numeric = whole or spark_type in ("string", "double", "float", "boolean")
+    if item_type == "double":
+        numeric = whole or spark_type in ("string", "double", "float", "boolean", "void")
         usable = numeric or spark_type.startswith("decimal")
         return "" if usable else f"{spark_type}, not a number"
+    if item_type == "boolean":
+        usable = whole or spark_type in ("string", "boolean", "void")
+        return "" if usable else f"{spark_type}, not true or false"
+    if item_type == "date":
+        usable = spark_type in ("string", "date", "void") or spark_type.startswith("timestamp")
+        return "" if usable else f"{spark_type}, not a date"
     if name != "item_id" and (element := _element_type(spark_type)):
         spark_type = element
         whole = element in _WHOLE_NUMBERS

@@ -22,7 +22,6 @@ from pipeline.config.encodings import java_encoding, python_encoding
 from pipeline.errors import InputError
 from pipeline.storage.paths import StoragePath
 from pipeline.store.reason_codes import TOO_MANY_CELLS, UNCLOSED_QUOTE, UNREADABLE_ROW
-from pipeline.store.schemas import ITEMS
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -202,7 +201,7 @@ def _columns(source: Source) -> list[str]:
             )
     if header is None:
         raise InputError(f"catalogue.path {source.path}: holds nothing; a header is needed")
-    read_columns = {source.source_name(name) for name in ITEMS.names}
+    read_columns = {source.source_name(name) for name in source.item_columns}
     repeated = sorted({name for name in header if header.count(name) > 1 and name in read_columns})
     if repeated:
         raise InputError(f"catalogue.path {source.path}: columns come twice: {', '.join(repeated)}")

@@ -19,6 +19,7 @@ from pipeline.storage.paths import (
     spark_path,
     storage_path,
 )
+from pipeline.store.schemas import items_schema
 
 # Local files are hashed for their identity up to this size together: a fraction of a second.
 HASHED_BYTES = 64 << 20
@@ -45,6 +46,7 @@ class Source:
         path: file, or folder of files.
         format: parquet, csv, jsonl, orc or avro; auto goes by the files' names.
         columns: nitamono's columns and what the files call them; empty: the column is left out.
+        further: the types of the further columns.
         encoding: of CSV and JSON Lines.
         delimiter: of CSV.
         quote: the character that quotes fields of CSV; empty for none; auto goes by the names.
@@ -54,6 +56,7 @@ class Source:
     path: str
     format: str
     columns: dict[str, str]
+    further: dict[str, str]
     encoding: str
     delimiter: str
     quote: str
@@ -62,7 +65,7 @@ class Source:
     @classmethod
     def from_config(cls, section: CatalogueSection, stores: StoreOptions) -> "Source":
         """The source that a section of the config names."""
-        names = ("path", "format", "columns", "encoding", "delimiter", "quote")
+        names = ("path", "format", "columns", "further", "encoding", "delimiter", "quote")
         return cls(**{name: getattr(section, name) for name in names}, stores=stores)
 
     @property
@@ -78,6 +81,12 @@ class Source:
     def source_name(self, column: str) -> str:
         """What the files call a column of nitamono's; empty if it is left out."""
         return self.columns.get(column, column)
+
+    @property
+    def item_columns(self) -> list[str]:
+        """The columns of its items table."""
+        names: list[str] = items_schema(self.further).names
+        return names
 
 
 def list_files(source: Source) -> list[StoragePath]:

@@ -14,7 +14,6 @@ from pipeline.catalogue.files import (
 )
 from pipeline.errors import InputError
 from pipeline.storage.paths import StoragePath, arrow_path
-from pipeline.store.schemas import ITEMS
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -133,7 +132,7 @@ def _spark_type(arrow_type: pa.DataType) -> "DataType | None":
 def _refuse_unknown_types(
     unknown: list[str], types: dict[str, pa.DataType], source: Source
 ) -> None:
-    used = {source.source_name(name): name for name in ITEMS.names}
+    used = {source.source_name(name): name for name in source.item_columns}
     problems = [
         f"column {name} (for {used[name]}): {types[name]}" for name in unknown if name in used
     ]

@@ -39,16 +39,18 @@ def resolve(
         InputError: the folder is missing or not complete.
     """
     section = config.catalogue
-    night = _parse(day) if day else datetime.now(ZoneInfo(section.timezone)).date()
+    night = _parse(day) if day else today(section)
     changes: dict[str, Any] = {
         name: _with_date(getattr(section, name), night) for name in ("path", "query")
     }
     changes["options"] = {name: _with_date(text, night) for name, text in section.options.items()}
     dated = section.model_copy(update=changes)
-    if day and dated == section:
+    if day and dated == section and config.rank.fresh is None:
         raise UsageError(
-            f"--date {day}: {{date}} stands neither in catalogue.path nor in .query or .options"
+            f"--date {day}: {{date}} stands neither in catalogue.path nor in .query or .options, "
+            "and there is no rank.fresh"
         )
+    config = with_rank_date(config, night)
     if wait and not section.uses_files:
         raise UsageError("--wait-for-input waits for files; set catalogue.path")
     is_changing = dated != section or LATEST in section.path or section.require_success
@@ -58,6 +60,20 @@ def resolve(
     if path != dated.path:
         say(f"catalogue.path {LATEST} is {path}")
     return config.model_copy(update={"catalogue": dated.model_copy(update={"path": path})})
+
+
+def with_rank_date(config: Config, night: date) -> Config:
+    """The config with the day that rank.fresh counts ages to, if it names none itself."""
+    fresh = config.rank.fresh
+    if fresh is None or fresh.date:
+        return config
+    dated = fresh.model_copy(update={"date": night.isoformat()})
+    return config.model_copy(update={"rank": config.rank.model_copy(update={"fresh": dated})})
+
+
+def today(section: CatalogueSection) -> date:
+    """Today's date in catalogue.timezone."""
+    return datetime.now(ZoneInfo(section.timezone)).date()
 
 
 def _parse(day: str) -> date:

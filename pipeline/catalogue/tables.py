@@ -41,6 +41,7 @@ class TableSource:
         path: what the connector loads; empty if its options say it.
         options: of the connector.
         columns: nitamono's columns and what the table calls them; empty: the column is left out.
+        further: the types of the further columns.
     """
 
     setting: str
@@ -49,6 +50,7 @@ class TableSource:
     path: str
     options: dict[str, str]
     columns: dict[str, str]
+    further: dict[str, str]
 
     @classmethod
     def from_config(cls, section: CatalogueSection) -> "TableSource":
@@ -61,6 +63,7 @@ class TableSource:
             section.path,
             section.options,
             section.columns,
+            section.further,
         )
 
     @property

@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,14 @@ from pipeline.cli.argument_types import positive
 from pipeline.cli.parser import Parser
 from pipeline.config import reading
 from pipeline.errors import UsageError
-from pipeline.query import questions
+from pipeline.query import boost_terms, questions
 from pipeline.query.answer import Answer, Answerer
 from pipeline.query.errors import user_errors
 from pipeline.query.published import Published
 from pipeline.query.skip_pandas import skip_pandas
 from pipeline.store.reason_codes import explain
 from pipeline.store.store import Store
+from pipeline.terminal.colours import DIM, paint
 from pipeline.terminal.output import print_json, print_lines, short_id, shorten, table, to_json
 
 
@@ -42,11 +44,13 @@ def execute(arguments: Namespace) -> None:
     with user_errors(published):
         answerer = Answerer(published, config, arguments.k)
         if arguments.file is None:
-            texts = questions.single(arguments.title, arguments.description, arguments.column)
+            texts = questions.single(
+                arguments.title, arguments.description, arguments.column, published.further
+            )
             (answer,) = answerer.answer(texts)
             _print_answer(answer, published, as_json=arguments.json)
         else:
-            for batch in questions.read(Path(arguments.file), config.catalogue):
+            for batch in questions.read(Path(arguments.file), config.catalogue, published.further):
                 print_lines(_file_lines(answerer.answer(batch), as_json=arguments.json))
 
 
@@ -101,8 +105,16 @@ def _lines(answer: Answer) -> list[str]:
         (str(rank), f"{one.score:.3f}", short_id(one.similar_id), shorten(one.title))
         for rank, one in enumerate(answer.neighbours, 1)
     ]
-    lines = table(("", "score", "item", "title"), rows, right=" score", cut="title") if rows else []
+    head, *lines = table(("", "score", "item", "title"), rows, right=" score", cut="title")
+    lines = [head, *chain(*_with_boosts(answer, lines))] if rows else []
     if answer.reason is not None:
         count = "no neighbours" if not rows else f"only {len(rows)}"
         lines.append(f"{count}: {explain(answer.reason)}")
     return lines
+
+
+def _with_boosts(answer: Answer, lines: list[str]) -> Iterator[list[str]]:
+    """The line of each neighbour, and below it the terms of its rank, if there are any."""
+    for line, one in zip(lines, answer.neighbours, strict=True):
+        terms = [f"      {boost_terms.describe(one.score, one.boosts)}"] if one.boosts else []
+        yield [line, *(paint(term, DIM) for term in terms)]

@@ -6,7 +6,7 @@ number are unknown: they fail no run.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pipeline.conditions import functions, patterns
@@ -20,7 +20,6 @@ _ALLOWED = (
     "IS [NOT] NULL, AND, OR, NOT, + - * / %, ||, CASE WHEN, CAST(... AS DOUBLE), and the "
     f"functions {', '.join(functions.NAMES)}"
 )
-_COLUMNS = f"the columns are {', '.join(COLUMNS)}; a text stands between quotation marks: 'text'"
 _EXAMPLE = "a condition is written like this: stock > 0 AND brand = 'A'"
 # Those that Spark and the parser read alike.
 _TEXT_ESCAPES = "\\'\"%_nrt"
@@ -34,8 +33,12 @@ class ConditionError(ValueError):
     """A text is no condition of the grammar: what is wrong, where, and what is allowed."""
 
 
-def parse(text: str) -> Node:
+def parse(text: str, columns: Mapping[str, Type] = COLUMNS) -> Node:
     """Parse a condition on the columns of the items table.
+
+    Args:
+        text: the condition.
+        columns: the columns and their types.
 
     Raises:
         ConditionError: it is none.
@@ -46,7 +49,7 @@ def parse(text: str) -> Node:
     try:
         _check_tokens(text)
         tree = sqlglot.parse_one(text, dialect="spark")
-        return Translation(text).condition(tree)
+        return Translation(text, columns).condition(tree)
     except (ParseError, TokenError) as error:
         details = getattr(error, "errors", None)
         place = details[0]["description"] if details else str(error).splitlines()[0]
@@ -94,10 +97,10 @@ def _check_gap(gap: str) -> None:
 class Translation:
     """Translates sqlglot's tree of one condition. Its public methods are for `functions`."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, columns: Mapping[str, Type]) -> None:
         from sqlglot import exp
 
-        self._text, self._depth = text, 0
+        self._text, self._columns, self._depth = text, columns, 0
         self._functions = functions.handlers()
         compare = {exp.EQ: "=", exp.NEQ: "<>", exp.LT: "<", exp.LTE: "<=", exp.GT: ">",
                    exp.GTE: ">=", exp.NullSafeEQ: "<=>"}  # fmt: skip
@@ -169,9 +172,11 @@ class Translation:
         return self.typed(tree, Type.TEXT)
 
     def _column(self, tree: "exp.Column") -> Node:
-        if tree.name not in COLUMNS or tree.table:
-            raise self.refusal(f"{tree.sql()} is no column", tree, _COLUMNS)
-        return Node("column", COLUMNS[tree.name], value=tree.name)
+        if tree.name not in self._columns or tree.table:
+            names = ", ".join(self._columns)
+            hint = f"the columns are {names}; a text stands between quotation marks: 'text'"
+            raise self.refusal(f"{tree.sql()} is no column", tree, hint)
+        return Node("column", self._columns[tree.name], value=tree.name)
 
     def _literal(self, tree: "exp.Literal") -> Node:
         if tree.is_string:

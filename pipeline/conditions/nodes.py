@@ -1,5 +1,6 @@
 """The parts of a parsed condition: operations with their types."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -22,6 +23,22 @@ COLUMNS = {
     **dict.fromkeys(TEXTS, Type.TEXT),
     **dict.fromkeys(NUMBERS, Type.NUMBER),
 }
+# What the types of catalogue.types are in conditions: a date is a text, 2026-01-31.
+FURTHER_TYPES = {
+    "string": Type.TEXT,
+    "number": Type.NUMBER,
+    "boolean": Type.BOOLEAN,
+    "date": Type.TEXT,
+}
+
+
+def columns_of(further: Mapping[str, str]) -> dict[str, Type]:
+    """The columns that conditions may name.
+
+    Args:
+        further: the types of the catalogue's further columns, as in catalogue.types.
+    """
+    return COLUMNS | {name: FURTHER_TYPES[kind] for name, kind in further.items()}
 
 
 @dataclass(frozen=True)

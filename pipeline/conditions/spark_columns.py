@@ -30,7 +30,8 @@ def _column(node: Node, kind: Type) -> "Column":
     if node.operation == "literal":
         return F.lit(node.value).cast(_DATA_TYPES[kind])
     if node.operation == "column":
-        return F.col(str(node.value))
+        # A date is a text here.
+        return F.col(str(node.value)).cast(_DATA_TYPES[node.type])
     if node.operation == "in":
         return _in(node)
     if node.operation == "case":

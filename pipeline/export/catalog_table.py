@@ -120,7 +120,8 @@ class CatalogTable:
         """
         self.check(spark)
         folder = _folder(store, published.version).replace("'", "\\'")
-        rows = store.read(spark, "similar_items", published.version)
+        # What the rank follows beside the score stays in the store.
+        rows = store.read(spark, "similar_items", published.version).select(*SIMILAR_ITEMS.names)
         with self._explained("written"), _delta_metadata(spark, published):
             kind = self._kind(spark)
             if kind in _SNAPSHOTS:

@@ -11,14 +11,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.config.sections import RulesSection
 from pipeline.inspection.version_tables import Item
 from pipeline.query.index import COLUMNS, Index
 from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.rules import Rules, Traits, with_traits
 from pipeline.retrieval.vectors import Float32, cosines, from_bytes, squared_norms
 
-# The rules that remove a candidate. The names of caps are an argument of `rank_candidates`.
-ELIGIBLE, SAME, DENY = "eligible", "same", "deny"
+# The rules that remove a candidate; DIFFER and MAX_PER are followed by a column.
+ELIGIBLE, SAME, DENY, DIFFER, MAX_PER = "eligible", "same", "deny", "differ", "max_per"
 COLLAPSE, PRICE, MIN_SCORE, MAX_SCORE = "collapse", "price_ratio", "min_score", "max_score"
 _BLOCK_ROWS = 20_000
 
@@ -43,6 +44,7 @@ class Candidate:
     Attributes:
         item_id: its id.
         score: the cosine.
+        ranked_by: the cosine with the boosts.
         removal: the rule that removes it; None if it is taken.
         rank: its rank among the candidates that are taken, from 1; if it is removed, the rank of
             the next one that is taken.
@@ -50,28 +52,31 @@ class Candidate:
 
     item_id: str
     score: float
+    ranked_by: float
     removal: Removal | None
     rank: int
 
 
-def rank_candidates(
-    index: Index, item: Item, lists: npt.NDArray[np.int32], cap_names: Sequence[str]
-) -> list[Candidate]:
+def rank_candidates(index: Index, item: Item, lists: npt.NDArray[np.int32]) -> list[Candidate]:
     """Rank all candidates in the lists that are searched for an item, the best first.
 
     Args:
         index: the lists.
         item: an item with a vector.
         lists: the lists that are searched.
-        cap_names: the rules of the columns that are capped, in the order of `capped`.
     """
+    section = index.published.rules or RulesSection()
+    cap_names = [
+        COLLAPSE if name == section.collapse else f"{MAX_PER}.{name}" for name in section.capped
+    ]
     candidates = _rows(index, item, lists)
     if candidates is None:
         return []
     scores = cosine_scores(item, candidates["vector"])
     tie_break = np.asarray(pc.rank(candidates["item_id"]))
-    order = np.lexsort((tie_break, -scores.astype(np.float64)))
-    removing_rules = _removing_rules(index.rules, item, candidates, scores)
+    ranked_by = _ranked_by(index.rules, item, candidates, scores)
+    order = np.lexsort((tie_break, -ranked_by.astype(np.float64)))
+    removing_rules = _removing_rules(index.rules, section, item, candidates, scores)
     capped = candidates["capped"].to_pylist() if index.rules.caps else []
     ids = candidates["item_id"].to_pylist()
     ranked: list[Candidate] = []
@@ -85,7 +90,7 @@ def rank_candidates(
             if removal is None:
                 for cap_value in enumerate(capped[row]):
                     items_by_cap.setdefault(cap_value, []).append(ids[row])
-        ranked.append(Candidate(ids[row], float(scores[row]), removal, rank))
+        ranked.append(Candidate(ids[row], float(scores[row]), float(ranked_by[row]), removal, rank))
         rank += removal is None
     return ranked
 
@@ -119,6 +124,15 @@ def cosine_scores(item: Item, vectors: pa.Array) -> Float32:
     return np.concatenate(scores)
 
 
+def _ranked_by(rules: Rules, item: Item, rows: pa.RecordBatch, scores: Float32) -> Float32:
+    """What candidates are ranked by: float32[n]."""
+    assert item.row is not None  # noqa: S101 - it has a vector
+    own, others = Traits.from_rows(item.row, rules), Traits.from_rows(rows, rules)
+    zeros: Int64 = np.zeros(rows.num_rows, dtype=np.int64)
+    pairs = zeros, np.arange(rows.num_rows)
+    return rules.boosts.add_to_pairs(scores, own.boosts, others.boosts, pairs)
+
+
 def _removal_by_cap(
     rules: Rules,
     values: list[int],
@@ -133,10 +147,12 @@ def _removal_by_cap(
     return None
 
 
-def _removing_rules(rules: Rules, item: Item, rows: pa.RecordBatch, scores: Float32) -> list[str]:
+def _removing_rules(
+    rules: Rules, section: RulesSection, item: Item, rows: pa.RecordBatch, scores: Float32
+) -> list[str]:
     """For each candidate the first rule on items and pairs that removes it; '' for none."""
     assert item.row is not None  # noqa: S101 - it has a vector
-    own, others = Traits.from_rows(item.row), Traits.from_rows(rows)
+    own, others = Traits.from_rows(item.row, rules), Traits.from_rows(rows, rules)
     names = np.full(rows.num_rows, "", dtype=object)
 
     def remove(name: str, mask: npt.NDArray[np.bool_]) -> None:
@@ -147,8 +163,9 @@ def _removing_rules(rules: Rules, item: Item, rows: pa.RecordBatch, scores: Floa
     remove(SAME, np.array([value != same for value in rows["same"].to_pylist()], dtype=bool))
     denied = item.row["denied"][0].as_py() or []
     remove(DENY, np.asarray(pc.is_in(rows["item_id"], pa.array(denied, pa.string()))))
-    if rules.collapse:
-        remove(COLLAPSE, (others.variant == own.variant[0]) & (others.variant != 0))
+    for name, value, values in zip(section.differing, own.differ, others.differ, strict=True):
+        rule = COLLAPSE if name == section.collapse else f"{DIFFER}.{name}"
+        remove(rule, (values == value[0]) & (values != 0))
     if rules.price_ratio is not None:
         ratio, (low, high) = others.price / own.price[0], rules.price_ratio
         remove(PRICE, (ratio < low) | (ratio > high))

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pipeline.inspection.inspect import Inspection, Neighbour
+from pipeline.query import boost_terms
 from pipeline.query.published import Published
 from pipeline.store.reason_codes import explain
 from pipeline.terminal.colours import BAD, DIM, HEAD, WARNING, paint
@@ -13,7 +14,8 @@ from pipeline.terminal.output import short_id, shorten, table
 _MAX_TOKENS, _MAX_SHARED = 40, 5
 # In columns of the terminal.
 _MAX_REASON = 1000
-_COLUMNS = ("category", "group_id", "brand", "locale", "price", "stock")
+# What is shown elsewhere, or is no column of the catalogue.
+_NOT_SHOWN = ("item_id", "title", "image_url", "list")
 
 
 def lines(inspection: Inspection, published: Published) -> Iterator[str]:
@@ -46,7 +48,11 @@ def lines(inspection: Inspection, published: Published) -> Iterator[str]:
 
 
 def _columns(details: dict[str, Any]) -> str:
-    values = [(name, details[name]) for name in _COLUMNS if details[name] is not None]
+    values = [
+        (name, value)
+        for name, value in details.items()
+        if value is not None and name not in _NOT_SHOWN
+    ]
     return ", ".join(
         f"{name} {value:,g}" if isinstance(value, float) else f"{name} {shorten(value)}"
         for name, value in values
@@ -94,6 +100,8 @@ def _neighbours(neighbours: list[Neighbour]) -> Iterator[str]:
     yield head_line
     for line, neighbour in zip(row_lines, neighbours, strict=True):
         yield line
+        if neighbour.boosts:
+            yield paint(f"      {boost_terms.describe(neighbour.score, neighbour.boosts)}", DIM)
         yield paint(f"      {_shared_tokens(neighbour)}", DIM)
 
 

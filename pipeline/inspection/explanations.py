@@ -7,6 +7,7 @@ from pipeline.config.sections import RulesSection
 from pipeline.inspection.candidates import (
     COLLAPSE,
     DENY,
+    DIFFER,
     ELIGIBLE,
     MAX_SCORE,
     MIN_SCORE,
@@ -14,7 +15,6 @@ from pipeline.inspection.candidates import (
     SAME,
     Candidate,
 )
-from pipeline.store.schemas import DETAILS
 
 Details = dict[str, Any]
 
@@ -52,6 +52,9 @@ def explain_removal(rules: RulesSection, item: Details, other: Details, removed:
         return f"rules.min_score: {removed.score:.4f} is below {rules.min_score:g}"
     if rule == MAX_SCORE:
         return f"rules.max_score: {removed.score:.4f} is above {rules.max_score:g}"
+    if rule.startswith(f"{DIFFER}."):
+        column = rule.partition(".")[2]
+        return f"rules.differ: {column} {_value(other.get(column))} is the item's own"
     if rule == COLLAPSE:
         value = f"{rules.collapse} {_value(other.get(rules.collapse))}"
         if not nearer_items:
@@ -67,7 +70,7 @@ def explain_removal(rules: RulesSection, item: Details, other: Details, removed:
 def _not_eligible(rules: RulesSection, other: Details) -> str:
     if not rules.eligible:
         return "rules.deny: is in no list"
-    columns = [name for name in DETAILS.names if re.search(rf"\b{name}\b", rules.eligible)]
+    columns = [name for name in other if re.search(rf"\b{name}\b", rules.eligible)]
     values = ", ".join(f"{name} is {_value(other.get(name))}" for name in columns)
     denied = ", or rules.deny names it" if rules.deny else ""
     return (

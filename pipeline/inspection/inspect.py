@@ -12,6 +12,7 @@ from pipeline.inspection.contributions import Contributions, Texts, TokenModel
 from pipeline.inspection.explanations import explain_removal
 from pipeline.inspection.version_tables import Item, VersionTables
 from pipeline.inspection.why_not import Search, why_not
+from pipeline.query import boost_terms
 from pipeline.store.reason_codes import NOT_ASKED
 
 # How many of the removed candidates are shown.
@@ -27,21 +28,24 @@ class Neighbour:
         score: the cosine.
         title: its title.
         contributions: the parts of the score.
+        boosts: what is added to the score to rank it, by setting.
     """
 
     item_id: str
     score: float
     title: str | None
     contributions: Contributions
+    boosts: dict[str, float]
 
     def as_json(self, rank: int) -> dict[str, Any]:
         """The neighbour for programs."""
-        return {
+        entry = {
             "rank": rank,
             "similar_id": self.item_id,
             "title": self.title,
             "score": _shortest(self.score),
         } | self.contributions.as_json()
+        return entry | boost_terms.as_json(self.score, self.boosts)
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,7 @@ class Inspector:
         self._tables = tables
         self._model = TokenModel(tables.published)
         self._rules = tables.published.rules or RulesSection()
+        self._boosts = boost_terms.BoostTerms(tables.published)
 
     def inspect(self, item_id: str, other_id: str | None = None) -> Inspection:
         """Inspect an item.
@@ -139,7 +144,7 @@ class Inspector:
         inspection = self._describe(item, tokens[item_id])
         if inspection.probes is None and inspection.reason is None and not published:
             inspection.reason = NOT_ASKED
-        inspection.neighbours = self._neighbours(item_id, published, tokens)
+        inspection.neighbours = self._neighbours(item, published, tokens)
         candidates = self._candidates(item, inspection.probes)
         k = max(len(published), tables.published.settings["k"])
         better = [one for one in candidates if one.removal and one.rank <= k]
@@ -162,7 +167,7 @@ class Inspector:
         )
 
     def _neighbours(
-        self, item_id: str, published: list[tuple[str, float]], tokens: dict[str, Texts]
+        self, item: Item, published: list[tuple[str, float]], tokens: dict[str, Texts]
     ) -> list[Neighbour]:
         details = self._tables.details([neighbour for neighbour, _ in published])
         return [
@@ -170,7 +175,8 @@ class Inspector:
                 neighbour,
                 score,
                 details.get(neighbour, {}).get("title"),
-                self._model.contributions(tokens[item_id], tokens[neighbour]),
+                self._model.contributions(tokens[item.item_id], tokens[neighbour]),
+                self._boosts.of(item.details, details.get(neighbour, {})),
             )
             for neighbour, score in published
             if neighbour in tokens
@@ -181,9 +187,7 @@ class Inspector:
             return []
         index = self._tables.index
         lists = index.probes(item.row["vector"], probes)[0]
-        cap_names = ["collapse"] if self._rules.collapse else []
-        cap_names += [f"max_per.{column}" for column in sorted(self._rules.max_per)]
-        return rank_candidates(index, item, lists, cap_names)
+        return rank_candidates(index, item, lists)
 
     def _removed(self, item: Item, candidates: list[Candidate]) -> list[RemovedCandidate]:
         details = self._tables.details([one.item_id for one in candidates])

@@ -16,7 +16,6 @@ from pipeline.retrieval.rules import with_traits
 from pipeline.retrieval.vectors import Float32, from_bytes
 from pipeline.store import item_rows
 from pipeline.store.reason_codes import QUARANTINE
-from pipeline.store.schemas import DETAILS
 
 
 @dataclass
@@ -67,7 +66,8 @@ class VersionTables:
     def details(self, ids: list[str]) -> dict[str, dict[str, Any]]:
         """Rows of the details table by item."""
         store, version = self.published.store, self._details_version
-        rows = item_rows.find_rows(store, "details", version, ids, DETAILS.names, in_order=True)
+        names = store.schema("details", version).names
+        rows = item_rows.find_rows(store, "details", version, ids, names, in_order=True)
         return {row["item_id"]: row for row in rows.to_pylist()}
 
     def _rows(

@@ -112,9 +112,12 @@ def _too_far(
 ) -> dict[str, Any]:
     """The other item's score is too low."""
     last = f"; the last that is shown has {published[-1][1]:.4f}" if published else ""
+    boosted = ""
+    if candidate.ranked_by != candidate.score:
+        boosted = f", with its boosts {candidate.ranked_by:.4f}"
     sentence = (
-        f"its score is {candidate.score:.4f}{last}. It is at rank {candidate.rank:,} of what the "
-        f"lists that were searched hold ({probes:,})"
+        f"its score is {candidate.score:.4f}{boosted}{last}. It is at rank {candidate.rank:,} of "
+        f"what the lists that were searched hold ({probes:,})"
     )
     return {"why": "score", "said": sentence, "score": candidate.score, "rank": candidate.rank}
 

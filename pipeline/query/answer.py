@@ -1,15 +1,15 @@
 """Answers to questions: the neighbours with their titles, or why there are none."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from pipeline.config.sections import Config
-from pipeline.query import traits
+from pipeline.config.sections import Config, RulesSection
+from pipeline.query import boost_terms, traits
 from pipeline.query.embedding import TextEmbedder
 from pipeline.query.index import Index
 from pipeline.query.published import Published
@@ -25,16 +25,24 @@ class Neighbour:
         similar_id: the item's id.
         title: the item's title.
         score: the cosine, as the published table has it.
+        ranked_by: the cosine with the boosts; None if there are none.
+        boosts: what is added to the score to rank it, by setting.
     """
 
     similar_id: str
     title: str | None
     score: float
+    ranked_by: float | None = None
+    boosts: Mapping[str, float] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """The neighbour for programs; the score is the shortest number that is this float32."""
-        score = float(str(np.float32(self.score)))
-        return {"similar_id": self.similar_id, "title": self.title, "score": score}
+        """The neighbour for programs; numbers are the shortest ones that are these float32."""
+        entry: dict[str, Any] = {"similar_id": self.similar_id, "title": self.title}
+        entry["score"] = float(str(np.float32(self.score)))
+        if self.ranked_by is not None:
+            entry |= boost_terms.as_json(self.score, self.boosts)
+            entry["ranked_by"] = float(str(np.float32(self.ranked_by)))
+        return entry
 
 
 @dataclass
@@ -82,7 +90,9 @@ class Answerer:
         self._config = config
         self._details_version = published.table("details", "publish")
         self._index = Index.of(published)
-        self._rules = published.rules
+        self._has_rules = published.rules is not None
+        self._rules, self._rank = published.rules or RulesSection(), published.rank
+        self._boosts = boost_terms.BoostTerms(published)
         self._embedder = TextEmbedder.load(published, config)
 
     def answer(self, questions: pa.RecordBatch) -> list[Answer]:
@@ -100,12 +110,12 @@ class Answerer:
             neighbors = self._index.nearest(queries, self.k)
             for n, row in zip(searchable, neighbors.to_pylist(), strict=True):
                 self._fill(answers[n], row)
-        self._add_titles(answers)
+        self._add_details(answers, questions.to_pylist())
         return answers
 
     def _reasons(self, items: pa.RecordBatch, embedded: pa.RecordBatch) -> Iterator[str | None]:
         """Why questions can't be searched for; None for those that can."""
-        gets_list = traits.gets_list(items, self._rules)
+        gets_list = traits.gets_list(items, self._rules, self.published.further)
         has_vector = embedded["half"].is_valid().to_pylist()
         token_counts = embedded["tokens"].to_pylist()
         for listed, vector, count in zip(gets_list, has_vector, token_counts, strict=True):
@@ -122,7 +132,7 @@ class Answerer:
         # Without ids there are no pairs that the file could deny.
         if items["item_id"].null_count < items.num_rows:
             deny_list = self._deny_list
-        item_traits = traits.query_traits(items, self._rules, deny_list)
+        item_traits = traits.query_traits(items, self._rules, self._rank, deny_list)
         columns = {
             "item_id": items["item_id"],
             "vector": halves,
@@ -142,29 +152,39 @@ class Answerer:
     def _fill(self, answer: Answer, row: dict[str, Any]) -> None:
         """Take over a row of NEIGHBORS."""
         answer.probes = row["probes"]
-        answer.neighbours = [Neighbour(n["similar_id"], None, n["score"]) for n in row["neighbors"]]
+        answer.neighbours = [
+            Neighbour(n["similar_id"], None, n["score"], n["ranked_by"]) for n in row["neighbors"]
+        ]
         if len(answer.neighbours) < self.k:
             answer.reason = self._short_list_reason(answer.probes)
 
     def _short_list_reason(self, probes: int) -> str:
         all_lists = probes == self._index.nlist
-        if self._rules is None and all_lists:
+        if not self._has_rules and all_lists:
             return reason_codes.FEW_ITEMS
         if self._index.rules.excludes_pairs:
             return reason_codes.RULES
-        if self._rules is not None and all_lists:
+        if all_lists:
             return reason_codes.FEW_ELIGIBLE
         return reason_codes.FEW_IN_LISTS
 
-    def _add_titles(self, answers: list[Answer]) -> None:
+    def _add_details(self, answers: list[Answer], items: list[dict[str, Any]]) -> None:
+        """Add the neighbours' titles and the terms of their ranks.
+
+        Args:
+            answers: the answers.
+            items: the questions that they answer.
+        """
         ids = {neighbour.similar_id for answer in answers for neighbour in answer.neighbours}
         if not ids:
             return
         store, version = self.published.store, self._details_version
-        table = item_rows.find_rows(store, "details", version, ids, ["title"], in_order=True)
-        titles = dict(zip(table["item_id"].to_pylist(), table["title"].to_pylist(), strict=True))
-        for answer in answers:
+        names = ["title", *(name for name in self._boosts.columns if name != "title")]
+        table = item_rows.find_rows(store, "details", version, ids, names, in_order=True)
+        details = {row["item_id"]: row for row in table.to_pylist()}
+        for answer, item in zip(answers, items, strict=True):
             answer.neighbours = [
-                Neighbour(one.similar_id, titles.get(one.similar_id), one.score)
+                replace(one, title=row.get("title"), boosts=self._boosts.of(item, row))
                 for one in answer.neighbours
+                for row in (details.get(one.similar_id, {}),)
             ]

@@ -63,7 +63,7 @@ class Index:
         index, neighbors = published.record("index"), published.record("neighbors")
         return cls(
             published=published,
-            rules=pair_rules(published.rules),
+            rules=pair_rules(published),
             nlist=index.outputs["lists"],
             exact=index.outputs["exact"],
             nprobe=neighbors.counts["probes"],

@@ -11,7 +11,7 @@ from typing import Any
 from models import Handle
 from models.content import Content
 from models.fasttext import Blend
-from pipeline.config.sections import Config, RulesSection
+from pipeline.config.sections import CatalogueSection, Config, RankSection, RulesSection
 from pipeline.errors import DamagedError, UsageError
 from pipeline.retrieval.rules import Rules
 from pipeline.storage.paths import StoragePath
@@ -179,6 +179,20 @@ class Published:
         return RulesSection.model_construct(**inputs["rules"]) if inputs else None
 
     @property
+    def rank(self) -> RankSection:
+        """What its neighbours are ranked by beside the cosine."""
+        inputs = self.record("neighbors").inputs.get("rules") or {}
+        return RankSection(**(inputs.get("rank") or {}))
+
+    @property
+    def further(self) -> dict[str, str]:
+        """The types of its catalogue's further columns, in the order of their names."""
+        reading = self.record("ingest").inputs["catalogue"]
+        return CatalogueSection(
+            path="catalogue", columns=reading["columns"], types=reading.get("types", {})
+        ).further
+
+    @property
     def deny_file_state(self) -> list[list[object]] | None:
         """The state of the file of its rules.deny when it was made."""
         inputs = self.record("neighbors").inputs.get("rules")
@@ -186,11 +200,11 @@ class Published:
         return state
 
 
-def pair_rules(section: RulesSection | None) -> Rules:
-    """The rules on pairs."""
+def pair_rules(published: Published) -> Rules:
+    """The rules on pairs of a version."""
     from pipeline.stages.neighbors import rules
 
-    return rules.pair_rules(section or RulesSection())
+    return rules.pair_rules(published.rules or RulesSection(), published.rank)
 
 
 def _content(record: StageRecord) -> Content:

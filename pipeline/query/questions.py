@@ -2,7 +2,9 @@
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date, datetime
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -17,54 +19,76 @@ from pipeline.config.sections import CatalogueSection
 from pipeline.errors import InputError, UsageError
 from pipeline.query.spark_format import is_blank
 from pipeline.storage.paths import StoragePath, arrow_path
-from pipeline.store.schemas import ITEMS
+from pipeline.store.schemas import items_schema
 
 # Rows of a file that are answered together.
 BATCH_ROWS = 10_000
-SCHEMA = pa.schema([("row", pa.int64()), *ITEMS])
 _BLOCK_BYTES = 8 << 20
+# What Spark casts to a boolean or a date: UTF8String.trimAll, stringToDate and StringUtils.
+_SPARK_SPACE = "".join(map(chr, [*range(33), 127]))
+_TRUE, _FALSE = {"t", "true", "y", "yes", "1"}, {"f", "false", "n", "no", "0"}
+_DATE = re.compile(r"(\d{4,7})(?:-(\d{1,2})(?:-(\d{1,2})(?:[ T].*)?)?)?", re.DOTALL)
 
 Row = Mapping[str, Any]
 
 
-def single(title: str | None, description: str | None, columns: Sequence[str]) -> pa.RecordBatch:
+def schema(further: Mapping[str, str]) -> pa.Schema:
+    """The columns of questions: the row's number, and those of the items table.
+
+    Args:
+        further: the types of the further columns.
+    """
+    return pa.schema([("row", pa.int64()), *items_schema(further)])
+
+
+def single(
+    title: str | None,
+    description: str | None,
+    columns: Sequence[str],
+    further: Mapping[str, str],
+) -> pa.RecordBatch:
     """One question, from the command line.
 
     Args:
         title: the title.
         description: the description.
         columns: NAME=VALUE, other columns of the item, for rules.
+        further: the types of the further columns.
 
     Returns:
-        one row of SCHEMA.
+        one row of `schema`.
 
     Raises:
         UsageError: a column is unknown, or its value has to be a number and is none.
     """
     row: dict[str, Any] = {"row": 1, "title": title, "description": description}
+    items = items_schema(further)
     for argument in columns:
         name, equals, value = argument.partition("=")
-        if not equals or name not in ITEMS.names:
+        if not equals or name not in items.names:
             raise UsageError(
-                f"--column {argument}: write it as NAME=VALUE; names are {', '.join(ITEMS.names)}"
+                f"--column {argument}: write it as NAME=VALUE; names are {', '.join(items.names)}"
             )
-        try:
-            row[name] = float(value) if ITEMS.field(name).type == pa.float64() else value
-        except ValueError:
-            raise UsageError(f"--column {argument}: {name} has to be a number") from None
-    return _batch([row])
+        kind = items.field(name).type
+        row[name] = _VALUES[kind](value)
+        if row[name] is None:
+            raise UsageError(f"--column {argument}: {name} has to be {_TYPES[kind]}")
+    return _batch([row], further)
 
 
-def read(path: Path, section: CatalogueSection) -> Iterator[pa.RecordBatch]:
-    """The rows of a CSV, JSON Lines or Parquet file, in order, as batches of SCHEMA.
+def read(
+    path: Path, section: CatalogueSection, further: Mapping[str, str]
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a CSV, JSON Lines or Parquet file, in order, as batches of `schema`.
 
-    Rows are counted from 1. A price or stock that is no number counts as missing, as it does in a
-    catalogue.
+    Rows are counted from 1. A value that is not of its column's type counts as missing, as it does
+    in a catalogue.
 
     Args:
         path: the file; its name says the format.
         section: how catalogues are written: their columns' names, encoding, delimiter, quotes. A
             column that the file does not have is looked for under nitamono's name.
+        further: the types of the further columns of the version that is asked.
 
     Raises:
         UsageError: there is no such file, or its name does not tell the format.
@@ -82,9 +106,9 @@ def read(path: Path, section: CatalogueSection) -> Iterator[pa.RecordBatch]:
             number += 1
             if number == 1:
                 _check_columns(row, names, path)
-            rows.append(_question(row, names, number))
+            rows.append(_question(row, names, number, further))
             if len(rows) == BATCH_ROWS:
-                yield _batch(rows)
+                yield _batch(rows, further)
                 rows = []
     except UnicodeDecodeError as error:
         raise InputError(
@@ -96,7 +120,7 @@ def read(path: Path, section: CatalogueSection) -> Iterator[pa.RecordBatch]:
         counting = " (the header is row 1)" if kind == "csv" else ""
         raise InputError(f"--file {path}: can't be read: {first_line}{counting}") from error
     if rows:
-        yield _batch(rows)
+        yield _batch(rows, further)
 
 
 def _check_columns(row: Row, names: Mapping[str, str], path: Path) -> None:
@@ -107,12 +131,14 @@ def _check_columns(row: Row, names: Mapping[str, str], path: Path) -> None:
         )
 
 
-def _question(row: Row, names: Mapping[str, str], number: int) -> dict[str, Any]:
+def _question(
+    row: Row, names: Mapping[str, str], number: int, further: Mapping[str, str]
+) -> dict[str, Any]:
     question: dict[str, Any] = {"row": number}
-    for field in ITEMS:
+    for field in items_schema(further):
         file_name = names.get(field.name, field.name)
         value = row.get(file_name, row.get(field.name)) if file_name else None
-        question[field.name] = _to_number(value) if field.type == pa.float64() else to_text(value)
+        question[field.name] = _VALUES[field.type](value)
     return question
 
 
@@ -136,6 +162,39 @@ def _to_number(value: object) -> float | None:
         return float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return None
+
+
+def _to_boolean(value: object) -> bool | None:
+    if isinstance(value, str):
+        text = value.strip(_SPARK_SPACE).lower()
+        return True if text in _TRUE else False if text in _FALSE else None
+    return bool(value) if isinstance(value, bool | int) else None
+
+
+def _to_date(value: object) -> date | None:
+    if isinstance(value, datetime):
+        return value.date()
+    if isinstance(value, date) or not isinstance(value, str):
+        return value if isinstance(value, date) else None
+    parts = _DATE.fullmatch(value.strip(_SPARK_SPACE))
+    try:
+        return date(int(parts[1]), int(parts[2] or 1), int(parts[3] or 1)) if parts else None
+    except ValueError:
+        return None
+
+
+# What a value of a file is in a column of this type; None where it is none.
+_VALUES: dict[pa.DataType, Callable[[object], Any]] = {
+    pa.string(): to_text,
+    pa.float64(): _to_number,
+    pa.bool_(): _to_boolean,
+    pa.date32(): _to_date,
+}
+_TYPES = {
+    pa.float64(): "a number",
+    pa.bool_(): "true or false",
+    pa.date32(): "a date, as 2026-01-31",
+}
 
 
 def csv_rows(path: StoragePath, section: CatalogueSection) -> Iterator[Row]:
@@ -251,5 +310,5 @@ READERS: dict[str, Callable[[StoragePath, CatalogueSection], Iterator[Row]]] = {
 }
 
 
-def _batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:
-    return pa.RecordBatch.from_pylist(rows, schema=SCHEMA)
+def _batch(rows: list[dict[str, Any]], further: Mapping[str, str]) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist(rows, schema=schema(further))

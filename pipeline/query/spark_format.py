@@ -5,10 +5,13 @@ Sources: Spark's XXH64.java and JacksonGenerator.scala; Java's Double.toString.
 
 import re
 from collections.abc import Iterable
+from datetime import date
 from decimal import Decimal
 
 import xxhash
 
+# A value of an item.
+Value = str | float | bool | date | None
 _SEED = 42  # of Spark's xxhash64
 # Java's (?U)\s is the property White_Space; Python's \s also has U+001C to U+001F.
 _BLANK = re.compile(r"[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]*")
@@ -28,8 +31,12 @@ def xxhash64(text: str) -> int:
     return digest - (1 << 64) if digest >> 63 else digest
 
 
-def cast_to_string(value: str | float | None) -> str | None:
+def cast_to_string(value: Value) -> str | None:
     """A value cast to string."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, date):
+        return value.isoformat()
     return _format_double(value) if isinstance(value, float) else value
 
 
@@ -46,7 +53,7 @@ def _format_double(value: float) -> str:
     return f"{'-' if sign else ''}{digits[0]}.{digits[1:] or '0'}E{decimal.adjusted()}"
 
 
-def struct_to_json(fields: Iterable[tuple[str, str | float | None]]) -> str:
+def struct_to_json(fields: Iterable[tuple[str, Value]]) -> str:
     """Spark's to_json of a struct, which leaves out nulls."""
     parts = []
     for name, value in fields:
@@ -54,8 +61,10 @@ def struct_to_json(fields: Iterable[tuple[str, str | float | None]]) -> str:
             number = _format_double(value)
             # NaN and Infinity are no numbers in JSON.
             parts.append(f'"{name}":{number if number[-1].isdigit() else _quote(number)}')
+        elif isinstance(value, bool):
+            parts.append(f'"{name}":{str(value).lower()}')
         elif value is not None:
-            parts.append(f'"{name}":{_quote(value)}')
+            parts.append(f'"{name}":{_quote(str(cast_to_string(value)))}')
     return f"{{{','.join(parts)}}}"
 
 

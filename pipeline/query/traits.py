@@ -1,19 +1,27 @@
 """The columns that rules read of a query, computed as Spark computes the catalogue's."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import pyarrow as pa
 
 from pipeline import catalogue
-from pipeline.conditions import ConditionError, parse
+from pipeline.conditions import ConditionError, columns_of, parse
 from pipeline.conditions.evaluation import value_of
-from pipeline.config.sections import CatalogueSection, Config, RulesSection
+from pipeline.config.sections import CatalogueSection, Config, RankSection, RulesSection
 from pipeline.errors import UsageError
-from pipeline.query.spark_format import cast_to_string, is_blank, struct_to_json, xxhash64
-from pipeline.storage.list_schemas import TRAITS
+from pipeline.query.spark_format import (
+    Value,
+    cast_to_string,
+    is_blank,
+    struct_to_json,
+    xxhash64,
+)
+from pipeline.storage.list_schemas import QUERY_TRAITS, TRAITS
 
-SCHEMA = pa.schema([TRAITS.field(name) for name in ("same", "price", "variant", "denied")])
+SCHEMA = pa.schema([TRAITS.field(name) for name in QUERY_TRAITS])
 
 
 @dataclass(frozen=True)
@@ -33,13 +41,14 @@ EMPTY_DENY_LIST = DenyList({}, set())
 
 
 def query_traits(
-    items: pa.RecordBatch, rules: RulesSection | None, deny_list: DenyList
+    items: pa.RecordBatch, rules: RulesSection, rank: RankSection, deny_list: DenyList
 ) -> pa.RecordBatch:
-    """What the rules on pairs read of queries.
+    """What the rules on pairs and the boosts read of queries.
 
     Args:
         items: the columns of the items table; item_id is null for texts that are no item.
-        rules: the rules; None if there are none.
+        rules: the rules.
+        rank: the boosts.
         deny_list: the content of rules.deny's file.
 
     Returns:
@@ -48,38 +57,53 @@ def query_traits(
     rows = []
     for item in items.to_pylist():
         row: dict[str, Any] = {}
-        if rules is not None and rules.same:
+        if rules.same:
             row["same"] = struct_to_json((name, item[name]) for name in rules.same)
-        if rules is not None and rules.price_ratio:
+        if rules.price_ratio or rank.price:
             row["price"] = item["price"]
-        if rules is not None and rules.collapse:
-            value = cast_to_string(item[rules.collapse])
-            row["variant"] = 0 if value is None or is_blank(value) else xxhash64(value)
+        row["differ"] = [hash_of(item[name]) for name in rules.differing] or None
+        row["matches"] = [hash_of(item[name]) for name in sorted(rank.same)] or None
         if item["item_id"] is not None:
             row["denied"] = deny_list.pairs.get(item["item_id"])
         rows.append(row)
     return pa.RecordBatch.from_pylist(rows, schema=SCHEMA)
 
 
-def gets_list(items: pa.RecordBatch, rules: RulesSection | None) -> list[bool]:
+def hash_of(value: Value) -> int:
+    """The hash of a value; 0 if it is missing or blank."""
+    text = cast_to_string(value)
+    return 0 if text is None or is_blank(text) else xxhash64(text)
+
+
+def gets_list(items: pa.RecordBatch, rules: RulesSection, further: Mapping[str, str]) -> list[bool]:
     """Which items get a list by rules.query: where it is unknown, they get none.
+
+    Args:
+        items: the columns of the items table.
+        rules: the rules.
+        further: the types of the further columns.
 
     Raises:
         UsageError: the version was made by a release that took other conditions.
     """
-    if rules is None or not rules.query:
+    if not rules.query:
         return [True] * items.num_rows
     try:
-        condition = parse(rules.query)
+        condition = parse(rules.query, columns_of(further))
     except ConditionError as error:
         raise UsageError(
             f"the version's rules.query, {rules.query}: {error}; change it and run again: "
             "nitamono run --config FILE"
         ) from error
-    return [value_of(condition, item) is True for item in items.to_pylist()]
+    return [value_of(condition, _plain(item)) is True for item in items.to_pylist()]
 
 
-def read_deny_list(config: Config, rules: RulesSection | None, state: object) -> DenyList:
+def _plain(item: dict[str, Any]) -> dict[str, Any]:
+    """An item's values as conditions take them: a date is a text."""
+    return {n: v.isoformat() if isinstance(v, date) else v for n, v in item.items()}
+
+
+def read_deny_list(config: Config, rules: RulesSection, state: object) -> DenyList:
     """Read the file of rules.deny.
 
     Args:
@@ -90,7 +114,7 @@ def read_deny_list(config: Config, rules: RulesSection | None, state: object) ->
     Raises:
         UsageError: the file has changed since, or can't be read.
     """
-    if rules is None or not rules.deny:
+    if not rules.deny:
         return EMPTY_DENY_LIST
     source = catalogue.Source.from_config(CatalogueSection(path=rules.deny), config.object_stores())
     try:

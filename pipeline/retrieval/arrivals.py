@@ -6,6 +6,7 @@ missing. An arrival enters if it ranks before the floor.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ import pyarrow.compute as pc
 
 from pipeline.retrieval.equal_items import keep_lowest_ids
 from pipeline.retrieval.list_table import decode_probes
+from pipeline.retrieval.neighbor_values import ranked_by
 from pipeline.retrieval.ranking import Int64, group_by_list
 from pipeline.retrieval.rules import Rules, Traits, pair_mask
 from pipeline.retrieval.vectors import (
@@ -28,9 +30,26 @@ from pipeline.retrieval.vectors import (
 # Scores that are computed at a time: 8 MB.
 _PRODUCT = 1 << 21
 
-# int64[pairs], int64[pairs], float32[pairs]: the rows of an item and an arrival, and their cosine.
-ScoredPairs = tuple[Int64, Int64, Float32]
-_NO_PAIRS = np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
+
+class ScoredPairs(NamedTuple):
+    """Pairs of an item and an arrival.
+
+    Attributes:
+        rows: int64[pairs], the item's row.
+        others: int64[pairs], the arrival's row.
+        scores: float32[pairs], what they are ranked by.
+        cosines: float32[pairs].
+    """
+
+    rows: Int64
+    others: Int64
+    scores: Float32
+    cosines: Float32
+
+
+_NO_PAIRS = ScoredPairs(
+    np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.float32)
+)
 
 
 @dataclass(frozen=True)
@@ -77,10 +96,12 @@ def pairs_above_floor(
     # The norms of the items are computed where they are needed, for a few of them.
     left, right = (own, np.zeros(len(own))), (other, squared_norms(other))
     own_units, other_units = unit_vectors(own), unit_vectors(other)
-    # The error of a float32 product, as in search.py; the exact cosine decides.
-    margin = np.float32((own.shape[1] + 8) * 2.0**-22)
+    # The error of a float32 product, as in search.py; the exact score decides. What boosts can add
+    # to a cosine lowers the bound.
+    rules = settings.rules
+    margin = np.float32((own.shape[1] + 8) * 2.0**-22 + rules.boosts.margin + rules.boosts.highest)
     own_same, other_same = _same_codes(items, arrivals)
-    traits = Traits.from_rows(items), Traits.from_rows(arrivals)
+    traits = Traits.from_rows(items, rules), Traits.from_rows(arrivals, rules)
     denied = traits[0].denied_pairs(arrivals["item_id"])
     parts, scored = [_NO_PAIRS], 0
     for probing, arrived in _pairs_by_list(items, arrivals, settings):
@@ -94,24 +115,28 @@ def pairs_above_floor(
             is_same = own_same[rows] == other_same[others]
             rows, others = rows[is_same], others[is_same]
             left[1][rows] = squared_norms(own[rows])
-            scores = cosines(left, right, rows, others)
+            cosine = cosines(left, right, rows, others)
+            scores = cosine
+            if rules.boosts.exist:
+                boosts = traits[0].boosts, traits[1].boosts
+                scores = rules.boosts.add_to_pairs(cosine, *boosts, (rows, others))
             mask = scores >= min_scores[rows]
-            if settings.rules.excludes_pairs:
-                mask &= pair_mask(settings.rules, *traits, denied, (rows, others, scores))
-            parts.append((rows[mask], others[mask], scores[mask]))
-    rows, others, scores = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+            if rules.excludes_pairs:
+                mask &= pair_mask(rules, *traits, denied, (rows, others, cosine))
+            parts.append(ScoredPairs(rows[mask], others[mask], scores[mask], cosine[mask]))
+    rows, others, scores, cosine = map(np.concatenate, zip(*parts, strict=True))
     ties = np.flatnonzero(scores == min_scores[rows])
     ids = arrivals["item_id"].take(pa.array(others[ties]))
     floor_ids = floor.field("similar_id").take(pa.array(rows[ties]))
     is_after_floor = np.asarray(pc.fill_null(pc.greater(ids, floor_ids), False))
     mask = np.ones(len(rows), dtype=bool)
     mask[ties[is_after_floor]] = False
-    return (rows[mask], others[mask], scores[mask]), scored
+    return ScoredPairs(rows[mask], others[mask], scores[mask], cosine[mask]), scored
 
 
 def _floor_scores(floor: pa.StructArray) -> Float32:
     """The score of each floor, minus infinity without one: float32[n]."""
-    scores = np.asarray(pc.fill_null(floor.field("score").cast(pa.float32()), -np.inf))
+    scores = np.asarray(pc.fill_null(ranked_by(floor).cast(pa.float32()), -np.inf))
     is_valid = np.asarray(floor.is_valid())
     return np.where(is_valid, scores, np.float32(-np.inf)).astype(np.float32)
 

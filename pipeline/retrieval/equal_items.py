@@ -39,7 +39,7 @@ class EqualClasses:
         self.of_first = np.full(len(by_id), -1, dtype=np.int64)
         self.of_first[self.first] = np.arange(len(self.first))
 
-    def expand(self, rows: Int64, classes: Int64, scores: Float32) -> tuple[Int64, Int64, Float32]:
+    def expand(self, rows: Int64, classes: Int64, scores: Float32) -> tuple[Int64, Int64, Int64]:
         """The items of classes, best first, ties by id, at most `max_members` a row.
 
         Args:
@@ -48,16 +48,16 @@ class EqualClasses:
             scores: float32[n].
 
         Returns:
-            rows, items and scores.
+            rows, items, and the position in `scores` of each.
         """
-        sizes = self._sizes[classes]
+        sizes, positions = self._sizes[classes], np.arange(len(classes))
         if not len(classes) or sizes.max() == 1:
-            return rows, self.first[classes], scores
+            return rows, self.first[classes], positions
         items = self._members[concat_ranges(self._starts[classes], sizes)]
-        rows, scores = np.repeat(rows, sizes), np.repeat(scores, sizes)
-        order = rank_order(rows, scores, items.__getitem__)
+        rows, positions = np.repeat(rows, sizes), np.repeat(positions, sizes)
+        order = rank_order(rows, scores[positions], items.__getitem__)
         order = order[rank_in_row(rows[order]) < self._max_members]
-        return rows[order], items[order], scores[order]
+        return rows[order], items[order], positions[order]
 
 
 def equal_classes(

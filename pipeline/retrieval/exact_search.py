@@ -140,7 +140,7 @@ def _search_block(
     block = with_traits(rows)
     same = pc.fill_null(pc.index_in(block["same"], same_values), -1)
     lists = np.asarray(same).astype(np.int64)
-    traits = Traits.from_rows(block) if rules.needs_kinds else None
+    traits = Traits.from_rows(block, rules) if rules.needs_kinds else None
     index = ExactIndex(lists, block["item_id"], block["vector"], depth, rules, traits)
     candidates = index.search(queries, floor)
     items = pc.index_in(index.ids, block["item_id"]).take(pa.array(candidates.items))

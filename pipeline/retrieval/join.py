@@ -13,14 +13,16 @@ from pipeline.retrieval.routing import QUERIES
 from pipeline.retrieval.rules import Rules
 
 # The candidates of a query from one group, best first, ties by id. `list` and `part` are the
-# query's. Only with caps: `values` are the values of each candidate that the caps count, flattened;
-# the cut (`cut_score`, `cut_id`) is the last candidate that the group had room for. Candidates of
+# query's. Only with boosts: `cosines`; the scores are what candidates are ranked by. Only with
+# caps: `values` are the values of each candidate that the caps count, flattened; the cut
+# (`cut_score`, `cut_id`) is the last candidate that the group had room for. Candidates of
 # the group that rank after the cut may be missing; it is null if none is.
 GROUP_CANDIDATES = pa.schema(
     [
         ("item_id", pa.string()),
         ("similar_ids", pa.list_(pa.string())),
         ("scores", pa.list_(pa.float32())),
+        ("cosines", pa.list_(pa.float32())),
         ("values", pa.list_(pa.int64())),
         ("cut_score", pa.float32()),
         ("cut_id", pa.string()),
@@ -111,9 +113,8 @@ def search_batches(group: LoadedGroup, batches: list[pa.RecordBatch]) -> pa.Reco
     cut_ids = group.ids.take(pa.array(candidates.items).take(cut))
     rows = np.repeat(np.arange(len(queries)), candidates.counts)
     mask = caps.selectable_mask(rows, group.capped[candidates.items], group.rules.caps)
-    counts = np.bincount(rows[mask], minlength=len(queries))
-    candidates = Candidates(counts, candidates.items[mask], candidates.scores[mask])
-    ends = np.concatenate([[0], np.cumsum(counts)]) * len(group.rules.caps)
+    candidates = candidates.filter(mask)
+    ends = np.concatenate([[0], np.cumsum(candidates.counts)]) * len(group.rules.caps)
     flat = pa.array(group.capped[candidates.items].ravel())
     values = pa.ListArray.from_arrays(pa.array(ends.astype(np.int32)), flat)
     return _batch(queries, group, candidates, values, cut_scores, cut_ids)
@@ -130,10 +131,14 @@ def _batch(
     """Candidates of queries as a batch of GROUP_CANDIDATES."""
     offsets = pa.array(np.concatenate([[0], np.cumsum(candidates.counts)]).astype(np.int32))
     similar_ids = group.ids.take(pa.array(candidates.items))
+    cosines = pa.nulls(len(queries), pa.list_(pa.float32()))
+    if group.rules.boosts.exist:
+        cosines = pa.ListArray.from_arrays(offsets, pa.array(candidates.cosines, pa.float32()))
     columns = [
         queries["item_id"],
         pa.ListArray.from_arrays(offsets, similar_ids),
         pa.ListArray.from_arrays(offsets, pa.array(candidates.scores, pa.float32())),
+        cosines,
         values,
         cut_scores,
         cut_ids,

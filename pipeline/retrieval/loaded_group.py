@@ -13,14 +13,13 @@ from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.rules import Rules, Traits, eligible_rows, with_traits
 from pipeline.retrieval.search import ExactIndex, query_block_size
 from pipeline.retrieval.vectors import from_bytes, hash_vectors
-from pipeline.storage.list_schemas import TRAITS
+from pipeline.storage.list_schemas import ITEM_TRAITS, TRAITS
 
-_TRAITS = ("same", "kind", "price", "variant", "capped")
 _GROUP_ITEMS = pa.schema(
     [
         ("item_id", pa.string()),
         ("vector", pa.binary()),
-        *[TRAITS.field(name) for name in _TRAITS],
+        *[TRAITS.field(name) for name in ITEM_TRAITS],
         ("unit", pa.int32()),
     ]
 )
@@ -44,7 +43,7 @@ def items_of_group(
             continue
         eligible = with_traits(eligible)
         units = units_of_rows(eligible, plan)
-        columns = [eligible[name] for name in ("item_id", "vector", *_TRAITS)]
+        columns = [eligible[name] for name in ("item_id", "vector", *ITEM_TRAITS)]
         columns.append(pa.array(units.astype(np.int32)))
         items = pa.RecordBatch.from_arrays(columns, schema=_GROUP_ITEMS)
         is_in_group = plan.group_of_unit[units] == group
@@ -134,7 +133,7 @@ class LoadedGroup:
         same = rows["same"].dictionary_encode(null_encoding="encode")
         self._same_values = same.dictionary
         lists = self._index_lists(rows["unit"].to_numpy(), np.asarray(same.indices))
-        traits = Traits.from_rows(rows) if rules.needs_kinds else None
+        traits = Traits.from_rows(rows, rules) if rules.needs_kinds else None
         self._index = ExactIndex(lists, rows["item_id"], rows["vector"], k, rules, traits)
         if rules.caps:
             capped = rows["capped"].take(pc.index_in(self.ids, rows["item_id"]))
@@ -163,12 +162,12 @@ class LoadedGroup:
             queries: rows of QUERIES.
         """
         if self._index is None:
-            none = np.zeros(len(queries), np.int64)
-            return Candidates(none, np.empty(0, np.int64), np.empty(0, np.float32))
+            none, no_scores = np.zeros(len(queries), np.int64), np.empty(0, np.float32)
+            return Candidates(none, np.empty(0, np.int64), no_scores, no_scores)
         ids, units = queries["item_id"], queries["units"]
         rows = np.repeat(np.arange(len(ids)), np.diff(units.offsets.to_numpy()))
         same = pc.fill_null(pc.index_in(queries["same"], self._same_values), -1)
         lists = self._index_lists(units.flatten().to_numpy(), np.asarray(same)[rows])
-        traits = Traits.from_rows(queries) if self.rules.needs_traits else None
+        traits = Traits.from_rows(queries, self.rules) if self.rules.needs_traits else None
         vectors = from_bytes(queries["vector"])
         return self._index.search(Queries(ids, vectors, rows, lists, traits))

@@ -9,9 +9,10 @@ import pyarrow as pa
 
 from pipeline.retrieval import caps, packed_batches
 from pipeline.retrieval.join import GROUP_CANDIDATES
+from pipeline.retrieval.neighbor_values import neighbors_of
 from pipeline.retrieval.ranking import Int64, rank_in_row, rank_order, ties_by_id
 from pipeline.retrieval.rules import Rules
-from pipeline.storage.list_schemas import NEIGHBOR, NEIGHBORS
+from pipeline.storage.list_schemas import NEIGHBORS
 
 _ROWS_PER_BATCH = 10_000
 
@@ -23,7 +24,7 @@ class MergeSettings:
     Attributes:
         k: how many neighbours are kept.
         probes: how many lists were searched.
-        rules: the rules; only the caps act here.
+        rules: the rules; only the caps act here, and whether there are boosts.
     """
 
     k: int
@@ -76,9 +77,10 @@ def top_k(candidates: pa.RecordBatch, settings: MergeSettings) -> pa.RecordBatch
         order = rank_order(rows, scores, ties_by_id(similar_ids))
     order = order[rank_in_row(rows[order]) < settings.k]
     counts = np.bincount(rows[order], minlength=len(lists))
-    structs = pa.StructArray.from_arrays(
-        [similar_ids.take(pa.array(order)), pa.array(scores[order])], fields=list(NEIGHBOR)
-    )
+    cosines = None
+    if settings.rules.boosts.exist:
+        cosines = candidates["cosines"].flatten().to_numpy()[order]
+    structs = neighbors_of(similar_ids.take(pa.array(order)), scores[order], cosines)
     ends = np.cumsum(counts)
     offsets = pa.array(np.concatenate([[0], ends]).astype(np.int32))
     last = pa.array(ends - 1, mask=counts < settings.k)

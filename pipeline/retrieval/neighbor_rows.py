@@ -7,9 +7,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.retrieval import packed_batches
-from pipeline.retrieval.arrivals import ScoredPairs
+from pipeline.retrieval.arrivals import NeighborSettings, ScoredPairs
+from pipeline.retrieval.neighbor_values import neighbors_of, ranked_by
 from pipeline.retrieval.ranking import Int64, rank_in_row, rank_order, ties_by_id
-from pipeline.storage.list_schemas import NEIGHBOR, NEIGHBORS
+from pipeline.storage.list_schemas import NEIGHBORS
 
 
 def neighbors_of_items(
@@ -34,7 +35,7 @@ def update_rows(
     departures: pa.Array,
     arrival_ids: pa.Array,
     entering: ScoredPairs,
-    capacity: int,
+    settings: NeighborSettings,
 ) -> pa.RecordBatch:
     """Update rows of NEIGHBORS; rows that nothing left or entered are not built again.
 
@@ -43,21 +44,21 @@ def update_rows(
         departures: string[m], ids of candidates that are gone.
         arrival_ids: string[p], ids of candidates that are new.
         entering: pairs of a row and a position in `arrival_ids` that rank before the row's floor.
-        capacity: how many neighbours are kept.
+        settings: what neighbours are.
     """
     row_of, neighbors = flatten_lists(rows["neighbors"])
     is_touched = np.zeros(rows.num_rows, dtype=bool)
     has_departed = np.asarray(pc.is_in(neighbors.field("similar_id"), departures))
     is_touched[row_of[has_departed]] = True
-    is_touched[entering[0]] = True
+    is_touched[entering.rows] = True
     touched = np.flatnonzero(is_touched)
     position = np.cumsum(is_touched) - 1
     merged = _merge_rows(
         rows.take(pa.array(touched)),
         departures,
         arrival_ids,
-        (position[entering[0]], entering[1], entering[2]),
-        capacity,
+        entering._replace(rows=position[entering.rows]),
+        settings,
     )
     both = pa.concat_batches([rows.filter(pa.array(~is_touched)), merged])
     order = np.argsort(np.concatenate([np.flatnonzero(~is_touched), touched]))
@@ -69,25 +70,30 @@ def _merge_rows(
     departures: pa.Array,
     arrival_ids: pa.Array,
     entering: ScoredPairs,
-    capacity: int,
+    settings: NeighborSettings,
 ) -> pa.RecordBatch:
     """Rows of NEIGHBORS without the departures and with the arrivals that enter."""
+    capacity, has_boosts = settings.capacity, settings.rules.boosts.exist
     row_of, neighbors = flatten_lists(rows["neighbors"])
     stays = ~np.asarray(pc.is_in(neighbors.field("similar_id"), departures))
-    owners = np.concatenate([row_of[stays], entering[0]])
-    scores = np.concatenate([neighbors.field("score").to_numpy()[stays], entering[2]])
+    owners = np.concatenate([row_of[stays], entering.rows])
+    before, cosine = ranked_by(neighbors).to_numpy(), neighbors.field("score").to_numpy()
+    scores = np.concatenate([before[stays], entering.scores])
+    cosines = np.concatenate([cosine[stays], entering.cosines])
     ids = pa.concat_arrays(
         [
             neighbors.field("similar_id").filter(pa.array(stays)),
-            arrival_ids.take(pa.array(entering[1])),
+            arrival_ids.take(pa.array(entering.others)),
         ]
     )
     order = rank_order(owners, scores.astype(np.float32), ties_by_id(ids))
     total = np.bincount(owners, minlength=rows.num_rows)
     order = order[rank_in_row(owners[order]) < capacity]
     ends = np.cumsum(np.minimum(total, capacity))
-    structs = pa.StructArray.from_arrays(
-        [ids.take(pa.array(order)), pa.array(scores[order], pa.float32())], fields=list(NEIGHBOR)
+    structs = neighbors_of(
+        ids.take(pa.array(order)),
+        scores[order].astype(np.float32),
+        cosines[order].astype(np.float32) if has_boosts else None,
     )
     offsets = pa.array(np.concatenate([[0], ends]).astype(np.int32))
     # A row that was cut has a new floor: its last neighbour.

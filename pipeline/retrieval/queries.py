@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.retrieval.ranking import Int64, concat_ranges
@@ -17,12 +18,25 @@ class Candidates:
     Attributes:
         counts: int64[queries], how many candidates each query has.
         items: int64[sum of counts], positions in the `ids` of the index that was searched.
-        scores: float32[sum of counts], cosines.
+        scores: float32[sum of counts], what they are ranked by: cosines, with the boosts if there
+            are any.
+        cosines: float32[sum of counts].
     """
 
     counts: Int64
     items: Int64
     scores: Float32
+    cosines: Float32
+
+    def filter(self, mask: npt.NDArray[np.bool_]) -> "Candidates":
+        """Some of the candidates.
+
+        Args:
+            mask: bool[sum of counts].
+        """
+        rows = np.repeat(np.arange(len(self.counts)), self.counts)
+        counts = np.bincount(rows[mask], minlength=len(self.counts))
+        return Candidates(counts, self.items[mask], self.scores[mask], self.cosines[mask])
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pipeline.retrieval import packed_batches
 from pipeline.retrieval.groups import GroupPlan
 from pipeline.retrieval.ranking import Int64, concat_ranges
 from pipeline.retrieval.rules import with_traits
-from pipeline.storage.list_schemas import TRAITS
+from pipeline.storage.list_schemas import ITEM_TRAITS, TRAITS
 
 # An item that has arrived in a list, with what rules read of a candidate; or, without a vector, one
 # that has departed from it.
@@ -23,7 +23,7 @@ MOVES = pa.schema(
         ("item_id", pa.string()),
         ("list", pa.int32()),
         ("vector", pa.binary()),
-        *[TRAITS.field(name) for name in ("same", "kind", "eligible", "price", "variant")],
+        *[TRAITS.field(name) for name in ("eligible", *ITEM_TRAITS)],
     ]
 )
 # A list, and a group with an item that probes it.

@@ -14,7 +14,7 @@ from pipeline.retrieval.loaded_group import groups_by_id, rows_in_group, units_o
 from pipeline.retrieval.ranking import Int64, concat_ranges
 from pipeline.retrieval.rules import query_rows, with_traits
 from pipeline.retrieval.vectors import hash_vectors
-from pipeline.storage.list_schemas import TRAITS
+from pipeline.storage.list_schemas import QUERY_TRAITS, TRAITS
 
 # Units probed by the queries that are routed at a time.
 _MAX_UNITS = 1 << 21
@@ -26,7 +26,7 @@ QUERIES = pa.schema(
     [
         ("item_id", pa.string()),
         ("vector", pa.binary()),
-        *[TRAITS.field(name) for name in ("same", "price", "variant", "denied")],
+        *[TRAITS.field(name) for name in QUERY_TRAITS],
         ("units", pa.list_(pa.int32())),
         ("list", pa.int32()),
         ("part", pa.int32()),

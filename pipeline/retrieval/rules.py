@@ -1,4 +1,4 @@
-"""Rules on pairs, as masks: which candidates a query's list may hold, before its top k are cut."""
+"""Rules on pairs: which candidates a query's list may hold, and what they are ranked by."""
 
 from dataclasses import dataclass
 
@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.retrieval.boosts import NO_BOOSTS, Boosts, BoostTraits
 from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.vectors import Float32, Float64
 from pipeline.storage.list_schemas import TRAITS
@@ -23,24 +24,30 @@ class Rules:
     Attributes:
         price_ratio: least and greatest price of a candidate, as a multiple of the query's price. A
             price that is unknown, zero or negative excludes nothing.
-        min_score: the least score.
-        max_score: the greatest score.
-        collapse: whether a query's own variants are excluded.
+        min_score: the least cosine.
+        max_score: the greatest cosine.
+        differ: in so many columns an item and its neighbours have different values, or none.
         deny: whether there are denied pairs.
         caps: how many items with one value a list may hold, for each value in `capped`.
+        boosts: what is added to the cosine.
     """
 
     price_ratio: tuple[float, float] | None = None
     min_score: float = -1.0
     max_score: float = 1.0
-    collapse: bool = False
+    differ: int = 0
     deny: bool = False
     caps: tuple[int, ...] = ()
+    boosts: Boosts = NO_BOOSTS
 
     @property
     def needs_traits(self) -> bool:
-        """Whether anything but the score decides on a pair."""
-        return self.price_ratio is not None or self.collapse or self.deny
+        """Whether anything but the cosine decides on a pair."""
+        return self._compares_traits or self.deny or self.boosts.exist
+
+    @property
+    def _compares_traits(self) -> bool:
+        return self.price_ratio is not None or bool(self.differ)
 
     @property
     def needs_kinds(self) -> bool:
@@ -50,11 +57,15 @@ class Rules:
     @property
     def excludes_pairs(self) -> bool:
         """Whether a candidate that is eligible and has the same `same` may still be excluded."""
-        bounds_score = self.min_score > -1 or self.max_score < 1
-        return self.needs_kinds or bounds_score
+        return self._compares_traits or self.deny or bool(self.caps) or self.bounds_score
+
+    @property
+    def bounds_score(self) -> bool:
+        """Whether there is a least or a greatest cosine."""
+        return self.min_score > -1 or self.max_score < 1
 
     def score_mask(self, scores: Float32) -> Bools:
-        """Which scores are within the bounds: bool[n]."""
+        """Which cosines are within the bounds: bool[n]."""
         wide = scores.astype(np.float64)
         return (wide >= self.min_score) & (wide <= self.max_score)
 
@@ -92,32 +103,40 @@ class Traits:
 
     Attributes:
         price: float64[n], NaN if unknown.
-        variant: int64[n], 0 for none.
+        differ: int64[columns, n], 0 for none.
         kind: int64[n], equal for items that no rule tells apart.
         denied: list<string>[n], the ids that may not be neighbours of each item.
+        boosts: what the boosts read.
     """
 
     price: Float64
-    variant: Int64
+    differ: Int64
     kind: Int64
     denied: pa.ListArray
+    boosts: BoostTraits
 
     @classmethod
-    def from_rows(cls, rows: pa.RecordBatch) -> "Traits":
-        """Read them from rows that have columns of TRAITS."""
+    def from_rows(cls, rows: pa.RecordBatch, rules: Rules) -> "Traits":
+        """Read what some rules read, from rows that have columns of TRAITS."""
         rows = with_traits(rows)
         price = np.asarray(pc.fill_null(rows["price"], np.nan), dtype=np.float64)
+        price = np.where(price > 0, price, np.nan)
+        log_price = np.log2(price) if rules.boosts.price else price
+        own = np.asarray(pc.fill_null(rows["boost"], 0.0), dtype=np.float64)
+        matches = hash_columns(rows["matches"], len(rules.boosts.matches))
         return cls(
-            np.where(price > 0, price, np.nan),
-            np.asarray(pc.fill_null(rows["variant"], 0), dtype=np.int64),
+            price,
+            hash_columns(rows["differ"], rules.differ),
             np.asarray(pc.fill_null(rows["kind"], 0), dtype=np.int64),
             rows["denied"],
+            BoostTraits(own, matches, log_price),
         )
 
     def take(self, positions: Int64) -> "Traits":
         """The traits of the items at some positions."""
-        denied = self.denied.take(pa.array(positions))
-        return Traits(self.price[positions], self.variant[positions], self.kind[positions], denied)
+        denied, boosts = self.denied.take(pa.array(positions)), self.boosts.take(positions)
+        differ, kind = self.differ[:, positions], self.kind[positions]
+        return Traits(self.price[positions], differ, kind, denied, boosts)
 
     def differs_from_previous(self) -> Bools:
         """Whether the rules may treat an item differently from the one before it: bool[n].
@@ -127,7 +146,9 @@ class Traits:
         differs = np.ones(len(self.price), dtype=bool)
         price, previous = self.price[1:], self.price[:-1]
         is_equal = (price == previous) | (np.isnan(price) & np.isnan(previous))
-        differs[1:] = ~is_equal | (self.variant[1:] != self.variant[:-1])
+        differs[1:] = ~is_equal
+        for values in (*self.differ, *self.boosts.matches):
+            differs[1:] |= values[1:] != values[:-1]
         denies = np.asarray(pc.fill_null(pc.list_value_length(self.denied), 0)) > 0
         differs |= denies
         differs[1:] |= denies[:-1]
@@ -140,6 +161,22 @@ class Traits:
         indices = pc.fill_null(pc.index_in(self.denied.flatten().cast(ids.type), ids), -1)
         positions = np.asarray(indices).astype(np.int64)
         return rows[positions >= 0], positions[positions >= 0]
+
+
+def hash_columns(column: pa.ListArray, width: int) -> Int64:
+    """The hashes of a column of TRAITS, one row for each of the columns that they are of.
+
+    Args:
+        column: list<int64>[n], each of `width` values, or null if no rule reads them.
+        width: how many columns they are of.
+
+    Returns:
+        int64[width, n].
+    """
+    if not width:
+        return np.empty((0, len(column)), dtype=np.int64)
+    values = np.asarray(column.flatten()).astype(np.int64)
+    return np.ascontiguousarray(values.reshape(len(column), width).T)
 
 
 def pair_mask(
@@ -156,45 +193,30 @@ def pair_mask(
         left: traits of the queries.
         right: traits of the candidates.
         denied: denied pairs: positions in `left` and in `right`.
-        pairs: the pairs to check: positions in `left` and in `right`, and the scores.
+        pairs: the pairs to check: positions in `left` and in `right`, and the cosines.
     """
     left_rows, right_rows, scores = pairs
     passes = rules.score_mask(scores)
-    if rules.collapse or rules.price_ratio is not None:
-        prices = left.price[left_rows], right.price[right_rows]
-        variants = left.variant[left_rows], right.variant[right_rows]
-        passes &= ~_excluded_mask(rules, prices, variants)
+    if rules.price_ratio is not None:
+        ratios = right.price[right_rows] / left.price[left_rows]
+        passes &= ~_is_outside(ratios, rules.price_ratio)
+    for own, other in zip(left.differ, right.differ, strict=True):
+        values = own[left_rows]
+        passes &= (values != other[right_rows]) | (values == 0)
     if len(denied[0]):
         width = np.int64(len(right.price))
         passes &= ~np.isin(left_rows * width + right_rows, denied[0] * width + denied[1])
     return passes
 
 
-def _excluded_mask(
-    rules: Rules, prices: tuple[Float64, Float64], variants: tuple[Int64, Int64]
-) -> Bools:
-    """Which pairs are excluded by price or variant.
-
-    Args:
-        rules: the rules.
-        prices: of queries and candidates, in shapes that broadcast to the result's.
-        variants: likewise.
-    """
-    own, other = variants
-    excluded = (own == other) & (own != 0)
-    if not rules.collapse:
-        excluded[:] = False
-    if rules.price_ratio is not None:
-        low, high = rules.price_ratio
-        ratio = prices[1] / prices[0]
-        # An unknown price makes the ratio NaN, which is neither less nor greater.
-        excluded |= (ratio < low) | (ratio > high)
-    mask: Bools = excluded
+def _is_outside(ratios: Float64, bounds: tuple[float, float]) -> Bools:
+    """Which ratios of two prices are out of bounds; an unknown price makes NaN, which is not."""
+    mask: Bools = (ratios < bounds[0]) | (ratios > bounds[1])
     return mask
 
 
 class ScoreMask:
-    """The rules as a mask on a matrix of scores of queries and candidates."""
+    """The rules on a matrix of cosines of queries and candidates: a mask, and the boosts."""
 
     def __init__(
         self, rules: Rules, left: Traits, right: Traits, denied: tuple[Int64, Int64]
@@ -211,13 +233,40 @@ class ScoreMask:
             rows: int64[n], the positions of the queries, ascending.
             columns: the positions of the m candidates.
         """
-        rules = self._rules
-        if rules.collapse or rules.price_ratio is not None:
-            prices = self._left.price[rows][:, None], self._right.price[columns]
-            variants = self._left.variant[rows][:, None], self._right.variant[columns]
-            scores[_excluded_mask(rules, prices, variants)] = -np.inf
+        price_ratio, own_prices = self._rules.price_ratio, self._left.price[rows]
+        if price_ratio is not None:
+            ratios = self._right.price[columns] / own_prices[:, None]
+            scores[_is_outside(ratios, price_ratio)] = -np.inf
+        for own, other in zip(self._left.differ, self._right.differ, strict=True):
+            values = own[rows]
+            is_equal = values[:, None] == other[columns]
+            is_equal[values == 0] = False
+            scores[is_equal] = -np.inf
         left, right = self._denied
         if len(left):
             row = np.minimum(np.searchsorted(rows, left), len(rows) - 1)
             is_here = (rows[row] == left) & (right >= columns.start) & (right < columns.stop)
             scores[row[is_here], right[is_here] - columns.start] = -np.inf
+
+    def add_boosts(self, scores: Float32, rows: Int64, columns: slice, scratch: Float32) -> None:
+        """Add the boosts to the scores, in place.
+
+        Args:
+            scores: as for `apply`.
+            rows: as for `apply`.
+            columns: as for `apply`.
+            scratch: float32[n, m], overwritten.
+        """
+        left, right = self._left.boosts.take(rows), self._right.boosts.take(columns)
+        self._rules.boosts.add_to_product(scores, left, right, scratch)
+
+    def ranked_by(self, cosines: Float32, rows: Int64, columns: Int64) -> Float32:
+        """What pairs are ranked by: float32[pairs].
+
+        Args:
+            cosines: float32[pairs].
+            rows: int64[pairs], the queries.
+            columns: int64[pairs], the candidates.
+        """
+        boosts, left, right = self._rules.boosts, self._left.boosts, self._right.boosts
+        return boosts.add_to_pairs(cosines, left, right, (rows, columns))

@@ -1,5 +1,7 @@
 """Exact search in the lists of a group: the kernel of the join, and the oracle of its recall."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,7 +15,7 @@ from pipeline.retrieval.ranking import (
     rank_in_row,
     rank_order,
 )
-from pipeline.retrieval.rules import NO_RULES, Rules, ScoreMask, Traits
+from pipeline.retrieval.rules import NO_RULES, Bools, Rules, ScoreMask, Traits
 from pipeline.retrieval.vectors import (
     Float32,
     Float64,
@@ -31,6 +33,9 @@ _QUERY_VALUES = 1 << 23
 _CANDIDATES = 1 << 21
 # If this many times more candidates than are needed pass a list's bound, they are cut at once.
 _CROWDED = 8
+
+# Below the score of every pair that is not excluded.
+_LOWEST = np.float32(-1e30)
 
 # float32[n, dim] and their squared norms, float64[n].
 VectorsAndNorms = tuple[Float32, Float64]
@@ -57,6 +62,10 @@ class ExactIndex:
     best score: what is further below that than twice the error can't belong to the k best. The
     margin used is four times the error. The classes that are left are scored again pair by pair
     (`cosines`), and those scores decide.
+
+    Where there are boosts, "score" is the cosine with the boosts, in both: the bound of a list is
+    one of boosted scores. The least and the greatest cosine that rules allow are compared with
+    cosines, before the boosts are added.
 
     Attributes:
         ids: string[n], the items' ids in ascending order by code point.
@@ -97,14 +106,11 @@ class ExactIndex:
         self._lists = _list_slices(lists[representatives])
         longest = max((part.stop - part.start for part in self._lists.values()), default=0)
         self._product = np.empty(max(_PRODUCT, longest), dtype=np.float32)
+        self._scratch = np.empty(self._product.size if rules.boosts.exist else 0, dtype=np.float32)
         self._mask = np.empty(self._product.size, dtype=bool)
-        self._margin = np.float32((self._vectors.shape[1] + 8) * 2.0**-22)
-        self._min_score = np.float32(max(-2.0, rules.min_score - float(self._margin)))
-        # A float32 score above the first bound may exceed max_score, above the second it does.
-        self._maybe_too_high = np.float32(
-            rules.max_score - self._margin if rules.max_score < 1 else 2
-        )
-        self._too_high = np.float32(rules.max_score + self._margin)
+        cosine_margin = (self._vectors.shape[1] + 8) * 2.0**-22
+        self._margin = np.float32(cosine_margin + rules.boosts.margin)
+        self._bounds = _CosineBounds.of(rules, cosine_margin)
         self.distances = 0
 
     def search(self, queries: Queries, floor: Float32 | None = None) -> Candidates:
@@ -112,7 +118,7 @@ class ExactIndex:
 
         Args:
             queries: the queries and the lists they probe.
-            floor: float32[n], a cosine that k other items are known to reach; candidates below it
+            floor: float32[n], a score that k other items are known to reach; candidates below it
                 may be left out.
         """
         total = len(queries.ids)
@@ -128,34 +134,44 @@ class ExactIndex:
             counts=np.concatenate([np.empty(0, np.int64), *(b.counts for b in blocks)]),
             items=np.concatenate([np.empty(0, np.int64), *(b.items for b in blocks)]),
             scores=np.concatenate([np.empty(0, np.float32), *(b.scores for b in blocks)]),
+            cosines=np.concatenate([np.empty(0, np.float32), *(b.cosines for b in blocks)]),
         )
 
     def _search_block(self, queries: Queries, floor: Float32) -> Candidates:
         distinct, distinct_of = queries.distinct()
         floor = np.minimum.reduceat(floor, np.flatnonzero(np.diff(distinct_of, prepend=-1)))
         vectors = (distinct.vectors, squared_norms(distinct.vectors))
-        rows, classes = self._near_classes(
-            distinct, vectors, floor - self._margin, self._score_mask(distinct)
-        )
-        best, scores = self._best(vectors, rows, classes)
-        rows, items, scores = self._classes.expand(rows[best], classes[best], scores)
+        mask = self._score_mask(distinct)
+        rows, classes = self._near_classes(distinct, vectors, floor - self._margin, mask)
+        best, cosine, score = self._best(vectors, rows, classes, mask)
+        rows, items, positions = self._classes.expand(rows[best], classes[best], score)
         if len(distinct.ids) < len(queries.ids):
             rows, sources = repeat_for_equal_queries(rows, distinct_of)
-            items, scores = items[sources], scores[sources]
+            items, positions = items[sources], positions[sources]
         own = np.asarray(pc.fill_null(pc.index_in(queries.ids, self.ids), -1))
         is_other = items != own[rows]
-        rows, items, scores = rows[is_other], items[is_other], scores[is_other]
+        rows, items, positions = rows[is_other], items[is_other], positions[is_other]
         is_top = rank_in_row(rows) < self._depth - 1
         counts = np.bincount(rows[is_top], minlength=len(queries.ids))
-        return Candidates(counts, items[is_top], scores[is_top])
+        positions = positions[is_top]
+        return Candidates(counts, items[is_top], score[positions], cosine[positions])
 
-    def _best(self, queries: VectorsAndNorms, rows: Int64, classes: Int64) -> tuple[Int64, Float32]:
-        """Which pairs of a query and a class are the query's best, in order, and their cosines."""
-        scores = cosines(queries, (self._vectors, self._norms), rows, classes)
-        order = rank_order(rows, scores, lambda tied: self._classes.first[classes[tied]])
-        order = order[self._rules.score_mask(scores[order])]
+    def _best(
+        self, queries: VectorsAndNorms, rows: Int64, classes: Int64, mask: ScoreMask | None
+    ) -> tuple[Int64, Float32, Float32]:
+        """Which pairs of a query and a class are the query's best, in order.
+
+        Returns:
+            positions of the pairs, and their cosines and scores.
+        """
+        cosine = cosines(queries, (self._vectors, self._norms), rows, classes)
+        score = cosine
+        if mask is not None and self._rules.boosts.exist:
+            score = mask.ranked_by(cosine, rows, classes)
+        order = rank_order(rows, score, lambda tied: self._classes.first[classes[tied]])
+        order = order[self._rules.score_mask(cosine[order])]
         order = order[rank_in_row(rows[order]) < self._depth]
-        return order, scores[order]
+        return order, cosine[order], score[order]
 
     def _score_mask(self, queries: Queries) -> ScoreMask | None:
         if self._traits is None or queries.traits is None:
@@ -181,7 +197,7 @@ class ExactIndex:
             min_scores: float32[n], changed in place: a bound that is raised as scores are known.
             mask: the rules on pairs; None if there are none.
         """
-        pairs: list[tuple[Int64, Int64, Float32]] = []
+        pairs: list[tuple[Int64, Int64, Float32, Bools]] = []
         directions = unit_vectors(queries.vectors)
         is_nearest = np.diff(queries.probe_rows, prepend=-1) != 0
         # The nearest list of each query comes first: it sets the bound for the other lists.
@@ -197,21 +213,34 @@ class ExactIndex:
                     rows = probing[i : i + rows_at_once]
                     near = self._score_list(directions[rows], rows, columns, min_scores, mask)
                     if len(near[0]) > _CROWDED * self._depth * len(rows):
-                        best, _ = self._best(vectors, near[0], near[1])
-                        near = (near[0][best], near[1][best], near[2][best])
+                        best, _, _ = self._best(vectors, near[0], near[1], mask)
+                        near = (near[0][best], near[1][best], near[2][best], near[3][best])
                     pairs.append(near)
         if not pairs:
             return np.empty(0, np.int64), np.empty(0, np.int64)
-        rows, classes, scores = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
-        return self._above_kth(rows, classes, scores, min_scores)
+        rows, classes, scores, is_certain = map(np.concatenate, zip(*pairs, strict=True))
+        return self._above_kth(rows, classes, scores, is_certain, min_scores)
 
     def _above_kth(
-        self, rows: Int64, classes: Int64, scores: Float32, min_scores: Float32
+        self,
+        rows: Int64,
+        classes: Int64,
+        scores: Float32,
+        is_certain: Bools,
+        min_scores: Float32,
     ) -> tuple[Int64, Int64]:
-        """The pairs that are not below the k-th best of their query by more than the margin."""
+        """The pairs that are not below the k-th best of their query by more than the margin.
+
+        Args:
+            rows: int64[n], the query of each pair.
+            classes: int64[n].
+            scores: float32[n].
+            is_certain: bool[n], whether the pair's cosine is within the rules' bounds for certain.
+            min_scores: float32[queries], changed in place: see `_near_classes`.
+        """
         order = rank_order(rows, scores, classes.__getitem__)
         rows, classes, scores = rows[order], classes[order], scores[order]
-        certain = np.flatnonzero(scores <= self._maybe_too_high)
+        certain = np.flatnonzero(is_certain[order])
         kth = certain[rank_in_row(rows[certain]) == self._depth - 1]
         min_scores[rows[kth]] = scores[kth] - self._margin
         is_near = scores >= min_scores[rows]
@@ -224,8 +253,8 @@ class ExactIndex:
         columns: slice,
         min_scores: Float32,
         mask: ScoreMask | None,
-    ) -> tuple[Int64, Int64, Float32]:
-        """Rows, classes and scores of one list that reach the bounds.
+    ) -> tuple[Int64, Int64, Float32, Bools]:
+        """Rows, classes and scores of one list that reach the bounds; and which are certain.
 
         Args:
             directions: float32[n, dim], unit vectors of the queries.
@@ -240,20 +269,60 @@ class ExactIndex:
         self.distances += product.size
         if mask is not None:
             mask.apply(product, rows, columns)
-        if self._rules.max_score < 1:
-            product[product > self._too_high] = -np.inf
+        is_certain = self._bounds.apply(product) if self._rules.bounds_score else None
+        if mask is not None and self._rules.boosts.exist:
+            scratch = self._scratch[: product.size].reshape(product.shape)
+            mask.add_boosts(product, rows, columns, scratch)
         is_unset = min_scores[rows] == -np.inf
         if count > self._depth and is_unset.any():
             unset = product if is_unset.all() else product[is_unset]
-            if self._rules.max_score < 1:
-                unset = np.where(unset > self._maybe_too_high, np.float32(-np.inf), unset)
+            if is_certain is not None:
+                unset = np.where(is_certain[is_unset], unset, np.float32(-np.inf))
             min_scores[rows[is_unset]] = kth_score_bound(unset, self._depth) - self._margin
         reaches = self._mask[: product.size].reshape(product.shape)
-        bounds = np.maximum(min_scores[rows], self._min_score)
+        # What is excluded never reaches a bound, not even none.
+        bounds = np.maximum(min_scores[rows], _LOWEST)
         np.greater_equal(product, bounds[:, None], out=reaches)
         flat = np.flatnonzero(reaches)
         row, column = np.divmod(flat, count)
-        return rows[row], column + columns.start, product.ravel()[flat]
+        certain = np.ones(len(flat), bool) if is_certain is None else is_certain.ravel()[flat]
+        return rows[row], column + columns.start, product.ravel()[flat], certain
+
+
+@dataclass(frozen=True)
+class _CosineBounds:
+    """The least and the greatest cosine of the rules, for cosines in float32.
+
+    Attributes:
+        possible: what is outside of these is out of the rules' bounds for certain.
+        certain: what is within these is within the rules' bounds for certain.
+    """
+
+    possible: tuple[np.float32, np.float32]
+    certain: tuple[np.float32, np.float32]
+
+    @classmethod
+    def of(cls, rules: Rules, margin: float) -> "_CosineBounds":
+        """The bounds of some rules; cosines are exact but for the margin."""
+        low = rules.min_score if rules.min_score > -1 else -2.0
+        high = rules.max_score if rules.max_score < 1 else 2.0
+        return cls(
+            (np.float32(low - margin), np.float32(high + margin)),
+            (np.float32(low + margin), np.float32(high - margin)),
+        )
+
+    def apply(self, product: Float32) -> Bools:
+        """Exclude cosines that are out of bounds, in place.
+
+        Args:
+            product: float32[n, m].
+
+        Returns:
+            bool[n, m], which are within the bounds for certain.
+        """
+        product[(product < self.possible[0]) | (product > self.possible[1])] = -np.inf
+        mask: Bools = (product >= self.certain[0]) & (product <= self.certain[1])
+        return mask
 
 
 def _list_slices(lists: Int64) -> dict[int, slice]:

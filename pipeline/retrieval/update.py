@@ -157,7 +157,7 @@ def _group_states(
     arrivals = eligible_rows(moves.arrivals)
     entering, scored = pairs_above_floor(items, neighbors, arrivals, settings)
     if settings.rules.caps:
-        is_incomplete[entering[0]] = True
+        is_incomplete[entering.rows] = True
     yield _GroupState(items, neighbors, is_incomplete, entering, scored)
 
 
@@ -186,7 +186,5 @@ def update_neighbors(
                 yield state.neighbors.filter(pa.array(~state.is_incomplete))
             else:
                 ids = eligible_rows(moves.arrivals)["item_id"]
-                yield update_rows(
-                    state.neighbors, moves.departures, ids, state.entering, settings.capacity
-                )
+                yield update_rows(state.neighbors, moves.departures, ids, state.entering, settings)
         on_group_done(scored)

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 
-from pipeline.catalogue import resolve
+from pipeline.catalogue import resolve, today, with_rank_date
 from pipeline.config.sections import Config
 from pipeline.errors import DamagedError, InputError, UsageError
 from pipeline.runs.record import Outcome, new_run_id
 from pipeline.runs.runner import Runner
 from pipeline.stages import NAMES
+from pipeline.store import run_records
 from pipeline.store.names import check_new_name
 from pipeline.store.store import Store
 from pipeline.terminal.progress import Progress
@@ -101,7 +103,9 @@ class RunRequest:
             UsageError: the options do not go together.
             InputError: the night's catalogue is not there or not complete.
         """
-        if not self.as_of:
+        if self.as_of:
+            settings = with_rank_date(settings, _date_of(settings, self.as_of))
+        else:
             settings = resolve(settings, self.date, self.wait_for_input, progress.print)
         return self._new_runner(settings, progress)
 
@@ -115,6 +119,13 @@ class RunRequest:
             as_of_run=self.as_of,
             full=self.full,
         )
+
+
+def _date_of(settings: Config, run_id: str) -> date:
+    """The date that an earlier run ranked by, or else today's."""
+    run = run_records.find_run(Store.of(settings), run_id)
+    fresh = (run.settings.get("rank") or {}).get("fresh") if run else None
+    return date.fromisoformat(fresh["date"]) if fresh else today(settings.catalogue)
 
 
 def publishes_by_default(config: Config, assignments: Sequence[str], store: Store) -> bool:

@@ -33,8 +33,10 @@ LISTS = pa.schema(
 #   eligible: whether the item may be a neighbour.
 #   asks: whether the item gets neighbours.
 #   price: in the catalogue's currency.
-#   variant, capped: hashes of values, 0 where an item has no value.
+#   differ, capped, matches: hashes of values, 0 where an item has no value: those in which an item
+#     and its neighbours have to differ, those that caps count, those whose equality is a boost.
 #   denied: items that may not be among its neighbours.
+#   boost: what is added to its score as a neighbour of any item.
 TRAITS = pa.schema(
     [
         ("same", pa.string()),
@@ -42,16 +44,26 @@ TRAITS = pa.schema(
         ("eligible", pa.bool_()),
         ("asks", pa.bool_()),
         ("price", pa.float64()),
-        ("variant", pa.int64()),
+        ("differ", list_of(pa.int64())),
         ("capped", list_of(pa.int64())),
         ("denied", list_of(pa.string())),
+        ("matches", list_of(pa.int64())),
+        ("boost", pa.float64()),
     ]
 )
 
 # The lists table with the traits of each item.
 CANDIDATES = pa.schema([*LISTS, *TRAITS])
 
-NEIGHBOR = pa.struct([("similar_id", pa.string()), ("score", pa.float32())])
+# The traits of the two sides of a pair.
+QUERY_TRAITS = ("same", "price", "differ", "denied", "matches")
+ITEM_TRAITS = ("same", "kind", "price", "differ", "capped", "matches", "boost")
+
+#   score: the cosine.
+#   ranked_by: the cosine with the boosts, by which neighbours are ranked; null if there are none.
+NEIGHBOR = pa.struct(
+    [("similar_id", pa.string()), ("score", pa.float32()), ("ranked_by", pa.float32())]
+)
 # One row for every item with a vector that gets neighbours, in the order of the lists.
 #   neighbors: some more than k, best first.
 #   floor: the last neighbour that there was room for. Items that rank after it may be missing; null

@@ -1,12 +1,12 @@
 """Every table's columns, and what is derived from them: Spark's DDL, the check, the digest."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from pipeline.errors import StageError
-from pipeline.storage.list_schemas import CANDIDATES, LISTS, NEIGHBOR, NEIGHBORS, list_of
+from pipeline.storage.list_schemas import CANDIDATES, LISTS, NEIGHBORS, list_of
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -25,6 +25,24 @@ ITEMS = pa.schema(
         ("stock", pa.float64()),
     ]
 )
+# The types of a catalogue's further columns, which items and details have after their own.
+_FURTHER = {
+    "string": pa.string(),
+    "number": pa.float64(),
+    "boolean": pa.bool_(),
+    "date": pa.date32(),
+}
+
+
+def items_schema(further: Mapping[str, str]) -> pa.Schema:
+    """The columns of an items table.
+
+    Args:
+        further: the types of the further columns, as in catalogue.types.
+    """
+    return pa.schema([*ITEMS, *((name, _FURTHER[kind]) for name, kind in further.items())])
+
+
 # `row` is the row as it was read, in JSON.
 QUARANTINE = pa.schema(
     [("item_id", pa.string()), ("reasons", list_of(pa.string())), ("row", pa.string())]
@@ -62,17 +80,18 @@ TRAINING_VECTORS = pa.schema(
 )
 # Items of the list `home` probe the list `probed`.
 REACH = pa.schema([("home", pa.int32()), ("probed", pa.int32())])
+_SIMILAR = pa.struct([("similar_id", pa.string()), ("score", pa.float32())])
 # The queries that recall is measured on and that nprobe is chosen on, and some more, in the order
 # of a hash of their id, `order`. `vector` and `list` are the lists table's. `neighbors` are some
-# more true neighbours than k, best first, each with the list that it is in; null where they were
-# not searched.
+# more true neighbours than k, best first, each with its cosine and the list that it is in; null
+# where they were not searched.
 GROUND_TRUTH = pa.schema(
     [
         ("item_id", pa.string()),
         ("order", pa.int64()),
         ("list", pa.int32()),
         ("vector", pa.binary()),
-        ("neighbors", list_of(pa.struct([*NEIGHBOR, ("list", pa.int32())]))),
+        ("neighbors", list_of(pa.struct([*_SIMILAR, ("list", pa.int32())]))),
     ]
 )
 SIMILAR_ITEMS = pa.schema(
@@ -83,6 +102,8 @@ SIMILAR_ITEMS = pa.schema(
         ("score", pa.float32()),
     ]
 )
+# The table of a run with [rank] has one more column: what the rank follows.
+RANKED_ITEMS = SIMILAR_ITEMS.append(pa.field("ranked_by", pa.float32()))
 # The lists of a sample of the items, by which a version is compared with the one before it: those
 # with the lowest values of a hash of the id, `order`. `similar_ids` are in the order of their rank.
 SAMPLE_LISTS = pa.schema(
@@ -111,7 +132,7 @@ EXAMPLES = pa.schema(
         ("title_tokens", pa.string()),
         ("description_tokens", pa.string()),
         ("half", pa.binary()),
-        ("neighbors", list_of(NEIGHBOR)),
+        ("neighbors", list_of(_SIMILAR)),
     ]
 )
 
@@ -136,6 +157,8 @@ SCHEMAS: dict[str, pa.Schema] = {
     "examples": EXAMPLES,
 }
 
+# Tables that may have columns after those of their schema.
+EXTENSIBLE = {"items", "details", "similar_items"}
 # Tables that are read list by list.
 CLUSTERED = {"lists", "candidates", "neighbors"}
 # Tables each of whose batches becomes a row group.
@@ -158,6 +181,7 @@ _SPARK_NAMES = {
     pa.int64(): "bigint",
     pa.float32(): "float",
     pa.float64(): "double",
+    pa.date32(): "date",
 }
 
 
@@ -198,7 +222,22 @@ def check(frame: "DataFrame", table: str) -> "DataFrame":
     ]
     if problems:
         raise StageError(f"table {table}: {'; '.join(problems)}")
-    return frame.select(*SCHEMAS[table].names)
+    return frame.select(*schema_of(frame, table).names)
+
+
+def schema_of(frame: "DataFrame", table: str) -> pa.Schema:
+    """The schema of a frame that becomes a table.
+
+    Args:
+        frame: rows with the columns of the table's schema, and others.
+        table: the table; only one of EXTENSIBLE keeps the others, after its own.
+    """
+    schema = SCHEMAS[table]
+    if table not in EXTENSIBLE:
+        return schema
+    arrow_types = {spark: arrow for arrow, spark in _SPARK_NAMES.items()}
+    others = [(name, kind) for name, kind in frame.dtypes if name not in schema.names]
+    return pa.schema([*schema, *((name, arrow_types[kind]) for name, kind in others)])
 
 
 def digest(frame: "DataFrame") -> str:

@@ -103,7 +103,7 @@ class TableReader:
         if len(files.layers) > 1:
             return layers.read_frame(spark, table, files)
         # If it is given the schema, Spark starts no job to find it.
-        reader = spark.read.schema(schemas.ddl(schemas.SCHEMAS[table]))
+        reader = spark.read.schema(schemas.ddl(self.schema(table, version)))
         rows = files.layers[0].rows
         if all(name.startswith(f"{files.folder.name}/") for name in rows):
             frame = reader.parquet(spark_path(files.folder))
@@ -112,6 +112,20 @@ class TableReader:
             if len(frame._jdf.inputFiles()) == len(rows):
                 return frame
         return reader.parquet(*files.spark_paths(rows))
+
+    def schema(self, table: str, version: str) -> "pa.Schema":
+        """The columns of a version of a table.
+
+        Raises:
+            DamagedError: as `read`.
+        """
+        own = schemas.SCHEMAS[table]
+        if table not in schemas.EXTENSIBLE:
+            return own
+        import pyarrow as pa
+
+        others = [f for f in self.dataset(table, version).schema if f.name not in own.names]
+        return pa.schema([*own, *(field.remove_metadata() for field in others)])
 
     def scan(self, spark: "SparkSession", table: str, version: str, columns: Sequence[str]) -> Rows:
         """The rows of a version for Python workers, which read the files themselves.

@@ -30,7 +30,8 @@ class Tables(TableReader):
         Raises:
             StageError: the frame does not fit the table's schema.
         """
-        return self.write_arrow(table, version, Rows(schemas.check(frame, table), iter))
+        rows, schema = schemas.check(frame, table), schemas.schema_of(frame, table)
+        return self.write_counted(table, version, Rows(rows, iter), schema=schema).rows
 
     def write_arrow(self, table: str, version: str, *parts: Rows) -> int:
         """Write a version of a table that Python workers compute, complete or not at all.
@@ -41,7 +42,12 @@ class Tables(TableReader):
         return self.write_counted(table, version, *parts).rows
 
     def write_counted(
-        self, table: str, version: str, *parts: Rows, count: Count = arrow_files.count_nothing
+        self,
+        table: str,
+        version: str,
+        *parts: Rows,
+        count: Count = arrow_files.count_nothing,
+        schema: "pa.Schema | None" = None,
     ) -> Written:
         """Like `write_arrow`, and sum up numbers of the rows while they are written.
 
@@ -50,15 +56,17 @@ class Tables(TableReader):
             version: the version.
             parts: the rows.
             count: gives the numbers of some rows; see `arrow_files.write`.
+            schema: of a table with more columns than its own; None for those.
 
         Returns:
             the number of rows, and the sums.
         """
+        schema = schema or schemas.SCHEMAS[table]
         with self.versions.create(table, version) as folder:
-            written = self._write_files(table, parts, folder, schemas.SCHEMAS[table], count)
+            written = self._write_files(table, parts, folder, schema, count)
             files = list(written.files)
             if not files:
-                files = [arrow_files.write_table(schemas.SCHEMAS[table].empty_table(), folder)]
+                files = [arrow_files.write_table(schema.empty_table(), folder)]
             arrow_files.remove_others(folder, [file.name for file in files])
             file_list.write(folder, files)
         self._whole.add((table, version))

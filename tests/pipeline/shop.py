@@ -18,7 +18,8 @@ from tests.pipeline.tables import read_rows
 
 Lists = dict[str, list[tuple[str, float]]]
 ITEMS, LEFT_OUT, K = 240, 8, 5
-# Lists by a quantiser, and every kind of rule. What is left out has no stock: it is in no list.
+# Lists by a quantiser, every kind of rule, and boosts. What is left out has no stock: it is in no
+# list.
 RULES = (
     "index.exact_below=0",
     "index.nlist=8",
@@ -31,6 +32,8 @@ RULES = (
     "rules.max_per={brand = 2}",
     "rules.price_ratio=[0.3, 3.0]",
     "rules.max_score=0.995",
+    "rank.same={brand = 0.1, stock = -0.05}",
+    "rank.price={weight = 0.2}",
 )
 _TOML = (
     '[store]\npath = "store"\n[catalogue]\npath = "catalogue.csv"\n'

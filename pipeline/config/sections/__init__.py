@@ -6,11 +6,16 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from models.stores import StoreOptions
-from pipeline import redaction
+from pipeline import conditions, redaction
 from pipeline.config.sections.base import Section
 from pipeline.config.sections.locations import CatalogueSection, StoreSection
 from pipeline.config.sections.publishing import PublishSection, ReportSection
-from pipeline.config.sections.search import IndexSection, NeighborsSection, RulesSection
+from pipeline.config.sections.search import (
+    IndexSection,
+    NeighborsSection,
+    RankSection,
+    RulesSection,
+)
 from pipeline.config.sections.stores import AzureSection, GcsSection, S3Section
 from pipeline.config.sections.vectors import EmbedSection, ModelSection, TextSection
 
@@ -24,6 +29,7 @@ __all__ = [
     "ModelSection",
     "NeighborsSection",
     "PublishSection",
+    "RankSection",
     "ReportSection",
     "RulesSection",
     "S3Section",
@@ -46,6 +52,7 @@ class Config(Section):
     index: IndexSection = IndexSection()
     neighbors: NeighborsSection = NeighborsSection()
     rules: RulesSection = RulesSection()
+    rank: RankSection = RankSection()
     publish: PublishSection = PublishSection()
     report: ReportSection = ReportSection()
     spark: dict[str, str] = Field(default_factory=dict)
@@ -67,6 +74,39 @@ class Config(Section):
                 f'embed.method is {self.embed.method}, and model.engine = "library" gives means '
                 'only; set embed.method = "mean", or leave the engine'
             )
+        return self
+
+    @model_validator(mode="after")
+    def _names_columns(self) -> Self:
+        further = self.catalogue.further
+        columns = conditions.columns_of(further)
+        for name, text in (
+            ("neighbors.where", self.neighbors.where),
+            ("rules.eligible", self.rules.eligible),
+            ("rules.query", self.rules.query),
+        ):
+            try:
+                if text:
+                    conditions.parse(text, columns)
+            except conditions.ConditionError as error:
+                raise ValueError(f"{name}: {error}") from error
+        numbers = [*conditions.NUMBERS, *(n for n, kind in further.items() if kind == "number")]
+        dates = [name for name, kind in further.items() if kind == "date"]
+        compared = [name for name in columns if name not in ("item_id", "description")]
+        rank = self.rank
+        for setting, names, known in (
+            *((f"rules.{rule}", names, compared) for rule, names in self.rules.columns().items()),
+            ("rank.same", list(rank.same), compared),
+            ("rank.value", list(rank.value), numbers),
+            ("rank.fresh", [rank.fresh.column] if rank.fresh else [], dates),
+        ):
+            for name in names:
+                if name not in known:
+                    raise ValueError(
+                        f"{setting}: {name} is no column that it can use; these are: "
+                        f"{', '.join(known) or 'none'}. Map others with catalogue.columns, and "
+                        "give numbers, dates and booleans their type in catalogue.types"
+                    )
         return self
 
     @model_validator(mode="after")

@@ -1,12 +1,12 @@
 """The sections that say where data are: [store] and [catalogue]."""
 
 import re
-from typing import Self
+from typing import Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline import redaction
+from pipeline import conditions, redaction
 from pipeline.config.encodings import java_encoding
 from pipeline.config.sections.base import Section
 
@@ -21,6 +21,17 @@ class StoreSection(Section):
 
 # A variable of the environment in a connector's options.
 ENVIRONMENT_NAME = re.compile(r"\$\{(\w+)\}")
+# A further column's name: a condition and Spark's SQL take it without quotation marks.
+_COLUMN_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+# Names that tables and steps of theirs have for columns of their own.
+_RESERVED_NAMES = {
+    *("asks", "boost", "capped", "change", "corrupt", "corrupt_reason", "denied", "differ"),
+    *("duplicate", "eligible", "error", "floor", "half", "input", "is_item", "kind", "list"),
+    *("matches", "neighbors", "numbers_lost", "order", "output", "paired", "probes", "rank"),
+    *("ranked_by", "raw", "reason", "reasons", "row", "same", "score", "shown", "similar_id"),
+    *("text", "tokens", "unreadable", "variant", "vector", "version"),
+}
+ColumnType = Literal["string", "number", "boolean", "date"]
 # The formats whose files nitamono lists and checks itself.
 FILE_FORMATS = ("parquet", "csv", "jsonl", "orc", "avro")
 
@@ -60,7 +71,12 @@ class CatalogueSection(Section):
     columns: dict[str, str] = Field(
         default_factory=dict,
         description="nitamono's column = the catalogue's column; equal names need no entry; "
-        '"" leaves an optional column out',
+        '"" leaves an optional column out; other names are further columns, for rules',
+    )
+    types: dict[str, ColumnType] = Field(
+        default_factory=dict,
+        description="further column = its type: string, which it has without an entry, number, "
+        "boolean or date",
     )
     encoding: str = Field(
         "UTF-8", description="encoding of CSV and JSON Lines files, for instance Shift_JIS"
@@ -126,4 +142,28 @@ class CatalogueSection(Section):
     def _needed_columns(cls, value: dict[str, str]) -> dict[str, str]:
         if left_out := [name for name in ("item_id", "title") if value.get(name) == ""]:
             raise ValueError(f"{' and '.join(left_out)} can't be left out; name the column")
+        for name in value.keys() - conditions.COLUMNS.keys():
+            is_reserved = name in _RESERVED_NAMES or name.endswith(("_placeholder", "_tokens"))
+            if is_reserved or not _COLUMN_NAME.fullmatch(name):
+                why = "nitamono uses this name itself" if is_reserved else "not a column's name"
+                raise ValueError(
+                    f"{why}: {name}; call a further column by another one, of small letters, "
+                    f"digits and _; nitamono's own columns are {', '.join(conditions.COLUMNS)}"
+                )
         return value
+
+    @model_validator(mode="after")
+    def _types_of_further(self) -> Self:
+        for name in self.types:
+            if name not in self.further:
+                raise ValueError(
+                    f"types.{name}: types are for further columns, which columns maps: "
+                    f"{', '.join(self.further) or 'there are none'}"
+                )
+        return self
+
+    @property
+    def further(self) -> dict[str, str]:
+        """The further columns and their types, in the order of their names."""
+        names = sorted(self.columns.keys() - conditions.COLUMNS.keys())
+        return {name: self.types.get(name, "string") for name in names if self.columns[name]}

@@ -1,10 +1,9 @@
-"""The sections that decide the neighbours: [index], [neighbors] and [rules]."""
+"""The sections that decide the neighbours: [index], [neighbors], [rules] and [rank]."""
 
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.conditions import parse
 from pipeline.config.sections.base import Section
 
 
@@ -60,28 +59,6 @@ class NeighborsSection(Section):
     )
     seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of the sample for recall")
 
-    @field_validator("where")
-    @classmethod
-    def _is_condition(cls, value: str) -> str:
-        return _checked_condition(value)
-
-
-def _checked_condition(text: str) -> str:
-    """A condition, if it is one or empty.
-
-    Raises:
-        ConditionError: it is none.
-    """
-    if text:
-        parse(text)
-    return text
-
-
-# Columns of an item that rules compare.
-ItemColumn = Literal[
-    "title", "category", "group_id", "brand", "locale", "image_url", "price", "stock"
-]
-
 
 class RulesSection(Section):
     """What an item's list may hold; rules act before the best are chosen."""
@@ -90,16 +67,20 @@ class RulesSection(Section):
         "", description="condition: only items that match are shown, for instance stock > 0"
     )
     query: str = Field("", description="condition: only items that match get a list")
-    same: list[ItemColumn] = Field(
+    same: list[str] = Field(
         default_factory=list,
         description="columns in which an item and its neighbours must be equal",
     )
-    collapse: Literal["", "group_id", "brand", "category", "title"] = Field(
+    differ: list[str] = Field(
+        default_factory=list,
+        description="columns in which an item and its neighbours must not be equal",
+    )
+    collapse: str = Field(
         "",
         description="column that variants share: a list holds one item of each group, "
         "and none of the item's own group",
     )
-    max_per: dict[ItemColumn, Annotated[int, Field(ge=1)]] = Field(
+    max_per: dict[str, Annotated[int, Field(ge=1)]] = Field(
         default_factory=dict, description="column = how many items of one value a list may hold"
     )
     price_ratio: list[float] = Field(
@@ -116,11 +97,6 @@ class RulesSection(Section):
         description="file of items, or of pairs, that are never shown: item_id, similar_id",
     )
 
-    @field_validator("eligible", "query")
-    @classmethod
-    def _is_condition(cls, value: str) -> str:
-        return _checked_condition(value)
-
     @field_validator("price_ratio")
     @classmethod
     def _two_ascending(cls, value: list[float]) -> list[float]:
@@ -134,11 +110,81 @@ class RulesSection(Section):
             raise ValueError(f"min_score is {self.min_score}, above max_score, {self.max_score}")
         return self
 
+    @property
+    def differing(self) -> list[str]:
+        """The columns in which an item and its neighbours have different values, or none."""
+        return [*([self.collapse] if self.collapse else []), *self.differ]
+
+    @property
+    def capped(self) -> list[str]:
+        """The columns of which a list holds so many items of one value."""
+        return [*([self.collapse] if self.collapse else []), *sorted(self.max_per)]
+
     def columns(self) -> dict[str, list[str]]:
         """The columns that each rule compares."""
         return {
             "same": list(self.same),
+            "differ": list(self.differ),
             "collapse": [self.collapse] if self.collapse else [],
             "max_per": list(self.max_per),
             "price_ratio": ["price"] if self.price_ratio else [],
+        }
+
+
+# What a boost adds to the cosine at most, or takes from it.
+_Weight = Annotated[float, Field(ge=-1, le=1)]
+
+
+class PriceBoost(Section):
+    """rank.price: neighbours of about the same price."""
+
+    weight: _Weight = Field(description="what is added to the cosine for equal prices")
+    half: float = Field(2.0, gt=1, description="ratio of the two prices that halves it")
+
+
+class FreshBoost(Section):
+    """rank.fresh: neighbours that came out lately."""
+
+    column: str = Field(description="a further column of type date: when the item came out")
+    weight: _Weight = Field(description="what is added to the cosine on that day")
+    half_days: float = Field(30.0, gt=0, description="days in which it halves")
+    date: str = Field(
+        "",
+        pattern=r"^(\d{4}-\d{2}-\d{2})?$",
+        description="day that ages are counted to, YYYY-MM-DD; empty: --date, or today in "
+        "catalogue.timezone",
+    )
+
+
+class RankSection(Section):
+    """What ranks an item's neighbours beside the cosine: soft preferences."""
+
+    same: dict[str, _Weight] = Field(
+        default_factory=dict,
+        description="column = what is added to the cosine where both have the same value",
+    )
+    price: PriceBoost | None = Field(
+        None, description="neighbours of about the same price: weight, half"
+    )
+    value: dict[str, _Weight] = Field(
+        default_factory=dict,
+        description="column of numbers = what is added for its greatest values; for others as much "
+        "of it as the share of items with a lower value",
+    )
+    fresh: FreshBoost | None = Field(
+        None, description="neighbours that came out lately: column, weight, half_days"
+    )
+
+    @property
+    def exists(self) -> bool:
+        """Whether anything is set."""
+        return self != RankSection()
+
+    def columns(self) -> dict[str, list[str]]:
+        """The columns that each setting reads."""
+        return {
+            "same": sorted(self.same),
+            "price": ["price"] if self.price else [],
+            "value": sorted(self.value),
+            "fresh": [self.fresh.column] if self.fresh else [],
         }

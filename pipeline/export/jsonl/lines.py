@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 from pipeline.export.jsonl.layout import Layout
 from pipeline.store.reason_codes import NOT_ASKED, UNREADABLE_ROW
-from pipeline.store.schemas import ITEMS
 from pipeline.store.store import Store
 
 if TYPE_CHECKING:
@@ -48,9 +47,12 @@ def lines(
     quarantine = rows_of_missing("quarantine", versions["quarantine"], "row")
     ranked = F.struct("rank", "similar_id", "score")
     lists = pairs.groupBy("item_id").agg(F.sort_array(F.collect_list(ranked)).alias("ranked"))
+    names = [name for name in items.columns if name != "part"]
     joined = items.join(lists, "item_id", how="left")
     joined = joined.join(short_lists.select("item_id", "reason"), "item_id", how="left")
-    rows = joined.select("part", F.lit(0).alias("kind"), "item_id", *_item_columns()).unionByName(
+    rows = joined.select(
+        "part", F.lit(0).alias("kind"), "item_id", *_item_columns(names)
+    ).unionByName(
         quarantine.select("part", F.lit(1).alias("kind"), "item_id", *_quarantine_columns())
     )
     by_part = rows.repartition(min(len(missing), _shuffle_partitions(spark)), "part")
@@ -62,14 +64,18 @@ def _shuffle_partitions(spark: "SparkSession") -> int:
     return max(1, int(spark.conf.get("spark.sql.shuffle.partitions") or 1))
 
 
-def _item_columns() -> "tuple[Column, Column]":
-    """The line of an item, and its number of neighbours."""
+def _item_columns(names: list[str]) -> "tuple[Column, Column]":
+    """The line of an item, and its number of neighbours.
+
+    Args:
+        names: the columns of the items table.
+    """
     from pyspark.sql import functions as F
 
     has_list = F.col("ranked").isNotNull()
     neighbours = F.transform("ranked", lambda pair: pair.dropFields("rank"))
     line = F.struct(
-        F.struct(*ITEMS.names).alias("input"),
+        F.struct(*names).alias("input"),
         F.when(has_list, F.struct(neighbours.alias("neighbours"))).alias("output"),
         F.when(~has_list, F.coalesce("reason", F.lit(NOT_ASKED))).alias("error"),
     )

@@ -200,9 +200,13 @@ def past_probes_per_item(job: Job) -> set[int]:
 
 
 def _target(job: Job) -> str:
-    """What nprobe is chosen for: the target recall, k, and the rules, which exclude near items."""
-    section, rules = job.config.neighbors, job.config.rules
+    """What nprobe is chosen for: the target recall, k, and the rules and boosts of near items."""
+    section, rules, rank = job.config.neighbors, job.config.rules, job.config.rank
     under = f" under {fingerprint(rules.model_dump())}" if rules != RulesSection() else ""
+    if rank.exists:
+        # What is counted from another date is ranked about alike.
+        settings = rank.model_dump(exclude={"fresh": {"date"}})
+        under = f"{under} ranked by {fingerprint(settings)}"
     return f"{section.target_recall} of {section.k}{under}"
 
 

@@ -16,7 +16,7 @@ from pipeline.stages.ingest.validation import (
 )
 from pipeline.store.arrow_files import Rows
 from pipeline.store.reason_codes import QUARANTINE
-from pipeline.store.schemas import ITEMS, check, digest_halves, digest_text
+from pipeline.store.schemas import check, digest_halves, digest_text, items_schema
 from pipeline.text.placeholders import Placeholders
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ NAME = "ingest"
 CODE_VERSION = 3
 
 # The settings of [catalogue] that decide what becomes of its files' bytes.
-_READING = {"format", "columns", "encoding", "delimiter", "quote"}
+_READING = {"format", "columns", "types", "encoding", "delimiter", "quote"}
 # With a larger share of rows that hold U+FFFD the encoding must be wrong.
 _MAX_GARBLED_SHARE = 0.2
 # Ids that a spreadsheet has rounded, as in 4.90178E+12; JSON's writers leave the plus sign out.
@@ -39,8 +39,12 @@ _ROUNDED = r"\A\d(\.\d+E\+?|E\+)\d{1,3}\z"
 def inputs(job: Job) -> dict[str, Any]:
     """The catalogue's settings, the state of its files but not where they are, placeholders."""
     placeholders = _placeholders(job)
+    reading = job.config.catalogue.model_dump(include=_READING)
+    if not reading["types"]:
+        # A release that had no types made the same.
+        del reading["types"]
     return {
-        "catalogue": job.config.catalogue.model_dump(include=_READING),
+        "catalogue": reading,
         "files": _state(job),
         "placeholders": {"texts": sorted(placeholders.texts), "blank": placeholders.blank},
     }
@@ -127,7 +131,8 @@ def _ingest(
         may_repeat = is_text or has_repeated_ids(flagged)
         has_duplicates = may_repeat and duplicates.count()
         checked = flag_duplicates(flagged, duplicates) if has_duplicates else flagged
-        observation, content = Observation("ingest"), digest_halves(ITEMS.names, is_valid)
+        names = items_schema(source.further).names
+        observation, content = Observation("ingest"), digest_halves(names, is_valid)
         # Spark copies what is observed; the rows as they were read are not needed any more.
         flags = ["reasons", catalogue.NUMBERS_LOST, "title_placeholder", "description_placeholder"]
         row_halves = []
@@ -135,7 +140,7 @@ def _ingest(
             checked = checked.withColumn("row", F.to_json("raw"))
             row_halves = digest_halves(["row"])
             flags.append("row")
-        rows = checked.select(*ITEMS.names, *flags).observe(
+        rows = checked.select(*names, *flags).observe(
             observation,
             F.count("*").alias("read"),
             F.count_if(is_valid & _is_garbled()).alias("garbled"),
@@ -147,7 +152,7 @@ def _ingest(
             *(half.alias(f"half{n}") for n, half in enumerate(content)),
             *(half.alias(f"row{n}") for n, half in enumerate(row_halves)),
         )
-        items = job.store.write(rows.where(is_valid).select(*ITEMS.names), "items", version)
+        items = job.store.write(rows.where(is_valid).select(*names), "items", version)
         summary = observation.get
         reasons: dict[str, int] = {}
         quarantined = 0

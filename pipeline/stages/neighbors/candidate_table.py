@@ -10,6 +10,7 @@ from pipeline.stages import incremental
 from pipeline.stages.context import Job
 from pipeline.stages.index import lists
 from pipeline.stages.neighbors import rules
+from pipeline.stages.neighbors.boosts import Quantiles
 from pipeline.storage.list_schemas import CANDIDATES
 from pipeline.store.arrow_files import Rows
 
@@ -19,21 +20,23 @@ if TYPE_CHECKING:
 _ROWS_PER_FILE = 200_000
 
 
-def write(job: Job, version: str, sizes: Int64) -> None:
+def write(job: Job, version: str, sizes: Int64, quantiles: Quantiles) -> None:
     """Write the candidates table: what has changed, on top of an earlier one; or all of it.
 
     Args:
         job: the run.
         version: of the table.
         sizes: int64[nlist], how many items each list has.
+        quantiles: of the columns of rank.value.
     """
     job.line.note = "reading what the rules ask for"
     # Announced before it is written, so that gc does not remove it.
     job.used_versions.add(version)
     job.announce_use()
     base = _find_base(job)
-    if base is None or not _add_layer(job, base, version):
-        _write_all(job, version, sizes)
+    traits = rules.item_traits(job, quantiles)
+    if base is None or not _add_layer(job, base, version, traits):
+        _write_all(job, version, sizes, traits)
     job.line.note = ""
 
 
@@ -52,7 +55,7 @@ def _find_base(job: Job) -> str | None:
     return record.fingerprint if incremental.is_whole(job, record) else None
 
 
-def _add_layer(job: Job, base: str, version: str) -> bool:
+def _add_layer(job: Job, base: str, version: str, traits: "DataFrame") -> bool:
     """Write what has changed since the base; nothing is written if that is too much.
 
     Returns:
@@ -62,7 +65,7 @@ def _add_layer(job: Job, base: str, version: str) -> bool:
 
     store, counts = job.store, job.record("index").tables
     arrivals, departures = job.read("arrivals", "index"), job.read("departures", "index")
-    before, traits = store.read(job.spark, "candidates", base), rules.item_traits(job)
+    before = store.read(job.spark, "candidates", base)
     moved = arrivals.select("item_id").unionByName(departures.select("item_id"))
     changed = rules.items_with_changed_traits(traits, before)
     changed = changed.join(moved, "item_id", how="left_anti").persist(StorageLevel.DISK_ONLY)
@@ -90,9 +93,9 @@ def _sorted(rows: "DataFrame", count: int) -> "DataFrame":
     return parts.sortWithinPartitions("list", "item_id")
 
 
-def _write_all(job: Job, version: str, sizes: Int64) -> None:
+def _write_all(job: Job, version: str, sizes: Int64, traits: "DataFrame") -> None:
     rows = job.read("lists", "index").select("item_id", "list")
-    traits = rules.item_traits(job).join(rows, "item_id", how="inner")
+    traits = traits.join(rows, "item_id", how="inner")
     files = job.store.open_clustered("lists", job.record("index").fingerprint)
     # As many files as the lists table has.
     plan = groups.plan_by_rows(np.maximum(sizes, 1), max(1, files.file_count))

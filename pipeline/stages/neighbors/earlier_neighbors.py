@@ -92,9 +92,20 @@ def _published_inputs(job: Job, stage: str, inputs: dict[str, Any]) -> list[dict
     record = job.store.find_record(stage, published.stages.get(stage, "")) if published else None
     if record is None or record.inputs.get("rules") is None:
         return []
-    is_same = record.inputs["rules"]["rules"] == inputs["rules"]["rules"] and all(
+    before, today = record.inputs["rules"], inputs["rules"]
+    # The date that ages are counted to is a part of each item's traits.
+    is_same = all(_undated(before[name]) == _undated(today[name]) for name in ("rules", "rank"))
+    is_same = is_same and all(
         record.inputs.get(name) == inputs[name]
         for name in inputs
         if name not in ("rules", "probes")
     )
     return [record.inputs] if is_same else []
+
+
+def _undated(section: dict[str, Any] | None) -> dict[str, Any]:
+    """The settings of [rules] or [rank] without the date that ages are counted to."""
+    settings = dict(section or {})
+    if settings.get("fresh"):
+        settings["fresh"] = settings["fresh"] | {"date": ""}
+    return settings

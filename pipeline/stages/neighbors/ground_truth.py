@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +12,7 @@ import pyarrow.compute as pc
 from pipeline.retrieval import exact_search, packed_batches, recall
 from pipeline.retrieval.quantiser import Quantiser
 from pipeline.retrieval.ranking import Int64, rank_in_row
-from pipeline.retrieval.rules import Rules, eligible_rows
+from pipeline.retrieval.rules import NO_RULES, Rules, eligible_rows
 from pipeline.retrieval.vectors import Float32
 from pipeline.stages.neighbors.recall_sample import SampledQueries
 from pipeline.storage.list_schemas import NEIGHBORS, TRAITS
@@ -74,7 +75,7 @@ class Sample:
         rows = neighbors.map(run)
         table = rows.frame.mapInArrow(rows.run, schemas.ddl(_SAMPLED_NEIGHBORS)).toArrow()
         by_id = {
-            row["item_id"]: [(n["similar_id"], n["score"]) for n in row["neighbors"][:k]]
+            row["item_id"]: [(n["similar_id"], _ranked_by(n)) for n in row["neighbors"][:k]]
             for row in table.to_pylist()
         }
         return recall.measure_recall([by_id.get(item, []) for item in self.ids], self.neighbors, k)
@@ -105,7 +106,7 @@ class GroundTruth:
         ends = np.searchsorted(rows["query"].to_numpy(), numbers, side="right").tolist()
         pairs = zip(rows["similar_id"].to_pylist(), rows["score"].to_pylist(), strict=True)
         neighbors, lists = list(pairs), rows["list"].to_pylist()
-        queries, bounds = self.sampled.truth_queries(numbers), list(pairwise([0, *ends]))
+        queries, bounds = self.sampled.truth_queries(numbers, NO_RULES), list(pairwise([0, *ends]))
         return Sample(
             queries.ids.to_pylist(),
             queries.vectors,
@@ -131,7 +132,7 @@ def search_truth(
     """
     if not len(numbers):
         return pa.RecordBatch.from_pylist([], schema=exact_search.TRUTH)
-    queries = sampled.truth_queries(numbers)
+    queries = sampled.truth_queries(numbers, rules)
 
     def search(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         eligible = (eligible_rows(batch) for batch in batches)
@@ -151,3 +152,10 @@ def search_truth(
     rows = rows.take(pa.array(np.argsort(rows["query"].to_numpy(), kind="stable")))
     query_of = pa.array(numbers[rows["query"].to_numpy()], pa.int32())
     return rows.set_column(0, exact_search.TRUTH.field("query"), query_of)
+
+
+def _ranked_by(neighbor: dict[str, Any]) -> float:
+    """What a value of NEIGHBOR is ranked by."""
+    boosted: float | None = neighbor["ranked_by"]
+    score: float = neighbor["score"]
+    return score if boosted is None else boosted

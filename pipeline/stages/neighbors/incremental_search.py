@@ -141,7 +141,7 @@ def changes_since(context: SearchContext, base: StageRecord) -> ListChanges:
     arrivals, departures = job.read("arrivals", "index"), job.read("departures", "index")
     tables = job.record("index").tables
     count = tables["arrivals"] + tables["departures"]
-    if not rules.has_rules(job.config.rules):
+    if not rules.has_rules(job.config):
         return ListChanges(arrivals, departures, count)
     before = store.read(job.spark, "candidates", base.fingerprint)
     changed = rules.items_with_changed_traits(context.lists, before)

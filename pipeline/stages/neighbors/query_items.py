@@ -73,7 +73,7 @@ def select_query_items(job: Job) -> "DataFrame | None":
     """
     section = job.config.neighbors
     if section.where:
-        return rules.filter_items(job.read("items", "ingest"), section.where)
+        return rules.filter_items(job, section.where)
     built_on = baseline(job) if section.mode == "new" else None
     if built_on is None:
         return None

@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 from pipeline.retrieval import packed_batches
 from pipeline.retrieval.exact_search import TruthQueries
 from pipeline.retrieval.ranking import Int64
-from pipeline.retrieval.rules import Traits, with_traits
+from pipeline.retrieval.rules import Rules, Traits, with_traits
 from pipeline.retrieval.vectors import from_bytes
 from pipeline.spark.sampling import MAX_HASH, hash_bound, rows_with_margin, seeded_hash
 from pipeline.storage.list_schemas import TRAITS
@@ -100,11 +100,11 @@ class SampledQueries:
         parts = self.parts[: 1 + self.settings.has_pilot]
         return self.bound == MAX_HASH or all(len(part) == self.settings.size for part in parts)
 
-    def truth_queries(self, numbers: Int64) -> TruthQueries:
-        """Some of the rows, as the exact search takes them."""
+    def truth_queries(self, numbers: Int64, rules: Rules) -> TruthQueries:
+        """Some of the rows, as the exact search takes them under some rules."""
         rows = self.rows.take(pa.array(numbers))
         vectors = from_bytes(rows["vector"])
-        return TruthQueries(rows["item_id"], vectors, rows["same"], Traits.from_rows(rows))
+        return TruthQueries(rows["item_id"], vectors, rows["same"], Traits.from_rows(rows, rules))
 
 
 def draw(queries: "DataFrame", count: int, settings: SampleSettings) -> SampledQueries:

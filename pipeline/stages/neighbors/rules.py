@@ -3,20 +3,20 @@
 from typing import TYPE_CHECKING, Any
 
 from pipeline import catalogue
-from pipeline.conditions import parse
+from pipeline.conditions import columns_of, parse
 from pipeline.conditions.spark_columns import column
-from pipeline.config.sections import RulesSection
+from pipeline.config.sections import Config, RankSection, RulesSection
 from pipeline.errors import InputError
 from pipeline.retrieval.rules import Rules
 from pipeline.stages.context import Job
-from pipeline.stages.neighbors import denied
+from pipeline.stages.neighbors import boosts, denied
 from pipeline.storage.list_schemas import TRAITS
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 
-def pair_rules(section: RulesSection) -> Rules:
+def pair_rules(section: RulesSection, rank: RankSection) -> Rules:
     """The rules on pairs, as pipeline.retrieval takes them."""
     caps = [1] if section.collapse else []
     ratio = section.price_ratio
@@ -24,44 +24,51 @@ def pair_rules(section: RulesSection) -> Rules:
         price_ratio=(ratio[0], ratio[1]) if ratio else None,
         min_score=section.min_score,
         max_score=section.max_score,
-        collapse=bool(section.collapse),
+        differ=len(section.differing),
         deny=bool(section.deny),
         caps=(*caps, *(cap for _, cap in sorted(section.max_per.items()))),
+        boosts=boosts.of_pairs(rank),
     )
 
 
-def has_rules(section: RulesSection) -> bool:
-    """Whether there are rules."""
-    return section != RulesSection()
+def has_rules(config: Config) -> bool:
+    """Whether there are rules, or boosts, which are computed with the same tables."""
+    return config.rules != RulesSection() or config.rank.exists
 
 
 def rule_inputs(job: Job) -> dict[str, Any] | None:
     """All that decides what rules do, for the stage's inputs; None if there are no rules."""
-    section = job.config.rules
-    if not has_rules(section):
+    section, rank = job.config.rules, job.config.rank
+    if not has_rules(job.config):
         return None
     return {
         "rules": section.model_dump(),
+        "rank": rank.model_dump() if rank.exists else None,
+        "quantiles": boosts.earlier_quantiles(job),
         "items": job.record("ingest").outputs["content"],
         "deny": denied.identity(job) if section.deny else None,
     }
 
 
-def filter_items(items: "DataFrame", where: str) -> "DataFrame":
+def filter_items(job: Job, where: str) -> "DataFrame":
     """The items that match a condition; all items if it is empty."""
-    return items.where(column(parse(where))) if where else items
+    items = job.read("items", "ingest")
+    return items.where(_column(job.config, where)) if where else items
+
+
+def _column(config: Config, where: str) -> "Column":
+    return column(parse(where, columns_of(config.catalogue.further)))
 
 
 def query_rule_items(job: Job) -> "DataFrame":
     """The items that get neighbours by rules.query: item_id."""
-    items = job.read("items", "ingest")
-    return filter_items(items, job.config.rules.query).select("item_id")
+    return filter_items(job, job.config.rules.query).select("item_id")
 
 
 def eligible_items(job: Job) -> "DataFrame":
     """The items that may be neighbours: item_id."""
-    section, items = job.config.rules, job.read("items", "ingest")
-    eligible = filter_items(items, section.eligible).select("item_id")
+    section = job.config.rules
+    eligible = filter_items(job, section.eligible).select("item_id")
     if not section.deny:
         return eligible
     return eligible.join(denied.read_items(job), "item_id", how="left_anti")
@@ -74,8 +81,12 @@ def without_denied(job: Job, pairs: "DataFrame") -> "DataFrame":
     return pairs.join(denied.read_pairs(job), ["item_id", "similar_id"], how="left_anti")
 
 
-def item_traits(job: Job) -> "DataFrame":
+def item_traits(job: Job, quantiles: boosts.Quantiles) -> "DataFrame":
     """What rules read of each item: item_id and storage.list_schemas.TRAITS.
+
+    Args:
+        job: the run.
+        quantiles: of the columns of rank.value.
 
     Raises:
         InputError: a rule needs a column that the catalogue does not have, or the table of
@@ -83,34 +94,48 @@ def item_traits(job: Job) -> "DataFrame":
     """
     from pyspark.sql import functions as F
 
-    section, items = job.config.rules, job.read("items", "ingest")
-    _check_columns(section, items)
+    section, rank, items = job.config.rules, job.config.rank, job.read("items", "ingest")
+    _check_columns(job.config, items)
     none = F.lit(None)
-    capped = [*([section.collapse] if section.collapse else []), *sorted(section.max_per)]
+    reads_price = section.price_ratio or rank.price
     rows = items.select(
         "item_id",
         (F.to_json(F.struct(*section.same)) if section.same else none).cast("string").alias("same"),
-        _condition(section.eligible).alias("eligible"),
-        _condition(section.query).alias("asks"),
-        (F.col("price") if section.price_ratio else none).cast("double").alias("price"),
-        (_hash(section.collapse) if section.collapse else none).cast("bigint").alias("variant"),
-        (F.array(*map(_hash, capped)) if capped else none).cast("array<bigint>").alias("capped"),
+        _condition(job.config, section.eligible).alias("eligible"),
+        _condition(job.config, section.query).alias("asks"),
+        (F.col("price") if reads_price else none).cast("double").alias("price"),
+        _hashes(section.differing).alias("differ"),
+        _hashes(section.capped).alias("capped"),
+        _hashes(sorted(rank.same)).alias("matches"),
+        *boosts.inputs_of_items(rank),
     )
+    rows = boosts.add_to_traits(rows, rank, quantiles)
     if section.deny:
         rows = denied.add_to_traits(job, rows)
     else:
         rows = rows.withColumns({"paired": F.lit(False), "denied": none.cast("array<string>")})
     # An item that some item denies has a kind of its own: the rules tell it from all others.
     own_id = F.when(F.col("paired"), F.col("item_id"))
-    kind = F.xxhash64("price", "variant", "capped", own_id).alias("kind")
+    told_apart = ("price", "differ", "capped", "matches", "boost")
+    kind = F.xxhash64(*told_apart, own_id).alias("kind")
     return rows.withColumn("kind", kind).select("item_id", *TRAITS.names)
 
 
-def _condition(where: str) -> "Column":
+def _condition(config: Config, where: str) -> "Column":
     from pyspark.sql import functions as F
 
+    if not where:
+        return F.lit(None).cast("boolean")
     # A condition that is null, because a value is unknown, does not match.
-    return F.coalesce(column(parse(where)), F.lit(False)) if where else F.lit(None).cast("boolean")
+    return F.coalesce(_column(config, where), F.lit(False))
+
+
+def _hashes(names: list[str]) -> "Column":
+    """The hashes of some columns; null if there are none."""
+    from pyspark.sql import functions as F
+
+    hashes = F.array(*map(_hash, names)) if names else F.lit(None)
+    return hashes.cast("array<bigint>")
 
 
 def _hash(name: str) -> "Column":
@@ -121,8 +146,8 @@ def _hash(name: str) -> "Column":
     return F.when(catalogue.is_blank(text), F.lit(0)).otherwise(F.xxhash64(text)).cast("bigint")
 
 
-def _check_columns(section: RulesSection, items: "DataFrame") -> None:
-    """Check that the catalogue has the columns that rules compare.
+def _check_columns(config: Config, items: "DataFrame") -> None:
+    """Check that the catalogue has the columns that rules and boosts compare.
 
     Raises:
         InputError: a column has no value at all.
@@ -130,7 +155,10 @@ def _check_columns(section: RulesSection, items: "DataFrame") -> None:
     from pyspark.sql import functions as F
 
     settings = {
-        name: f"rules.{rule}" for rule, names in section.columns().items() for name in names
+        name: setting
+        for section, columns in (("rank", config.rank.columns()), ("rules", config.rules.columns()))
+        for setting, names in ((f"{section}.{rule}", names) for rule, names in columns.items())
+        for name in names
     }
     if not settings:
         return

@@ -14,7 +14,8 @@ from pipeline.retrieval import groups, recall
 from pipeline.retrieval.quantiser import Quantiser
 from pipeline.retrieval.ranking import Int64
 from pipeline.stages.context import Job
-from pipeline.stages.neighbors import candidate_table, query_items, rules
+from pipeline.stages.neighbors import boosts, candidate_table, query_items, rules
+from pipeline.stages.neighbors.boosts import Quantiles
 from pipeline.stages.neighbors.search import (
     ITEM_COLUMNS,
     ListSearch,
@@ -54,6 +55,7 @@ class SearchContext:
         query_count: how many those are.
         centroids: the quantiser's file; None if every list is searched.
         search: the groups and tasks.
+        quantiles: of the columns of rank.value.
     """
 
     job: Job
@@ -63,6 +65,7 @@ class SearchContext:
     query_count: int
     centroids: Handle | None
     search: ListSearch
+    quantiles: Quantiles
 
     def query_rows(self) -> Rows:
         """The queries, for the search."""
@@ -123,9 +126,10 @@ def build_search_context(job: Job, version: str) -> SearchContext:
     """
     index, section = job.record("index"), job.config.neighbors
     table, table_version, sizes = "lists", index.fingerprint, _list_sizes(job)
-    if rules.has_rules(job.config.rules):
+    quantiles = boosts.find_quantiles(job)
+    if rules.has_rules(job.config):
         table, table_version = "candidates", version
-        candidate_table.write(job, version, sizes)
+        candidate_table.write(job, version, sizes, quantiles)
     rows = job.store.read(job.spark, table, table_version)
     selected = query_items.select_query_items(job)
     queries = rows.where("asks is null or asks") if job.config.rules.query else rows
@@ -145,19 +149,21 @@ def build_search_context(job: Job, version: str) -> SearchContext:
         query_sizes=query_sizes,
         k=section.k + section.reserve,
         depth=candidate_depth(job.config),
-        rules=rules.pair_rules(job.config.rules),
+        rules=rules.pair_rules(job.config.rules, job.config.rank),
         partitions=section.partitions or plan.group_count,
         cores=cores,
         all_are_queries=selected is None,
         counts=SearchCounts(context),
     )
-    return SearchContext(job, rows, selected, queries, int(query_sizes.sum()), centroids, search)
+    query_count = int(query_sizes.sum())
+    return SearchContext(job, rows, selected, queries, query_count, centroids, search, quantiles)
 
 
 def candidate_depth(config: Config) -> int:
     """How many candidates a group has for a query, at most."""
     capacity = config.neighbors.k + config.neighbors.reserve
-    return capacity * CANDIDATES_PER_NEIGHBOR if rules.pair_rules(config.rules).caps else capacity
+    has_caps = bool(config.rules.collapse or config.rules.max_per)
+    return capacity * CANDIDATES_PER_NEIGHBOR if has_caps else capacity
 
 
 def read_quantiser(job: Job) -> Quantiser:

@@ -44,7 +44,7 @@ def _with_vector(context: SearchContext, version: str) -> "DataFrame":
     job, vectors = context.job, _vectors(context.job)
     short = context.short_rows(version).select("item_id", "neighbors")
     reason = F.when(F.col("neighbors") == F.lit(vectors - 1), F.lit(reason_codes.FEW_ITEMS))
-    if rules.has_rules(job.config.rules):
+    if rules.has_rules(job.config):
         possible = rules.possible_neighbors(context.lists, short.select("item_id"))
         short = short.join(possible, "item_id", how="left")
         reason = reason.when(

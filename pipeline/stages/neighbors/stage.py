@@ -29,7 +29,7 @@ from pipeline.terminal.progress import updating_note
 
 NAME = "neighbors"
 # Raise it when the output for the same inputs and settings changes: see the Stage protocol.
-CODE_VERSION = 3
+CODE_VERSION = 4
 
 # If the finished table's recall is below the target all the same, this many times as many lists are
 # probed, up to ATTEMPTS searches in all.
@@ -176,7 +176,7 @@ def _finish(
     # Every query that is not in short_lists has k neighbours.
     pairs = (queries - short_rows) * section.k + sum(pairs for _, pairs in by_reason.values())
     is_chosen = context.centroids is not None and not section.nprobe
-    if rules.has_rules(job.config.rules):
+    if rules.has_rules(job.config):
         tables = tables | {"candidates": vectors}
     return StageResult(
         tables=tables | {"short_lists": short_rows},
@@ -198,6 +198,7 @@ def _finish(
             stored_truth.BOUND: sampled_up_to,
             "base": base.record and base.record.fingerprint,
             "why": base.why,
+            **({"quantiles": dict(context.quantiles)} if context.quantiles else {}),
         },
     )
 

@@ -39,9 +39,9 @@ _IDS = pa.schema([GROUND_TRUTH.field("item_id")])
 
 def is_stored(context: SearchContext) -> bool:
     """Whether the ground truth is stored: if every item asks, and there are no rules."""
-    section = context.job.config
-    asks_all = context.query_items is None and section.neighbors.mode == "all"
-    return asks_all and not rules.has_rules(section.rules)
+    config = context.job.config
+    asks_all = context.query_items is None and config.neighbors.mode == "all"
+    return asks_all and not rules.has_rules(config)
 
 
 def find_truth(

@@ -119,7 +119,7 @@ def _can_gain(context: SearchContext, short: "DataFrame") -> "DataFrame":
     from pyspark.sql import functions as F
 
     size = F.col("neighbors")
-    if not rules.has_rules(context.job.config.rules):
+    if not rules.has_rules(context.job.config):
         others = context.job.record("index").outputs["vectors"] - 1
         return short.where(size < F.lit(others))
     possible = rules.possible_neighbors(context.lists, short.select("item_id"))

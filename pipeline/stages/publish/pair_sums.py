@@ -26,11 +26,14 @@ _FACTORS = tuple(
 )
 
 
-def pairs_of_lists(lists: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+def pairs_of_lists(
+    lists: pa.RecordBatch, schema: pa.Schema = SIMILAR_ITEMS
+) -> Iterator[pa.RecordBatch]:
     """The rows of the similar-item table.
 
     Args:
         lists: item_id, and neighbors, best first.
+        schema: SIMILAR_ITEMS, or RANKED_ITEMS.
     """
     for start in range(0, lists.num_rows, _BLOCK_ROWS):
         block = lists.slice(start, _BLOCK_ROWS)
@@ -38,10 +41,9 @@ def pairs_of_lists(lists: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         columns = [
             block["item_id"].take(pa.array(row_of)),
             pa.array(rank_in_row(row_of) + 1, pa.int32()),
-            neighbors.field("similar_id"),
-            neighbors.field("score"),
+            *(neighbors.field(name) for name in schema.names[2:]),
         ]
-        yield pa.RecordBatch.from_arrays(columns, schema=SIMILAR_ITEMS)
+        yield pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def digest_sums(pairs: pa.RecordBatch | pa.Table) -> dict[str, int]:

@@ -19,7 +19,7 @@ from pipeline.stages.publish import pair_sums
 from pipeline.storage.list_schemas import NEIGHBORS
 from pipeline.store import schemas
 from pipeline.store.arrow_files import Rows, Run
-from pipeline.store.schemas import DETAILS
+from pipeline.store.schemas import DETAILS, ITEMS
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
@@ -34,8 +34,6 @@ _MIN_ITEMS_PER_FILE = 20_000
 _ROWS_PER_GROUP = 4_000
 # Ids of the sample for each range: the largest range has hardly twice the mean.
 SAMPLED_PER_RANGE = 20
-# A row of the details; or of an item only its list, which comes from another table.
-_PARTS = pa.schema([*DETAILS, ("is_item", pa.bool_())])
 
 
 def file_count(items: int, k: int, cores: int) -> int:
@@ -66,13 +64,16 @@ class SentPairs:
         return {name: counter.value for name, counter in self._sums.items()}
 
 
-def similar_items(sources: Sequence[Rows], ranges: ItemRanges, sent: SentPairs) -> Rows:
+def similar_items(
+    sources: Sequence[Rows], ranges: ItemRanges, sent: SentPairs, schema: pa.Schema
+) -> Rows:
     """The similar-item table, one row a pair, in the order of item_id and rank.
 
     Args:
         sources: rows of LISTS_OF_ITEMS, each item in one of them.
         ranges: which ids each file has.
         sent: counts the pairs before they are shuffled.
+        schema: of the table.
     """
 
     def send(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -80,7 +81,7 @@ def similar_items(sources: Sequence[Rows], ranges: ItemRanges, sent: SentPairs) 
 
     def receive(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for lists in item_order.receive(batches, LISTS_OF_ITEMS):
-            yield from pair_sums.pairs_of_lists(lists)
+            yield from pair_sums.pairs_of_lists(lists, schema)
 
     return shuffled([source.map(send) for source in sources], ranges, receive)
 
@@ -135,49 +136,52 @@ def write_details(job: Job, version: str, ranges: ItemRanges) -> int:
         the number of rows.
     """
     index = job.record("index")
-    names = [name for name in DETAILS.names if name != "list"]
-    items = job.scan("items", "ingest", names).map(_item_parts)
+    further = list(schemas.items_schema(job.config.catalogue.further))[len(ITEMS) :]
+    schema = pa.schema([*DETAILS, *further])
+    # A row of the details; or of an item only its list, which comes from another table.
+    parts = schema.append(pa.field("is_item", pa.bool_()))
+    items = job.scan("items", "ingest", [name for name in schema.names if name != "list"])
     lists = job.store.scan_lists(
         job.spark, "lists", index.fingerprint, index.outputs["lists"], ("item_id", "list")
-    ).map(_list_parts)
+    )
 
-    def send(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        return item_order.send(batches, ranges)
+    def send(*, is_item: bool) -> Run:
+        def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            rows = (_part(batch, parts, is_item=is_item) for batch in batches)
+            return item_order.send(rows, ranges)
 
-    rows = shuffled([part.map(send) for part in (items, lists)], ranges, _join_parts)
-    return job.store.write_arrow("details", version, rows)
+        return run
 
+    def receive(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return _join_parts(batches, parts, schema)
 
-def _item_parts(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
-        yield _part(batch, is_item=True)
-
-
-def _list_parts(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
-        yield _part(batch, is_item=False)
+    sources = [items.map(send(is_item=True)), lists.map(send(is_item=False))]
+    rows = shuffled(sources, ranges, receive)
+    return job.store.write_counted("details", version, rows, schema=schema).rows
 
 
-def _part(rows: pa.RecordBatch, *, is_item: bool) -> pa.RecordBatch:
-    """Rows of _PARTS; columns that the rows do not have are null."""
+def _part(rows: pa.RecordBatch, parts: pa.Schema, *, is_item: bool) -> pa.RecordBatch:
+    """Rows with the columns of `parts`; those that the rows do not have are null."""
     present: dict[str, Any] = {name: rows[name] for name in rows.schema.names}
     present["is_item"] = pa.array([is_item]).take(pa.array([0] * rows.num_rows, pa.int64()))
     columns = [
         present[field.name].cast(field.type)
         if field.name in present
         else pa.nulls(rows.num_rows, field.type)
-        for field in _PARTS
+        for field in parts
     ]
-    return pa.RecordBatch.from_arrays(columns, schema=_PARTS)
+    return pa.RecordBatch.from_arrays(columns, schema=parts)
 
 
-def _join_parts(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _join_parts(
+    batches: Iterator[pa.RecordBatch], parts: pa.Schema, schema: pa.Schema
+) -> Iterator[pa.RecordBatch]:
     """The details of each file, in batches each of which becomes a row group."""
-    for rows in item_order.receive(batches, _PARTS):
+    for rows in item_order.receive(batches, parts):
         items, lists = (rows.filter(mask) for mask in (rows["is_item"], pc.invert(rows["is_item"])))
         list_of = lists["list"].take(pc.index_in(items["item_id"], lists["item_id"]))
-        place = DETAILS.get_field_index("list")
-        details = items.set_column(place, DETAILS.field(place), list_of).select(DETAILS.names)
+        place = schema.get_field_index("list")
+        details = items.set_column(place, schema.field(place), list_of).select(schema.names)
         for start in range(0, details.num_rows, _ROWS_PER_GROUP):
             yield details.slice(start, _ROWS_PER_GROUP)
 

@@ -20,6 +20,7 @@ from pipeline.stages.publish import (
 )
 from pipeline.stages.publish.sampled_rows import MAPPED
 from pipeline.store.arrow_files import Rows
+from pipeline.store.schemas import RANKED_ITEMS, SIMILAR_ITEMS
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -113,8 +114,11 @@ def _write_checked(
         StageError: it is not the same, or a row makes no sense; the table is discarded.
     """
     sent = sorted_tables.SentPairs(job.spark.sparkContext)
-    rows = sorted_tables.similar_items(sources, ranges, sent)
-    written = job.store.write_counted("similar_items", version, rows, count=pair_sums.sums)
+    schema = RANKED_ITEMS if job.config.rank.exists else SIMILAR_ITEMS
+    rows = sorted_tables.similar_items(sources, ranges, sent, schema)
+    written = job.store.write_counted(
+        "similar_items", version, rows, count=pair_sums.sums, schema=schema
+    )
     problems = _problems(written.sums, sent.sums(), sources)
     if problems:
         job.store.discard_version("similar_items", version)
@@ -177,9 +181,12 @@ def carried_over(job: Job) -> "DataFrame | None":
     pairs = published.join(others, "item_id", how="left_semi")
     pairs = pairs.join(eligible, "similar_id", how="left_semi")
     pairs = rules.without_denied(job, pairs)
-    by_rank = F.array_sort(F.collect_list(F.struct("rank", "similar_id", "score")))
+    if "ranked_by" not in pairs.columns:
+        pairs = pairs.withColumn("ranked_by", F.lit(None).cast("float"))
+    names = ("similar_id", "score", "ranked_by")
+    by_rank = F.array_sort(F.collect_list(F.struct("rank", *names)))
     lists = pairs.groupBy("item_id").agg(by_rank.alias("ranked"))
-    neighbors = F.transform("ranked", lambda n: F.struct(n.similar_id, n.score))
+    neighbors = F.transform("ranked", lambda n: F.struct(*(n[name] for name in names)))
     return lists.select("item_id", neighbors.alias("neighbors"))
 
 

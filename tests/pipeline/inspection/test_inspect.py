@@ -13,8 +13,6 @@ from pipeline.store.reason_codes import QUARANTINE
 from tests.pipeline.conftest import InProcess
 from tests.pipeline.shop import K, Shop
 
-CAPS = ["collapse", "max_per.brand"]
-
 
 @pytest.mark.parametrize("run_id", ["exact", "rules"])
 def test_the_candidates_that_are_taken_are_the_published_list(shop: Shop, run_id: str) -> None:
@@ -26,7 +24,7 @@ def test_the_candidates_that_are_taken_are_the_published_list(shop: Shop, run_id
         probe_count = tables.probes(item)
         assert probe_count is not None
         probes = tables.index.probes(item.row["vector"], probe_count)[0]
-        candidates = rank_candidates(tables.index, item, probes, CAPS if run_id == "rules" else [])
+        candidates = rank_candidates(tables.index, item, probes)
         taken = [(one.item_id, one.score) for one in candidates if one.removal is None]
         assert taken[:K] == lists[item_id]
 

@@ -25,7 +25,7 @@ from tests.s3.proxy import Proxy
 
 def answers(shop: Shop, run_id: str, path: Path, k: int | None = None) -> list[Answer]:
     answerer, section = Answerer(shop.published(run_id), shop.config(), k), shop.config().catalogue
-    return [a for batch in questions.read(path, section) for a in answerer.answer(batch)]
+    return [a for batch in questions.read(path, section, {}) for a in answerer.answer(batch)]
 
 
 def pairs(answer: Answer) -> list[tuple[str, float]]:
@@ -182,7 +182,7 @@ def test_a_file_is_read_as_catalogues_are(tmp_path: Path) -> None:
     def read(name: str, content: bytes, **settings: Any) -> list[tuple[str | None, ...]]:
         (tmp_path / name).write_bytes(content)
         section = CatalogueSection(path="x", **settings)
-        (batch,) = questions.read(tmp_path / name, section)
+        (batch,) = questions.read(tmp_path / name, section, {})
         assert batch["row"].to_pylist() == list(range(1, batch.num_rows + 1))
         columns = (batch[name].to_pylist() for name in ("item_id", "title", "description"))
         return list(zip(*columns, strict=True))
@@ -222,20 +222,20 @@ def test_what_can_not_be_asked_is_told_of(shop: Shop, tmp_path: Path) -> None:
     odd = tmp_path / "odd.jsonl"
     odd.write_text('{"title": "a"}\n{"title": \n', encoding="utf-8")
     with pytest.raises(InputError, match="line 2: no JSON"):
-        list(questions.read(odd, section))
+        list(questions.read(odd, section, {}))
     odd = tmp_path / "odd.csv"
     odd.write_text("item_id,title\n1,a\n2,b,c\n", encoding="utf-8")
     with pytest.raises(InputError, match="Row #3"):
-        list(questions.read(odd, section))
+        list(questions.read(odd, section, {}))
     odd.write_text("item_id,name\n1,a\n", encoding="utf-8")
     with pytest.raises(InputError, match="neither title nor description; its columns"):
-        list(questions.read(odd, section))
-    (batch,) = questions.read(odd, CatalogueSection(path="x", columns={"title": "name"}))
+        list(questions.read(odd, section, {}))
+    (batch,) = questions.read(odd, CatalogueSection(path="x", columns={"title": "name"}), {})
     assert batch["title"].to_pylist() == ["a"]
     with pytest.raises(UsageError, match="NAME=VALUE"):
-        questions.single("a", None, ["colour=red"])
+        questions.single("a", None, ["colour=red"], {})
     with pytest.raises(UsageError, match="price has to be a number"):
-        questions.single("a", None, ["price=cheap"])
+        questions.single("a", None, ["price=cheap"], {})
 
 
 def test_a_text_fingerprint_that_can_not_be_had_is_told_of(

@@ -1,5 +1,6 @@
 """Brute force over all pairs in float64: the neighbours by their definition."""
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -18,6 +19,10 @@ class Rules:
         group: what each item is a variant of: a list has one variant of it, none of its own item's.
         caps: the values of each item, and how many items with one value a list may hold.
         denied: pairs of an item and one that may not be in its list.
+        differ: values of each item, which its neighbours may not have.
+        own_boosts: of each item, what its cosine with any other is raised by.
+        match_boosts: the values of each item, and what equal ones raise a cosine by.
+        price_boost: what equal prices raise a cosine by, and the ratio of two that halves it.
     """
 
     ratio: tuple[float, float] | None = None
@@ -27,11 +32,30 @@ class Rules:
     group: list[str | None] = field(default_factory=list)
     caps: list[tuple[list[str | None], int]] = field(default_factory=list)
     denied: set[tuple[str, str]] = field(default_factory=set)
+    differ: list[list[str | None]] = field(default_factory=list)
+    own_boosts: list[float] = field(default_factory=list)
+    match_boosts: list[tuple[list[str | None], float]] = field(default_factory=list)
+    price_boost: tuple[float, float] | None = None
+
+    def ranked_by(self, row: int, column: int, cosine: np.float32) -> np.float32:
+        """The cosine of the item of a row and that of a column with the boosts."""
+        boost = self.own_boosts[column] if self.own_boosts else 0.0
+        for values, weight in self.match_boosts:
+            if values[row] is not None and values[row] == values[column]:
+                boost += weight
+        if self.price_boost:
+            (weight, half), own, other = self.price_boost, self.price[row], self.price[column]
+            if own and other:
+                boost += weight * 0.5 ** abs(math.log(other / own, half))
+        return np.float32(float(cosine) + boost)
 
     def passes(self, row: int, column: int, score: float) -> bool:
         """Whether the item of a row may have that of a column as a neighbour; caps aside."""
         if self.group and self.group[row] is not None and self.group[row] == self.group[column]:
             return False
+        for values in self.differ:
+            if values[row] is not None and values[row] == values[column]:
+                return False
         if self.ratio:
             own, other = self.price[row], self.price[column]
             if own and other and not self.ratio[0] <= other / own <= self.ratio[1]:
@@ -66,7 +90,7 @@ def neighbors(
     allowed: npt.NDArray[np.bool_],
     rules: Rules | None = None,
 ) -> dict[str, list[tuple[str, float]]]:
-    """The k best allowed others of each item by cosine rounded to float32, ties by id.
+    """The k best allowed others of each item by cosine and boosts, ties by id; and their cosines.
 
     Args:
         ids: n ids.
@@ -75,7 +99,18 @@ def neighbors(
         allowed: bool[n, n], whether a row's item may have a column's as a neighbour.
         rules: the rules on pairs.
     """
-    rules = rules or Rules()
+    ranked = ranked_neighbors(ids, vectors, k, allowed, rules or Rules())
+    return {item: [(other, score) for other, score, _ in best] for item, best in ranked.items()}
+
+
+def ranked_neighbors(
+    ids: list[str],
+    vectors: npt.NDArray[np.floating],
+    k: int,
+    allowed: npt.NDArray[np.bool_],
+    rules: Rules,
+) -> dict[str, list[tuple[str, float, float]]]:
+    """Like `neighbors`; the last value is what they are ranked by."""
     wide = vectors.astype(np.float64)
     neighbors_of = {}
     for row, item in enumerate(ids):
@@ -87,8 +122,12 @@ def neighbors(
             norms = np.sqrt(np.sum(a * a) * np.sum(b * b))
             cosine = np.float32(np.clip(np.sum(a * b) / norms, -1, 1)) if norms else np.float32(0)
             if (item, other) not in rules.denied and rules.passes(row, column, float(cosine)):
-                scored.append((-cosine, other, column))
-        best = {column: (other, float(-key)) for key, other, column in sorted(scored)}
+                key = rules.ranked_by(row, column, cosine)
+                scored.append((-key, other, column, cosine))
+        best = {
+            column: (other, float(cosine), float(-key))
+            for key, other, column, cosine in sorted(scored)
+        }
         neighbors_of[item] = [best[column] for column in rules.top_k(list(best), k)]
     return {item: best for item, best in neighbors_of.items() if best}
 

@@ -30,7 +30,7 @@ def test_exact_search_by_blocks_holds_the_true_neighbours(
             pa.array(ids[:9]),
             vectors[:9],
             pa.array(same[:9], pa.string()),
-            Traits.from_rows(table.slice(0, 9).to_batches()[0]),
+            Traits.from_rows(table.slice(0, 9).to_batches()[0], NO_RULES),
         )
         (truth,) = exact_search.exact_search(batches, queries, 5, NO_RULES)
         best: dict[str, list[tuple[str, float]]] = {}
@@ -63,7 +63,7 @@ def test_exact_search_under_caps_gives_the_first_of_the_true_neighbours(
     )
     first = table.slice(0, 20).to_batches()[0]
     queries = exact_search.TruthQueries(
-        first["item_id"], vectors[:20], first["same"], Traits.from_rows(first)
+        first["item_id"], vectors[:20], first["same"], Traits.from_rows(first, pair_rules)
     )
     monkeypatch.setattr(exact_search, "_BLOCK_ROWS", 70)
     expected = oracle.neighbors(ids, vectors, 6, np.ones((400, 400), dtype=bool), rules)

@@ -270,19 +270,30 @@ def random_rules(shop: Shop, rng: np.random.Generator, kinds: set[str]) -> oracl
         rules.caps.append((draw(brands), 2))
     if "category" in kinds:
         rules.caps.append((draw(["x", "y", None]), 3))
+    if "differ" in kinds:
+        rules.differ = [draw(brands), draw(["x", None, "y", "z"])]
+    if "boost own" in kinds:
+        rules.own_boosts = rng.choice([0.0, 0.3, -0.2, 0.05], size=n).tolist()
+    if "boost match" in kinds:
+        rules.match_boosts = [(draw(brands), 0.25), (draw(["x", "y", None]), -0.1)]
+    if "boost price" in kinds:
+        rules.price_boost = (0.4, 1.5)
+        rules.price = rules.price or rng.choice([0.0, 100.0, 190.0, 205.0, 410.0], size=n).tolist()
     if "deny" in kinds:
         pairs = rng.integers(n, size=(6 * n, 2))
         rules.denied = {(shop.ids[a], shop.ids[b]) for a, b in pairs}
     return rules
 
 
-KINDS = ["price", "scores", "collapse", "brand", "category", "deny"]
+BOOSTS = ["boost own", "boost match", "boost price"]
+KINDS = ["price", "scores", "collapse", "brand", "category", "deny", "differ", *BOOSTS]
 
 
 @pytest.mark.parametrize(
     "which",
     [*([kind] for kind in KINDS), ["collapse", "brand"], ["price", "deny", "scores"],
-     ["collapse", "brand", "category"], KINDS],
+     ["collapse", "brand", "category"], ["differ", "collapse"], BOOSTS, ["scores", *BOOSTS],
+     ["brand", *BOOSTS], KINDS],
     ids="+".join,
 )  # fmt: skip
 @pytest.mark.parametrize("max_items", [30, 1000])

@@ -24,7 +24,7 @@ def _search(ids: np.ndarray, vectors: np.ndarray, rows: np.ndarray, k: int) -> p
         }
     )
     truth_queries = TruthQueries(
-        queries["item_id"], vectors[:_QUERIES], queries["same"], Traits.from_rows(queries)
+        queries["item_id"], vectors[:_QUERIES], queries["same"], Traits.from_rows(queries, NO_RULES)
     )
     batches = list(exact_search(iter([items]), truth_queries, k, NO_RULES))
     return pa.concat_batches([*batches, pa.RecordBatch.from_pylist([], schema=TRUTH)])

@@ -37,9 +37,11 @@ IDS = st.sampled_from([f"{n:02d}" for n in range(30)])
 # k, reserve, nprobe, modulus of `same`, kinds of rules on pairs.
 Kinds = frozenset[str]
 Rules = tuple[int, int, int, int, Kinds]
-KINDS = st.frozensets(
-    st.sampled_from(["price", "scores", "collapse", "brand", "shelf", "deny", "eligible", "asks"])
-)
+RULE_KINDS = ["price", "scores", "collapse", "brand", "shelf", "deny", "eligible", "asks", "differ"]
+BOOST_KINDS = ["boost own", "boost match", "boost price"]
+KINDS = st.frozensets(st.sampled_from([*RULE_KINDS, *BOOST_KINDS, *BOOST_KINDS]))
+# What the price of an item says of its own boost, as a value and an age do.
+OWN_BOOSTS = {None: 0.0, 1.0: 0.25, 1.5: -0.1, 2.0: 0.03, 3.0: 0.4}
 RULES = st.tuples(
     st.integers(1, 5),
     st.integers(0, 3),
@@ -146,13 +148,29 @@ class Shop:
         ]
         return oracle.Rules(
             ratio=(0.6, 1.7) if "price" in self.kinds else None,
-            price=self.trait(ids, "price", 0),
+            price=self.prices(ids),
             low=-0.2 if "scores" in self.kinds else -1.0,
             high=0.95 if "scores" in self.kinds else 1.0,
             group=self.trait(ids, "collapse", 1) if "collapse" in self.kinds else [],
             caps=caps,
             denied={(a, b) for a, others in zip(ids, denied, strict=True) for b in others},
+            differ=[self.trait(ids, "differ", 2)] if "differ" in self.kinds else [],
+            own_boosts=[OWN_BOOSTS[price] for price in self.trait(ids, "boost own", 0)]
+            if "boost own" in self.kinds
+            else [],
+            match_boosts=[
+                (self.trait(ids, "boost match", 2), 0.2),
+                (self.trait(ids, "boost match", 3), -0.15),
+            ]
+            if "boost match" in self.kinds
+            else [],
+            price_boost=(0.3, 2.0) if "boost price" in self.kinds else None,
         )
+
+    def prices(self, ids: list[str]) -> list[float | None]:
+        """The price of items, if a rule or a boost reads it."""
+        kind = "price" if "price" in self.kinds else "boost price"
+        return self.trait(ids, kind, 0)
 
     def same(self, ids: list[str]) -> list[str | None]:
         """What has to be equal in an item and its neighbours."""
@@ -166,6 +184,11 @@ class Shop:
 
     def expected(self, catalogue: Catalogue, k: int) -> Table:
         """The k best of the lists probed, by brute force."""
+        ranked = self.ranked(catalogue, k)
+        return {item: [(other, score) for other, score, _ in best] for item, best in ranked.items()}
+
+    def ranked(self, catalogue: Catalogue, k: int) -> dict[str, list[tuple[str, float, float]]]:
+        """Like `expected`; the last value is what they are ranked by."""
         ids = sorted(catalogue)
         vectors = np.array([catalogue[item] for item in ids]).reshape(-1, DIM).astype(np.float32)
         probes = self.quantiser.probe(vectors, self.nprobe or NLIST)
@@ -173,7 +196,7 @@ class Shop:
         same = np.array(self.same(ids), dtype=object)
         allowed &= same[:, None] == same[None, :]
         allowed &= np.array(self.eligible(ids), dtype=bool)[None, :]
-        neighbors = oracle.neighbors(ids, vectors, k, allowed, self.rules(ids))
+        neighbors = oracle.ranked_neighbors(ids, vectors, k, allowed, self.rules(ids))
         asks = dict(zip(ids, self.asks(ids), strict=True))
         return {item: best for item, best in neighbors.items() if asks[item]}
 
@@ -262,10 +285,13 @@ class Shop:
     def _search(self, items: set[str], lists: dict[str, int]) -> list[dict[str, Any]]:
         """Rows of NEIGHBORS by brute force, as a full search gives them."""
         kept = self.k + self.reserve
-        neighbors = self.expected(self.catalogue, kept)
+        neighbors, boosted = self.ranked(self.catalogue, kept), bool(self.kinds & {*BOOST_KINDS})
         rows = []
         for item in sorted(item for item in items if self.asks([item])[0]):
-            best = [{"similar_id": o, "score": s} for o, s in neighbors.get(item, [])]
+            best = [
+                {"similar_id": other, "score": score, "ranked_by": key if boosted else None}
+                for other, score, key in neighbors.get(item, [])
+            ]
             rows.append(
                 {
                     "item_id": item,

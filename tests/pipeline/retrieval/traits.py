@@ -4,6 +4,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipeline.retrieval.boosts import Boosts
 from pipeline.retrieval.rules import Rules
 from pipeline.storage.list_schemas import TRAITS
 from tests.pipeline.retrieval import oracle
@@ -16,9 +17,14 @@ def rules(expected: oracle.Rules) -> Rules:
         price_ratio=expected.ratio,
         min_score=expected.low,
         max_score=expected.high,
-        collapse=bool(expected.group),
+        differ=bool(expected.group) + len(expected.differ),
         deny=bool(expected.denied),
         caps=tuple(caps),
+        boosts=Boosts(
+            own=(min([0.0, *expected.own_boosts]), max([0.0, *expected.own_boosts])),
+            matches=tuple(weight for _, weight in expected.match_boosts),
+            price=expected.price_boost,
+        ),
     )
 
 
@@ -34,19 +40,25 @@ def columns(ids: list[str], rules: oracle.Rules) -> dict[str, pa.Array]:
     rows = []
     for n, item in enumerate(ids):
         price = rules.price[n] if rules.price else None
-        variant = _code(rules.group[n]) if rules.group else None
+        differing = [*([rules.group] if rules.group else []), *rules.differ]
+        differ = [_code(values[n]) for values in differing]
         capped = [_code(values[n]) for values in counted]
-        key = (price, variant, *capped, item if item in paired else None)
+        matches = [_code(values[n]) for values, _ in rules.match_boosts]
+        boost = rules.own_boosts[n] if rules.own_boosts else None
+        own_id = item if item in paired else None
+        key = (price, *differ, *capped, *matches, boost, own_id)
         rows.append(
             {
                 "price": price,
-                "variant": variant,
+                "differ": differ or None,
                 "capped": capped if counted else None,
                 "denied": denies.get(item),
+                "matches": matches or None,
+                "boost": boost,
                 "kind": kinds.setdefault(key, len(kinds) + 1),
             }
         )
-    names = ("price", "variant", "capped", "denied", "kind")
+    names = ("price", "differ", "capped", "denied", "matches", "boost", "kind")
     return {name: pa.array([row[name] for row in rows], TRAITS.field(name).type) for name in names}
 
 

@@ -281,19 +281,24 @@ def test_the_digest_of_a_table_depends_on_its_rows_only(spark: SparkSession) -> 
 
 def test_every_missing_or_misfit_column_is_named(spark: SparkSession, tmp_path: Path) -> None:
     path = tmp_path / "items.parquet"
-    pq.write_table(pa.table({"item_id": [1.5], "brand": [True], "x": ["y"]}), path)
-    chosen = source(path=str(path), columns={"description": "text", "colour": "x"})
+    table = {"item_id": [1.5], "brand": [True], "x": [0.5], "y": [0.5], "z": ["new"]}
+    pq.write_table(pa.table(table), path)
+    columns = {"description": "text", "colour": "x", "released": "y", "new": "z", "seller": "shop"}
+    types = {"released": "date", "new": "boolean"}
+    chosen = source(path=str(path), columns=columns, types=types)
     raw = catalogue.read(spark, chosen)
     with pytest.raises(InputError) as raised:
         catalogue.item_columns(raw, chosen)
     message = str(raised.value)
     for part in (
-        "catalogue.columns.colour: unknown",
+        "column x (for colour): double, not string or integer",
+        "column y (for released): double, not a date",
+        "column shop (for seller) is missing",
         "column item_id (for item_id): double, not string or integer",
         "column title (for title) is missing",
         "column text (for description) is missing",
         "column brand (for brand): boolean, not string or integer",
-        "It has: item_id, brand, x",
+        "It has: item_id, brand, x, y, z",
     ):
         assert part in message
 

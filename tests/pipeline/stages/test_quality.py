@@ -41,7 +41,8 @@ def test_sums_do_not_depend_on_the_order_and_tell_wrong_rows() -> None:
     )
     pairs = pa.Table.from_batches(pair_sums.pairs_of_lists(lists))
     assert pairs.to_pylist() == [
-        {"item_id": row["item_id"], "rank": rank, **neighbor}
+        {"item_id": row["item_id"], "rank": rank}
+        | {name: neighbor[name] for name in ("similar_id", "score")}
         for row in lists.to_pylist()
         for rank, neighbor in enumerate(row["neighbors"], 1)
     ]

@@ -1,0 +1,77 @@
+"""The boosts of a pair, term by term, computed from the values of the two items."""
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+import numpy as np
+
+from pipeline.query.published import Published
+from pipeline.query.traits import hash_of
+from pipeline.retrieval.vectors import Float64
+from pipeline.stages.neighbors import boosts
+
+Details = Mapping[str, Any]
+
+
+class BoostTerms:
+    """The boosts of a version."""
+
+    def __init__(self, published: Published) -> None:
+        """Read the version's settings and quantiles."""
+        self._rank = published.rank
+        self._quantiles = published.record("neighbors").outputs.get("quantiles", {})
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of items that they read."""
+        return sorted({name for names in self._rank.columns().values() for name in names})
+
+    def of(self, item: Details, other: Details) -> dict[str, float]:
+        """What is added to the cosine of a pair, by setting; terms of 0 are left out.
+
+        Args:
+            item: values of the item whose list it is, by column; what is left out is missing.
+            other: those of the neighbour.
+        """
+        rank, terms = self._rank, {}
+        for name, weight in sorted(rank.same.items()):
+            value = hash_of(item.get(name))
+            if value and value == hash_of(other.get(name)):
+                terms[f"rank.same.{name}"] = weight
+        if rank.price is not None:
+            prices = item.get("price") or 0.0, other.get("price") or 0.0
+            if min(prices) > 0:
+                distance = abs(float(np.log2(prices[1]) - np.log2(prices[0])))
+                nearness = float(np.exp2(-distance / np.log2(rank.price.half)))
+                terms["rank.price"] = rank.price.weight * nearness
+        own = boosts.terms(rank, self._quantiles, self._values(other))
+        terms |= {name: float(term[0]) for name, term in own.items()}
+        return {name: term for name, term in terms.items() if term}
+
+    def _values(self, other: Details) -> dict[str, Float64]:
+        values = {name: _number(other.get(name)) for name in self._rank.value}
+        fresh = self._rank.fresh
+        if fresh is not None:
+            released: date | None = other.get(fresh.column)
+            today = date.fromisoformat(fresh.date)
+            values[boosts.AGE] = _number(None if released is None else (today - released).days)
+        return values
+
+
+def _number(value: float | None) -> Float64:
+    return np.array([np.nan if value is None else value], dtype=np.float64)
+
+
+def as_json(score: float, terms: Mapping[str, float]) -> dict[str, Any]:
+    """The boosts of a neighbour for programs; nothing if it has none."""
+    if not terms:
+        return {}
+    ranked_by = float(str(np.float32(score + sum(terms.values()))))
+    return {"ranked_by": ranked_by, "boosts": {n: round(term, 6) for n, term in terms.items()}}
+
+
+def describe(score: float, terms: Mapping[str, float]) -> str:
+    """The boosts of a neighbour for a person."""
+    parts = ", ".join(f"{name.removeprefix('rank.')} {term:+.3f}" for name, term in terms.items())
+    return f"ranked by {score + sum(terms.values()):.3f}: {parts}"

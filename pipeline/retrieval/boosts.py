@@ -1,0 +1,137 @@
+"""Boosts: what is added to the cosine of a pair before the best are chosen.
+
+A candidate is ranked by its cosine and its boosts, in float64 from values of the two items alone,
+rounded to float32 once. So where it ranks does not depend on what is computed together with it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.retrieval.ranking import Int64
+from pipeline.retrieval.vectors import Float32, Float64
+
+# How far a boost that is computed in float32 may be from the exact one, for weights of 1 in all:
+# the logarithms of two prices have an error of 2**-19 at most, and halving changes less than that.
+_ERROR = 2.0**-17
+
+
+@dataclass(frozen=True)
+class BoostTraits:
+    """What the boosts read of n items.
+
+    Attributes:
+        own: float64[n], the boost that an item has as a neighbour of any other.
+        matches: int64[columns, n], hashes of values; 0 where there is none.
+        log_price: float64[n], the logarithm of the price to base 2; NaN if it is unknown.
+    """
+
+    own: Float64
+    matches: Int64
+    log_price: Float64
+
+    def take(self, positions: Int64 | slice) -> "BoostTraits":
+        """Those of the items at some positions."""
+        return BoostTraits(
+            self.own[positions], self.matches[:, positions], self.log_price[positions]
+        )
+
+
+@dataclass(frozen=True)
+class Boosts:
+    """The boosts of pairs.
+
+    Attributes:
+        own: the least and the greatest boost that an item may have by itself.
+        matches: for each column of `BoostTraits.matches`, what is added where both values are
+            equal.
+        price: what is added for equal prices, and the ratio of two prices that halves it; None if
+            prices count for nothing.
+    """
+
+    own: tuple[float, float] = (0.0, 0.0)
+    matches: tuple[float, ...] = ()
+    price: tuple[float, float] | None = None
+
+    @property
+    def exist(self) -> bool:
+        """Whether there are boosts."""
+        return self != NO_BOOSTS
+
+    @property
+    def highest(self) -> float:
+        """What they can add to a cosine, at most."""
+        added = [self.own[1], *self.matches, *(self.price or ())[:1]]
+        return float(sum(max(weight, 0.0) for weight in added))
+
+    @property
+    def margin(self) -> float:
+        """How far a score with a boost in float32 may be from the exact one, beside the cosine."""
+        weights = [*self.own, *self.matches, *(self.price or ())[:1]]
+        return float(_ERROR * sum(map(abs, weights)) + 2.0**-21) if self.exist else 0.0
+
+    def add_to_pairs(
+        self,
+        cosines: Float32,
+        left: BoostTraits,
+        right: BoostTraits,
+        pairs: tuple[Int64, Int64],
+    ) -> Float32:
+        """What pairs are ranked by: float32[pairs].
+
+        Args:
+            cosines: float32[pairs].
+            left: of the items whose neighbours are ranked.
+            right: of the candidates.
+            pairs: positions in `left` and in `right`.
+        """
+        rows, items = pairs
+        boosts = right.own[items]
+        for weight, own, other in zip(self.matches, left.matches, right.matches, strict=True):
+            values = own[rows]
+            boosts += weight * ((values == other[items]) & (values != 0))
+        if self.price is not None:
+            boosts += self._price_boosts(right.log_price[items] - left.log_price[rows])
+        ranked_by: Float32 = (cosines.astype(np.float64) + boosts).astype(np.float32)
+        return ranked_by
+
+    def add_to_product(
+        self, product: Float32, left: BoostTraits, right: BoostTraits, scratch: Float32
+    ) -> None:
+        """Add the boosts to a matrix of cosines in place, in float32: see `margin`.
+
+        Args:
+            product: float32[n, m].
+            left: of the n items whose neighbours are ranked.
+            right: of the m candidates.
+            scratch: float32[n, m], overwritten.
+        """
+        for weight, own, other in zip(self.matches, left.matches, right.matches, strict=True):
+            np.equal(own[:, None], other[None, :], out=scratch, casting="unsafe")
+            scratch[own == 0] = 0
+            scratch *= np.float32(weight)
+            product += scratch
+        if self.price is not None:
+            own_price, other_price = (
+                traits.log_price.astype(np.float32) for traits in (left, right)
+            )
+            np.subtract(other_price[None, :], own_price[:, None], out=scratch)
+            product += self._price_boosts(scratch)
+        if self.own != (0.0, 0.0):
+            product += right.own.astype(np.float32)[None, :]
+
+    def _price_boosts(self, distances: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+        """The boosts for distances of two prices' logarithms, which are overwritten."""
+        assert self.price is not None  # noqa: S101 - the callers have checked it
+        weight, half = self.price
+        np.abs(distances, out=distances)
+        distances *= distances.dtype.type(-1 / np.log2(half))
+        np.exp2(distances, out=distances)
+        # An unknown price is near no other.
+        np.nan_to_num(distances, copy=False, nan=0.0)
+        distances *= distances.dtype.type(weight)
+        return distances
+
+
+NO_BOOSTS = Boosts()

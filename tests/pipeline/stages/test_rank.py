@@ -1,0 +1,239 @@
+"""Further columns and boosts, from the config to the table, against brute force over all pairs."""
+
+import shutil
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pyspark.sql import SparkSession
+
+from pipeline.errors import UsageError
+from pipeline.retrieval.quantiser import Quantiser
+from tests.pipeline.places import on_disk
+from tests.pipeline.retrieval import oracle
+from tests.pipeline.stages.test_rules import QUANTISED, K, Rows, Shop, everything, random_catalogue
+
+COLUMNS = (
+    'catalogue.columns={seller = "shop", sold = "sold", released = "released", used = "used"}',
+    'catalogue.types={sold = "number", released = "date", used = "boolean"}',
+)
+SAME = "rank.same={category = 0.05, seller = 0.3}"
+PRICE = "rank.price={weight = 0.2, half = 1.5}"
+VALUE = "rank.value={sold = 0.1, stock = -0.05}"
+FRESH = 'rank.fresh={column = "released", weight = 0.15, half_days = 40, date = "2026-05-01"}'
+BOOSTS = (SAME, PRICE, VALUE, FRESH)
+
+
+def with_further_columns(rows: Rows, seed: int) -> Rows:
+    """Rows with a seller, a number, a date and a boolean, some of which are missing."""
+    rng = np.random.default_rng(seed)
+    for row in rows:
+        row["shop"] = ["", "東", "west", "north", "south"][rng.integers(5)]
+        row["sold"] = "" if rng.random() < 0.1 else str(rng.integers(40) ** 2)
+        day = date.fromordinal(date(2026, 1, 1).toordinal() + int(rng.integers(150)))
+        row["released"] = "" if rng.random() < 0.1 else day.isoformat()
+        row["used"] = ["", "true", "false"][rng.integers(3)]
+    return rows
+
+
+def quantile_shares(values: list[float | None], known: list[float | None]) -> list[float]:
+    """The share of a hundred quantiles of the known values that each value exceeds."""
+    ordered = sorted(value for value in known if value is not None)
+    cuts = [ordered[n * len(ordered) // 100] for n in range(100)]
+    return [0.0 if v is None else sum(cut < v for cut in cuts) / 100 for v in values]
+
+
+class RankedShop(Shop):
+    """A shop whose rows have further columns.
+
+    Attributes:
+        known: the rows that the quantiles are of.
+        today: the day that ages are counted to.
+    """
+
+    known: Rows
+    today = date(2026, 5, 1)
+
+    def oracle_rules(self, boosts: tuple[str, ...]) -> oracle.Rules:
+        """The boosts by their definition, from the rows."""
+        rules = oracle.Rules()
+        own = np.zeros(len(self.rows))
+        if VALUE in boosts:
+            for name, weight in (("sold", 0.1), ("stock", -0.05)):
+                known = [float(row[name]) if row[name] else None for row in self.known]
+                values = [float(row[name]) if row[name] else None for row in self.rows]
+                own += weight * np.array(quantile_shares(values, known))
+        if FRESH in boosts:
+            days = [date.fromisoformat(row["released"]) if row["released"] else None
+                    for row in self.rows]  # fmt: skip
+            ages = [None if day is None else max((self.today - day).days, 0) for day in days]
+            own += [0.0 if age is None else 0.15 * 0.5 ** (age / 40) for age in ages]
+        rules.own_boosts = own.tolist()
+        if SAME in boosts:
+            rules.match_boosts = [(self.column("category"), 0.05), (self.column("shop"), 0.3)]
+        if PRICE in boosts:
+            rules.price, rules.price_boost = self.prices(), (0.2, 1.5)
+        return rules
+
+    def ranked(self) -> dict[str, list[tuple[str, float, float]]]:
+        """The first K neighbours: ids, scores, and what they are ranked by."""
+        stage, table = ("publish", "similar_items")
+        if not self.outcome.record("publish"):
+            lists = {row["item_id"]: row["neighbors"][:K]
+                     for row in self._rows("neighbors", "neighbors")}  # fmt: skip
+        else:
+            lists = {}
+            for row in self._rows(stage, table):
+                lists.setdefault(row["item_id"], []).append(row)
+        return {
+            item: [(n["similar_id"], n["score"], n["ranked_by"]) for n in best]
+            for item, best in lists.items()
+            if best
+        }
+
+    def check(self, rules: oracle.Rules, allowed: np.ndarray) -> None:
+        """Compare the table with brute force: ids, ranks and scores; sums of boosts within 1e-6."""
+        ids = [row["item_id"] for row in self.rows]
+        expected = oracle.ranked_neighbors(ids, self.vectors(), K, allowed, rules)
+        found = self.ranked()
+        pairs = {item: [pair[:2] for pair in best] for item, best in found.items()}
+        assert pairs == {item: [pair[:2] for pair in best] for item, best in expected.items()}
+        for item, best in expected.items():
+            keys = [pair[2] for pair in best]
+            assert [pair[2] for pair in found[item]] == pytest.approx(keys, abs=1e-6)
+
+    def probed(self, nprobe: int) -> np.ndarray:
+        """Which items are in a list that each item probes."""
+        index = self.outcome.record("index")
+        assert index is not None
+        lists = Quantiser(np.load(on_disk(self.store.quantisers.path(index.outputs["quantiser"]))))
+        probes = lists.probe(self.vectors(), nprobe)
+        mask: np.ndarray = (probes[:, 0][None, None, :] == probes[:, :, None]).any(axis=1)
+        return mask
+
+
+@pytest.fixture(scope="module")
+def first(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> RankedShop:
+    shop = RankedShop(tmp_path_factory.mktemp("rank"))
+    shop.write(with_further_columns(random_catalogue(150), 1))
+    shop.run(*COLUMNS, last="embed")
+    return shop
+
+
+@pytest.fixture
+def shop(first: RankedShop, tmp_path: Path) -> Iterator[RankedShop]:
+    """A copy of it, after the stage embed."""
+    shutil.copytree(first.folder, tmp_path / "shop")
+    copy = RankedShop(tmp_path / "shop")
+    copy.rows, copy.known = [dict(row) for row in first.rows], first.rows
+    yield copy
+
+
+def test_the_best_by_cosine_and_boosts_are_taken(shop: RankedShop) -> None:
+    shop.run(*COLUMNS, *BOOSTS)
+    shop.check(shop.oracle_rules(BOOSTS), everything(shop))
+    tables = [shop.expected(shop.oracle_rules(some), everything(shop))
+              for some in ((), *((boost,) for boost in BOOSTS), BOOSTS)]  # fmt: skip
+    # Each boost changes the table.
+    assert all(a != b for n, a in enumerate(tables) for b in tables[:n])
+
+
+def test_boosts_act_under_rules_and_rules_read_further_columns(shop: RankedShop) -> None:
+    eligible = "not used and released >= '2026-01-20'"
+    shop.run(*COLUMNS, *BOOSTS, f"rules.eligible={eligible}", 'rules.differ=["seller"]',
+             "rules.max_per={stock = 2, used = 3}", "rules.min_score=0.1",
+             "rules.max_score=0.97", last="publish")  # fmt: skip
+    rules = shop.oracle_rules(BOOSTS)
+    rules.differ, rules.low, rules.high = [shop.column("shop")], 0.1, 0.97
+    rules.caps = [(shop.column("stock"), 2), (shop.column("used"), 3)]
+    is_eligible = [r["used"] == "false" and r["released"] >= "2026-01-20" for r in shop.rows]
+    shop.check(rules, everything(shop) & np.array(is_eligible)[None, :])
+    names = shop._rows("publish", "similar_items")[0].keys()
+    assert list(names) == ["item_id", "rank", "similar_id", "score", "ranked_by"]
+    details = {row["item_id"]: row for row in shop._rows("publish", "details")}
+    for row in shop.rows:
+        shown = details[row["item_id"]]
+        assert shown["seller"] == (row["shop"] or None)
+        assert shown["sold"] == (float(row["sold"]) if row["sold"] else None)
+        released = shown["released"]
+        assert (released.isoformat() if released else "") == row["released"]
+        assert shown["used"] == {"": None, "true": True, "false": False}[row["used"]]
+
+
+def test_partitions_do_not_change_the_table(shop: RankedShop) -> None:
+    sets = (*COLUMNS, *BOOSTS, *QUANTISED, "rules.max_per={brand = 2}")
+    tables = []
+    for partitions in (1, 7, 64):
+        full = partitions != 1
+        shop.run(*sets, f"neighbors.partitions={partitions}", full=full)
+        tables.append(shop.ranked())
+    assert tables[0] == tables[1] == tables[2]
+
+
+def test_nights_give_the_table_of_a_full_run_and_keep_the_quantiles(
+    shop: RankedShop, tmp_path: Path
+) -> None:
+    sets = (*COLUMNS, *BOOSTS[:3], *QUANTISED, "neighbors.nprobe=4", "neighbors.max_probes=4",
+            'rules.differ=["brand"]')  # fmt: skip
+
+    def fresh(day: int) -> str:
+        return FRESH.replace("2026-05-01", f"2026-05-0{day}")
+
+    shop.run(*sets, fresh(1), last="publish")
+    first = shop.outcome.record("neighbors")
+    assert first is not None
+    shop.run(*sets, fresh(1), last="publish")
+    assert shop.outcome.record("neighbors") == first
+    changed = with_further_columns([dict(row) for row in shop.rows], 2)
+    for number, row in enumerate(shop.rows):
+        # A few of the columns of a few items change, some items leave, some come.
+        if number % 30 == 0:
+            row.update({name: changed[number][name] for name in ("sold", "released", "shop")})
+        if number % 30 == 7:
+            row["price"] = "1000"
+    new = with_further_columns(random_catalogue(154)[150:], 3)
+    shop.write([row for row in shop.rows if int(row["item_id"][1:]) % 50 != 3] + new)
+    shutil.copytree(shop.folder, tmp_path / "full")
+    # The day does not change: then only what has changed is searched again.
+    shop.run(*sets, fresh(1), last="publish")
+    night = shop.outcome.record("neighbors")
+    assert night is not None
+    assert night.outputs["base"] == first.fingerprint, night.outputs["why"]
+    assert night.outputs["quantiles"] == first.outputs["quantiles"]
+    rules = shop.oracle_rules(BOOSTS)
+    rules.differ = [shop.column("brand")]
+    full = RankedShop(tmp_path / "full")
+    full.run(*sets, fresh(1), last="publish", full=True)
+    assert shop.ranked() == full.ranked()
+    shop.check(rules, shop.probed(4))
+    # Another day changes every age.
+    shop.run(*sets, fresh(9), last="publish")
+    shop.today = date(2026, 5, 9)
+    rules.own_boosts = shop.oracle_rules(BOOSTS).own_boosts
+    shop.check(rules, shop.probed(4))
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ('rules.same=["colour"]', "rules.same: colour is no column that it can use"),
+        ("rules.max_per={shop = 1}", "these are: title, category"),
+        ("rank.value={seller = 0.1}", "rank.value: seller is no column"),
+        ("rank.value={stock = 1.5}", "rank.value.stock: input should be less than or equal to 1"),
+        ('rank.fresh={column = "sold", weight = 0.1}', "rank.fresh: sold is no column"),
+        ("rank.price={weight = 0.1, half = 1.0}", "rank.price.half: input should be greater"),
+        ("rules.eligible=sold > 'a'", "rules.eligible: not a condition"),
+        ('catalogue.columns={score = "x"}', "nitamono uses this name itself: score"),
+        ('catalogue.columns={"Shop Id" = "x"}', "not a column's name: Shop Id"),
+        ('catalogue.types={weight = "number"}', "types.weight: types are for further columns"),
+        ('catalogue.types={sold = "integer"}', "catalogue.types.sold: input should be 'string'"),
+    ],
+)
+def test_columns_that_are_not_mapped_and_odd_weights_are_refused(
+    shop: RankedShop, setting: str, message: str
+) -> None:
+    with pytest.raises(UsageError) as raised:
+        shop.run(*COLUMNS, setting)
+    assert message in str(raised.value), raised.value
