@@ -60,6 +60,8 @@ path = "items.csv"
 encoding = "Shift_JIS"
 columns = { item_id = "sku", title = "name", description = "body" }
 ```
+
+Other names in `columns` are [further columns](rules.md#further-columns), for rules and boosts.
 """
 _NOTES = {
     "catalogue": _COLUMNS,
@@ -67,6 +69,7 @@ _NOTES = {
     "embed": "See [what makes items similar](similarity-and-recall.md#what-makes-items-similar).",
     "neighbors": "See [the search](similarity-and-recall.md#how-neighbours-are-found).",
     "rules": "See [rules](rules.md).",
+    "rank": "`price` and `fresh` are off unless they are given. See [boosts](rules.md#boosts).",
     "publish": "See [the gate](nightly.md#the-gate).",
     "report": "See [the page of a run](report.md).",
 }
@@ -135,12 +138,22 @@ def _section(name: str, section: type[BaseModel]) -> Iterator[str]:
     yield f"{(section.__doc__ or '').strip().splitlines()[0]}\n"
     yield "| setting | default | allowed | meaning |"
     yield "| --- | --- | --- | --- |"
-    for key, field in section.model_fields.items():
-        cells = (f"`{name}.{key}`", _default(field), _allowed(field), field.description or "")
+    for setting, field in _settings(name, section):
+        cells = (f"`{setting}`", _default(field), _allowed(field), field.description or "")
         yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
     if name in _NOTES:
         yield f"\n{_NOTES[name].rstrip()}"
     yield ""
+
+
+def _settings(name: str, section: type[BaseModel]) -> Iterator[tuple[str, FieldInfo]]:
+    """The settings of a section, and those of the tables in it."""
+    for key, field in section.model_fields.items():
+        table = typing.get_args(field.annotation)[:1]
+        if table and isinstance(table[0], type) and issubclass(table[0], BaseModel):
+            yield from _settings(f"{name}.{key}", table[0])
+        else:
+            yield f"{name}.{key}", field
 
 
 def _default(field: FieldInfo) -> str:
