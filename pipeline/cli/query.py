@@ -116,5 +116,6 @@ def _lines(answer: Answer) -> list[str]:
 def _with_boosts(answer: Answer, lines: list[str]) -> Iterator[list[str]]:
     """The line of each neighbour, and below it the terms of its rank, if there are any."""
     for line, one in zip(lines, answer.neighbours, strict=True):
-        terms = [f"      {boost_terms.describe(one.score, one.boosts)}"] if one.boosts else []
-        yield [line, *(paint(term, DIM) for term in terms)]
+        yield [line]
+        if one.ranked_by is not None:
+            yield [paint(f"      {boost_terms.describe(one.ranked_by, one.boosts)}", DIM)]

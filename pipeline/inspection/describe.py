@@ -100,8 +100,9 @@ def _neighbours(neighbours: list[Neighbour]) -> Iterator[str]:
     yield head_line
     for line, neighbour in zip(row_lines, neighbours, strict=True):
         yield line
-        if neighbour.boosts:
-            yield paint(f"      {boost_terms.describe(neighbour.score, neighbour.boosts)}", DIM)
+        if neighbour.ranked_by is not None:
+            boosts = boost_terms.describe(neighbour.ranked_by, neighbour.boosts)
+            yield paint(f"      {boosts}", DIM)
         yield paint(f"      {_shared_tokens(neighbour)}", DIM)
 
 

@@ -10,7 +10,7 @@ from pipeline.config.sections import RulesSection
 from pipeline.inspection.candidates import Candidate, rank_candidates
 from pipeline.inspection.contributions import Contributions, Texts, TokenModel
 from pipeline.inspection.explanations import explain_removal
-from pipeline.inspection.version_tables import Item, VersionTables
+from pipeline.inspection.version_tables import Item, ListedItem, VersionTables
 from pipeline.inspection.why_not import Search, why_not
 from pipeline.query import boost_terms
 from pipeline.store.reason_codes import NOT_ASKED
@@ -28,6 +28,7 @@ class Neighbour:
         score: the cosine.
         title: its title.
         contributions: the parts of the score.
+        ranked_by: the score with the boosts; None if there are none.
         boosts: what is added to the score to rank it, by setting.
     """
 
@@ -35,7 +36,8 @@ class Neighbour:
     score: float
     title: str | None
     contributions: Contributions
-    boosts: dict[str, float]
+    ranked_by: float | None = None
+    boosts: dict[str, float] = field(default_factory=dict)
 
     def as_json(self, rank: int) -> dict[str, Any]:
         """The neighbour for programs."""
@@ -45,7 +47,7 @@ class Neighbour:
             "title": self.title,
             "score": _shortest(self.score),
         } | self.contributions.as_json()
-        return entry | boost_terms.as_json(self.score, self.boosts)
+        return entry | boost_terms.as_json(self.ranked_by, self.boosts)
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,7 @@ class Inspector:
         tables = self._tables
         item = tables.item(item_id)
         published = tables.published_list(item_id)
-        tokens = tables.tokens([item_id, *(neighbour for neighbour, _ in published)])
+        tokens = tables.tokens([item_id, *(one.similar_id for one in published)])
         inspection = self._describe(item, tokens[item_id])
         if inspection.probes is None and inspection.reason is None and not published:
             inspection.reason = NOT_ASKED
@@ -167,19 +169,23 @@ class Inspector:
         )
 
     def _neighbours(
-        self, item: Item, published: list[tuple[str, float]], tokens: dict[str, Texts]
+        self, item: Item, published: list[ListedItem], tokens: dict[str, Texts]
     ) -> list[Neighbour]:
-        details = self._tables.details([neighbour for neighbour, _ in published])
+        details = self._tables.details([one.similar_id for one in published])
         return [
             Neighbour(
-                neighbour,
-                score,
-                details.get(neighbour, {}).get("title"),
-                self._model.contributions(tokens[item.item_id], tokens[neighbour]),
-                self._boosts.of(item.details, details.get(neighbour, {})),
+                one.similar_id,
+                one.score,
+                other.get("title"),
+                self._model.contributions(tokens[item.item_id], tokens[one.similar_id]),
+                one.ranked_by,
+                {}
+                if one.ranked_by is None
+                else self._boosts.of(item.details, other, one.ranked_by - one.score),
             )
-            for neighbour, score in published
-            if neighbour in tokens
+            for one in published
+            if one.similar_id in tokens
+            for other in (details.get(one.similar_id, {}),)
         ]
 
     def _candidates(self, item: Item, probes: int | None) -> list[Candidate]:

@@ -47,6 +47,21 @@ class Item:
         return None if self.row is None else float(np.linalg.norm(self.vector.astype(np.float64)))
 
 
+@dataclass(frozen=True)
+class ListedItem:
+    """An item of a published list.
+
+    Attributes:
+        similar_id: its id.
+        score: the cosine.
+        ranked_by: the cosine with the boosts; None if there are none.
+    """
+
+    similar_id: str
+    score: float
+    ranked_by: float | None
+
+
 class VersionTables:
     """The tables of a version.
 
@@ -124,15 +139,15 @@ class VersionTables:
         rows = self._rows("tokens", "tokenize", ids, names)
         return {row["item_id"]: (row[names[0]], row[names[1]]) for row in rows}
 
-    def published_list(self, item_id: str) -> list[tuple[str, float]]:
-        """An item's list as it is published: ids and scores, best first."""
+    def published_list(self, item_id: str) -> list[ListedItem]:
+        """An item's list as it is published, best first."""
         store, version = self.published.store, self.published.version
-        columns = ["rank", "similar_id", "score"]
+        columns = ["rank", "similar_id", "score", "ranked_by"]
         table = item_rows.find_rows(
             store, "similar_items", version, [item_id], columns, in_order=True
         )
         rows = sorted(table.to_pylist(), key=lambda row: row["rank"])
-        return [(row["similar_id"], row["score"]) for row in rows]
+        return [ListedItem(r["similar_id"], r["score"], r.get("ranked_by")) for r in rows]
 
     def short_list_reason(self, item_id: str) -> str | None:
         """Why an item has fewer than k neighbours; None if it has k."""

@@ -7,7 +7,7 @@ from pipeline.config.sections import RulesSection
 from pipeline.errors import UsageError
 from pipeline.inspection.candidates import Candidate, cosine_scores
 from pipeline.inspection.explanations import explain_removal
-from pipeline.inspection.version_tables import Item, VersionTables
+from pipeline.inspection.version_tables import Item, ListedItem, VersionTables
 from pipeline.store.reason_codes import NO_VECTOR
 
 
@@ -17,14 +17,14 @@ class Search:
 
     Attributes:
         item: the item.
-        published: its list, best first: ids and scores.
+        published: its list, best first.
         probes: how many lists were searched for it; None if it was not searched for.
         reason: why it has fewer than k neighbours.
         candidates: all candidates in the lists that were searched, ranked.
     """
 
     item: Item
-    published: list[tuple[str, float]]
+    published: list[ListedItem]
     probes: int | None
     reason: str | None
     candidates: list[Candidate]
@@ -64,7 +64,7 @@ def _answer(
     other_id: str,
     details: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    ranks = {item_id: rank for rank, (item_id, _) in enumerate(search.published, 1)}
+    ranks = {one.similar_id: rank for rank, one in enumerate(search.published, 1)}
     if other_id in ranks:
         rank = ranks[other_id]
         return {"why": "shown", "said": f"is in the list, at rank {rank}", "rank": rank}
@@ -107,13 +107,13 @@ def _not_probed(
     return {"why": "not_probed", "said": sentence} | figures
 
 
-def _too_far(
-    published: list[tuple[str, float]], probes: int, candidate: Candidate
-) -> dict[str, Any]:
+def _too_far(published: list[ListedItem], probes: int, candidate: Candidate) -> dict[str, Any]:
     """The other item's score is too low."""
-    last = f"; the last that is shown has {published[-1][1]:.4f}" if published else ""
-    boosted = ""
-    if candidate.ranked_by != candidate.score:
+    last, boosted = "", ""
+    if published and published[-1].ranked_by is None:
+        last = f"; the last that is shown has {published[-1].score:.4f}"
+    elif published:
+        last = f"; the last that is shown has {published[-1].ranked_by:.4f}"
         boosted = f", with its boosts {candidate.ranked_by:.4f}"
     sentence = (
         f"its score is {candidate.score:.4f}{boosted}{last}. It is at rank {candidate.rank:,} of "

@@ -35,14 +35,16 @@ class Neighbour:
     ranked_by: float | None = None
     boosts: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def boost(self) -> float:
+        """What is added to the score in all."""
+        return 0.0 if self.ranked_by is None else self.ranked_by - self.score
+
     def as_json(self) -> dict[str, Any]:
         """The neighbour for programs; numbers are the shortest ones that are these float32."""
         entry: dict[str, Any] = {"similar_id": self.similar_id, "title": self.title}
         entry["score"] = float(str(np.float32(self.score)))
-        if self.ranked_by is not None:
-            entry |= boost_terms.as_json(self.score, self.boosts)
-            entry["ranked_by"] = float(str(np.float32(self.ranked_by)))
-        return entry
+        return entry | boost_terms.as_json(self.ranked_by, self.boosts)
 
 
 @dataclass
@@ -184,7 +186,7 @@ class Answerer:
         details = {row["item_id"]: row for row in table.to_pylist()}
         for answer, item in zip(answers, items, strict=True):
             answer.neighbours = [
-                replace(one, title=row.get("title"), boosts=self._boosts.of(item, row))
+                replace(one, title=row.get("title"), boosts=self._boosts.of(item, row, one.boost))
                 for one in answer.neighbours
                 for row in (details.get(one.similar_id, {}),)
             ]

@@ -27,12 +27,13 @@ class BoostTerms:
         """The columns of items that they read."""
         return sorted({name for names in self._rank.columns().values() for name in names})
 
-    def of(self, item: Details, other: Details) -> dict[str, float]:
+    def of(self, item: Details, other: Details, boost: float) -> dict[str, float]:
         """What is added to the cosine of a pair, by setting; terms of 0 are left out.
 
         Args:
             item: values of the item whose list it is, by column; what is left out is missing.
             other: those of the neighbour.
+            boost: what is added in all.
         """
         rank, terms = self._rank, {}
         for name, weight in sorted(rank.same.items()):
@@ -47,6 +48,9 @@ class BoostTerms:
                 terms["rank.price"] = rank.price.weight * nearness
         own = boosts.terms(rank, self._quantiles, self._values(other))
         terms |= {name: float(term[0]) for name, term in own.items()}
+        if rank.exposure:
+            # How crowded a neighbour is follows from what is added in all.
+            terms["rank.exposure"] = round(boost - sum(terms.values()), 6)
         return {name: term for name, term in terms.items() if term}
 
     def _values(self, other: Details) -> dict[str, Float64]:
@@ -63,15 +67,15 @@ def _number(value: float | None) -> Float64:
     return np.array([np.nan if value is None else value], dtype=np.float64)
 
 
-def as_json(score: float, terms: Mapping[str, float]) -> dict[str, Any]:
-    """The boosts of a neighbour for programs; nothing if it has none."""
-    if not terms:
+def as_json(ranked_by: float | None, terms: Mapping[str, float]) -> dict[str, Any]:
+    """What a neighbour is ranked by, for programs; nothing without boosts."""
+    if ranked_by is None:
         return {}
-    ranked_by = float(str(np.float32(score + sum(terms.values()))))
-    return {"ranked_by": ranked_by, "boosts": {n: round(term, 6) for n, term in terms.items()}}
+    shortest = float(str(np.float32(ranked_by)))
+    return {"ranked_by": shortest, "boosts": {n: round(term, 6) for n, term in terms.items()}}
 
 
-def describe(score: float, terms: Mapping[str, float]) -> str:
-    """The boosts of a neighbour for a person."""
+def describe(ranked_by: float, terms: Mapping[str, float]) -> str:
+    """What a neighbour is ranked by, for a person."""
     parts = ", ".join(f"{name.removeprefix('rank.')} {term:+.3f}" for name, term in terms.items())
-    return f"ranked by {score + sum(terms.values()):.3f}: {parts}"
+    return f"ranked by {ranked_by:.3f}: {parts or 'its score alone'}"

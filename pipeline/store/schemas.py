@@ -81,6 +81,8 @@ TRAINING_VECTORS = pa.schema(
 # Items of the list `home` probe the list `probed`.
 REACH = pa.schema([("home", pa.int32()), ("probed", pa.int32())])
 _SIMILAR = pa.struct([("similar_id", pa.string()), ("score", pa.float32())])
+# The mean cosine of an item to its nearest others, rounded.
+CROWDING = pa.schema([("item_id", pa.string()), ("crowding", pa.float64())])
 # The queries that recall is measured on and that nprobe is chosen on, and some more, in the order
 # of a hash of their id, `order`. `vector` and `list` are the lists table's. `neighbors` are some
 # more true neighbours than k, best first, each with its cosine and the list that it is in; null
@@ -149,6 +151,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     "training_vectors": TRAINING_VECTORS,
     "neighbors": NEIGHBORS,
     "reach": REACH,
+    "crowding": CROWDING,
     "ground_truth": GROUND_TRUTH,
     "similar_items": SIMILAR_ITEMS,
     "sample_lists": SAMPLE_LISTS,

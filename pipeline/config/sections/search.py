@@ -175,6 +175,14 @@ class RankSection(Section):
         None, description="neighbours that came out lately: column, weight, half_days"
     )
 
+    exposure: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of a neighbour's mean cosine to its own ten nearest that is taken from "
+        "its score, so that few items are in very many lists and few in none",
+    )
+
     @property
     def exists(self) -> bool:
         """Whether anything is set."""

@@ -30,9 +30,9 @@ _VALUE, AGE = "value_of_", "age"
 
 def of_pairs(rank: RankSection) -> Boosts:
     """The boosts, as pipeline.retrieval takes them."""
-    own = [*rank.value.values(), *([rank.fresh.weight] if rank.fresh else [])]
+    own: list[float] = [*rank.value.values(), *([rank.fresh.weight] if rank.fresh else [])]
     return Boosts(
-        own=(sum(w for w in own if w < 0) + 0.0, sum(w for w in own if w > 0) + 0.0),
+        own=(sum(w for w in own if w < 0) - rank.exposure, sum(w for w in own if w > 0) + 0.0),
         matches=tuple(weight for _, weight in sorted(rank.same.items())),
         price=(rank.price.weight, rank.price.half) if rank.price else None,
     )
@@ -118,8 +118,30 @@ def inputs_of_items(rank: RankSection) -> "list[Column]":
     return columns
 
 
-def add_to_traits(rows: "DataFrame", rank: RankSection, quantiles: Quantiles) -> "DataFrame":
-    """Add the trait `boost`, in place of the columns that it is computed of."""
+def add_to_traits(
+    rows: "DataFrame", rank: RankSection, quantiles: Quantiles, crowding: "DataFrame | None"
+) -> "DataFrame":
+    """Add the trait `boost`, in place of the columns that it is computed of.
+
+    Args:
+        rows: the other traits, and the columns of `inputs_of_items`.
+        rank: the settings.
+        quantiles: of the columns of rank.value.
+        crowding: item_id, crowding; None without rank.exposure.
+    """
+    from pyspark.sql import functions as F
+
+    rows = _with_values(rows, rank, quantiles)
+    if crowding is None:
+        return rows
+    lowered = F.lit(rank.exposure) * F.coalesce("crowding", F.lit(0.0))
+    joined = rows.join(crowding, "item_id", how="left")
+    boost = F.coalesce("boost", F.lit(0.0)) - lowered
+    return joined.withColumn("boost", boost).select(*rows.columns)
+
+
+def _with_values(rows: "DataFrame", rank: RankSection, quantiles: Quantiles) -> "DataFrame":
+    """Add the boosts by values and ages."""
     from pyspark.sql import functions as F
 
     read = [name for name in rows.columns if name == AGE or name.startswith(_VALUE)]

@@ -10,7 +10,6 @@ from pipeline.stages import incremental
 from pipeline.stages.context import Job
 from pipeline.stages.index import lists
 from pipeline.stages.neighbors import rules
-from pipeline.stages.neighbors.boosts import Quantiles
 from pipeline.storage.list_schemas import CANDIDATES
 from pipeline.store.arrow_files import Rows
 
@@ -20,21 +19,20 @@ if TYPE_CHECKING:
 _ROWS_PER_FILE = 200_000
 
 
-def write(job: Job, version: str, sizes: Int64, quantiles: Quantiles) -> None:
+def write(job: Job, version: str, sizes: Int64, traits: "DataFrame") -> None:
     """Write the candidates table: what has changed, on top of an earlier one; or all of it.
 
     Args:
         job: the run.
         version: of the table.
         sizes: int64[nlist], how many items each list has.
-        quantiles: of the columns of rank.value.
+        traits: of all items, from `rules.item_traits`.
     """
     job.line.note = "reading what the rules ask for"
     # Announced before it is written, so that gc does not remove it.
     job.used_versions.add(version)
     job.announce_use()
     base = _find_base(job)
-    traits = rules.item_traits(job, quantiles)
     if base is None or not _add_layer(job, base, version, traits):
         _write_all(job, version, sizes, traits)
     job.line.note = ""

@@ -81,12 +81,13 @@ def without_denied(job: Job, pairs: "DataFrame") -> "DataFrame":
     return pairs.join(denied.read_pairs(job), ["item_id", "similar_id"], how="left_anti")
 
 
-def item_traits(job: Job, quantiles: boosts.Quantiles) -> "DataFrame":
+def item_traits(job: Job, quantiles: boosts.Quantiles, crowding: "DataFrame | None") -> "DataFrame":
     """What rules read of each item: item_id and storage.list_schemas.TRAITS.
 
     Args:
         job: the run.
         quantiles: of the columns of rank.value.
+        crowding: item_id, crowding; None without rank.exposure.
 
     Raises:
         InputError: a rule needs a column that the catalogue does not have, or the table of
@@ -109,7 +110,7 @@ def item_traits(job: Job, quantiles: boosts.Quantiles) -> "DataFrame":
         _hashes(sorted(rank.same)).alias("matches"),
         *boosts.inputs_of_items(rank),
     )
-    rows = boosts.add_to_traits(rows, rank, quantiles)
+    rows = boosts.add_to_traits(rows, rank, quantiles, crowding)
     if section.deny:
         rows = denied.add_to_traits(job, rows)
     else:

@@ -1,7 +1,7 @@
 """What one search for neighbours works with: the lists, the queries and the groups."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,8 +13,9 @@ from pipeline.config.sections import Config
 from pipeline.retrieval import groups, recall
 from pipeline.retrieval.quantiser import Quantiser
 from pipeline.retrieval.ranking import Int64
+from pipeline.retrieval.rules import NO_RULES
 from pipeline.stages.context import Job
-from pipeline.stages.neighbors import boosts, candidate_table, query_items, rules
+from pipeline.stages.neighbors import boosts, candidate_table, exposure, query_items, rules
 from pipeline.stages.neighbors.boosts import Quantiles
 from pipeline.stages.neighbors.search import (
     ITEM_COLUMNS,
@@ -125,38 +126,60 @@ def build_search_context(job: Job, version: str) -> SearchContext:
         version: of the candidates table, which is written if there are rules.
     """
     index, section = job.record("index"), job.config.neighbors
-    table, table_version, sizes = "lists", index.fingerprint, _list_sizes(job)
+    plain, centroids = _plain_search(job), None
+    if not index.outputs["exact"]:
+        path = job.store.quantisers.path(index.outputs["quantiser"])
+        centroids = job.ship(path, "quantiser")
+    table, table_version, sizes = "lists", index.fingerprint, plain.query_sizes
     quantiles = boosts.find_quantiles(job)
     if rules.has_rules(job.config):
         table, table_version = "candidates", version
-        candidate_table.write(job, version, sizes, quantiles)
+        crowding = None
+        if job.config.rank.exposure:
+            nlist = index.outputs["lists"]
+            width = nlist if centroids is None else min(exposure.PROBES, nlist)
+            probed = ProbedLists(centroids, nlist, width)
+            crowding = exposure.write(job, version, plain, probed)
+        traits = rules.item_traits(job, quantiles, crowding)
+        candidate_table.write(job, version, sizes, traits)
     rows = job.store.read(job.spark, table, table_version)
     selected = query_items.select_query_items(job)
     queries = rows.where("asks is null or asks") if job.config.rules.query else rows
     if selected is not None:
         queries = queries.join(selected.select("item_id"), "item_id", how="left_semi")
-    centroids, context = None, job.spark.sparkContext
-    if not index.outputs["exact"]:
-        path = job.store.quantisers.path(job.record("index").outputs["quantiser"])
-        centroids = job.ship(path, "quantiser")
-    cores = context.defaultParallelism
     query_sizes = sizes if queries is rows else rows_per_list(job, queries)
-    max_items = groups.max_items_per_group(section.worker_mb, index.outputs["dim"])
-    plan = groups.plan_by_work(sizes, cores, max_items)
-    search = ListSearch(
+    search = replace(
+        plain,
         items=job.store.open_clustered(table, table_version),
-        plan=plan,
         query_sizes=query_sizes,
         k=section.k + section.reserve,
         depth=candidate_depth(job.config),
         rules=rules.pair_rules(job.config.rules, job.config.rank),
-        partitions=section.partitions or plan.group_count,
-        cores=cores,
         all_are_queries=selected is None,
-        counts=SearchCounts(context),
+        counts=SearchCounts(job.spark.sparkContext),
     )
     query_count = int(query_sizes.sum())
     return SearchContext(job, rows, selected, queries, query_count, centroids, search, quantiles)
+
+
+def _plain_search(job: Job) -> ListSearch:
+    """The search of all items for each other, without rules."""
+    index, section, context = job.record("index"), job.config.neighbors, job.spark.sparkContext
+    sizes = job.list_sizes(index.fingerprint, index.outputs["lists"])
+    max_items = groups.max_items_per_group(section.worker_mb, index.outputs["dim"])
+    plan = groups.plan_by_work(sizes, context.defaultParallelism, max_items)
+    return ListSearch(
+        items=job.store.open_clustered("lists", index.fingerprint),
+        plan=plan,
+        query_sizes=sizes,
+        k=exposure.NEAREST,
+        depth=exposure.NEAREST,
+        rules=NO_RULES,
+        partitions=section.partitions or plan.group_count,
+        cores=context.defaultParallelism,
+        all_are_queries=True,
+        counts=SearchCounts(context),
+    )
 
 
 def candidate_depth(config: Config) -> int:
@@ -170,12 +193,6 @@ def read_quantiser(job: Job) -> Quantiser:
     """The quantiser of the lists."""
     version = job.record("index").outputs["quantiser"]
     return Quantiser.from_arrays(job.store.quantisers.arrays(version))
-
-
-def _list_sizes(job: Job) -> Int64:
-    """How many items each list has: int64[nlist]."""
-    index = job.record("index")
-    return job.list_sizes(index.fingerprint, index.outputs["lists"])
 
 
 def rows_per_list(job: Job, rows: "DataFrame") -> Int64:

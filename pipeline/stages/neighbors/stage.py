@@ -11,6 +11,7 @@ from pipeline.stages.context import Job, StageResult
 from pipeline.stages.incremental import Base
 from pipeline.stages.index import current_quantiser, lists
 from pipeline.stages.neighbors import (
+    exposure,
     ground_truth,
     incremental_search,
     query_items,
@@ -178,6 +179,8 @@ def _finish(
     is_chosen = context.centroids is not None and not section.nprobe
     if rules.has_rules(job.config):
         tables = tables | {"candidates": vectors}
+    if job.config.rank.exposure:
+        tables = tables | {exposure.TABLE: vectors}
     return StageResult(
         tables=tables | {"short_lists": short_rows},
         counts={

@@ -29,7 +29,7 @@ def inspection() -> Iterable[str]:
     columns = dict.fromkeys(("category", "group_id", "brand", "locale"), ODD)
     details = {"item_id": LONG_ID, "title": TITLE, "list": 1, "price": 1.0, "stock": None}
     one = Inspection(Item(details | columns, None), TITLE, (f"a {ODD}", ODD), ["a"], ["b"], 1, None)
-    one.neighbours = [Neighbour(LONG_ID, 1.0, TITLE, parts, {f"rank.same.{ODD}": 0.1})]
+    one.neighbours = [Neighbour(LONG_ID, 1.0, TITLE, parts, 1.1, {f"rank.same.{ODD}": 0.1})]
     one.removed = [RemovedCandidate(LONG_ID, 1.0, TITLE, "same", f"{ODD} is nearer")]
     one.removal_counts = {"same": 1}
     one.why_not = {"item_id": LONG_ID, "title": TITLE, "said": f"{LONG_ID} is nearer"}

@@ -23,7 +23,8 @@ SAME = "rank.same={category = 0.05, seller = 0.3}"
 PRICE = "rank.price={weight = 0.2, half = 1.5}"
 VALUE = "rank.value={sold = 0.1, stock = -0.05}"
 FRESH = 'rank.fresh={column = "released", weight = 0.15, half_days = 40, date = "2026-05-01"}'
-BOOSTS = (SAME, PRICE, VALUE, FRESH)
+EXPOSURE = "rank.exposure=0.25"
+BOOSTS = (SAME, PRICE, VALUE, FRESH, EXPOSURE)
 
 
 def with_further_columns(rows: Rows, seed: int) -> Rows:
@@ -56,8 +57,15 @@ class RankedShop(Shop):
     known: Rows
     today = date(2026, 5, 1)
 
-    def oracle_rules(self, boosts: tuple[str, ...]) -> oracle.Rules:
-        """The boosts by their definition, from the rows."""
+    def oracle_rules(
+        self, boosts: tuple[str, ...], allowed: np.ndarray | None = None
+    ) -> oracle.Rules:
+        """The boosts by their definition, from the rows.
+
+        Args:
+            boosts: the settings.
+            allowed: bool[n, n], whether an item counts for how crowded another is; None for all.
+        """
         rules = oracle.Rules()
         own = np.zeros(len(self.rows))
         if VALUE in boosts:
@@ -70,6 +78,17 @@ class RankedShop(Shop):
                     for row in self.rows]  # fmt: skip
             ages = [None if day is None else max((self.today - day).days, 0) for day in days]
             own += [0.0 if age is None else 0.15 * 0.5 ** (age / 40) for age in ages]
+        if EXPOSURE in boosts:
+            nearest = oracle.neighbors(
+                [row["item_id"] for row in self.rows],
+                self.vectors(),
+                10,
+                everything(self) if allowed is None else allowed,
+            )
+            for n, row in enumerate(self.rows):
+                cosines = [score for _, score in nearest.get(row["item_id"], [])]
+                mean = sum(cosines) / len(cosines) if cosines else 0.0
+                own[n] -= 0.25 * (round(max(mean, 0.0) * 50) / 50)
         rules.own_boosts = own.tolist()
         if SAME in boosts:
             rules.match_boosts = [(self.column("category"), 0.05), (self.column("shop"), 0.3)]
@@ -175,8 +194,8 @@ def test_partitions_do_not_change_the_table(shop: RankedShop) -> None:
 def test_nights_give_the_table_of_a_full_run_and_keep_the_quantiles(
     shop: RankedShop, tmp_path: Path
 ) -> None:
-    sets = (*COLUMNS, *BOOSTS[:3], *QUANTISED, "neighbors.nprobe=4", "neighbors.max_probes=4",
-            'rules.differ=["brand"]')  # fmt: skip
+    sets = (*COLUMNS, SAME, PRICE, VALUE, *QUANTISED, "neighbors.nprobe=4",
+            "neighbors.max_probes=4", 'rules.differ=["brand"]')  # fmt: skip
 
     def fresh(day: int) -> str:
         return FRESH.replace("2026-05-01", f"2026-05-0{day}")
@@ -202,16 +221,16 @@ def test_nights_give_the_table_of_a_full_run_and_keep_the_quantiles(
     assert night is not None
     assert night.outputs["base"] == first.fingerprint, night.outputs["why"]
     assert night.outputs["quantiles"] == first.outputs["quantiles"]
-    rules = shop.oracle_rules(BOOSTS)
+    rules = shop.oracle_rules(BOOSTS[:4])
     rules.differ = [shop.column("brand")]
     full = RankedShop(tmp_path / "full")
     full.run(*sets, fresh(1), last="publish", full=True)
     assert shop.ranked() == full.ranked()
     shop.check(rules, shop.probed(4))
-    # Another day changes every age.
-    shop.run(*sets, fresh(9), last="publish")
+    # Another day changes every age; how crowded items are is told by the lists that they probe.
+    shop.run(*sets, fresh(9), EXPOSURE, last="publish")
     shop.today = date(2026, 5, 9)
-    rules.own_boosts = shop.oracle_rules(BOOSTS).own_boosts
+    rules.own_boosts = shop.oracle_rules(BOOSTS, shop.probed(4)).own_boosts
     shop.check(rules, shop.probed(4))
 
 
