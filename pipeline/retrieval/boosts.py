@@ -15,6 +15,8 @@ from pipeline.retrieval.vectors import Float32, Float64
 # How far a boost that is computed in float32 may be from the exact one, for weights of 1 in all:
 # the logarithms of two prices have an error of 2**-19 at most, and halving changes less than that.
 _ERROR = 2.0**-17
+# The logarithm of no price is so far from 0.
+_FAR = 1e9
 
 
 @dataclass(frozen=True)
@@ -92,34 +94,30 @@ class Boosts:
             values = own[rows]
             boosts += weight * ((values == other[items]) & (values != 0))
         if self.price is not None:
-            boosts += self._price_boosts(right.log_price[items] - left.log_price[rows])
+            own_price, other_price = self._known(left.log_price[rows], right.log_price[items])
+            boosts += self._price_boosts(other_price - own_price)
         ranked_by: Float32 = (cosines.astype(np.float64) + boosts).astype(np.float32)
         return ranked_by
 
-    def add_to_product(
-        self, product: Float32, left: BoostTraits, right: BoostTraits, scratch: Float32
-    ) -> None:
-        """Add the boosts to a matrix of cosines in place, in float32: see `margin`.
+    def add_prices(self, product: Float32, left: Float64, right: Float64, scratch: Float32) -> None:
+        """Add the boosts of prices to a matrix of cosines in place, in float32: see `margin`.
 
         Args:
             product: float32[n, m].
-            left: of the n items whose neighbours are ranked.
-            right: of the m candidates.
+            left: float64[n], logarithms of the prices of the items whose neighbours are ranked.
+            right: float64[m], those of the candidates.
             scratch: float32[n, m], overwritten.
         """
-        for weight, own, other in zip(self.matches, left.matches, right.matches, strict=True):
-            np.equal(own[:, None], other[None, :], out=scratch, casting="unsafe")
-            scratch[own == 0] = 0
-            scratch *= np.float32(weight)
-            product += scratch
-        if self.price is not None:
-            own_price, other_price = (
-                traits.log_price.astype(np.float32) for traits in (left, right)
-            )
-            np.subtract(other_price[None, :], own_price[:, None], out=scratch)
-            product += self._price_boosts(scratch)
-        if self.own != (0.0, 0.0):
-            product += right.own.astype(np.float32)[None, :]
+        if self.price is None:
+            return
+        own, other = self._known(left, right)
+        np.subtract(other.astype(np.float32)[None, :], own.astype(np.float32)[:, None], out=scratch)
+        product += self._price_boosts(scratch)
+
+    @staticmethod
+    def _known(left: Float64, right: Float64) -> tuple[Float64, Float64]:
+        """Logarithms of prices, so that an unknown price is far from all others."""
+        return np.where(np.isnan(left), -_FAR, left), np.where(np.isnan(right), _FAR, right)
 
     def _price_boosts(self, distances: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
         """The boosts for distances of two prices' logarithms, which are overwritten."""
@@ -128,8 +126,6 @@ class Boosts:
         np.abs(distances, out=distances)
         distances *= distances.dtype.type(-1 / np.log2(half))
         np.exp2(distances, out=distances)
-        # An unknown price is near no other.
-        np.nan_to_num(distances, copy=False, nan=0.0)
         distances *= distances.dtype.type(weight)
         return distances
 

@@ -15,7 +15,7 @@ from pipeline.retrieval.ranking import (
     rank_in_row,
     rank_order,
 )
-from pipeline.retrieval.rules import NO_RULES, Bools, Rules, ScoreMask, Traits
+from pipeline.retrieval.rules import EXCLUDED, NO_RULES, Bools, Rules, ScoreMask, Traits
 from pipeline.retrieval.vectors import (
     Float32,
     Float64,
@@ -34,8 +34,8 @@ _CANDIDATES = 1 << 21
 # If this many times more candidates than are needed pass a list's bound, they are cut at once.
 _CROWDED = 8
 
-# Below the score of every pair that is not excluded.
-_LOWEST = np.float32(-1e30)
+# Below the score of every pair that is not excluded, and above that of every other.
+_LOWEST = np.float32(-EXCLUDED / 2)
 
 # float32[n, dim] and their squared norms, float64[n].
 VectorsAndNorms = tuple[Float32, Float64]
@@ -106,7 +106,7 @@ class ExactIndex:
         self._lists = _list_slices(lists[representatives])
         longest = max((part.stop - part.start for part in self._lists.values()), default=0)
         self._product = np.empty(max(_PRODUCT, longest), dtype=np.float32)
-        self._scratch = np.empty(self._product.size if rules.boosts.exist else 0, dtype=np.float32)
+        self._scratch = np.empty(self._product.size if rules.needs_traits else 0, np.float32)
         self._mask = np.empty(self._product.size, dtype=bool)
         cosine_margin = (self._vectors.shape[1] + 8) * 2.0**-22
         self._margin = np.float32(cosine_margin + rules.boosts.margin)
@@ -268,19 +268,19 @@ class ExactIndex:
         np.matmul(directions, self._unit[columns].T, out=product)
         self.distances += product.size
         if mask is not None:
-            mask.apply(product, rows, columns)
+            scratch = self._scratch[: product.size].reshape(product.shape)
+            mask.apply(product, rows, columns, scratch)
         is_certain = self._bounds.apply(product) if self._rules.bounds_score else None
         if mask is not None and self._rules.boosts.exist:
-            scratch = self._scratch[: product.size].reshape(product.shape)
             mask.add_boosts(product, rows, columns, scratch)
-        is_unset = min_scores[rows] == -np.inf
+        is_unset = min_scores[rows] < _LOWEST
         if count > self._depth and is_unset.any():
             unset = product if is_unset.all() else product[is_unset]
             if is_certain is not None:
                 unset = np.where(is_certain[is_unset], unset, np.float32(-np.inf))
             min_scores[rows[is_unset]] = kth_score_bound(unset, self._depth) - self._margin
         reaches = self._mask[: product.size].reshape(product.shape)
-        # What is excluded never reaches a bound, not even none.
+        # What is excluded never reaches a bound, not even where there is none.
         bounds = np.maximum(min_scores[rows], _LOWEST)
         np.greater_equal(product, bounds[:, None], out=reaches)
         flat = np.flatnonzero(reaches)
