@@ -57,6 +57,7 @@ BOOSTS: dict[str, tuple[str, ...]] = {
     "rank.value": ("rank.value={sold = 0.1}",),
     "rank.fresh": ('rank.fresh={column = "released", weight = 0.05, date = "2026-06-01"}',),
     "rank.exposure": ("rank.exposure=0.25",),
+    "rank.diversity": ("rank.diversity=0.3",),
 }
 
 

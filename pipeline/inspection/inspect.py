@@ -1,7 +1,7 @@
 """Inspection of one item: its tokens, its neighbours and their scores, what rules removed."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -146,8 +146,10 @@ class Inspector:
         inspection = self._describe(item, tokens[item_id])
         if inspection.probes is None and inspection.reason is None and not published:
             inspection.reason = NOT_ASKED
-        inspection.neighbours = self._neighbours(item, published, tokens)
         candidates = self._candidates(item, inspection.probes)
+        boosted = {one.item_id: one.ranked_by for one in candidates}
+        published = [replace(one, boosted=boosted.get(one.similar_id)) for one in published]
+        inspection.neighbours = self._neighbours(item, published, tokens)
         k = max(len(published), tables.published.settings["k"])
         better = [one for one in candidates if one.removal and one.rank <= k]
         inspection.removal_counts = dict(Counter(one.removal.rule for one in better if one.removal))
@@ -179,9 +181,7 @@ class Inspector:
                 other.get("title"),
                 self._model.contributions(tokens[item.item_id], tokens[one.similar_id]),
                 one.ranked_by,
-                {}
-                if one.ranked_by is None
-                else self._boosts.of(item.details, other, one.ranked_by - one.score),
+                self._boosts.of(item.details, other, one.scores),
             )
             for one in published
             if one.similar_id in tokens

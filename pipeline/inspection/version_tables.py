@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import UsageError
+from pipeline.query import boost_terms
 from pipeline.query.index import COLUMNS, Index
 from pipeline.query.published import Published
 from pipeline.retrieval.rules import with_traits
@@ -54,12 +55,19 @@ class ListedItem:
     Attributes:
         similar_id: its id.
         score: the cosine.
-        ranked_by: the cosine with the boosts; None if there are none.
+        ranked_by: what it is ranked by; None if by the score.
+        boosted: the cosine with the boosts, before a diverse list is chosen.
     """
 
     similar_id: str
     score: float
     ranked_by: float | None
+    boosted: float | None = None
+
+    @property
+    def scores(self) -> boost_terms.Scores:
+        """Its scores."""
+        return boost_terms.Scores(self.score, self.boosted, self.ranked_by)
 
 
 class VersionTables:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.config.sections import RulesSection
+from pipeline.config.sections import RankSection, RulesSection
 from pipeline.errors import UsageError
 from pipeline.inspection.candidates import Candidate, cosine_scores
 from pipeline.inspection.explanations import explain_removal
@@ -87,7 +87,7 @@ def _answer(
             "said": f"{explanation}. Its score is {candidate.score:.4f}",
             "score": candidate.score,
         }
-    return _too_far(search.published, search.probes, candidate)
+    return _too_far(search.published, search.probes, candidate, tables.published.rank)
 
 
 def _not_probed(
@@ -107,7 +107,9 @@ def _not_probed(
     return {"why": "not_probed", "said": sentence} | figures
 
 
-def _too_far(published: list[ListedItem], probes: int, candidate: Candidate) -> dict[str, Any]:
+def _too_far(
+    published: list[ListedItem], probes: int, candidate: Candidate, rank: RankSection
+) -> dict[str, Any]:
     """The other item's score is too low."""
     last, boosted = "", ""
     if published and published[-1].ranked_by is None:
@@ -119,6 +121,8 @@ def _too_far(published: list[ListedItem], probes: int, candidate: Candidate) -> 
         f"its score is {candidate.score:.4f}{boosted}{last}. It is at rank {candidate.rank:,} of "
         f"what the lists that were searched hold ({probes:,})"
     )
+    if rank.diversity:
+        sentence += ". The list is chosen from the first of them to be diverse"
     return {"why": "score", "said": sentence, "score": candidate.score, "rank": candidate.rank}
 
 

@@ -25,7 +25,8 @@ class Neighbour:
         similar_id: the item's id.
         title: the item's title.
         score: the cosine, as the published table has it.
-        ranked_by: the cosine with the boosts; None if there are none.
+        ranked_by: what it is ranked by, as the published table has it; None if by the score.
+        boosted: the cosine with the boosts, before a diverse list is chosen.
         boosts: what is added to the score to rank it, by setting.
     """
 
@@ -33,12 +34,13 @@ class Neighbour:
     title: str | None
     score: float
     ranked_by: float | None = None
+    boosted: float | None = None
     boosts: Mapping[str, float] = field(default_factory=dict)
 
     @property
-    def boost(self) -> float:
-        """What is added to the score in all."""
-        return 0.0 if self.ranked_by is None else self.ranked_by - self.score
+    def scores(self) -> boost_terms.Scores:
+        """Its scores."""
+        return boost_terms.Scores(self.score, self.boosted, self.ranked_by)
 
     def as_json(self) -> dict[str, Any]:
         """The neighbour for programs; numbers are the shortest ones that are these float32."""
@@ -109,9 +111,11 @@ class Answerer:
         if searchable:
             rows = pa.array(searchable, pa.int64())
             queries = self._queries(questions.take(rows), embedded["half"].take(rows))
-            neighbors = self._index.nearest(queries, self.k)
-            for n, row in zip(searchable, neighbors.to_pylist(), strict=True):
-                self._fill(answers[n], row)
+            nearest = self._index.nearest(queries, self.k)
+            lists = self._index.diverse_lists(queries, nearest, self.k)
+            rows = zip(searchable, nearest.to_pylist(), lists.to_pylist(), strict=True)
+            for n, candidates, chosen in rows:
+                self._fill(answers[n], candidates, chosen)
         self._add_details(answers, questions.to_pylist())
         return answers
 
@@ -151,11 +155,15 @@ class Answerer:
         state = self.published.deny_file_state
         return traits.read_deny_list(self._config, self._rules, state)
 
-    def _fill(self, answer: Answer, row: dict[str, Any]) -> None:
-        """Take over a row of NEIGHBORS."""
-        answer.probes = row["probes"]
+    def _fill(
+        self, answer: Answer, candidates: dict[str, Any], chosen: list[dict[str, Any]]
+    ) -> None:
+        """Take over a row of NEIGHBORS, and the list that is chosen from it."""
+        answer.probes = candidates["probes"]
+        boosted = {n["similar_id"]: n["ranked_by"] for n in candidates["neighbors"]}
         answer.neighbours = [
-            Neighbour(n["similar_id"], None, n["score"], n["ranked_by"]) for n in row["neighbors"]
+            Neighbour(n["similar_id"], None, n["score"], n["ranked_by"], boosted[n["similar_id"]])
+            for n in chosen
         ]
         if len(answer.neighbours) < self.k:
             answer.reason = self._short_list_reason(answer.probes)
@@ -186,7 +194,7 @@ class Answerer:
         details = {row["item_id"]: row for row in table.to_pylist()}
         for answer, item in zip(answers, items, strict=True):
             answer.neighbours = [
-                replace(one, title=row.get("title"), boosts=self._boosts.of(item, row, one.boost))
+                replace(one, title=row.get("title"), boosts=self._boosts.of(item, row, one.scores))
                 for one in answer.neighbours
                 for row in (details.get(one.similar_id, {}),)
             ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,6 +12,20 @@ from pipeline.retrieval.vectors import Float64
 from pipeline.stages.neighbors import boosts
 
 Details = Mapping[str, Any]
+
+
+class Scores(NamedTuple):
+    """The scores of a neighbour.
+
+    Attributes:
+        score: the cosine.
+        boosted: the cosine with the boosts; None if there are none.
+        ranked_by: what it is ranked by; None if by the cosine.
+    """
+
+    score: float
+    boosted: float | None
+    ranked_by: float | None
 
 
 class BoostTerms:
@@ -27,14 +41,17 @@ class BoostTerms:
         """The columns of items that they read."""
         return sorted({name for names in self._rank.columns().values() for name in names})
 
-    def of(self, item: Details, other: Details, boost: float) -> dict[str, float]:
+    def of(self, item: Details, other: Details, scores: Scores) -> dict[str, float]:
         """What is added to the cosine of a pair, by setting; terms of 0 are left out.
 
         Args:
             item: values of the item whose list it is, by column; what is left out is missing.
             other: those of the neighbour.
-            boost: what is added in all.
+            scores: its scores.
         """
+        if scores.ranked_by is None:
+            return {}
+        boosted = scores.score if scores.boosted is None else scores.boosted
         rank, terms = self._rank, {}
         for name, weight in sorted(rank.same.items()):
             value = hash_of(item.get(name))
@@ -50,7 +67,9 @@ class BoostTerms:
         terms |= {name: float(term[0]) for name, term in own.items()}
         if rank.exposure:
             # How crowded a neighbour is follows from what is added in all.
-            terms["rank.exposure"] = round(boost - sum(terms.values()), 6)
+            terms["rank.exposure"] = round(boosted - scores.score - sum(terms.values()), 6)
+        if rank.diversity:
+            terms["rank.diversity"] = round(scores.ranked_by - boosted, 6)
         return {name: term for name, term in terms.items() if term}
 
     def _values(self, other: Details) -> dict[str, Float64]:

@@ -9,9 +9,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.config.sections import RankSection
 from pipeline.query import prune
 from pipeline.query.published import Published, pair_rules
 from pipeline.retrieval import join, loaded_group, merge
+from pipeline.retrieval.diversity import Diversity, diversify
 from pipeline.retrieval.groups import GroupPlan
 from pipeline.retrieval.loaded_group import LoadedGroup
 from pipeline.retrieval.quantiser import Quantiser
@@ -38,6 +40,7 @@ class Index:
     Attributes:
         published: the version.
         rules: the rules on pairs.
+        rank: what neighbours are ranked by beside the cosine.
         nlist: number of lists.
         exact: whether all lists are searched for every query.
         nprobe: number of lists that are searched for a query.
@@ -47,6 +50,7 @@ class Index:
 
     published: Published
     rules: Rules
+    rank: RankSection
     nlist: int
     exact: bool
     nprobe: int
@@ -64,6 +68,7 @@ class Index:
         return cls(
             published=published,
             rules=pair_rules(published),
+            rank=published.rank,
             nlist=index.outputs["lists"],
             exact=index.outputs["exact"],
             nprobe=neighbors.counts["probes"],
@@ -104,7 +109,7 @@ class Index:
         return self.quantiser.probe(from_bytes(vectors), width)
 
     def nearest(self, queries: pa.RecordBatch, k: int) -> pa.RecordBatch:
-        """The k nearest items of each query under the rules, as the neighbors stage finds them.
+        """The nearest items of each query under the rules, as the neighbors stage finds them.
 
         Args:
             queries: rows of QUERIES but for `units`; item_id is null if a query is no item of the
@@ -112,17 +117,44 @@ class Index:
             k: neighbours a query.
 
         Returns:
-            rows of NEIGHBORS, whose item_id and list are each query's `list`, ascending.
+            rows of NEIGHBORS, whose item_id and list are each query's `list`, ascending: k
+            neighbours, or as many as `diverse_lists` chooses from.
         """
-        neighbors = _empty_neighbors(queries)
+        neighbors, kept = _empty_neighbors(queries), k
+        if self.rank.diversity:
+            kept = max(k, self.rank.depth or 3 * k)
         for width in widening.probe_widths(self.nprobe, self.max_probes, self.nlist):
             sizes = np.asarray(pc.list_value_length(neighbors["neighbors"]))
             short = np.flatnonzero((sizes < k) & (sizes < self.vectors))
             if not len(short):
                 break
-            wider = self._search_width(queries.take(pa.array(short)), k, width)
+            wider = self._search_width(queries.take(pa.array(short)), kept, width)
             neighbors = _replace(neighbors, wider)
         return neighbors
+
+    def diverse_lists(self, queries: pa.RecordBatch, rows: pa.RecordBatch, k: int) -> pa.Array:
+        """The lists of k neighbours that are chosen from the nearest.
+
+        Args:
+            queries: as for `nearest`.
+            rows: what `nearest` has returned for them.
+            k: neighbours a query.
+
+        Returns:
+            the column `neighbors` of NEIGHBORS, in the order of the rows.
+        """
+        if not self.rank.diversity or not rows.num_rows:
+            return rows["neighbors"]
+        width = int(max(rows["probes"].to_numpy()))
+        ids = pc.unique(rows["neighbors"].flatten().field("similar_id"))
+        lists = np.unique(self.probes(queries["vector"], width))
+        found = [
+            batch.filter(pc.is_in(batch["item_id"], ids)).select(["item_id", "vector"])
+            for batch in self.items.rows_of_lists(lists, ("item_id", "vector"))
+        ]
+        items = pa.concat_batches(found)
+        settings = Diversity(self.rank.diversity, self.rank.depth or 3 * k, k)
+        return diversify(rows, items["item_id"], items["vector"], settings)["neighbors"]
 
     def _search_width(self, queries: pa.RecordBatch, k: int, width: int) -> pa.RecordBatch:
         """The k nearest items in so many lists, with as many candidates as the caps need."""

@@ -61,6 +61,7 @@ ITEM_TRAITS = ("same", "kind", "price", "differ", "capped", "matches", "boost")
 
 #   score: the cosine.
 #   ranked_by: the cosine with the boosts, by which neighbours are ranked; null if there are none.
+#     In a diverse list, the value that the neighbour was chosen by.
 NEIGHBOR = pa.struct(
     [("similar_id", pa.string()), ("score", pa.float32()), ("ranked_by", pa.float32())]
 )
@@ -79,3 +80,6 @@ NEIGHBORS = pa.schema(
         ("probes", pa.int32()),
     ]
 )
+
+# Lists that are chosen from the neighbors of each item to be diverse.
+DIVERSE = pa.schema([("item_id", pa.string()), ("neighbors", list_of(NEIGHBOR))])

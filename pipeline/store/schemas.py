@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from pipeline.errors import StageError
-from pipeline.storage.list_schemas import CANDIDATES, LISTS, NEIGHBORS, list_of
+from pipeline.storage.list_schemas import CANDIDATES, DIVERSE, LISTS, NEIGHBORS, list_of
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -152,6 +152,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     "neighbors": NEIGHBORS,
     "reach": REACH,
     "crowding": CROWDING,
+    "diverse": DIVERSE,
     "ground_truth": GROUND_TRUTH,
     "similar_items": SIMILAR_ITEMS,
     "sample_lists": SAMPLE_LISTS,

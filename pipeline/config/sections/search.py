@@ -183,6 +183,20 @@ class RankSection(Section):
         "its score, so that few items are in very many lists and few in none",
     )
 
+    diversity: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="weight of the nearness to items that a list has already, when the next is "
+        "chosen: 0.3 makes lists diverse",
+    )
+    depth: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="candidates that a diverse list is chosen from; 0: 3 times neighbors.k",
+    )
+
     @property
     def exists(self) -> bool:
         """Whether anything is set."""

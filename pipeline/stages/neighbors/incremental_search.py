@@ -21,7 +21,7 @@ from pipeline.retrieval.rules import with_traits
 from pipeline.stages.index import lists
 from pipeline.stages.neighbors import rules, widening
 from pipeline.stages.neighbors.search import ITEM_COLUMNS, SearchCounts
-from pipeline.stages.neighbors.search_context import SearchContext
+from pipeline.stages.neighbors.search_context import SearchContext, candidates_kept
 from pipeline.storage.list_schemas import CANDIDATES, NEIGHBORS
 from pipeline.store import schemas
 from pipeline.store.arrow_files import Rows
@@ -200,13 +200,14 @@ def update_neighbors(
         )
         tables["reach"] = store.write(pairs.distinct(), "reach", version)
         pairs = store.read(job.spark, "reach", version)
-    capacity = section.k + section.reserve
+    kept = candidates_kept(job.config)
+    capacity = kept + section.reserve
     updating = NeighborUpdate(
         plan=search.plan,
         items=search.items,
         base_neighbors=store.open_clustered("neighbors", base.fingerprint),
         reverse_probes=load_reverse_probes(pairs, search.plan),
-        settings=NeighborSettings(section.k, capacity, nprobe, search.rules, widens=not is_exact),
+        settings=NeighborSettings(kept, capacity, nprobe, search.rules, widens=not is_exact),
         counts=search.counts,
     )
     moves, arrivals = join_moves(changes.arrivals, changes.departures), changes.arrivals

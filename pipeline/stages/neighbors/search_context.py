@@ -152,7 +152,7 @@ def build_search_context(job: Job, version: str) -> SearchContext:
         plain,
         items=job.store.open_clustered(table, table_version),
         query_sizes=query_sizes,
-        k=section.k + section.reserve,
+        k=candidates_kept(job.config) + section.reserve,
         depth=candidate_depth(job.config),
         rules=rules.pair_rules(job.config.rules, job.config.rank),
         all_are_queries=selected is None,
@@ -182,9 +182,15 @@ def _plain_search(job: Job) -> ListSearch:
     )
 
 
+def candidates_kept(config: Config) -> int:
+    """How many neighbours of an item are kept, beside the reserve: what lists are chosen from."""
+    k, rank = config.neighbors.k, config.rank
+    return max(k, rank.depth or 3 * k) if rank.diversity else k
+
+
 def candidate_depth(config: Config) -> int:
     """How many candidates a group has for a query, at most."""
-    capacity = config.neighbors.k + config.neighbors.reserve
+    capacity = candidates_kept(config) + config.neighbors.reserve
     has_caps = bool(config.rules.collapse or config.rules.max_per)
     return capacity * CANDIDATES_PER_NEIGHBOR if has_caps else capacity
 

@@ -11,6 +11,7 @@ from pipeline.stages.context import Job, StageResult
 from pipeline.stages.incremental import Base
 from pipeline.stages.index import current_quantiser, lists
 from pipeline.stages.neighbors import (
+    diverse_lists,
     exposure,
     ground_truth,
     incremental_search,
@@ -179,6 +180,8 @@ def _finish(
     is_chosen = context.centroids is not None and not section.nprobe
     if rules.has_rules(job.config):
         tables = tables | {"candidates": vectors}
+    if job.config.rank.diversity:
+        tables = tables | {diverse_lists.TABLE: diverse_lists.write(context, version)}
     if job.config.rank.exposure:
         tables = tables | {exposure.TABLE: vectors}
     return StageResult(

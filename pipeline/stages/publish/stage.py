@@ -130,6 +130,9 @@ def _neighbor_lists(job: Job) -> Rows:
     """The first k neighbours of each item, in the order of the lists."""
     version, nlist = job.record("neighbors").fingerprint, job.record("index").outputs["lists"]
     names = sorted_tables.LISTS_OF_ITEMS.names
+    if job.config.rank.diversity:
+        diverse = job.scan("diverse", "neighbors", names)
+        return sorted_tables.first_neighbors(diverse, job.config.neighbors.k)
     rows = job.store.scan_lists(job.spark, "neighbors", version, nlist, names)
     return sorted_tables.first_neighbors(rows, job.config.neighbors.k)
 

@@ -139,3 +139,44 @@ def vectors(n: int, dim: int, seed: int, *, duplicates: int = 0) -> npt.NDArray[
     drawn = centres[rng.integers(8, size=n)] + 0.5 * rng.standard_normal((n, dim))
     drawn[rng.integers(n, size=duplicates)] = drawn[0]
     return drawn.astype(np.float16).astype(np.float32)
+
+
+def diverse_lists(
+    ids: list[str],
+    vectors: npt.NDArray[np.floating],
+    candidates: dict[str, list[tuple[str, float, float]]],
+    share: float,
+    k: int,
+) -> dict[str, list[tuple[str, float]]]:
+    """The lists that maximal marginal relevance chooses: ids, and the values they are chosen by.
+
+    Args:
+        ids: n ids.
+        vectors: float[n, dim].
+        candidates: of each item: id, cosine, and what it is ranked by.
+        share: the weight of what a list has already.
+        k: items of a list.
+    """
+    wide = {item: vector.astype(np.float64) for item, vector in zip(ids, vectors, strict=True)}
+
+    def cosine(a: str, b: str) -> float:
+        norms = float(np.sqrt(np.sum(wide[a] ** 2) * np.sum(wide[b] ** 2)))
+        return (
+            float(np.float32(np.clip(np.sum(wide[a] * wide[b]) / norms, -1, 1))) if norms else 0.0
+        )
+
+    lists: dict[str, list[tuple[str, float]]] = {}
+    for item, best in candidates.items():
+        left = {other: key for other, _, key in best}
+        chosen: list[tuple[str, float]] = []
+        while left and len(chosen) < k:
+            values = {
+                other: (1 - share) * key
+                - share * max([0.0, *(cosine(other, one) for one, _ in chosen)])
+                for other, key in left.items()
+            }
+            first = min(left, key=lambda other: (-values[other], other))
+            chosen.append((first, values[first]))
+            del left[first]
+        lists[item] = chosen
+    return lists

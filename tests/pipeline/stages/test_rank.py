@@ -9,7 +9,11 @@ import numpy as np
 import pytest
 from pyspark.sql import SparkSession
 
+from pipeline.config import reading as config
 from pipeline.errors import UsageError
+from pipeline.query import questions
+from pipeline.query.answer import Answerer
+from pipeline.query.published import Published
 from pipeline.retrieval.quantiser import Quantiser
 from tests.pipeline.places import on_disk
 from tests.pipeline.retrieval import oracle
@@ -189,6 +193,54 @@ def test_partitions_do_not_change_the_table(shop: RankedShop) -> None:
         shop.run(*sets, f"neighbors.partitions={partitions}", full=full)
         tables.append(shop.ranked())
     assert tables[0] == tables[1] == tables[2]
+
+
+DIVERSE = ("rank.diversity=0.4", "rank.depth=12")
+
+
+def test_diverse_lists_are_chosen_from_the_best_under_caps(shop: RankedShop) -> None:
+    sets = (*COLUMNS, SAME, PRICE, *DIVERSE, "rules.max_per={brand = 3}", *QUANTISED)
+    sets += ("neighbors.nprobe=6", "neighbors.max_probes=6")
+    shop.run(*sets, "neighbors.partitions=1", last="publish")
+    rules = shop.oracle_rules((SAME, PRICE))
+    rules.caps = [(shop.column("brand"), 3)]
+    ids, vectors = [row["item_id"] for row in shop.rows], shop.vectors()
+    nearest = oracle.ranked_neighbors(ids, vectors, 12, shop.probed(6), rules)
+    expected = oracle.diverse_lists(ids, vectors, nearest, 0.4, K)
+    found = shop.ranked()
+    assert {item: [one[0] for one in best] for item, best in found.items()} == {
+        item: [other for other, _ in best] for item, best in expected.items()
+    }
+    for item, best in expected.items():
+        values = [value for _, value in best]
+        assert [one[2] for one in found[item]] == pytest.approx(values, abs=1e-6)
+    assert found != {item: best[:K] for item, best in nearest.items()}
+    # Without Spark the same lists are found.
+    settings = config.load(shop.folder / "nitamono.toml", COLUMNS, {})
+    answerer = Answerer(Published.of(shop.store), settings, None)
+    file = shop.folder / "items.csv"
+    (batch,) = questions.read(file, settings.catalogue, settings.catalogue.further)
+    answers = {a.item_id: a.neighbours for a in answerer.answer(batch) if a.neighbours}
+    assert {
+        item: [(one.similar_id, one.score, one.ranked_by) for one in best]
+        for item, best in answers.items()
+    } == found
+    for neighbours in answers.values():
+        for one in neighbours:
+            assert one.ranked_by is not None
+            terms = sum(one.boosts.values())
+            assert one.score + terms == pytest.approx(one.ranked_by, abs=2e-6)
+    # Nights and partitions: the same lists as from nothing.
+    shop.rows[7]["price"], shop.rows[9]["brand"] = "1000", "bird"
+    shop.write(shop.rows[:-1])
+    shop.run(*sets, last="publish")
+    night = shop.outcome.record("neighbors")
+    assert night is not None
+    assert night.outputs["base"], night.outputs["why"]
+    updated = shop.ranked()
+    shop.run(*sets, "neighbors.partitions=7", last="publish", full=True)
+    assert updated == shop.ranked()
+    assert updated != found
 
 
 def test_nights_give_the_table_of_a_full_run_and_keep_the_quantiles(
