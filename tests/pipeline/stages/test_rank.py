@@ -199,8 +199,8 @@ DIVERSE = ("rank.diversity=0.4", "rank.depth=12")
 
 
 def test_diverse_lists_are_chosen_from_the_best_under_caps(shop: RankedShop) -> None:
-    sets = (*COLUMNS, SAME, PRICE, *DIVERSE, "rules.max_per={brand = 3}", *QUANTISED)
-    sets += ("neighbors.nprobe=6", "neighbors.max_probes=6")
+    sets: tuple[str, ...] = (*COLUMNS, SAME, PRICE, *DIVERSE, *QUANTISED)
+    sets += ("rules.max_per={brand = 3}", "neighbors.nprobe=6", "neighbors.max_probes=6")
     shop.run(*sets, "neighbors.partitions=1", last="publish")
     rules = shop.oracle_rules((SAME, PRICE))
     rules.caps = [(shop.column("brand"), 3)]
