@@ -8,12 +8,16 @@ catalogues, at fixed positions (see `add_odd_rows`).
 import csv
 import random
 from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from pathlib import Path
 
 SEED = 20
 ITEMS = 2_000
 NEW, CHANGED, REMOVED, REPRICED = 40, 20, 15, 60
 FIELDS = ("item_id", "title", "description", "category", "brand", "group_id", "price", "stock")
+# Columns that nitamono does not know of, until `catalogue.columns` maps them.
+FURTHER = ("seller", "sold", "released")
+SELLERS = ("東町店", "みどり商会", "SHOP K", "北海市場", "なないろ")
 
 
 @dataclass(frozen=True)
@@ -268,12 +272,26 @@ def add_odd_rows(items: list[Item]) -> list[Item]:
     return rows
 
 
+def further(item: Item) -> tuple[str, str, str]:
+    """Who sells an item, how many were sold in a month, and the day that it came out.
+
+    They follow from the group and the id, so both nights have the same.
+    """
+    rng = random.Random(f"{SEED} {item.group_id}")  # noqa: S311 - sample data
+    seller = rng.choice(SELLERS)
+    released = date(2026, 6, 1) - timedelta(days=int(rng.paretovariate(0.7) * 20) % 900)
+    own = random.Random(f"{SEED} {item.item_id}")  # noqa: S311 - sample data
+    sold = int(own.paretovariate(0.8)) - 1
+    return seller, str(min(sold, 5000)), "" if own.random() < 0.05 else released.isoformat()
+
+
 def write(path: Path, items: list[Item]) -> None:
     """Write a catalogue as UTF-8 CSV."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(FIELDS)
-        writer.writerows([getattr(item, name) for name in FIELDS] for item in items)
+        writer.writerow((*FIELDS, *FURTHER))
+        rows = ([*(getattr(item, name) for name in FIELDS), *further(item)] for item in items)
+        writer.writerows(rows)
 
 
 def main() -> None:
