@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
@@ -174,7 +174,7 @@ def _toml(value: object) -> str:
 def _allowed(field: FieldInfo) -> str:
     """The type of a setting, or its values, with their bounds."""
     bounds = [text for bound in field.metadata for text in _bound(bound)]
-    return " ".join([_kind(field.annotation), *bounds])
+    return " ".join([_kind(field.annotation), *bounds]).rstrip(",")
 
 
 def _bound(bound: object) -> Iterator[str]:
@@ -185,6 +185,8 @@ def _bound(bound: object) -> Iterator[str]:
         yield f"above {bound.gt:,},"
     elif isinstance(bound, Le):
         yield f"up to {bound.le:,}"
+    elif isinstance(bound, Lt):
+        yield f"and below {bound.lt:,}"
 
 
 def _kind(annotation: Any) -> str:  # noqa: ANN401 - any type

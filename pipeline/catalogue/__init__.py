@@ -3,7 +3,13 @@
 from typing import TYPE_CHECKING
 
 from pipeline.catalogue import readers, tables
-from pipeline.catalogue.columns import NUMBERS_LOST, is_blank, is_parsed_text, item_columns
+from pipeline.catalogue.columns import (
+    NUMBERS_LOST,
+    further_of,
+    is_blank,
+    is_parsed_text,
+    item_columns,
+)
 from pipeline.catalogue.files import (
     CORRUPT,
     CORRUPT_REASON,
@@ -32,6 +38,7 @@ __all__ = [
     "data_columns",
     "explained_damage",
     "format_of",
+    "further_of",
     "identity",
     "is_blank",
     "is_parsed_text",

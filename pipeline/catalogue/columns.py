@@ -1,12 +1,14 @@
 """The columns of the items table, made of a catalogue's."""
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from pipeline.catalogue.files import WHOLE_FORMATS, Source, data_columns, format_of
 from pipeline.catalogue.tables import TableSource
+from pipeline.config.sections import CatalogueSection
 from pipeline.errors import InputError
-from pipeline.store.schemas import items_schema, spark_types
+from pipeline.store.schemas import ITEMS, items_schema, spark_types
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -46,6 +48,9 @@ def item_columns(frame: "DataFrame", source: Source | TableSource) -> "list[Colu
                 cast = _text(column, types[source_name], is_text=is_text)
             else:
                 cast = column.try_cast(item_type)
+                if item_type == "date":
+                    # Other years are slips of the pen, and programs can't read them.
+                    cast = F.when(F.year(cast).between(1, 9999), cast)
                 lost = lost | (~is_blank(column.cast("string")) & cast.isNull())
             columns.append(cast.alias(name))
         elif source.columns.get(name) or name in ("item_id", "title"):
@@ -59,6 +64,18 @@ def item_columns(frame: "DataFrame", source: Source | TableSource) -> "list[Colu
             'an optional one is left out by columns = { description = "" }'
         )
     return [*columns, lost.alias(NUMBERS_LOST)]
+
+
+def further_of(reading: Mapping[str, Any]) -> dict[str, str]:
+    """The types of the further columns of an items table, in the order of their names.
+
+    Args:
+        reading: the catalogue's settings, as the inputs of the stage ingest have them.
+    """
+    section = CatalogueSection(
+        path="catalogue", columns=reading["columns"], types=reading.get("types", {})
+    )
+    return section.further
 
 
 def is_parsed_text(source: Source | TableSource) -> bool:
@@ -90,7 +107,8 @@ def _type_problem(name: str, item_type: str, spark_type: str) -> str:
         whole = element in _WHOLE_NUMBERS
     # A column that holds nulls only has any type: its writer had to choose one.
     usable = whole or spark_type in ("string", "binary", "void")
-    return "" if usable else f"{spark_type}, not string or integer"
+    hint = "" if name in ITEMS.names else "; give it a type in catalogue.types"
+    return "" if usable else f"{spark_type}, not string or integer{hint}"
 
 
 def _element_type(spark_type: str) -> str:

@@ -45,10 +45,11 @@ def resolve(
     }
     changes["options"] = {name: _with_date(text, night) for name, text in section.options.items()}
     dated = section.model_copy(update=changes)
-    if day and dated == section and config.rank.fresh is None:
+    counts_ages = config.rank.fresh is not None and not config.rank.fresh.date
+    if day and dated == section and not counts_ages:
         raise UsageError(
             f"--date {day}: {{date}} stands neither in catalogue.path nor in .query or .options, "
-            "and there is no rank.fresh"
+            "and no rank.fresh counts ages to it"
         )
     config = with_rank_date(config, night)
     if wait and not section.uses_files:

@@ -1,11 +1,13 @@
 """An inspection as lines for a person, and as JSON for programs."""
 
 from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
 from pipeline.inspection.inspect import Inspection, Neighbour
 from pipeline.query import boost_terms
 from pipeline.query.published import Published
+from pipeline.query.spark_format import cast_to_string as plain
 from pipeline.store.reason_codes import explain
 from pipeline.terminal.colours import BAD, DIM, HEAD, WARNING, paint
 from pipeline.terminal.escapes import escape
@@ -54,7 +56,7 @@ def _columns(details: dict[str, Any]) -> str:
         if value is not None and name not in _NOT_SHOWN
     ]
     return ", ".join(
-        f"{name} {value:,g}" if isinstance(value, float) else f"{name} {shorten(value)}"
+        f"{name} {value:,g}" if isinstance(value, float) else f"{name} {shorten(plain(value))}"
         for name, value in values
     )
 
@@ -143,7 +145,10 @@ def as_json(inspection: Inspection, published: Published) -> dict[str, Any]:
     return {
         "version": published.version,
         "run_id": published.run_id,
-        **inspection.item.details,
+        **{
+            name: value.isoformat() if isinstance(value, date) else value
+            for name, value in inspection.item.details.items()
+        },
         "description": inspection.description,
         "norm": inspection.item.norm,
         "tokens": {"title": title, "description": description},

@@ -15,6 +15,7 @@ from pipeline.inspection.candidates import (
     SAME,
     Candidate,
 )
+from pipeline.query.spark_format import Value, cast_to_string
 
 Details = dict[str, Any]
 
@@ -78,7 +79,7 @@ def _not_eligible(rules: RulesSection, other: Details) -> str:
     )
 
 
-def _value(value: object) -> str:
+def _value(value: Value) -> str:
     if value is None:
         return "missing"
-    return f"{value:,g}" if isinstance(value, float) else str(value)
+    return f"{value:,g}" if isinstance(value, float) else str(cast_to_string(value))

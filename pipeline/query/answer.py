@@ -94,7 +94,6 @@ class Answerer:
         self._config = config
         self._details_version = published.table("details", "publish")
         self._index = Index.of(published)
-        self._has_rules = published.rules is not None
         self._rules, self._rank = published.rules or RulesSection(), published.rank
         self._boosts = boost_terms.BoostTerms(published)
         self._embedder = TextEmbedder.load(published, config)
@@ -170,7 +169,7 @@ class Answerer:
 
     def _short_list_reason(self, probes: int) -> str:
         all_lists = probes == self._index.nlist
-        if not self._has_rules and all_lists:
+        if self._rules == RulesSection() and all_lists:
             return reason_codes.FEW_ITEMS
         if self._index.rules.excludes_pairs:
             return reason_codes.RULES

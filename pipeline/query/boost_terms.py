@@ -49,10 +49,12 @@ class BoostTerms:
             other: those of the neighbour.
             scores: its scores.
         """
-        if scores.ranked_by is None:
+        rank, boosted = self._rank, scores.boosted
+        if boosted is None and not rank.diversity:
+            boosted = scores.ranked_by
+        if scores.ranked_by is None or boosted is None:
             return {}
-        boosted = scores.score if scores.boosted is None else scores.boosted
-        rank, terms = self._rank, {}
+        terms = {}
         for name, weight in sorted(rank.same.items()):
             value = hash_of(item.get(name))
             if value and value == hash_of(other.get(name)):

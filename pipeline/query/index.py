@@ -120,9 +120,7 @@ class Index:
             rows of NEIGHBORS, whose item_id and list are each query's `list`, ascending: k
             neighbours, or as many as `diverse_lists` chooses from.
         """
-        neighbors, kept = _empty_neighbors(queries), k
-        if self.rank.diversity:
-            kept = max(k, self.rank.depth or 3 * k)
+        neighbors, kept = _empty_neighbors(queries), self.rank.candidates(k)
         for width in widening.probe_widths(self.nprobe, self.max_probes, self.nlist):
             sizes = np.asarray(pc.list_value_length(neighbors["neighbors"]))
             short = np.flatnonzero((sizes < k) & (sizes < self.vectors))
@@ -153,7 +151,7 @@ class Index:
             for batch in self.items.rows_of_lists(lists, ("item_id", "vector"))
         ]
         items = pa.concat_batches(found)
-        settings = Diversity(self.rank.diversity, self.rank.depth or 3 * k, k)
+        settings = Diversity(self.rank.diversity, self.rank.candidates(k), k)
         return diversify(rows, items["item_id"], items["vector"], settings)["neighbors"]
 
     def _search_width(self, queries: pa.RecordBatch, k: int, width: int) -> pa.RecordBatch:

@@ -11,7 +11,8 @@ from typing import Any
 from models import Handle
 from models.content import Content
 from models.fasttext import Blend
-from pipeline.config.sections import CatalogueSection, Config, RankSection, RulesSection
+from pipeline import catalogue
+from pipeline.config.sections import Config, RankSection, RulesSection
 from pipeline.errors import DamagedError, UsageError
 from pipeline.retrieval.rules import Rules
 from pipeline.storage.paths import StoragePath
@@ -180,17 +181,23 @@ class Published:
 
     @property
     def rank(self) -> RankSection:
-        """What its neighbours are ranked by beside the cosine."""
-        inputs = self.record("neighbors").inputs.get("rules") or {}
-        return RankSection(**(inputs.get("rank") or {}))
+        """What its neighbours are ranked by beside the cosine.
+
+        Raises:
+            UsageError: an earlier release made it, whose tables have other columns.
+        """
+        inputs = self.record("neighbors").inputs.get("rules")
+        if inputs is not None and "rank" not in inputs:
+            raise UsageError(
+                f"version {self.version}: an earlier release made its rules' tables; run again: "
+                "nitamono run --config FILE"
+            )
+        return RankSection(**((inputs or {}).get("rank") or {}))
 
     @property
     def further(self) -> dict[str, str]:
         """The types of its catalogue's further columns, in the order of their names."""
-        reading = self.record("ingest").inputs["catalogue"]
-        return CatalogueSection(
-            path="catalogue", columns=reading["columns"], types=reading.get("types", {})
-        ).further
+        return catalogue.further_of(self.record("ingest").inputs["catalogue"])
 
     @property
     def deny_file_state(self) -> list[list[object]] | None:

@@ -4,7 +4,7 @@ import csv
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,9 @@ BATCH_ROWS = 10_000
 _BLOCK_BYTES = 8 << 20
 # What Spark casts to a boolean or a date: UTF8String.trimAll, stringToDate and StringUtils.
 _SPARK_SPACE = "".join(map(chr, [*range(33), 127]))
+_JAVA_SUFFIX = re.compile(r"[0-9.][dDfF]\Z")
 _TRUE, _FALSE = {"t", "true", "y", "yes", "1"}, {"f", "false", "n", "no", "0"}
-_DATE = re.compile(r"(\d{4,7})(?:-(\d{1,2})(?:-(\d{1,2})(?:[ T].*)?)?)?", re.DOTALL)
+_DATE = re.compile(r"\+?(\d{4,7})(?:-(\d{1,2})(?:-(\d{1,2})(?:[ T].*)?)?)?", re.DOTALL | re.ASCII)
 
 Row = Mapping[str, Any]
 
@@ -156,8 +157,12 @@ def to_text(value: object) -> str | None:
 
 
 def _to_number(value: object) -> float | None:
-    if value is None or (isinstance(value, str) and is_blank(value)):
-        return None
+    if isinstance(value, str):
+        text = value.strip(_SPARK_SPACE)
+        # Java has other digits, no underscores, and a type at the end.
+        if not text.isascii() or "_" in text:
+            return None
+        value = text[:-1] if _JAVA_SUFFIX.search(text) else text
     try:
         return float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
@@ -173,7 +178,8 @@ def _to_boolean(value: object) -> bool | None:
 
 def _to_date(value: object) -> date | None:
     if isinstance(value, datetime):
-        return value.date()
+        # A run's session is in UTC.
+        return (value if value.tzinfo is None else value.astimezone(UTC)).date()
     if isinstance(value, date) or not isinstance(value, str):
         return value if isinstance(value, date) else None
     parts = _DATE.fullmatch(value.strip(_SPARK_SPACE))
@@ -271,7 +277,8 @@ def jsonl_rows(path: StoragePath, section: CatalogueSection) -> Iterator[Row]:
             if is_blank(line):
                 continue
             try:
-                row = json.loads(line, object_pairs_hook=_object)
+                # A run takes numbers as they are written too.
+                row = json.loads(line, object_pairs_hook=_object, parse_int=str, parse_float=str)
             except ValueError as error:
                 raise InputError(f"--file {path}, line {number}: no JSON: {error}") from error
             if not isinstance(row, dict):

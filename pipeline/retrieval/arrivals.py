@@ -17,7 +17,7 @@ from pipeline.retrieval.equal_items import keep_lowest_ids
 from pipeline.retrieval.list_table import decode_probes
 from pipeline.retrieval.neighbor_values import ranked_by
 from pipeline.retrieval.ranking import Int64, group_by_list
-from pipeline.retrieval.rules import Rules, Traits, pair_mask
+from pipeline.retrieval.rules import Rules, ScoreMask, Traits, pair_mask
 from pipeline.retrieval.vectors import (
     Float32,
     cosines,
@@ -47,6 +47,7 @@ class ScoredPairs(NamedTuple):
     cosines: Float32
 
 
+_NO_DENIED = np.empty(0, np.int64), np.empty(0, np.int64)
 _NO_PAIRS = ScoredPairs(
     np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.float32)
 )
@@ -58,10 +59,11 @@ class NeighborSettings:
 
     Attributes:
         k: how many an item has to have.
-        capacity: how many are kept: k and a reserve.
+        capacity: how many are kept: k, or `chosen_from`, and a reserve.
         nprobe: how many of its nearest lists an item probes; 0 for all.
         rules: the rules on pairs.
         widens: whether an item with fewer than k neighbours probes more lists.
+        chosen_from: how many of the nearest its list is chosen from; 0 if it is the k nearest.
     """
 
     k: int
@@ -69,6 +71,7 @@ class NeighborSettings:
     nprobe: int
     rules: Rules
     widens: bool = False
+    chosen_from: int = 0
 
 
 def pairs_above_floor(
@@ -96,19 +99,21 @@ def pairs_above_floor(
     # The norms of the items are computed where they are needed, for a few of them.
     left, right = (own, np.zeros(len(own))), (other, squared_norms(other))
     own_units, other_units = unit_vectors(own), unit_vectors(other)
-    # The error of a float32 product, as in search.py; the exact score decides. What boosts can add
-    # to a cosine lowers the bound.
+    # The error of a float32 product, as in search.py; the exact score decides.
     rules = settings.rules
-    margin = np.float32((own.shape[1] + 8) * 2.0**-22 + rules.boosts.margin + rules.boosts.highest)
+    margin = np.float32((own.shape[1] + 8) * 2.0**-22 + rules.boosts.margin)
     own_same, other_same = _same_codes(items, arrivals)
     traits = Traits.from_rows(items, rules), Traits.from_rows(arrivals, rules)
     denied = traits[0].denied_pairs(arrivals["item_id"])
+    mask_of = ScoreMask(rules, *traits, _NO_DENIED) if rules.boosts.exist else None
     parts, scored = [_NO_PAIRS], 0
     for probing, arrived in _pairs_by_list(items, arrivals, settings):
         step = max(1, _PRODUCT // len(arrived))
         for start in range(0, len(probing), step):
             block = probing[start : start + step]
             product = own_units[block] @ other_units[arrived].T
+            if mask_of is not None:
+                mask_of.add_boosts(product, block, arrived, np.empty_like(product))
             scored += product.size
             row, column = np.nonzero(product >= (min_scores[block] - margin)[:, None])
             rows, others = block[row], arrived[column]

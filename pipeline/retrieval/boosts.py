@@ -12,9 +12,10 @@ import numpy.typing as npt
 from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.vectors import Float32, Float64
 
-# How far a boost that is computed in float32 may be from the exact one, for weights of 1 in all:
-# the logarithms of two prices have an error of 2**-19 at most, and halving changes less than that.
-_ERROR = 2.0**-17
+# How far a boost that is computed in float32 may be from the exact one, for weights of 1 in all.
+_ERROR = 2.0**-21
+# How far the difference of two prices' logarithms to base 2, of up to 1,024 each, may be.
+_PRICE_ERROR = 2.0**-12
 # The logarithm of no price is so far from 0.
 _FAR = 1e9
 
@@ -62,16 +63,16 @@ class Boosts:
         return self != NO_BOOSTS
 
     @property
-    def highest(self) -> float:
-        """What they can add to a cosine, at most."""
-        added = [self.own[1], *self.matches, *(self.price or ())[:1]]
-        return float(sum(max(weight, 0.0) for weight in added))
-
-    @property
     def margin(self) -> float:
         """How far a score with a boost in float32 may be from the exact one, beside the cosine."""
-        weights = [*self.own, *self.matches, *(self.price or ())[:1]]
-        return float(_ERROR * sum(map(abs, weights)) + 2.0**-21) if self.exist else 0.0
+        if not self.exist:
+            return 0.0
+        error = _ERROR * (2 + sum(map(abs, (*self.own, *self.matches))))
+        if self.price is not None:
+            weight, half = self.price
+            # No slope of halving is steeper than where the prices are equal.
+            error += abs(weight) * (_ERROR + _PRICE_ERROR * np.log(2) / np.log2(half))
+        return float(error)
 
     def add_to_pairs(
         self,

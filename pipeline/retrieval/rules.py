@@ -124,7 +124,7 @@ class Traits:
         """Read what some rules read, from rows that have columns of TRAITS."""
         rows = with_traits(rows)
         price = np.asarray(pc.fill_null(rows["price"], np.nan), dtype=np.float64)
-        price = np.where(price > 0, price, np.nan)
+        price = np.where((price > 0) & np.isfinite(price), price, np.nan)
         log_price = np.log2(price) if rules.boosts.price else price
         own = np.asarray(pc.fill_null(rows["boost"], 0.0), dtype=np.float64)
         matches = hash_columns(rows["matches"], len(rules.boosts.matches))
@@ -305,7 +305,7 @@ class EqualPairs:
         self._orders: dict[int, tuple[Int64, npt.NDArray[np.int32]]] = {}
 
     def add(
-        self, scores: Float32, rows: Int64, columns: slice, value: float, scratch: Float32
+        self, scores: Float32, rows: Int64, columns: slice | Int64, value: float, scratch: Float32
     ) -> None:
         """Add to the scores of pairs with equal values; arguments as for `ScoreMask.apply`."""
         pairs = self._few_pairs(rows, columns)
@@ -315,12 +315,20 @@ class EqualPairs:
             is_equal = self._left[rows][:, None] == self._right[columns]
             _add_where(scores, value, is_equal, scratch)
 
-    def _few_pairs(self, rows: Int64, columns: slice) -> tuple[Int64, Int64] | None:
+    def _order(self, columns: slice | Int64) -> tuple[Int64, npt.NDArray[np.int32]]:
+        """Some candidates in the order of their values, and the values; those of runs are kept."""
+        known = self._orders.get(columns.start) if isinstance(columns, slice) else None
+        if known is not None:
+            return known
+        order = np.argsort(self._right[columns], kind="stable")
+        ordered = order, self._right[columns][order]
+        if isinstance(columns, slice):
+            self._orders[columns.start] = ordered
+        return ordered
+
+    def _few_pairs(self, rows: Int64, columns: slice | Int64) -> tuple[Int64, Int64] | None:
         """The pairs with equal values: rows and columns of the scores; None if they are many."""
-        if columns.start not in self._orders:
-            order = np.argsort(self._right[columns], kind="stable")
-            self._orders[columns.start] = order, self._right[columns][order]
-        order, values = self._orders[columns.start]
+        order, values = self._order(columns)
         own = self._left[rows]
         first = np.searchsorted(values, own, side="left")
         counts = np.searchsorted(values, own, side="right") - first
@@ -368,13 +376,15 @@ class ScoreMask:
             is_here = rows[row] == left
             scores[row[is_here], right[is_here] - columns.start] = -EXCLUDED
 
-    def add_boosts(self, scores: Float32, rows: Int64, columns: slice, scratch: Float32) -> None:
+    def add_boosts(
+        self, scores: Float32, rows: Int64, columns: slice | Int64, scratch: Float32
+    ) -> None:
         """Add the boosts to the scores, in place.
 
         Args:
             scores: as for `apply`.
-            rows: as for `apply`.
-            columns: as for `apply`.
+            rows: int64[n], the positions of the queries, in any order.
+            columns: the positions of the m candidates.
             scratch: float32[n, m], overwritten.
         """
         boosts, left, right = self._rules.boosts, self._left.boosts, self._right.boosts

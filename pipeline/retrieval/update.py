@@ -105,12 +105,11 @@ def _incomplete_mask(
     row_of, neighbors = flatten_lists(rows["neighbors"])
     stays = ~np.asarray(pc.is_in(neighbors.field("similar_id"), departures))
     counts = np.bincount(row_of[stays], minlength=rows.num_rows)
-    mask: Bools = counts < settings.k
-    if not settings.widens:
-        # Without a floor the item has all candidates of its lists.
-        mask &= np.asarray(rows["floor"].is_valid())
-    else:
-        mask |= rows["probes"].to_numpy() != settings.nprobe
+    # Without a floor the item has all candidates of its lists.
+    is_cut = np.asarray(rows["floor"].is_valid())
+    mask: Bools = (counts < max(settings.k, settings.chosen_from)) & is_cut
+    if settings.widens:
+        mask |= (counts < settings.k) | (rows["probes"].to_numpy() != settings.nprobe)
     if settings.rules.caps:
         mask[row_of[~stays]] = True
     return mask

@@ -125,7 +125,8 @@ def _date_of(settings: Config, run_id: str) -> date:
     """The date that an earlier run ranked by, or else today's."""
     run = run_records.find_run(Store.of(settings), run_id)
     fresh = (run.settings.get("rank") or {}).get("fresh") if run else None
-    return date.fromisoformat(fresh["date"]) if fresh else today(settings.catalogue)
+    day = fresh["date"] if fresh else ""
+    return date.fromisoformat(day) if day else today(settings.catalogue)
 
 
 def publishes_by_default(config: Config, assignments: Sequence[str], store: Store) -> bool:

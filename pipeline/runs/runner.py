@@ -66,7 +66,8 @@ class Runner:
         self._job = Job(config, self._store, run_id, publishing=publishing, full=full)
         self._progress = progress
         self._wait = wait
-        pinned = pinned_records(self._store, as_of_run) if as_of_run else {}
+        further = config.catalogue.further
+        pinned = pinned_records(self._store, as_of_run, further) if as_of_run else {}
         self._reuse_rules = Reuse(self._job, pinned)
         self._only_trains = False
         self.outcome = Outcome(run_id)

@@ -25,6 +25,7 @@ ENVIRONMENT_NAME = re.compile(r"\$\{(\w+)\}")
 _COLUMN_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 # Names that tables and steps of theirs have for columns of their own.
 _RESERVED_NAMES = {
+    *("age", "part", "ranked", "true", "false", "null", "case", "when", "end", "and", "or", "not"),
     *("asks", "boost", "capped", "change", "corrupt", "corrupt_reason", "denied", "differ"),
     *("duplicate", "eligible", "error", "floor", "half", "input", "is_item", "kind", "list"),
     *("matches", "neighbors", "numbers_lost", "order", "output", "paired", "probes", "rank"),

@@ -1,5 +1,6 @@
 """The sections that decide the neighbours: [index], [neighbors], [rules] and [rank]."""
 
+from datetime import date
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -110,6 +111,12 @@ class RulesSection(Section):
             raise ValueError(f"min_score is {self.min_score}, above max_score, {self.max_score}")
         return self
 
+    @model_validator(mode="after")
+    def _differs_from_same(self) -> Self:
+        if both := sorted(set(self.same) & set(self.differing)):
+            raise ValueError(f"{', '.join(both)}: no item can be both equal and different in it")
+        return self
+
     @property
     def differing(self) -> list[str]:
         """The columns in which an item and its neighbours have different values, or none."""
@@ -139,7 +146,7 @@ class PriceBoost(Section):
     """rank.price: neighbours of about the same price."""
 
     weight: _Weight = Field(description="what is added to the cosine for equal prices")
-    half: float = Field(2.0, gt=1, description="ratio of the two prices that halves it")
+    half: float = Field(2.0, ge=1.1, le=1000, description="ratio of the two prices that halves it")
 
 
 class FreshBoost(Section):
@@ -150,10 +157,17 @@ class FreshBoost(Section):
     half_days: float = Field(30.0, gt=0, description="days in which it halves")
     date: str = Field(
         "",
-        pattern=r"^(\d{4}-\d{2}-\d{2})?$",
         description="day that ages are counted to, YYYY-MM-DD; empty: --date, or today in "
         "catalogue.timezone",
     )
+
+    @field_validator("date")
+    @classmethod
+    def _is_date(cls, value: str) -> str:
+        try:
+            return value and date.fromisoformat(value).isoformat()
+        except ValueError as error:
+            raise ValueError("not a date; write it as 2026-01-31") from error
 
 
 class RankSection(Section):
@@ -197,10 +211,20 @@ class RankSection(Section):
         description="candidates that a diverse list is chosen from; 0: 3 times neighbors.k",
     )
 
+    @model_validator(mode="after")
+    def _depth_is_used(self) -> Self:
+        if self.depth and not self.diversity:
+            raise ValueError("depth is for diverse lists; set diversity too, 0.3 for instance")
+        return self
+
     @property
     def exists(self) -> bool:
         """Whether anything is set."""
         return self != RankSection()
+
+    def candidates(self, k: int) -> int:
+        """How many candidates lists of k items are chosen from."""
+        return max(k, self.depth or 3 * k) if self.diversity else k
 
     def columns(self) -> dict[str, list[str]]:
         """The columns that each setting reads."""

@@ -15,6 +15,7 @@ from pipeline.stages.ingest.validation import (
     row_as_text,
 )
 from pipeline.store.arrow_files import Rows
+from pipeline.store.fingerprint import fingerprint
 from pipeline.store.reason_codes import QUARANTINE
 from pipeline.store.schemas import check, digest_halves, digest_text, items_schema
 from pipeline.text.placeholders import Placeholders
@@ -180,9 +181,14 @@ def _ingest(
             "placeholder_descriptions": summary["placeholder_descriptions"],
             "rows_with_rounded_ids": summary["rounded"],
         },
-        outputs={"content": digest_text((summary["half0"], summary["half1"]))},
+        outputs={"content": _content(digest_text((summary["half0"], summary["half1"])), source)},
     )
     return result, rows_content
+
+
+def _content(digest: str, source: _Source) -> str:
+    """What tells the content of an items table from another, the names of its columns included."""
+    return fingerprint({"rows": digest, "further": source.further}) if source.further else digest
 
 
 def _is_garbled() -> "Column":

@@ -56,8 +56,14 @@ def earlier_quantiles(job: Job) -> dict[str, list[float]] | None:
     if inputs["items"] == job.record("ingest").outputs["content"]:
         quantiles = inputs["quantiles"]
     is_same_model = published.stages.get("train") == job.record("train").fingerprint
-    has_columns = quantiles is not None and quantiles.keys() == rank.value.keys()
-    return quantiles if is_same_model and has_columns else None
+    is_same = record.outputs["quantiles_of"] == columns_of_values(job)
+    return quantiles if is_same_model and is_same else None
+
+
+def columns_of_values(job: Job) -> dict[str, str]:
+    """What the catalogue calls each column of rank.value."""
+    names = job.config.catalogue.columns
+    return {name: names.get(name, name) for name in sorted(job.config.rank.value)}
 
 
 def find_quantiles(job: Job) -> Quantiles:
@@ -68,9 +74,17 @@ def find_quantiles(job: Job) -> Quantiles:
     names = sorted(job.config.rank.value)
     if not names:
         return {}
-    items, total = job.read("items", "ingest"), job.record("ingest").tables["items"]
-    sample = collected_sample(items.select("item_id", *names), total, _SAMPLED, 0, "quantiles")
-    return {name: _quantiles(sample[name]) for name in names}
+    from pyspark.sql import functions as F
+
+    items = job.read("items", "ingest")
+    counts = items.agg(*[F.count(name).alias(name) for name in names]).first()
+    assert counts is not None  # noqa: S101 - an aggregate has one row
+    quantiles = {}
+    for name in names:
+        known = items.where(F.col(name).isNotNull()).select("item_id", name)
+        sample = collected_sample(known, counts[name], _SAMPLED, 0, "quantiles")
+        quantiles[name] = _quantiles(sample[name])
+    return quantiles
 
 
 def _quantiles(column: pa.ChunkedArray) -> list[float]:

@@ -17,7 +17,7 @@ from pipeline.retrieval.diversity import Diversity, diversify
 from pipeline.retrieval.groups import GroupPlan, max_items_per_group, plan_by_rows
 from pipeline.retrieval.loaded_group import groups_by_id
 from pipeline.stages.index.lists import shuffle_by_group
-from pipeline.stages.neighbors.search_context import SearchContext, candidates_kept
+from pipeline.stages.neighbors.search_context import SearchContext
 from pipeline.store import schemas
 from pipeline.store.arrow_files import Rows
 from pipeline.store.clustered import ClusteredTable
@@ -34,7 +34,7 @@ _SMALLER = 4
 
 def settings_of(config: Config, k: int) -> Diversity:
     """How lists of k items are made diverse."""
-    return Diversity(config.rank.diversity, config.rank.depth or 3 * k, k)
+    return Diversity(config.rank.diversity, config.rank.candidates(k), k)
 
 
 def write(context: SearchContext, version: str) -> int:
@@ -56,7 +56,6 @@ def write(context: SearchContext, version: str) -> int:
         store.open_clustered("neighbors", version),
         plan_by_rows(np.maximum(sizes, 1), groups),
         settings_of(job.config, section.k),
-        candidates_kept(job.config),
     )
     wanted = rows_of_tasks(job.spark, chooser.plan.group_count, chooser.wanted)
     ids = wanted.frame.mapInArrow(wanted.run, schemas.ddl(_WANTED))
@@ -86,20 +85,23 @@ class _Chooser:
         neighbors: the files of the neighbors table.
         plan: the groups.
         settings: how lists are chosen.
-        kept: how many candidates of a list are chosen from.
     """
 
     items: ClusteredTable
     neighbors: ClusteredTable
     plan: GroupPlan
     settings: Diversity
-    kept: int
 
     def _rows(self, group: int) -> Iterator[pa.RecordBatch]:
         """A group's rows of the neighbors table."""
         for batch in self.neighbors.rows(*self.plan.list_range(group), _NEIGHBORS):
             rows = batch.select(list(_NEIGHBORS))
             yield rows.filter(pa.array(groups_by_id(rows, self.plan) == group))
+
+    def _candidates(self, rows: pa.RecordBatch) -> pa.Array:
+        """The ids of the candidates that the lists of some rows are chosen from."""
+        candidates = pc.list_slice(rows["neighbors"], 0, self.settings.depth).flatten()
+        return pc.unique(candidates.field("similar_id"))
 
     def wanted(self, group: int) -> Iterator[pa.RecordBatch]:
         """The candidates that are in none of the group's lists."""
@@ -109,8 +111,7 @@ class _Chooser:
         ]
         seen = pa.concat_arrays([pa.array([], pa.string()), *own])
         for rows in self._rows(group):
-            candidates = pc.list_slice(rows["neighbors"], 0, self.kept).flatten()
-            ids = pc.unique(candidates.field("similar_id"))
+            ids = self._candidates(rows)
             ids = ids.filter(pc.invert(pc.is_in(ids, seen)))
             seen = pa.concat_arrays([seen, ids])
             groups = pa.array(np.full(len(ids), group, dtype=np.int32))
@@ -119,11 +120,13 @@ class _Chooser:
     def receive(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """The diverse lists of each group; an empty cell announces every group."""
         for group, sent in packed_batches.iter_keys(batches, _SENT):
+            parts = [rows for rows in self._rows(group) if rows.num_rows]
+            ids = [pa.array([], pa.string()), *map(self._candidates, parts)]
+            wanted = pc.unique(pa.concat_arrays(ids))
             own = (
-                batch.select(_SENT.names).cast(_SENT)
+                batch.filter(pc.is_in(batch["item_id"], wanted)).select(_SENT.names).cast(_SENT)
                 for batch in self.items.rows(*self.plan.list_range(group), _SENT.names)
             )
-            others = packed_batches.concat([*sent, *own], _SENT)
-            for rows in self._rows(group):
-                if rows.num_rows:
-                    yield diversify(rows, others["item_id"], others["vector"], self.settings)
+            items = packed_batches.concat([*sent, *own], _SENT)
+            for rows in parts:
+                yield diversify(rows, items["item_id"], items["vector"], self.settings)

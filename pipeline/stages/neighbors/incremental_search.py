@@ -207,7 +207,9 @@ def update_neighbors(
         items=search.items,
         base_neighbors=store.open_clustered("neighbors", base.fingerprint),
         reverse_probes=load_reverse_probes(pairs, search.plan),
-        settings=NeighborSettings(kept, capacity, nprobe, search.rules, widens=not is_exact),
+        settings=NeighborSettings(
+            section.k, capacity, nprobe, search.rules, widens=not is_exact, chosen_from=kept
+        ),
         counts=search.counts,
     )
     moves, arrivals = join_moves(changes.arrivals, changes.departures), changes.arrivals

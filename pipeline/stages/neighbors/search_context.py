@@ -184,8 +184,7 @@ def _plain_search(job: Job) -> ListSearch:
 
 def candidates_kept(config: Config) -> int:
     """How many neighbours of an item are kept, beside the reserve: what lists are chosen from."""
-    k, rank = config.neighbors.k, config.rank
-    return max(k, rank.depth or 3 * k) if rank.diversity else k
+    return config.rank.candidates(config.neighbors.k)
 
 
 def candidate_depth(config: Config) -> int:

@@ -11,6 +11,7 @@ from pipeline.stages.context import Job, StageResult
 from pipeline.stages.incremental import Base
 from pipeline.stages.index import current_quantiser, lists
 from pipeline.stages.neighbors import (
+    boosts,
     diverse_lists,
     exposure,
     ground_truth,
@@ -204,9 +205,17 @@ def _finish(
             stored_truth.BOUND: sampled_up_to,
             "base": base.record and base.record.fingerprint,
             "why": base.why,
-            **({"quantiles": dict(context.quantiles)} if context.quantiles else {}),
+            **_quantiles(context),
         },
     )
+
+
+def _quantiles(context: SearchContext) -> dict[str, Any]:
+    """What later nights need to rank by the same quantiles; nothing without rank.value."""
+    if not context.quantiles:
+        return {}
+    columns = boosts.columns_of_values(context.job)
+    return {"quantiles": dict(context.quantiles), "quantiles_of": columns}
 
 
 def _write_short_lists(

@@ -1,5 +1,8 @@
 """Further columns and boosts, from the config to the table, against brute force over all pairs."""
 
+import csv
+import json
+import re
 import shutil
 from collections.abc import Iterator
 from datetime import date
@@ -9,8 +12,14 @@ import numpy as np
 import pytest
 from pyspark.sql import SparkSession
 
+from models.stores import StoreOptions
+from pipeline import catalogue
 from pipeline.config import reading as config
+from pipeline.config.sections import CatalogueSection
 from pipeline.errors import UsageError
+from pipeline.inspection import describe
+from pipeline.inspection.inspect import Inspector
+from pipeline.inspection.version_tables import VersionTables
 from pipeline.query import questions
 from pipeline.query.answer import Answerer
 from pipeline.query.published import Published
@@ -217,7 +226,8 @@ def test_diverse_lists_are_chosen_from_the_best_under_caps(shop: RankedShop) -> 
     assert found != {item: best[:K] for item, best in nearest.items()}
     # Without Spark the same lists are found.
     settings = config.load(shop.folder / "nitamono.toml", COLUMNS, {})
-    answerer = Answerer(Published.of(shop.store), settings, None)
+    published = Published.of(shop.store)
+    answerer = Answerer(published, settings, None)
     file = shop.folder / "items.csv"
     (batch,) = questions.read(file, settings.catalogue, settings.catalogue.further)
     answers = {a.item_id: a.neighbours for a in answerer.answer(batch) if a.neighbours}
@@ -230,6 +240,19 @@ def test_diverse_lists_are_chosen_from_the_best_under_caps(shop: RankedShop) -> 
             assert one.ranked_by is not None
             terms = sum(one.boosts.values())
             assert one.score + terms == pytest.approx(one.ranked_by, abs=2e-6)
+    inspector = Inspector(VersionTables(published))
+    for item in sorted(found)[:20]:
+        inspection = inspector.inspect(item, other_id="i003" if item != "i003" else "i004")
+        assert [one.ranked_by for one in inspection.neighbours] == [one[2] for one in found[item]]
+        for neighbour in inspection.neighbours:
+            assert neighbour.ranked_by is not None
+            total = neighbour.score + sum(neighbour.boosts.values())
+            assert total == pytest.approx(neighbour.ranked_by, abs=2e-6)
+        # Dates and booleans are shown.
+        json.dumps(describe.as_json(inspection, published))
+        assert any("released 2026-" in line for line in describe.lines(inspection, published)) == (
+            inspection.item.details["released"] is not None
+        )
     # Nights and partitions: the same lists as from nothing.
     shop.rows[7]["price"], shop.rows[9]["brand"] = "1000", "bird"
     shop.write(shop.rows[:-1])
@@ -295,6 +318,10 @@ def test_nights_give_the_table_of_a_full_run_and_keep_the_quantiles(
         ("rank.value={stock = 1.5}", "rank.value.stock: input should be less than or equal to 1"),
         ('rank.fresh={column = "sold", weight = 0.1}', "rank.fresh: sold is no column"),
         ("rank.price={weight = 0.1, half = 1.0}", "rank.price.half: input should be greater"),
+        ("rank.depth=20", "rank: depth is for diverse lists; set diversity too"),
+        ('rank.fresh={column = "released", weight = 0.1, date = "2026-13-45"}', "not a date"),
+        ('rules.same=["brand"] rules.differ=["brand"]', "brand: no item can be both equal"),
+        ('catalogue.columns={part = "x"}', "nitamono uses this name itself: part"),
         ("rules.eligible=sold > 'a'", "rules.eligible: not a condition"),
         ('catalogue.columns={score = "x"}', "nitamono uses this name itself: score"),
         ('catalogue.columns={"Shop Id" = "x"}', "not a column's name: Shop Id"),
@@ -306,5 +333,47 @@ def test_columns_that_are_not_mapped_and_odd_weights_are_refused(
     shop: RankedShop, setting: str, message: str
 ) -> None:
     with pytest.raises(UsageError) as raised:
-        shop.run(*COLUMNS, setting)
+        shop.run(*COLUMNS, *re.split(r" (?=rules)", setting))
     assert message in str(raised.value), raised.value
+
+
+ODD = {
+    "number": ["1", " 2.5 ", "1e3", "-0", "", "many", "NaN", "0x1", "１", "1d", "1_0", "inf",
+               "-Infinity", ".5", "5.", "1.5F", "+2", "1,000", "\u00a07"],
+    "boolean": ["true", " T ", "yes", "0", "N", "", "maybe", "2", "false"],
+    "date": ["2026-01-31", " 2026-1-3 ", "2026", "2026-02", "2026-02-30", "", "12026-01-01",
+             "2026-05-01T23:59:59Z", "２０２６-01-01", "+2026-01-01", "0000-01-01", "31.1.2026"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_questions_are_read_as_a_catalogue_is(
+    spark: SparkSession, tmp_path: Path, ending: str
+) -> None:
+    path, odd = tmp_path / f"items.{ending}", [(k, text) for k, v in ODD.items() for text in v]
+    rows: list[dict[str, object]] = [
+        {"item_id": f"{n:02d}", "title": "a", **dict.fromkeys(ODD, ""), kind: text}
+        for n, (kind, text) in enumerate(odd)
+    ]
+    if ending == "csv":
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, rows[0].keys())
+            writer.writeheader()
+            writer.writerows(rows)
+    else:
+        more = [("boolean", True), ("boolean", 2), ("boolean", 1), ("date", 2026), ("number", 1.50)]
+        rows += [{"item_id": f"j{n}", "title": "a", kind: v} for n, (kind, v) in enumerate(more)]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    section = CatalogueSection(
+        path=str(path),
+        columns={kind: kind for kind in ODD},
+        types={"number": "number", "boolean": "boolean", "date": "date"},
+    )
+    source = catalogue.Source.from_config(section, StoreOptions())
+    raw = catalogue.read(spark, source)
+    table = raw.select(*catalogue.item_columns(raw, source)).toArrow().sort_by("item_id")
+    (batch,) = questions.read(path, section, section.further)
+    for kind in ODD:
+        assert [repr(v) for v in table[kind].to_pylist()] == [
+            repr(v) for v in batch[kind].to_pylist()
+        ]

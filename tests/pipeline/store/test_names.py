@@ -21,7 +21,7 @@ NO_NAMES = ["../../x", "/etc", "a/b", "..", ".", "a\0b", "", "a\\b", "-x", "x" *
 USES: dict[str, Callable[[Store, str], object]] = {
     "resolve": resolve,
     "report": lambda store, name: run_page.page_data(store, name, 10),
-    "--as-of": pinned_records,
+    "--as-of": lambda store, name: pinned_records(store, name, {}),
     "rollback": rollback,
     "a run's record": run_records.find_run,
 }
