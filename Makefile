@@ -24,7 +24,7 @@ test-slow: setup ## run the tests that take minutes each, and those of Azure and
 	@sh scripts/test_object_stores.sh
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
 
-test-processes: setup ## run the tests of killed runs, of killed executors, of spark-submit, and the notebook
+test-processes: setup ## run the tests of several nights, of killed runs and executors, spark-submit, the page, the notebook
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "processes and not slow"
 
 test-cluster: setup ## run the tests on a Spark cluster of this machine's; KILLS=10: ten rounds of kills

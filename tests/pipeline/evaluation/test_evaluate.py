@@ -18,6 +18,8 @@ from pipeline.store.store import Store
 from tests.models.encoder import write_encoder
 from tests.pipeline.conftest import InProcess
 
+pytestmark = pytest.mark.processes
+
 SAMPLES = Path(__file__).parents[3] / "data_samples" / "night1.csv"
 SMALL = "[model]\nepoch = 1\ndim = 8\nmin_count = 1\nbucket = 1000\n"
 COLUMNS = ("sku", "name", "shelf", "colour", "note")

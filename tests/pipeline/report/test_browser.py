@@ -23,6 +23,8 @@ from tests.pipeline.report import handmade
 from tests.pipeline.report.scripts import Scripts
 from tests.pipeline.sample_shop import SAMPLES, SampleShop, head
 
+pytestmark = pytest.mark.processes
+
 ITEMS = 300
 # Where the points of the map are on the screen.
 POINTS = """() => {

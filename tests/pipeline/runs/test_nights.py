@@ -117,6 +117,7 @@ def assert_full_run_is_equal(shop: Shop, copy: Shop, outcome: Outcome, full: Out
         ]
 
 
+@pytest.mark.processes
 def test_three_nights_write_what_changed_and_give_the_full_table(
     shop: Shop, tmp_path: Path
 ) -> None:

@@ -19,6 +19,8 @@ from pipeline.store.store import Store
 from pipeline.terminal.progress import Progress
 from tests.pipeline.places import on_disk
 
+pytestmark = pytest.mark.processes
+
 WORDS = ["赤い 靴", "青い 靴", "赤い 帽子", "革 の 鞄", "布 の 鞄", "白い 皿", "青い 皿"]
 QUANTISED = ("index.exact_below=0", "index.nlist=3")
 
