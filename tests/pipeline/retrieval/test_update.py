@@ -377,6 +377,29 @@ def test_a_few_changes_a_night_leave_most_lists_alone(nprobe: int, max_items: in
     assert 0 < shop.searched_again < 150
 
 
+@pytest.mark.parametrize("kinds", [{"boost own"}, {"boost match"}, {"boost price"}, BOOST_KINDS])
+def test_an_arrival_that_only_its_boost_brings_above_the_floor_enters(kinds: set[str]) -> None:
+    rng = np.random.default_rng(7)
+
+    def vector() -> tuple[float, ...]:
+        return tuple(rng.standard_normal(DIM).astype(np.float16).tolist())
+
+    def trait() -> Traits:
+        price = [None, 1.0, 1.5, 2.0, 3.0][rng.integers(5)]
+        return (price, None, ["b", "c"][rng.integers(2)], "x", True, True, frozenset())
+
+    shop = Shop(4, 2, 2, 60, kinds=frozenset(kinds))
+    catalogue = {f"{n:03d}": vector() for n in range(150)}
+    traits = {item: trait() for item in catalogue}
+    for _ in range(4):
+        shown = shop.night(catalogue, traits)
+        assert shown == shop.expected(catalogue, 4)
+        catalogue = churn(rng, catalogue, vector, 0.05)
+        traits = {item: traits.get(item) or trait() for item in catalogue}
+    plain = Shop(4, 2, 2, 60)
+    assert plain.night(shop.catalogue) != shown
+
+
 def test_of_hundreds_of_equal_arrivals_the_lowest_ids_enter() -> None:
     shop = Shop(3, 1, 2, 1000)
     shop.night({f"{n:03d}": (1.0, 0.25, 0.0) for n in range(50)})

@@ -21,7 +21,7 @@ def rules(expected: oracle.Rules) -> Rules:
         deny=bool(expected.denied),
         caps=tuple(caps),
         boosts=Boosts(
-            own=(min([0.0, *expected.own_boosts]), max([0.0, *expected.own_boosts])),
+            own=(-1.0, 1.0) if expected.own_boosts else (0.0, 0.0),
             matches=tuple(weight for _, weight in expected.match_boosts),
             price=expected.price_boost,
         ),
