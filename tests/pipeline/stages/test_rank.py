@@ -24,6 +24,7 @@ from pipeline.query import questions
 from pipeline.query.answer import Answerer
 from pipeline.query.published import Published
 from pipeline.retrieval.quantiser import Quantiser
+from pipeline.store.stage_record import StageRecord
 from tests.pipeline.places import on_disk
 from tests.pipeline.retrieval import oracle
 from tests.pipeline.stages.test_rules import QUANTISED, K, Rows, Shop, everything, random_catalogue
@@ -337,6 +338,23 @@ def test_columns_that_are_not_mapped_and_odd_weights_are_refused(
     with pytest.raises(UsageError) as raised:
         shop.run(*COLUMNS, *re.split(r" (?=rules)", setting))
     assert message in str(raised.value), raised.value
+
+
+def test_a_run_as_of_one_with_other_columns_is_refused(first: RankedShop, shop: RankedShop) -> None:
+    with pytest.raises(UsageError, match=r"further columns released \(date\), .*config has none"):
+        shop.run(last="ingest", publishing=False, as_of_run=first.outcome.run_id)
+
+
+def test_rules_of_an_earlier_release_are_told_of(
+    first: RankedShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = StageRecord(
+        "neighbors", "f", "r", {"rules": {"rules": {}, "items": "i", "deny": None}}, {}
+    )
+    monkeypatch.setattr(Published, "record", lambda *_: record)
+    published = Published(first.store, "v", "r", {})
+    with pytest.raises(UsageError, match="an earlier release made its rules' tables; run again"):
+        _ = published.rank
 
 
 ODD = {
