@@ -180,6 +180,7 @@ def test_wrong_credentials_are_reported(root: ObjectPath, monkeypatch: pytest.Mo
         other.read_bytes()
 
 
+@pytest.mark.processes
 def test_requests_are_repeated_if_the_store_asks_to_slow_down(
     faulty: Proxy, root: ObjectPath
 ) -> None:

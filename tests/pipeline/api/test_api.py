@@ -26,6 +26,8 @@ from tests.models.fasttext.files import Bin
 from tests.pipeline.evaluation.test_evaluate import recall
 from tests.pipeline.stages.test_python_workers import python_steps
 
+pytestmark = pytest.mark.processes
+
 K = 4
 
 

@@ -231,6 +231,7 @@ def test_items_with_short_lists_probe_more_lists_up_to_a_limit(shop: Shop) -> No
         assert len(shop.short()) == sum(len(expected.get(r["item_id"], [])) < K for r in shop.rows)
 
 
+@pytest.mark.processes
 def test_lists_that_are_carried_over_hold_eligible_items_only(shop: Shop) -> None:
     before = shop.table()
     shop.write([*shop.rows, shop.rows[5] | {"item_id": "new"}])
