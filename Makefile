@@ -25,6 +25,7 @@ test-slow: setup ## run the tests that take minutes each, and those of Azure and
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
 
 test-processes: setup ## run the tests of several nights, of killed runs and executors, spark-submit, the page, the notebook
+	@sh scripts/test_servers.sh
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "processes and not slow"
 
 test-cluster: setup ## run the tests on a Spark cluster of this machine's; KILLS=10: ten rounds of kills
