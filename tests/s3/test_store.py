@@ -93,6 +93,7 @@ def test_a_version_survives_a_lost_answer(
     assert files(store) == ["whole"]
 
 
+@pytest.mark.processes
 def test_a_lock_survives_a_lost_answer(faulty: Proxy, store: Store) -> None:
     with lock.hold_store(store, "night1"):
         pass
@@ -223,6 +224,7 @@ def test_one_run_at_a_time_holds_the_lock(store: Store) -> None:
         assert [path.name for path in (store.root / "locks").iterdir()] == ["publishing-2.json"]
 
 
+@pytest.mark.processes
 def test_a_silent_holder_on_another_machine_loses_the_lock(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

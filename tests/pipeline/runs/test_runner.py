@@ -122,6 +122,7 @@ def test_touching_the_catalogue_repeats_nothing(shop: SampleShop) -> None:
     assert [status for _, status, _ in outcome.stages] == ["reused"] * len(NAMES)
 
 
+@pytest.mark.processes
 def test_with_a_quantiser_the_probed_lists_decide(shop: SampleShop, spark: SparkSession) -> None:
     outcome = shop.run(*QUANTISED, f"neighbors.nprobe={NPROBE}", "publish.min_recall=0")
     index, neighbors = outcome.record("index"), outcome.record("neighbors")

@@ -212,6 +212,7 @@ def test_variants_and_caps(shop: Shop) -> None:
     }
 
 
+@pytest.mark.processes
 def test_items_with_short_lists_probe_more_lists_up_to_a_limit(shop: Shop) -> None:
     rules = oracle.Rules((0.7, 1.4), shop.prices(), group=shop.column("group_id"))
     sets = (*QUANTISED, "rules.price_ratio=[0.7, 1.4]", "rules.collapse=group_id")
