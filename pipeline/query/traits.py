@@ -12,6 +12,7 @@ from pipeline.conditions import ConditionError, columns_of, parse
 from pipeline.conditions.evaluation import value_of
 from pipeline.config.sections import CatalogueSection, Config, RankSection, RulesSection
 from pipeline.errors import UsageError
+from pipeline.query.spark_casts import to_text
 from pipeline.query.spark_format import (
     Value,
     cast_to_string,
@@ -138,7 +139,7 @@ def _read(source: catalogue.Source) -> DenyList:
     reader = questions.READERS[catalogue.format_of(source)]
     for file in catalogue.files.list_files(source):
         for row in reader(file, section):
-            item, other = (questions.to_text(row.get(name)) for name in ("item_id", "similar_id"))
+            item, other = (to_text(row.get(name)) for name in ("item_id", "similar_id"))
             if item is None:
                 continue
             if is_blank(other):

@@ -17,7 +17,8 @@ from pipeline.retrieval.equal_items import keep_lowest_ids
 from pipeline.retrieval.list_table import decode_probes
 from pipeline.retrieval.neighbor_values import ranked_by
 from pipeline.retrieval.ranking import Int64, group_by_list
-from pipeline.retrieval.rules import Rules, ScoreMask, Traits, pair_mask
+from pipeline.retrieval.rules import Rules, Traits, pair_mask
+from pipeline.retrieval.score_mask import ScoreMask
 from pipeline.retrieval.vectors import (
     Float32,
     cosines,

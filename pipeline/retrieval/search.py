@@ -1,7 +1,5 @@
 """Exact search in the lists of a group: the kernel of the join, and the oracle of its recall."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,7 +13,8 @@ from pipeline.retrieval.ranking import (
     rank_in_row,
     rank_order,
 )
-from pipeline.retrieval.rules import EXCLUDED, NO_RULES, Bools, Rules, ScoreMask, Traits
+from pipeline.retrieval.rules import NO_RULES, Bools, Rules, Traits
+from pipeline.retrieval.score_mask import EXCLUDED, CosineBounds, ScoreMask
 from pipeline.retrieval.vectors import (
     Float32,
     Float64,
@@ -110,7 +109,7 @@ class ExactIndex:
         self._mask = np.empty(self._product.size, dtype=bool)
         cosine_margin = (self._vectors.shape[1] + 8) * 2.0**-22
         self._margin = np.float32(cosine_margin + rules.boosts.margin)
-        self._bounds = _CosineBounds.of(rules, cosine_margin)
+        self._bounds = CosineBounds.of(rules, cosine_margin)
         self.distances = 0
 
     def search(self, queries: Queries, floor: Float32 | None = None) -> Candidates:
@@ -287,42 +286,6 @@ class ExactIndex:
         row, column = np.divmod(flat, count)
         certain = np.ones(len(flat), bool) if is_certain is None else is_certain.ravel()[flat]
         return rows[row], column + columns.start, product.ravel()[flat], certain
-
-
-@dataclass(frozen=True)
-class _CosineBounds:
-    """The least and the greatest cosine of the rules, for cosines in float32.
-
-    Attributes:
-        possible: what is outside of these is out of the rules' bounds for certain.
-        certain: what is within these is within the rules' bounds for certain.
-    """
-
-    possible: tuple[np.float32, np.float32]
-    certain: tuple[np.float32, np.float32]
-
-    @classmethod
-    def of(cls, rules: Rules, margin: float) -> "_CosineBounds":
-        """The bounds of some rules; cosines are exact but for the margin."""
-        low = rules.min_score if rules.min_score > -1 else -2.0
-        high = rules.max_score if rules.max_score < 1 else 2.0
-        return cls(
-            (np.float32(low - margin), np.float32(high + margin)),
-            (np.float32(low + margin), np.float32(high - margin)),
-        )
-
-    def apply(self, product: Float32) -> Bools:
-        """Exclude cosines that are out of bounds, in place.
-
-        Args:
-            product: float32[n, m].
-
-        Returns:
-            bool[n, m], which are within the bounds for certain.
-        """
-        product[(product < self.possible[0]) | (product > self.possible[1])] = -np.inf
-        mask: Bools = (product >= self.certain[0]) & (product <= self.certain[1])
-        return mask
 
 
 def _list_slices(lists: Int64) -> dict[int, slice]:
