@@ -106,6 +106,7 @@ def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(("words", "expected"), QUESTIONS)
 def test_bash_completes(scripts: Path, words: tuple[str, ...], expected: set[str]) -> None:
     command = ["bash", "-c", ASK_BASH, "bash", "nitamono.bash", *words]
@@ -115,6 +116,7 @@ def test_bash_completes(scripts: Path, words: tuple[str, ...], expected: set[str
         assert all(word.startswith(words[-1]) for word in process.stdout.split())
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(("words", "expected"), QUESTIONS)
 def test_fish_completes(scripts: Path, words: tuple[str, ...], expected: set[str]) -> None:
     if shutil.which("fish") is None:
@@ -132,6 +134,7 @@ def test_fish_completes(scripts: Path, words: tuple[str, ...], expected: set[str
     assert {line.split("\t")[0] for line in process.stdout.splitlines()} >= expected
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(("words", "expected"), [QUESTIONS[0], QUESTIONS[3], QUESTIONS[5]])
 def test_zsh_completes(scripts: Path, words: tuple[str, ...], expected: set[str]) -> None:
     if shutil.which("zsh") is None:

@@ -403,7 +403,7 @@ def test_an_arrival_that_only_its_boost_brings_above_the_floor_enters(kinds: set
 def test_of_hundreds_of_equal_arrivals_the_lowest_ids_enter() -> None:
     shop = Shop(3, 1, 2, 1000)
     shop.night({f"{n:03d}": (1.0, 0.25, 0.0) for n in range(50)})
-    catalogue = shop.catalogue | {f"a{n:05d}": (1.0, 0.25, 0.0) for n in range(600)}
+    catalogue = shop.catalogue | {f"a{n:05d}": (1.0, 0.25, 0.0) for n in range(250)}
     catalogue |= {"!first": (1.0, 0.25, 0.0)}
     shown = shop.night(catalogue)
     one = shown["005"][0][1]

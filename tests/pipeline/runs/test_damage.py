@@ -19,6 +19,8 @@ from pipeline.store import file_list
 from pipeline.terminal.progress import Progress
 from tests.pipeline.sample_shop import SampleShop, copy_shop
 
+pytestmark = pytest.mark.processes
+
 TABLES = ("items", "tokens", "embeddings", "lists", "neighbors", "similar_items")
 # The stage of each table.
 STAGES = ("ingest", "tokenize", "embed", "index", "neighbors", "publish")
