@@ -74,9 +74,13 @@ def rank_candidates(index: Index, item: Item, lists: npt.NDArray[np.int32]) -> l
         return []
     scores = cosine_scores(item, candidates["vector"])
     tie_break = np.asarray(pc.rank(candidates["item_id"]))
-    ranked_by = _ranked_by(index.rules, item, candidates, scores)
+    assert item.row is not None  # noqa: S101 - it has a vector
+    traits = Traits.from_rows(item.row, index.rules), Traits.from_rows(candidates, index.rules)
+    pairs = np.zeros(len(scores), dtype=np.int64), np.arange(len(scores))
+    boosts = index.rules.boosts
+    ranked_by = boosts.add_to_pairs(scores, traits[0].boosts, traits[1].boosts, pairs)
     order = np.lexsort((tie_break, -ranked_by.astype(np.float64)))
-    removing_rules = _removing_rules(index.rules, section, item, candidates, scores)
+    removing_rules = _removing_rules(index.rules, section, item, candidates, traits, scores)
     capped = candidates["capped"].to_pylist() if index.rules.caps else []
     ids = candidates["item_id"].to_pylist()
     ranked: list[Candidate] = []
@@ -124,15 +128,6 @@ def cosine_scores(item: Item, vectors: pa.Array) -> Float32:
     return np.concatenate(scores)
 
 
-def _ranked_by(rules: Rules, item: Item, rows: pa.RecordBatch, scores: Float32) -> Float32:
-    """What candidates are ranked by: float32[n]."""
-    assert item.row is not None  # noqa: S101 - it has a vector
-    own, others = Traits.from_rows(item.row, rules), Traits.from_rows(rows, rules)
-    zeros: Int64 = np.zeros(rows.num_rows, dtype=np.int64)
-    pairs = zeros, np.arange(rows.num_rows)
-    return rules.boosts.add_to_pairs(scores, own.boosts, others.boosts, pairs)
-
-
 def _removal_by_cap(
     rules: Rules,
     values: list[int],
@@ -148,11 +143,16 @@ def _removal_by_cap(
 
 
 def _removing_rules(
-    rules: Rules, section: RulesSection, item: Item, rows: pa.RecordBatch, scores: Float32
+    rules: Rules,
+    section: RulesSection,
+    item: Item,
+    rows: pa.RecordBatch,
+    traits: tuple[Traits, Traits],
+    scores: Float32,
 ) -> list[str]:
     """For each candidate the first rule on items and pairs that removes it; '' for none."""
     assert item.row is not None  # noqa: S101 - it has a vector
-    own, others = Traits.from_rows(item.row, rules), Traits.from_rows(rows, rules)
+    own, others = traits
     names = np.full(rows.num_rows, "", dtype=object)
 
     def remove(name: str, mask: npt.NDArray[np.bool_]) -> None:

@@ -61,10 +61,9 @@ class BoostTerms:
                 terms[f"rank.same.{name}"] = weight
         if rank.price is not None:
             prices = item.get("price") or 0.0, other.get("price") or 0.0
-            if min(prices) > 0:
-                distance = abs(float(np.log2(prices[1]) - np.log2(prices[0])))
-                nearness = float(np.exp2(-distance / np.log2(rank.price.half)))
-                terms["rank.price"] = rank.price.weight * nearness
+            if min(prices) > 0 and max(prices) < np.inf:
+                distance = np.log2(prices[1:]) - np.log2(prices[:1])
+                terms["rank.price"] = float(boosts.of_pairs(rank).price_boosts(distance)[0])
         own = boosts.terms(rank, self._quantiles, self._values(other))
         terms |= {name: float(term[0]) for name, term in own.items()}
         if rank.exposure:

@@ -13,7 +13,7 @@ from pipeline.config.sections import RankSection
 from pipeline.query import prune
 from pipeline.query.published import Published, pair_rules
 from pipeline.retrieval import join, loaded_group, merge
-from pipeline.retrieval.diversity import Diversity, diversify
+from pipeline.retrieval.diversity import diversify
 from pipeline.retrieval.groups import GroupPlan
 from pipeline.retrieval.loaded_group import LoadedGroup
 from pipeline.retrieval.quantiser import Quantiser
@@ -21,7 +21,7 @@ from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.routing import QUERIES
 from pipeline.retrieval.rules import Rules
 from pipeline.retrieval.vectors import from_bytes
-from pipeline.stages.neighbors import search_context, widening
+from pipeline.stages.neighbors import boosts, search_context, widening
 from pipeline.storage.list_schemas import NEIGHBOR, NEIGHBORS, TRAITS
 from pipeline.store.clustered import ClusteredTable
 
@@ -151,7 +151,7 @@ class Index:
             for batch in self.items.rows_of_lists(lists, ("item_id", "vector"))
         ]
         items = pa.concat_batches(found)
-        settings = Diversity(self.rank.diversity, self.rank.candidates(k), k)
+        settings = boosts.diversity(self.rank, k)
         return diversify(rows, items["item_id"], items["vector"], settings)["neighbors"]
 
     def _search_width(self, queries: pa.RecordBatch, k: int, width: int) -> pa.RecordBatch:

@@ -106,15 +106,15 @@ def pairs_above_floor(
     own_same, other_same = _same_codes(items, arrivals)
     traits = Traits.from_rows(items, rules), Traits.from_rows(arrivals, rules)
     denied = traits[0].denied_pairs(arrivals["item_id"])
-    mask_of = ScoreMask(rules, *traits, _NO_DENIED) if rules.boosts.exist else None
+    boosted = ScoreMask(rules, *traits, _NO_DENIED) if rules.boosts.exist else None
     parts, scored = [_NO_PAIRS], 0
     for probing, arrived in _pairs_by_list(items, arrivals, settings):
         step = max(1, _PRODUCT // len(arrived))
         for start in range(0, len(probing), step):
             block = probing[start : start + step]
             product = own_units[block] @ other_units[arrived].T
-            if mask_of is not None:
-                mask_of.add_boosts(product, block, arrived, np.empty_like(product))
+            if boosted is not None:
+                boosted.add_boosts(product, block, arrived, np.empty_like(product))
             scored += product.size
             row, column = np.nonzero(product >= (min_scores[block] - margin)[:, None])
             rows, others = block[row], arrived[column]
@@ -122,10 +122,7 @@ def pairs_above_floor(
             rows, others = rows[is_same], others[is_same]
             left[1][rows] = squared_norms(own[rows])
             cosine = cosines(left, right, rows, others)
-            scores = cosine
-            if rules.boosts.exist:
-                boosts = traits[0].boosts, traits[1].boosts
-                scores = rules.boosts.add_to_pairs(cosine, *boosts, (rows, others))
+            scores = cosine if boosted is None else boosted.ranked_by(cosine, rows, others)
             mask = scores >= min_scores[rows]
             if rules.excludes_pairs:
                 mask &= pair_mask(rules, *traits, denied, (rows, others, cosine))

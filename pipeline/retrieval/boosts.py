@@ -96,7 +96,7 @@ class Boosts:
             boosts += weight * ((values == other[items]) & (values != 0))
         if self.price is not None:
             own_price, other_price = self._known(left.log_price[rows], right.log_price[items])
-            boosts += self._price_boosts(other_price - own_price)
+            boosts += self.price_boosts(other_price - own_price)
         ranked_by: Float32 = (cosines.astype(np.float64) + boosts).astype(np.float32)
         return ranked_by
 
@@ -113,14 +113,14 @@ class Boosts:
             return
         own, other = self._known(left, right)
         np.subtract(other.astype(np.float32)[None, :], own.astype(np.float32)[:, None], out=scratch)
-        product += self._price_boosts(scratch)
+        product += self.price_boosts(scratch)
 
     @staticmethod
     def _known(left: Float64, right: Float64) -> tuple[Float64, Float64]:
         """Logarithms of prices, so that an unknown price is far from all others."""
         return np.where(np.isnan(left), -_FAR, left), np.where(np.isnan(right), _FAR, right)
 
-    def _price_boosts(self, distances: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    def price_boosts(self, distances: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
         """The boosts for distances of two prices' logarithms, which are overwritten."""
         assert self.price is not None  # noqa: S101 - the callers have checked it
         weight, half = self.price

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from pipeline.config.sections import RankSection
 from pipeline.retrieval.boosts import Boosts
+from pipeline.retrieval.diversity import Diversity
 from pipeline.retrieval.vectors import Float64
 from pipeline.spark.sampling import collected_sample
 from pipeline.stages.context import Job
@@ -36,6 +37,11 @@ def of_pairs(rank: RankSection) -> Boosts:
         matches=tuple(weight for _, weight in sorted(rank.same.items())),
         price=(rank.price.weight, rank.price.half) if rank.price else None,
     )
+
+
+def diversity(rank: RankSection, k: int) -> Diversity:
+    """How lists of k items are made diverse."""
+    return Diversity(rank.diversity, rank.candidates(k), k)
 
 
 def earlier_quantiles(job: Job) -> dict[str, list[float]] | None:

@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.config.sections import Config
 from pipeline.retrieval import packed_batches
 from pipeline.retrieval.diversity import Diversity, diversify
 from pipeline.retrieval.groups import GroupPlan, max_items_per_group, plan_by_rows
 from pipeline.retrieval.loaded_group import groups_by_id
 from pipeline.stages.index.lists import shuffle_by_group
+from pipeline.stages.neighbors import boosts
 from pipeline.stages.neighbors.search_context import SearchContext
 from pipeline.store import schemas
 from pipeline.store.arrow_files import Rows
@@ -30,11 +30,6 @@ _SENT = pa.schema([("item_id", pa.string()), ("vector", pa.binary())])
 _NEIGHBORS = ("item_id", "list", "neighbors")
 # A group has so many times fewer items than one of the search: it also has others' vectors.
 _SMALLER = 4
-
-
-def settings_of(config: Config, k: int) -> Diversity:
-    """How lists of k items are made diverse."""
-    return Diversity(config.rank.diversity, config.rank.candidates(k), k)
 
 
 def write(context: SearchContext, version: str) -> int:
@@ -55,7 +50,7 @@ def write(context: SearchContext, version: str) -> int:
         store.open_clustered("lists", index.fingerprint),
         store.open_clustered("neighbors", version),
         plan_by_rows(np.maximum(sizes, 1), groups),
-        settings_of(job.config, section.k),
+        boosts.diversity(job.config.rank, section.k),
     )
     wanted = rows_of_tasks(job.spark, chooser.plan.group_count, chooser.wanted)
     ids = wanted.frame.mapInArrow(wanted.run, schemas.ddl(_WANTED))

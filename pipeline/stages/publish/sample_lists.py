@@ -36,7 +36,8 @@ def find(job: Job, version: str) -> SampleLists | None:
     record, store = job.store.find_record("publish", version), job.store
     if record is None or TABLE not in record.tables or not store.has_table(TABLE, version):
         return None
-    if store.find_table_damage(TABLE, version):
+    if damage := store.find_table_damage(TABLE, version):
+        store.say(f"{damage}. All lists are compared, not a sample of them")
         return None
     rows = store.dataset(TABLE, version).to_table()
     return SampleLists(rows, record.outputs[BOUND], record.outputs[ROWS_BY_RANK])

@@ -142,7 +142,7 @@ def test_the_next_night_publishes_what_the_undamaged_store_does(
             flip(max(version.rglob("part-*"), key=lambda file: file.stat().st_size))
         said[table] = run(shop, *sets, "publish.publish=true")
         assert shop.published() == expected, table
-    read = {"items", "tokens", "embeddings", "lists", "candidates", "neighbors"}
+    read = {"items", "tokens", "embeddings", "lists", "candidates", "neighbors", "sample_lists"}
     assert not [table for table in read if "is not what was written" not in said[table]]
 
 
