@@ -33,7 +33,7 @@ def pairs_of_lists(
 
     Args:
         lists: item_id, and neighbors, best first.
-        schema: SIMILAR_ITEMS, or RANKED_ITEMS.
+        schema: of the table: SIMILAR_ITEMS, or with more columns.
     """
     for start in range(0, lists.num_rows, _BLOCK_ROWS):
         block = lists.slice(start, _BLOCK_ROWS)

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -16,16 +17,16 @@ from pipeline.retrieval.item_order import ItemRanges
 from pipeline.stages.context import Job
 from pipeline.stages.index.lists import shuffle_by_group
 from pipeline.stages.publish import pair_sums
-from pipeline.storage.list_schemas import NEIGHBORS
 from pipeline.store import schemas
 from pipeline.store.arrow_files import Rows, Run
-from pipeline.store.schemas import DETAILS, ITEMS
+from pipeline.store.schemas import DETAILS, ITEMS, lists_schema
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
     from pyspark.sql import DataFrame
 
-LISTS_OF_ITEMS = pa.schema([NEIGHBORS.field(name) for name in ("item_id", "neighbors")])
+# Which source a list comes from, while it is sent to its file.
+_SOURCE = pa.field("source", pa.int8())
 # Items and pairs of a file, at most, about: a worker sorts them in half a gigabyte.
 _ITEMS_PER_FILE, _PAIRS_PER_FILE = 300_000, 3_000_000
 # A smaller table is not cut for the sake of cores that would be idle.
@@ -49,15 +50,18 @@ def file_count(items: int, k: int, cores: int) -> int:
 
 
 class SentPairs:
-    """The digest of the pairs that tasks have sent; a repeated task counts again."""
+    """The digest of the pairs that are to be written; a repeated task counts again.
+
+    Those that tasks send, less those of the lists that a list of another source replaces.
+    """
 
     def __init__(self, context: "SparkContext") -> None:
         self._sums = {name: context.accumulator(0) for name in (pair_sums.PAIRS, pair_sums.DIGEST)}
 
-    def add(self, pairs: pa.RecordBatch) -> None:
-        """Count pairs; called on an executor."""
+    def add(self, pairs: pa.RecordBatch, sign: int = 1) -> None:
+        """Count pairs; called on an executor. With the sign -1 they do not count any more."""
         for name, value in pair_sums.digest_sums(pairs).items():
-            self._sums[name].add(value)
+            self._sums[name].add(sign * value)
 
     def sums(self) -> dict[str, int]:
         """What was counted."""
@@ -70,55 +74,104 @@ def similar_items(
     """The similar-item table, one row a pair, in the order of item_id and rank.
 
     Args:
-        sources: rows of LISTS_OF_ITEMS, each item in one of them.
+        sources: rows of lists_schema. An item that is in several of them has the list of the first.
         ranges: which ids each file has.
         sent: counts the pairs before they are shuffled.
         schema: of the table.
     """
+    sent_schema = lists_schema(schema).append(_SOURCE)
 
-    def send(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        return item_order.send(_counted(batches, sent), ranges)
+    def send(number: int) -> Run:
+        def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            rows = (
+                batch.append_column(_SOURCE, pa.array(np.full(batch.num_rows, number, np.int8)))
+                for batch in _counted(batches, sent, schema)
+            )
+            return item_order.send(rows, ranges)
+
+        return run
 
     def receive(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for lists in item_order.receive(batches, LISTS_OF_ITEMS):
-            yield from pair_sums.pairs_of_lists(lists, schema)
+        for rows in item_order.receive(batches, sent_schema):
+            is_first = _is_of_first_source(rows)
+            for replaced in pair_sums.pairs_of_lists(rows.filter(pc.invert(is_first)), schema):
+                sent.add(replaced, -1)
+            yield from pair_sums.pairs_of_lists(rows.filter(is_first), schema)
 
-    return shuffled([source.map(send) for source in sources], ranges, receive)
+    packed = [source.map(send(number)) for number, source in enumerate(sources)]
+    return shuffled(packed, ranges, receive)
 
 
-def first_neighbors(lists: Rows, k: int | None = None) -> Rows:
-    """Rows of LISTS_OF_ITEMS.
+def _is_of_first_source(rows: pa.RecordBatch) -> pa.BooleanArray:
+    """Which lists are of the first source that has their item: bool[n].
 
     Args:
-        lists: item_id, and neighbors, best first.
+        rows: lists with their `source`, sorted by item_id.
+    """
+    sources, ids = rows[_SOURCE.name].to_numpy(), rows["item_id"]
+    if not len(ids) or (sources == sources[0]).all():
+        return pa.array(np.ones(len(ids), dtype=bool))
+    is_new = np.ones(len(ids), dtype=bool)
+    is_new[1:] = np.asarray(pc.not_equal(ids[1:], ids[:-1]))
+    first = np.minimum.reduceat(sources, np.flatnonzero(is_new))
+    return pa.array(sources == first[np.cumsum(is_new) - 1])
+
+
+def first_neighbors(lists: Rows, pairs: pa.Schema, k: int | None = None) -> Rows:
+    """Rows of lists_schema.
+
+    Args:
+        lists: item_id, and neighbors, best first; fields of a neighbour that are missing are null.
+        pairs: the columns of the similar-item table.
         k: how many neighbours of an item are taken; None for all.
     """
+    schema = lists_schema(pairs)
 
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             neighbors = batch["neighbors"]
             if k is not None:
                 neighbors = pc.list_slice(neighbors, 0, k)
-            columns = [batch["item_id"], neighbors.cast(LISTS_OF_ITEMS.field("neighbors").type)]
-            yield pa.RecordBatch.from_arrays(columns, schema=LISTS_OF_ITEMS)
+            columns = [batch["item_id"], neighbors.cast(schema.field("neighbors").type)]
+            yield pa.RecordBatch.from_arrays(columns, schema=schema)
 
     return lists.map(run)
 
 
-def _counted(lists: Iterator[pa.RecordBatch], sent: SentPairs) -> Iterator[pa.RecordBatch]:
+def _counted(
+    lists: Iterator[pa.RecordBatch], sent: SentPairs, schema: pa.Schema
+) -> Iterator[pa.RecordBatch]:
     for batch in lists:
-        for pairs in pair_sums.pairs_of_lists(batch):
+        for pairs in pair_sums.pairs_of_lists(batch, schema):
             sent.add(pairs)
         yield batch
 
 
-def sums_of_lists(source: Rows) -> dict[str, int]:
-    """The number and the digest of the pairs of rows of LISTS_OF_ITEMS, in a job of its own."""
+def sums_of_sources(sources: Sequence[Rows], schema: pa.Schema) -> dict[str, int]:
+    """The number and the digest of the pairs that sources give the table, in jobs of their own.
+
+    Args:
+        sources: as for `similar_items`.
+        schema: of the table.
+    """
+    total = Counter[str]()
+    ids: list[DataFrame] = []
+    for source in sources:
+        frame = source.frame.mapInArrow(source.run, schemas.ddl(lists_schema(schema)))
+        for earlier in ids:
+            frame = frame.join(earlier, "item_id", how="left_anti")
+        total.update(sums_of_lists(Rows(frame, iter) if ids else source, schema))
+        ids.append(frame.select("item_id"))
+    return dict(total)
+
+
+def sums_of_lists(source: Rows, schema: pa.Schema) -> dict[str, int]:
+    """The number and the digest of the pairs of rows of lists_schema, in a job of its own."""
 
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         total = Counter[str]()
         for batch in batches:
-            for pairs in pair_sums.pairs_of_lists(batch):
+            for pairs in pair_sums.pairs_of_lists(batch, schema):
                 total.update(pair_sums.digest_sums(pairs))
         names = (pair_sums.PAIRS, pair_sums.DIGEST)
         yield pa.RecordBatch.from_pylist([{name: total[name] for name in names}])
@@ -187,7 +240,7 @@ def _join_parts(
 
 
 def shown_ids(lists: Rows) -> Rows:
-    """The items that are shown in rows of LISTS_OF_ITEMS, each time that they are: similar_id."""
+    """The items that are shown in rows of lists_schema, each time that they are: similar_id."""
 
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:

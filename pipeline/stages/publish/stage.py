@@ -1,9 +1,10 @@
 """publish: neighbors -> similar_items and details, and the gate."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
 
 from pipeline.errors import GateError, StageError
 from pipeline.retrieval.item_order import ItemRanges
@@ -94,8 +95,9 @@ def _write_pairs(job: Job, version: str, ranges: ItemRanges) -> tuple[Mapping[st
     # It is computed once, and read to count and to write it.
     carried = carried.persist(StorageLevel.DISK_ONLY)
     try:
-        lists = sorted_tables.first_neighbors(Rows(carried, iter))
-        carried_rows = sorted_tables.sums_of_lists(lists)[pair_sums.PAIRS]
+        schema = _schema(job)
+        lists = sorted_tables.first_neighbors(Rows(carried, iter), schema)
+        carried_rows = sorted_tables.sums_of_lists(lists, schema)[pair_sums.PAIRS]
         sums = _write_checked(job, version, [_neighbor_lists(job), lists], ranges)
         return sums, carried_rows
     finally:
@@ -114,31 +116,36 @@ def _write_checked(
         StageError: it is not the same, or a row makes no sense; the table is discarded.
     """
     sent = sorted_tables.SentPairs(job.spark.sparkContext)
-    schema = RANKED_ITEMS if job.config.rank.exists else SIMILAR_ITEMS
+    schema = _schema(job)
     rows = sorted_tables.similar_items(sources, ranges, sent, schema)
     written = job.store.write_counted(
         "similar_items", version, rows, count=pair_sums.sums, schema=schema
     )
-    problems = _problems(written.sums, sent.sums(), sources)
+    problems = _problems(written.sums, sent.sums(), sources, schema)
     if problems:
         job.store.discard_version("similar_items", version)
         raise StageError(f"publish: {'; '.join(problems)}; run it again")
     return written.sums
 
 
+def _schema(job: Job) -> pa.Schema:
+    """The columns of the table."""
+    return RANKED_ITEMS if job.config.rank.exists else SIMILAR_ITEMS
+
+
 def _neighbor_lists(job: Job) -> Rows:
     """The first k neighbours of each item, in the order of the lists."""
     version, nlist = job.record("neighbors").fingerprint, job.record("index").outputs["lists"]
-    names = sorted_tables.LISTS_OF_ITEMS.names
+    names, k = ("item_id", "neighbors"), job.config.neighbors.k
     if job.config.rank.diversity:
-        diverse = job.scan("diverse", "neighbors", names)
-        return sorted_tables.first_neighbors(diverse, job.config.neighbors.k)
-    rows = job.store.scan_lists(job.spark, "neighbors", version, nlist, names)
-    return sorted_tables.first_neighbors(rows, job.config.neighbors.k)
+        rows = job.scan("diverse", "neighbors", names)
+    else:
+        rows = job.store.scan_lists(job.spark, "neighbors", version, nlist, names)
+    return sorted_tables.first_neighbors(rows, _schema(job), k)
 
 
 def _problems(
-    written: Mapping[str, int], sent: Mapping[str, int], sources: Sequence[Rows]
+    written: Mapping[str, int], sent: Mapping[str, int], sources: Sequence[Rows], schema: pa.Schema
 ) -> list[str]:
     """What is wrong with the rows written, by their sums."""
     meanings = {
@@ -147,13 +154,9 @@ def _problems(
     }
     problems = [f"{written[name]} {meaning}" for name, meaning in meanings.items() if written[name]]
     digest = {name: written[name] for name in (pair_sums.PAIRS, pair_sums.DIGEST)}
-    if digest != sent:
-        # A task that was repeated has counted its pairs twice: they are counted once more.
-        counted = Counter[str]()
-        for source in sources:
-            counted.update(sorted_tables.sums_of_lists(source))
-        if digest != dict(counted):
-            problems.append("the rows written are not those that were found")
+    # A task that was repeated has counted its pairs twice: they are counted once more.
+    if digest != sent and digest != sorted_tables.sums_of_sources(sources, schema):
+        problems.append("the rows written are not those that were found")
     return problems
 
 

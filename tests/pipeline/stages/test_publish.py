@@ -6,16 +6,20 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
 from pipeline.config import reading as config
+from pipeline.retrieval.item_order import ItemRanges
 from pipeline.runs.record import Outcome, new_run_id
 from pipeline.runs.runner import Runner
 from pipeline.stages.context import Job
-from pipeline.stages.publish import comparison, sample_lists, sorted_tables, stage
+from pipeline.stages.publish import comparison, pair_sums, sample_lists, sorted_tables, stage
+from pipeline.store import schemas
 from pipeline.store.arrow_files import Rows
+from pipeline.store.schemas import SIMILAR_ITEMS
 from pipeline.store.store import Store
 from pipeline.terminal.progress import Progress
 from tests.conftest import WriteCsv
@@ -98,13 +102,47 @@ def test_pairs_that_were_lost_are_told_from_tasks_that_were_repeated(
     def digest(pairs: int) -> Counter[str]:
         return Counter({"pairs": pairs, "digest": 7 * pairs})
 
-    monkeypatch.setattr(sorted_tables, "sums_of_lists", lambda _: digest(recounted))
-    source = cast("Rows", None)
+    monkeypatch.setattr(sorted_tables, "sums_of_sources", lambda *_: dict(digest(recounted)))
     written = digest(3) | Counter({"all 50": 3})
-    problems = stage._problems(written, dict(digest(sent)), [source])
+    problems = stage._problems(written, dict(digest(sent)), [], SIMILAR_ITEMS)
     assert len(problems) == is_wrong
     written |= Counter({"own": 1, "odd": 2})
-    assert stage._problems(written, dict(digest(3)), [source]) == [
+    assert stage._problems(written, dict(digest(3)), [], SIMILAR_ITEMS) == [
         "1 items are their own neighbours",
         "2 scores are no cosines",
     ]
+
+
+@pytest.mark.parametrize("partitions", [1, 7, 64])
+def test_an_item_in_several_sources_has_the_list_of_the_first(
+    spark: SparkSession, partitions: int
+) -> None:
+    rng = np.random.default_rng(6)
+    sources = [
+        {
+            f"i{item}": [(f"j{source}{n}", float(n) / 8) for n in range(1 + item % 3)]
+            for item in rng.choice(60, size, replace=False).tolist()
+        }
+        for source, size in enumerate((9, 20, 50))
+    ]
+    ddl = schemas.ddl(schemas.lists_schema(SIMILAR_ITEMS))
+    frames = [
+        Rows(spark.createDataFrame(list(lists.items()), ddl).repartition(partitions), iter)
+        for lists in sources
+    ]
+    given = [sorted_tables.first_neighbors(frame, SIMILAR_ITEMS) for frame in frames]
+    sent = sorted_tables.SentPairs(spark.sparkContext)
+    ranges = ItemRanges((b"i2", b"i4"))
+    rows = sorted_tables.similar_items(given, ranges, sent, SIMILAR_ITEMS)
+    written = rows.table("similar_items").toArrow()
+    expected = {item: best for lists in reversed(sources) for item, best in lists.items()}
+    assert len(expected) < sum(map(len, sources))
+    assert sorted(tuple(row.values()) for row in written.to_pylist()) == sorted(
+        (item, rank, other, score)
+        for item, best in expected.items()
+        for rank, (other, score) in enumerate(best, 1)
+    )
+    digest = pair_sums.digest_sums(written)
+    assert digest == sent.sums() == sorted_tables.sums_of_sources(given, SIMILAR_ITEMS)
+    # The sources in another order are another table.
+    assert digest != sorted_tables.sums_of_sources(given[::-1], SIMILAR_ITEMS)

@@ -10,9 +10,8 @@ from pyspark.sql import SparkSession
 from pipeline.retrieval.item_order import ItemRanges
 from pipeline.stages.publish import pair_sums, quality
 from pipeline.stages.publish.sampled_rows import SampledRows
-from pipeline.stages.publish.sorted_tables import LISTS_OF_ITEMS
 from pipeline.store.arrow_files import Rows
-from pipeline.store.schemas import SIMILAR_ITEMS
+from pipeline.store.schemas import SIMILAR_ITEMS, lists_schema
 
 
 def test_the_gini_coefficient_is_half_the_relative_mean_difference() -> None:
@@ -37,7 +36,7 @@ def test_sums_do_not_depend_on_the_order_and_tell_wrong_rows() -> None:
             }
             for item in range(50)
         ],
-        schema=LISTS_OF_ITEMS,
+        schema=lists_schema(SIMILAR_ITEMS),
     )
     pairs = pa.Table.from_batches(pair_sums.pairs_of_lists(lists))
     assert pairs.to_pylist() == [
