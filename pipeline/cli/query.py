@@ -18,7 +18,15 @@ from pipeline.query.skip_pandas import skip_pandas
 from pipeline.store.reason_codes import explain
 from pipeline.store.store import Store
 from pipeline.terminal.colours import DIM, paint
-from pipeline.terminal.output import print_json, print_lines, short_id, shorten, table, to_json
+from pipeline.terminal.output import (
+    print_json,
+    print_lines,
+    score_text,
+    short_id,
+    shorten,
+    table,
+    to_json,
+)
 
 
 def add_arguments(parser: Parser) -> None:
@@ -102,13 +110,14 @@ def _as_json(answer: Answer) -> dict[str, Any]:
 
 def _lines(answer: Answer) -> list[str]:
     rows = [
-        (str(rank), f"{one.score:.3f}", short_id(one.similar_id), shorten(one.title))
+        (str(rank), score_text(one.score), short_id(one.similar_id), shorten(one.title))
         for rank, one in enumerate(answer.neighbours, 1)
     ]
     head, *lines = table(("", "score", "item", "title"), rows, right=" score", cut="title")
     lines = [head, *chain(*_with_boosts(answer, lines))] if rows else []
     if answer.reason is not None:
-        count = "no neighbours" if not rows else f"only {len(rows)}"
+        found = sum(one.reason is None for one in answer.neighbours)
+        count = f"only {found}" if found else "no neighbours"
         lines.append(f"{count}: {explain(answer.reason)}")
     return lines
 
@@ -119,3 +128,5 @@ def _with_boosts(answer: Answer, lines: list[str]) -> Iterator[list[str]]:
         yield [line]
         if one.ranked_by is not None:
             yield [paint(f"      {boost_terms.describe(one.ranked_by, one.boosts)}", DIM)]
+        if one.reason is not None:
+            yield [paint(f"      fills the list: {one.reason}", DIM)]

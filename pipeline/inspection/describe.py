@@ -11,7 +11,7 @@ from pipeline.query.spark_format import cast_to_string as plain
 from pipeline.store.reason_codes import explain
 from pipeline.terminal.colours import BAD, DIM, HEAD, WARNING, paint
 from pipeline.terminal.escapes import escape
-from pipeline.terminal.output import short_id, shorten, table
+from pipeline.terminal.output import score_text, short_id, shorten, table
 
 _MAX_TOKENS, _MAX_SHARED = 40, 5
 # In columns of the terminal.
@@ -89,7 +89,7 @@ def _neighbours(neighbours: list[Neighbour]) -> Iterator[str]:
     rows = [
         (
             str(rank),
-            f"{one.score:.3f}",
+            score_text(one.score),
             _part(one.contributions.meaning),
             _part(one.contributions.letters),
             short_id(one.item_id),
@@ -105,6 +105,8 @@ def _neighbours(neighbours: list[Neighbour]) -> Iterator[str]:
         if neighbour.ranked_by is not None:
             boosts = boost_terms.describe(neighbour.ranked_by, neighbour.boosts)
             yield paint(f"      {boosts}", DIM)
+        if neighbour.reason is not None:
+            yield paint(f"      fills the list: {neighbour.reason}", DIM)
         yield paint(f"      {_shared_tokens(neighbour)}", DIM)
 
 

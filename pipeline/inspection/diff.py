@@ -1,4 +1,4 @@
-"""What changed between two versions of the similar-item table."""
+"""What changed between two versions of the similar-item table; what fills lists is left out."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -147,7 +147,7 @@ def _lists(
 
     lists: Lists = {item_id: {} for item_id in ids}
     for name, side in zip(("before", "after"), sides, strict=True):
-        pairs = store.read(spark, "similar_items", side.version)
+        pairs = comparison.found(store.read(spark, "similar_items", side.version))
         # At most MOST_CHANGED lists of at most k rows are collected.
         rows = pairs.where(F.col("item_id").isin(ids) & (F.col("rank") <= k)).collect()
         for row in sorted(rows, key=lambda row: row["rank"]):

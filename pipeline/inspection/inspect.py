@@ -25,19 +25,21 @@ class Neighbour:
 
     Attributes:
         item_id: its id.
-        score: the cosine.
+        score: the cosine; None if it fills the list.
         title: its title.
         contributions: the parts of the score.
         ranked_by: the score with the boosts; None if there are none.
         boosts: what is added to the score to rank it, by setting.
+        reason: the entry of fallback.order that it fills the list by; None if it was found.
     """
 
     item_id: str
-    score: float
+    score: float | None
     title: str | None
     contributions: Contributions
     ranked_by: float | None = None
     boosts: dict[str, float] = field(default_factory=dict)
+    reason: str | None = None
 
     def as_json(self, rank: int) -> dict[str, Any]:
         """The neighbour for programs."""
@@ -45,8 +47,10 @@ class Neighbour:
             "rank": rank,
             "similar_id": self.item_id,
             "title": self.title,
-            "score": _shortest(self.score),
+            "score": None if self.score is None else _shortest(self.score),
         } | self.contributions.as_json()
+        if self.reason is not None:
+            entry["reason"] = self.reason
         return entry | boost_terms.as_json(self.ranked_by, self.boosts)
 
 
@@ -182,6 +186,7 @@ class Inspector:
                 self._model.contributions(tokens[item.item_id], tokens[one.similar_id]),
                 one.ranked_by,
                 self._boosts.of(item.details, other, one.scores),
+                one.reason,
             )
             for one in published
             if one.similar_id in tokens

@@ -54,14 +54,16 @@ class ListedItem:
 
     Attributes:
         similar_id: its id.
-        score: the cosine.
+        score: the cosine; None if it fills the list.
         ranked_by: what it is ranked by; None if by the score.
+        reason: the entry of fallback.order that it fills the list by; None if it was found.
         boosted: the cosine with the boosts, before a diverse list is chosen.
     """
 
     similar_id: str
-    score: float
+    score: float | None
     ranked_by: float | None
+    reason: str | None = None
     boosted: float | None = None
 
     @property
@@ -150,12 +152,13 @@ class VersionTables:
     def published_list(self, item_id: str) -> list[ListedItem]:
         """An item's list as it is published, best first."""
         store, version = self.published.store, self.published.version
-        columns = ["rank", "similar_id", "score", "ranked_by"]
+        columns = ["rank", "similar_id", "score", "ranked_by", "reason"]
         table = item_rows.find_rows(
             store, "similar_items", version, [item_id], columns, in_order=True
         )
         rows = sorted(table.to_pylist(), key=lambda row: row["rank"])
-        return [ListedItem(r["similar_id"], r["score"], r.get("ranked_by")) for r in rows]
+        names = ("similar_id", "score", "ranked_by", "reason")
+        return [ListedItem(*(row.get(name) for name in names)) for row in rows]
 
     def short_list_reason(self, item_id: str) -> str | None:
         """Why an item has fewer than k neighbours; None if it has k."""

@@ -11,6 +11,7 @@ import pyarrow as pa
 from pipeline.config.sections import Config, RulesSection
 from pipeline.query import boost_terms, traits
 from pipeline.query.embedding import TextEmbedder
+from pipeline.query.fallback import Filler
 from pipeline.query.index import Index
 from pipeline.query.published import Published
 from pipeline.retrieval.routing import QUERIES
@@ -24,18 +25,20 @@ class Neighbour:
     Attributes:
         similar_id: the item's id.
         title: the item's title.
-        score: the cosine, as the published table has it.
+        score: the cosine, as the published table has it; None if it fills the list.
         ranked_by: what it is ranked by, as the published table has it; None if by the score.
         boosted: the cosine with the boosts, before a diverse list is chosen.
         boosts: what is added to the score to rank it, by setting.
+        reason: the entry of fallback.order that it fills the list by; None if it was found.
     """
 
     similar_id: str
     title: str | None
-    score: float
+    score: float | None
     ranked_by: float | None = None
     boosted: float | None = None
     boosts: Mapping[str, float] = field(default_factory=dict)
+    reason: str | None = None
 
     @property
     def scores(self) -> boost_terms.Scores:
@@ -45,7 +48,9 @@ class Neighbour:
     def as_json(self) -> dict[str, Any]:
         """The neighbour for programs; numbers are the shortest ones that are these float32."""
         entry: dict[str, Any] = {"similar_id": self.similar_id, "title": self.title}
-        entry["score"] = float(str(np.float32(self.score)))
+        entry["score"] = None if self.score is None else float(str(np.float32(self.score)))
+        if self.reason is not None:
+            entry["reason"] = self.reason
         return entry | boost_terms.as_json(self.ranked_by, self.boosts)
 
 
@@ -59,7 +64,7 @@ class Answer:
         title: the question's title.
         reason: why there are fewer than k neighbours: a code of pipeline.store.reason_codes.
         probes: how many lists were searched.
-        neighbours: the nearest items, best first.
+        neighbours: the nearest items, best first, and behind them what fills the list.
     """
 
     row: int
@@ -96,6 +101,7 @@ class Answerer:
         self._index = Index.of(published)
         self._rules, self._rank = published.rules or RulesSection(), published.rank
         self._boosts = boost_terms.BoostTerms(published)
+        self._filler = Filler.of(published)
         self._embedder = TextEmbedder.load(published, config)
 
     def answer(self, questions: pa.RecordBatch) -> list[Answer]:
@@ -115,8 +121,26 @@ class Answerer:
             rows = zip(searchable, nearest.to_pylist(), lists.to_pylist(), strict=True)
             for n, candidates, chosen in rows:
                 self._fill(answers[n], candidates, chosen)
+        if self._filler is not None:
+            self._fill_short(self._filler, answers, questions)
         self._add_details(answers, questions.to_pylist())
         return answers
+
+    def _fill_short(self, filler: Filler, answers: list[Answer], questions: pa.RecordBatch) -> None:
+        """Fill the lists of answers with too few neighbours, as [fallback] of the version says."""
+        short = [n for n, one in enumerate(answers) if one.reason in filler.section.reasons]
+        if not short:
+            return
+        items = questions.take(pa.array(short, pa.int64()))
+        lists = [
+            [{"similar_id": one.similar_id, "score": one.score} for one in answers[n].neighbours]
+            for n in short
+        ]
+        filled = filler.fill(items, self._traits(items), lists, self.k)
+        for n, entries in zip(short, filled, strict=True):
+            answers[n].neighbours += [
+                Neighbour(one["similar_id"], None, None, reason=one["reason"]) for one in entries
+            ]
 
     def _reasons(self, items: pa.RecordBatch, embedded: pa.RecordBatch) -> Iterator[str | None]:
         """Why questions can't be searched for; None for those that can."""
@@ -133,11 +157,7 @@ class Answerer:
 
     def _queries(self, items: pa.RecordBatch, halves: pa.Array) -> pa.RecordBatch:
         """Rows of QUERIES but for units; `list` numbers them."""
-        deny_list = traits.EMPTY_DENY_LIST
-        # Without ids there are no pairs that the file could deny.
-        if items["item_id"].null_count < items.num_rows:
-            deny_list = self._deny_list
-        item_traits = traits.query_traits(items, self._rules, self._rank, deny_list)
+        item_traits = self._traits(items)
         columns = {
             "item_id": items["item_id"],
             "vector": halves,
@@ -148,6 +168,14 @@ class Answerer:
         fields = [field for field in QUERIES if field.name != "units"]
         arrays = [columns[field.name].cast(field.type) for field in fields]
         return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
+
+    def _traits(self, items: pa.RecordBatch) -> pa.RecordBatch:
+        """What the rules on pairs read of questions."""
+        deny_list = traits.EMPTY_DENY_LIST
+        # Without ids there are no pairs that the file could deny.
+        if items["item_id"].null_count < items.num_rows:
+            deny_list = self._deny_list
+        return traits.query_traits(items, self._rules, self._rank, deny_list)
 
     @cached_property
     def _deny_list(self) -> traits.DenyList:

@@ -18,12 +18,12 @@ class Scores(NamedTuple):
     """The scores of a neighbour.
 
     Attributes:
-        score: the cosine.
+        score: the cosine; None if it fills a list.
         boosted: the cosine with the boosts; None if there are none.
         ranked_by: what it is ranked by; None if by the cosine.
     """
 
-    score: float
+    score: float | None
     boosted: float | None
     ranked_by: float | None
 
@@ -52,7 +52,7 @@ class BoostTerms:
         rank, boosted = self._rank, scores.boosted
         if boosted is None and not rank.diversity:
             boosted = scores.ranked_by
-        if scores.ranked_by is None or boosted is None:
+        if scores.score is None or scores.ranked_by is None or boosted is None:
             return {}
         terms = {}
         for name, weight in sorted(rank.same.items()):

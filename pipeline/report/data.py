@@ -21,7 +21,10 @@ _NOTICES = (
     "placeholder_descriptions",
     "unused_headwords",
 )
-_COUNTS = ("items", "items_with_neighbors", "short_lists", "rows", "pairs", "lists")
+_COUNTS = (
+    *("items", "items_with_neighbors", "short_lists", "rows", "pairs", "lists"),
+    *("filled_rows", "filled_items", "filled_by", "short_after_filling"),
+)
 
 
 def page_data(store: Store, run_json: dict[str, Any], map_items: int) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def read_sample(store: Store, record: StageRecord, map_items: int) -> dict[str, 
     Returns:
         items: id, title, category, brand, address of the picture, tokens of the title and of the
         description; the last three are null if the item is only on the map.
-        shown: [item, [[neighbour, score], ...]]; map: [item, x, y]; both name items by their
+        shown: [item, [[neighbour, score], ...]], the score null for what fills the list; map: [item, x, y]; both name items by their
         positions in `items`. of: how many items of the table could be shown.
     """
     table = store.dataset(TABLE, record.fingerprint).to_table()
@@ -68,7 +68,7 @@ def _select(rows: dict[str, Row], points: dict[str, list[float]]) -> dict[str, A
             else:
                 positions[item_id] = len(items)
                 items.append(item)
-        scores = [[positions[e["similar_id"]], round(e["score"], 6)] for e in neighbours]
+        scores = [[positions[e["similar_id"]], _score(e)] for e in neighbours]
         shown.append([positions[row["item_id"]], scores])
     return {
         "items": items,
@@ -76,6 +76,11 @@ def _select(rows: dict[str, Row], points: dict[str, list[float]]) -> dict[str, A
         "of": len(candidates),
         "map": [[positions[item_id], *point] for item_id, point in points.items()],
     }
+
+
+def _score(neighbour: Row) -> float | None:
+    """The score of a neighbour; None for what fills the list."""
+    return None if neighbour["score"] is None else round(neighbour["score"], 6)
 
 
 def _json_bytes(values: list[list[Any]]) -> int:

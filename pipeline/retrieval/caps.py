@@ -15,7 +15,9 @@ from pipeline.retrieval.ranking import Int64, rank_in_row
 Bools = npt.NDArray[np.bool_]
 
 
-def top_k_mask(rows: Int64, values: Int64, caps: Sequence[int], k: int) -> Bools:
+def top_k_mask(
+    rows: Int64, values: Int64, caps: Sequence[int], k: int, listed: Bools | None = None
+) -> Bools:
     """Which candidates are in the top k of their query under the caps: bool[n].
 
     Args:
@@ -23,6 +25,7 @@ def top_k_mask(rows: Int64, values: Int64, caps: Sequence[int], k: int) -> Bools
         values: int64[n, caps], the value of each candidate that each cap counts; 0 is not counted.
         caps: how many candidates with one value a list may hold, for each column of `values`.
         k: how many candidates a list may hold in all.
+        listed: bool[n], those that are in the list whatever the caps are; None for none.
     """
     rank = rank_in_row(rows)
     by_rank = np.argsort(rank, kind="stable")
@@ -38,7 +41,8 @@ def top_k_mask(rows: Int64, values: Int64, caps: Sequence[int], k: int) -> Bools
         positions = positions[list_sizes[query[positions]] < k]
         for cap, code, count in zip(caps, codes, value_counts, strict=True):
             value = code[positions]
-            positions = positions[(value < 0) | (count[value] < cap)]
+            may_follow = (value < 0) | (count[value] < cap)
+            positions = positions[may_follow if listed is None else may_follow | listed[positions]]
         for code, count in zip(codes, value_counts, strict=True):
             value = code[positions]
             count[value[value >= 0]] += 1

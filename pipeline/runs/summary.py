@@ -11,7 +11,7 @@ from pipeline.store import reason_codes
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.store import Store
 from pipeline.terminal.colours import HEAD, paint
-from pipeline.terminal.output import display_width, fit_title, short_id
+from pipeline.terminal.output import display_width, fit_title, score_text, short_id
 
 _EXAMPLES, _NEIGHBOURS_OF_EXAMPLE = 3, 5
 # Titles are found by a scan of all item ids; with more items it takes longer than it is worth.
@@ -85,6 +85,13 @@ def run_lines(store: Store, outcome: Outcome) -> Iterator[str]:
         yield f"            not published: {_published(store)}; --publish publishes this one"
     yield from _item_lines(ingest.counts)
     yield from _neighbor_lines(neighbors)
+    if "filled_rows" in table.counts:
+        counts = table.counts
+        yield (
+            f"Filled      {counts['filled_rows']:,} rows in {counts['filled_items']:,} lists"
+            f"{_in_brackets(counts['filled_by'])}; {counts['short_after_filling']:,} lists are "
+            "still short"
+        )
     if outcome.gate.get("against"):
         change = outcome.gate
         yield (
@@ -172,5 +179,6 @@ def _example_lines(store: Store, version: str, items_version: str) -> Iterator[s
         yield f"{paint(name, HEAD)}  {fit_title(titles[item], display_width(name) + 2)}"
         for row in sorted((r for r in rows if r["item_id"] == item), key=lambda r: r["rank"]):
             if row["rank"] <= _NEIGHBOURS_OF_EXAMPLE:
-                start = f"  {row['rank']:>2}  {row['score']:.3f}  {short_id(row['similar_id'])}  "
+                score = score_text(row["score"])
+                start = f"  {row['rank']:>2}  {score:>5}  {short_id(row['similar_id'])}  "
                 yield f"{start}{fit_title(titles[row['similar_id']], display_width(start))}"

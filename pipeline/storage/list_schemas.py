@@ -83,3 +83,29 @@ NEIGHBORS = pa.schema(
 
 # Lists that are chosen from the neighbors of each item to be diverse.
 DIVERSE = pa.schema([("item_id", pa.string()), ("neighbors", list_of(NEIGHBOR))])
+
+# An item that may fill lists, with what the rules on pairs read of it.
+TOP_ITEM = pa.struct(
+    [
+        ("item_id", pa.string()),
+        *(TRAITS.field(name) for name in ("price", "differ", "capped")),
+    ]
+)
+# The first items of each group that lists are filled from.
+#   entry: the position in fallback.order.
+#   value: the hash of the value that the items share; 0 if the entry takes all items.
+#   same: the trait that the items share, empty if there is no such rule.
+#   items: the best first.
+TOPS = pa.schema(
+    [
+        ("entry", pa.int32()),
+        ("value", pa.int64()),
+        ("same", pa.string()),
+        ("items", list_of(TOP_ITEM)),
+    ]
+)
+# A neighbour, or what fills the list behind the neighbours: it has no score, and `reason` is the
+# entry of fallback.order that it comes from.
+FILLED_NEIGHBOR = pa.struct([*NEIGHBOR, ("reason", pa.string())])
+# The whole lists of the items that something was filled in.
+FILLED = pa.schema([("item_id", pa.string()), ("neighbors", list_of(FILLED_NEIGHBOR))])

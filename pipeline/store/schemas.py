@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from pipeline.errors import StageError
-from pipeline.storage.list_schemas import CANDIDATES, DIVERSE, LISTS, NEIGHBORS, list_of
+from pipeline.storage.list_schemas import (
+    CANDIDATES,
+    DIVERSE,
+    FILLED,
+    LISTS,
+    NEIGHBORS,
+    TOPS,
+    list_of,
+)
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -104,20 +112,6 @@ SIMILAR_ITEMS = pa.schema(
         ("score", pa.float32()),
     ]
 )
-# The table of a run with [rank] has one more column: what the rank follows.
-RANKED_ITEMS = SIMILAR_ITEMS.append(pa.field("ranked_by", pa.float32()))
-
-
-def lists_schema(pairs: pa.Schema) -> pa.Schema:
-    """The columns of lists that become rows of the similar-item table: item_id, neighbors.
-
-    Args:
-        pairs: the columns of that table; those after the rank are fields of a neighbour.
-    """
-    neighbor = pa.struct(list(pairs)[2:])
-    return pa.schema([("item_id", pa.string()), ("neighbors", list_of(neighbor))])
-
-
 # The lists of a sample of the items, by which a version is compared with the one before it: those
 # with the lowest values of a hash of the id, `order`. `similar_ids` are in the order of their rank.
 SAMPLE_LISTS = pa.schema(
@@ -165,6 +159,8 @@ SCHEMAS: dict[str, pa.Schema] = {
     "reach": REACH,
     "crowding": CROWDING,
     "diverse": DIVERSE,
+    "tops": TOPS,
+    "filled": FILLED,
     "ground_truth": GROUND_TRUTH,
     "similar_items": SIMILAR_ITEMS,
     "sample_lists": SAMPLE_LISTS,

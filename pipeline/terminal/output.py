@@ -31,6 +31,11 @@ def to_json(value: object, indent: int | None = None) -> str:
     return escape_json(json.dumps(value, ensure_ascii=False, indent=indent))
 
 
+def score_text(score: float | None) -> str:
+    """A score as tables show it; a dash for what fills a list and has none."""
+    return "-" if score is None else f"{score:.3f}"
+
+
 def terminal_width() -> int | None:
     """The terminal's width in columns; None if stdout is no terminal."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None

@@ -9,7 +9,7 @@ from models.stores import StoreOptions
 from pipeline import conditions, redaction
 from pipeline.config.sections.base import Section
 from pipeline.config.sections.locations import CatalogueSection, StoreSection
-from pipeline.config.sections.publishing import PublishSection, ReportSection
+from pipeline.config.sections.publishing import FallbackSection, PublishSection, ReportSection
 from pipeline.config.sections.search import (
     IndexSection,
     NeighborsSection,
@@ -24,6 +24,7 @@ __all__ = [
     "CatalogueSection",
     "Config",
     "EmbedSection",
+    "FallbackSection",
     "GcsSection",
     "IndexSection",
     "ModelSection",
@@ -53,6 +54,7 @@ class Config(Section):
     neighbors: NeighborsSection = NeighborsSection()
     rules: RulesSection = RulesSection()
     rank: RankSection = RankSection()
+    fallback: FallbackSection = FallbackSection()
     publish: PublishSection = PublishSection()
     report: ReportSection = ReportSection()
     spark: dict[str, str] = Field(default_factory=dict)
@@ -93,12 +95,14 @@ class Config(Section):
         numbers = [*conditions.NUMBERS, *(n for n, kind in further.items() if kind == "number")]
         dates = [name for name, kind in further.items() if kind == "date"]
         compared = [name for name in columns if name not in ("item_id", "description")]
-        rank = self.rank
+        rank, fallback = self.rank, self.fallback.entries
         for setting, names, known in (
             *((f"rules.{rule}", names, compared) for rule, names in self.rules.columns().items()),
             ("rank.same", list(rank.same), compared),
             ("rank.value", list(rank.value), numbers),
             ("rank.fresh", [rank.fresh.column] if rank.fresh else [], dates),
+            ("fallback.order", [one.same for one in fallback if one.same], compared),
+            ("fallback.order", [one.by for one in fallback], numbers),
         ):
             for name in names:
                 if name not in known:

@@ -1,10 +1,62 @@
-"""The sections of what comes out: [publish] and [report]."""
+"""The sections of what comes out: [fallback], [publish] and [report]."""
 
-from typing import Literal
+import re
+from typing import Literal, NamedTuple, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline.config.sections.base import Section
+
+_ENTRY = re.compile(r"(?:same (?P<same>[a-z][a-z0-9_]*) )?by (?P<by>[a-z][a-z0-9_]*)")
+
+
+class FallbackEntry(NamedTuple):
+    """Which items fill lists.
+
+    Attributes:
+        text: as fallback.order has it.
+        same: the column in which they have the item's own value; empty: all items.
+        by: the column of numbers of which the greatest come first.
+    """
+
+    text: str
+    same: str
+    by: str
+
+
+class FallbackSection(Section):
+    """What fills the lists of items with too few neighbours."""
+
+    order: list[str] = Field(
+        default_factory=list,
+        description="what fills them, the first first: `same COLUMN by NUMBER`, items with the "
+        "item's own value in a column, those with the greatest number first; or `by NUMBER`, all "
+        "items; empty: nothing",
+    )
+    reasons: list[
+        Literal["no_tokens", "no_vector", "few_items", "few_eligible", "rules", "few_in_lists"]
+    ] = Field(
+        default=["no_tokens", "no_vector", "rules", "few_in_lists"],
+        description="the reasons of short lists that are filled",
+    )
+
+    @model_validator(mode="after")
+    def _order_is_readable(self) -> Self:
+        for text in self.order:
+            if not _ENTRY.fullmatch(text):
+                raise ValueError(
+                    f'order: {text!r} can\'t be read; write "same COLUMN by NUMBER", for instance '
+                    '"same category by stock", or "by NUMBER"'
+                )
+        if repeated := sorted({text for text in self.order if self.order.count(text) > 1}):
+            raise ValueError(f"order: {', '.join(repeated)} is there twice; leave one out")
+        return self
+
+    @property
+    def entries(self) -> list[FallbackEntry]:
+        """What fills lists, in its order."""
+        matches = [_ENTRY.fullmatch(text) for text in self.order]
+        return [FallbackEntry(m[0], m["same"] or "", m["by"]) for m in matches if m]
 
 
 class PublishSection(Section):

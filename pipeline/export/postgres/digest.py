@@ -7,7 +7,7 @@ Jenkins' lookup3 (2006, https://burtleburtle.net/bob/c/lookup3.c) with a seed an
 bits. `hashes` follows that code as it runs on a little-endian machine, for many texts at once.
 
 A row is hashed as the text item_id, rank, similar_id, with U+001F between them. The seed is the
-score in units of 2**-30, rounded.
+score in units of 2**-30, rounded; a score that is null counts as 2, which no cosine is.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ PROBES: tuple[tuple[str, int], ...] = (
 # The hash of a row, as the server computes it.
 SQL = (
     "hashtextextended(item_id || chr(31) || rank || chr(31) || similar_id, "
-    "(score::float8 * 1073741824)::bigint)"
+    "(coalesce(score, 2)::float8 * 1073741824)::bigint)"
 )
 # Row n masks all but the first n bytes of a block.
 _MASKS = np.where(np.arange(_BLOCK) < np.arange(_BLOCK + 1)[:, None], 255, 0).astype(np.uint8)
@@ -58,7 +58,7 @@ class Digest:
 def row_digest(rows: pa.RecordBatch | pa.Table) -> Digest:
     """The digest of rows of similar_items."""
     ranks = rows.column("rank")
-    scores = rows.column("score").to_numpy().astype(np.float64)
+    scores = pc.fill_null(rows.column("score"), 2.0).to_numpy().astype(np.float64)
     text = pc.binary_join_element_wise(
         rows.column("item_id"), ranks.cast(pa.string()), rows.column("similar_id"), _SEPARATOR
     )

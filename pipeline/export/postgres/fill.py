@@ -32,7 +32,11 @@ def prepare_new_table(control: Connection, names: Names, source: Source) -> int:
         comment = scalar(control, "SELECT obj_description(%s, 'pg_class')", [oid])
         if parse_comment(comment) == purpose:
             return oid
-    columns = ", ".join(f"{name} {kind} NOT NULL" for name, kind in COLUMN_TYPES.items())
+    # What fills a list has no score.
+    columns = ", ".join(
+        f"{name} {kind}{'' if name == 'score' else ' NOT NULL'}"
+        for name, kind in COLUMN_TYPES.items()
+    )
     with control.transaction():
         execute(control, "DROP TABLE IF EXISTS {}, {}", names.new, names.files)
         execute(control, f"CREATE TABLE {{}} ({columns})", names.new)

@@ -111,8 +111,8 @@ def lists_as_json(table: pa.Table) -> tuple[Sequence[str], Sequence[str]]:
         similar = pa.array(quoted, pa.string())
     else:
         similar = pc.binary_join_element_wise('"', similar, '"', "")
-    # Arrow writes the shortest number that is this float32.
-    scores = table["score"].combine_chunks().cast(pa.string())
+    # Arrow writes the shortest number that is this float32. What fills a list has none.
+    scores = pc.fill_null(table["score"].combine_chunks().cast(pa.string()), "null")
     pairs = pc.binary_join_element_wise("[", similar, ",", scores, "]", "")
     offsets = pa.array(np.append(starts, len(pairs)).astype(np.int32))
     joined = pc.binary_join(pa.ListArray.from_arrays(offsets, pairs), ",")

@@ -90,7 +90,10 @@ function scoresSection() {
 
 function coverageSection() {
   if (!quality) return null;
-  return section("coverage", hint(t("coverage_text", { share: percent(quality.coverage), short: number(DATA.counts.short_lists ?? 0), k: DATA.run.k })),
+  const { counts } = DATA;
+  return section("coverage", hint(t("coverage_text", { share: percent(quality.coverage), short: number(counts.short_lists ?? 0), k: DATA.run.k })),
+    counts.filled_rows === undefined ? null : hint(t("filled_text", { rows: number(counts.filled_rows), items: number(counts.filled_items), short: number(counts.short_after_filling) })),
+    counts.filled_rows === undefined ? null : reasons(counts.filled_by, [t("filled_by"), t("rows_column")]),
     reasons(DATA.reasons.short_lists, [t("reason"), t("items_column")]));
 }
 

@@ -73,7 +73,7 @@ function neighbour([place, score], itemTokens) {
   return el("li", {},
     el("div", { class: "line" },
       el("button", { type: "button", "data-place": place, onclick: () => choose(place) }, titleOf(place)),
-      el("span", { class: "score" }, score.toFixed(3), el("span", { class: "meter", "aria-hidden": "true" }, el("span", { style: `width:${Math.max(0, Math.min(1, score)) * 100}%` })))),
+      score === null ? el("span", { class: "score" }, t("filled_in")) : el("span", { class: "score" }, score.toFixed(3), el("span", { class: "meter", "aria-hidden": "true" }, el("span", { style: `width:${Math.max(0, Math.min(1, score)) * 100}%` })))),
     el("div", { class: "small" }, el("code", {}, id), category ? ` · ${category}` : "", ` · ${t("shares", { n: number(shared.size) })}`),
     el("div", { class: "small" }, tokens(lists, shared)),
     image ? el("div", { class: "small" }, picture(image)) : null);

@@ -95,31 +95,59 @@ def item_traits(job: Job, quantiles: boosts.Quantiles, crowding: "DataFrame | No
     """
     from pyspark.sql import functions as F
 
-    section, rank, items = job.config.rules, job.config.rank, job.read("items", "ingest")
+    rank, items = job.config.rank, job.read("items", "ingest")
     _check_columns(job.config, items)
-    none = F.lit(None)
-    reads_price = section.price_ratio or rank.price
     rows = items.select(
         "item_id",
-        (F.to_json(F.struct(*section.same)) if section.same else none).cast("string").alias("same"),
-        _condition(job.config, section.eligible).alias("eligible"),
-        _condition(job.config, section.query).alias("asks"),
-        (F.col("price") if reads_price else none).cast("double").alias("price"),
-        _hashes(section.differing).alias("differ"),
-        _hashes(section.capped).alias("capped"),
+        *_columns_of_rules(job.config),
         _hashes(sorted(rank.same)).alias("matches"),
         *boosts.inputs_of_items(rank),
     )
-    rows = boosts.add_to_traits(rows, rank, quantiles, crowding)
-    if section.deny:
-        rows = denied.add_to_traits(job, rows)
-    else:
-        rows = rows.withColumns({"paired": F.lit(False), "denied": none.cast("array<string>")})
+    rows = _with_denied(job, boosts.add_to_traits(rows, rank, quantiles, crowding))
     # An item that some item denies has a kind of its own: the rules tell it from all others.
     own_id = F.when(F.col("paired"), F.col("item_id"))
     told_apart = ("price", "differ", "capped", "matches", "boost")
     kind = F.xxhash64(*told_apart, own_id).alias("kind")
     return rows.withColumn("kind", kind).select("item_id", *TRAITS.names)
+
+
+def traits_without_boosts(job: Job, *columns: "Column") -> "DataFrame":
+    """What the hard rules read of each item, also of those that have no vector.
+
+    Args:
+        job: the run; its stage neighbors has checked the columns.
+        columns: of the items table, to keep.
+
+    Returns:
+        item_id; same, eligible, asks, price, differ, capped and denied of TRAITS; the columns.
+    """
+    items = job.read("items", "ingest")
+    return _with_denied(job, items.select("item_id", *_columns_of_rules(job.config), *columns))
+
+
+def _columns_of_rules(config: Config) -> "list[Column]":
+    from pyspark.sql import functions as F
+
+    section, none = config.rules, F.lit(None)
+    reads_price = section.price_ratio or config.rank.price
+    return [
+        (F.to_json(F.struct(*section.same)) if section.same else none).cast("string").alias("same"),
+        _condition(config, section.eligible).alias("eligible"),
+        _condition(config, section.query).alias("asks"),
+        (F.col("price") if reads_price else none).cast("double").alias("price"),
+        _hashes(section.differing).alias("differ"),
+        _hashes(section.capped).alias("capped"),
+    ]
+
+
+def _with_denied(job: Job, rows: "DataFrame") -> "DataFrame":
+    """Add `paired` and `denied`, as denied.add_to_traits does; without rules.deny all are empty."""
+    from pyspark.sql import functions as F
+
+    if job.config.rules.deny:
+        return denied.add_to_traits(job, rows)
+    none = F.lit(None).cast("array<string>")
+    return rows.withColumns({"paired": F.lit(False), "denied": none})
 
 
 def _condition(config: Config, where: str) -> "Column":
@@ -135,11 +163,11 @@ def _hashes(names: list[str]) -> "Column":
     """The hashes of some columns; null if there are none."""
     from pyspark.sql import functions as F
 
-    hashes = F.array(*map(_hash, names)) if names else F.lit(None)
+    hashes = F.array(*map(hash_of, names)) if names else F.lit(None)
     return hashes.cast("array<bigint>")
 
 
-def _hash(name: str) -> "Column":
+def hash_of(name: str) -> "Column":
     """The hash of a column's value; 0 if it is missing or blank."""
     from pyspark.sql import functions as F
 

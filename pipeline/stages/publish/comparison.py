@@ -1,4 +1,7 @@
-"""Two versions of the similar-item table, joined item by item."""
+"""Two versions of the similar-item table, joined item by item.
+
+Only neighbours are compared: what [fallback] fills lists with is left out.
+"""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -42,6 +45,11 @@ class Change:
         return self.replaced / self.entries if self.entries else 0.0
 
 
+def found(pairs: "DataFrame") -> "DataFrame":
+    """The neighbours among rows of similar_items: without what has filled lists, see [fallback]."""
+    return pairs.where("reason is null") if "reason" in pairs.columns else pairs
+
+
 def join_by_item(before: "DataFrame", after: "DataFrame", k: int) -> "DataFrame":
     """One row an item: item_id, and its top k `before` and `after`, null if it has none.
 
@@ -60,7 +68,7 @@ def _lists(pairs: "DataFrame", k: int, name: str) -> "DataFrame":
     from pyspark.sql import functions as F
 
     entries = F.collect_list(F.struct("rank", "similar_id", "score"))
-    top = pairs.where(F.col("rank") <= k)
+    top = found(pairs).where(F.col("rank") <= k)
     return top.groupBy("item_id").agg(F.array_sort(entries).alias(name))
 
 
@@ -91,6 +99,7 @@ def compare(
     """
     from pyspark.sql import functions as F
 
+    before, after = found(before), found(after)
     (items_before, rows_before), (items, rows) = _sizes(before, k), _sizes(after, k)
     one_in = max(1, -(-max(items_before, items) // max_items))
     is_sampled = F.pmod(F.xxhash64("item_id"), F.lit(one_in)) == 0

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pipeline.stages.context import Job
-from pipeline.stages.publish import comparison, sample_lists
+from pipeline.stages.publish import comparison, fallback, sample_lists
 from pipeline.store import publications
 from pipeline.store.reason_codes import QUARANTINE
 
@@ -20,7 +20,7 @@ class Measurements:
 
     Attributes:
         rows: rows of the table.
-        expected_rows: rows that were found and carried over.
+        expected_rows: rows that were found, filled in and carried over.
         queries: items that neighbours were searched for.
         without_neighbors: queries that have none.
         published: the version that is published; None if there is none, or if it is this one.
@@ -57,7 +57,9 @@ def measure(job: Job) -> Measurements:
     short_lists = job.store.dataset("short_lists", neighbors.fingerprint)
     measured = Measurements(
         rows=record.tables["similar_items"],
-        expected_rows=neighbors.outputs["pairs"] + record.counts["carried_rows"],
+        expected_rows=neighbors.outputs["pairs"]
+        + record.counts["carried_rows"]
+        + record.counts.get(fallback.FILLED_ROWS, 0),
         queries=neighbors.outputs["asked"],
         without_neighbors=short_lists.count_rows(filter=ds.field("neighbors") == 0),
     )

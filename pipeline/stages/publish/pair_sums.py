@@ -17,6 +17,8 @@ STEPS = 100
 # The names of the sums; those of the histogram end with the number of a step.
 PAIRS, DIGEST, OWN, ODD = "pairs", "digest", "own", "odd"
 ALL, FIRST, RANK = "all ", "first ", "rank "
+# The column of what a row comes from that filled a list, in tables that have it; see [fallback].
+REASON = "reason"
 # Lists that become pairs at a time.
 _BLOCK_ROWS = 20_000
 # A pair's hash has so many bits less than 64, so that the sums of a task fit into 64.
@@ -53,9 +55,12 @@ def digest_sums(pairs: pa.RecordBatch | pa.Table) -> dict[str, int]:
         pairs: rows of the similar-item table.
     """
     hashes = _hashes(pairs["item_id"]) << np.uint64(32) | _hashes(pairs["similar_id"])
+    # A score that is null counts as NaN.
     ranks, scores = (np.asarray(pairs[name]) for name in ("rank", "score"))
     hashes ^= ranks.astype(np.uint64) * _FACTORS[0]
     hashes ^= scores.view(np.uint32).astype(np.uint64) * _FACTORS[1]
+    if REASON in pairs.schema.names:
+        hashes ^= _hashes(pc.fill_null(pairs[REASON], "")) * _FACTORS[2]
     hashes *= _FACTORS[2]
     hashes ^= hashes >> np.uint64(29)
     hashes *= _FACTORS[0]
@@ -79,17 +84,20 @@ def sums(pairs: pa.Table) -> dict[str, int]:
         pairs: the rows.
 
     Returns:
-        PAIRS and DIGEST; OWN, pairs of an item with itself; ODD, scores that are no cosines; for
-        each step of the score the pairs of ALL ranks and of the FIRST; and the pairs of each RANK.
+        PAIRS and DIGEST; OWN, pairs of an item with itself; ODD, scores that are no cosines, or
+        that rows have which have filled a list. And of the other rows: for each step of the score
+        the pairs of ALL ranks and of the FIRST; and the pairs of each RANK.
     """
-    scores = np.asarray(pairs["score"]).astype(np.float64)
+    found, filled = found_and_filled(pairs)
+    scores = np.asarray(found["score"]).astype(np.float64)
     is_odd = ~(np.abs(scores) <= 1)
     is_own = pc.equal(pairs["item_id"], pairs["similar_id"])
     # The score 1 belongs to the last step.
     steps = np.floor(np.where(is_odd, 0, scores) * STEPS + 1e-6).astype(np.int64)
     steps = np.minimum(steps, STEPS - 1)
-    ranks = np.asarray(pairs["rank"])
-    counted = {OWN: pc.sum(is_own).as_py() or 0, ODD: int(is_odd.sum())}
+    ranks = np.asarray(found["rank"])
+    odd = int(is_odd.sum()) + filled.num_rows - filled["score"].null_count
+    counted = {OWN: pc.sum(is_own).as_py() or 0, ODD: odd}
     for name, values in ((ALL, steps), (FIRST, steps[ranks == 1]), (RANK, ranks)):
         numbers, counts = np.unique(values, return_counts=True)
         counted |= {
@@ -97,6 +105,14 @@ def sums(pairs: pa.Table) -> dict[str, int]:
             for number, count in zip(numbers.tolist(), counts.tolist(), strict=True)
         }
     return digest_sums(pairs) | counted
+
+
+def found_and_filled(pairs: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """The neighbours among rows of the similar-item table, and the rows that have filled lists."""
+    if REASON not in pairs.schema.names:
+        return pairs, pairs.slice(0, 0)
+    is_found = pairs[REASON].is_null()
+    return pairs.filter(is_found), pairs.filter(pc.invert(is_found))
 
 
 def rows_by_rank(sums: Mapping[str, int]) -> list[int]:

@@ -54,7 +54,7 @@ class SampledRows:
         measured_up_to: the items with a hash up to this are measured: an item that is measured
             stays measured from version to version, as long as the catalogue hardly grows.
         pairs: rows of similar_items of the items that are shown or measured, with their hash,
-            `order`, `is_measured` and `is_shown`.
+            `order`, `is_measured` and `is_shown`. What has filled a list is not measured.
         items: of all these items and their neighbours: item_id, `category`, `text` of the tokens
             table; and for those of the run's page, otherwise null, the first characters of title,
             brand, image_url, title_tokens, description_tokens and of category, `shown_category`.
@@ -127,10 +127,11 @@ def _pairs(job: Job, pairs: "DataFrame", shown: list[str], bound: int) -> pa.Tab
 
     ids = pa.table({"item_id": pa.array(shown, pa.string()), "is_shown": [True] * len(shown)})
     known = F.broadcast(job.spark.createDataFrame(ids))
+    is_found = F.col("reason").isNull() if "reason" in pairs.columns else F.lit(True)
     return (
         pairs.join(known, "item_id", how="left")
         .withColumn("order", seeded_hash(0, _MEASURED))
-        .withColumn("is_measured", F.col("order") <= F.lit(bound))
+        .withColumn("is_measured", (F.col("order") <= F.lit(bound)) & is_found)
         .withColumn("is_shown", F.coalesce("is_shown", F.lit(False)))
         .where("is_measured or is_shown")
         .toArrow()

@@ -17,9 +17,10 @@ from pipeline.retrieval.item_order import ItemRanges
 from pipeline.stages.context import Job
 from pipeline.stages.index.lists import shuffle_by_group
 from pipeline.stages.publish import pair_sums
+from pipeline.storage.list_schemas import list_of
 from pipeline.store import schemas
 from pipeline.store.arrow_files import Rows, Run
-from pipeline.store.schemas import DETAILS, ITEMS, lists_schema
+from pipeline.store.schemas import DETAILS, ITEMS, SIMILAR_ITEMS
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
@@ -47,6 +48,28 @@ def file_count(items: int, k: int, cores: int) -> int:
     """
     needed = max(-(-items // _ITEMS_PER_FILE), -(-items * k // _PAIRS_PER_FILE))
     return max(needed, min(cores, items // _MIN_ITEMS_PER_FILE), 1)
+
+
+def similar_items_schema(*, ranked: bool, filled: bool) -> pa.Schema:
+    """The columns of the similar-item table.
+
+    Args:
+        ranked: whether there is a column of what the rank follows beside the score, with [rank].
+        filled: whether lists may be filled, with [fallback]: `reason` is what a row comes from
+            that is no neighbour and has no score.
+    """
+    more = [("ranked_by", pa.float32())] * ranked + [("reason", pa.string())] * filled
+    return pa.schema([*SIMILAR_ITEMS, *more])
+
+
+def lists_schema(pairs: pa.Schema) -> pa.Schema:
+    """The columns of lists that become rows of the similar-item table: item_id, neighbors.
+
+    Args:
+        pairs: the columns of that table; those after the rank are fields of a neighbour.
+    """
+    neighbor = pa.struct(list(pairs)[2:])
+    return pa.schema([("item_id", pa.string()), ("neighbors", list_of(neighbor))])
 
 
 class SentPairs:

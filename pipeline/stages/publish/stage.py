@@ -11,7 +11,9 @@ from pipeline.retrieval.item_order import ItemRanges
 from pipeline.stages.context import Job, StageResult
 from pipeline.stages.neighbors import query_items, rules
 from pipeline.stages.publish import (
+    comparison,
     examples,
+    fallback,
     gate,
     pair_sums,
     quality,
@@ -21,7 +23,6 @@ from pipeline.stages.publish import (
 )
 from pipeline.stages.publish.sampled_rows import MAPPED
 from pipeline.store.arrow_files import Rows
-from pipeline.store.schemas import RANKED_ITEMS, SIMILAR_ITEMS
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -32,17 +33,24 @@ CODE_VERSION = 2
 
 
 def inputs(job: Job) -> dict[str, Any]:
-    """The neighbours; and if some items were no queries, where the rows of those come from."""
-    return {"neighbors": job.record("neighbors").fingerprint, **query_items.publish_inputs(job)}
+    """The neighbours; where the rows of items come from that were no queries; what fills lists."""
+    return {
+        "neighbors": job.record("neighbors").fingerprint,
+        **query_items.publish_inputs(job),
+        **fallback.publish_inputs(job),
+    }
 
 
 def execute(job: Job, version: str) -> StageResult:
     """Write the similar-item table, one row a pair, sorted by item and rank."""
     sampled, ranges = _item_ranges(job)
+    filled = fallback.write(job, version, _neighbor_lists(job)) if fallback.is_on(job) else None
     sums, carried_rows = _write_pairs(job, version, ranges)
     rows, expected = sums[pair_sums.PAIRS], job.record("neighbors").outputs["pairs"]
     counts: dict[str, Any] = {"rows": rows, "carried_rows": carried_rows}
-    if rows != expected + carried_rows:
+    if filled is not None:
+        counts |= filled.counts
+    if rows != expected + carried_rows + counts.get(fallback.FILLED_ROWS, 0):
         job.store.discard_version("similar_items", version)
         raise StageError(f"publish: {rows} rows, not {expected} found and {counts}; run it again")
     written = job.store.read(job.spark, "similar_items", version)
@@ -59,6 +67,7 @@ def execute(job: Job, version: str) -> StageResult:
             examples.TABLE: examples.write(job, version, rows_of_few),
             sample_lists.TABLE: sample_lists.write(job, version, rows_of_few),
             "details": writing.result(),
+            **(filled.tables if filled else {}),
         }
     measured = {
         "coverage": round(covered / items, 6) if items else 0.0,
@@ -89,16 +98,20 @@ def _write_pairs(job: Job, version: str, ranges: ItemRanges) -> tuple[Mapping[st
     """Write the table; return the sums over its rows, and how many rows were carried over."""
     from pyspark import StorageLevel
 
+    # The lists of an item that is in several of these are those of the first.
+    sources = [_neighbor_lists(job)]
+    if fallback.is_on(job):
+        sources.insert(0, fallback.filled_lists(job, version, _schema(job)))
     carried = carried_over(job)
     if carried is None:
-        return _write_checked(job, version, [_neighbor_lists(job)], ranges), 0
+        return _write_checked(job, version, sources, ranges), 0
     # It is computed once, and read to count and to write it.
     carried = carried.persist(StorageLevel.DISK_ONLY)
     try:
         schema = _schema(job)
         lists = sorted_tables.first_neighbors(Rows(carried, iter), schema)
         carried_rows = sorted_tables.sums_of_lists(lists, schema)[pair_sums.PAIRS]
-        sums = _write_checked(job, version, [_neighbor_lists(job), lists], ranges)
+        sums = _write_checked(job, version, [*sources, lists], ranges)
         return sums, carried_rows
     finally:
         carried.unpersist()
@@ -130,7 +143,9 @@ def _write_checked(
 
 def _schema(job: Job) -> pa.Schema:
     """The columns of the table."""
-    return RANKED_ITEMS if job.config.rank.exists else SIMILAR_ITEMS
+    return sorted_tables.similar_items_schema(
+        ranked=job.config.rank.exists, filled=fallback.is_on(job)
+    )
 
 
 def _neighbor_lists(job: Job) -> Rows:
@@ -161,9 +176,10 @@ def _problems(
 
 
 def _shown(job: Job, version: str, carried_rows: int) -> Rows:
-    """The items that are shown, each time that they are: similar_id."""
+    """The items that are neighbours, each time that they are: similar_id."""
     if carried_rows:
-        return job.store.scan(job.spark, "similar_items", version, ("similar_id",))
+        pairs = comparison.found(job.store.read(job.spark, "similar_items", version))
+        return Rows(pairs.select("similar_id"), iter)
     return sorted_tables.shown_ids(_neighbor_lists(job))
 
 
@@ -171,7 +187,7 @@ def carried_over(job: Job) -> "DataFrame | None":
     """The published lists of the items that are no queries of this run; None if all are.
 
     Neighbours that have left the catalogue, or may not be neighbours any more, are left out, and
-    the ranks after them move up.
+    the ranks after them move up. So it is with what has filled lists, as long as [fallback] is on.
 
     Returns:
         item_id, and neighbors, best first.
@@ -187,9 +203,12 @@ def carried_over(job: Job) -> "DataFrame | None":
     pairs = published.join(others, "item_id", how="left_semi")
     pairs = pairs.join(eligible, "similar_id", how="left_semi")
     pairs = rules.without_denied(job, pairs)
-    if "ranked_by" not in pairs.columns:
-        pairs = pairs.withColumn("ranked_by", F.lit(None).cast("float"))
-    names = ("similar_id", "score", "ranked_by")
+    if not fallback.is_on(job):
+        pairs = comparison.found(pairs)
+    for name, kind in (("ranked_by", "float"), (pair_sums.REASON, "string")):
+        if name not in pairs.columns:
+            pairs = pairs.withColumn(name, F.lit(None).cast(kind))
+    names = ("similar_id", "score", "ranked_by", pair_sums.REASON)
     by_rank = F.array_sort(F.collect_list(F.struct("rank", *names)))
     lists = pairs.groupBy("item_id").agg(by_rank.alias("ranked"))
     neighbors = F.transform("ranked", lambda n: F.struct(*(n[name] for name in names)))

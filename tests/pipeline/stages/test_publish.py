@@ -125,7 +125,7 @@ def test_an_item_in_several_sources_has_the_list_of_the_first(
         }
         for source, size in enumerate((9, 20, 50))
     ]
-    ddl = schemas.ddl(schemas.lists_schema(SIMILAR_ITEMS))
+    ddl = schemas.ddl(sorted_tables.lists_schema(SIMILAR_ITEMS))
     frames = [
         Rows(spark.createDataFrame(list(lists.items()), ddl).repartition(partitions), iter)
         for lists in sources

@@ -10,8 +10,9 @@ from pyspark.sql import SparkSession
 from pipeline.retrieval.item_order import ItemRanges
 from pipeline.stages.publish import pair_sums, quality
 from pipeline.stages.publish.sampled_rows import SampledRows
+from pipeline.stages.publish.sorted_tables import lists_schema
 from pipeline.store.arrow_files import Rows
-from pipeline.store.schemas import SIMILAR_ITEMS, lists_schema
+from pipeline.store.schemas import SIMILAR_ITEMS
 
 
 def test_the_gini_coefficient_is_half_the_relative_mean_difference() -> None:
