@@ -128,7 +128,9 @@ class Answerer:
 
     def _fill_short(self, filler: Filler, answers: list[Answer], questions: pa.RecordBatch) -> None:
         """Fill the lists of answers with too few neighbours, as [fallback] of the version says."""
-        short = [n for n, one in enumerate(answers) if one.reason in filler.section.reasons]
+        short = [
+            n for n, one in enumerate(answers) if one.reason not in (None, reason_codes.NOT_ASKED)
+        ]
         if not short:
             return
         items = questions.take(pa.array(short, pa.int64()))

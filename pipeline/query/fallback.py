@@ -1,4 +1,4 @@
-"""Fills the lists of questions with too few neighbours, as the stage publish fills those of items."""
+"""Fills the lists of questions with too few neighbours, as the stage publish fills items'."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -38,8 +38,9 @@ def read_sample(store: Store, record: StageRecord, map_items: int) -> dict[str, 
     Returns:
         items: id, title, category, brand, address of the picture, tokens of the title and of the
         description; the last three are null if the item is only on the map.
-        shown: [item, [[neighbour, score], ...]], the score null for what fills the list; map: [item, x, y]; both name items by their
-        positions in `items`. of: how many items of the table could be shown.
+        shown: [item, [[neighbour, score], ...]], the score null for what fills the list; map:
+        [item, x, y]; both name items by their positions in `items`. of: how many items of the table
+        could be shown.
     """
     table = store.dataset(TABLE, record.fingerprint).to_table()
     rows = {row["item_id"]: row for row in table.drop_columns("half").to_pylist()}

@@ -33,12 +33,6 @@ class FallbackSection(Section):
         "item's own value in a column, those with the greatest number first; or `by NUMBER`, all "
         "items; empty: nothing",
     )
-    reasons: list[
-        Literal["no_tokens", "no_vector", "few_items", "few_eligible", "rules", "few_in_lists"]
-    ] = Field(
-        default=["no_tokens", "no_vector", "rules", "few_in_lists"],
-        description="the reasons of short lists that are filled",
-    )
 
     @model_validator(mode="after")
     def _order_is_readable(self) -> Self:

@@ -174,8 +174,7 @@ def _short_lists(job: Job, entries: list[FallbackEntry], lists: Rows) -> "DataFr
 
     schema = sorted_tables.similar_items_schema(ranked=True, filled=True)
     found = sorted_tables.first_neighbors(lists, schema).map(only_short).table("filled")
-    reasons = job.config.fallback.reasons
-    short = job.read("short_lists", "neighbors").where(F.col("reason").isin(reasons))
+    short = job.read("short_lists", "neighbors")
     values = [_value(entry).alias(f"value_{n}") for n, entry in enumerate(entries)]
     traits = rules.traits_without_boosts(job, *values)
     names = [f"value_{n}" for n in range(len(entries))]

@@ -38,6 +38,7 @@ def test_what_tokens_add_sums_to_the_published_score(shop: Shop) -> None:
             contributions = one.contributions
             assert contributions.meaning is not None
             assert contributions.letters is not None
+            assert one.score is not None
             # Vectors are rounded to float16 once.
             assert abs(contributions.meaning + contributions.letters - one.score) < 2e-3
             assert contributions.other is not None

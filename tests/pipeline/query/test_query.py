@@ -28,7 +28,7 @@ def answers(shop: Shop, run_id: str, path: Path, k: int | None = None) -> list[A
     return [a for batch in questions.read(path, section, {}) for a in answerer.answer(batch)]
 
 
-def pairs(answer: Answer) -> list[tuple[str, float]]:
+def pairs(answer: Answer) -> list[tuple[str, float | None]]:
     return [(one.similar_id, one.score) for one in answer.neighbours]
 
 

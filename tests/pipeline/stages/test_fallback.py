@@ -6,10 +6,20 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
+from pipeline.cli import query as cli_query
 from pipeline.config import reading as config
 from pipeline.errors import InputError, UsageError
+from pipeline.inspection.describe import as_json, lines
 from pipeline.inspection.diff import diff
+from pipeline.inspection.inspect import Inspector
+from pipeline.inspection.version_tables import VersionTables
+from pipeline.query import questions
+from pipeline.query.answer import Answerer
+from pipeline.query.published import Published
 from pipeline.runs.record import Outcome
+from pipeline.stages.context import Job
+from pipeline.stages.publish import fallback, stage
+from pipeline.store.arrow_files import Rows
 from pipeline.store.resolve import resolve
 from tests.pipeline.stages import fallback_oracle as oracle
 from tests.pipeline.stages.test_rules import DENIED, K, Shop, denied_pairs, random_catalogue
@@ -20,8 +30,7 @@ ORDER = f'fallback.order=["{SAME}", "{ALL}"]'
 ENTRIES = [(SAME, "category", "stock"), (ALL, "", "price")]
 RULES = ("rules.eligible=stock > 0", 'rules.same=["brand"]', "rules.collapse=group_id",
          "rules.max_per={category = 2}", "rules.price_ratio=[0.5, 2.0]", "rules.deny=deny.csv",
-         "rules.min_score=0.3")  # fmt: skip
-FILLED_REASONS = {"no_tokens", "no_vector", "rules", "few_in_lists"}
+         "rules.min_score=0.3", "rank.price={weight = 0.1}")  # fmt: skip
 Table = dict[str, list[oracle.Entry]]
 
 
@@ -43,6 +52,8 @@ def _table(shop: Shop, outcome: Outcome) -> Table:
     for row in sorted(rows, key=lambda row: (row["item_id"], row["rank"])):
         entries = table.setdefault(row["item_id"], [])
         entries.append((row["similar_id"], row["score"], row["reason"]))
+        is_ranked = row.get("ranked_by") is not None
+        assert is_ranked == ("ranked_by" in row and row["reason"] is None)
         assert row["rank"] == len(entries)
     return table
 
@@ -56,8 +67,7 @@ def _found(shop: Shop) -> dict[str, list[tuple[str, float]]]:
 
 
 def _expected(shop: Shop, rules: oracle.Rules) -> Table:
-    to_fill = [item for item, (_, reason) in shop.short().items() if reason in FILLED_REASONS]
-    return oracle.fill(_rows(shop), _found(shop), to_fill, ENTRIES, rules, K)
+    return oracle.fill(_rows(shop), _found(shop), [*shop.short()], ENTRIES, rules, K)
 
 
 @pytest.fixture(scope="module")
@@ -97,16 +107,8 @@ def test_items_without_a_word_are_filled_and_scores_are_null(
     assert {status for _, status, _ in again.stages} == {"reused"}
 
 
-@pytest.mark.parametrize("partitions", [1, 7, 64])
-def test_fillings_keep_the_hard_rules(shop: Shop, spark: SparkSession, partitions: int) -> None:
-    spark.conf.set("spark.sql.shuffle.partitions", partitions)
-    try:
-        # Only the stage publish is made anew: the reasons are another setting in each case.
-        reasons = sorted(FILLED_REASONS | ({"few_items"} if partitions == 7 else set()))
-        reasons = reasons[::-1] if partitions == 64 else reasons
-        outcome = shop.run(*RULES, ORDER, f"fallback.reasons={reasons}", last="publish")
-    finally:
-        spark.conf.set("spark.sql.shuffle.partitions", 2)
+def test_fillings_keep_the_hard_rules(shop: Shop, spark: SparkSession) -> None:
+    outcome = shop.run(*RULES, ORDER, last="publish")
     alone = {a for a, b in DENIED if not b}
     rules = oracle.Rules(
         same=["brand"],
@@ -123,11 +125,52 @@ def test_fillings_keep_the_hard_rules(shop: Shop, spark: SparkSession, partition
     assert min(outcome.counts()["filled_by"].values()) > 9
     short = sum(len(table.get(row["item_id"], [])) < K for row in shop.rows)
     assert outcome.counts()["short_after_filling"] == short > 0
+    _check_whatever_the_partitions(shop, spark, outcome)
+    _check_answers(shop, outcome, table)
     # Each rule decides on some of it.
     for name in ("same", "differ", "caps", "price_ratio", "denied", "may_be_shown"):
         assert (
             _expected(shop, rules._replace(**{name: oracle.Rules._field_defaults[name]})) != table
         )
+
+
+def _check_whatever_the_partitions(shop: Shop, spark: SparkSession, outcome: Outcome) -> None:
+    """The same lists are filled the same, however many partitions there are."""
+    job = Job(shop.settings(*RULES, ORDER), shop.store, "partitions", spark=spark)
+    for _, _, record in outcome.stages:
+        job.set_record(record)
+    expected = shop._rows("publish", "filled")
+    lists = stage._neighbor_lists(job)
+    try:
+        for partitions in (1, 7, 64):
+            spark.conf.set("spark.sql.shuffle.partitions", partitions)
+            spread = Rows(lists.frame.repartition(partitions), lists.run)
+            fallback.write(job, f"partitions{partitions}", spread)
+            filled = read_rows(shop.store, "filled", f"partitions{partitions}")
+            by_item = [sorted(rows, key=lambda row: row["item_id"]) for rows in (filled, expected)]
+            assert by_item[0] == by_item[1]
+    finally:
+        spark.conf.set("spark.sql.shuffle.partitions", 2)
+
+
+def _check_answers(shop: Shop, outcome: Outcome, table: Table) -> None:
+    """Query gives the published lists; inspect shows them."""
+    published, settings = Published.of(shop.store, outcome.run_id), shop.settings(*RULES, ORDER)
+    batches = questions.read(shop.folder / "items.csv", settings.catalogue, {})
+    answerer = Answerer(published, settings, None)
+    answers = [answer for batch in batches for answer in answerer.answer(batch)]
+    assert {
+        answer.item_id: [(one.similar_id, one.score, one.reason) for one in answer.neighbours]
+        for answer in answers
+        if answer.neighbours
+    } == table
+    inspector = Inspector(VersionTables(published))
+    inspection = inspector.inspect("i004")
+    assert [(one.item_id, one.score, one.reason) for one in inspection.neighbours] == table["i004"]
+    assert any(f"fills the list: {SAME}" in line for line in lines(inspection, published))
+    entry = as_json(inspection, published)["neighbours"][0]
+    assert (entry["score"], entry["reason"]) == (None, SAME)
+    assert any("-  i0" in line for line in cli_query._lines(answers[4]))
 
 
 def test_lists_that_are_carried_over_keep_their_fillings(shop: Shop, tmp_path: Path) -> None:
@@ -165,7 +208,6 @@ def test_lists_that_are_carried_over_keep_their_fillings(shop: Shop, tmp_path: P
         ('fallback.order=["by sold"]', "fallback.order: sold is no column .* price, stock"),
         ('fallback.order=["same maker by price"]', "fallback.order: maker is no column .* brand"),
         ('fallback.order=["by price", "by price"]', "by price is there twice"),
-        ('fallback.reasons=["not_asked"]', "fallback.reasons"),
     ],
 )
 def test_a_fallback_that_makes_no_sense_is_refused(tmp_path: Path, setting: str, said: str) -> None:

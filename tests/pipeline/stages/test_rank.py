@@ -240,6 +240,7 @@ def test_diverse_lists_are_chosen_from_the_best_under_caps(shop: RankedShop) -> 
     for neighbours in answers.values():
         for one in neighbours:
             assert one.ranked_by is not None
+            assert one.score is not None
             terms = sum(one.boosts.values())
             assert one.score + terms == pytest.approx(one.ranked_by, abs=2e-6)
     inspector = Inspector(VersionTables(published))
@@ -248,6 +249,7 @@ def test_diverse_lists_are_chosen_from_the_best_under_caps(shop: RankedShop) -> 
         assert [one.ranked_by for one in inspection.neighbours] == [one[2] for one in found[item]]
         for neighbour in inspection.neighbours:
             assert neighbour.ranked_by is not None
+            assert neighbour.score is not None
             total = neighbour.score + sum(neighbour.boosts.values())
             assert total == pytest.approx(neighbour.ranked_by, abs=2e-6)
         # Dates and booleans are shown.

@@ -12,6 +12,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from pipeline.config import reading as config
+from pipeline.config.sections import Config
 from pipeline.errors import InputError, UsageError
 from pipeline.retrieval.quantiser import Quantiser
 from pipeline.runs.record import Outcome, new_run_id
@@ -64,8 +65,8 @@ class Shop:
                    [{"item_id": a, "similar_id": b} for a, b in denied])  # fmt: skip
         _write(self.folder / "items.csv", rows)
 
-    def run(self, *sets: str, last: str = "neighbors", **kwargs: Any) -> Outcome:
-        """Run the stages up to the last one; what the other methods read is this run's."""
+    def settings(self, *sets: str) -> Config:
+        """The config."""
         file = self.folder / "nitamono.toml"
         file.write_text(
             '[store]\npath = "store"\n[catalogue]\npath = "items.csv"\n'
@@ -75,8 +76,11 @@ class Shop:
         )
         # Relative paths in --set are relative to the working directory.
         sets = tuple(value.replace("deny=", f"deny={self.folder}/") for value in sets)
-        settings = config.load(file, sets, {})
-        runner = Runner(settings, new_run_id(), Progress(io.StringIO()), **kwargs)
+        return config.load(file, sets, {})
+
+    def run(self, *sets: str, last: str = "neighbors", **kwargs: Any) -> Outcome:
+        """Run the stages up to the last one; what the other methods read is this run's."""
+        runner = Runner(self.settings(*sets), new_run_id(), Progress(io.StringIO()), **kwargs)
         self.outcome = runner.run("ingest", last)
         return self.outcome
 
