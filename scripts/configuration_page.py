@@ -70,6 +70,7 @@ _NOTES = {
     "neighbors": "See [the search](similarity-and-recall.md#how-neighbours-are-found).",
     "rules": "See [rules](rules.md).",
     "rank": "`price` and `fresh` are off unless they are given. See [boosts](rules.md#boosts).",
+    "fallback": "See [short lists that are filled](rules.md#filling-short-lists).",
     "publish": "See [the gate](nightly.md#the-gate).",
     "report": "See [the page of a run](report.md).",
 }

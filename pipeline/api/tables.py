@@ -69,7 +69,8 @@ def similar_to(
 
     Returns:
         item_id string, title string, rank int from 1, similar_id string, similar_title string,
-        score float (cosine). An item that has no neighbours has no row.
+        score float (cosine; null for what fills the list, see [fallback]). An item that has no
+        neighbours has no row.
 
     Raises:
         UsageError: an id is no item's, or there is no such version. Unknown ids in a DataFrame

@@ -36,7 +36,10 @@ def lines(inspection: Inspection, published: Published) -> Iterator[str]:
         probes = f"; lists searched for it: {inspection.probes:,}" if inspection.probes else ""
         yield f"vector      length {item.norm:.4f}, in list {item.details['list']}{probes}"
     if inspection.reason is not None:
-        yield f"neighbours  {len(inspection.neighbours)}: {explain(inspection.reason)}"
+        found = sum(one.reason is None for one in inspection.neighbours)
+        filled = len(inspection.neighbours) - found
+        more = f", and {filled} that fill the list" if filled else ""
+        yield f"neighbours  {found}: {explain(inspection.reason)}{more}"
     if inspection.neighbours:
         yield ""
         yield from _neighbours(inspection.neighbours)
@@ -107,6 +110,7 @@ def _neighbours(neighbours: list[Neighbour]) -> Iterator[str]:
             yield paint(f"      {boosts}", DIM)
         if neighbour.reason is not None:
             yield paint(f"      fills the list: {neighbour.reason}", DIM)
+            continue
         yield paint(f"      {_shared_tokens(neighbour)}", DIM)
 
 

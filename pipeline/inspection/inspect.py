@@ -183,7 +183,7 @@ class Inspector:
                 one.similar_id,
                 one.score,
                 other.get("title"),
-                self._model.contributions(tokens[item.item_id], tokens[one.similar_id]),
+                self._contributions(tokens[item.item_id], tokens[one.similar_id], one.score),
                 one.ranked_by,
                 self._boosts.of(item.details, other, one.scores),
                 one.reason,
@@ -192,6 +192,12 @@ class Inspector:
             if one.similar_id in tokens
             for other in (details.get(one.similar_id, {}),)
         ]
+
+    def _contributions(self, own: Texts, other: Texts, score: float | None) -> Contributions:
+        """The parts of a score; none of an item that fills the list."""
+        if score is None:
+            return Contributions(None, None, [], None)
+        return self._model.contributions(own, other)
 
     def _candidates(self, item: Item, probes: int | None) -> list[Candidate]:
         if item.row is None or probes is None:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 
 from pipeline.config.sections import FallbackSection, RulesSection
 from pipeline.query.published import Published, pair_rules
@@ -86,6 +85,8 @@ class Filler:
 
     def _groups(self, entry: int, values: Sequence[int]) -> Mapping[tuple[int, str], list[_Row]]:
         """The candidates of an entry, by value and by the trait `same`."""
+        import pyarrow.dataset as ds
+
         is_asked = (ds.field("entry") == entry) & ds.field("value").isin(sorted(set(values)))
         table = self.published.store.dataset("tops", self.tops).to_table(filter=is_asked)
         return {(row["value"], row["same"]): row["items"] for row in table.to_pylist()}

@@ -45,7 +45,9 @@ def lines(
     pairs = rows_of_missing("similar_items", version, "item_id")
     short_lists = rows_of_missing("short_lists", versions["short_lists"], "item_id")
     quarantine = rows_of_missing("quarantine", versions["quarantine"], "row")
-    ranked = F.struct("rank", "similar_id", "score")
+    # The entry of fallback.order that a neighbour fills the list by, in tables that have it.
+    more = ["reason"] if "reason" in pairs.columns else []
+    ranked = F.struct("rank", "similar_id", "score", *more)
     lists = pairs.groupBy("item_id").agg(F.sort_array(F.collect_list(ranked)).alias("ranked"))
     names = [name for name in items.columns if name != "part"]
     joined = items.join(lists, "item_id", how="left")

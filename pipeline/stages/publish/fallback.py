@@ -63,13 +63,24 @@ def publish_inputs(job: Job) -> dict[str, Any]:
     return {"fallback": {"settings": settings, "items": job.record("ingest").outputs["content"]}}
 
 
+def only_short(lists: Rows, k: int) -> Rows:
+    """The lists with fewer than k neighbours, of rows with the column neighbors."""
+
+    def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            yield batch.filter(pc.less(pc.list_value_length(batch["neighbors"]), k))
+
+    return lists.map(run)
+
+
 def write(job: Job, version: str, lists: Rows) -> Filled:
     """Write the tables tops and filled.
 
     Args:
         job: the run; its stage neighbors is done.
         version: of the tables.
-        lists: item_id and neighbors of all items that have any; those without a row have none.
+        lists: item_id and neighbors, the lists that are filled: those of the items in short_lists,
+            and any others, which stay as they are. An item without a row has no neighbour.
 
     Raises:
         InputError: a column of fallback.order has no value at all.
@@ -77,8 +88,9 @@ def write(job: Job, version: str, lists: Rows) -> Filled:
     job.line.note = "filling short lists"
     entries, k = job.config.fallback.entries, job.config.neighbors.k
     _check_columns(job, entries)
-    tops = job.store.write_counted("tops", version, Rows(_tops(job, entries), iter))
-    rows = _short_lists(job, entries, lists)
+    traits = _traits(job, entries)
+    tops = job.store.write_counted("tops", version, Rows(_tops(traits, entries, k), iter))
+    rows = _short_lists(job, traits, entries, lists)
     for number, entry in enumerate(entries):
         rows = _fill(job, version, rows, number, entry)
     written = job.store.write_counted("filled", version, _only_filled(rows), count=_counter(k))
@@ -120,35 +132,47 @@ def _check_columns(job: Job, entries: list[FallbackEntry]) -> None:
             )
 
 
-def _value(entry: FallbackEntry) -> "Column":
-    """The hash of the value that items of an entry share; 0 for none, and if it takes all items."""
+def _traits(job: Job, entries: list[FallbackEntry]) -> "DataFrame":
+    """What the rules read of all items, and for each entry, by its position, value_0 and number_0.
+
+    The value is the hash of what the items of a group share; 0 for none, and if there is one group.
+    """
     from pyspark.sql import functions as F
 
-    return rules.hash_of(entry.same) if entry.same else F.lit(0).cast("bigint")
+    columns: list[Column] = []
+    for number, entry in enumerate(entries):
+        value = rules.hash_of(entry.same) if entry.same else F.lit(0).cast("bigint")
+        # Adding 0 makes 0 of -0, so that the two are equal.
+        by = F.col(entry.by) + F.lit(0.0)
+        columns += [value.alias(f"value_{number}"), by.alias(f"number_{number}")]
+    return rules.traits_without_boosts(job, *columns)
 
 
-def _tops(job: Job, entries: list[FallbackEntry]) -> "DataFrame":
-    """The rows of the table tops."""
+def _tops(traits: "DataFrame", entries: list[FallbackEntry], k: int) -> "DataFrame":
+    """The rows of the table tops.
+
+    Args:
+        traits: of `_traits`.
+        entries: of fallback.order.
+        k: neighbours of an item.
+    """
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
-    depth = fallback.candidates_of_group(job.config.neighbors.k)
+    depth = fallback.candidates_of_group(k)
     group = ("entry", "value", "same")
     parts = [
-        # Adding 0 makes 0 of -0, so that the two are equal.
-        rules.traits_without_boosts(
-            job, _value(entry).alias("value"), (F.col(entry.by) + F.lit(0.0)).alias("number")
-        )
+        traits.withColumns({"value": F.col(f"value_{n}"), "number": F.col(f"number_{n}")})
         .where(F.coalesce("eligible", F.lit(True)) & F.col("number").isNotNull())
         .where(~F.isnan("number") & (F.lit(not entry.same) | (F.col("value") != 0)))
         .select(
-            F.lit(number).alias("entry"),
+            F.lit(n).alias("entry"),
             "value",
             F.coalesce("same", F.lit("")).alias("same"),
             "number",
             *(field.name for field in TOP_ITEM),
         )
-        for number, entry in enumerate(entries)
+        for n, entry in enumerate(entries)
     ]
     rows = parts[0]
     for part in parts[1:]:
@@ -162,32 +186,26 @@ def _tops(job: Job, entries: list[FallbackEntry]) -> "DataFrame":
     return grouped.select(*group, items).sortWithinPartitions(*group)
 
 
-def _short_lists(job: Job, entries: list[FallbackEntry], lists: Rows) -> "DataFrame":
+def _short_lists(
+    job: Job, traits: "DataFrame", entries: list[FallbackEntry], lists: Rows
+) -> "DataFrame":
     """The items whose lists are filled: item_id, _READ, value_0 and so on, neighbors."""
     from pyspark.sql import functions as F
 
-    k = job.config.neighbors.k
-
-    def only_short(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            yield batch.filter(pc.less(pc.list_value_length(batch["neighbors"]), k))
-
     schema = sorted_tables.similar_items_schema(ranked=True, filled=True)
-    found = sorted_tables.first_neighbors(lists, schema).map(only_short).table("filled")
+    found = sorted_tables.first_neighbors(lists, schema).table("filled")
     short = job.read("short_lists", "neighbors")
-    values = [_value(entry).alias(f"value_{n}") for n, entry in enumerate(entries)]
-    traits = rules.traits_without_boosts(job, *values)
     names = [f"value_{n}" for n in range(len(entries))]
     rows = (
         short.select("item_id")
         .join(traits.select("item_id", *_READ, *names), "item_id", how="inner")
-        .join(_with_capped(job, found), "item_id", how="left")
+        .join(_with_capped(job, traits, found), "item_id", how="left")
     )
     same = F.coalesce("same", F.lit("")).alias("same")
     return rows.select("item_id", same, *_READ[1:], *names, "neighbors")
 
 
-def _with_capped(job: Job, lists: "DataFrame") -> "DataFrame":
+def _with_capped(job: Job, traits: "DataFrame", lists: "DataFrame") -> "DataFrame":
     """Lists whose neighbours have the values that caps count."""
     from pyspark.sql import functions as F
 
@@ -197,9 +215,7 @@ def _with_capped(job: Job, lists: "DataFrame") -> "DataFrame":
     if not width:
         with_none = F.transform("neighbors", lambda one: one.withField("capped", none))
         return lists.select("item_id", with_none.alias("neighbors"))
-    capped = rules.traits_without_boosts(job).select(
-        F.col("item_id").alias("similar_id"), F.col("capped")
-    )
+    capped = traits.select(F.col("item_id").alias("similar_id"), "capped")
     flat = lists.select("item_id", F.posexplode("neighbors").alias("place", "one"))
     flat = flat.select("item_id", "place", *fields).join(capped, "similar_id", how="left")
     names = [field.name for field in FILLED_NEIGHBOR]

@@ -44,7 +44,7 @@ def inputs(job: Job) -> dict[str, Any]:
 def execute(job: Job, version: str) -> StageResult:
     """Write the similar-item table, one row a pair, sorted by item and rank."""
     sampled, ranges = _item_ranges(job)
-    filled = fallback.write(job, version, _neighbor_lists(job)) if fallback.is_on(job) else None
+    filled = _fill_short_lists(job, version) if fallback.is_on(job) else None
     sums, carried_rows = _write_pairs(job, version, ranges)
     rows, expected = sums[pair_sums.PAIRS], job.record("neighbors").outputs["pairs"]
     counts: dict[str, Any] = {"rows": rows, "carried_rows": carried_rows}
@@ -92,6 +92,12 @@ def _item_ranges(job: Job) -> tuple[list[str], ItemRanges]:
     size = max(MAPPED, sorted_tables.SAMPLED_PER_RANGE * count)
     sampled = sampled_rows.sample_ids(job.read("items", "ingest").select("item_id"), items, size)
     return sampled, ItemRanges.from_sample(sampled, count)
+
+
+def _fill_short_lists(job: Job, version: str) -> fallback.Filled:
+    """Fill lists with fewer than k neighbours: the tables tops and filled."""
+    lists = fallback.only_short(_neighbor_lists(job), job.config.neighbors.k)
+    return fallback.write(job, version, lists)
 
 
 def _write_pairs(job: Job, version: str, ranges: ItemRanges) -> tuple[Mapping[str, int], int]:

@@ -22,7 +22,7 @@ from tests.pipeline.places import on_disk
 SCHEMA = pa.schema(
     {"item_id": pa.string(), "rank": pa.int32(), "similar_id": pa.string(), "score": pa.float32()}
 )
-Row = tuple[str, int, str, float]
+Row = tuple[str, int, str, float | None]
 K = 10
 
 
@@ -32,6 +32,14 @@ def make_rows(items: Sequence[str], version: int, k: int = K) -> list[Row]:
         (item, rank, f"{item}-{version}-{rank}", version / 16 - rank / 1024)
         for item in sorted(items, key=str.encode)
         for rank in range(1, k + 1)
+    ]
+
+
+def with_filled(rows: list[Row]) -> list[Row]:
+    """Rows of which some have no score, as what fills a list has none."""
+    return [
+        (item, rank, other, None if rank > 1 and item.endswith("3") else score)
+        for item, rank, other, score in rows
     ]
 
 

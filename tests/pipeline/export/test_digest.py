@@ -44,6 +44,7 @@ def test_a_digest_depends_on_the_rows_but_not_on_their_order_or_parts() -> None:
 def test_a_change_of_any_value_changes_the_digest() -> None:
     rows = make_rows(["a", "b", "c"], 1)
     item, rank, similar, score = rows[4]
+    assert score is not None
     near = float(np.nextafter(np.float32(score), np.float32(1)))
     changed: list[Row] = [
         (item + " ", rank, similar, score),
@@ -51,7 +52,8 @@ def test_a_change_of_any_value_changes_the_digest() -> None:
         (item, rank, similar[::-1], score),
         (item, rank, similar, near),
         (item, rank, similar, -score),
+        (item, rank, similar, None),
         (similar, rank, item, score),
         rows[5],
     ]
-    assert len({digest_of([*rows[:4], row, *rows[5:]]) for row in (rows[4], *changed)}) == 8
+    assert len({digest_of([*rows[:4], row, *rows[5:]]) for row in (rows[4], *changed)}) == 9

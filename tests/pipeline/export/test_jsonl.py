@@ -19,7 +19,7 @@ from pipeline.storage.object_path import ObjectPath
 from pipeline.store import lock
 from pipeline.store.store import Store
 from tests.models.conftest import BUCKET
-from tests.pipeline.export.shops import Shop, make_rows
+from tests.pipeline.export.shops import Shop, make_rows, with_filled
 from tests.pipeline.places import on_disk
 from tests.s3.proxy import Proxy
 
@@ -50,7 +50,7 @@ def put(
 
 def publish(shop: Shop, version: str, number: int) -> None:
     """Publish 40 lists, an item without one, an item that was not searched for, and bad rows."""
-    shop.publish(version, make_rows(LISTED, number, k=3), files=3)
+    shop.publish(version, with_filled(make_rows(LISTED, number, k=3)), files=3)
     items = [{"item_id": item, "title": f'{item} "靴"\n', "price": 1.5} for item in LISTED]
     items += [{"item_id": "none", "title": "?"}, {"item_id": "unasked", "title": "x"}]
     put(shop.store, "items", version, items, ITEMS)
@@ -121,6 +121,7 @@ def test_every_item_and_every_bad_row_is_one_object(
         "error": None,
     }
     assert items["i03"]["error"] is None
+    assert [pair["score"] is None for pair in items["i03"]["output"]["neighbours"]] == [0, 1, 1]
     assert items["none"] == {
         "input": empty | {"item_id": "none", "title": "?"}, "output": None, "error": "no_tokens",
     }  # fmt: skip

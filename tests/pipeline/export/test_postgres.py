@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from tests.pipeline.export.conftest import PASSWORD
-from tests.pipeline.export.shops import ExportResult, K, Row, Shop, make_rows
+from tests.pipeline.export.shops import ExportResult, K, Row, Shop, make_rows, with_filled
 from tests.servers import Server
 
 Query = Callable[..., list[tuple[Any, ...]]]
@@ -66,7 +66,7 @@ def export(shop: Shop, database: Database, *arguments: str) -> ExportResult:
 
 
 def test_the_table_is_the_stores_to_the_bit(shop: Shop, database: Database) -> None:
-    rows = shop.publish("v1", make_rows(ITEMS, 1), files=7)
+    rows = shop.publish("v1", with_filled(make_rows(ITEMS, 1)), files=7)
     summary = export(shop, database, "--json").json()
     assert database.table() == rows
     assert (summary["rows"], summary["items"], summary["files"]) == (len(rows), len(ITEMS), 7)

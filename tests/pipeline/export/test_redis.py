@@ -9,14 +9,16 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from redis import Redis
 
 from pipeline.errors import LockedError, StageError
 from pipeline.export.redis import lock
+from pipeline.export.redis.lists import lists_as_json
 from tests import servers
 from tests.pipeline.export.conftest import PASSWORD
-from tests.pipeline.export.shops import ExportResult, K, Row, Shop, make_rows
+from tests.pipeline.export.shops import SCHEMA, ExportResult, K, Row, Shop, make_rows, with_filled
 from tests.servers import Server
 
 ITEMS = [f"i{number:05d}" for number in range(2_000)]
@@ -52,13 +54,13 @@ def read(client: "Redis", prefix: str = "similar_items") -> list[Row]:
 
 
 def as_floats(rows: list[Row]) -> list[Row]:
-    return [(*row[:3], float(np.float32(row[3]))) for row in rows]
+    return [(*row[:3], None if row[3] is None else float(np.float32(row[3]))) for row in rows]
 
 
 def test_every_list_equals_the_stores_though_files_cut_lists_in_two(
     shop: Shop, client: "Redis", url: str
 ) -> None:
-    rows = shop.publish("v1", make_rows(ITEMS, 1), files=7)
+    rows = shop.publish("v1", with_filled(make_rows(ITEMS, 1)), files=7)
     summary = export(shop, url, "--json").json()
     assert as_floats(read(client)) == rows
     assert (summary["rows"], summary["items"]) == (len(rows), len(ITEMS))
@@ -332,3 +334,12 @@ def _wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
+
+
+def test_what_fills_a_list_has_the_score_null() -> None:
+    rows = with_filled(make_rows(["i2", "i3"], 1, k=3))
+    table = pa.table(list(map(list, zip(*rows, strict=True))), schema=SCHEMA)
+    items, values = lists_as_json(table)
+    lists = dict(zip(items, map(json.loads, values), strict=True))
+    assert [score is None for _, score in lists["i2"]] == [False, False, False]
+    assert lists["i3"] == [["i3-1-1", lists["i2"][0][1]], ["i3-1-2", None], ["i3-1-3", None]]

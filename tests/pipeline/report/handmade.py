@@ -43,6 +43,10 @@ def run_json(**changes: Any) -> dict[str, Any]:
             "vectors": 56,
             "short_lists": 1,
             "short_list_reasons": {"no_tokens": 1},
+            "filled_rows": 10,
+            "filled_items": 1,
+            "filled_by": {"same category by sold": 8, "by sold": 2},
+            "short_after_filling": 0,
             "rows": 560,
             "quality": {
                 "coverage": 0.9825,

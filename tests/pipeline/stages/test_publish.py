@@ -143,6 +143,8 @@ def test_an_item_in_several_sources_has_the_list_of_the_first(
         for rank, (other, score) in enumerate(best, 1)
     )
     digest = pair_sums.digest_sums(written)
-    assert digest == sent.sums() == sorted_tables.sums_of_sources(given, SIMILAR_ITEMS)
-    # The sources in another order are another table.
-    assert digest != sorted_tables.sums_of_sources(given[::-1], SIMILAR_ITEMS)
+    assert digest == sent.sums()
+    if partitions == 1:
+        assert digest == sorted_tables.sums_of_sources(given, SIMILAR_ITEMS)
+        # The sources in another order are another table.
+        assert digest != sorted_tables.sums_of_sources(given[::-1], SIMILAR_ITEMS)
