@@ -107,7 +107,7 @@ def test_items_without_a_word_are_filled_and_scores_are_null(
     assert {status for _, status, _ in again.stages} == {"reused"}
 
 
-def test_fillings_keep_the_hard_rules(shop: Shop, spark: SparkSession) -> None:
+def test_fillings_keep_the_hard_rules(shop: Shop) -> None:
     outcome = shop.run(*RULES, ORDER, last="publish")
     alone = {a for a, b in DENIED if not b}
     rules = oracle.Rules(
@@ -125,7 +125,6 @@ def test_fillings_keep_the_hard_rules(shop: Shop, spark: SparkSession) -> None:
     assert min(outcome.counts()["filled_by"].values()) > 9
     short = sum(len(table.get(row["item_id"], [])) < K for row in shop.rows)
     assert outcome.counts()["short_after_filling"] == short > 0
-    _check_whatever_the_partitions(shop, spark, outcome)
     _check_answers(shop, outcome, table)
     # Each rule decides on some of it.
     for name in ("same", "differ", "caps", "price_ratio", "denied", "may_be_shown"):
@@ -134,8 +133,9 @@ def test_fillings_keep_the_hard_rules(shop: Shop, spark: SparkSession) -> None:
         )
 
 
-def _check_whatever_the_partitions(shop: Shop, spark: SparkSession, outcome: Outcome) -> None:
-    """The same lists are filled the same, however many partitions there are."""
+@pytest.mark.processes
+def test_partitions_do_not_change_what_is_filled(shop: Shop, spark: SparkSession) -> None:
+    outcome = shop.run(*RULES, ORDER, last="publish")
     job = Job(shop.settings(*RULES, ORDER), shop.store, "partitions", spark=spark)
     for _, _, record in outcome.stages:
         job.set_record(record)
@@ -173,6 +173,7 @@ def _check_answers(shop: Shop, outcome: Outcome, table: Table) -> None:
     assert any("-  i0" in line for line in cli_query._lines(answers[4]))
 
 
+@pytest.mark.processes
 def test_lists_that_are_carried_over_keep_their_fillings(shop: Shop, tmp_path: Path) -> None:
     before = _table(shop, shop.run(ORDER, last="publish"))
     gone = before["i004"][0][0]

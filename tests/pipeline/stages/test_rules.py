@@ -268,7 +268,7 @@ RULES = ("rules.eligible=stock > 0", "rules.collapse=group_id", "rules.price_rat
 @pytest.mark.parametrize(
     "sets",
     [
-        (*RULES, "neighbors.reserve=1"),
+        (*RULES, "neighbors.reserve=1", 'fallback.order=["same category by stock", "by price"]'),
         (*QUANTISED, *RULES[2:], "rules.max_per={brand=2}", 'rules.same=["category"]'),
     ],
 )
@@ -293,6 +293,9 @@ def test_a_run_after_prices_and_stocks_have_changed_gives_what_a_full_run_gives(
     assert shop.table() == full.table()
     assert shop.short() == full.short()
     assert shop.table() != before
+    filled = [some._rows("publish", "similar_items") for some in (shop, full)]
+    assert sorted(map(str, filled[0])) == sorted(map(str, filled[1]))
+    assert any(row.get("reason") for row in filled[0]) == ("neighbors.reserve=1" in sets)
     # Only the rows were written whose vector or traits have changed.
     assert len(shop.store.open_files("candidates", record.fingerprint).layers) == 2
     candidates = [
