@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 # The counts of the stage: rows that fill lists, of how many items; and rows by entry.
 FILLED_ROWS, _FILLED_ITEMS, _FILLED_BY = "filled_rows", "filled_items", "filled_by"
 _STILL_SHORT, _COMPLETE = "short_after_filling", "complete"
-# An item whose list is filled, but for its candidates.
+# What the rules read of an item whose list is filled.
 _READ = ("same", "price", "differ", "denied")
 
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.retrieval import item_order, packed_batches
+from pipeline.retrieval.caps import Bools
 from pipeline.retrieval.item_order import ItemRanges
 from pipeline.stages.context import Job
 from pipeline.stages.index.lists import shuffle_by_group
@@ -117,15 +118,18 @@ def similar_items(
     def receive(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for rows in item_order.receive(batches, sent_schema):
             is_first = _is_of_first_source(rows)
-            for replaced in pair_sums.pairs_of_lists(rows.filter(pc.invert(is_first)), schema):
-                sent.add(replaced, -1)
-            yield from pair_sums.pairs_of_lists(rows.filter(is_first), schema)
+            if not is_first.all():
+                others = rows.filter(pa.array(~is_first))
+                for replaced in pair_sums.pairs_of_lists(others, schema):
+                    sent.add(replaced, -1)
+                rows = rows.filter(pa.array(is_first))
+            yield from pair_sums.pairs_of_lists(rows, schema)
 
     packed = [source.map(send(number)) for number, source in enumerate(sources)]
     return shuffled(packed, ranges, receive)
 
 
-def _is_of_first_source(rows: pa.RecordBatch) -> pa.BooleanArray:
+def _is_of_first_source(rows: pa.RecordBatch) -> Bools:
     """Which lists are of the first source that has their item: bool[n].
 
     Args:
@@ -133,11 +137,12 @@ def _is_of_first_source(rows: pa.RecordBatch) -> pa.BooleanArray:
     """
     sources, ids = rows[_SOURCE.name].to_numpy(), rows["item_id"]
     if not len(ids) or (sources == sources[0]).all():
-        return pa.array(np.ones(len(ids), dtype=bool))
+        return np.ones(len(ids), dtype=bool)
     is_new = np.ones(len(ids), dtype=bool)
     is_new[1:] = np.asarray(pc.not_equal(ids[1:], ids[:-1]))
     first = np.minimum.reduceat(sources, np.flatnonzero(is_new))
-    return pa.array(sources == first[np.cumsum(is_new) - 1])
+    is_first: Bools = sources == first[np.cumsum(is_new) - 1]
+    return is_first
 
 
 def first_neighbors(lists: Rows, pairs: pa.Schema, k: int | None = None) -> Rows:

@@ -268,7 +268,12 @@ RULES = ("rules.eligible=stock > 0", "rules.collapse=group_id", "rules.price_rat
 @pytest.mark.parametrize(
     "sets",
     [
-        (*RULES, "neighbors.reserve=1", 'fallback.order=["same category by stock", "by price"]'),
+        (
+            *RULES,
+            "neighbors.reserve=1",
+            "rules.min_score=0.5",
+            'fallback.order=["same category by stock", "by price"]',
+        ),
         (*QUANTISED, *RULES[2:], "rules.max_per={brand=2}", 'rules.same=["category"]'),
     ],
 )
