@@ -19,7 +19,7 @@ from pipeline.catalogue.files import (
     identity,
     total_bytes,
 )
-from pipeline.catalogue.places import resolve, today, with_rank_date
+from pipeline.catalogue.places import resolve, today, with_dates
 from pipeline.catalogue.readers import explained_damage, read
 from pipeline.catalogue.tables import Snapshot, TableSource, as_json
 from pipeline.config.sections import Config
@@ -49,7 +49,7 @@ __all__ = [
     "source_of",
     "today",
     "total_bytes",
-    "with_rank_date",
+    "with_dates",
 ]
 
 

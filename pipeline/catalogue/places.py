@@ -45,13 +45,13 @@ def resolve(
     }
     changes["options"] = {name: _with_date(text, night) for name, text in section.options.items()}
     dated = section.model_copy(update=changes)
-    counts_ages = config.rank.fresh is not None and not config.rank.fresh.date
-    if day and dated == section and not counts_ages:
+    dated_config = with_dates(config, night)
+    if day and dated == section and dated_config == config:
         raise UsageError(
             f"--date {day}: {{date}} stands neither in catalogue.path nor in .query or .options, "
-            "and no rank.fresh counts ages to it"
+            "and neither rank.fresh nor [edits] goes by it"
         )
-    config = with_rank_date(config, night)
+    config = dated_config
     if wait and not section.uses_files:
         raise UsageError("--wait-for-input waits for files; set catalogue.path")
     is_changing = dated != section or LATEST in section.path or section.require_success
@@ -63,13 +63,15 @@ def resolve(
     return config.model_copy(update={"catalogue": dated.model_copy(update={"path": path})})
 
 
-def with_rank_date(config: Config, night: date) -> Config:
-    """The config with the day that rank.fresh counts ages to, if it names none itself."""
-    fresh = config.rank.fresh
-    if fresh is None or fresh.date:
-        return config
-    dated = fresh.model_copy(update={"date": night.isoformat()})
-    return config.model_copy(update={"rank": config.rank.model_copy(update={"fresh": dated})})
+def with_dates(config: Config, night: date) -> Config:
+    """The config with the day of rank.fresh and of [edits], where they name none themselves."""
+    day = {"date": night.isoformat()}
+    if (fresh := config.rank.fresh) is not None and not fresh.date:
+        rank = config.rank.model_copy(update={"fresh": fresh.model_copy(update=day)})
+        config = config.model_copy(update={"rank": rank})
+    if config.edits.exists and not config.edits.date:
+        config = config.model_copy(update={"edits": config.edits.model_copy(update=day)})
+    return config
 
 
 def today(section: CatalogueSection) -> date:

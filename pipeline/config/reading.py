@@ -22,6 +22,7 @@ PATHS = (
     _CATALOGUE,
     ("model", "path"),
     ("rules", "deny"),
+    ("edits", "path"),
     ("text", "user_dictionaries"),
 )
 

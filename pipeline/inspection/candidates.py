@@ -4,7 +4,7 @@ It does what the search and the merge do to many items at once, for one item, wi
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from pipeline.config.sections import RulesSection
 from pipeline.inspection.version_tables import Item
 from pipeline.query.index import COLUMNS, Index
 from pipeline.retrieval.ranking import Int64
-from pipeline.retrieval.rules import Rules, Traits, with_traits
+from pipeline.retrieval.rules import NO_RULES, Rules, Traits, pair_mask, with_traits
 from pipeline.retrieval.vectors import Float32, cosines, from_bytes, squared_norms
 
 # The rules that remove a candidate; DIFFER and MAX_PER are followed by a column.
@@ -78,7 +78,8 @@ def rank_candidates(index: Index, item: Item, lists: npt.NDArray[np.int32]) -> l
     traits = Traits.from_rows(item.row, index.rules), Traits.from_rows(candidates, index.rules)
     pairs = np.zeros(len(scores), dtype=np.int64), np.arange(len(scores))
     boosts = index.rules.boosts
-    ranked_by = boosts.add_to_pairs(scores, traits[0].boosts, traits[1].boosts, pairs)
+    edited = traits[0].edited_pairs(candidates["item_id"])
+    ranked_by = boosts.add_to_pairs(scores, traits[0].boosts, traits[1].boosts, pairs, edited)
     order = np.lexsort((tie_break, -ranked_by.astype(np.float64)))
     removing_rules = _removing_rules(index.rules, section, item, candidates, traits, scores)
     capped = candidates["capped"].to_pylist() if index.rules.caps else []
@@ -161,8 +162,10 @@ def _removing_rules(
     remove(ELIGIBLE, ~np.asarray(pc.fill_null(rows["eligible"], True)))
     same = item.row["same"][0].as_py()
     remove(SAME, np.array([value != same for value in rows["same"].to_pylist()], dtype=bool))
-    denied = item.row["denied"][0].as_py() or []
-    remove(DENY, np.asarray(pc.is_in(rows["item_id"], pa.array(denied, pa.string()))))
+    pairs = np.zeros(rows.num_rows, dtype=np.int64), np.arange(rows.num_rows), scores
+    denials = replace(NO_RULES, deny=rules.deny, deny_conditional=rules.deny_conditional)
+    edited = own.edited_pairs(rows["item_id"])
+    remove(DENY, ~pair_mask(denials, own, others, edited, pairs))
     for name, value, values in zip(section.differing, own.differ, others.differ, strict=True):
         rule = COLLAPSE if name == section.collapse else f"{DIFFER}.{name}"
         remove(rule, (values == value[0]) & (values != 0))

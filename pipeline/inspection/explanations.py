@@ -42,7 +42,7 @@ def explain_removal(rules: RulesSection, item: Details, other: Details, removed:
         ]
         return f"rules.same: {'; '.join(pairs)}"
     if rule == DENY:
-        return "rules.deny: the pair is denied"
+        return "rules.deny or [edits]: the pair is denied"
     if rule == PRICE:
         (low, high), price, other_price = rules.price_ratio, item["price"], other["price"]
         return (
@@ -70,10 +70,10 @@ def explain_removal(rules: RulesSection, item: Details, other: Details, removed:
 
 def _not_eligible(rules: RulesSection, other: Details) -> str:
     if not rules.eligible:
-        return "rules.deny: is in no list"
+        return "rules.deny or [edits]: is in no list"
     columns = [name for name in other if re.search(rf"\b{name}\b", rules.eligible)]
     values = ", ".join(f"{name} is {_value(other.get(name))}" for name in columns)
-    denied = ", or rules.deny names it" if rules.deny else ""
+    denied = ", or rules.deny or [edits] names it" if rules.deny else ""
     return (
         f"rules.eligible: {rules.eligible} does not hold{f' ({values})' if values else ''}{denied}"
     )

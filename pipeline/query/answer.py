@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import pyarrow as pa
 
 from pipeline.config.sections import Config, RulesSection
 from pipeline.query import boost_terms, traits
+from pipeline.query.edits import EditsOfIds, VersionEdits
 from pipeline.query.embedding import TextEmbedder
 from pipeline.query.fallback import Filler
 from pipeline.query.index import Index
@@ -96,7 +96,7 @@ class Answerer:
         """
         self.published = published
         self.k = k or published.settings["k"]
-        self._config = config
+        self._edits = VersionEdits(published)
         self._details_version = published.table("details", "publish")
         self._index = Index.of(published)
         self._rules, self._rank = published.rules or RulesSection(), published.rank
@@ -115,9 +115,14 @@ class Answerer:
         searchable = [n for n, answer in enumerate(answers) if answer.reason is None]
         if searchable:
             rows = pa.array(searchable, pa.int64())
-            queries = self._queries(questions.take(rows), embedded["half"].take(rows))
+            items = questions.take(rows)
+            found = self._edits.find(filter(None, items["item_id"].to_pylist()))
+            queries = self._queries(items, embedded["half"].take(rows), found)
             nearest = self._index.nearest(queries, self.k)
             lists = self._index.diverse_lists(queries, nearest, self.k)
+            pins = [self._edits.wanted_pins(item, found) for item in items.to_pylist()]
+            if any(pins):
+                lists = self._edits.with_pins(self._index, queries, lists, pins, self.k)
             rows = zip(searchable, nearest.to_pylist(), lists.to_pylist(), strict=True)
             for n, candidates, chosen in rows:
                 self._fill(answers[n], candidates, chosen)
@@ -157,9 +162,11 @@ class Answerer:
             else:
                 yield reason_codes.NO_VECTOR if count else reason_codes.NO_TOKENS
 
-    def _queries(self, items: pa.RecordBatch, halves: pa.Array) -> pa.RecordBatch:
+    def _queries(
+        self, items: pa.RecordBatch, halves: pa.Array, found: EditsOfIds
+    ) -> pa.RecordBatch:
         """Rows of QUERIES but for units; `list` numbers them."""
-        item_traits = self._traits(items)
+        item_traits = self._traits(items, found)
         columns = {
             "item_id": items["item_id"],
             "vector": halves,
@@ -171,18 +178,9 @@ class Answerer:
         arrays = [columns[field.name].cast(field.type) for field in fields]
         return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
 
-    def _traits(self, items: pa.RecordBatch) -> pa.RecordBatch:
+    def _traits(self, items: pa.RecordBatch, found: EditsOfIds) -> pa.RecordBatch:
         """What the rules on pairs read of questions."""
-        deny_list = traits.EMPTY_DENY_LIST
-        # Without ids there are no pairs that the file could deny.
-        if items["item_id"].null_count < items.num_rows:
-            deny_list = self._deny_list
-        return traits.query_traits(items, self._rules, self._rank, deny_list)
-
-    @cached_property
-    def _deny_list(self) -> traits.DenyList:
-        state = self.published.deny_file_state
-        return traits.read_deny_list(self._config, self._rules, state)
+        return traits.query_traits(items, self._rules, self._rank, self._edits, found)
 
     def _fill(
         self, answer: Answer, candidates: dict[str, Any], chosen: list[dict[str, Any]]
@@ -191,7 +189,9 @@ class Answerer:
         answer.probes = candidates["probes"]
         boosted = {n["similar_id"]: n["ranked_by"] for n in candidates["neighbors"]}
         answer.neighbours = [
-            Neighbour(n["similar_id"], None, n["score"], n["ranked_by"], boosted[n["similar_id"]])
+            Neighbour(
+                n["similar_id"], None, n["score"], n["ranked_by"], boosted.get(n["similar_id"])
+            )
             for n in chosen
         ]
         if len(answer.neighbours) < self.k:

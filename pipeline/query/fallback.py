@@ -66,7 +66,7 @@ class Filler:
         """
         columns = {
             "item_id": items["item_id"],
-            **{name: traits[name] for name in ("price", "differ", "denied")},
+            **{name: traits[name] for name in ("price", "differ", "edits", "edited_as_item")},
             "neighbors": self._listed(lists),
         }
         values, same = items.to_pylist(), traits["same"].to_pylist()

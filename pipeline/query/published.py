@@ -15,6 +15,7 @@ from pipeline import catalogue
 from pipeline.config.sections import Config, RankSection, RulesSection
 from pipeline.errors import DamagedError, UsageError
 from pipeline.retrieval.rules import Rules
+from pipeline.stages.neighbors.edits import State
 from pipeline.storage.paths import StoragePath
 from pipeline.store import run_records
 from pipeline.store.names import LATEST
@@ -187,7 +188,7 @@ class Published:
             UsageError: an earlier release made it, whose tables have other columns.
         """
         inputs = self.record("neighbors").inputs.get("rules")
-        if inputs is not None and "rank" not in inputs:
+        if inputs is not None and "edits" not in inputs:
             raise UsageError(
                 f"version {self.version}: an earlier release made its rules' tables; run again: "
                 "nitamono run --config FILE"
@@ -200,18 +201,22 @@ class Published:
         return catalogue.further_of(self.record("ingest").inputs["catalogue"])
 
     @property
-    def deny_file_state(self) -> list[list[object]] | None:
-        """The state of the file of its rules.deny when it was made."""
+    def edits(self) -> State:
+        """Its edits by conditions, and what others there are."""
         inputs = self.record("neighbors").inputs.get("rules")
-        state: list[list[object]] | None = inputs["deny"] if inputs else None
-        return state
+        return State.from_inputs(inputs["edits"] if inputs else None)
+
+    @property
+    def has_edits(self) -> bool:
+        """Whether there may be edits, those of rules.deny too."""
+        return "edits" in self.record("neighbors").tables
 
 
 def pair_rules(published: Published) -> Rules:
     """The rules on pairs of a version."""
     from pipeline.stages.neighbors import rules
 
-    return rules.pair_rules(published.rules or RulesSection(), published.rank)
+    return rules.pair_rules(published.rules or RulesSection(), published.rank, published.edits)
 
 
 def _content(record: StageRecord) -> Content:

@@ -4,9 +4,10 @@ Sources: Spark's XXH64.java and JacksonGenerator.scala; Java's Double.toString.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 import xxhash
 
@@ -29,6 +30,11 @@ def xxhash64(text: str) -> int:
     """Spark's xxhash64 of a string: a signed 64-bit number."""
     digest: int = xxhash.xxh64_intdigest(text.encode(), _SEED)
     return digest - (1 << 64) if digest >> 63 else digest
+
+
+def as_condition_row(item: Mapping[str, Any]) -> dict[str, Any]:
+    """An item's values as conditions take them: a date is a text."""
+    return {n: v.isoformat() if isinstance(v, date) else v for n, v in item.items()}
 
 
 def cast_to_string(value: Value) -> str | None:

@@ -1,20 +1,18 @@
 """The columns that rules read of a query, computed as Spark computes the catalogue's."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import date
 from typing import Any
 
 import pyarrow as pa
 
-from pipeline import catalogue
 from pipeline.conditions import ConditionError, columns_of, parse
 from pipeline.conditions.evaluation import value_of
-from pipeline.config.sections import CatalogueSection, Config, RankSection, RulesSection
+from pipeline.config.sections import RankSection, RulesSection
 from pipeline.errors import UsageError
-from pipeline.query.spark_casts import to_text
+from pipeline.query.edits import EditsOfIds, VersionEdits
 from pipeline.query.spark_format import (
     Value,
+    as_condition_row,
     cast_to_string,
     is_blank,
     struct_to_json,
@@ -25,24 +23,12 @@ from pipeline.storage.list_schemas import QUERY_TRAITS, TRAITS
 SCHEMA = pa.schema([TRAITS.field(name) for name in QUERY_TRAITS])
 
 
-@dataclass(frozen=True)
-class DenyList:
-    """The content of rules.deny's file.
-
-    Attributes:
-        pairs: by item, the items that may not be in its list.
-        items: items that may be in no list.
-    """
-
-    pairs: dict[str, list[str]]
-    items: set[str]
-
-
-EMPTY_DENY_LIST = DenyList({}, set())
-
-
 def query_traits(
-    items: pa.RecordBatch, rules: RulesSection, rank: RankSection, deny_list: DenyList
+    items: pa.RecordBatch,
+    rules: RulesSection,
+    rank: RankSection,
+    edits: VersionEdits,
+    found: EditsOfIds,
 ) -> pa.RecordBatch:
     """What the rules on pairs and the boosts read of queries.
 
@@ -50,7 +36,8 @@ def query_traits(
         items: the columns of the items table; item_id is null for texts that are no item.
         rules: the rules.
         rank: the boosts.
-        deny_list: the content of rules.deny's file.
+        edits: the edits.
+        found: those that name the items.
 
     Returns:
         rows of SCHEMA.
@@ -64,8 +51,10 @@ def query_traits(
             row["price"] = item["price"]
         row["differ"] = [hash_of(item[name]) for name in rules.differing] or None
         row["matches"] = [hash_of(item[name]) for name in sorted(rank.same)] or None
-        if item["item_id"] is not None:
-            row["denied"] = deny_list.pairs.get(item["item_id"])
+        if pairs := found.pairs.get(item["item_id"]):
+            row["edits"] = [{"similar_id": i, "boost": b} for i, b in sorted(pairs.items())]
+        if edits.state.numbered:
+            row["edited_as_item"] = edits.bits_as_item(item)
         rows.append(row)
     return pa.RecordBatch.from_pylist(rows, schema=SCHEMA)
 
@@ -96,54 +85,4 @@ def gets_list(items: pa.RecordBatch, rules: RulesSection, further: Mapping[str, 
             f"the version's rules.query, {rules.query}: {error}; change it and run again: "
             "nitamono run --config FILE"
         ) from error
-    return [value_of(condition, _plain(item)) is True for item in items.to_pylist()]
-
-
-def _plain(item: dict[str, Any]) -> dict[str, Any]:
-    """An item's values as conditions take them: a date is a text."""
-    return {n: v.isoformat() if isinstance(v, date) else v for n, v in item.items()}
-
-
-def read_deny_list(config: Config, rules: RulesSection, state: object) -> DenyList:
-    """Read the file of rules.deny.
-
-    Args:
-        config: the way to object stores.
-        rules: the rules.
-        state: the state of the file when the version was made.
-
-    Raises:
-        UsageError: the file has changed since, or can't be read.
-    """
-    if not rules.deny:
-        return EMPTY_DENY_LIST
-    source = catalogue.Source.from_config(CatalogueSection(path=rules.deny), config.object_stores())
-    try:
-        current: object = catalogue.identity(source)
-    except Exception as error:
-        raise UsageError(f"rules.deny {rules.deny}: can't be read: {error}") from error
-    if current != state:
-        raise UsageError(
-            f"rules.deny {rules.deny}: has changed since the version was made; "
-            "run again: nitamono run --config FILE"
-        )
-    return _read(source)
-
-
-def _read(source: catalogue.Source) -> DenyList:
-    from pipeline.query import questions
-
-    pairs: dict[str, set[str]] = {}
-    items: set[str] = set()
-    section = CatalogueSection(path=source.path)
-    reader = questions.READERS[catalogue.format_of(source)]
-    for file in catalogue.files.list_files(source):
-        for row in reader(file, section):
-            item, other = (to_text(row.get(name)) for name in ("item_id", "similar_id"))
-            if item is None:
-                continue
-            if is_blank(other):
-                items.add(item)
-            else:
-                pairs.setdefault(item, set()).add(str(other))
-    return DenyList({item: sorted(others) for item, others in pairs.items()}, items)
+    return [value_of(condition, as_condition_row(item)) is True for item in items.to_pylist()]

@@ -48,7 +48,6 @@ class ScoredPairs(NamedTuple):
     cosines: Float32
 
 
-_NO_DENIED = np.empty(0, np.int64), np.empty(0, np.int64)
 _NO_PAIRS = ScoredPairs(
     np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.float32)
 )
@@ -105,8 +104,8 @@ def pairs_above_floor(
     margin = np.float32((own.shape[1] + 8) * 2.0**-22 + rules.boosts.margin)
     own_same, other_same = _same_codes(items, arrivals)
     traits = Traits.from_rows(items, rules), Traits.from_rows(arrivals, rules)
-    denied = traits[0].denied_pairs(arrivals["item_id"])
-    boosted = ScoreMask(rules, *traits, _NO_DENIED) if rules.boosts.exist else None
+    edited = traits[0].edited_pairs(arrivals["item_id"])
+    boosted = ScoreMask(rules, *traits, edited) if rules.boosts.exist else None
     parts, scored = [_NO_PAIRS], 0
     for probing, arrived in _pairs_by_list(items, arrivals, settings):
         step = max(1, _PRODUCT // len(arrived))
@@ -125,7 +124,7 @@ def pairs_above_floor(
             scores = cosine if boosted is None else boosted.ranked_by(cosine, rows, others)
             mask = scores >= min_scores[rows]
             if rules.excludes_pairs:
-                mask &= pair_mask(rules, *traits, denied, (rows, others, cosine))
+                mask &= pair_mask(rules, *traits, edited, (rows, others, cosine))
             parts.append(ScoredPairs(rows[mask], others[mask], scores[mask], cosine[mask]))
     rows, others, scores, cosine = map(np.concatenate, zip(*parts, strict=True))
     ties = np.flatnonzero(scores == min_scores[rows])

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.retrieval.pair_edits import NO_EDITED_PAIRS, EditedPairs, has_bit
 from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.vectors import Float32, Float64
 
@@ -28,16 +29,24 @@ class BoostTraits:
         own: float64[n], the boost that an item has as a neighbour of any other.
         matches: int64[columns, n], hashes of values; 0 where there is none.
         log_price: float64[n], the logarithm of the price to base 2; NaN if it is unknown.
+        as_item: int64[n], the edits by conditions of which it is the item.
+        as_neighbor: int64[n], those of which it is the neighbour.
     """
 
     own: Float64
     matches: Int64
     log_price: Float64
+    as_item: Int64
+    as_neighbor: Int64
 
     def take(self, positions: Int64 | slice) -> "BoostTraits":
         """Those of the items at some positions."""
         return BoostTraits(
-            self.own[positions], self.matches[:, positions], self.log_price[positions]
+            self.own[positions],
+            self.matches[:, positions],
+            self.log_price[positions],
+            self.as_item[positions],
+            self.as_neighbor[positions],
         )
 
 
@@ -51,11 +60,15 @@ class Boosts:
             equal.
         price: what is added for equal prices, and the ratio of two prices that halves it; None if
             prices count for nothing.
+        conditional: for each edit by conditions what it adds; 0 if it denies.
+        by_hand: whether pairs of ids may have boosts, of 1 at most.
     """
 
     own: tuple[float, float] = (0.0, 0.0)
     matches: tuple[float, ...] = ()
     price: tuple[float, float] | None = None
+    conditional: tuple[float, ...] = ()
+    by_hand: bool = False
 
     @property
     def exist(self) -> bool:
@@ -67,7 +80,8 @@ class Boosts:
         """How far a score with a boost in float32 may be from the exact one, beside the cosine."""
         if not self.exist:
             return 0.0
-        error = _ERROR * (2 + sum(map(abs, (*self.own, *self.matches))))
+        weights = (*self.own, *self.matches, *self.conditional, float(self.by_hand))
+        error = _ERROR * (2 + sum(map(abs, weights)))
         if self.price is not None:
             weight, half = self.price
             # No slope of halving is steeper than where the prices are equal.
@@ -80,6 +94,7 @@ class Boosts:
         left: BoostTraits,
         right: BoostTraits,
         pairs: tuple[Int64, Int64],
+        edited: EditedPairs = NO_EDITED_PAIRS,
     ) -> Float32:
         """What pairs are ranked by: float32[pairs].
 
@@ -88,6 +103,7 @@ class Boosts:
             left: of the items whose neighbours are ranked.
             right: of the candidates.
             pairs: positions in `left` and in `right`.
+            edited: the edited pairs of both.
         """
         rows, items = pairs
         boosts = right.own[items]
@@ -97,6 +113,12 @@ class Boosts:
         if self.price is not None:
             own_price, other_price = self._known(left.log_price[rows], right.log_price[items])
             boosts += self.price_boosts(other_price - own_price)
+        if self.conditional:
+            both = left.as_item[rows] & right.as_neighbor[items]
+            for number, boost in enumerate(self.conditional):
+                boosts += boost * has_bit(both, number)
+        if self.by_hand:
+            boosts += edited.boosts_of(rows, items)
         ranked_by: Float32 = (cosines.astype(np.float64) + boosts).astype(np.float32)
         return ranked_by
 

@@ -36,7 +36,7 @@ def fill(rows: pa.RecordBatch, reason: str, rules: Rules, k: int) -> pa.ListArra
     """Fill lists up to k items.
 
     Args:
-        rows: item_id string, null for a text that is no item; price, differ and denied of TRAITS;
+        rows: item_id string, null for a text that is no item; QUERY_TRAITS that hard rules read;
             neighbors list<LISTED>; candidates list<TOP_ITEM>, best first, null for none.
         reason: what is said of an item that fills a list.
         rules: the rules on pairs; the bounds of the score and the boosts are not used.
@@ -89,9 +89,9 @@ def _passes_rules(
     _, first = np.unique(codes, return_index=True)
     distinct = pa.RecordBatch.from_struct_array(candidates.take(pa.array(first)))
     left, right = (Traits.from_rows(side, rules) for side in (rows, distinct))
-    denied = left.denied_pairs(distinct["item_id"])
+    edited = left.edited_pairs(distinct["item_id"])
     scores = np.zeros(len(codes), dtype=np.float32)
-    return pair_mask(rules, left, right, denied, (candidate_of, codes, scores))
+    return pair_mask(rules, left, right, edited, (candidate_of, codes, scores))
 
 
 def _as_listed(candidates: pa.StructArray, reason: str) -> pa.StructArray:

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.retrieval.boosts import NO_BOOSTS, Boosts, BoostTraits
+from pipeline.retrieval.pair_edits import DENIED, EditedPairs
 from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.vectors import Float32, Float64
 from pipeline.storage.list_schemas import TRAITS
@@ -27,7 +28,8 @@ class Rules:
         min_score: the least cosine.
         max_score: the greatest cosine.
         differ: in so many columns an item and its neighbours have different values, or none.
-        deny: whether there are denied pairs.
+        deny: whether there may be denied pairs of ids.
+        deny_conditional: which edits by conditions deny: a bit for each.
         caps: how many items with one value a list may hold, for each value in `capped`.
         boosts: what is added to the cosine.
     """
@@ -37,13 +39,19 @@ class Rules:
     max_score: float = 1.0
     differ: int = 0
     deny: bool = False
+    deny_conditional: int = 0
     caps: tuple[int, ...] = ()
     boosts: Boosts = NO_BOOSTS
 
     @property
     def needs_traits(self) -> bool:
         """Whether anything but the cosine decides on a pair."""
-        return self._compares_traits or self.deny or self.boosts.exist
+        return self._compares_traits or self.denies or self.boosts.exist
+
+    @property
+    def denies(self) -> bool:
+        """Whether pairs may be denied."""
+        return self.deny or bool(self.deny_conditional)
 
     @property
     def _compares_traits(self) -> bool:
@@ -57,7 +65,7 @@ class Rules:
     @property
     def excludes_pairs(self) -> bool:
         """Whether a candidate that is eligible and has the same `same` may still be excluded."""
-        return self._compares_traits or self.deny or bool(self.caps) or self.bounds_score
+        return self._compares_traits or self.denies or bool(self.caps) or self.bounds_score
 
     @property
     def bounds_score(self) -> bool:
@@ -105,14 +113,14 @@ class Traits:
         price: float64[n], NaN if unknown.
         differ: int64[columns, n], 0 for none.
         kind: int64[n], equal for items that no rule tells apart.
-        denied: list<string>[n], the ids that may not be neighbours of each item.
+        edits: list<struct<similar_id, boost>>[n], the edits of each item's neighbours by id.
         boosts: what the boosts read.
     """
 
     price: Float64
     differ: Int64
     kind: Int64
-    denied: pa.ListArray
+    edits: pa.ListArray
     boosts: BoostTraits
 
     @classmethod
@@ -128,39 +136,45 @@ class Traits:
             price,
             hash_columns(rows["differ"], rules.differ),
             np.asarray(pc.fill_null(rows["kind"], 0), dtype=np.int64),
-            rows["denied"],
-            BoostTraits(own, matches, log_price),
+            rows["edits"],
+            BoostTraits(
+                own,
+                matches,
+                log_price,
+                _bits(rows, "edited_as_item"),
+                _bits(rows, "edited_as_neighbor"),
+            ),
         )
 
     def take(self, positions: Int64) -> "Traits":
         """The traits of the items at some positions."""
-        denied, boosts = self.denied.take(pa.array(positions)), self.boosts.take(positions)
+        edits, boosts = self.edits.take(pa.array(positions)), self.boosts.take(positions)
         differ, kind = self.differ[:, positions], self.kind[positions]
-        return Traits(self.price[positions], differ, kind, denied, boosts)
+        return Traits(self.price[positions], differ, kind, edits, boosts)
 
     def differs_from_previous(self) -> Bools:
         """Whether the rules may treat an item differently from the one before it: bool[n].
 
-        An item that denies others always differs from its two neighbours in the order.
+        An item with edits by id always differs from its two neighbours in the order.
         """
         differs = np.ones(len(self.price), dtype=bool)
         price, previous = self.price[1:], self.price[:-1]
         is_equal = (price == previous) | (np.isnan(price) & np.isnan(previous))
         differs[1:] = ~is_equal
-        for values in (*self.differ, *self.boosts.matches):
+        for values in (*self.differ, *self.boosts.matches, self.boosts.as_item):
             differs[1:] |= values[1:] != values[:-1]
-        denies = np.asarray(pc.fill_null(pc.list_value_length(self.denied), 0)) > 0
-        differs |= denies
-        differs[1:] |= denies[:-1]
+        is_edited = np.asarray(pc.fill_null(pc.list_value_length(self.edits), 0)) > 0
+        differs |= is_edited
+        differs[1:] |= is_edited[:-1]
         return differs
 
-    def denied_pairs(self, ids: pa.Array) -> tuple[Int64, Int64]:
-        """The denied pairs: positions of the items here, ascending, and positions in `ids`."""
-        sizes = np.asarray(pc.fill_null(pc.list_value_length(self.denied), 0)).astype(np.int64)
-        rows = np.repeat(np.arange(len(sizes)), sizes)
-        indices = pc.fill_null(pc.index_in(self.denied.flatten().cast(ids.type), ids), -1)
-        positions = np.asarray(indices).astype(np.int64)
-        return rows[positions >= 0], positions[positions >= 0]
+    def edited_pairs(self, ids: pa.Array) -> EditedPairs:
+        """The edited pairs of the items here and of those that have some ids: string[n]."""
+        return EditedPairs.find(self.edits, ids)
+
+
+def _bits(rows: pa.RecordBatch, name: str) -> Int64:
+    return np.asarray(pc.fill_null(rows[name], 0)).astype(np.int64)
 
 
 def hash_columns(column: pa.ListArray, width: int) -> Int64:
@@ -183,7 +197,7 @@ def pair_mask(
     rules: Rules,
     left: Traits,
     right: Traits,
-    denied: tuple[Int64, Int64],
+    edited: EditedPairs,
     pairs: tuple[Int64, Int64, Float32],
 ) -> Bools:
     """Which pairs pass all rules but the caps: bool[pairs].
@@ -192,7 +206,7 @@ def pair_mask(
         rules: the rules.
         left: traits of the queries.
         right: traits of the candidates.
-        denied: denied pairs: positions in `left` and in `right`.
+        edited: the edited pairs of both.
         pairs: the pairs to check: positions in `left` and in `right`, and the cosines.
     """
     left_rows, right_rows, scores = pairs
@@ -203,9 +217,11 @@ def pair_mask(
     for own, other in zip(left.differ, right.differ, strict=True):
         values = own[left_rows]
         passes &= (values != other[right_rows]) | (values == 0)
-    if len(denied[0]):
-        width = np.int64(len(right.price))
-        passes &= ~np.isin(left_rows * width + right_rows, denied[0] * width + denied[1])
+    if rules.deny:
+        passes &= edited.boosts_of(left_rows, right_rows) != DENIED
+    if rules.deny_conditional:
+        both = left.boosts.as_item[left_rows] & right.boosts.as_neighbor[right_rows]
+        passes &= (both & rules.deny_conditional) == 0
     return passes
 
 

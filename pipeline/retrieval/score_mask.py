@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.retrieval.pair_edits import DENIED, EditedPairs, add_to_matrix
 from pipeline.retrieval.ranking import Int64, concat_ranges
 from pipeline.retrieval.rules import Bools, Rules, Traits
 from pipeline.retrieval.vectors import Float32, Float64
@@ -176,10 +177,8 @@ class EqualPairs:
 class ScoreMask:
     """The rules on a matrix of cosines of queries and candidates: a mask, and the boosts."""
 
-    def __init__(
-        self, rules: Rules, left: Traits, right: Traits, denied: tuple[Int64, Int64]
-    ) -> None:
-        """Take the traits of queries and candidates, and the denied pairs of positions in both."""
+    def __init__(self, rules: Rules, left: Traits, right: Traits, edited: EditedPairs) -> None:
+        """Take the traits of queries and candidates, and the edited pairs of positions in both."""
         self._rules, self._left, self._right = rules, left, right
         self._prices = None
         if rules.price_ratio is not None:
@@ -188,15 +187,14 @@ class ScoreMask:
         self._differ = [EqualPairs(own, other) for own, other in pairs]
         pairs = zip(left.boosts.matches, right.boosts.matches, strict=True)
         self._matches = [EqualPairs(own, other) for own, other in pairs]
-        by_candidate = np.argsort(denied[1], kind="stable")
-        self._denied = denied[0][by_candidate], denied[1][by_candidate]
+        self._edited = edited
 
     def apply(self, scores: Float32, rows: Int64, columns: slice, scratch: Float32) -> None:
         """Lower the scores of excluded pairs by EXCLUDED, in place.
 
         Args:
             scores: float32[n, m].
-            rows: int64[n], the positions of the queries, ascending.
+            rows: int64[n], the positions of the queries.
             columns: the positions of the m candidates.
             scratch: float32[n, m], overwritten.
         """
@@ -204,13 +202,12 @@ class ScoreMask:
             self._prices.apply(scores, rows, columns, scratch)
         for differ in self._differ:
             differ.add(scores, rows, columns, -EXCLUDED, scratch)
-        left, right = self._denied
-        here = slice(*np.searchsorted(right, [columns.start, columns.stop]))
-        left, right = left[here], right[here]
-        if len(left):
-            row = np.minimum(np.searchsorted(rows, left), len(rows) - 1)
-            is_here = rows[row] == left
-            scores[row[is_here], right[is_here] - columns.start] = -EXCLUDED
+        row, column, boosts = self._edited.in_matrix(rows, columns)
+        is_denied = boosts == DENIED
+        scores[row[is_denied], column[is_denied]] = -EXCLUDED
+        for number in range(self._rules.deny_conditional.bit_length()):
+            if self._rules.deny_conditional >> number & 1:
+                self._add_conditional(scores, -EXCLUDED, number, rows, columns)
 
     def add_boosts(
         self, scores: Float32, rows: Int64, columns: slice | Int64, scratch: Float32
@@ -229,6 +226,19 @@ class ScoreMask:
         boosts.add_prices(scores, left.log_price[rows], right.log_price[columns], scratch)
         if boosts.own != (0.0, 0.0):
             scores += right.own[columns].astype(np.float32)[None, :]
+        for number, boost in enumerate(boosts.conditional):
+            if boost:
+                self._add_conditional(scores, boost, number, rows, columns)
+        if boosts.by_hand:
+            row, column, added = self._edited.in_matrix(rows, columns)
+            is_boost = added != DENIED
+            scores[row[is_boost], column[is_boost]] += added[is_boost].astype(np.float32)
+
+    def _add_conditional(
+        self, scores: Float32, boost: float, number: int, rows: Int64, columns: slice | Int64
+    ) -> None:
+        left, right = self._left.boosts.as_item[rows], self._right.boosts.as_neighbor[columns]
+        add_to_matrix(scores, boost, number, left, right)
 
     def ranked_by(self, cosines: Float32, rows: Int64, columns: Int64) -> Float32:
         """What pairs are ranked by: float32[pairs].
@@ -239,4 +249,4 @@ class ScoreMask:
             columns: int64[pairs], the candidates.
         """
         boosts, left, right = self._rules.boosts, self._left.boosts, self._right.boosts
-        return boosts.add_to_pairs(cosines, left, right, (rows, columns))
+        return boosts.add_to_pairs(cosines, left, right, (rows, columns), self._edited)

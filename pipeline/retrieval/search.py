@@ -175,11 +175,10 @@ class ExactIndex:
     def _score_mask(self, queries: Queries) -> ScoreMask | None:
         if self._traits is None or queries.traits is None:
             return None
-        rows, items = queries.traits.denied_pairs(self.ids)
-        # An item that anybody denies has a kind of its own, so it is alone in its class.
-        return ScoreMask(
-            self._rules, queries.traits, self._traits, (rows, self._classes.of_first[items])
-        )
+        edited = queries.traits.edited_pairs(self.ids)
+        # An item of an edited pair has a kind of its own, so it is alone in its class.
+        edited = edited.with_columns(self._classes.of_first[edited.columns])
+        return ScoreMask(self._rules, queries.traits, self._traits, edited)
 
     def _near_classes(
         self,

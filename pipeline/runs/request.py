@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from pipeline.catalogue import resolve, today, with_rank_date
+from pipeline.catalogue import resolve, today, with_dates
 from pipeline.config.sections import Config
 from pipeline.errors import DamagedError, InputError, UsageError
 from pipeline.runs.record import Outcome, new_run_id
@@ -104,7 +104,7 @@ class RunRequest:
             InputError: the night's catalogue is not there or not complete.
         """
         if self.as_of:
-            settings = with_rank_date(settings, _date_of(settings, self.as_of))
+            settings = with_dates(settings, _date_of(settings, self.as_of))
         else:
             settings = resolve(settings, self.date, self.wait_for_input, progress.print)
         return self._new_runner(settings, progress)
@@ -122,10 +122,11 @@ class RunRequest:
 
 
 def _date_of(settings: Config, run_id: str) -> date:
-    """The date that an earlier run ranked by, or else today's."""
+    """The date that an earlier run went by, or else today's."""
     run = run_records.find_run(Store.of(settings), run_id)
-    fresh = (run.settings.get("rank") or {}).get("fresh") if run else None
-    day = fresh["date"] if fresh else ""
+    sections = run.settings if run else {}
+    fresh = (sections.get("rank") or {}).get("fresh") or {}
+    day = fresh.get("date") or (sections.get("edits") or {}).get("date") or ""
     return date.fromisoformat(day) if day else today(settings.catalogue)
 
 

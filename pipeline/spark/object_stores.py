@@ -83,7 +83,7 @@ def package_settings(config: Config) -> dict[str, str]:
 
 
 def _addresses(config: Config) -> list[Address]:
-    paths = (config.store.path, config.catalogue.path, config.rules.deny)
+    paths = (config.store.path, config.catalogue.path, config.rules.deny, config.edits.path)
     return [Address.parse(path) for path in paths if is_remote(path)]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ from pipeline.terminal.progress import StageLine
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
+_Value = TypeVar("_Value")
 # From so many rows a core on, what adaptive execution makes of a shuffle occupies every core.
 _ROWS_OF_A_TASK = 20_000
 # Stages that never build on an earlier version of their output.
@@ -135,6 +136,7 @@ class Job:
         self._session = JobSession(config, store.root, store.run_path(run_id) / "spark.log", spark)
         self._records: dict[str, StageRecord] = {}
         self._list_sizes: dict[str, npt.NDArray[np.int64]] = {}
+        self._computed: dict[str, Any] = {}
 
     def read_state(self) -> None:
         """Read what can change in the store; the run works with that to its end."""
@@ -149,6 +151,13 @@ class Job:
     def catalogue_snapshot(self) -> Snapshot:
         """The state of the catalogue at its first use, and its rows."""
         return open_snapshot(self.spark, source_of(self.config))
+
+    def once(self, name: str, compute: Callable[[], _Value]) -> _Value:
+        """What is computed under a name at its first use in the run."""
+        if name not in self._computed:
+            self._computed[name] = compute()
+        value: _Value = self._computed[name]
+        return value
 
     def find_damage(self, record: StageRecord) -> str:
         """What is wrong with the output of a stage; empty if nothing is. Reads it once a run."""

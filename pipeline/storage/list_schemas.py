@@ -35,8 +35,11 @@ LISTS = pa.schema(
 #   price: in the catalogue's currency.
 #   differ, capped, matches: hashes of values, 0 where an item has no value: those in which an item
 #     and its neighbours have to differ, those that caps count, those whose equality is a boost.
-#   denied: items that may not be among its neighbours.
+#   edits: what is added to the scores of some neighbours by hand; minus infinity for those that may
+#     not be its neighbours.
 #   boost: what is added to its score as a neighbour of any item.
+#   edited_as_item, edited_as_neighbor: the edits by conditions of which it is the item, and the
+#     neighbour: a bit for each.
 TRAITS = pa.schema(
     [
         ("same", pa.string()),
@@ -46,9 +49,11 @@ TRAITS = pa.schema(
         ("price", pa.float64()),
         ("differ", list_of(pa.int64())),
         ("capped", list_of(pa.int64())),
-        ("denied", list_of(pa.string())),
+        ("edits", list_of(pa.struct([("similar_id", pa.string()), ("boost", pa.float64())]))),
         ("matches", list_of(pa.int64())),
         ("boost", pa.float64()),
+        ("edited_as_item", pa.int64()),
+        ("edited_as_neighbor", pa.int64()),
     ]
 )
 
@@ -56,8 +61,11 @@ TRAITS = pa.schema(
 CANDIDATES = pa.schema([*LISTS, *TRAITS])
 
 # The traits of the two sides of a pair.
-QUERY_TRAITS = ("same", "price", "differ", "denied", "matches")
-ITEM_TRAITS = ("same", "kind", "price", "differ", "capped", "matches", "boost")
+QUERY_TRAITS = ("same", "price", "differ", "edits", "matches", "edited_as_item")
+ITEM_TRAITS = (
+    *("same", "kind", "price", "differ", "capped", "matches", "boost"),
+    "edited_as_neighbor",
+)
 
 #   score: the cosine.
 #   ranked_by: the cosine with the boosts, by which neighbours are ranked; null if there are none.
@@ -81,6 +89,9 @@ NEIGHBORS = pa.schema(
     ]
 )
 
+# Lists with pins, of the items that have any.
+PINNED = pa.schema([("item_id", pa.string()), ("neighbors", list_of(NEIGHBOR))])
+
 # Lists that are chosen from the neighbors of each item to be diverse.
 DIVERSE = pa.schema([("item_id", pa.string()), ("neighbors", list_of(NEIGHBOR))])
 
@@ -88,7 +99,7 @@ DIVERSE = pa.schema([("item_id", pa.string()), ("neighbors", list_of(NEIGHBOR))]
 TOP_ITEM = pa.struct(
     [
         ("item_id", pa.string()),
-        *(TRAITS.field(name) for name in ("price", "differ", "capped")),
+        *(TRAITS.field(name) for name in ("price", "differ", "capped", "edited_as_neighbor")),
     ]
 )
 # The first items of each group that lists are filled from.

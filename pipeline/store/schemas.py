@@ -12,6 +12,7 @@ from pipeline.storage.list_schemas import (
     FILLED,
     LISTS,
     NEIGHBORS,
+    PINNED,
     TOPS,
     list_of,
 )
@@ -121,6 +122,29 @@ SAMPLE_LISTS = pa.schema(
 SHORT_LISTS = pa.schema(
     [("item_id", pa.string()), ("neighbors", pa.int32()), ("reason", pa.string())]
 )
+# The edits of [edits] and rules.deny that are in force. Those by conditions are not here.
+#   item_id: the item; the neighbour of an edit of all items.
+#   similar_id: the neighbour; null in an edit of all items.
+#   action: boost, deny or pin.
+#   value: what is added to the score, minus infinity if the pair is denied; the rank of a pin.
+EDITS = pa.schema(
+    [
+        ("item_id", pa.string()),
+        ("similar_id", pa.string()),
+        ("action", pa.string()),
+        ("value", pa.float64()),
+    ]
+)
+# Rows of [edits] that were not followed, as they were written, and why. `items` counts the lists
+# that a pin was left out of; null where the row itself makes no sense.
+REJECTED_EDITS = pa.schema(
+    [
+        *((name, pa.string()) for name in ("item_id", "item_where", "similar_id")),
+        *((name, pa.string()) for name in ("similar_where", "action", "value", "from", "until")),
+        ("reason", pa.string()),
+        ("items", pa.int64()),
+    ]
+)
 # What is shown of an item, and its list, null where it has no vector. Sorted by item_id, in small
 # row groups, so that one item is read without the others.
 DETAILS = pa.schema(
@@ -161,6 +185,9 @@ SCHEMAS: dict[str, pa.Schema] = {
     "diverse": DIVERSE,
     "tops": TOPS,
     "filled": FILLED,
+    "edits": EDITS,
+    "rejected_edits": REJECTED_EDITS,
+    "pinned": PINNED,
     "ground_truth": GROUND_TRUTH,
     "similar_items": SIMILAR_ITEMS,
     "sample_lists": SAMPLE_LISTS,

@@ -11,6 +11,7 @@ from pipeline.config.sections.base import Section
 from pipeline.config.sections.locations import CatalogueSection, StoreSection
 from pipeline.config.sections.publishing import FallbackSection, PublishSection, ReportSection
 from pipeline.config.sections.search import (
+    EditsSection,
     IndexSection,
     NeighborsSection,
     RankSection,
@@ -23,6 +24,7 @@ __all__ = [
     "AzureSection",
     "CatalogueSection",
     "Config",
+    "EditsSection",
     "EmbedSection",
     "FallbackSection",
     "GcsSection",
@@ -54,6 +56,7 @@ class Config(Section):
     neighbors: NeighborsSection = NeighborsSection()
     rules: RulesSection = RulesSection()
     rank: RankSection = RankSection()
+    edits: EditsSection = EditsSection()
     fallback: FallbackSection = FallbackSection()
     publish: PublishSection = PublishSection()
     report: ReportSection = ReportSection()
@@ -75,6 +78,16 @@ class Config(Section):
             raise ValueError(
                 f'embed.method is {self.embed.method}, and model.engine = "library" gives means '
                 'only; set embed.method = "mean", or leave the engine'
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _edits_all_lists(self) -> Self:
+        if self.edits.exists and (self.neighbors.mode != "all" or self.neighbors.where):
+            raise ValueError(
+                "[edits] is for runs of all items: lists that are carried over from the published "
+                'version would keep edits of other days; set neighbors.mode = "all" and no '
+                "neighbors.where, or leave [edits] out"
             )
         return self
 

@@ -27,6 +27,8 @@ _COLUMN_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _RESERVED_NAMES = {
     *("age", "part", "ranked", "true", "false", "null", "case", "when", "end", "and", "or", "not"),
     *("asks", "boost", "capped", "change", "corrupt", "corrupt_reason", "denied", "differ"),
+    *("action", "edits", "edited_as_item", "edited_as_neighbor", "edit_denied", "edit_micro"),
+    *("is_paired", "micro"),
     *("duplicate", "eligible", "error", "floor", "half", "input", "is_item", "kind", "list"),
     *("matches", "neighbors", "numbers_lost", "order", "output", "paired", "probes", "rank"),
     *("ranked_by", "raw", "reason", "reasons", "row", "same", "score", "shown", "similar_id"),

@@ -8,6 +8,13 @@ from pydantic import Field, field_validator, model_validator
 from pipeline.config.sections.base import Section
 
 
+def _as_date(value: str) -> str:
+    try:
+        return value and date.fromisoformat(value).isoformat()
+    except ValueError as error:
+        raise ValueError("not a date; write it as 2026-01-31") from error
+
+
 class IndexSection(Section):
     """How the catalogue is cut into lists."""
 
@@ -138,6 +145,35 @@ class RulesSection(Section):
         }
 
 
+class EditsSection(Section):
+    """What people write by hand about what is shown: pins, boosts, burials and denials."""
+
+    path: str = Field(
+        "",
+        description="file of edits: item_id, item_where, similar_id, similar_where, action, value, "
+        "from, until",
+    )
+    table: str = Field("", description="a table of edits that Spark can read, CATALOG.SCHEMA.TABLE")
+    date: str = Field(
+        "",
+        description="day on which edits are in force, YYYY-MM-DD; empty: --date, or today in "
+        "catalogue.timezone",
+    )
+
+    _is_date = field_validator("date")(_as_date)
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if self.path and self.table:
+            raise ValueError("give path or table, not both")
+        return self
+
+    @property
+    def exists(self) -> bool:
+        """Whether there may be edits."""
+        return bool(self.path or self.table)
+
+
 # What a boost adds to the cosine at most, or takes from it.
 _Weight = Annotated[float, Field(ge=-1, le=1)]
 
@@ -161,13 +197,7 @@ class FreshBoost(Section):
         "catalogue.timezone",
     )
 
-    @field_validator("date")
-    @classmethod
-    def _is_date(cls, value: str) -> str:
-        try:
-            return value and date.fromisoformat(value).isoformat()
-        except ValueError as error:
-            raise ValueError("not a date; write it as 2026-01-31") from error
+    _is_date = field_validator("date")(_as_date)
 
 
 class RankSection(Section):

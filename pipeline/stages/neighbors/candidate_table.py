@@ -48,7 +48,7 @@ def _find_base(job: Job) -> str | None:
         return None
     if record.inputs["lists"] != job.record("index").outputs["base"]:
         return None
-    if "rank" not in (record.inputs["rules"] or {}):
+    if "edits" not in (record.inputs["rules"] or {}):
         # An earlier release wrote it, with other columns.
         return None
     job.used_versions.add(record.fingerprint)

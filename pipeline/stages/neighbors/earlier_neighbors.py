@@ -7,7 +7,7 @@ from pipeline.stages import incremental
 from pipeline.stages.context import Job
 from pipeline.stages.incremental import Base
 from pipeline.stages.index import current_quantiser
-from pipeline.stages.neighbors import incremental_search
+from pipeline.stages.neighbors import edits, incremental_search
 from pipeline.stages.neighbors.search_context import SearchContext
 from pipeline.store.stage_record import StageRecord
 
@@ -93,6 +93,9 @@ def _published_inputs(job: Job, stage: str, inputs: dict[str, Any]) -> list[dict
     if record is None or record.inputs.get("rules") is None:
         return []
     before, today = record.inputs["rules"], inputs["rules"]
+    if "edits" not in before or _numbered(before) != _numbered(today):
+        # The numbers of the edits by conditions are in every item's traits.
+        return []
     # The date that ages are counted to is a part of each item's traits.
     is_same = all(_undated(before[name]) == _undated(today[name]) for name in ("rules", "rank"))
     is_same = is_same and all(
@@ -101,6 +104,10 @@ def _published_inputs(job: Job, stage: str, inputs: dict[str, Any]) -> list[dict
         if name not in ("rules", "probes")
     )
     return [record.inputs] if is_same else []
+
+
+def _numbered(inputs: dict[str, Any]) -> list[edits.Edit]:
+    return edits.State.from_inputs(inputs["edits"]).numbered
 
 
 def _undated(section: dict[str, Any] | None) -> dict[str, Any]:

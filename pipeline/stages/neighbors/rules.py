@@ -3,20 +3,18 @@
 from typing import TYPE_CHECKING, Any
 
 from pipeline import catalogue
-from pipeline.conditions import columns_of, parse
-from pipeline.conditions.spark_columns import column
 from pipeline.config.sections import Config, RankSection, RulesSection
 from pipeline.errors import InputError
 from pipeline.retrieval.rules import Rules
 from pipeline.stages.context import Job
-from pipeline.stages.neighbors import boosts, denied
+from pipeline.stages.neighbors import boosts, edits
 from pipeline.storage.list_schemas import TRAITS
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 
-def pair_rules(section: RulesSection, rank: RankSection) -> Rules:
+def pair_rules(section: RulesSection, rank: RankSection, edited: edits.State) -> Rules:
     """The rules on pairs, as pipeline.retrieval takes them."""
     caps = [1] if section.collapse else []
     ratio = section.price_ratio
@@ -25,15 +23,16 @@ def pair_rules(section: RulesSection, rank: RankSection) -> Rules:
         min_score=section.min_score,
         max_score=section.max_score,
         differ=len(section.differing),
-        deny=bool(section.deny),
+        deny=edited.denies,
+        deny_conditional=edited.deny_conditional,
         caps=(*caps, *(cap for _, cap in sorted(section.max_per.items()))),
-        boosts=boosts.of_pairs(rank),
+        boosts=edited.with_boosts(boosts.of_pairs(rank)),
     )
 
 
 def has_rules(config: Config) -> bool:
-    """Whether there are rules, or boosts, which are computed with the same tables."""
-    return config.rules != RulesSection() or config.rank.exists
+    """Whether there are rules, or boosts or edits, which are computed with the same tables."""
+    return config.rules != RulesSection() or config.rank.exists or config.edits.exists
 
 
 def rule_inputs(job: Job) -> dict[str, Any] | None:
@@ -46,18 +45,15 @@ def rule_inputs(job: Job) -> dict[str, Any] | None:
         "rank": rank.model_dump() if rank.exists else None,
         "quantiles": boosts.earlier_quantiles(job),
         "items": job.record("ingest").outputs["content"],
-        "deny": denied.identity(job) if section.deny else None,
+        "deny": edits.identity_of_deny_list(job) if section.deny else None,
+        "edits": edits.state(job).as_inputs(),
     }
 
 
 def filter_items(job: Job, where: str) -> "DataFrame":
     """The items that match a condition; all items if it is empty."""
     items = job.read("items", "ingest")
-    return items.where(_column(job.config, where)) if where else items
-
-
-def _column(config: Config, where: str) -> "Column":
-    return column(parse(where, columns_of(config.catalogue.further)))
+    return items.where(edits.holds(job.config, where)) if where else items
 
 
 def query_rule_items(job: Job) -> "DataFrame":
@@ -71,14 +67,14 @@ def eligible_items(job: Job) -> "DataFrame":
     eligible = filter_items(job, section.eligible).select("item_id")
     if not section.deny:
         return eligible
-    return eligible.join(denied.read_items(job), "item_id", how="left_anti")
+    return eligible.join(edits.denied_items(job), "item_id", how="left_anti")
 
 
 def without_denied(job: Job, pairs: "DataFrame") -> "DataFrame":
     """Pairs of item_id and similar_id without the denied ones."""
     if not job.config.rules.deny:
         return pairs
-    return pairs.join(denied.read_pairs(job), ["item_id", "similar_id"], how="left_anti")
+    return pairs.join(edits.denied_pairs(job), ["item_id", "similar_id"], how="left_anti")
 
 
 def item_traits(job: Job, quantiles: boosts.Quantiles, crowding: "DataFrame | None") -> "DataFrame":
@@ -101,12 +97,13 @@ def item_traits(job: Job, quantiles: boosts.Quantiles, crowding: "DataFrame | No
         "item_id",
         *_columns_of_rules(job.config),
         _hashes(sorted(rank.same)).alias("matches"),
+        *edits.inputs_of_items(job),
         *boosts.inputs_of_items(rank),
     )
-    rows = _with_denied(job, boosts.add_to_traits(rows, rank, quantiles, crowding))
-    # An item that some item denies has a kind of its own: the rules tell it from all others.
+    rows = edits.add_to_traits(job, boosts.add_to_traits(rows, rank, quantiles, crowding))
+    # An item of an edited pair has a kind of its own: the rules tell it from all others.
     own_id = F.when(F.col("paired"), F.col("item_id"))
-    told_apart = ("price", "differ", "capped", "matches", "boost")
+    told_apart = ("price", "differ", "capped", "matches", "boost", "edited_as_neighbor")
     kind = F.xxhash64(*told_apart, own_id).alias("kind")
     return rows.withColumn("kind", kind).select("item_id", *TRAITS.names)
 
@@ -119,10 +116,14 @@ def traits_without_boosts(job: Job, *columns: "Column") -> "DataFrame":
         columns: of the items table, to keep.
 
     Returns:
-        item_id; same, eligible, asks, price, differ, capped and denied of TRAITS; the columns.
+        item_id; those of TRAITS that hard rules read; the columns.
     """
+    from pyspark.sql import functions as F
+
+    own, no_boost = _columns_of_rules(job.config), F.lit(None).cast("double").alias("boost")
     items = job.read("items", "ingest")
-    return _with_denied(job, items.select("item_id", *_columns_of_rules(job.config), *columns))
+    rows = items.select("item_id", *own, *edits.inputs_of_items(job), no_boost, *columns)
+    return edits.add_to_traits(job, rows)
 
 
 def _columns_of_rules(config: Config) -> "list[Column]":
@@ -140,23 +141,12 @@ def _columns_of_rules(config: Config) -> "list[Column]":
     ]
 
 
-def _with_denied(job: Job, rows: "DataFrame") -> "DataFrame":
-    """Add `paired` and `denied`, as denied.add_to_traits does; without rules.deny all are empty."""
-    from pyspark.sql import functions as F
-
-    if job.config.rules.deny:
-        return denied.add_to_traits(job, rows)
-    none = F.lit(None).cast("array<string>")
-    return rows.withColumns({"paired": F.lit(False), "denied": none})
-
-
 def _condition(config: Config, where: str) -> "Column":
     from pyspark.sql import functions as F
 
     if not where:
         return F.lit(None).cast("boolean")
-    # A condition that is null, because a value is unknown, does not match.
-    return F.coalesce(_column(config, where), F.lit(False))
+    return edits.holds(config, where)
 
 
 def _hashes(names: list[str]) -> "Column":

@@ -15,7 +15,14 @@ from pipeline.retrieval.quantiser import Quantiser
 from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.rules import NO_RULES
 from pipeline.stages.context import Job
-from pipeline.stages.neighbors import boosts, candidate_table, exposure, query_items, rules
+from pipeline.stages.neighbors import (
+    boosts,
+    candidate_table,
+    edits,
+    exposure,
+    query_items,
+    rules,
+)
 from pipeline.stages.neighbors.boosts import Quantiles
 from pipeline.stages.neighbors.search import (
     ITEM_COLUMNS,
@@ -154,7 +161,7 @@ def build_search_context(job: Job, version: str) -> SearchContext:
         query_sizes=query_sizes,
         k=candidates_kept(job.config) + section.reserve,
         depth=candidate_depth(job.config),
-        rules=rules.pair_rules(job.config.rules, job.config.rank),
+        rules=rules.pair_rules(job.config.rules, job.config.rank, edits.state(job)),
         all_are_queries=selected is None,
         counts=SearchCounts(job.spark.sparkContext),
     )

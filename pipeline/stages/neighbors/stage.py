@@ -16,6 +16,7 @@ from pipeline.stages.neighbors import (
     exposure,
     ground_truth,
     incremental_search,
+    pins,
     query_items,
     rules,
     short_lists,
@@ -32,7 +33,7 @@ from pipeline.terminal.progress import updating_note
 
 NAME = "neighbors"
 # Raise it when the output for the same inputs and settings changes: see the Stage protocol.
-CODE_VERSION = 4
+CODE_VERSION = 5
 
 # If the finished table's recall is below the target all the same, this many times as many lists are
 # probed, up to ATTEMPTS searches in all.
@@ -183,6 +184,8 @@ def _finish(
         tables = tables | {"candidates": vectors}
     if job.config.rank.diversity:
         tables = tables | {diverse_lists.TABLE: diverse_lists.write(context, version)}
+    if job.config.edits.exists or job.config.rules.deny:
+        tables = tables | pins.write(context, version)
     if job.config.rank.exposure:
         tables = tables | {exposure.TABLE: vectors}
     return StageResult(

@@ -18,7 +18,7 @@ from pipeline.errors import InputError
 from pipeline.retrieval import fallback
 from pipeline.retrieval.neighbor_rows import flatten_lists
 from pipeline.stages.context import Job
-from pipeline.stages.neighbors import rules
+from pipeline.stages.neighbors import edits, rules
 from pipeline.stages.publish import sorted_tables
 from pipeline.storage.list_schemas import (
     FILLED,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 FILLED_ROWS, _FILLED_ITEMS, _FILLED_BY = "filled_rows", "filled_items", "filled_by"
 _STILL_SHORT, _COMPLETE = "short_after_filling", "complete"
 # What the rules read of an item whose list is filled.
-_READ = ("same", "price", "differ", "denied")
+_READ = ("same", "price", "differ", "edits", "edited_as_item")
 
 
 @dataclass(frozen=True)
@@ -236,7 +236,7 @@ def _fill(
     value = f"value_{number}"
     tops = tops.select(F.col("value").alias(value), "same", F.col("items").alias("candidates"))
     joined = rows.join(tops, [value, "same"], how="left").select(*rows.columns, "candidates")
-    pair_rules = rules.pair_rules(job.config.rules, job.config.rank)
+    pair_rules = rules.pair_rules(job.config.rules, job.config.rank, edits.state(job))
     k, text, names = job.config.neighbors.k, entry.text, rows.columns
 
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -255,7 +255,7 @@ def _only_filled(rows: "DataFrame") -> Rows:
         for batch in batches:
             neighbors = batch["neighbors"].cast(FILLED.field("neighbors").type)
             row_of, flat = flatten_lists(neighbors)
-            of_filled = row_of[np.asarray(flat.field("reason").is_valid())]
+            of_filled = row_of[np.asarray(flat.field("score").is_null())]
             lists = pa.RecordBatch.from_arrays([batch["item_id"], neighbors], schema=FILLED)
             yield lists.take(pa.array(np.unique(of_filled)))
 
@@ -265,8 +265,10 @@ def _only_filled(rows: "DataFrame") -> Rows:
 def _counter(k: int) -> Count:
     def count(lists: pa.Table) -> dict[str, int]:
         """How many rows fill lists, in all and by entry; how many lists have k items now."""
-        reasons = pc.list_flatten(lists["neighbors"])
-        by_entry = pc.value_counts(pc.struct_field(reasons, "reason").drop_null()).to_pylist()
+        shown = pc.list_flatten(lists["neighbors"])
+        is_filled = pc.is_null(pc.struct_field(shown, "score"))
+        reasons = pc.struct_field(shown, "reason").filter(is_filled)
+        by_entry = pc.value_counts(reasons).to_pylist()
         counts = {one["values"]: one["counts"] for one in by_entry}
         complete = pc.sum(pc.equal(pc.list_value_length(lists["neighbors"]), k)).as_py() or 0
         return {**counts, FILLED_ROWS: sum(counts.values()), _COMPLETE: complete}

@@ -111,7 +111,7 @@ def found_and_filled(pairs: pa.Table) -> tuple[pa.Table, pa.Table]:
     """The neighbours among rows of the similar-item table, and the rows that have filled lists."""
     if REASON not in pairs.schema.names:
         return pairs, pairs.slice(0, 0)
-    is_found = pairs[REASON].is_null()
+    is_found = pairs["score"].is_valid()
     return pairs.filter(is_found), pairs.filter(pc.invert(is_found))
 
 

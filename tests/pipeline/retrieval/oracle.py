@@ -23,6 +23,8 @@ class Rules:
         own_boosts: of each item, what its cosine with any other is raised by.
         match_boosts: the values of each item, and what equal ones raise a cosine by.
         price_boost: what equal prices raise a cosine by, and the ratio of two that halves it.
+        pair_boosts: what the cosine of an item and one in its list is raised by.
+        conditional: of which items, and neighbours, an edit is, and its boost; None if it denies.
     """
 
     ratio: tuple[float, float] | None = None
@@ -36,9 +38,13 @@ class Rules:
     own_boosts: list[float] = field(default_factory=list)
     match_boosts: list[tuple[list[str | None], float]] = field(default_factory=list)
     price_boost: tuple[float, float] | None = None
+    pair_boosts: dict[tuple[str, str], float] = field(default_factory=dict)
+    conditional: list[tuple[list[bool], list[bool], float | None]] = field(default_factory=list)
 
-    def ranked_by(self, row: int, column: int, cosine: np.float32) -> np.float32:
-        """The cosine of the item of a row and that of a column with the boosts."""
+    def ranked_by(
+        self, row: int, column: int, cosine: np.float32, pair: tuple[str, str]
+    ) -> np.float32:
+        """The cosine of the item of a row and that of a column, whose ids are a pair, boosted."""
         boost = self.own_boosts[column] if self.own_boosts else 0.0
         for values, weight in self.match_boosts:
             if values[row] is not None and values[row] == values[column]:
@@ -47,6 +53,10 @@ class Rules:
             (weight, half), own, other = self.price_boost, self.price[row], self.price[column]
             if own and other:
                 boost += weight * 0.5 ** abs(math.log(other / own, half))
+        for as_item, as_neighbor, added in self.conditional:
+            if as_item[row] and as_neighbor[column]:
+                boost += added or 0.0
+        boost += self.pair_boosts.get(pair, 0.0)
         return np.float32(float(cosine) + boost)
 
     def passes(self, row: int, column: int, score: float) -> bool:
@@ -59,6 +69,9 @@ class Rules:
         if self.ratio:
             own, other = self.price[row], self.price[column]
             if own and other and not self.ratio[0] <= other / own <= self.ratio[1]:
+                return False
+        for as_item, as_neighbor, added in self.conditional:
+            if added is None and as_item[row] and as_neighbor[column]:
                 return False
         return self.low <= score <= self.high
 
@@ -122,7 +135,7 @@ def ranked_neighbors(
             norms = np.sqrt(np.sum(a * a) * np.sum(b * b))
             cosine = np.float32(np.clip(np.sum(a * b) / norms, -1, 1)) if norms else np.float32(0)
             if (item, other) not in rules.denied and rules.passes(row, column, float(cosine)):
-                key = rules.ranked_by(row, column, cosine)
+                key = rules.ranked_by(row, column, cosine, (item, other))
                 scored.append((-key, other, column, cosine))
         best = {
             column: (other, float(cosine), float(-key))

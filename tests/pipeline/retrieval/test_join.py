@@ -282,18 +282,28 @@ def random_rules(shop: Shop, rng: np.random.Generator, kinds: set[str]) -> oracl
     if "deny" in kinds:
         pairs = rng.integers(n, size=(6 * n, 2))
         rules.denied = {(shop.ids[a], shop.ids[b]) for a, b in pairs}
+    if "boost pairs" in kinds:
+        pairs = rng.integers(n, size=(8 * n, 2))
+        boosts = rng.choice([0.6, -0.5, 0.1], size=len(pairs)).tolist()
+        named = [(shop.ids[a], shop.ids[b]) for a, b in pairs]
+        rules.pair_boosts = dict(zip(named, boosts, strict=True))
+    for kind, added in (("boost where", 0.3), ("deny where", None), ("bury where", -0.4)):
+        if kind in kinds:
+            sides = rng.random((2, n)) < 0.4
+            rules.conditional.append((sides[0].tolist(), sides[1].tolist(), added))
     return rules
 
 
 BOOSTS = ["boost own", "boost match", "boost price"]
-KINDS = ["price", "scores", "collapse", "brand", "category", "deny", "differ", *BOOSTS]
+EDITS = ["boost pairs", "boost where", "deny where", "bury where"]
+KINDS = ["price", "scores", "collapse", "brand", "category", "deny", "differ", *BOOSTS, *EDITS]
 
 
 @pytest.mark.parametrize(
     "which",
     [*([kind] for kind in KINDS), ["collapse", "brand"], ["price", "deny", "scores"],
      ["collapse", "brand", "category"], ["differ", "collapse"], BOOSTS, ["scores", *BOOSTS],
-     ["brand", *BOOSTS], KINDS],
+     ["brand", *BOOSTS], EDITS, ["deny", "scores", "collapse", *EDITS], KINDS],
     ids="+".join,
 )  # fmt: skip
 @pytest.mark.parametrize("max_items", [30, 1000])

@@ -39,7 +39,8 @@ Kinds = frozenset[str]
 Rules = tuple[int, int, int, int, Kinds]
 RULE_KINDS = ["price", "scores", "collapse", "brand", "shelf", "deny", "eligible", "asks", "differ"]
 BOOST_KINDS = ["boost own", "boost match", "boost price"]
-KINDS = st.frozensets(st.sampled_from([*RULE_KINDS, *BOOST_KINDS, *BOOST_KINDS]))
+EDIT_KINDS = ["boost pairs", "boost where", "deny where"]
+KINDS = st.frozensets(st.sampled_from([*RULE_KINDS, *BOOST_KINDS, *BOOST_KINDS, *EDIT_KINDS]))
 # What the price of an item says of its own boost, as a value and an age do.
 OWN_BOOSTS = {None: 0.0, 1.0: 0.25, 1.5: -0.1, 2.0: 0.03, 3.0: 0.4}
 RULES = st.tuples(
@@ -49,7 +50,7 @@ RULES = st.tuples(
     st.sampled_from([1, 1, 2, 3]),
     st.just(frozenset[str]()) | KINDS,
 )
-# Of an item, as rules read them: price, group, brand, shelf, eligible, asks, denied ids.
+# Of an item, as rules read them: price, group, brand, shelf, eligible, asks, ids of edited pairs.
 Traits = tuple[float | None, str | None, str | None, str | None, bool, bool, frozenset[str]]
 TRAITS = st.tuples(
     st.sampled_from([None, 1.0, 1.5, 2.0, 3.0]),
@@ -140,7 +141,15 @@ class Shop:
 
     def rules(self, ids: list[str]) -> oracle.Rules:
         """The rules on pairs of these items."""
-        denied = self.trait(ids, "deny", 6)
+        denied, boosted = self.trait(ids, "deny", 6), self.trait(ids, "boost pairs", 6)
+        # A condition on the brand of the item, and one on the shelf of the neighbour.
+        where = [
+            (
+                [b == "b" for b in self.trait(ids, kind, 2)],
+                [s == "x" for s in self.trait(ids, kind, 3)],
+            )
+            for kind in ("boost where", "deny where")
+        ]
         caps = [
             (self.trait(ids, kind, place), cap)
             for kind, place, cap in (("brand", 2, 1), ("shelf", 3, 2))
@@ -165,6 +174,12 @@ class Shop:
             if "boost match" in self.kinds
             else [],
             price_boost=(0.3, 2.0) if "boost price" in self.kinds else None,
+            pair_boosts={
+                (a, b): 0.5 if a < b else -0.4
+                for a, others in zip(ids, boosted, strict=True)
+                for b in others
+            },
+            conditional=[(*where[0], 0.4), (*where[1], None)],
         )
 
     def prices(self, ids: list[str]) -> list[float | None]:
@@ -205,9 +220,9 @@ class Shop:
         rows = self.lists_table(catalogue).to_pylist()
         for row in rows:
             del row["list"], row["probes"], row["kind"]
-        # An item that others deny is told from those that nobody denies.
-        denied = {other for row in rows for other in row["denied"] or ()}
-        return {row["item_id"]: (row, row["item_id"] in denied) for row in rows}
+        # An item of an edited pair is told from all others.
+        edited = {edit["similar_id"] for row in rows for edit in row["edits"] or ()}
+        return {row["item_id"]: (row, row["item_id"] in edited) for row in rows}
 
     def night(self, catalogue: Catalogue, traits: dict[str, Traits] | None = None) -> Table:
         """Another night: the neighbours that are shown."""

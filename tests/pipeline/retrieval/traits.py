@@ -5,6 +5,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.retrieval.boosts import Boosts
+from pipeline.retrieval.pair_edits import DENIED
 from pipeline.retrieval.rules import Rules
 from pipeline.storage.list_schemas import TRAITS
 from tests.pipeline.retrieval import oracle
@@ -19,11 +20,16 @@ def rules(expected: oracle.Rules) -> Rules:
         max_score=expected.high,
         differ=bool(expected.group) + len(expected.differ),
         deny=bool(expected.denied),
+        deny_conditional=sum(
+            1 << n for n, (_, _, added) in enumerate(expected.conditional) if added is None
+        ),
         caps=tuple(caps),
         boosts=Boosts(
             own=(-1.0, 1.0) if expected.own_boosts else (0.0, 0.0),
             matches=tuple(weight for _, weight in expected.match_boosts),
             price=expected.price_boost,
+            conditional=tuple(added or 0.0 for _, _, added in expected.conditional),
+            by_hand=bool(expected.pair_boosts),
         ),
     )
 
@@ -32,10 +38,11 @@ def columns(ids: list[str], rules: oracle.Rules) -> dict[str, pa.Array]:
     """The columns of TRAITS that the rules on pairs read."""
     counted = [rules.group] if rules.group else []
     counted += [values for values, _ in rules.caps]
-    denies: dict[str, list[str]] = {}
-    for item, other in sorted(rules.denied):
-        denies.setdefault(item, []).append(other)
-    paired = {other for _, other in rules.denied}
+    boosts = rules.pair_boosts | dict.fromkeys(rules.denied, DENIED)
+    edits: dict[str, list[dict[str, Any]]] = {}
+    for (item, other), boost in sorted(boosts.items()):
+        edits.setdefault(item, []).append({"similar_id": other, "boost": boost})
+    paired = {other for _, other in boosts}
     kinds: dict[Any, int] = {}
     rows = []
     for n, item in enumerate(ids):
@@ -46,19 +53,26 @@ def columns(ids: list[str], rules: oracle.Rules) -> dict[str, pa.Array]:
         matches = [_code(values[n]) for values, _ in rules.match_boosts]
         boost = rules.own_boosts[n] if rules.own_boosts else None
         own_id = item if item in paired else None
-        key = (price, *differ, *capped, *matches, boost, own_id)
+        as_item, as_neighbor = (
+            sum(1 << i for i, edit in enumerate(rules.conditional) if edit[side][n])
+            for side in (0, 1)
+        )
+        key = (price, *differ, *capped, *matches, boost, own_id, as_neighbor)
         rows.append(
             {
                 "price": price,
                 "differ": differ or None,
                 "capped": capped if counted else None,
-                "denied": denies.get(item),
+                "edits": edits.get(item),
+                "edited_as_item": as_item,
+                "edited_as_neighbor": as_neighbor,
                 "matches": matches or None,
                 "boost": boost,
                 "kind": kinds.setdefault(key, len(kinds) + 1),
             }
         )
-    names = ("price", "differ", "capped", "denied", "matches", "boost", "kind")
+    names = ("price", "differ", "capped", "edits", "matches", "boost", "kind")
+    names += ("edited_as_item", "edited_as_neighbor")
     return {name: pa.array([row[name] for row in rows], TRAITS.field(name).type) for name in names}
 
 

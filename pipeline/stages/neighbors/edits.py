@@ -1,0 +1,449 @@
+"""Edits by hand: what [edits] and rules.deny say of pairs of an item and a neighbour.
+
+The rows of the table are checked one by one: a row that makes no sense is refused with the reason,
+and the others are used. Those that are in force on the run's date decide what the run computes.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from pipeline import catalogue
+from pipeline.conditions import columns_of, parse
+from pipeline.conditions.spark_columns import column
+from pipeline.config.sections import CatalogueSection, Config, EditsSection
+from pipeline.errors import InputError, NitamonoError
+from pipeline.retrieval.boosts import Boosts
+from pipeline.retrieval.pair_edits import DENIED, MAX_CONDITIONAL
+from pipeline.stages.context import Job
+from pipeline.stages.neighbors import edit_rows
+from pipeline.stages.neighbors.edit_rows import CHECKED, COLUMNS, MICRO
+from pipeline.storage.list_schemas import TRAITS
+from pipeline.store import schemas
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+
+# Edits with a condition, at most: each is computed for every item.
+MAX_WITH_CONDITIONS = 1000
+_ALL = "item_id is null and item_where is null"
+_BY_IDS = "item_id is not null and similar_id is not null"
+
+
+@dataclass(frozen=True)
+class Edit:
+    """An edit with a condition; what is None is left out.
+
+    Attributes:
+        item_id: the item.
+        item_where: a condition on the item; without both, all items.
+        similar_id: the neighbour.
+        similar_where: a condition on the neighbour.
+        action: boost, deny or pin.
+        value: what is added to the score; DENIED; or the rank.
+    """
+
+    item_id: str | None
+    item_where: str | None
+    similar_id: str | None
+    similar_where: str | None
+    action: str
+    value: float
+
+    @property
+    def is_of_all(self) -> bool:
+        """Whether it is of all items."""
+        return self.item_id is None and self.item_where is None
+
+    @property
+    def item_condition(self) -> str:
+        """The condition on the item."""
+        return self.item_where or _is_item(self.item_id)
+
+    @property
+    def similar_condition(self) -> str:
+        """The condition on the neighbour."""
+        return self.similar_where or _is_item(self.similar_id)
+
+
+def _is_item(item_id: str | None) -> str:
+    quoted = (item_id or "").replace("'", "''")
+    return f"item_id = '{quoted}'"
+
+
+@dataclass(frozen=True)
+class State:
+    """What the edits in force are: a part of the stage's inputs.
+
+    Attributes:
+        digest: of their rows; those of rules.deny are not among them.
+        denies: whether edits, or rules.deny, may deny pairs of ids.
+        boosts: whether edits boost pairs of ids.
+        boosts_of_all: whether edits boost neighbours of all items.
+        pins: whether there are pins.
+        conditional: the edits with conditions, and the pins of all items, as the values of Edit,
+            in order.
+    """
+
+    digest: int = 0
+    denies: bool = False
+    boosts: bool = False
+    boosts_of_all: bool = False
+    pins: bool = False
+    conditional: tuple[tuple[Any, ...], ...] = ()
+
+    @classmethod
+    def from_inputs(cls, inputs: dict[str, Any] | None) -> "State":
+        """The state that a record's inputs hold."""
+        if not inputs:
+            return cls()
+        edits = tuple(tuple(values) for values in inputs["conditional"])
+        return cls(**(inputs | {"conditional": edits}))
+
+    def as_inputs(self) -> dict[str, Any]:
+        """The state as a record's inputs hold it."""
+        return json.loads(json.dumps(asdict(self)))  # type: ignore[no-any-return]
+
+    @property
+    def with_conditions(self) -> list[Edit]:
+        """The edits with conditions."""
+        names = Edit.__dataclass_fields__
+        edits = (Edit(**dict(zip(names, values, strict=True))) for values in self.conditional)
+        return [edit if edit.action != "deny" else _denying(edit) for edit in edits]
+
+    @property
+    def numbered(self) -> list[Edit]:
+        """The edits of pairs by conditions, in the order of their numbers: see pair_edits.py."""
+        return [e for e in self.with_conditions if e.action != "pin" and not e.is_of_all]
+
+    @property
+    def of_all(self) -> list[Edit]:
+        """The edits of neighbours of all items by conditions."""
+        return [e for e in self.with_conditions if e.action != "pin" and e.is_of_all]
+
+    @property
+    def deny_conditional(self) -> int:
+        """Which of the numbered edits deny: a bit for each."""
+        return sum(1 << n for n, edit in enumerate(self.numbered) if edit.value == DENIED)
+
+    def with_boosts(self, boosts: Boosts) -> Boosts:
+        """The boosts of [rank] and those of the edits."""
+        low, high = boosts.own
+        if self.boosts_of_all:
+            low, high = low - 1.0, high + 1.0
+        added = tuple(0.0 if e.value == DENIED else e.value for e in self.numbered)
+        return Boosts((low, high), boosts.matches, boosts.price, added, self.boosts)
+
+
+def _denying(edit: Edit) -> Edit:
+    return Edit(**(asdict(edit) | {"value": DENIED}))
+
+
+def state(job: Job) -> State:
+    """What the edits in force are; read once a run.
+
+    Raises:
+        InputError: a table can't be read, or there are too many edits with conditions.
+    """
+    return job.once("edits", lambda: _state(job))
+
+
+def _state(job: Job) -> State:
+    from pyspark.sql import functions as F
+
+    if not job.config.edits.exists:
+        return State(denies=bool(job.config.rules.deny))
+    rows = in_force(job)
+    is_valid, is_boost = F.col("reason").isNull(), F.col("action") == "boost"
+
+    def occurs(*conditions: "Column") -> "Column":
+        condition = is_valid
+        for other in conditions:
+            condition &= other
+        return F.coalesce(F.max(condition), F.lit(False))
+
+    with_condition = is_valid & F.expr(
+        f"item_where is not null or similar_where is not null or (action = 'pin' and {_ALL})"
+    )
+    sums = rows.agg(
+        F.coalesce(F.bit_xor(F.xxhash64(*rows.columns)), F.lit(0)).alias("xor"),
+        F.count("*").alias("rows"),
+        occurs(F.col("action") == "deny", F.expr(_BY_IDS)).alias("denies"),
+        occurs(is_boost, F.expr(_BY_IDS)).alias("boosts"),
+        occurs(is_boost, F.expr(_ALL)).alias("boosts_of_all"),
+        occurs(F.col("action") == "pin").alias("pins"),
+        F.count(F.when(with_condition, True)).alias("conditional"),
+    ).first()
+    assert sums is not None  # noqa: S101 - an aggregate has one row
+    if sums["conditional"] > MAX_WITH_CONDITIONS:
+        raise InputError(
+            f"{_label(job.config.edits)}: {sums['conditional']:,} edits with conditions, and pins "
+            f"of all items, are in force; {MAX_WITH_CONDITIONS:,} may be, since each is computed "
+            "for every item. Name the items by their ids"
+        )
+    found = rows.where(with_condition).drop("reason").collect()
+    edits = sorted(
+        (
+            (*(row[name] for name in COLUMNS[:4]), row["action"], row["micro"] / MICRO)
+            for row in found
+        ),
+        key=lambda values: [(value is not None, value or "") for value in values[:5]] + [values[5]],
+    )
+    state = State(
+        digest=sums["xor"] ^ sums["rows"],
+        denies=bool(job.config.rules.deny) or sums["denies"],
+        **{name: sums[name] for name in ("boosts", "boosts_of_all", "pins")},
+        conditional=tuple(edits),
+    )
+    if len(state.numbered) > MAX_CONDITIONAL:
+        raise InputError(
+            f"{_label(job.config.edits)}: {len(state.numbered)} edits with a condition name "
+            f"certain items too (item_id, item_where); {MAX_CONDITIONAL} may be in force. Name "
+            "both items by their ids, or leave item_id and item_where empty for all items"
+        )
+    return state
+
+
+def _label(section: EditsSection) -> str:
+    return f"edits.path {section.path}" if section.path else f"edits.table {section.table}"
+
+
+def in_force(job: Job) -> "DataFrame":
+    """The distinct rows of [edits] that are in force on the run's date: CHECKED."""
+    return job.once("edits in force", lambda: _read_rows(job))
+
+
+def _read_rows(job: Job) -> "DataFrame":
+    from pyspark import StorageLevel
+    from pyspark.sql import functions as F
+
+    section, further = job.config.edits, job.config.catalogue.further
+    source = _source_of_edits(job.config)
+    with _naming(_label(section).split()[0], "catalogue.table" if section.table else ""):
+        raw = catalogue.open_snapshot(job.spark, source).rows
+        names = catalogue.data_columns(raw)
+        edit_rows.check_columns(names, _label(section))
+        corrupt = F.col(catalogue.CORRUPT) if catalogue.CORRUPT in raw.columns else F.lit(None)
+        texts = [
+            (F.col(f"`{name}`") if name in names else F.lit(None)).cast("string").alias(name)
+            for name in COLUMNS
+        ]
+        rows = raw.select(*texts, corrupt.isNotNull().alias("unreadable")).distinct()
+        k, day = job.config.neighbors.k, section.date
+
+        def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            return edit_rows.check(batches, columns_of(further), k, day)
+
+        checked = rows.mapInArrow(run, schemas.ddl(CHECKED))
+        # It is read several times; it is dropped when the session ends.
+        kept = checked.persist(StorageLevel.DISK_ONLY)
+        kept.count()
+    return kept
+
+
+def read(job: Job) -> "DataFrame":
+    """The edits that are in force, those of rules.deny too.
+
+    Returns:
+        the first four of COLUMNS; action: boost, deny or pin; micro long: what is added to the
+        score, or the rank, in millionths.
+
+    Raises:
+        InputError: a table can't be read.
+    """
+    names = (*COLUMNS[:4], "action", "micro")
+    frames = []
+    if job.config.edits.exists:
+        frames.append(in_force(job).where("reason is null").select(*names))
+    if job.config.rules.deny:
+        frames.append(_denied(job).select(*names))
+    return frames[0] if len(frames) == 1 else frames[0].unionByName(frames[1])
+
+
+def read_rejected(job: Job) -> "DataFrame":
+    """The rows of [edits] that make no sense: COLUMNS, and the reason."""
+    return in_force(job).where("reason is not null").select(*COLUMNS, "reason")
+
+
+def _denied(job: Job) -> "DataFrame":
+    """The rows of rules.deny as edits."""
+    from pyspark.sql import functions as F
+
+    rows, none = read_deny_list(job), F.lit(None).cast("string")
+    is_pair = F.col("other").isNotNull()
+    return rows.select(
+        F.when(is_pair, F.col("item_id")).alias("item_id"),
+        none.alias("item_where"),
+        F.coalesce("other", "item_id").alias("similar_id"),
+        none.alias("similar_where"),
+        F.lit("deny").alias("action"),
+        F.lit(0).cast("bigint").alias("micro"),
+    )
+
+
+def identity_of_deny_list(job: Job) -> list[list[object]]:
+    """The files of rules.deny and their content, for the stage's inputs: see catalogue.identity."""
+    with _naming("rules.deny"):
+        return catalogue.identity(_source_of_deny_list(job.config))
+
+
+def read_deny_list(job: Job) -> "DataFrame":
+    """The rows of rules.deny: item_id, and other, or null if the item is denied to all others.
+
+    Raises:
+        InputError: it has other columns, or rows without an item.
+    """
+    from pyspark.sql import functions as F
+
+    source = _source_of_deny_list(job.config)
+    with _naming("rules.deny"), catalogue.explained_damage(source):
+        raw = catalogue.read(job.spark, source)
+        names = catalogue.data_columns(raw)
+        if not raw.columns:
+            # A JSON Lines file without a line denies nothing.
+            return job.spark.createDataFrame([], "item_id string, other string")
+        if "item_id" not in names:
+            raise InputError(
+                f"rules.deny {source.path}: column item_id is missing; it has: {', '.join(names)}"
+            )
+        pair = F.col("similar_id") if "similar_id" in names else F.lit(None)
+        corrupt = F.col(catalogue.CORRUPT) if catalogue.CORRUPT in raw.columns else F.lit(None)
+        item_id, similar_id = F.col("item_id").cast("string"), pair.cast("string")
+        rows = raw.select(
+            item_id.alias("item_id"),
+            F.when(~catalogue.is_blank(similar_id), similar_id).alias("other"),
+            (catalogue.is_blank(item_id) | corrupt.isNotNull()).alias("bad"),
+        )
+        bad = rows.where("bad").count()
+    if bad:
+        raise InputError(
+            f"rules.deny {source.path}: {bad} rows have no item_id or can't be read; "
+            "give item_id, and similar_id where it is a pair"
+        )
+    return rows.select("item_id", "other").distinct()
+
+
+def denied_items(job: Job) -> "DataFrame":
+    """The items that are denied to all others by their id: item_id."""
+    denied = read(job).where(f"action = 'deny' and similar_id is not null and {_ALL}")
+    return denied.selectExpr("similar_id as item_id").distinct()
+
+
+def denied_pairs(job: Job) -> "DataFrame":
+    """The denied pairs of ids: item_id, similar_id."""
+    return read(job).where(f"action = 'deny' and {_BY_IDS}").select("item_id", "similar_id")
+
+
+def inputs_of_items(job: Job) -> "list[Column]":
+    """The columns of the items table that `add_to_traits` reads."""
+    from pyspark.sql import functions as F
+
+    edits = state(job)
+    if not job.config.edits.exists:
+        no_bits = F.lit(None).cast("bigint")
+        return [no_bits.alias("edited_as_item"), no_bits.alias("edited_as_neighbor")]
+
+    def bits(conditions: list[str]) -> "Column":
+        total = F.lit(0).cast("bigint")
+        for number, condition in enumerate(conditions):
+            bit = F.lit(1 << number).cast("bigint")
+            total = total + F.when(holds(job.config, condition), bit).otherwise(0)
+        return total
+
+    micro, denied = F.lit(0).cast("bigint"), F.lit(False)
+    for edit in edits.of_all:
+        matches = holds(job.config, edit.similar_condition)
+        if edit.value == DENIED:
+            denied = denied | matches
+        else:
+            added = F.lit(round(edit.value * MICRO)).cast("bigint")
+            micro = micro + F.when(matches, added).otherwise(0)
+    return [
+        bits([edit.item_condition for edit in edits.numbered]).alias("edited_as_item"),
+        bits([edit.similar_condition for edit in edits.numbered]).alias("edited_as_neighbor"),
+        micro.alias("edit_micro"),
+        denied.alias("edit_denied"),
+    ]
+
+
+def holds(config: Config, where: str) -> "Column":
+    """Whether a condition holds for an item; not where a value is unknown."""
+    from pyspark.sql import functions as F
+
+    condition = column(parse(where, columns_of(config.catalogue.further)))
+    return F.coalesce(condition, F.lit(False))
+
+
+def add_to_traits(job: Job, rows: "DataFrame") -> "DataFrame":
+    """Add what the edits say of each item; denied items are not eligible.
+
+    Args:
+        job: the run.
+        rows: item_id, eligible, boost, the columns of `inputs_of_items`, and any others.
+
+    Returns:
+        the rows with the trait `edits`, and with `paired`, whether it is the neighbour in an edit
+        of two ids.
+    """
+    from pyspark.sql import functions as F
+
+    if not (job.config.edits.exists or job.config.rules.deny):
+        none = F.lit(None).cast(schemas.spark_type(TRAITS.field("edits").type))
+        return rows.withColumns({"paired": F.lit(False), "edits": none})
+    table = read(job).where("action <> 'pin'")
+    deny = F.max(F.col("action") == "deny")
+    one = F.lit(MICRO).cast("bigint")
+    added = F.greatest(-one, F.least(one, F.sum("micro")))
+    pair_boost = F.when(deny, F.lit(float(DENIED))).otherwise(added / F.lit(float(MICRO)))
+    by_pair = table.where(_BY_IDS).groupBy("item_id", "similar_id")
+    pairs = by_pair.agg(pair_boost.alias("boost"))
+    edits = F.array_sort(F.collect_list(F.struct("similar_id", "boost")))
+    lists = pairs.groupBy("item_id").agg(edits.alias("edits"))
+    paired = pairs.select(F.col("similar_id").alias("item_id"), F.lit(True).alias("is_paired"))
+    of_all = table.where(f"similar_id is not null and {_ALL}").withColumn(
+        "item_id", F.col("similar_id")
+    )
+    by_neighbor = of_all.groupBy("item_id").agg(deny.alias("denied"), F.sum("micro").alias("micro"))
+    joined = (
+        rows.join(by_neighbor, "item_id", how="left")
+        .join(lists, "item_id", how="left")
+        .join(paired.distinct(), "item_id", how="left")
+    )
+    is_denied, boost = F.coalesce("denied", F.lit(False)), F.col("boost")
+    if "edit_micro" in rows.columns:
+        is_denied = is_denied | F.col("edit_denied")
+        total = F.col("edit_micro") + F.coalesce("micro", F.lit(0))
+        own = F.greatest(-one, F.least(one, total)) / F.lit(float(MICRO))
+        boost = F.when(total == 0, boost).otherwise(F.coalesce(boost, F.lit(0.0)) + own)
+    eligible = F.when(is_denied, F.lit(False)).otherwise(F.col("eligible"))
+    changed = joined.withColumns({"eligible": eligible, "boost": boost})
+    is_paired = F.coalesce("is_paired", F.lit(False)).alias("paired")
+    return changed.select(*rows.columns, is_paired, "edits")
+
+
+def _source_of_deny_list(config: Config) -> catalogue.Source:
+    section = CatalogueSection(path=config.rules.deny)
+    return catalogue.Source.from_config(section, config.object_stores())
+
+
+def _source_of_edits(config: Config) -> catalogue.Source | catalogue.TableSource:
+    section = CatalogueSection(path=config.edits.path, table=config.edits.table)
+    if section.uses_files:
+        return catalogue.Source.from_config(section, config.object_stores())
+    return catalogue.TableSource.from_config(section)
+
+
+@contextmanager
+def _naming(setting: str, instead_of: str = "") -> Iterator[None]:
+    """Name a setting, in place of those of the catalogue, in the errors of reading its rows."""
+    try:
+        yield
+    except NitamonoError as error:
+        text = str(error)
+        for name in filter(None, ("catalogue.path", instead_of)):
+            text = text.replace(name, setting)
+        raise type(error)(text.replace("[catalogue] path", "that setting")) from error
