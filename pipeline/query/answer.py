@@ -119,12 +119,12 @@ class Answerer:
             found = self._edits.find(filter(None, items["item_id"].to_pylist()))
             queries = self._queries(items, embedded["half"].take(rows), found)
             nearest = self._index.nearest(queries, self.k)
-            lists = self._index.diverse_lists(queries, nearest, self.k)
+            lists = self._index.diverse_lists(queries, nearest, self.k).to_pylist()
             pins = [self._edits.wanted_pins(item, found) for item in items.to_pylist()]
             if any(pins):
                 lists = self._edits.with_pins(self._index, queries, lists, pins, self.k)
-            rows = zip(searchable, nearest.to_pylist(), lists.to_pylist(), strict=True)
-            for n, candidates, chosen in rows:
+            shown = zip(searchable, nearest.to_pylist(), lists, strict=True)
+            for n, candidates, chosen in shown:
                 self._fill(answers[n], candidates, chosen)
         if self._filler is not None:
             self._fill_short(self._filler, answers, questions)

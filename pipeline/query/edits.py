@@ -146,35 +146,34 @@ class VersionEdits:
         self,
         index: Index,
         queries: pa.RecordBatch,
-        lists: pa.Array,
+        lists: list[list[dict[str, Any]]],
         wanted: Sequence[list[dict[str, Any]]],
         k: int,
-    ) -> pa.Array:
+    ) -> list[list[dict[str, Any]]]:
         """Lists with their pins.
 
         Args:
             index: the lists of the version.
             queries: rows of QUERIES but for `units`.
-            lists: the list of each query, as `neighbors` of NEIGHBORS.
+            lists: the neighbours of each query, rows of NEIGHBOR.
             wanted: the pins of each query.
             k: neighbours, at most.
 
         Returns:
-            the lists, in the order of the queries.
+            the lists, in the order of the queries; rows of SHOWN_NEIGHBOR where there are pins.
         """
         items = self._candidates(index, {pin["similar_id"] for own in wanted for pin in own})
         rows = [
             {
                 **{name: queries[name][n].as_py() for name in ("item_id", "vector", *QUERY_TRAITS)},
-                "neighbors": lists[n].as_py(),
+                "neighbors": lists[n],
                 "pins": [items.get(pin["similar_id"], {}) | pin for pin in own],
             }
             for n, own in enumerate(wanted)
         ]
         batch = pa.RecordBatch.from_pylist(rows, schema=pins.PINNED_ITEMS)
         made = pins.lists_with_pins(batch, index.rules, k)["neighbors"].to_pylist()
-        own = lists.to_pylist()
-        return pa.array([m or o for m, o in zip(made, own, strict=True)], lists.type)
+        return [with_pins or own for with_pins, own in zip(made, lists, strict=True)]
 
     def _candidates(self, index: Index, ids: set[str]) -> dict[str, dict[str, Any]]:
         """What pins need of neighbours, by id; those without a vector are left out."""

@@ -12,7 +12,17 @@ from pipeline.retrieval.pair_edits import EditedPairs
 from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.rules import NO_RULES, Bools, Rules, Traits, pair_mask
 from pipeline.retrieval.vectors import Float32, cosines, from_bytes, squared_norms
-from pipeline.storage.list_schemas import ITEM_TRAITS, NEIGHBOR, QUERY_TRAITS, TRAITS, list_of
+from pipeline.storage.list_schemas import (
+    ITEM_TRAITS,
+    NEIGHBOR,
+    QUERY_TRAITS,
+    SHOWN_NEIGHBOR,
+    TRAITS,
+    list_of,
+)
+
+# Why a neighbour is shown that was pinned.
+PINNED = "pinned"
 
 # Why a pin was not followed.
 NO_ITEM_LIST = "the item has no list: it is not in the catalogue, has no vector, or does not ask"
@@ -52,11 +62,13 @@ REJECTED = pa.struct(
         *(("item_where", pa.string()), ("reason", pa.string())),
     ]
 )
-# The list with the pins, null if no pin was followed; and the pins that were not.
+# The list with the pins, null if no pin was followed; by how many it has grown; and the pins that
+# were not followed.
 LISTS_WITH_PINS = pa.schema(
     [
         ("item_id", pa.string()),
-        ("neighbors", list_of(NEIGHBOR)),
+        ("neighbors", list_of(SHOWN_NEIGHBOR)),
+        ("added", pa.int64()),
         ("rejected", list_of(REJECTED)),
     ]
 )
@@ -109,8 +121,16 @@ def lists_with_pins(items: pa.RecordBatch, rules: Rules, k: int) -> pa.RecordBat
                 followed[pin.rank] = pin
             else:
                 rejected.append(pin.rejected(reason))
-        neighbors = insert(item["neighbors"] or [], followed, k) if followed else None
-        rows.append({"item_id": item["item_id"], "neighbors": neighbors, "rejected": rejected})
+        before = (item["neighbors"] or [])[:k]
+        neighbors = insert(before, followed, k) if followed else None
+        rows.append(
+            {
+                "item_id": item["item_id"],
+                "neighbors": neighbors,
+                "added": len(neighbors) - len(before) if neighbors else 0,
+                "rejected": rejected,
+            }
+        )
     return pa.RecordBatch.from_pylist(rows, schema=LISTS_WITH_PINS)
 
 
@@ -166,6 +186,7 @@ def _pins_of_rows(items: pa.RecordBatch, rules: Rules) -> Iterator[list[_Pin]]:
             "similar_id": similar_id,
             "score": score,
             "ranked_by": by if rules.boosts.exist else None,
+            "reason": PINNED,
         }
         result[row].append(_Pin(order, rank, similar_id, where, reason, neighbor))
     return iter(result)

@@ -1,6 +1,7 @@
 """What a stage is, and the job: the config, store, records and session that stages work with."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -70,6 +71,14 @@ class Stage(Protocol):
         """Make the stage's tables under this version."""
 
 
+def _release(frame: "DataFrame") -> None:
+    from py4j.protocol import Py4JError
+
+    # Of a JVM that has died, nothing is to be given back.
+    with suppress(OSError, Py4JError):
+        frame.unpersist()
+
+
 def output_name(stage: str, code_version: int, inputs: dict[str, Any]) -> str:
     """The name of a stage's output: 16 hexadecimal digits.
 
@@ -137,6 +146,7 @@ class Job:
         self._records: dict[str, StageRecord] = {}
         self._list_sizes: dict[str, npt.NDArray[np.int64]] = {}
         self._computed: dict[str, Any] = {}
+        self._kept: list[DataFrame] = []
 
     def read_state(self) -> None:
         """Read what can change in the store; the run works with that to its end."""
@@ -159,6 +169,17 @@ class Job:
         value: _Value = self._computed[name]
         return value
 
+    def keep(self, frame: "DataFrame") -> "DataFrame":
+        """The frame, its rows kept on Spark's disks until the job stops.
+
+        Another run of the session would take kept rows for those of a file that has changed since.
+        """
+        from pyspark import StorageLevel
+
+        kept = frame.persist(StorageLevel.DISK_ONLY)
+        self._kept.append(kept)
+        return kept
+
     def find_damage(self, record: StageRecord) -> str:
         """What is wrong with the output of a stage; empty if nothing is. Reads it once a run."""
         return self.store.find_damage(record, lambda: self.spark)
@@ -178,6 +199,8 @@ class Job:
         """Stop the Spark session, if the job started it; else give back the disk it has used."""
         if "catalogue_snapshot" in self.__dict__:
             self.catalogue_snapshot.release()
+        for frame in self._kept:
+            _release(frame)
         self._session.stop()
 
     def fingerprint(self, stage: Stage) -> tuple[str, dict[str, Any]]:

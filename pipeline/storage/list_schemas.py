@@ -89,8 +89,10 @@ NEIGHBORS = pa.schema(
     ]
 )
 
+# What is shown of an item, and why: null for a neighbour that was found.
+SHOWN_NEIGHBOR = pa.struct([*NEIGHBOR, ("reason", pa.string())])
 # Lists with pins, of the items that have any.
-PINNED = pa.schema([("item_id", pa.string()), ("neighbors", list_of(NEIGHBOR))])
+PINNED = pa.schema([("item_id", pa.string()), ("neighbors", list_of(SHOWN_NEIGHBOR))])
 
 # Lists that are chosen from the neighbors of each item to be diverse.
 DIVERSE = pa.schema([("item_id", pa.string()), ("neighbors", list_of(NEIGHBOR))])

@@ -13,8 +13,10 @@ from pipeline.errors import InputError
 from pipeline.store.schemas import REJECTED_EDITS
 
 # What the table may say of an edit. `note` is the writer's own, and is not read.
-COLUMNS = ("item_id", "item_where", "similar_id", "similar_where", "action", "value")
-COLUMNS += ("from", "until")
+COLUMNS = (
+    *("item_id", "item_where", "similar_id", "similar_where", "action", "value"),
+    *("from", "until"),
+)
 _NOTE = "note"
 ACTIONS = ("boost", "bury", "deny", "pin")
 # Boosts are counted in millionths, so that the order in which they are added changes nothing.

@@ -218,7 +218,6 @@ def in_force(job: Job) -> "DataFrame":
 
 
 def _read_rows(job: Job) -> "DataFrame":
-    from pyspark import StorageLevel
     from pyspark.sql import functions as F
 
     section, further = job.config.edits, job.config.catalogue.further
@@ -239,8 +238,7 @@ def _read_rows(job: Job) -> "DataFrame":
             return edit_rows.check(batches, columns_of(further), k, day)
 
         checked = rows.mapInArrow(run, schemas.ddl(CHECKED))
-        # It is read several times; it is dropped when the session ends.
-        kept = checked.persist(StorageLevel.DISK_ONLY)
+        kept = job.keep(checked)
         kept.count()
     return kept
 

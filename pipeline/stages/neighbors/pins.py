@@ -14,12 +14,12 @@ from pipeline.storage.list_schemas import DIVERSE, QUERY_TRAITS
 from pipeline.store import schemas
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
 
 TABLE, REJECTED = "pinned", "rejected_edits"
 
 
-def write(context: SearchContext, version: str) -> dict[str, int]:
+def write(context: SearchContext, version: str) -> tuple[dict[str, int], int]:
     """Write the lists with pins, the edits in force, and those that were refused.
 
     Args:
@@ -27,15 +27,15 @@ def write(context: SearchContext, version: str) -> dict[str, int]:
         version: of the neighbors table and of these.
 
     Returns:
-        the rows of each table.
+        the rows of each table; and by how many neighbours pins have made lists longer.
     """
     from pyspark import StorageLevel
     from pyspark.sql import functions as F
 
     job = context.job
-    tables = {"edits": _write_edits(context, version)}
+    tables, added = {"edits": _write_edits(context, version)}, 0
     if not job.config.edits.exists:
-        return tables
+        return tables, added
     rejected = edits.read_rejected(job).withColumn("items", F.lit(None).cast("bigint"))
     if edits.state(job).pins:
         job.line.note = "pinning"
@@ -52,11 +52,14 @@ def write(context: SearchContext, version: str) -> dict[str, int]:
         tables[TABLE] = job.store.write(lists, TABLE, version)
         rejected = rejected.unionByName(_rejected(context, made))
         tables[REJECTED] = _write_sorted(context, rejected, REJECTED, version)
+        sums = made.agg(F.coalesce(F.sum("added"), F.lit(0)).alias("added")).first()
+        assert sums is not None  # noqa: S101 - an aggregate has one row
+        added = sums["added"]
         made.unpersist()
         job.line.note = ""
     else:
         tables[REJECTED] = _write_sorted(context, rejected, REJECTED, version)
-    return tables
+    return tables, added
 
 
 def _write_edits(context: SearchContext, version: str) -> int:
@@ -107,11 +110,15 @@ def _pinned_items(context: SearchContext, version: str) -> "DataFrame":
     if job.config.rank.diversity:
         lists = job.store.read(job.spark, diverse_lists.TABLE, version).select(*DIVERSE.names)
     else:
-        rows = context.neighbor_rows(version, DIVERSE.names)
-        ddl = schemas.ddl(DIVERSE)
-        lists = rows.frame.mapInArrow(rows.run, ddl)
+        rows = context.neighbor_rows(version, DIVERSE.names).map(_lists)
+        lists = rows.frame.mapInArrow(rows.run, schemas.ddl(DIVERSE))
     joined = by_item.join(asking, "item_id", how="left").join(lists, "item_id", how="left")
     return joined.select(*PINNED_ITEMS.names)
+
+
+def _lists(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        yield batch.select(DIVERSE.names).cast(DIVERSE)
 
 
 def _wanted(context: SearchContext) -> "DataFrame":
@@ -152,11 +159,13 @@ def _rejected(context: SearchContext, made: "DataFrame") -> "DataFrame":
     """The pins that were not followed, as they were written: rows of REJECTED_EDITS."""
     from pyspark.sql import functions as F
 
-    named = F.when(F.col("pin.order") == 0, F.col("item_id")).alias("named")
+    named: Column = F.when(F.col("pin.order") == 0, F.col("item_id")).alias("named")
     flat = made.select("item_id", F.explode("rejected").alias("pin"))
-    keys = (named, *(f"pin.{name}" for name in ("rank", "similar_id", "item_where", "reason")))
-    counted = flat.select(*keys).groupBy("named", "rank", "similar_id", "item_where", "reason")
-    counted = counted.agg(F.count("*").alias("items"))
+    keys = [F.col(f"pin.{name}") for name in ("rank", "similar_id", "item_where", "reason")]
+    by_pin = flat.select(named, *keys).groupBy(
+        "named", "rank", "similar_id", "item_where", "reason"
+    )
+    counted = by_pin.agg(F.count("*").alias("items"))
     rows = edits.in_force(context.job).where("action = 'pin' and reason is null").drop("reason")
     is_of = (
         rows["item_id"].eqNullSafe(counted["named"])

@@ -185,7 +185,8 @@ def _finish(
     if job.config.rank.diversity:
         tables = tables | {diverse_lists.TABLE: diverse_lists.write(context, version)}
     if job.config.edits.exists or job.config.rules.deny:
-        tables = tables | pins.write(context, version)
+        written, added = pins.write(context, version)
+        tables, pairs = tables | written, pairs + added
     if job.config.rank.exposure:
         tables = tables | {exposure.TABLE: vectors}
     return StageResult(

@@ -47,7 +47,7 @@ class Change:
 
 def found(pairs: "DataFrame") -> "DataFrame":
     """The neighbours among rows of similar_items: without what has filled lists, see [fallback]."""
-    return pairs.where("reason is null") if "reason" in pairs.columns else pairs
+    return pairs.where("score is not null")
 
 
 def join_by_item(before: "DataFrame", after: "DataFrame", k: int) -> "DataFrame":

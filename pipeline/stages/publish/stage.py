@@ -149,9 +149,19 @@ def _write_checked(
 
 def _schema(job: Job) -> pa.Schema:
     """The columns of the table."""
+    is_edited = job.config.edits.exists
     return sorted_tables.similar_items_schema(
-        ranked=job.config.rank.exists, filled=fallback.is_on(job)
+        ranked=job.config.rank.exists or is_edited, with_reason=fallback.is_on(job) or is_edited
     )
+
+
+def _sources(job: Job) -> list[Rows]:
+    """The lists that were found; an item that is in several of them has the list of the first."""
+    sources = [_neighbor_lists(job)]
+    if pins.TABLE in job.record("neighbors").tables:
+        pinned = job.scan(pins.TABLE, "neighbors", PINNED.names)
+        sources.insert(0, sorted_tables.first_neighbors(pinned, _schema(job)))
+    return sources
 
 
 def _neighbor_lists(job: Job) -> Rows:
@@ -183,7 +193,7 @@ def _problems(
 
 def _shown(job: Job, version: str, carried_rows: int) -> Rows:
     """The items that are neighbours, each time that they are: similar_id."""
-    if carried_rows:
+    if carried_rows or pins.TABLE in job.record("neighbors").tables:
         pairs = comparison.found(job.store.read(job.spark, "similar_items", version))
         return Rows(pairs.select("similar_id"), iter)
     return sorted_tables.shown_ids(_neighbor_lists(job))

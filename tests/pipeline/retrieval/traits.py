@@ -38,11 +38,11 @@ def columns(ids: list[str], rules: oracle.Rules) -> dict[str, pa.Array]:
     """The columns of TRAITS that the rules on pairs read."""
     counted = [rules.group] if rules.group else []
     counted += [values for values, _ in rules.caps]
-    boosts = rules.pair_boosts | dict.fromkeys(rules.denied, DENIED)
+    pair_boosts = rules.pair_boosts | dict.fromkeys(rules.denied, DENIED)
     edits: dict[str, list[dict[str, Any]]] = {}
-    for (item, other), boost in sorted(boosts.items()):
-        edits.setdefault(item, []).append({"similar_id": other, "boost": boost})
-    paired = {other for _, other in boosts}
+    for (item, other), added in sorted(pair_boosts.items()):
+        edits.setdefault(item, []).append({"similar_id": other, "boost": added})
+    paired = {other for _, other in pair_boosts}
     kinds: dict[Any, int] = {}
     rows = []
     for n, item in enumerate(ids):
@@ -53,10 +53,8 @@ def columns(ids: list[str], rules: oracle.Rules) -> dict[str, pa.Array]:
         matches = [_code(values[n]) for values, _ in rules.match_boosts]
         boost = rules.own_boosts[n] if rules.own_boosts else None
         own_id = item if item in paired else None
-        as_item, as_neighbor = (
-            sum(1 << i for i, edit in enumerate(rules.conditional) if edit[side][n])
-            for side in (0, 1)
-        )
+        as_item = sum(1 << i for i, (items, _, _) in enumerate(rules.conditional) if items[n])
+        as_neighbor = sum(1 << i for i, (_, ones, _) in enumerate(rules.conditional) if ones[n])
         key = (price, *differ, *capped, *matches, boost, own_id, as_neighbor)
         rows.append(
             {
@@ -71,8 +69,8 @@ def columns(ids: list[str], rules: oracle.Rules) -> dict[str, pa.Array]:
                 "kind": kinds.setdefault(key, len(kinds) + 1),
             }
         )
-    names = ("price", "differ", "capped", "edits", "matches", "boost", "kind")
-    names += ("edited_as_item", "edited_as_neighbor")
+    names = [*("price", "differ", "capped", "edits", "matches", "boost", "kind")]
+    names += ["edited_as_item", "edited_as_neighbor"]
     return {name: pa.array([row[name] for row in rows], TRAITS.field(name).type) for name in names}
 
 
