@@ -177,7 +177,9 @@ class Inspector:
     def _neighbours(
         self, item: Item, published: list[ListedItem], tokens: dict[str, Texts]
     ) -> list[Neighbour]:
-        details = self._tables.details([one.similar_id for one in published])
+        ids = [one.similar_id for one in published]
+        details = self._tables.details(ids)
+        found = self._boosts.edits.find([item.item_id, *ids])
         return [
             Neighbour(
                 one.similar_id,
@@ -185,7 +187,7 @@ class Inspector:
                 other.get("title"),
                 self._contributions(tokens[item.item_id], tokens[one.similar_id], one.score),
                 one.ranked_by,
-                self._boosts.of(item.details, other, one.scores),
+                self._boosts.of(item.details, other, one.scores, found),
                 one.reason,
             )
             for one in published

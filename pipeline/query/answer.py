@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from pipeline.config.sections import Config, RulesSection
 from pipeline.query import boost_terms, traits
-from pipeline.query.edits import EditsOfIds, VersionEdits
+from pipeline.query.edits import EditsOfIds
 from pipeline.query.embedding import TextEmbedder
 from pipeline.query.fallback import Filler
 from pipeline.query.index import Index
@@ -96,11 +96,11 @@ class Answerer:
         """
         self.published = published
         self.k = k or published.settings["k"]
-        self._edits = VersionEdits(published)
         self._details_version = published.table("details", "publish")
         self._index = Index.of(published)
         self._rules, self._rank = published.rules or RulesSection(), published.rank
         self._boosts = boost_terms.BoostTerms(published)
+        self._edits = self._boosts.edits
         self._filler = Filler.of(published)
         self._embedder = TextEmbedder.load(published, config)
 
@@ -221,9 +221,14 @@ class Answerer:
         names = ["title", *(name for name in self._boosts.columns if name != "title")]
         table = item_rows.find_rows(store, "details", version, ids, names, in_order=True)
         details = {row["item_id"]: row for row in table.to_pylist()}
+        found = self._edits.find(ids.union(filter(None, (item["item_id"] for item in items))))
         for answer, item in zip(answers, items, strict=True):
             answer.neighbours = [
-                replace(one, title=row.get("title"), boosts=self._boosts.of(item, row, one.scores))
+                replace(
+                    one,
+                    title=row.get("title"),
+                    boosts=self._boosts.of(item, row, one.scores, found),
+                )
                 for one in answer.neighbours
                 for row in (details.get(one.similar_id, {}),)
             ]

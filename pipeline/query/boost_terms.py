@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pipeline.query.edits import EditsOfIds, VersionEdits
 from pipeline.query.published import Published
 from pipeline.query.traits import hash_of
 from pipeline.retrieval.vectors import Float64
@@ -29,25 +30,34 @@ class Scores(NamedTuple):
 
 
 class BoostTerms:
-    """The boosts of a version."""
+    """The boosts of a version.
+
+    Attributes:
+        edits: those that people have written by hand.
+    """
 
     def __init__(self, published: Published) -> None:
         """Read the version's settings and quantiles."""
         self._rank = published.rank
+        self.edits = VersionEdits(published)
         self._quantiles = published.record("neighbors").outputs.get("quantiles", {})
 
     @property
     def columns(self) -> list[str]:
         """The columns of items that they read."""
-        return sorted({name for names in self._rank.columns().values() for name in names})
+        names = {name for names in self._rank.columns().values() for name in names}
+        return sorted(names | set(self.edits.columns))
 
-    def of(self, item: Details, other: Details, scores: Scores) -> dict[str, float]:
+    def of(
+        self, item: Details, other: Details, scores: Scores, found: EditsOfIds
+    ) -> dict[str, float]:
         """What is added to the cosine of a pair, by setting; terms of 0 are left out.
 
         Args:
             item: values of the item whose list it is, by column; what is left out is missing.
             other: those of the neighbour.
             scores: its scores.
+            found: the edits that name the two by their ids.
         """
         rank, boosted = self._rank, scores.boosted
         if boosted is None and not rank.diversity:
@@ -66,6 +76,7 @@ class BoostTerms:
                 terms["rank.price"] = float(boosts.of_pairs(rank).price_boosts(distance)[0])
         own = boosts.terms(rank, self._quantiles, self._values(other))
         terms |= {name: float(term[0]) for name, term in own.items()}
+        terms["edits"] = round(self.edits.boost_of(item, other, found), 6)
         if rank.exposure:
             # How crowded a neighbour is follows from what is added in all.
             terms["rank.exposure"] = round(boosted - scores.score - sum(terms.values()), 6)

@@ -111,10 +111,13 @@ class VersionEdits:
             other: those of the neighbour.
             found: the edits that name the two.
         """
-        boost = 0.0
-        for edit in self._numbered:
-            if self._holds(edit.item_condition, item):
-                boost += edit.value * self._holds(edit.similar_condition, other)
+        boost = sum(
+            edit.value
+            for edit in self._numbered
+            if edit.value != DENIED
+            and self._holds(edit.item_condition, item)
+            and self._holds(edit.similar_condition, other)
+        )
         item_id, other_id = item.get("item_id"), str(other.get("item_id"))
         of_all = round(found.of_all.get(other_id, 0.0) * MICRO) + sum(
             round(edit.value * MICRO)

@@ -17,10 +17,10 @@ from pipeline.retrieval.caps import top_k_mask
 from pipeline.retrieval.neighbor_rows import flatten_lists
 from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.rules import Bools, Rules, Traits, hash_columns, pair_mask
-from pipeline.storage.list_schemas import FILLED_NEIGHBOR, TOP_ITEM, TRAITS, list_of
+from pipeline.storage.list_schemas import SHOWN_NEIGHBOR, TOP_ITEM, TRAITS, list_of
 
 # A neighbour while its list is filled: with the values that caps count.
-LISTED = pa.struct([*FILLED_NEIGHBOR, TRAITS.field("capped")])
+LISTED = pa.struct([*SHOWN_NEIGHBOR, TRAITS.field("capped")])
 # Of each group so many items are candidates for each place of a list, up to so many in all, but not
 # fewer than a list has places. Spark cuts groups before it shuffles them as long as no more than
 # 1,000 are kept (spark.sql.optimizer.windowGroupLimitThreshold), and k is 1,000 at most.

@@ -136,6 +136,8 @@ def _neighbor_lines(neighbors: StageRecord) -> Iterator[str]:
         f"{counts['short_lists']:,} items with fewer than k"
         f"{_in_brackets(counts['short_list_reasons'])}"
     )
+    if rejected := counts.get("rejected_edits", 0):
+        yield f"            edits that were not followed: {rejected:,} (table rejected_edits)"
     if recall["queries"]:
         yield (
             f"Recall@{recall['k']:<4} {recall['value']:.4f} ({recall['low']:.4f} to "

@@ -89,7 +89,8 @@ NEIGHBORS = pa.schema(
     ]
 )
 
-# What is shown of an item, and why: null for a neighbour that was found.
+# What is shown of an item. `reason` says why, if not by its score: that it was pinned; or the entry
+# of fallback.order that has filled the list behind the neighbours: then it has no score.
 SHOWN_NEIGHBOR = pa.struct([*NEIGHBOR, ("reason", pa.string())])
 # Lists with pins, of the items that have any.
 PINNED = pa.schema([("item_id", pa.string()), ("neighbors", list_of(SHOWN_NEIGHBOR))])
@@ -117,8 +118,5 @@ TOPS = pa.schema(
         ("items", list_of(TOP_ITEM)),
     ]
 )
-# A neighbour, or what fills the list behind the neighbours: it has no score, and `reason` is the
-# entry of fallback.order that it comes from.
-FILLED_NEIGHBOR = pa.struct([*NEIGHBOR, ("reason", pa.string())])
 # The whole lists of the items that something was filled in.
-FILLED = pa.schema([("item_id", pa.string()), ("neighbors", list_of(FILLED_NEIGHBOR))])
+FILLED = pa.schema([("item_id", pa.string()), ("neighbors", list_of(SHOWN_NEIGHBOR))])

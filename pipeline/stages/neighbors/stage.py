@@ -196,6 +196,7 @@ def _finish(
             "pairs": pairs,
             "short_lists": short_rows,
             "short_list_reasons": {reason: items for reason, (items, _) in by_reason.items()},
+            "rejected_edits": tables.get(pins.REJECTED, 0),
             "probes": nprobe,
             "groups": context.search.plan.group_count,
             **context.search.counts.run_counts(context.query_count, vectors),

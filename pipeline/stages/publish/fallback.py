@@ -5,7 +5,7 @@ that is short meets these and not the whole group. `filled` has the whole lists 
 something was filled in; they replace those that were found.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from pipeline.stages.neighbors import edits, rules
 from pipeline.stages.publish import sorted_tables
 from pipeline.storage.list_schemas import (
     FILLED,
-    FILLED_NEIGHBOR,
+    SHOWN_NEIGHBOR,
     TOP_ITEM,
 )
 from pipeline.store.arrow_files import Count, Rows
@@ -73,14 +73,15 @@ def only_short(lists: Rows, k: int) -> Rows:
     return lists.map(run)
 
 
-def write(job: Job, version: str, lists: Rows) -> Filled:
+def write(job: Job, version: str, lists: Sequence[Rows]) -> Filled:
     """Write the tables tops and filled.
 
     Args:
         job: the run; its stage neighbors is done.
         version: of the tables.
         lists: item_id and neighbors, the lists that are filled: those of the items in short_lists,
-            and any others, which stay as they are. An item without a row has no neighbour.
+            and any others, which stay as they are. An item in several of them has the list of the
+            first; one without a row has no neighbour.
 
     Raises:
         InputError: a column of fallback.order has no value at all.
@@ -187,13 +188,17 @@ def _tops(traits: "DataFrame", entries: list[FallbackEntry], k: int) -> "DataFra
 
 
 def _short_lists(
-    job: Job, traits: "DataFrame", entries: list[FallbackEntry], lists: Rows
+    job: Job, traits: "DataFrame", entries: list[FallbackEntry], lists: Sequence[Rows]
 ) -> "DataFrame":
     """The items whose lists are filled: item_id, _READ, value_0 and so on, neighbors."""
     from pyspark.sql import functions as F
 
-    schema = sorted_tables.similar_items_schema(ranked=True, filled=True)
-    found = sorted_tables.first_neighbors(lists, schema).table("filled")
+    schema = sorted_tables.similar_items_schema(ranked=True, with_reason=True)
+    frames = [sorted_tables.first_neighbors(rows, schema).table("filled") for rows in lists]
+    found = frames[0]
+    for frame in frames[1:]:
+        others = frame.join(found.select("item_id"), "item_id", how="left_anti")
+        found = found.unionByName(others)
     short = job.read("short_lists", "neighbors")
     names = [f"value_{n}" for n in range(len(entries))]
     rows = (
@@ -211,14 +216,14 @@ def _with_capped(job: Job, traits: "DataFrame", lists: "DataFrame") -> "DataFram
 
     width = len(job.config.rules.capped)
     none = F.array(*[F.lit(0)] * width).cast("array<bigint>")
-    fields = [F.col(f"one.{field.name}") for field in FILLED_NEIGHBOR]
+    fields = [F.col(f"one.{field.name}") for field in SHOWN_NEIGHBOR]
     if not width:
         with_none = F.transform("neighbors", lambda one: one.withField("capped", none))
         return lists.select("item_id", with_none.alias("neighbors"))
     capped = traits.select(F.col("item_id").alias("similar_id"), "capped")
     flat = lists.select("item_id", F.posexplode("neighbors").alias("place", "one"))
     flat = flat.select("item_id", "place", *fields).join(capped, "similar_id", how="left")
-    names = [field.name for field in FILLED_NEIGHBOR]
+    names = [field.name for field in SHOWN_NEIGHBOR]
     one = F.struct(*names, F.coalesce("capped", none).alias("capped"))
     listed = F.array_sort(F.collect_list(F.struct("place", one.alias("one"))))
     neighbors = F.transform("listed", lambda entry: entry["one"])

@@ -51,15 +51,15 @@ def file_count(items: int, k: int, cores: int) -> int:
     return max(needed, min(cores, items // _MIN_ITEMS_PER_FILE), 1)
 
 
-def similar_items_schema(*, ranked: bool, filled: bool) -> pa.Schema:
+def similar_items_schema(*, ranked: bool, with_reason: bool) -> pa.Schema:
     """The columns of the similar-item table.
 
     Args:
         ranked: whether there is a column of what the rank follows beside the score, with [rank].
-        filled: whether lists may be filled, with [fallback]: `reason` is what a row comes from
-            that is no neighbour and has no score.
+        with_reason: whether there is one of why a row is shown that was not found by its score,
+            with [edits] and [fallback].
     """
-    more = [("ranked_by", pa.float32())] * ranked + [("reason", pa.string())] * filled
+    more = [("ranked_by", pa.float32())] * ranked + [("reason", pa.string())] * with_reason
     return pa.schema([*SIMILAR_ITEMS, *more])
 
 

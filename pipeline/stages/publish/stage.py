@@ -9,7 +9,7 @@ import pyarrow as pa
 from pipeline.errors import GateError, StageError
 from pipeline.retrieval.item_order import ItemRanges
 from pipeline.stages.context import Job, StageResult
-from pipeline.stages.neighbors import query_items, rules
+from pipeline.stages.neighbors import pins, query_items, rules
 from pipeline.stages.publish import (
     comparison,
     examples,
@@ -22,6 +22,7 @@ from pipeline.stages.publish import (
     sorted_tables,
 )
 from pipeline.stages.publish.sampled_rows import MAPPED
+from pipeline.storage.list_schemas import PINNED
 from pipeline.store.arrow_files import Rows
 
 if TYPE_CHECKING:
@@ -96,7 +97,8 @@ def _item_ranges(job: Job) -> tuple[list[str], ItemRanges]:
 
 def _fill_short_lists(job: Job, version: str) -> fallback.Filled:
     """Fill lists with fewer than k neighbours: the tables tops and filled."""
-    lists = fallback.only_short(_neighbor_lists(job), job.config.neighbors.k)
+    k = job.config.neighbors.k
+    lists = [fallback.only_short(rows, k) for rows in _sources(job)]
     return fallback.write(job, version, lists)
 
 
@@ -104,8 +106,7 @@ def _write_pairs(job: Job, version: str, ranges: ItemRanges) -> tuple[Mapping[st
     """Write the table; return the sums over its rows, and how many rows were carried over."""
     from pyspark import StorageLevel
 
-    # The lists of an item that is in several of these are those of the first.
-    sources = [_neighbor_lists(job)]
+    sources = _sources(job)
     if fallback.is_on(job):
         sources.insert(0, fallback.filled_lists(job, version, _schema(job)))
     carried = carried_over(job)

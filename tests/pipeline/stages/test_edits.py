@@ -14,11 +14,19 @@ from pyspark.sql import SparkSession
 
 from pipeline.config import reading as config
 from pipeline.errors import InputError, UsageError
+from pipeline.inspection.inspect import Inspector
+from pipeline.inspection.version_tables import VersionTables
 from pipeline.query import questions
 from pipeline.query.answer import Answerer
 from pipeline.query.published import Published
 from tests.pipeline.retrieval import oracle
-from tests.pipeline.stages.test_rank import BOOSTS, COLUMNS, RankedShop, with_further_columns
+from tests.pipeline.stages.test_rank import (
+    BOOSTS,
+    COLUMNS,
+    SAME,
+    RankedShop,
+    with_further_columns,
+)
 from tests.pipeline.stages.test_rules import QUANTISED, K, Rows, everything, random_catalogue
 
 TODAY = "edits.date=2026-05-01"
@@ -362,3 +370,21 @@ def test_more_edits_with_conditions_than_can_be_computed_are_refused(shop: Edite
     shop.edit([edit("bury", 0.1, similar_where=f"price > {n}") for n in range(1001)])
     with pytest.raises(InputError, match=r"1,001 edits with conditions.* 1,000 may be"):
         shop.run_edited(*SET)
+
+
+def test_inspect_and_query_tell_what_edits_add(shop: EditedShop) -> None:
+    shop.edit(EDITS)
+    shop.run_edited(*SET, SAME)
+    inspector = Inspector(VersionTables(Published.of(shop.store)))
+    found, edited = shop.lists(), 0
+    for neighbours in answers(shop).values():
+        for one in neighbours:
+            assert one.ranked_by == pytest.approx(one.score + sum(one.boosts.values()), abs=2e-6)
+            edited += "edits" in one.boosts
+    assert edited > 100
+    for item in ("i001", "i004", "i149"):
+        inspection = inspector.inspect(item, other_id="i010")
+        assert [one.item_id for one in inspection.neighbours] == [n[0] for n in found[item]]
+        for one in inspection.neighbours:
+            assert one.ranked_by == pytest.approx(one.score + sum(one.boosts.values()), abs=2e-6)
+        assert "rules.deny or [edits]: is in no list" in json.dumps(inspection.why_not)
