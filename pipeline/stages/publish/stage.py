@@ -97,8 +97,8 @@ def _item_ranges(job: Job) -> tuple[list[str], ItemRanges]:
 
 def _fill_short_lists(job: Job, version: str) -> fallback.Filled:
     """Fill lists with fewer than k neighbours: the tables tops and filled."""
-    k = job.config.neighbors.k
-    lists = [fallback.only_short(rows, k) for rows in _sources(job)]
+    *pinned, found = _sources(job)
+    lists = [*pinned, fallback.only_short(found, job.config.neighbors.k)]
     return fallback.write(job, version, lists)
 
 
