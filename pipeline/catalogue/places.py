@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from pipeline.catalogue.names import is_hidden
-from pipeline.config.sections import CatalogueSection, Config
+from pipeline.config.sections import CatalogueSection, Config, RankSection
 from pipeline.errors import InputError, UsageError
 from pipeline.storage.paths import StoragePath, storage_path
 
@@ -66,9 +66,16 @@ def resolve(
 def with_dates(config: Config, night: date) -> Config:
     """The config with the day of rank.fresh and of [edits], where they name none themselves."""
     day = {"date": night.isoformat()}
-    if (fresh := config.rank.fresh) is not None and not fresh.date:
-        rank = config.rank.model_copy(update={"fresh": fresh.model_copy(update=day)})
-        config = config.model_copy(update={"rank": rank})
+
+    def dated(rank: RankSection) -> RankSection:
+        if rank.fresh is None or rank.fresh.date:
+            return rank
+        return rank.model_copy(update={"fresh": rank.fresh.model_copy(update=day)})
+
+    variants = [
+        one.model_copy(update={"rank": one.rank and dated(one.rank)}) for one in config.variant
+    ]
+    config = config.model_copy(update={"rank": dated(config.rank), "variant": variants})
     if config.edits.exists and not config.edits.date:
         config = config.model_copy(update={"edits": config.edits.model_copy(update=day)})
     return config

@@ -256,6 +256,9 @@ def _make_paths_absolute(
                 _absolute(one, folder, f"{section}.{key}") if isinstance(one, str) else one
                 for one in value
             ]
+    for variant in raw.get("variant") or ():
+        if isinstance(variant, dict):
+            _make_paths_absolute(variant, folder, [("rules", "deny")])
 
 
 def _absolute(value: str, folder: Path, setting: str) -> str:

@@ -37,14 +37,17 @@ class Outcome:
 
     Attributes:
         run_id: the run's id.
-        stages: name, status and record of each stage, in order.
+        stages: name, status and record of each stage, in order; those of a variant b are named
+            STAGE@b.
         gate: what the gate measured; empty if the run did not get there.
+        variant_gates: what it measured of each variant.
         version: the version of the similar-item table that the run published; None if none.
     """
 
     run_id: str
     stages: list[tuple[str, str, StageRecord]] = field(default_factory=list)
     gate: dict[str, Any] = field(default_factory=dict)
+    variant_gates: dict[str, dict[str, Any]] = field(default_factory=dict)
     version: str | None = None
 
     def record(self, stage: str) -> StageRecord | None:
@@ -54,9 +57,17 @@ class Outcome:
     def counts(self) -> dict[str, Any]:
         """The counts of all stages, and what the gate measured under `gate`."""
         counts: dict[str, Any] = {}
-        for _, _, record in self.stages:
-            counts |= record.counts
-        return counts | ({"gate": self.gate} if self.gate else {})
+        variants: dict[str, dict[str, Any]] = {}
+        for name, _, record in self.stages:
+            stage, _, variant = name.partition("@")
+            own = variants.setdefault(variant, {}) if variant else counts
+            own |= record.counts
+            if variant and stage == "neighbors":
+                own["recall"] = record.outputs["recall"]
+        for variant, measured in self.variant_gates.items():
+            variants[variant]["gate"] = measured
+        counts |= {"gate": self.gate} if self.gate else {}
+        return counts | ({"variants": variants} if variants else {})
 
 
 class RunRecorder:

@@ -1,10 +1,11 @@
 """The runner: runs stages in order, reuses outputs that exist, and publishes at the end."""
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import NoReturn
 
 from pipeline.config.sections import Config
-from pipeline.errors import NitamonoError, StageError
+from pipeline.errors import GateError, NitamonoError, StageError
 from pipeline.export import catalog_publication, catalog_table
 from pipeline.report import run_page
 from pipeline.runs.failures import explained_failures
@@ -26,6 +27,9 @@ from pipeline.store.pending import Pending
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.store import Store
 from pipeline.terminal.progress import Progress
+
+# The stages that are run for each variant.
+VARIANT_STAGES: tuple[Stage, ...] = (neighbors, publish)
 
 
 class Runner:
@@ -70,6 +74,10 @@ class Runner:
         pinned = pinned_records(self._store, as_of_run, further) if as_of_run else {}
         self._reuse_rules = Reuse(self._job, pinned)
         self._only_trains = False
+        # The job of each variant, and in `_suffix` that of the one whose stages are run.
+        self._variants = {one.name: config.of_variant(one) for one in config.variant}
+        self._variant_jobs: dict[str, Job] = {}
+        self._suffix = ""
         self.outcome = Outcome(run_id)
         self._recorder = RunRecorder(self._job, self.outcome, progress)
         self._job.announce_use = self._recorder.write
@@ -97,6 +105,25 @@ class Runner:
                 why = "--retrain" if fresh else explain_missing_output(self._job, stage)
             first_to_run = first_to_run or stage.NAME
             plan.append((stage.NAME, f"run: {why}"))
+        for name in self._variants if last == publish.NAME else ():
+            with self._within(name):
+                plan += self._plan_variant(first_to_run)
+        return plan
+
+    def _plan_variant(self, first_to_run: str | None) -> list[tuple[str, str]]:
+        """What the stages of the variant that the job is of would do."""
+        plan: list[tuple[str, str]] = []
+        for stage in VARIANT_STAGES:
+            name = f"{stage.NAME}{self._suffix}"
+            is_after = first_to_run not in (None, neighbors.NAME, publish.NAME)
+            record = None if is_after else self._reuse_rules.reusable_record(stage)
+            if record is None:
+                why = f"after {first_to_run}" if is_after else "settings, code or inputs are others"
+                plan.append((name, f"run: {why}"))
+                first_to_run = name
+                continue
+            self._job.set_record(record)
+            plan.append((name, f"reuse {record.fingerprint}, made by {record.run_id}"))
         return plan
 
     def run(self, first: str, last: str, *, retrain: bool = False) -> Outcome:
@@ -124,10 +151,33 @@ class Runner:
                 fresh = stage.NAME == train.NAME and (retrain or self._only_trains)
                 self._run_stage(stage, fresh=fresh)
                 self._recorder.write()
+            if last == publish.NAME:
+                for name in self._variants:
+                    self._run_variant(name)
             if last == publish.NAME and held_lock is not None:
                 retrained = retrain and NAMES.index(first) <= NAMES.index(train.NAME)
                 self.outcome.version = self._publish(held_lock, retrained=retrained)
         return self.outcome
+
+    def _run_variant(self, name: str) -> None:
+        """Run the stages that a variant has of its own."""
+        with self._within(name):
+            for stage in VARIANT_STAGES:
+                self._run_stage(stage, fresh=False)
+                self._recorder.write()
+
+    @contextmanager
+    def _within(self, name: str) -> Iterator[None]:
+        """Let the job be that of a variant; what the stages before it have made is its own too."""
+        whole = self._job, self._reuse_rules, self._suffix
+        if name not in self._variant_jobs:
+            self._variant_jobs[name] = self._job.for_variant(name, self._variants[name])
+        self._job, self._suffix = self._variant_jobs[name], f"@{name}"
+        self._reuse_rules = Reuse(self._job, self._reuse_rules.pinned)
+        try:
+            yield
+        finally:
+            self._job, self._reuse_rules, self._suffix = whole
 
     def fail(self, error: NitamonoError) -> NoReturn:
         """Record that the run has failed before it began.
@@ -154,22 +204,35 @@ class Runner:
         self.outcome.gate = measurements.counts()
         held_lock.check()
         publish.pass_gate(self._job, measurements, retrained=retrained)
+        for name in self._variants:
+            self._pass_gate_of_variant(name, held_lock, retrained=retrained)
         job, store, table = self._job, self._store, catalog_table.of_config(self._job.config)
         version = job.record(publish.NAME).fingerprint
+        stages = {name: record.fingerprint for name, _, record in self.outcome.stages}
         if table is None:
-            publications.publish(store, job.run_id, job.fingerprints)
+            publications.publish(store, job.run_id, stages)
             return version
         with self._progress.stage(f"      {table.name}") as line:
             job.line = line
-            pending = Pending(table.name, version, job.run_id, job.fingerprints)
+            pending = Pending(table.name, version, job.run_id, stages)
             with (
                 explained_failures("publish", job),
                 catalog_publication.committed(store, table, job.spark, pending),
             ):
                 # The commit may have taken long.
                 held_lock.check()
-                publications.publish(store, job.run_id, job.fingerprints)
+                publications.publish(store, job.run_id, stages)
         return version
+
+    def _pass_gate_of_variant(self, name: str, held_lock: lock.Lock, *, retrained: bool) -> None:
+        with self._within(name):
+            measurements = self._measure()
+            self.outcome.variant_gates[name] = measurements.counts()
+            held_lock.check()
+            try:
+                publish.pass_gate(self._job, measurements, retrained=retrained)
+            except GateError as error:
+                raise GateError(f"variant {name}: {error}") from error
 
     def _check_catalog_table(self) -> None:
         """Put in order what a killed run has left, and check that the table can be written to."""
@@ -199,15 +262,16 @@ class Runner:
             fresh: whether another model is trained though there is a current one.
         """
         number = f"[{NAMES.index(stage.NAME) + 1}/{len(NAMES)}]"
+        name = f"{stage.NAME}{self._suffix}"
         existing = self._reuse_rules.reusable_record(stage, fresh=fresh)
         if existing is not None and self._reuse(existing):
             made_by = existing.run_id
-            self._progress.print(f"{number} {stage.NAME:<10}  already done by run {made_by}")
+            self._progress.print(f"{number} {name:<10}  already done by run {made_by}")
             return
         version, inputs = self._job.fingerprint(stage)
         if stage.NAME == publish.NAME:
             run_page.prepare(self._job.config.report.map_items)
-        with self._progress.stage(f"{number} {stage.NAME}") as line:
+        with self._progress.stage(f"{number} {name}") as line:
             self._job.line = line
             with explained_failures(stage.NAME, self._job):
                 result = stage.execute(self._job, version)
@@ -260,7 +324,7 @@ class Runner:
 
     def _add_to_outcome(self, record: StageRecord, status: str) -> None:
         self._job.set_record(record)
-        self.outcome.stages.append((record.stage, status, record))
+        self.outcome.stages.append((f"{record.stage}{self._suffix}", status, record))
 
     def _adopt(self, record: StageRecord) -> None:
         """Let later runs use this model or quantiser, if this run publishes or only trains."""

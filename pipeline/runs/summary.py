@@ -55,9 +55,10 @@ def result(store: Store, outcome: Outcome) -> Result:
         recall=neighbors.outputs["recall"] if neighbors else None,
         counts=outcome.counts(),
         tables={
-            name: str(store.table_path(name, record.version(name)))
-            for _, _, record in outcome.stages
-            for name in record.tables
+            f"{table}{at}{variant}": str(store.table_path(table, record.version(table)))
+            for name, _, record in outcome.stages
+            for _, at, variant in (name.partition("@"),)
+            for table in record.tables
         },
         stages={name: status for name, status, _ in outcome.stages},
     )
@@ -98,6 +99,11 @@ def run_lines(store: Store, outcome: Outcome) -> Iterator[str]:
             f"Changed     {change['churn']:.1%} of the neighbours of {change['common']:,} items "
             f"since version {change['against']}"
         )
+    for name, _, record in outcome.stages:
+        stage, _, variant = name.partition("@")
+        if variant and stage == "publish":
+            path = store.table_path("similar_items", record.fingerprint)
+            yield f"Variant     {variant}: {record.tables['similar_items']:,} rows, {path}"
     page = store.run_path(outcome.run_id) / run_page.FILE_NAME
     if page.is_file():
         yield f"Page        {page}"

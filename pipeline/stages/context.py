@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -147,6 +148,18 @@ class Job:
         self._list_sizes: dict[str, npt.NDArray[np.int64]] = {}
         self._computed: dict[str, Any] = {}
         self._kept: list[DataFrame] = []
+
+    def for_variant(self, name: str, config: Config) -> "Job":
+        """The job of a variant of the table: the same run, with the same catalogue and lists.
+
+        Args:
+            name: the variant's name.
+            config: its config.
+        """
+        job = copy(self)
+        job.config, job._computed, job._records = config, {}, dict(self._records)
+        job.state = self.state.of_variant(name)
+        return job
 
     def read_state(self) -> None:
         """Read what can change in the store; the run works with that to its end."""

@@ -1,6 +1,6 @@
 """Checking: every file that a version needs is read, and compared with what was written."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -54,8 +54,14 @@ def find_version(store: Store, name: str = LATEST) -> ResolvedVersion:
 
 def check(resolved: ResolvedVersion) -> Iterator[Checked]:
     """Check all that a version needs, part by part; every file is read."""
+    yield from _check(resolved, resolved.stages)
+    for name in () if resolved.variant else resolved.variants:
+        yield from _check(resolved.of_variant(name), publications.VARIED)
+
+
+def _check(resolved: ResolvedVersion, stages: Iterable[str]) -> Iterator[Checked]:
     store = resolved.store
-    for stage in resolved.stages:
+    for stage in stages:
         record = _record(resolved, stage)
         if isinstance(record, Checked):
             yield record

@@ -5,8 +5,8 @@ pointers move, so everything that is published has an entry. LATEST of the simil
 which entry is current.
 """
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
 from pipeline.errors import DamagedError
@@ -23,6 +23,8 @@ POINTERS = {
     "short_lists": "neighbors",
     "similar_items": "publish",
 }
+# The stages that are run once for each variant.
+VARIED = ("neighbors", "publish")
 PUBLISHED, ROLLED_BACK, UNRECORDED = "published", "rolled_back", "found"
 _ENTRY_FIELDS = {
     "number": int,
@@ -61,13 +63,29 @@ class Publication:
     stages: dict[str, str]
     before: int | None = None
 
+    @property
+    def variants(self) -> list[str]:
+        """The names of its variants."""
+        return variant_names(self.stages)
+
+    def of_variant(self, name: str) -> "Publication":
+        """The same, with a variant's table in place of its own; without it if there is none."""
+        stages = stages_of(self.stages, name)
+        tables = {
+            table: pointer | {"version": stages[POINTERS[table]]}
+            for table, pointer in self.tables.items()
+            if POINTERS[table] in stages
+        }
+        return replace(self, version=stages.get("publish", ""), tables=tables, stages=stages)
+
     def missing(self, store: Store) -> list[str]:
         """The tables of it that are not in the store any more."""
-        return [
-            table
-            for table, pointer in self.tables.items()
-            if not store.has_table(table, pointer["version"])
-        ]
+        return [table for table, version in self._versions() if not store.has_table(table, version)]
+
+    def _versions(self) -> Iterator[tuple[str, str]]:
+        """Its tables and their versions, those of its variants too."""
+        yield from ((table, pointer["version"]) for table, pointer in self.tables.items())
+        yield from (("similar_items", self.of_variant(name).version) for name in self.variants)
 
     def find_damage(self, store: Store) -> str:
         """What is wrong with its tables; empty if nothing is.
@@ -75,14 +93,46 @@ class Publication:
         The similar-item table is read; of the others, which are larger, the files' sizes are
         looked at.
         """
-        for table, pointer in self.tables.items():
+        for table, version in self._versions():
             try:
-                file_list.present_files(store.table_path(table, pointer["version"]))
+                file_list.present_files(store.table_path(table, version))
             except DamagedError as error:
                 return error.what
             except FileNotFoundError as error:
                 return str(error)
-        return store.find_table_damage("similar_items", self.version)
+        damages = (
+            store.find_table_damage(table, version)
+            for table, version in self._versions()
+            if table == "similar_items"
+        )
+        return next(filter(None, damages), "")
+
+
+def variant_names(stages: Mapping[str, str]) -> list[str]:
+    """The names of the variants that stages were run for.
+
+    Args:
+        stages: the fingerprint of each stage; those of a variant b are under STAGE@b.
+    """
+    return sorted({variant for stage in stages if (variant := stage.partition("@")[2])})
+
+
+def stages_of(stages: Mapping[str, str], variant: str = "") -> dict[str, str]:
+    """The fingerprint of each stage that a table was made by.
+
+    Args:
+        stages: those of the tables of a run.
+        variant: the variant of the table; empty for the table itself.
+    """
+    shared = {stage: version for stage, version in stages.items() if "@" not in stage}
+    if not variant:
+        return shared
+    own = {
+        stage.partition("@")[0]: version
+        for stage, version in stages.items()
+        if stage.partition("@")[2] == variant
+    }
+    return {stage: v for stage, v in shared.items() if stage not in VARIED} | own
 
 
 def entries(store: Store, *, strict: bool = False) -> list[Publication]:
@@ -175,8 +225,9 @@ def publish(store: Store, run_id: str, stages: dict[str, str]) -> None:
     version = tables["similar_items"]["version"]
     before = None
     if present is not None:
-        if present.tables == tables:
-            _move_pointers(store, tables)
+        is_same = _variants(present.stages) == _variants(stages)
+        if present.tables == tables and is_same:
+            _move_pointers(store, tables, stages)
             return
         if present.number == 0:
             _write(store, present)
@@ -199,7 +250,7 @@ def enter(
     entry = Publication(number, action, _now(), version, run_id, tables, stages, before)
     _write(store, entry)
     try:
-        _move_pointers(store, tables)
+        _move_pointers(store, tables, stages)
     except BaseException:
         recover(store)
         raise
@@ -232,10 +283,15 @@ def recover(store: Store) -> None:
             )
         elif present is None:
             raise DamagedError(f"{problem}: no entry of publications/ names tables that are there")
-    _move_pointers(store, present.tables if present else {})
+    _move_pointers(store, present.tables if present else {}, present.stages if present else {})
 
 
-def _move_pointers(store: Store, tables: Pointers) -> None:
+def _variants(stages: Mapping[str, str]) -> dict[str, str]:
+    """The version of each variant of the similar-item table, by its name."""
+    return {name: stages_of(stages, name)["publish"] for name in variant_names(stages)}
+
+
+def _move_pointers(store: Store, tables: Pointers, stages: Mapping[str, str]) -> None:
     for table in POINTERS:
         target = tables.get(table)
         if target is None:
@@ -246,8 +302,10 @@ def _move_pointers(store: Store, tables: Pointers) -> None:
         except DamagedError as error:
             store.say(f"{error.what}; it is written again")
             pointer = None
-        if pointer is None or _differs(store, table, pointer, target["version"]):
-            store.set_latest(table, target["version"], target["run_id"])
+        variants = _variants(stages) if table == "similar_items" else {}
+        differs = pointer is None or _differs(store, table, pointer, target["version"])
+        if differs or variants != store.latest_variants(table):
+            store.set_latest(table, target["version"], target["run_id"], variants)
 
 
 def _differs(store: Store, table: str, pointer: dict[str, str], version: str) -> bool:

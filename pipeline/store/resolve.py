@@ -1,6 +1,6 @@
 """What a name in a command stands for: a run, a version of the similar-item table, or LATEST."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -27,12 +27,14 @@ class ResolvedVersion:
         name: the name that was resolved.
         version: of the similar-item table; empty if it is a run that ended before that table.
         named_run: the run of this name; None if the name is a version's or LATEST.
+        variant: the variant of the table that is meant; empty for the table itself.
     """
 
     store: Store
     name: str
     version: str
     named_run: Run | None = None
+    variant: str = ""
 
     @property
     def label(self) -> str:
@@ -62,14 +64,55 @@ class ResolvedVersion:
     @cached_property
     def stages(self) -> dict[str, str]:
         """The fingerprint of each stage that it was made by."""
+        return publications.stages_of(self._all_stages, self.variant)
+
+    @property
+    def variants(self) -> list[str]:
+        """The names of the variants of its table."""
+        return publications.variant_names(self._all_stages)
+
+    @property
+    def _all_stages(self) -> dict[str, str]:
         if self._publication is not None and self._publication.stages:
             return self._publication.stages
         return (self.run.fingerprints if self.run else {}) or {"publish": self.version}
 
     @property
+    def own_variant(self) -> str:
+        """The variant whose table a version's name names; empty if it names the table itself."""
+        if self.named_run is not None or self.name == LATEST:
+            return ""
+        stages = self._all_stages
+        if stages.get("publish") == self.version:
+            return ""
+        tables = {one: publications.stages_of(stages, one).get("publish") for one in self.variants}
+        return next((name for name, version in tables.items() if version == self.version), "")
+
+    def of_variant(self, name: str) -> "ResolvedVersion":
+        """A variant of it.
+
+        Raises:
+            UsageError: it has no such variant.
+        """
+        if name not in self.variants:
+            raise UsageError(
+                f"{self.name}@{name}: {self.label} has no variant {name}; it has: "
+                f"{', '.join(self.variants) or 'none'}"
+            )
+        version = publications.stages_of(self._all_stages, name).get("publish", "")
+        run, label = self.named_run, f"{self.name}@{name}"
+        variant = ResolvedVersion(self.store, label, version, run, name)
+        variant.__dict__["_publication"] = self._publication
+        return variant
+
+    @property
     def settings(self) -> dict[str, Any]:
         """The run's settings by `section.key`; none if its run.json is gone."""
-        sections = self.run.settings if self.run else {}
+        sections = dict(self.run.settings) if self.run else {}
+        variants = {one["name"]: one for one in sections.pop("variant", [])}
+        if own := variants.get(self.variant):
+            sections |= {name: own[name] for name in ("rules", "rank") if own[name] is not None}
+            sections["neighbors"] = sections["neighbors"] | ({"k": own["k"]} if own["k"] else {})
         return {
             f"{section}.{key}": value
             for section, values in sections.items()
@@ -120,7 +163,12 @@ def resolve(store: Store, name: str = LATEST, *, with_table: bool = False) -> Re
     Raises:
         UsageError: nothing in the store has this name, or LATEST names nothing yet.
     """
-    resolved = _resolve(store, name)
+    named, at, variant = name.partition("@")
+    resolved = _resolve(store, named)
+    if at:
+        resolved = resolved.of_variant(variant)
+    elif variant := resolved.own_variant:
+        resolved = replace(resolved.of_variant(variant), name=name)
     if with_table and not resolved.version:
         raise UsageError(f"run {name} did not come to a similar-item table; {_last_runs(store)}")
     if with_table and not store.has_table("similar_items", resolved.version):
@@ -151,7 +199,13 @@ def _maker_id(store: Store, version: str) -> str | None:
     if record is not None:
         return record.run_id
     runs = run_records.list_runs(store)
-    makers = [run for run in runs if run.fingerprints.get("publish") == version]
+    makers = [
+        run
+        for run in runs
+        if any(
+            s.partition("@")[0] == "publish" and v == version for s, v in run.fingerprints.items()
+        )
+    ]
     return makers[-1].run_id if makers else None
 
 

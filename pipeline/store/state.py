@@ -6,7 +6,7 @@ answer, what was made of the second.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import UnionType
 from typing import Any
 
@@ -40,6 +40,11 @@ class StoreState:
         """The published version of a table; None if there is none."""
         pointer = self.published.tables.get(table) if self.published else None
         return pointer["version"] if pointer else None
+
+    def of_variant(self, name: str) -> "StoreState":
+        """The same, with a variant of the published table in its place."""
+        published = self.published and self.published.of_variant(name)
+        return replace(self, published=published)
 
 
 def read_state(store: Store) -> StoreState:

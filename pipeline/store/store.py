@@ -1,9 +1,9 @@
 """The store: immutable versions of tables, the pointers to them, stage records and run folders."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from models import ModelError
 from models.stores import StoreOptions
@@ -172,14 +172,30 @@ class Store(Tables):
                 "the next run that publishes restores it, and so does nitamono gc",
             ) from error
 
-    def set_latest(self, table: str, version: str, run_id: str) -> None:
-        """Publish a version of a table."""
-        path = str(self.table_path(table, version))
-        write_json(
-            self.root / "tables" / table / "LATEST",
-            {"version": version, "run_id": run_id, "path": path},
-            indent=None,
-        )
+    def latest_variants(self, table: str = "similar_items") -> dict[str, str]:
+        """The version of each published variant of a table, by its name."""
+        content: dict[str, Any] = self.latest(table) or {}
+        return {name: one["version"] for name, one in content.get("variants", {}).items()}
+
+    def set_latest(
+        self, table: str, version: str, run_id: str, variants: Mapping[str, str] | None = None
+    ) -> None:
+        """Publish a version of a table.
+
+        Args:
+            table: the table.
+            version: the version.
+            run_id: the run that publishes it.
+            variants: the version of each variant that is published with it, by its name.
+        """
+        content: dict[str, Any] = {"version": version, "run_id": run_id}
+        content["path"] = str(self.table_path(table, version))
+        if variants:
+            content["variants"] = {
+                name: {"version": one, "path": str(self.table_path(table, one))}
+                for name, one in sorted(variants.items())
+            }
+        write_json(self.root / "tables" / table / "LATEST", content, indent=None)
 
     def clear_latest(self, table: str) -> None:
         """Let no version of a table be published."""

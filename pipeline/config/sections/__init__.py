@@ -16,6 +16,7 @@ from pipeline.config.sections.search import (
     NeighborsSection,
     RankSection,
     RulesSection,
+    VariantSection,
 )
 from pipeline.config.sections.stores import AzureSection, GcsSection, S3Section
 from pipeline.config.sections.vectors import EmbedSection, ModelSection, TextSection
@@ -38,6 +39,7 @@ __all__ = [
     "S3Section",
     "StoreSection",
     "TextSection",
+    "VariantSection",
 ]
 
 
@@ -58,6 +60,7 @@ class Config(Section):
     rank: RankSection = RankSection()
     edits: EditsSection = EditsSection()
     fallback: FallbackSection = FallbackSection()
+    variant: list[VariantSection] = Field(default_factory=list)
     publish: PublishSection = PublishSection()
     report: ReportSection = ReportSection()
     spark: dict[str, str] = Field(default_factory=dict)
@@ -91,8 +94,35 @@ class Config(Section):
             )
         return self
 
+    def of_variant(self, variant: VariantSection) -> "Config":
+        """The config of a variant: a config without variants."""
+        k = variant.k or self.neighbors.k
+        changes = {
+            "neighbors": self.neighbors.model_copy(update={"k": k}),
+            "rules": variant.rules or self.rules,
+            "rank": variant.rank or self.rank,
+            "variant": [],
+        }
+        return self.model_copy(update=changes)
+
+    @model_validator(mode="after")
+    def _has_variants(self) -> Self:
+        names = [variant.name for variant in self.variant]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two variants have the name {twice[0]}")
+        for variant in self.variant:
+            try:
+                self.of_variant(variant)._check_columns()
+            except ValueError as error:
+                raise ValueError(f"variant {variant.name}: {error}") from error
+        return self
+
     @model_validator(mode="after")
     def _names_columns(self) -> Self:
+        self._check_columns()
+        return self
+
+    def _check_columns(self) -> None:
         further = self.catalogue.further
         columns = conditions.columns_of(further)
         for name, text in (
@@ -124,7 +154,6 @@ class Config(Section):
                         f"{', '.join(known) or 'none'}. Map others with catalogue.columns, and "
                         "give numbers, dates and booleans their type in catalogue.types"
                     )
-        return self
 
     @model_validator(mode="after")
     def _holds_no_secrets(self) -> Self:

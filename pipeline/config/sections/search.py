@@ -264,3 +264,19 @@ class RankSection(Section):
             "value": sorted(self.value),
             "fresh": [self.fresh.column] if self.fresh else [],
         }
+
+
+class VariantSection(Section):
+    """[[variant]]: another table of the same catalogue, for a test of two kinds of lists."""
+
+    name: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,29}$",
+        description="small letters, digits, _ and -; NAME@b in commands is variant b of NAME",
+    )
+    k: int = Field(0, ge=0, le=1000, description="neighbours of an item; 0: neighbors.k")
+    rules: RulesSection | None = Field(
+        None, description="[variant.rules], in place of all of [rules]; without it: [rules]"
+    )
+    rank: RankSection | None = Field(
+        None, description="[variant.rank], in place of all of [rank]; without it: [rank]"
+    )

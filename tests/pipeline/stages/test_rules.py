@@ -80,9 +80,12 @@ class Shop:
 
     def run(self, *sets: str, last: str = "neighbors", **kwargs: Any) -> Outcome:
         """Run the stages up to the last one; what the other methods read is this run's."""
-        runner = Runner(self.settings(*sets), new_run_id(), Progress(io.StringIO()), **kwargs)
-        self.outcome = runner.run("ingest", last)
+        self.outcome = self.runner(self.settings(*sets), **kwargs).run("ingest", last)
         return self.outcome
+
+    @staticmethod
+    def runner(settings: Config, **kwargs: Any) -> Runner:
+        return Runner(settings, new_run_id(), Progress(io.StringIO()), **kwargs)
 
     def table(self) -> dict[str, list[tuple[str, float]]]:
         """The first K neighbours of each item: as published, or as the stage neighbors has them."""

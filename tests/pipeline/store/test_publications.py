@@ -3,6 +3,7 @@
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -145,8 +146,8 @@ def publish_and_die(store: Store, after: int) -> None:
     if not pid:
         set_latest = store.set_latest
 
-        def then_die(table: str, version: str, run_id: str) -> None:
-            set_latest(table, version, run_id)
+        def then_die(table: str, version: str, run_id: str, variants: Any = None) -> None:
+            set_latest(table, version, run_id, variants)
             if list(publications.POINTERS).index(table) == after - 1:
                 os.kill(os.getpid(), signal.SIGKILL)
 
