@@ -45,6 +45,7 @@ closest known name. [Secrets](#secrets) are refused.
 A change of a setting runs some stages again and leaves the others: `nitamono run --dry-run` says
 which.
 """
+_SECTIONS = {field.annotation for field in Config.model_fields.values()}
 _PLAIN = {str: "text", int: "whole number", float: "number", bool: "`true`, `false`"}
 _COLUMNS = """\
 [catalogue.md](catalogue.md) says what the files may look like.
@@ -70,6 +71,8 @@ _NOTES = {
     "neighbors": "See [the search](similarity-and-recall.md#how-neighbours-are-found).",
     "rules": "See [rules](rules.md).",
     "rank": "`price` and `fresh` are off unless they are given. See [boosts](rules.md#boosts).",
+    "edits": "See [edits by hand](rules.md#edits-by-hand).",
+    "variant": "See [variants](rules.md#variants).",
     "fallback": "See [short lists that are filled](rules.md#filling-short-lists).",
     "publish": "See [the gate](nightly.md#the-gate).",
     "report": "See [the page of a run](report.md).",
@@ -130,20 +133,24 @@ def page() -> str:
 def _sections() -> Iterator[str]:
     for name, field in Config.model_fields.items():
         section = field.annotation
-        if isinstance(section, type) and issubclass(section, BaseModel):
+        if typing.get_origin(section) is list:
+            (entry,) = typing.get_args(section)
+            yield "\n".join(_section(f"[{name}]", entry, name))
+        elif isinstance(section, type) and issubclass(section, BaseModel):
             yield "\n".join(_section(name, section))
 
 
-def _section(name: str, section: type[BaseModel]) -> Iterator[str]:
+def _section(name: str, section: type[BaseModel], shown: str | None = None) -> Iterator[str]:
+    """A section; its settings go by another name where it may come several times."""
     yield f"## [{name}]\n"
     yield f"{(section.__doc__ or '').strip().splitlines()[0]}\n"
     yield "| setting | default | allowed | meaning |"
     yield "| --- | --- | --- | --- |"
-    for setting, field in _settings(name, section):
+    for setting, field in _settings(shown or name, section):
         cells = (f"`{setting}`", _default(field), _allowed(field), field.description or "")
         yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
-    if name in _NOTES:
-        yield f"\n{_NOTES[name].rstrip()}"
+    if note := _NOTES.get(shown or name):
+        yield f"\n{note.rstrip()}"
     yield ""
 
 
@@ -151,7 +158,10 @@ def _settings(name: str, section: type[BaseModel]) -> Iterator[tuple[str, FieldI
     """The settings of a section, and those of the tables in it."""
     for key, field in section.model_fields.items():
         table = typing.get_args(field.annotation)[:1]
-        if table and isinstance(table[0], type) and issubclass(table[0], BaseModel):
+        if table and table[0] in _SECTIONS:
+            # A section in place of one that the page has already.
+            yield f"{name}.{key}", field
+        elif table and isinstance(table[0], type) and issubclass(table[0], BaseModel):
             yield from _settings(f"{name}.{key}", table[0])
         else:
             yield f"{name}.{key}", field
@@ -167,6 +177,8 @@ def _default_value(field: FieldInfo) -> Any:  # noqa: ANN401 - any setting
 
 
 def _toml(value: object) -> str:
+    if value is None:
+        return "not given"
     if isinstance(value, bool):
         return str(value).lower()
     return f'"{value}"' if isinstance(value, str) else str(value)
@@ -194,6 +206,8 @@ def _kind(annotation: Any) -> str:  # noqa: ANN401 - any type
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Annotated:
         return _kind(arguments[0])
+    if arguments and arguments[0] in _SECTIONS:
+        return "section"
     if origin is Literal:
         return ", ".join(f"`{_toml(value)}`" for value in arguments)
     if origin is list:

@@ -15,6 +15,7 @@ from pipeline.query.answer import Answer, Answerer
 from pipeline.query.errors import user_errors
 from pipeline.query.published import Published
 from pipeline.query.skip_pandas import skip_pandas
+from pipeline.store.names import LATEST
 from pipeline.store.reason_codes import explain
 from pipeline.store.store import Store
 from pipeline.terminal.colours import DIM, paint
@@ -41,6 +42,8 @@ def add_arguments(parser: Parser) -> None:
                         "description, item_id and those that rules read")  # fmt: skip
     parser.add_argument("--k", type=positive, metavar="K",
                         help="number of neighbours; default: as many as are published")  # fmt: skip
+    parser.add_argument("--version", default=LATEST, metavar="RUN_OR_VERSION",
+                        help="a run or a version; default: LATEST")  # fmt: skip
 
 
 def execute(arguments: Namespace) -> None:
@@ -48,7 +51,7 @@ def execute(arguments: Namespace) -> None:
     config = reading.load(arguments.config, arguments.assignments)
     _check_options(arguments)
     skip_pandas()
-    published = Published.of(Store.of(config, make=False))
+    published = Published.of(Store.of(config, make=False), arguments.version)
     with user_errors(published):
         answerer = Answerer(published, config, arguments.k)
         if arguments.file is None:

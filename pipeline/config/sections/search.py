@@ -267,7 +267,7 @@ class RankSection(Section):
 
 
 class VariantSection(Section):
-    """[[variant]]: another table of the same catalogue, for a test of two kinds of lists."""
+    """Another table of the same catalogue, for a test of two kinds of lists."""
 
     name: str = Field(
         pattern=r"^[a-z0-9][a-z0-9_-]{0,29}$",
