@@ -106,6 +106,8 @@ SIMILAR_ITEMS = pa.schema(
 )
 # The table of a run with [rank] has one more column: what the rank follows.
 RANKED_ITEMS = SIMILAR_ITEMS.append(pa.field("ranked_by", pa.float32()))
+# The table of a run with publish.reasons has one more: the words that carry most of the score.
+SHARED_WORDS = pa.field("shared_words", list_of(pa.string()))
 # The lists of a sample of the items, by which a version is compared with the one before it: those
 # with the lowest values of a hash of the id, `order`. `similar_ids` are in the order of their rank.
 SAMPLE_LISTS = pa.schema(

@@ -16,6 +16,7 @@ from pipeline.stages.publish import (
     quality,
     sample_lists,
     sampled_rows,
+    shared_words,
     sorted_tables,
 )
 from pipeline.stages.publish.sampled_rows import MAPPED
@@ -31,8 +32,16 @@ CODE_VERSION = 2
 
 
 def inputs(job: Job) -> dict[str, Any]:
-    """The neighbours; and if some items were no queries, where the rows of those come from."""
-    return {"neighbors": job.record("neighbors").fingerprint, **query_items.publish_inputs(job)}
+    """The neighbours; if some items were no queries, where the rows of those come from; reasons.
+
+    Raises:
+        StageError: publish.reasons is set, and the model gives no reasons.
+    """
+    return {
+        "neighbors": job.record("neighbors").fingerprint,
+        **query_items.publish_inputs(job),
+        **shared_words.inputs(job),
+    }
 
 
 def execute(job: Job, version: str) -> StageResult:
@@ -78,7 +87,8 @@ def execute(job: Job, version: str) -> StageResult:
 def _item_ranges(job: Job) -> tuple[list[str], ItemRanges]:
     """A sample of the items, in random order; and which items each file of a table has."""
     items, cores = job.record("ingest").tables["items"], job.spark.sparkContext.defaultParallelism
-    count = sorted_tables.file_count(items, job.config.neighbors.k, cores)
+    pairs = job.config.neighbors.k * (shared_words.WEIGHT if job.config.publish.reasons else 1)
+    count = sorted_tables.file_count(items, pairs, cores)
     size = max(MAPPED, sorted_tables.SAMPLED_PER_RANGE * count)
     sampled = sampled_rows.sample_ids(job.read("items", "ingest").select("item_id"), items, size)
     return sampled, ItemRanges.from_sample(sampled, count)
@@ -115,10 +125,13 @@ def _write_checked(
     """
     sent = sorted_tables.SentPairs(job.spark.sparkContext)
     schema = RANKED_ITEMS if job.config.rank.exists else SIMILAR_ITEMS
-    rows = sorted_tables.similar_items(sources, ranges, sent, schema)
-    written = job.store.write_counted(
-        "similar_items", version, rows, count=pair_sums.sums, schema=schema
-    )
+    if job.config.publish.reasons:
+        written = shared_words.write(job, version, sources, ranges, sent, schema)
+    else:
+        rows = sorted_tables.similar_items(sources, ranges, sent, schema)
+        written = job.store.write_counted(
+            "similar_items", version, rows, count=pair_sums.sums, schema=schema
+        )
     problems = _problems(written.sums, sent.sums(), sources)
     if problems:
         job.store.discard_version("similar_items", version)
