@@ -13,6 +13,7 @@ from pipeline.query import boost_terms, traits
 from pipeline.query.embedding import TextEmbedder
 from pipeline.query.index import Index
 from pipeline.query.published import Published
+from pipeline.query.shared_words import SharedWords
 from pipeline.retrieval.routing import QUERIES
 from pipeline.store import item_rows, reason_codes
 
@@ -28,6 +29,7 @@ class Neighbour:
         ranked_by: what it is ranked by, as the published table has it; None if by the score.
         boosted: the cosine with the boosts, before a diverse list is chosen.
         boosts: what is added to the score to rank it, by setting.
+        shared_words: as the published table has them; None if it has none.
     """
 
     similar_id: str
@@ -36,6 +38,7 @@ class Neighbour:
     ranked_by: float | None = None
     boosted: float | None = None
     boosts: Mapping[str, float] = field(default_factory=dict)
+    shared_words: list[str] | None = None
 
     @property
     def scores(self) -> boost_terms.Scores:
@@ -46,7 +49,8 @@ class Neighbour:
         """The neighbour for programs; numbers are the shortest ones that are these float32."""
         entry: dict[str, Any] = {"similar_id": self.similar_id, "title": self.title}
         entry["score"] = float(str(np.float32(self.score)))
-        return entry | boost_terms.as_json(self.ranked_by, self.boosts)
+        entry |= boost_terms.as_json(self.ranked_by, self.boosts)
+        return entry if self.shared_words is None else entry | {"shared_words": self.shared_words}
 
 
 @dataclass
@@ -97,13 +101,15 @@ class Answerer:
         self._rules, self._rank = published.rules or RulesSection(), published.rank
         self._boosts = boost_terms.BoostTerms(published)
         self._embedder = TextEmbedder.load(published, config)
+        self._words = SharedWords.of(published, self._embedder)
 
     def answer(self, questions: pa.RecordBatch) -> list[Answer]:
         """Answer rows of questions.SCHEMA, in their order."""
         columns = (questions[name].to_pylist() for name in ("row", "item_id", "title"))
         answers = [Answer(*values) for values in zip(*columns, strict=True)]
         texts = self._embedder.without_placeholders(questions)
-        embedded = self._embedder.vectors(texts, self._embedder.tokens(texts))
+        tokens = self._embedder.tokens(texts)
+        embedded = self._embedder.vectors(texts, tokens)
         for answer, reason in zip(answers, self._reasons(questions, embedded), strict=True):
             answer.reason = reason
         searchable = [n for n, answer in enumerate(answers) if answer.reason is None]
@@ -116,6 +122,8 @@ class Answerer:
             for n, candidates, chosen in rows:
                 self._fill(answers[n], candidates, chosen)
         self._add_details(answers, questions.to_pylist())
+        if self._words is not None:
+            self._add_words(answers, self._words.of_questions(texts, tokens, _ids(answers)))
         return answers
 
     def _reasons(self, items: pa.RecordBatch, embedded: pa.RecordBatch) -> Iterator[str | None]:
@@ -197,3 +205,16 @@ class Answerer:
                 for one in answer.neighbours
                 for row in (details.get(one.similar_id, {}),)
             ]
+
+    @staticmethod
+    def _add_words(answers: list[Answer], words: list[list[list[str]]]) -> None:
+        """Add the words that neighbours share with the questions."""
+        for answer, lists in zip(answers, words, strict=True):
+            answer.neighbours = [
+                replace(one, shared_words=shared)
+                for one, shared in zip(answer.neighbours, lists, strict=True)
+            ]
+
+
+def _ids(answers: list[Answer]) -> list[list[str]]:
+    return [[one.similar_id for one in answer.neighbours] for answer in answers]

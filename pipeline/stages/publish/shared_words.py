@@ -5,7 +5,7 @@ those to the file that has the pair. Rows go there as those of sorted_tables do.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,20 +22,16 @@ from pipeline.stages.embed.batches import tokens_read
 from pipeline.stages.publish import pair_sums, sorted_tables
 from pipeline.stages.publish.sorted_tables import SentPairs
 from pipeline.stages.tokenize import stage as tokenize
-from pipeline.store import schemas
-from pipeline.store.arrow_files import Rows, Run, Written
-from pipeline.store.schemas import SHARED_WORDS
+from pipeline.store.arrow_files import Rows, Run
+from pipeline.store.schemas import SHARED_WORDS, TITLE_WORDS
 from pipeline.text.shown_words import shown_title, shown_words
 from pipeline.text.tokenize import Tokenizer
 
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
-
+TABLE = "title_words"
 # A pair with the words of its neighbour is so many times as large as without.
 WEIGHT = 4
 # Pairs whose words are compared at a time.
 _BLOCK_ROWS = 20_000
-_WORDS = pa.schema([("item_id", pa.string()), ("words", pa.binary()), ("tokens", pa.string())])
 
 
 def inputs(job: Job) -> dict[str, Any]:
@@ -58,51 +54,29 @@ def _no_sums() -> StageError:
     )
 
 
-def write(
-    job: Job,
-    version: str,
-    sources: Sequence[Rows],
-    ranges: ItemRanges,
-    sent: SentPairs,
-    schema: pa.Schema,
-) -> Written:
-    """Write the similar-item table with the column of the words.
+def write_title_words(job: Job, version: str, ranges: ItemRanges) -> int:
+    """Write the table of the words of every item's title, in the order of item_id.
 
-    Args:
-        job: the run.
-        version: of the table.
-        sources: rows of LISTS_OF_ITEMS, each item in one of them.
-        ranges: which ids each file has.
-        sent: counts the pairs before they are shuffled.
-        schema: of the table, without the column.
+    Returns:
+        the number of rows.
     """
-    from pyspark import StorageLevel
-
-    words = _item_words(job).persist(StorageLevel.DISK_ONLY)
-    try:
-        # Computed before it is joined: a task must have one Python worker.
-        words.count()
-        rows = _with_words(job, Rows(words, iter), sources, ranges, sent, schema)
-        full = schema.append(SHARED_WORDS)
-        return job.store.write_counted(
-            "similar_items", version, rows, count=pair_sums.sums, schema=full
-        )
-    finally:
-        words.unpersist()
-
-
-def _item_words(job: Job) -> "DataFrame":
-    """The words of every item, as rows of _WORDS."""
     handle, blend = embed.ship_model(job), embed.blend_settings(job)
     counter = LoadCounter(job.spark.sparkContext)
     tokens = job.scan("tokens", "tokenize", ("item_id", "title_tokens", "description_tokens"))
 
-    def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def find(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             yield words_of_items(embedder.load_shipped(handle, counter, blend), batch)
 
-    rows = tokens.map(run)
-    return rows.frame.mapInArrow(rows.run, schemas.ddl(_WORDS))
+    def send(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return item_order.send(find(batches), ranges)
+
+    def receive(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for rows in item_order.receive(batches, TITLE_WORDS):
+            yield from sorted_tables.row_groups(rows)
+
+    rows = sorted_tables.shuffled([tokens.map(send)], ranges, receive)
+    return job.store.write_arrow(TABLE, version, rows)
 
 
 def words_of_items(model: embedder.Embedder, tokens: pa.RecordBatch) -> pa.RecordBatch:
@@ -113,7 +87,7 @@ def words_of_items(model: embedder.Embedder, tokens: pa.RecordBatch) -> pa.Recor
         tokens: rows of the tokens table.
 
     Returns:
-        rows of item_id, words and tokens, as `retrieval.shared_words.pack_words` makes them.
+        rows of the table of the words.
 
     Raises:
         StageError: the model's vectors are no sums over words.
@@ -123,34 +97,45 @@ def words_of_items(model: embedder.Embedder, tokens: pa.RecordBatch) -> pa.Recor
     words = None if find is None else find(*fields)
     if words is None:
         raise _no_sums()
-    return pa.RecordBatch.from_arrays([tokens["item_id"], *pack_words(words)], schema=_WORDS)
+    return pa.RecordBatch.from_arrays([tokens["item_id"], *pack_words(words)], schema=TITLE_WORDS)
 
 
-def _with_words(
+def similar_items(
     job: Job,
-    words: Rows,
+    version: str,
     sources: Sequence[Rows],
     ranges: ItemRanges,
     sent: SentPairs,
     schema: pa.Schema,
 ) -> Rows:
-    """The rows of the table; the arguments are those of `write`, and the words of the items."""
+    """The similar-item table with the words, one row a pair, in the order of item_id and rank.
+
+    Args:
+        job: the run.
+        version: of the table of the words.
+        sources: rows of LISTS_OF_ITEMS, each item in one of them.
+        ranges: which ids each file has.
+        sent: counts the pairs before they are shuffled.
+        schema: of the table, whose last column is that of the words.
+    """
+    words = job.store.scan(job.spark, TABLE, version, TITLE_WORDS.names)
     text = tokenize.settings(job)
     dictionaries = tokenize.ship_dictionaries(job, text)
     titles = job.scan("items", "ingest", ("item_id", "title"))
-    values = [field for field in schema if field.name not in ("item_id", "similar_id")]
+    pair_schema = schema.remove(schema.get_field_index(SHARED_WORDS.name))
+    values = [field for field in pair_schema if field.name not in ("item_id", "similar_id")]
     # Rows with a rank are pairs, sent to where their neighbour's words are, and then to their file.
     # The others are what is known of one item: its words, or its title.
     by_neighbor = pa.schema(
-        [("item_id", pa.string()), ("owner", pa.string()), *values, _WORDS.field("words")]
+        [("item_id", pa.string()), ("owner", pa.string()), *values, TITLE_WORDS.field("words")]
     )
     parts = pa.schema(
-        [*schema, ("their_words", pa.binary()), *_WORDS.remove(0), ("title", pa.string())]
+        [*pair_schema, ("their_words", pa.binary()), *TITLE_WORDS.remove(0), ("title", pa.string())]
     )
 
     def send_pairs(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for lists in batches:
-            for pairs in pair_sums.pairs_of_lists(lists, schema):
+            for pairs in pair_sums.pairs_of_lists(lists, pair_schema):
                 sent.add(pairs)
                 yield _fill(by_neighbor, pairs, item_id="similar_id", owner="item_id")
 
@@ -224,7 +209,7 @@ def _choose_words(
 
     Args:
         parts: its pairs, and the words and titles of its items.
-        schema: of the table, without the column of the words.
+        schema: of the table.
         tokenizer: of the tokens.
     """
     pairs = parts.filter(parts["rank"].is_valid())
@@ -241,5 +226,5 @@ def _choose_words(
             pc.index_in(block["item_id"], ids).to_numpy(),
             block["their_words"],
         )
-        columns = [*(block[name] for name in schema.names), words.cast(SHARED_WORDS.type)]
-        yield pa.RecordBatch.from_arrays(columns, schema=schema.append(SHARED_WORDS))
+        columns = [*(block[name] for name in schema.names[:-1]), words.cast(SHARED_WORDS.type)]
+        yield pa.RecordBatch.from_arrays(columns, schema=schema)

@@ -182,8 +182,13 @@ def _join_parts(
         list_of = lists["list"].take(pc.index_in(items["item_id"], lists["item_id"]))
         place = schema.get_field_index("list")
         details = items.set_column(place, schema.field(place), list_of).select(schema.names)
-        for start in range(0, details.num_rows, _ROWS_PER_GROUP):
-            yield details.slice(start, _ROWS_PER_GROUP)
+        yield from row_groups(details)
+
+
+def row_groups(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Rows in batches that are small row groups, so that few are read to get one item's."""
+    for start in range(0, rows.num_rows, _ROWS_PER_GROUP):
+        yield rows.slice(start, _ROWS_PER_GROUP)
 
 
 def shown_ids(lists: Rows) -> Rows:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import GateError, StageError
 from pipeline.retrieval.item_order import ItemRanges
+from pipeline.stages import incremental
 from pipeline.stages.context import Job, StageResult
 from pipeline.stages.neighbors import query_items, rules
 from pipeline.stages.publish import (
@@ -21,7 +22,7 @@ from pipeline.stages.publish import (
 )
 from pipeline.stages.publish.sampled_rows import MAPPED
 from pipeline.store.arrow_files import Rows
-from pipeline.store.schemas import RANKED_ITEMS, SIMILAR_ITEMS
+from pipeline.store.schemas import RANKED_ITEMS, SHARED_WORDS, SIMILAR_ITEMS
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -47,6 +48,9 @@ def inputs(job: Job) -> dict[str, Any]:
 def execute(job: Job, version: str) -> StageResult:
     """Write the similar-item table, one row a pair, sorted by item and rank."""
     sampled, ranges = _item_ranges(job)
+    words = {}
+    if job.config.publish.reasons:
+        words = {shared_words.TABLE: shared_words.write_title_words(job, version, ranges)}
     sums, carried_rows = _write_pairs(job, version, ranges)
     rows, expected = sums[pair_sums.PAIRS], job.record("neighbors").outputs["pairs"]
     counts: dict[str, Any] = {"rows": rows, "carried_rows": carried_rows}
@@ -59,7 +63,8 @@ def execute(job: Job, version: str) -> StageResult:
         # What the rest of the stage does is independent of it: Spark does both at the same time.
         writing = pool.submit(sorted_tables.write_details, job, version, ranges)
         distribution, covered = quality.scores(sums)
-        hubs = quality.hubs(_shown(job, version, carried_rows), items, ranges)
+        shown = _shown(job, version, carried_rows)
+        hubs = quality.hubs(shown, items, ranges, _new_items(job))
         hub = hubs["most_shown"] and hubs["most_shown"]["item_id"]
         rows_of_few = sampled_rows.collect(job, written, sampled[:MAPPED], hub, covered)
         tables = {
@@ -67,6 +72,7 @@ def execute(job: Job, version: str) -> StageResult:
             examples.TABLE: examples.write(job, version, rows_of_few),
             sample_lists.TABLE: sample_lists.write(job, version, rows_of_few),
             "details": writing.result(),
+            **words,
         }
     measured = {
         "coverage": round(covered / items, 6) if items else 0.0,
@@ -126,12 +132,13 @@ def _write_checked(
     sent = sorted_tables.SentPairs(job.spark.sparkContext)
     schema = RANKED_ITEMS if job.config.rank.exists else SIMILAR_ITEMS
     if job.config.publish.reasons:
-        written = shared_words.write(job, version, sources, ranges, sent, schema)
+        schema = schema.append(SHARED_WORDS)
+        rows = shared_words.similar_items(job, version, sources, ranges, sent, schema)
     else:
         rows = sorted_tables.similar_items(sources, ranges, sent, schema)
-        written = job.store.write_counted(
-            "similar_items", version, rows, count=pair_sums.sums, schema=schema
-        )
+    written = job.store.write_counted(
+        "similar_items", version, rows, count=pair_sums.sums, schema=schema
+    )
     problems = _problems(written.sums, sent.sums(), sources)
     if problems:
         job.store.discard_version("similar_items", version)
@@ -175,6 +182,21 @@ def _shown(job: Job, version: str, carried_rows: int) -> Rows:
     if carried_rows:
         return job.store.scan(job.spark, "similar_items", version, ("similar_id",))
     return sorted_tables.shown_ids(_neighbor_lists(job))
+
+
+def _new_items(job: Job) -> Rows | None:
+    """The items that the published version lacks: item_id.
+
+    None if nothing is published, or the tokens are not built on those of the published version:
+    then it is not known which items came.
+    """
+    from pyspark.sql import functions as F
+
+    base, published = job.record("tokenize").outputs["base"], job.state.published
+    if base is None or published is None or base != published.stages.get("tokenize"):
+        return None
+    changes = job.read("changes", "tokenize").where(F.col("change") == incremental.ADDED)
+    return Rows(changes.select("item_id"), iter)
 
 
 def carried_over(job: Job) -> "DataFrame | None":
