@@ -145,7 +145,6 @@ def _contributions(
     size = len(known) + 1
     their_code = np.searchsorted(known, their_words["hash"])
     is_known = np.append(known, 0)[their_code] == their_words["hash"]
-    is_known &= their_code < len(known)
     their_keys = their_pair[is_known] * size + their_code[is_known]
     own_keys = own_pair * size + np.searchsorted(known, titles.words["hash"])[own]
     place = np.searchsorted(their_keys, own_keys)
