@@ -101,7 +101,7 @@ class Tokenizer:
         tokens: list[str] = []
         all_tokens: list[str] = []
         for piece in split_text(prepare(text)):
-            self._add_tokens(piece, tokens, all_tokens, [])
+            self._add_tokens(piece, tokens, all_tokens)
         return tokens or all_tokens
 
     def spans_of_clean(self, text: str) -> Iterator[tuple[str, int, int]]:
@@ -124,11 +124,11 @@ class Tokenizer:
         text: str,
         tokens: list[str],
         all_tokens: list[str],
-        spans: list[tuple[int, int]],
+        spans: list[tuple[int, int]] | None = None,
     ) -> None:
         """Append a piece's tokens to `tokens`, and with the dropped ones to `all_tokens`.
 
-        `spans` gets the start and the end of each of `tokens`.
+        `spans`, if it is given, gets the start and the end of each of `tokens`.
         """
         morphemes = list(self._sudachi.tokenize(text))
         words = _whole_words(text, morphemes)
@@ -142,7 +142,8 @@ class Tokenizer:
             if word is not None and word.start <= start:
                 if word.start == start:
                     tokens.extend(word.tokens)
-                    spans.extend([(word.start, word.end)] * len(word.tokens))
+                    if spans is not None:
+                        spans.extend([(word.start, word.end)] * len(word.tokens))
                     number_end = word.end
                     number = "" if _is_ordinal_prefix(previous) else word.tokens[0]
                     previous = None
@@ -154,9 +155,10 @@ class Tokenizer:
                     is_counter = entry.is_counter and number_end == morpheme.begin()
                     tokens.append(counter_token(number, entry.token) if is_counter else entry.token)
                 tokens.extend(entry.words)
-                is_word = not (entry.is_affix or entry.is_counter)
-                span = (morpheme.begin(), morpheme.end() if is_word else morpheme.begin())
-                spans.extend([span] * (len(tokens) - len(spans)))
+                if spans is not None:
+                    is_word = not (entry.is_affix or entry.is_counter)
+                    span = (morpheme.begin(), morpheme.end() if is_word else morpheme.begin())
+                    spans.extend([span] * (len(tokens) - len(spans)))
             if entry.is_number:
                 number_end = morpheme.end()
                 number = "" if _is_ordinal_prefix(previous) else entry.token

@@ -5,7 +5,6 @@ those to the file that has the pair. Rows go there as those of sorted_tables do.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -32,26 +31,6 @@ TABLE = "title_words"
 WEIGHT = 4
 # Pairs whose words are compared at a time.
 _BLOCK_ROWS = 20_000
-
-
-def inputs(job: Job) -> dict[str, Any]:
-    """What the words depend on besides the neighbours, whose record names tokens and model.
-
-    Raises:
-        StageError: the model's vectors are no sums over words.
-    """
-    if not job.config.publish.reasons:
-        return {}
-    if job.record("train").outputs["kind"] == "onnx":
-        raise _no_sums()
-    return {"reasons": True}
-
-
-def _no_sums() -> StageError:
-    return StageError(
-        "publish: the vectors of this model are no sums over words, so no word carries a part of "
-        "the score; set publish.reasons = false"
-    )
 
 
 def write_title_words(job: Job, version: str, ranges: ItemRanges) -> int:
@@ -96,7 +75,10 @@ def words_of_items(model: embedder.Embedder, tokens: pa.RecordBatch) -> pa.Recor
     find = getattr(model, "title_words", None)
     words = None if find is None else find(*fields)
     if words is None:
-        raise _no_sums()
+        raise StageError(
+            "publish: the vectors of this model are no sums over words, so no word carries a part "
+            "of the score; set publish.reasons = false"
+        )
     return pa.RecordBatch.from_arrays([tokens["item_id"], *pack_words(words)], schema=TITLE_WORDS)
 
 

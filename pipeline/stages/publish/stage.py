@@ -33,16 +33,9 @@ CODE_VERSION = 2
 
 
 def inputs(job: Job) -> dict[str, Any]:
-    """The neighbours; if some items were no queries, where the rows of those come from; reasons.
-
-    Raises:
-        StageError: publish.reasons is set, and the model gives no reasons.
-    """
-    return {
-        "neighbors": job.record("neighbors").fingerprint,
-        **query_items.publish_inputs(job),
-        **shared_words.inputs(job),
-    }
+    """The neighbours; if some items were no queries, where the rows of those come from; reasons."""
+    inputs = {"neighbors": job.record("neighbors").fingerprint, **query_items.publish_inputs(job)}
+    return inputs | ({"reasons": True} if job.config.publish.reasons else {})
 
 
 def execute(job: Job, version: str) -> StageResult:
