@@ -26,7 +26,7 @@ from models.fasttext.hashing import Hashes
 from models.fasttext.row_sums import Floats, sum_rows
 from models.fasttext.token_batch import TokenBatch
 from models.fasttext.weighted_rows import WeightedRowCache
-from models.fasttext.word_contributions import WordContributions
+from models.fasttext.word_contributions import TitleWords, WordContributions, values_at
 from models.unpicklable import Unpicklable
 
 # Share of the common direction that stays.
@@ -135,6 +135,65 @@ class BlendEmbedder(Unpicklable):
         decoded = [word.decode("utf-8", "surrogateescape") for word in words.to_list()]
         return WordContributions(decoded, rows, split)
 
+    def title_words(self, titles: pa.Array, descriptions: pa.Array) -> TitleWords:
+        """Return the words of titles, with the length of what each adds to its item's vector.
+
+        The arguments are those of `embed_fields`; the other items change nothing here either.
+        """
+        title_lists, lists = Embedder.flatten_arrow(titles), Embedder.flatten_arrow(descriptions)
+        blocks = [
+            self._batch_words(_stacked(_slice(title_lists, *block), _slice(lists, *block)))
+            for block in token_blocks(title_lists[1] + lists[1])
+        ]
+        return TitleWords.concat(blocks or [self._batch_words(_stacked(title_lists, lists))])
+
+    def _batch_words(self, batch: TokenBatch) -> TitleWords:
+        """As `title_words`, of a batch of n titles and then n descriptions."""
+        words, hashes, counts = _word_counts(batch)
+        cached = self._cache.rows_with(words, hashes)
+        positions, size = cached.find(hashes)[0], counts.shape[0] // 2
+        titles, descriptions = counts[:size], counts[size:]
+        title_sums, description_sums = (
+            sum_rows(cached.rows, positions[field.indices], field.indptr, field.data * weight)
+            for field, weight in (
+                (titles, np.float32(self._blend.title_weight)),
+                (descriptions, np.float32(1)),
+            )
+        )
+        used, codes = np.unique(titles.indices, return_inverse=True)
+        rows, item = (
+            cached.rows[positions[used]],
+            np.repeat(np.arange(size), titles.indptr[1:] - titles.indptr[:-1]),
+        )
+        in_title = titles.data * self._blend.title_weight
+        in_description = values_at(descriptions, item, titles.indices)
+        lengths = np.zeros((len(codes), 2), dtype=np.float32)
+        for n, (part, length) in enumerate(zip(self._parts, self._part_lengths(), strict=True)):
+            weight = self._description_weights(description_sums[:, part], title_sums[:, part])
+            weight = np.where(np.diff(descriptions.indptr) > 0, weight, np.float32(0))
+            sums = title_sums[:, part] + description_sums[:, part] * weight[:, None]
+            word_rows = rows[:, part]
+            if n == 0:
+                sums, word_rows = self._without_common(sums), self._without_common(word_rows)
+            norms = _norms(sums)[item]
+            scale = np.divide(length, norms, out=np.zeros_like(norms), where=norms > 0)
+            frequency = in_title + in_description * weight[item]
+            lengths[:, n] = frequency * scale * _norms(word_rows)[codes]
+        return TitleWords(
+            pa.array(words.take(used).to_list(), pa.binary())
+            .cast(pa.string())
+            .take(pa.array(codes)),
+            hashes[titles.indices],
+            titles.indptr.astype(np.int64),
+            lengths,
+        )
+
+    def _without_common(self, semantic: Floats) -> Floats:
+        """Vectors, float32[n, k], without most of the direction that all items have in common."""
+        common = self._statistics.common_direction
+        removed = np.einsum("ij,j->i", semantic, common) * (1 - _COMMON_SHARE)
+        return np.asarray(semantic - removed[:, None] * common)
+
     def in_vocabulary(self, words: Sequence[str]) -> npt.NDArray[np.bool_]:
         """Return which words are in the model's vocabulary: bool[n]."""
         return self._embedder.in_vocabulary(words)
@@ -170,10 +229,7 @@ class BlendEmbedder(Unpicklable):
                 added, title_sums = description_sums[:, part], sums[with_description, part]
                 weight = self._description_weights(added, title_sums)
                 sums[with_description, part] += added * weight[:, None]
-        semantic = sums[:, self._parts[0]]
-        common = self._statistics.common_direction
-        removed = np.einsum("ij,j->i", semantic, common) * (1 - _COMMON_SHARE)
-        semantic -= removed[:, None] * common
+        sums[:, self._parts[0]] = self._without_common(sums[:, self._parts[0]])
         for part, length in zip(self._parts, self._part_lengths(), strict=True):
             _scale(sums[:, part], length, out[:, part])
 

@@ -20,7 +20,12 @@ from models.fasttext.source import Header
 from models.fasttext.supervised_vectors import SupervisedVectors
 from models.fasttext.token_batch import TokenBatch
 from models.fasttext.unsupervised_vectors import UnsupervisedVectors
-from models.fasttext.word_contributions import WordContributions, mean_contributions
+from models.fasttext.word_contributions import (
+    TitleWords,
+    WordContributions,
+    mean_contributions,
+    mean_title_words,
+)
 from models.unpicklable import Unpicklable
 
 _BLOCK_TOKENS = 1 << 18
@@ -87,6 +92,10 @@ class Embedder(Unpicklable):
     def word_contributions(self, tokens: Sequence[str]) -> WordContributions | None:
         """Return what each token adds to the vector; None for a supervised model (it is no sum)."""
         return None if self.header.supervised else mean_contributions(self, tokens)
+
+    def title_words(self, titles: pa.Array, descriptions: pa.Array) -> TitleWords | None:
+        """As `BlendEmbedder.title_words`; None for a supervised model."""
+        return None if self.header.supervised else mean_title_words(self, titles, descriptions)
 
     @staticmethod
     def flatten(token_lists: Sequence[Sequence[str]]) -> FlatLists:

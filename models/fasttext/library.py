@@ -10,12 +10,18 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from models.errors import ModelError
 from models.fasttext.binary_layout import Layout
 from models.fasttext.bytestrings import encode, offsets_from_lengths
 from models.fasttext.row_sums import Floats, normalize_rows, sum_rows
-from models.fasttext.word_contributions import WordContributions, mean_contributions
+from models.fasttext.word_contributions import (
+    TitleWords,
+    WordContributions,
+    mean_contributions,
+    mean_title_words,
+)
 from models.unpicklable import Unpicklable
 
 
@@ -69,6 +75,10 @@ class LibraryEmbedder(Unpicklable):
     def word_contributions(self, tokens: Sequence[str]) -> WordContributions | None:
         """Return what each token adds to the vector; None for a supervised model (it is no sum)."""
         return None if self._supervised else mean_contributions(self, tokens)
+
+    def title_words(self, titles: pa.Array, descriptions: pa.Array) -> TitleWords | None:
+        """As `BlendEmbedder.title_words`; None for a supervised model."""
+        return None if self._supervised else mean_title_words(self, titles, descriptions)
 
     def _embed_words(self, token_lists: list[list[bytes]]) -> Floats:
         index: dict[bytes, int] = {}

@@ -19,6 +19,7 @@ from pipeline.store.names import LATEST
 from pipeline.store.reason_codes import explain
 from pipeline.store.store import Store
 from pipeline.terminal.colours import DIM, paint
+from pipeline.terminal.escapes import escape
 from pipeline.terminal.output import (
     print_json,
     print_lines,
@@ -117,19 +118,21 @@ def _lines(answer: Answer) -> list[str]:
         for rank, one in enumerate(answer.neighbours, 1)
     ]
     head, *lines = table(("", "score", "item", "title"), rows, right=" score", cut="title")
-    lines = [head, *chain(*_with_boosts(answer, lines))] if rows else []
+    lines = [head, *chain(*_with_reasons(answer, lines))] if rows else []
     if answer.reason is not None:
-        found = sum(one.reason is None for one in answer.neighbours)
+        found = sum(one.score is not None for one in answer.neighbours)
         count = f"only {found}" if found else "no neighbours"
         lines.append(f"{count}: {explain(answer.reason)}")
     return lines
 
 
-def _with_boosts(answer: Answer, lines: list[str]) -> Iterator[list[str]]:
-    """The line of each neighbour, and below it the terms of its rank, if there are any."""
+def _with_reasons(answer: Answer, lines: list[str]) -> Iterator[list[str]]:
+    """The line of each neighbour, and below it the terms of its rank and the shared words."""
     for line, one in zip(lines, answer.neighbours, strict=True):
         yield [line]
         if one.ranked_by is not None:
             yield [paint(f"      {boost_terms.describe(one.ranked_by, one.boosts)}", DIM)]
         if one.reason is not None:
-            yield [paint(f"      fills the list: {one.reason}", DIM)]
+            yield [paint(f"      {boost_terms.describe_reason(one.reason)}", DIM)]
+        if one.shared_words:
+            yield [paint(f"      both: {escape(', '.join(one.shared_words))}", DIM)]

@@ -36,7 +36,7 @@ def lines(inspection: Inspection, published: Published) -> Iterator[str]:
         probes = f"; lists searched for it: {inspection.probes:,}" if inspection.probes else ""
         yield f"vector      length {item.norm:.4f}, in list {item.details['list']}{probes}"
     if inspection.reason is not None:
-        found = sum(one.reason is None for one in inspection.neighbours)
+        found = sum(one.score is not None for one in inspection.neighbours)
         filled = len(inspection.neighbours) - found
         more = f", and {filled} that fill the list" if filled else ""
         yield f"neighbours  {found}: {explain(inspection.reason)}{more}"
@@ -109,7 +109,7 @@ def _neighbours(neighbours: list[Neighbour]) -> Iterator[str]:
             boosts = boost_terms.describe(neighbour.ranked_by, neighbour.boosts)
             yield paint(f"      {boosts}", DIM)
         if neighbour.reason is not None:
-            yield paint(f"      fills the list: {neighbour.reason}", DIM)
+            yield paint(f"      {boost_terms.describe_reason(neighbour.reason)}", DIM)
             continue
         yield paint(f"      {_shared_tokens(neighbour)}", DIM)
 

@@ -30,7 +30,7 @@ class Neighbour:
         contributions: the parts of the score.
         ranked_by: the score with the boosts; None if there are none.
         boosts: what is added to the score to rank it, by setting.
-        reason: the entry of fallback.order that it fills the list by; None if it was found.
+        reason: why it is shown, as the published table has it; None if it was found.
     """
 
     item_id: str

@@ -56,7 +56,7 @@ class ListedItem:
         similar_id: its id.
         score: the cosine; None if it fills the list.
         ranked_by: what it is ranked by; None if by the score.
-        reason: the entry of fallback.order that it fills the list by; None if it was found.
+        reason: why it is shown, as the published table has it; None if it was found.
         boosted: the cosine with the boosts, before a diverse list is chosen.
     """
 

@@ -14,6 +14,7 @@ from pipeline.query.embedding import TextEmbedder
 from pipeline.query.fallback import Filler
 from pipeline.query.index import Index
 from pipeline.query.published import Published
+from pipeline.query.shared_words import SharedWords
 from pipeline.retrieval.routing import QUERIES
 from pipeline.store import item_rows, reason_codes
 
@@ -29,7 +30,8 @@ class Neighbour:
         ranked_by: what it is ranked by, as the published table has it; None if by the score.
         boosted: the cosine with the boosts, before a diverse list is chosen.
         boosts: what is added to the score to rank it, by setting.
-        reason: the entry of fallback.order that it fills the list by; None if it was found.
+        reason: why it is shown, as the published table has it; None if it was found.
+        shared_words: as the published table has them; None if it has none.
     """
 
     similar_id: str
@@ -39,6 +41,7 @@ class Neighbour:
     boosted: float | None = None
     boosts: Mapping[str, float] = field(default_factory=dict)
     reason: str | None = None
+    shared_words: list[str] | None = None
 
     @property
     def scores(self) -> boost_terms.Scores:
@@ -51,7 +54,8 @@ class Neighbour:
         entry["score"] = None if self.score is None else float(str(np.float32(self.score)))
         if self.reason is not None:
             entry["reason"] = self.reason
-        return entry | boost_terms.as_json(self.ranked_by, self.boosts)
+        entry |= boost_terms.as_json(self.ranked_by, self.boosts)
+        return entry if self.shared_words is None else entry | {"shared_words": self.shared_words}
 
 
 @dataclass
@@ -103,13 +107,15 @@ class Answerer:
         self._edits = self._boosts.edits
         self._filler = Filler.of(published)
         self._embedder = TextEmbedder.load(published, config)
+        self._words = SharedWords.of(published, self._embedder)
 
     def answer(self, questions: pa.RecordBatch) -> list[Answer]:
         """Answer rows of questions.SCHEMA, in their order."""
         columns = (questions[name].to_pylist() for name in ("row", "item_id", "title"))
         answers = [Answer(*values) for values in zip(*columns, strict=True)]
         texts = self._embedder.without_placeholders(questions)
-        embedded = self._embedder.vectors(texts, self._embedder.tokens(texts))
+        tokens = self._embedder.tokens(texts)
+        embedded = self._embedder.vectors(texts, tokens)
         for answer, reason in zip(answers, self._reasons(questions, embedded), strict=True):
             answer.reason = reason
         searchable = [n for n, answer in enumerate(answers) if answer.reason is None]
@@ -129,6 +135,8 @@ class Answerer:
         if self._filler is not None:
             self._fill_short(self._filler, answers, questions)
         self._add_details(answers, questions.to_pylist())
+        if self._words is not None:
+            self._add_words(answers, self._words.of_questions(texts, tokens, _ids(answers)))
         return answers
 
     def _fill_short(self, filler: Filler, answers: list[Answer], questions: pa.RecordBatch) -> None:
@@ -143,7 +151,8 @@ class Answerer:
             [{"similar_id": one.similar_id, "score": one.score} for one in answers[n].neighbours]
             for n in short
         ]
-        filled = filler.fill(items, self._traits(items), lists, self.k)
+        found = self._edits.find(filter(None, items["item_id"].to_pylist()))
+        filled = filler.fill(items, self._traits(items, found), lists, self.k)
         for n, entries in zip(short, filled, strict=True):
             answers[n].neighbours += [
                 Neighbour(one["similar_id"], None, None, reason=one["reason"]) for one in entries
@@ -190,7 +199,12 @@ class Answerer:
         boosted = {n["similar_id"]: n["ranked_by"] for n in candidates["neighbors"]}
         answer.neighbours = [
             Neighbour(
-                n["similar_id"], None, n["score"], n["ranked_by"], boosted.get(n["similar_id"])
+                n["similar_id"],
+                None,
+                n["score"],
+                n["ranked_by"],
+                boosted.get(n["similar_id"]),
+                reason=n.get("reason"),
             )
             for n in chosen
         ]
@@ -232,3 +246,16 @@ class Answerer:
                 for one in answer.neighbours
                 for row in (details.get(one.similar_id, {}),)
             ]
+
+    @staticmethod
+    def _add_words(answers: list[Answer], words: list[list[list[str]]]) -> None:
+        """Add the words that neighbours share with the questions."""
+        for answer, lists in zip(answers, words, strict=True):
+            answer.neighbours = [
+                replace(one, shared_words=shared)
+                for one, shared in zip(answer.neighbours, lists, strict=True)
+            ]
+
+
+def _ids(answers: list[Answer]) -> list[list[str]]:
+    return [[one.similar_id for one in answer.neighbours] for answer in answers]

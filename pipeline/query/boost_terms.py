@@ -9,6 +9,7 @@ import numpy as np
 from pipeline.query.edits import EditsOfIds, VersionEdits
 from pipeline.query.published import Published
 from pipeline.query.traits import hash_of
+from pipeline.retrieval.pins import PINNED
 from pipeline.retrieval.vectors import Float64
 from pipeline.stages.neighbors import boosts
 
@@ -104,6 +105,11 @@ def as_json(ranked_by: float | None, terms: Mapping[str, float]) -> dict[str, An
         return {}
     shortest = float(str(np.float32(ranked_by)))
     return {"ranked_by": shortest, "boosts": {n: round(term, 6) for n, term in terms.items()}}
+
+
+def describe_reason(reason: str) -> str:
+    """Why a row is shown that was not found by its score, for a person."""
+    return reason if reason == PINNED else f"fills the list: {reason}"
 
 
 def describe(ranked_by: float, terms: Mapping[str, float]) -> str:

@@ -51,6 +51,7 @@ def page_data(store: Store, run_json: dict[str, Any], map_items: int) -> dict[st
         "least_recall": checks.min_recall(run_json),
         "quality": counts.get("quality"),
         "gate": counts.get("gate", {}) or None,
+        "rank": run_json["settings"].get("rank"),
         "settings": list(_settings(run_json["settings"])),
         "sample": _sample(store, run_json, map_items),
     }

@@ -38,9 +38,9 @@ def read_sample(store: Store, record: StageRecord, map_items: int) -> dict[str, 
     Returns:
         items: id, title, category, brand, address of the picture, tokens of the title and of the
         description; the last three are null if the item is only on the map.
-        shown: [item, [[neighbour, score], ...]], the score null for what fills the list; map:
-        [item, x, y]; both name items by their positions in `items`. of: how many items of the table
-        could be shown.
+        shown: [item, [[neighbour, score, shared words if there are any], ...]], the score null for
+        what fills the list; map: [item, x, y]; both name items by their positions in `items`. of:
+        how many items of the table could be shown.
     """
     table = store.dataset(TABLE, record.fingerprint).to_table()
     rows = {row["item_id"]: row for row in table.drop_columns("half").to_pylist()}
@@ -59,7 +59,8 @@ def _select(rows: dict[str, Row], points: dict[str, list[float]]) -> dict[str, A
         neighbours = [entry for entry in row["neighbors"] or () if entry["similar_id"] in rows]
         ids = (row["item_id"], *(entry["similar_id"] for entry in neighbours))
         added = {item_id: _full_item(rows[item_id]) for item_id in ids if item_id not in complete}
-        size += _json_bytes(list(added.values())) + 20 * len(neighbours)
+        words = [entry.get("shared_words") or [] for entry in neighbours]
+        size += _json_bytes([*added.values(), *words]) + 20 * len(neighbours)
         if size > MAX_BYTES:
             break
         complete |= added.keys()
@@ -69,7 +70,14 @@ def _select(rows: dict[str, Row], points: dict[str, list[float]]) -> dict[str, A
             else:
                 positions[item_id] = len(items)
                 items.append(item)
-        scores = [[positions[e["similar_id"]], _score(e)] for e in neighbours]
+        scores = [
+            [
+                positions[entry["similar_id"]],
+                _score(entry),
+                *([shared] if shared else []),
+            ]
+            for entry, shared in zip(neighbours, words, strict=True)
+        ]
         shown.append([positions[row["item_id"]], scores])
     return {
         "items": items,

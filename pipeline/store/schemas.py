@@ -113,6 +113,11 @@ SIMILAR_ITEMS = pa.schema(
         ("score", pa.float32()),
     ]
 )
+# The table of a run with publish.reasons has one more: the words that carry most of the score.
+SHARED_WORDS = pa.field("shared_words", list_of(pa.string()))
+# The words of the items' titles, from which those of a pair are found: see
+# pipeline/retrieval/shared_words.py. Sorted by item_id, in small row groups.
+TITLE_WORDS = pa.schema([("item_id", pa.string()), ("words", pa.binary()), ("tokens", pa.string())])
 # The lists of a sample of the items, by which a version is compared with the one before it: those
 # with the lowest values of a hash of the id, `order`. `similar_ids` are in the order of their rank.
 SAMPLE_LISTS = pa.schema(
@@ -167,6 +172,11 @@ EXAMPLES = pa.schema(
         ("neighbors", list_of(_SIMILAR)),
     ]
 )
+# With publish.reasons, a pair has its words here too.
+EXPLAINED_EXAMPLES = EXAMPLES.set(
+    EXAMPLES.get_field_index("neighbors"),
+    pa.field("neighbors", list_of(pa.struct([*_SIMILAR, SHARED_WORDS]))),
+)
 
 SCHEMAS: dict[str, pa.Schema] = {
     "items": ITEMS,
@@ -190,6 +200,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     "pinned": PINNED,
     "ground_truth": GROUND_TRUTH,
     "similar_items": SIMILAR_ITEMS,
+    "title_words": TITLE_WORDS,
     "sample_lists": SAMPLE_LISTS,
     "short_lists": SHORT_LISTS,
     "details": DETAILS,
@@ -201,7 +212,7 @@ EXTENSIBLE = {"items", "details", "similar_items"}
 # Tables that are read list by list.
 CLUSTERED = {"lists", "candidates", "neighbors"}
 # Tables each of whose batches becomes a row group.
-IN_SMALL_GROUPS = {"details"}
+IN_SMALL_GROUPS = {"details", "title_words"}
 # Tables that hold the difference between two versions: their version is named by both.
 MOVES = {"changes", "arrivals", "departures"}
 # Columns that hold vectors.

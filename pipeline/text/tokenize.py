@@ -1,7 +1,7 @@
 """Tokens of an item's text: SudachiPy for Japanese, own rules for words in other scripts."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from importlib import metadata
@@ -25,6 +25,7 @@ RULES_VERSION = 3
 # Parts of speech that make no token: particles, auxiliaries, punctuation, white space.
 _SYMBOL = "補助記号"
 _DROPPED = frozenset({"助詞", "助動詞", _SYMBOL, "空白"})
+_AFFIXES = frozenset({"接頭辞", "接尾辞"})
 _SPACE = re.compile(r"\s+")
 # A number after this prefix is an ordinal, as in 第1話, and makes no measure.
 _ORDINAL_PREFIX = "第"
@@ -103,8 +104,32 @@ class Tokenizer:
             self._add_tokens(piece, tokens, all_tokens)
         return tokens or all_tokens
 
-    def _add_tokens(self, text: str, tokens: list[str], all_tokens: list[str]) -> None:
-        """Append a piece's tokens to `tokens`, and with the dropped ones to `all_tokens`."""
+    def spans_of_clean(self, text: str) -> Iterator[tuple[str, int, int]]:
+        """The tokens of a text that `prepare` returned, with the start and the end of each.
+
+        Parts of a Latin word have the span of the word. What is no word has an empty span: affixes,
+        and counters, whose token begins with the number.
+        """
+        start = 0
+        for piece in split_text(text):
+            tokens: list[str] = []
+            spans: list[tuple[int, int]] = []
+            self._add_tokens(piece, tokens, [], spans)
+            for token, (first, end) in zip(tokens, spans, strict=True):
+                yield token, start + first, start + end
+            start += len(piece)
+
+    def _add_tokens(
+        self,
+        text: str,
+        tokens: list[str],
+        all_tokens: list[str],
+        spans: list[tuple[int, int]] | None = None,
+    ) -> None:
+        """Append a piece's tokens to `tokens`, and with the dropped ones to `all_tokens`.
+
+        `spans`, if it is given, gets the start and the end of each of `tokens`.
+        """
         morphemes = list(self._sudachi.tokenize(text))
         words = _whole_words(text, morphemes)
         position, number, number_end = 0, "", -1
@@ -117,6 +142,8 @@ class Tokenizer:
             if word is not None and word.start <= start:
                 if word.start == start:
                     tokens.extend(word.tokens)
+                    if spans is not None:
+                        spans.extend([(word.start, word.end)] * len(word.tokens))
                     number_end = word.end
                     number = "" if _is_ordinal_prefix(previous) else word.tokens[0]
                     previous = None
@@ -128,6 +155,10 @@ class Tokenizer:
                     is_counter = entry.is_counter and number_end == morpheme.begin()
                     tokens.append(counter_token(number, entry.token) if is_counter else entry.token)
                 tokens.extend(entry.words)
+                if spans is not None:
+                    is_word = not (entry.is_affix or entry.is_counter)
+                    span = (morpheme.begin(), morpheme.end() if is_word else morpheme.begin())
+                    spans.extend([span] * (len(tokens) - len(spans)))
             if entry.is_number:
                 number_end = morpheme.end()
                 number = "" if _is_ordinal_prefix(previous) else entry.token
@@ -156,6 +187,7 @@ class Tokenizer:
         return _Entry(
             token=token if token.strip("_") else "",
             is_kept=part_of_speech not in _DROPPED,
+            is_affix=part_of_speech in _AFFIXES,
             is_counter="助数詞" in usage,
             is_number=subtype == "数詞",
             words=tuple(words),
@@ -178,6 +210,7 @@ class _Entry:
     Attributes:
         token: its token; empty if nothing but space is left of it.
         is_kept: whether its part of speech makes a token.
+        is_affix: whether it is a prefix or a suffix.
         is_counter: whether it can count what a number before it numbers.
         is_number: whether it is a number.
         words: tokens of a word that SudachiPy does not know and takes for a symbol.
@@ -185,6 +218,7 @@ class _Entry:
 
     token: str
     is_kept: bool
+    is_affix: bool
     is_counter: bool
     is_number: bool
     words: tuple[str, ...]

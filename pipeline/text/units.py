@@ -63,3 +63,9 @@ def counter_token(number: str, counter: str) -> str:
     if counter in _NOT_MEASURES or not _NUMBER.fullmatch(number):
         return counter
     return number + counter
+
+
+def is_amount(token: str) -> bool:
+    """Whether a token is a number with a unit, as in 500ml."""
+    number = _NUMBER.match(token)
+    return number is not None and token[number.end() :] in _JOINED_UNITS

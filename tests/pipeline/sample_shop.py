@@ -38,14 +38,14 @@ class SampleShop:
     ) -> Outcome:
         return self.runner(*sets).run(first, last, **kwargs)
 
-    def runner(self, *sets: str, publishing: bool = True) -> Runner:
+    def runner(self, *sets: str, publishing: bool = True, full: bool = False) -> Runner:
         file = self.folder / "nitamono.toml"
         file.write_text(
             f'[store]\npath = "store"\n[catalogue]\npath = "{self.catalogue}"\n'
             f"{MODEL}[publish]\nmax_churn = 1.0\n"
         )
         settings, progress = config.load(file, sets, {}), Progress(io.StringIO())
-        return Runner(settings, new_run_id(), progress, publishing=publishing)
+        return Runner(settings, new_run_id(), progress, publishing=publishing, full=full)
 
     def published(self, table: str = "similar_items") -> dict[str, list[Any]]:
         latest = self.store.latest(table)

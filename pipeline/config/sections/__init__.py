@@ -118,6 +118,15 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _vectors_are_sums(self) -> Self:
+        if self.publish.reasons and self.model.kind == "onnx":
+            raise ValueError(
+                "publish.reasons needs vectors that are sums over words, which an encoder does not "
+                'make; leave it out, or set model.kind = "fasttext"'
+            )
+        return self
+
+    @model_validator(mode="after")
     def _names_columns(self) -> Self:
         self._check_columns()
         return self

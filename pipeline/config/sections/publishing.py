@@ -65,6 +65,11 @@ class PublishSection(Section):
     table_format: Literal["", "iceberg", "delta", "parquet"] = Field(
         "", description="the format that the table is made with; empty: its catalog's own"
     )
+    reasons: bool = Field(
+        False,
+        description="whether the table says of each pair which words of both titles carry most of "
+        "its score, in a column shared_words",
+    )
     min_recall: float = Field(
         -1.0,
         ge=-1,

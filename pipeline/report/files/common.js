@@ -21,6 +21,9 @@ const hasWords = (name) => name in WORDS.en;
 const number = (value, digits = 0) =>
   value.toLocaleString(state.language, { minimumFractionDigits: digits, maximumFractionDigits: digits });
 
+/** Texts as a list in the language of the page. */
+const listed = (texts) => new Intl.ListFormat(state.language, { type: "conjunction" }).format(texts);
+
 /** A share as a percentage; only exactly 0 and 1 are shown as 0% and 100%. */
 function percent(share) {
   let digits = 1;

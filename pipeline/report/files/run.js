@@ -99,16 +99,35 @@ function coverageSection() {
 
 const fact = (name, value, text) => el("div", { class: "fact" }, el("dt", {}, name), el("dd", { class: "big" }, value), el("dd", { class: "more" }, text));
 
+/** One sentence on what the neighbours are ranked by, with the settings' numbers. */
+function rankedBy() {
+  const { same = {}, price, value = {}, fresh, exposure, diversity } = DATA.rank || {};
+  const plain = (value) => value.toLocaleString(state.language);
+  const signed = (weight) => (weight < 0 ? "−" : "+") + plain(Math.abs(weight));
+  const terms = [
+    ...Object.entries(same).map(([column, weight]) => t("boost_same", { column, n: signed(weight) })),
+    price && t("boost_price", { n: signed(price.weight), half: plain(price.half) }),
+    ...Object.entries(value).map(([column, weight]) => t("boost_value", { column, n: signed(weight) })),
+    fresh && t("boost_fresh", { column: fresh.column, n: signed(fresh.weight), days: plain(fresh.half_days) }),
+    exposure && t("boost_exposure", { n: plain(exposure) }),
+    diversity && t("boost_diversity", { n: plain(diversity) }),
+  ].filter(Boolean);
+  return el("p", {}, terms.length ? t("ranked_by", { terms: listed(terms) }) : t("ranked_by_cosine"));
+}
+
 function hubsSection() {
   if (!quality) return null;
-  const { most_shown, never_shown, gini } = quality.hubs;
+  const { most_shown, never_shown, gini, new_items } = quality.hubs;
+  const mean = (value) => (value === null ? "–" : number(value, 2));
   const place = most_shown ? sample.items.findIndex((item) => item[0] === most_shown.item_id) : -1;
   const link = !most_shown ? t("nothing") : place < 0 ? most_shown.item_id
     : el("button", { type: "button", class: "link", onclick: () => choose(place) }, titleOf(place));
   return section("hubs", hint(t("hubs_text")), el("dl", { class: "facts-wide" },
     fact(t("most_shown"), most_shown ? number(most_shown.times) : "–", [link, most_shown ? el("br") : null, most_shown ? t("most_shown_text", { n: number(most_shown.times), k: DATA.run.k }) : ""]),
     fact(t("never_shown"), number(never_shown), t("never_shown_text", { share: DATA.counts.items ? percent(never_shown / DATA.counts.items) : "–" })),
-    fact(t("gini"), number(gini, 3), t("gini_text"))));
+    fact(t("gini"), number(gini, 3), t("gini_text")),
+    new_items ? fact(t("new_items"), mean(new_items.mean_lists), t("new_items_text", { n: number(new_items.items), others: mean(new_items.mean_lists_of_others) })) : null),
+  rankedBy());
 }
 
 function alikeSection() {

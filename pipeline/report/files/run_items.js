@@ -66,7 +66,7 @@ function facts(place) {
   return el("dl", { class: "facts" }, rows.filter(([, value]) => value).flatMap(([name, value]) => [el("dt", {}, t(name)), el("dd", {}, value)]));
 }
 
-function neighbour([place, score], itemTokens) {
+function neighbour([place, score, words], itemTokens) {
   const [id, , category, , image] = sample.items[place];
   const lists = tokensOf(place);
   const shared = new Set(lists.flat().filter((token) => itemTokens.has(token)));
@@ -76,6 +76,7 @@ function neighbour([place, score], itemTokens) {
       score === null ? el("span", { class: "score" }, t("filled_in")) : el("span", { class: "score" }, score.toFixed(3), el("span", { class: "meter", "aria-hidden": "true" }, el("span", { style: `width:${Math.max(0, Math.min(1, score)) * 100}%` })))),
     el("div", { class: "small" }, el("code", {}, id), category ? ` · ${category}` : "", ` · ${t("shares", { n: number(shared.size) })}`),
     el("div", { class: "small" }, tokens(lists, shared)),
+    words ? el("div", { class: "small" }, t("because", { words: listed(words) })) : null,
     image ? el("div", { class: "small" }, picture(image)) : null);
 }
 

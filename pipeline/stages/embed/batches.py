@@ -89,7 +89,15 @@ def field_tokens(model: BlendEmbedder, texts: pa.Array) -> tuple[pa.Array, pa.Ar
         list<string>[n] of the titles and of the descriptions.
     """
     titles, descriptions = (texts.flatten()[field::2] for field in (0, 1))
-    titles = _phrase_remover(model.phrases).remove_from(titles)
+    return tokens_read(model, titles, descriptions)
+
+
+def tokens_read(
+    model: embedder.Embedder, titles: pa.Array, descriptions: pa.Array
+) -> tuple[pa.Array, pa.Array]:
+    """As `field_tokens`, from the columns of the tokens table, for any model that reads tokens."""
+    if isinstance(model, BlendEmbedder):
+        titles = _phrase_remover(model.phrases).remove_from(titles)
     return split_tokens(titles), split_tokens(descriptions)
 
 

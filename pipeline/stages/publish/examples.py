@@ -11,10 +11,13 @@ import pyarrow.compute as pc
 
 from pipeline.stages.context import Job
 from pipeline.stages.publish.sampled_rows import SampledRows
+from pipeline.store.schemas import EXAMPLES, EXPLAINED_EXAMPLES, SHARED_WORDS
 
 TABLE = "examples"
 # The columns that are those of `SampledRows.items`.
 _TEXTS = ("title", "brand", "image_url", "title_tokens", "description_tokens")
+# The columns that are those of similar_items.
+_PAIR = ("similar_id", "score", SHARED_WORDS.name)
 
 _Lists = dict[str, list[dict[str, Any]]]
 
@@ -49,12 +52,13 @@ def write(job: Job, version: str, sampled: SampledRows) -> int:
         }
         for item, row in zip(all_ids, rows, strict=True)
     ]
-    return job.store.write_rows(examples, TABLE, version)
+    schema = EXPLAINED_EXAMPLES if job.config.publish.reasons else EXAMPLES
+    return job.store.write_table(pa.Table.from_pylist(examples, schema), TABLE, version)
 
 
 def _neighbor_lists(sampled: SampledRows) -> _Lists:
     """The first neighbours of the items shown, best first."""
     best: _Lists = {item: [] for item in sampled.shown}
     for row in sampled.shown_pairs.sort_by("rank").to_pylist():
-        best[row["item_id"]].append({"similar_id": row["similar_id"], "score": row["score"]})
+        best[row["item_id"]].append({name: row[name] for name in _PAIR if name in row})
     return best

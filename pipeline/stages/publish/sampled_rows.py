@@ -127,7 +127,7 @@ def _pairs(job: Job, pairs: "DataFrame", shown: list[str], bound: int) -> pa.Tab
 
     ids = pa.table({"item_id": pa.array(shown, pa.string()), "is_shown": [True] * len(shown)})
     known = F.broadcast(job.spark.createDataFrame(ids))
-    is_found = F.col("reason").isNull() if "reason" in pairs.columns else F.lit(True)
+    is_found = F.col("score").isNotNull()
     return (
         pairs.join(known, "item_id", how="left")
         .withColumn("order", seeded_hash(0, _MEASURED))

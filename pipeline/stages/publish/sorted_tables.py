@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 # Which source a list comes from, while it is sent to its file.
-_SOURCE = pa.field("source", pa.int8())
+SOURCE = pa.field("source", pa.int8())
 # Items and pairs of a file, at most, about: a worker sorts them in half a gigabyte.
 _ITEMS_PER_FILE, _PAIRS_PER_FILE = 300_000, 3_000_000
 # A smaller table is not cut for the sake of cores that would be idle.
@@ -103,15 +103,12 @@ def similar_items(
         sent: counts the pairs before they are shuffled.
         schema: of the table.
     """
-    sent_schema = lists_schema(schema).append(_SOURCE)
+    sent_schema = lists_schema(schema).append(SOURCE)
 
     def send(number: int) -> Run:
         def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-            rows = (
-                batch.append_column(_SOURCE, pa.array(np.full(batch.num_rows, number, np.int8)))
-                for batch in _counted(batches, sent, schema)
-            )
-            return item_order.send(rows, ranges)
+            counted = _counted(batches, sent, schema)
+            return item_order.send((with_source(batch, number) for batch in counted), ranges)
 
         return run
 
@@ -129,13 +126,33 @@ def similar_items(
     return shuffled(packed, ranges, receive)
 
 
+def with_source(rows: pa.RecordBatch, number: int) -> pa.RecordBatch:
+    """Rows with the source that they come from."""
+    return rows.append_column(SOURCE, pa.array(np.full(rows.num_rows, number, np.int8)))
+
+
+def of_first_source(pairs: pa.RecordBatch, sent: SentPairs, schema: pa.Schema) -> pa.RecordBatch:
+    """The pairs of the first source that has their item; the others do not count as sent.
+
+    Args:
+        pairs: pairs with their `source`, sorted by item_id.
+        sent: what was counted.
+        schema: of the pairs.
+    """
+    is_first = _is_of_first_source(pairs)
+    if is_first.all():
+        return pairs
+    sent.add(pairs.filter(pa.array(~is_first)).select(schema.names), -1)
+    return pairs.filter(pa.array(is_first))
+
+
 def _is_of_first_source(rows: pa.RecordBatch) -> Bools:
     """Which lists are of the first source that has their item: bool[n].
 
     Args:
-        rows: lists with their `source`, sorted by item_id.
+        rows: lists, or pairs, with their `source`, sorted by item_id.
     """
-    sources, ids = rows[_SOURCE.name].to_numpy(), rows["item_id"]
+    sources, ids = rows[SOURCE.name].to_numpy(), rows["item_id"]
     if not len(ids) or (sources == sources[0]).all():
         return np.ones(len(ids), dtype=bool)
     is_new = np.ones(len(ids), dtype=bool)
@@ -263,8 +280,13 @@ def _join_parts(
         list_of = lists["list"].take(pc.index_in(items["item_id"], lists["item_id"]))
         place = schema.get_field_index("list")
         details = items.set_column(place, schema.field(place), list_of).select(schema.names)
-        for start in range(0, details.num_rows, _ROWS_PER_GROUP):
-            yield details.slice(start, _ROWS_PER_GROUP)
+        yield from row_groups(details)
+
+
+def row_groups(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Rows in batches that are small row groups, so that few are read to get one item's."""
+    for start in range(0, rows.num_rows, _ROWS_PER_GROUP):
+        yield rows.slice(start, _ROWS_PER_GROUP)
 
 
 def shown_ids(lists: Rows) -> Rows:

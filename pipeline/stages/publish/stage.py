@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from pipeline.errors import GateError, StageError
 from pipeline.retrieval.item_order import ItemRanges
+from pipeline.stages import incremental
 from pipeline.stages.context import Job, StageResult
 from pipeline.stages.neighbors import pins, query_items, rules
 from pipeline.stages.publish import (
@@ -19,11 +20,13 @@ from pipeline.stages.publish import (
     quality,
     sample_lists,
     sampled_rows,
+    shared_words,
     sorted_tables,
 )
 from pipeline.stages.publish.sampled_rows import MAPPED
 from pipeline.storage.list_schemas import PINNED
 from pipeline.store.arrow_files import Rows
+from pipeline.store.schemas import SHARED_WORDS
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -34,11 +37,12 @@ CODE_VERSION = 2
 
 
 def inputs(job: Job) -> dict[str, Any]:
-    """The neighbours; where the rows of items come from that were no queries; what fills lists."""
+    """The neighbours; where the rows of items come from that were no queries; fillings, reasons."""
     return {
         "neighbors": job.record("neighbors").fingerprint,
         **query_items.publish_inputs(job),
         **fallback.publish_inputs(job),
+        **({"reasons": True} if job.config.publish.reasons else {}),
     }
 
 
@@ -46,6 +50,9 @@ def execute(job: Job, version: str) -> StageResult:
     """Write the similar-item table, one row a pair, sorted by item and rank."""
     sampled, ranges = _item_ranges(job)
     filled = _fill_short_lists(job, version) if fallback.is_on(job) else None
+    words = {}
+    if job.config.publish.reasons:
+        words = {shared_words.TABLE: shared_words.write_title_words(job, version, ranges)}
     sums, carried_rows = _write_pairs(job, version, ranges)
     rows, expected = sums[pair_sums.PAIRS], job.record("neighbors").outputs["pairs"]
     counts: dict[str, Any] = {"rows": rows, "carried_rows": carried_rows}
@@ -60,7 +67,8 @@ def execute(job: Job, version: str) -> StageResult:
         # What the rest of the stage does is independent of it: Spark does both at the same time.
         writing = pool.submit(sorted_tables.write_details, job, version, ranges)
         distribution, covered = quality.scores(sums)
-        hubs = quality.hubs(_shown(job, version, carried_rows), items, ranges)
+        shown = _shown(job, version, carried_rows)
+        hubs = quality.hubs(shown, items, ranges, _new_items(job))
         hub = hubs["most_shown"] and hubs["most_shown"]["item_id"]
         rows_of_few = sampled_rows.collect(job, written, sampled[:MAPPED], hub, covered)
         tables = {
@@ -69,6 +77,7 @@ def execute(job: Job, version: str) -> StageResult:
             sample_lists.TABLE: sample_lists.write(job, version, rows_of_few),
             "details": writing.result(),
             **(filled.tables if filled else {}),
+            **words,
         }
     measured = {
         "coverage": round(covered / items, 6) if items else 0.0,
@@ -89,7 +98,8 @@ def execute(job: Job, version: str) -> StageResult:
 def _item_ranges(job: Job) -> tuple[list[str], ItemRanges]:
     """A sample of the items, in random order; and which items each file of a table has."""
     items, cores = job.record("ingest").tables["items"], job.spark.sparkContext.defaultParallelism
-    count = sorted_tables.file_count(items, job.config.neighbors.k, cores)
+    pairs = job.config.neighbors.k * (shared_words.WEIGHT if job.config.publish.reasons else 1)
+    count = sorted_tables.file_count(items, pairs, cores)
     size = max(MAPPED, sorted_tables.SAMPLED_PER_RANGE * count)
     sampled = sampled_rows.sample_ids(job.read("items", "ingest").select("item_id"), items, size)
     return sampled, ItemRanges.from_sample(sampled, count)
@@ -137,7 +147,11 @@ def _write_checked(
     """
     sent = sorted_tables.SentPairs(job.spark.sparkContext)
     schema = _schema(job)
-    rows = sorted_tables.similar_items(sources, ranges, sent, schema)
+    if job.config.publish.reasons:
+        schema = schema.append(SHARED_WORDS)
+        rows = shared_words.similar_items(job, version, sources, ranges, sent, schema)
+    else:
+        rows = sorted_tables.similar_items(sources, ranges, sent, schema)
     written = job.store.write_counted(
         "similar_items", version, rows, count=pair_sums.sums, schema=schema
     )
@@ -198,6 +212,21 @@ def _shown(job: Job, version: str, carried_rows: int) -> Rows:
         pairs = comparison.found(job.store.read(job.spark, "similar_items", version))
         return Rows(pairs.select("similar_id"), iter)
     return sorted_tables.shown_ids(_neighbor_lists(job))
+
+
+def _new_items(job: Job) -> Rows | None:
+    """The items that the published version lacks: item_id.
+
+    None if nothing is published, or the tokens are not built on those of the published version:
+    then it is not known which items came.
+    """
+    from pyspark.sql import functions as F
+
+    base, published = job.record("tokenize").outputs["base"], job.state.published
+    if base is None or published is None or base != published.stages.get("tokenize"):
+        return None
+    changes = job.read("changes", "tokenize").where(F.col("change") == incremental.ADDED)
+    return Rows(changes.select("item_id"), iter)
 
 
 def carried_over(job: Job) -> "DataFrame | None":

@@ -67,7 +67,7 @@ def execute(job: Job, version: str) -> StageResult:
     """Tokenise the title and the description of every item."""
     text = settings(job)
     headwords = _unused_headwords(job, text) if text.user_dictionaries else []
-    dictionaries = [job.ship(path, "dictionary") for path in text.user_dictionaries]
+    dictionaries = ship_dictionaries(job, text)
     base = incremental.token_base(job, (NAME, CODE_VERSION), inputs(job))
     item_count = job.record("ingest").tables["items"]
     if base.record is None:
@@ -99,6 +99,11 @@ def execute(job: Job, version: str) -> StageResult:
             "why": base.why,
         },
     )
+
+
+def ship_dictionaries(job: Job, text: TextSettings) -> list[Handle]:
+    """Make the user dictionaries available to the executors."""
+    return [job.ship(path, "dictionary") for path in text.user_dictionaries]
 
 
 def _counts(sums: Mapping[str, int]) -> dict[str, int]:
@@ -240,16 +245,22 @@ def tokenize(items: "DataFrame", text: TextSettings, dictionaries: Sequence[Hand
         dictionaries: the user dictionaries, as shipped.
     """
 
-    def load() -> Tokenizer:
-        paths = tuple(str(shipping.local_path(handle)) for handle in dictionaries)
-        return Tokenizer(replace(text, user_dictionaries=paths))
-
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        tokenizer = resident.get(("tokenizer", text, *dictionaries), load)
+        tokenizer = load_tokenizer(text, dictionaries)
         for batch in batches:
             yield tokenize_batch(tokenizer, batch)
 
     return Rows(items.select("item_id", "title", "description"), run)
+
+
+def load_tokenizer(text: TextSettings, dictionaries: Sequence[Handle]) -> Tokenizer:
+    """The tokenizer, loaded once a process; the arguments are those of `tokenize`."""
+
+    def load() -> Tokenizer:
+        paths = tuple(str(shipping.local_path(handle)) for handle in dictionaries)
+        return Tokenizer(replace(text, user_dictionaries=paths))
+
+    return resident.get(("tokenizer", text, *dictionaries), load)
 
 
 def tokenize_batch(tokenizer: Tokenizer, batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -1,14 +1,20 @@
 """Vectors as sums of what their words add."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from models import fasttext
 from models.fasttext import Blend, BlendEmbedder
 from models.fasttext.embedder import Embedder
-from models.fasttext.word_contributions import pairwise_products
+from models.fasttext.word_contributions import (
+    TitleWords,
+    WordContributions,
+    pairwise_products,
+)
 from tests.models.fasttext.test_blend import embedded, model, random_items
 
 __all__ = ["model"]
@@ -38,6 +44,65 @@ def test_what_words_add_to_a_blend_sums_to_the_vector_and_to_the_cosine(
         product = vectors[i - 1, :split] @ vectors[i, :split]
         lengths = np.linalg.norm(vectors[i - 1]) * np.linalg.norm(vectors[i])
         assert abs(semantic.sum() - product / lengths) < 1e-5
+
+
+def shared_shares(one: WordContributions, other: WordContributions) -> dict[str, float]:
+    """What each shared word adds to the dot product of two vectors, paired with itself."""
+    column = {word: n for n, word in enumerate(other.words)}
+    return {
+        word: float(one.rows[n] @ other.rows[column[word]])
+        for n, word in enumerate(one.words)
+        if word in column
+    }
+
+
+def check_title_words(
+    words: TitleWords, items: list[tuple[list[str], list[str]]], parts: list[WordContributions]
+) -> None:
+    """Compare products of lengths with the contributions of the words themselves."""
+    by_item = [
+        dict(zip(words.words[a:b].to_pylist(), words.lengths[a:b].astype(np.float64), strict=True))
+        for a, b in itertools.pairwise(words.offsets.tolist())
+    ]
+    assert [set(found) for found in by_item] == [set(title) - {""} for title, _ in items]
+    for i in range(1, len(items)):
+        expected = shared_shares(parts[i - 1], parts[i])
+        for word in by_item[i - 1].keys() & by_item[i].keys():
+            product = float(by_item[i - 1][word] @ by_item[i][word])
+            assert product == pytest.approx(expected[word], abs=2e-6)
+
+
+@pytest.mark.parametrize("blend", [Blend(), Blend(dim=0), Blend(title_weight=1.5)])
+def test_lengths_of_title_words_give_what_shared_words_contribute(
+    model: Embedder, plain_corpus: Path, blend: Blend
+) -> None:
+    names = plain_corpus.read_text("utf-8").split()[:25]
+    items = [([*item[0], "水"], item[1]) for item in random_items(names, 40)]
+    items.append(([], ["水"]))
+    blended = BlendEmbedder(model, blend)
+    columns = [pa.array(field, pa.list_(pa.string())) for field in zip(*items, strict=True)]
+    words = blended.title_words(*columns)
+    check_title_words(words, items, [blended.word_contributions(*item) for item in items])
+    assert (np.diff(words.offsets) > 1).any()
+    # Other items of the batch change nothing.
+    alone = [blended.title_words(*(column[n : n + 1] for column in columns)) for n in range(41)]
+    joined = TitleWords.concat(alone)
+    assert joined.words == words.words
+    for name in ("hashes", "offsets", "lengths"):
+        assert np.array_equal(getattr(joined, name), getattr(words, name)), name
+
+
+def test_lengths_of_title_words_of_means(trained: Path, tmp_path: Path) -> None:
+    for path in (trained, fasttext.pack(trained, tmp_path)):
+        embedder = fasttext.load(path)
+        items = [(["水", "電機", "水", ""], ["箱"]), (["電機", "はじめて見る語", "箱", "水"], [])]
+        columns = [pa.array(field, pa.list_(pa.string())) for field in zip(*items, strict=True)]
+        words = embedder.title_words(*columns)
+        parts = [embedder.word_contributions(title + rest) for title, rest in items]
+        if words is None:
+            assert parts == [None, None]
+            continue
+        check_title_words(words, items, [part for part in parts if part is not None])
 
 
 def test_what_words_add_to_a_mean_sums_to_the_cosine(trained: Path, tmp_path: Path) -> None:

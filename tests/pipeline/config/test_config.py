@@ -67,6 +67,10 @@ def test_spark_settings_may_be_nested_dotted_or_full(tmp_path: Path) -> None:
         (TWO_SECTIONS + "[neighbors]\nk = 1.5\n", "neighbors.k"),
         (TWO_SECTIONS + 'format = "x m l"\n', "catalogue.format"),
         (TWO_SECTIONS + 'encoding = "utf-99"\n', "catalogue.encoding: unknown encoding 'utf-99'"),
+        (
+            TWO_SECTIONS + '[publish]\nreasons = true\n[model]\nkind = "onnx"\npath = "m"\n',
+            "publish.reasons needs vectors that are sums over words",
+        ),
         (TWO_SECTIONS + '[model]\nengine = "library"\n', "toml: embed.method is blend, and model"),
         (
             TWO_SECTIONS + "[embed]\ntitle_weight = 0.0\ndescription_weight = 0.0\n",

@@ -121,7 +121,8 @@ def make_store(folder: Path, content: dict[str, Any], rows: list[dict[str, Any]]
     write_json(store.run_path(content["run_id"]) / "run.json", content)
     if rows is None:
         return store
-    entry = pa.struct([("similar_id", pa.string()), ("score", pa.float32())])
+    words = ("shared_words", pa.list_(pa.string()))
+    entry = pa.struct([("similar_id", pa.string()), ("score", pa.float32()), words])
     types = {"shown": pa.bool_(), "mapped": pa.bool_(), "half": pa.binary()}
     types["neighbors"] = pa.list_(entry)
     schema = pa.schema([(name, types.get(name, pa.string())) for name in example("", "")])

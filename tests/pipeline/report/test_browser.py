@@ -288,6 +288,43 @@ def test_a_catalogue_of_nothing_or_one_item_has_a_page(tmp_path: Path, count: in
         assert window.page.locator("#map-chart").count() == 0
 
 
+def test_reasons_boosts_and_new_items_are_told_in_both_languages(tmp_path: Path) -> None:
+    content = handmade.run_json()
+    content["settings"]["rank"] = {
+        "same": {"category": 0.05}, "price": {"weight": -0.1, "half": 2.0}, "value": {"sold": 0.1},
+        "fresh": {"column": "released", "weight": 0.05, "half_days": 30.0, "date": ""},
+        "exposure": 0.25, "diversity": 0.3, "depth": 0,
+    }  # fmt: skip
+    new = {"items": 40, "mean_lists": 11.225, "mean_lists_of_others": None}
+    content["counts"]["quality"]["hubs"]["new_items"] = new
+    pairs = [{"similar_id": "b", "score": 0.5, "shared_words": ["靴", "<b>"]},
+             {"similar_id": "c", "score": 0.4, "shared_words": []}]  # fmt: skip
+    rows = [handmade.example("a", "one", neighbors=pairs)]
+    rows += [handmade.example(name, name) for name in "bc"]
+    path = on_disk(run_page.write(handmade.make_store(tmp_path, content, rows), handmade.RUN, 0))
+    with clean(path) as window:
+        (hubs,) = window.texts("#hubs")
+        for words in (
+            "+0.05 for the same category", "−0.1 for the same price (half of it at 2 times",
+            "up to +0.1 the greater sold", "+0.05 on the day of released (half of it after 30",
+            "−0.25 times the mean cosine", "diversity with a weight of 0.3",
+            "11.23", "of 40 items", "other items: –",
+        ):  # fmt: skip
+            assert words in hubs
+        (items,) = window.texts("#item")
+        assert items.count("Because both are") == 1
+        assert "Because both are: 靴 and <b>" in items
+        window.page.locator("#language").click()
+        (hubs,) = window.texts("#hubs")
+        assert "category が同じなら +0.05、" in hubs
+        assert "多様性の重み 0.3" in hubs
+        assert "前回公開分にない商品 40 件の平均" in hubs
+        assert "おすすめの理由：どちらも 靴、<b>" in window.texts("#item")[0]
+    with clean(write_page(tmp_path / "other", handmade.run_json())) as window:
+        assert "their cosine alone" in window.texts("#hubs")[0]
+        assert "new item" not in window.texts("#hubs")[0]
+
+
 def test_of_a_run_that_failed_early_the_page_says_why(tmp_path: Path) -> None:
     content = handmade.run_json(
         status="failed",

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline.retrieval import fallback
+from pipeline.retrieval.pair_edits import DENIED
 from pipeline.retrieval.rules import Rules
 from pipeline.storage.list_schemas import TOP_ITEM, TRAITS, list_of
 from tests.pipeline.stages import fallback_oracle as oracle
@@ -15,7 +16,7 @@ K = 4
 _ROWS = pa.schema(
     [
         ("item_id", pa.string()),
-        *(TRAITS.field(name) for name in ("price", "differ", "denied")),
+        *(TRAITS.field(name) for name in ("price", "differ", "edits", "edited_as_item")),
         ("neighbors", list_of(fallback.LISTED)),
         ("candidates", list_of(TOP_ITEM)),
     ]
@@ -75,7 +76,11 @@ def test_lists_are_filled_as_brute_force_fills_them(seed: int) -> None:
                 "item_id": row["item_id"],
                 "price": row["price"],
                 "differ": _hashes(row, "group"),
-                "denied": [b for a, b in rules.denied if a == row["item_id"]] or None,
+                "edits": [
+                    {"similar_id": b, "boost": DENIED}
+                    for a, b in rules.denied
+                    if a == row["item_id"]
+                ],
                 "neighbors": [
                     {"similar_id": other, "score": score}
                     | {"capped": _hashes(by_id[other], "group", "brand")}

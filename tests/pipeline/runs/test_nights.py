@@ -5,6 +5,7 @@ import io
 import os
 import random
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,28 @@ def assert_full_run_is_equal(shop: Shop, copy: Shop, outcome: Outcome, full: Out
         ]
 
 
+def check_lists_of_new_items(shop: Shop, outcome: Outcome, before: set[str]) -> None:
+    """Compare in how many lists new items and others are with the counts of the table.
+
+    Args:
+        shop: after a night.
+        outcome: of the night.
+        before: the items of the version that was published before.
+    """
+    record = outcome.record("publish")
+    assert record is not None
+    times = Counter(row["similar_id"] for row in shop.table())
+    items = {row["item_id"] for row in shop.table("items")}
+    means = [
+        sum(times[item] for item in some) / len(some) for some in (items - before, items & before)
+    ]
+    assert record.counts["quality"]["hubs"]["new_items"] == {
+        "items": len(items - before),
+        "mean_lists": pytest.approx(means[0], abs=1e-4),
+        "mean_lists_of_others": pytest.approx(means[1], abs=1e-4),
+    }
+
+
 @pytest.mark.processes
 def test_three_nights_write_what_changed_and_give_the_full_table(
     shop: Shop, tmp_path: Path
@@ -131,19 +154,22 @@ def test_three_nights_write_what_changed_and_give_the_full_table(
         or any(row[text] != old[row["item_id"]][text] for text in texts)
     ]
     shutil.copytree(shop.folder, tmp_path / "copy")
-    embed = shop.run(tonight).record("embed")
+    night = shop.run(tonight)
+    embed = night.record("embed")
     assert embed is not None
     assert 0 < embed.counts["embedded"] <= len(new)
+    check_lists_of_new_items(shop, night, set(old))
     # An item of the second night is changed again, one leaves, and one that had left is back.
     back = next(row for item, row in old.items() if item not in {r["item_id"] for r in tonight})
     tonight = [{**tonight[-1], "title": "まったく別の商品"}, *tonight[1:-1], back]
-    outcome = shop.run(tonight)
+    outcome = shop.run(tonight, "publish.reasons=true")
     assert layer_counts(shop, outcome) == [3, 3, 3]
     neighbors = outcome.record("neighbors")
     assert neighbors is not None
     assert neighbors.outputs["base"], neighbors.outputs["why"]
     other = Shop(tmp_path / "copy")
-    full = other.run(tonight, full=True)
+    full = other.run(tonight, "publish.reasons=true", full=True)
+    assert sum(len(row["shared_words"]) for row in other.table()) > 6 * ITEMS
     record = full.record("embed")
     assert record is not None
     assert record.counts["embedded"] == len({row["item_id"] for row in tonight})

@@ -379,12 +379,14 @@ def test_inspect_and_query_tell_what_edits_add(shop: EditedShop) -> None:
     found, edited = shop.lists(), 0
     for neighbours in answers(shop).values():
         for one in neighbours:
-            assert one.ranked_by == pytest.approx(one.score + sum(one.boosts.values()), abs=2e-6)
+            total = (one.score or 0.0) + sum(one.boosts.values())
+            assert one.ranked_by == pytest.approx(total, abs=2e-6)
             edited += "edits" in one.boosts
     assert edited > 100
     for item in ("i001", "i004", "i149"):
         inspection = inspector.inspect(item, other_id="i010")
         assert [one.item_id for one in inspection.neighbours] == [n[0] for n in found[item]]
         for one in inspection.neighbours:
-            assert one.ranked_by == pytest.approx(one.score + sum(one.boosts.values()), abs=2e-6)
+            total = (one.score or 0.0) + sum(one.boosts.values())
+            assert one.ranked_by == pytest.approx(total, abs=2e-6)
         assert "rules.deny or [edits]: is in no list" in json.dumps(inspection.why_not)

@@ -145,7 +145,7 @@ def test_partitions_do_not_change_what_is_filled(shop: Shop, spark: SparkSession
         for partitions in (1, 7, 64):
             spark.conf.set("spark.sql.shuffle.partitions", partitions)
             spread = Rows(lists.frame.repartition(partitions), lists.run)
-            fallback.write(job, f"partitions{partitions}", spread)
+            fallback.write(job, f"partitions{partitions}", [spread])
             filled = read_rows(shop.store, "filled", f"partitions{partitions}")
             by_item = [sorted(rows, key=lambda row: row["item_id"]) for rows in (filled, expected)]
             assert by_item[0] == by_item[1]

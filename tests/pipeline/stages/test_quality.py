@@ -84,6 +84,18 @@ def test_hubs_and_scores_are_those_of_all_pairs(spark: SparkSession) -> None:
     times = np.array([*shown.values(), *[0] * (301 - len(shown))])
     spread = np.abs(times[:, None] - times[None, :]).mean() / times.mean() / 2
     assert hubs["gini"] == pytest.approx(spread, abs=5e-5)
+    assert "new_items" not in hubs
+    # i3 and i77 are never shown.
+    new = [f"i{item}" for item in (1, 3, 4, 77)]
+    ids = spark.createDataFrame([(item,) for item in new], "item_id string")
+    of_new = quality.hubs(Rows(pairs.select("similar_id"), iter), 301, ranges, Rows(ids, iter))
+    in_lists = sum(shown[item] for item in new)
+    assert of_new.pop("new_items") == {
+        "items": 4,
+        "mean_lists": in_lists / 4,
+        "mean_lists_of_others": round((len(rows) - in_lists) / 297, 4),
+    }
+    assert of_new == hubs
     scores, items = quality.scores(pair_sums.sums(pairs.toArrow()))
     assert items == 301
     all_scores = [row[3] for row in rows]
