@@ -354,6 +354,20 @@ def test_a_table_that_was_held_back_names_the_figure(tmp_path: Path) -> None:
         assert window.texts(".tile.bad .big") == ["80.0%"]
 
 
+def test_what_fills_a_list_is_counted_and_has_no_score(tmp_path: Path) -> None:
+    neighbors = [{"similar_id": "b", "score": 0.5}, {"similar_id": "c", "score": None}]
+    rows = [handmade.example(item, item, neighbors=neighbors if item == "a" else [])
+            for item in "abc"]  # fmt: skip
+    store = handmade.make_store(tmp_path, handmade.run_json(), rows)
+    with clean(on_disk(run_page.write(store, handmade.RUN, 10))) as window:
+        assert window.texts("#item .score") == ["0.500", "filled in"]
+        assert "1 of these lists are filled with 10 items" in window.texts("#coverage")[0]
+        assert ["same category by sold", "8"] in [
+            row.locator("td").all_text_contents()
+            for row in window.page.locator("#coverage tr").all()
+        ]
+
+
 def test_the_data_of_a_page_are_those_of_json(run: tuple[SampleShop, Outcome]) -> None:
     shop, outcome = run
     store: Store = shop.store
