@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.retrieval.neighbor_rows import flatten_lists
+from pipeline.retrieval.pins import PINNED
 from pipeline.retrieval.ranking import rank_in_row
 from pipeline.store.schemas import SIMILAR_ITEMS
 
@@ -111,7 +112,7 @@ def found_and_filled(pairs: pa.Table) -> tuple[pa.Table, pa.Table]:
     """The neighbours among rows of the similar-item table, and the rows that have filled lists."""
     if REASON not in pairs.schema.names:
         return pairs, pairs.slice(0, 0)
-    is_found = pairs["score"].is_valid()
+    is_found = pc.equal(pc.fill_null(pairs[REASON], PINNED), PINNED)
     return pairs.filter(is_found), pairs.filter(pc.invert(is_found))
 
 
