@@ -108,7 +108,7 @@ class Tokenizer:
         """The tokens of a text that `prepare` returned, with the start and the end of each.
 
         Parts of a Latin word have the span of the word. What is no word has an empty span: affixes,
-        and counters, whose token begins with the number.
+        and counters of a number.
         """
         start = 0
         for piece in split_text(text):
@@ -151,12 +151,12 @@ class Tokenizer:
             entry = self._entry(morpheme)
             if entry.token:
                 all_tokens.append(entry.token)
+                is_counter = entry.is_counter and number_end == morpheme.begin()
                 if entry.is_kept:
-                    is_counter = entry.is_counter and number_end == morpheme.begin()
                     tokens.append(counter_token(number, entry.token) if is_counter else entry.token)
                 tokens.extend(entry.words)
                 if spans is not None:
-                    is_word = not (entry.is_affix or entry.is_counter)
+                    is_word = not (entry.is_affix or is_counter)
                     span = (morpheme.begin(), morpheme.end() if is_word else morpheme.begin())
                     spans.extend([span] * (len(tokens) - len(spans)))
             if entry.is_number:

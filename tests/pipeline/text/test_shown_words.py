@@ -19,6 +19,7 @@ def tokenizer() -> Tokenizer:
         ("掃除機 XZ-1000B", {"掃除機": "掃除機", "xz1000b": "XZ-1000B"}),
         # Numbers, amounts, affixes, single kana and Latin letters are no reasons.
         ("綿100% 3枚入り 500ml 2リットル S M", {"綿": "綿"}),
+        ("10枚シート シート 2026年", {"シート": "シート"}),
         ("4K テレビ あ", {"4k": "4K", "テレビ": "テレビ"}),
         ("Blu-ray", {"bluray": "Blu-ray", "blu": "Blu", "ray": "ray"}),
         # Pairs of letters, which are compared, are no words.
