@@ -6,6 +6,7 @@ import re
 import runpy
 import shlex
 import tomllib
+import typing
 from collections.abc import Iterator, Sequence
 from functools import cache
 
@@ -128,6 +129,8 @@ def test_settings_exist(page: Page) -> None:
     texts = [*page.inline_code, *(block.text for block in page.blocks("sh", "console"))]
     for section, key in _SETTING.findall("\n".join(texts)):
         annotation = Config.model_fields[section].annotation
+        # [[variant]] may come several times.
+        annotation = next(iter(typing.get_args(annotation)), annotation)
         assert isinstance(annotation, type)
         assert issubclass(annotation, BaseModel)
         assert key in annotation.model_fields or key in _EXTENSIONS, f"{page.name}: {section}.{key}"

@@ -185,11 +185,11 @@ def test_a_failure_among_the_pointers_is_undone_at_once(
     set_latest = store.set_latest
     failed: list[str] = []
 
-    def full(table: str, version: str, run_id: str) -> None:
+    def full(table: str, version: str, run_id: str, variants: Any = None) -> None:
         if table == "embeddings" and not failed:
             failed.append(table)
             raise OSError(28, "No space left on device")
-        set_latest(table, version, run_id)
+        set_latest(table, version, run_id, variants)
 
     monkeypatch.setattr(store, "set_latest", full)
     with pytest.raises(OSError, match="No space left"):
