@@ -19,7 +19,7 @@ from pipeline.retrieval import pins
 from pipeline.retrieval.pair_edits import DENIED
 from pipeline.retrieval.rules import with_traits
 from pipeline.stages.neighbors.edit_rows import MICRO
-from pipeline.stages.neighbors.edits import Edit, State
+from pipeline.stages.neighbors.edit_state import Edit, State
 from pipeline.storage.list_schemas import QUERY_TRAITS
 from pipeline.store import item_rows
 

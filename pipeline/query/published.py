@@ -15,7 +15,7 @@ from pipeline import catalogue
 from pipeline.config.sections import Config, RankSection, RulesSection
 from pipeline.errors import DamagedError, UsageError
 from pipeline.retrieval.rules import Rules
-from pipeline.stages.neighbors.edits import State
+from pipeline.stages.neighbors.edit_state import State
 from pipeline.storage.paths import StoragePath
 from pipeline.store import run_records
 from pipeline.store.names import LATEST

@@ -1,10 +1,12 @@
-"""Invalidation: why a stage has to run again, compared with the published version."""
+"""Invalidation: which stages have to run again, and why, compared with the published version."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pipeline.config.sections import RulesSection
+from pipeline.runs.reuse import Reuse
 from pipeline.stages.context import Job, Stage
+from pipeline.stages.train import stage as train
 
 _MAX_REASONS = 5
 # What a change of an input that is no setting means.
@@ -23,6 +25,9 @@ _MEANINGS = {
     "known": "another version is published",
     "baseline": "another version is published",
     "probes": "the number of lists to probe has changed",
+    "edits": "the edits in force have changed",
+    "quantiles": "the quantiles of rank.value have changed",
+    "deny": "the file of rules.deny has changed",
 }
 # The config section of inputs that are not named like their section: input -> stage -> section.
 _SECTIONS = {
@@ -31,7 +36,44 @@ _SECTIONS = {
 }
 
 
-def explain_missing_output(job: Job, stage: Stage) -> str:
+def plan_stages(
+    job: Job,
+    reuse: Reuse,
+    stages: Sequence[Stage],
+    *,
+    retrain: bool = False,
+    after: str | None = None,
+) -> tuple[list[tuple[str, str]], str | None]:
+    """What a run would do: each stage, and whether it would be reused or run, and why.
+
+    Args:
+        job: a job that has the records of the stages before.
+        reuse: decides which outputs are reused.
+        stages: the stages, in order.
+        retrain: whether a new model is trained.
+        after: a stage before them that would run; None if none would.
+
+    Returns:
+        the plan, and the first stage that would run.
+    """
+    plan = []
+    for stage in stages:
+        fresh = retrain and stage.NAME == train.NAME
+        record = None if after else reuse.reusable_record(stage, fresh=fresh)
+        if record is not None:
+            job.set_record(record)
+            plan.append((stage.NAME, f"reuse {record.fingerprint}, made by {record.run_id}"))
+            continue
+        if after is not None:
+            why = f"after {after}"
+        else:
+            why = "--retrain" if fresh else _explain_missing_output(job, stage)
+        after = after or stage.NAME
+        plan.append((stage.NAME, f"run: {why}"))
+    return plan, after
+
+
+def _explain_missing_output(job: Job, stage: Stage) -> str:
     """Why the store has no output of a stage.
 
     Args:
@@ -63,8 +105,9 @@ def _reason(stage: str, name: str, before: object, now: object) -> str:
         return _MEANINGS[first]
     if first == "rules":
         kind, _, setting = setting.partition(".")
-        if kind != "rules":
-            return _MEANINGS.get(kind, f"the file of rules.{kind} has changed")
+        if kind in _MEANINGS:
+            return _MEANINGS[kind]
+        first = kind
     section = _SECTIONS.get(first, {}).get(stage, first if setting else stage)
     return f"{section}.{setting or first} is {now!r}, was {before!r}"
 

@@ -9,7 +9,7 @@ from pipeline.errors import GateError, NitamonoError, StageError
 from pipeline.export import catalog_publication, catalog_table
 from pipeline.report import run_page
 from pipeline.runs.failures import explained_failures
-from pipeline.runs.invalidation import explain_missing_output
+from pipeline.runs.invalidation import plan_stages
 from pipeline.runs.pinned import pinned_records
 from pipeline.runs.record import DONE, REUSED, Outcome, RunRecorder
 from pipeline.runs.reuse import Reuse
@@ -88,43 +88,20 @@ class Runner:
         Raises:
             UsageError: the output of a stage before `first` is not in the store.
         """
-        plan: list[tuple[str, str]] = []
-        first_to_run: str | None = None
         for stage in CHAIN[: NAMES.index(first)]:
             self._job.set_record(self._reuse_rules.required_record(stage))
-        for stage in CHAIN[NAMES.index(first) : NAMES.index(last) + 1]:
-            fresh = retrain and stage.NAME == train.NAME
-            record = None if first_to_run else self._reuse_rules.reusable_record(stage, fresh=fresh)
-            if record is not None:
-                self._job.set_record(record)
-                plan.append((stage.NAME, f"reuse {record.fingerprint}, made by {record.run_id}"))
-                continue
-            if first_to_run is not None:
-                why = f"after {first_to_run}"
-            else:
-                why = "--retrain" if fresh else explain_missing_output(self._job, stage)
-            first_to_run = first_to_run or stage.NAME
-            plan.append((stage.NAME, f"run: {why}"))
+        stages = CHAIN[NAMES.index(first) : NAMES.index(last) + 1]
+        own, after = plan_stages(self._job, self._reuse_rules, stages, retrain=retrain)
+        # The stages of variants build on those before neighbors.
+        shared = [stage.NAME for stage in stages if stage not in VARIANT_STAGES]
         for name in self._variants if last == publish.NAME else ():
             with self._within(name):
-                plan += self._plan_variant(first_to_run)
-        return plan
-
-    def _plan_variant(self, first_to_run: str | None) -> list[tuple[str, str]]:
-        """What the stages of the variant that the job is of would do."""
-        plan: list[tuple[str, str]] = []
-        for stage in VARIANT_STAGES:
-            name = f"{stage.NAME}{self._suffix}"
-            is_after = first_to_run not in (None, neighbors.NAME, publish.NAME)
-            record = None if is_after else self._reuse_rules.reusable_record(stage)
-            if record is None:
-                why = f"after {first_to_run}" if is_after else "settings, code or inputs are others"
-                plan.append((name, f"run: {why}"))
-                first_to_run = name
-                continue
-            self._job.set_record(record)
-            plan.append((name, f"reuse {record.fingerprint}, made by {record.run_id}"))
-        return plan
+                after_shared = after if after in shared else None
+                plan, _ = plan_stages(
+                    self._job, self._reuse_rules, VARIANT_STAGES, after=after_shared
+                )
+                own += [(f"{stage}{self._suffix}", what) for stage, what in plan]
+        return own
 
     def run(self, first: str, last: str, *, retrain: bool = False) -> Outcome:
         """Run the stages from first to last; the outputs of those before must be in the store.

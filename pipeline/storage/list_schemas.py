@@ -1,4 +1,4 @@
-"""Columns of the tables whose rows lie in the order of the lists: lists, candidates, neighbors.
+"""Columns of the tables that `pipeline.retrieval` makes or reads: lists, neighbors and others.
 
 `pipeline.retrieval` makes their rows and `pipeline.store` writes them, and neither imports the
 other, so the columns are declared below both. All other tables are in `pipeline.store.schemas`.
@@ -120,3 +120,31 @@ TOPS = pa.schema(
 )
 # The whole lists of the items that something was filled in.
 FILLED = pa.schema([("item_id", pa.string()), ("neighbors", list_of(SHOWN_NEIGHBOR))])
+
+# The edits of [edits] and rules.deny that are in force. Those by conditions are not here.
+#   item_id: the item; the neighbour of an edit of all items.
+#   similar_id: the neighbour; null in an edit of all items.
+#   action: boost, deny or pin.
+#   value: what is added to the score, minus infinity if the pair is denied; the rank of a pin.
+EDITS = pa.schema(
+    [
+        ("item_id", pa.string()),
+        ("similar_id", pa.string()),
+        ("action", pa.string()),
+        ("value", pa.float64()),
+    ]
+)
+# Rows of [edits] that were not followed, as they were written, and why. `items` counts the lists
+# that a pin was left out of; null where the row itself makes no sense.
+REJECTED_EDITS = pa.schema(
+    [
+        *((name, pa.string()) for name in ("item_id", "item_where", "similar_id")),
+        *((name, pa.string()) for name in ("similar_where", "action", "value", "from", "until")),
+        ("reason", pa.string()),
+        ("items", pa.int64()),
+    ]
+)
+
+# The words of the items' titles, from which those of a pair are found: see
+# pipeline/retrieval/shared_words.py. Sorted by item_id, in small row groups.
+TITLE_WORDS = pa.schema([("item_id", pa.string()), ("words", pa.binary()), ("tokens", pa.string())])

@@ -6,7 +6,7 @@ from functools import partial
 
 from pipeline.errors import DamagedError, UsageError
 from pipeline.storage.paths import StoragePath
-from pipeline.store import file_list, publications
+from pipeline.store import file_list, publications, variants
 from pipeline.store.names import LATEST
 from pipeline.store.resolve import ResolvedVersion, resolve
 from pipeline.store.stage_record import StageRecord
@@ -56,7 +56,7 @@ def check(resolved: ResolvedVersion) -> Iterator[Checked]:
     """Check all that a version needs, part by part; every file is read."""
     yield from _check(resolved, resolved.stages)
     for name in () if resolved.variant else resolved.variants:
-        yield from _check(resolved.of_variant(name), publications.VARIED)
+        yield from _check(resolved.of_variant(name), variants.VARIED)
 
 
 def _check(resolved: ResolvedVersion, stages: Iterable[str]) -> Iterator[Checked]:

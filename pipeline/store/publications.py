@@ -14,6 +14,7 @@ from pipeline.storage.files import read_object, write_json
 from pipeline.storage.paths import StoragePath
 from pipeline.store import file_list
 from pipeline.store.store import Store
+from pipeline.store.variants import stages_of, variant_names, variant_tables
 
 # The stage that makes each table that has a pointer, in the order in which the pointers move.
 POINTERS = {
@@ -23,8 +24,6 @@ POINTERS = {
     "short_lists": "neighbors",
     "similar_items": "publish",
 }
-# The stages that are run once for each variant.
-VARIED = ("neighbors", "publish")
 PUBLISHED, ROLLED_BACK, UNRECORDED = "published", "rolled_back", "found"
 _ENTRY_FIELDS = {
     "number": int,
@@ -106,33 +105,6 @@ class Publication:
             if table == "similar_items"
         )
         return next(filter(None, damages), "")
-
-
-def variant_names(stages: Mapping[str, str]) -> list[str]:
-    """The names of the variants that stages were run for.
-
-    Args:
-        stages: the fingerprint of each stage; those of a variant b are under STAGE@b.
-    """
-    return sorted({variant for stage in stages if (variant := stage.partition("@")[2])})
-
-
-def stages_of(stages: Mapping[str, str], variant: str = "") -> dict[str, str]:
-    """The fingerprint of each stage that a table was made by.
-
-    Args:
-        stages: those of the tables of a run.
-        variant: the variant of the table; empty for the table itself.
-    """
-    shared = {stage: version for stage, version in stages.items() if "@" not in stage}
-    if not variant:
-        return shared
-    own = {
-        stage.partition("@")[0]: version
-        for stage, version in stages.items()
-        if stage.partition("@")[2] == variant
-    }
-    return {stage: v for stage, v in shared.items() if stage not in VARIED} | own
 
 
 def entries(store: Store, *, strict: bool = False) -> list[Publication]:
@@ -225,7 +197,7 @@ def publish(store: Store, run_id: str, stages: dict[str, str]) -> None:
     version = tables["similar_items"]["version"]
     before = None
     if present is not None:
-        is_same = _variants(present.stages) == _variants(stages)
+        is_same = variant_tables(present.stages) == variant_tables(stages)
         if present.tables == tables and is_same:
             _move_pointers(store, tables, stages)
             return
@@ -286,11 +258,6 @@ def recover(store: Store) -> None:
     _move_pointers(store, present.tables if present else {}, present.stages if present else {})
 
 
-def _variants(stages: Mapping[str, str]) -> dict[str, str]:
-    """The version of each variant of the similar-item table, by its name."""
-    return {name: stages_of(stages, name)["publish"] for name in variant_names(stages)}
-
-
 def _move_pointers(store: Store, tables: Pointers, stages: Mapping[str, str]) -> None:
     for table in POINTERS:
         target = tables.get(table)
@@ -302,7 +269,7 @@ def _move_pointers(store: Store, tables: Pointers, stages: Mapping[str, str]) ->
         except DamagedError as error:
             store.say(f"{error.what}; it is written again")
             pointer = None
-        variants = _variants(stages) if table == "similar_items" else {}
+        variants = variant_tables(stages) if table == "similar_items" else {}
         differs = pointer is None or _differs(store, table, pointer, target["version"])
         if differs or variants != store.latest_variants(table):
             store.set_latest(table, target["version"], target["run_id"], variants)

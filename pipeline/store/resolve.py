@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Any
 
 from pipeline.errors import UsageError
-from pipeline.store import publications, run_records
+from pipeline.store import publications, run_records, variants
 from pipeline.store.names import LATEST, check_name
 from pipeline.store.publications import Publication
 from pipeline.store.run_records import Run
@@ -64,12 +64,12 @@ class ResolvedVersion:
     @cached_property
     def stages(self) -> dict[str, str]:
         """The fingerprint of each stage that it was made by."""
-        return publications.stages_of(self._all_stages, self.variant)
+        return variants.stages_of(self._all_stages, self.variant)
 
     @property
     def variants(self) -> list[str]:
         """The names of the variants of its table."""
-        return publications.variant_names(self._all_stages)
+        return variants.variant_names(self._all_stages)
 
     @property
     def _all_stages(self) -> dict[str, str]:
@@ -85,7 +85,7 @@ class ResolvedVersion:
         stages = self._all_stages
         if stages.get("publish") == self.version:
             return ""
-        tables = {one: publications.stages_of(stages, one).get("publish") for one in self.variants}
+        tables = {one: variants.stages_of(stages, one).get("publish") for one in self.variants}
         return next((name for name, version in tables.items() if version == self.version), "")
 
     def of_variant(self, name: str) -> "ResolvedVersion":
@@ -99,7 +99,7 @@ class ResolvedVersion:
                 f"{self.name}@{name}: {self.label} has no variant {name}; it has: "
                 f"{', '.join(self.variants) or 'none'}"
             )
-        version = publications.stages_of(self._all_stages, name).get("publish", "")
+        version = variants.stages_of(self._all_stages, name).get("publish", "")
         run, label = self.named_run, f"{self.name}@{name}"
         variant = ResolvedVersion(self.store, label, version, run, name)
         variant.__dict__["_publication"] = self._publication

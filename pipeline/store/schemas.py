@@ -9,10 +9,13 @@ from pipeline.errors import StageError
 from pipeline.storage.list_schemas import (
     CANDIDATES,
     DIVERSE,
+    EDITS,
     FILLED,
     LISTS,
     NEIGHBORS,
     PINNED,
+    REJECTED_EDITS,
+    TITLE_WORDS,
     TOPS,
     list_of,
 )
@@ -115,9 +118,6 @@ SIMILAR_ITEMS = pa.schema(
 )
 # The table of a run with publish.reasons has one more: the words that carry most of the score.
 SHARED_WORDS = pa.field("shared_words", list_of(pa.string()))
-# The words of the items' titles, from which those of a pair are found: see
-# pipeline/retrieval/shared_words.py. Sorted by item_id, in small row groups.
-TITLE_WORDS = pa.schema([("item_id", pa.string()), ("words", pa.binary()), ("tokens", pa.string())])
 # The lists of a sample of the items, by which a version is compared with the one before it: those
 # with the lowest values of a hash of the id, `order`. `similar_ids` are in the order of their rank.
 SAMPLE_LISTS = pa.schema(
@@ -126,29 +126,6 @@ SAMPLE_LISTS = pa.schema(
 # Items with fewer than k neighbours; `reason` is one of pipeline.store.reason_codes.
 SHORT_LISTS = pa.schema(
     [("item_id", pa.string()), ("neighbors", pa.int32()), ("reason", pa.string())]
-)
-# The edits of [edits] and rules.deny that are in force. Those by conditions are not here.
-#   item_id: the item; the neighbour of an edit of all items.
-#   similar_id: the neighbour; null in an edit of all items.
-#   action: boost, deny or pin.
-#   value: what is added to the score, minus infinity if the pair is denied; the rank of a pin.
-EDITS = pa.schema(
-    [
-        ("item_id", pa.string()),
-        ("similar_id", pa.string()),
-        ("action", pa.string()),
-        ("value", pa.float64()),
-    ]
-)
-# Rows of [edits] that were not followed, as they were written, and why. `items` counts the lists
-# that a pin was left out of; null where the row itself makes no sense.
-REJECTED_EDITS = pa.schema(
-    [
-        *((name, pa.string()) for name in ("item_id", "item_where", "similar_id")),
-        *((name, pa.string()) for name in ("similar_where", "action", "value", "from", "until")),
-        ("reason", pa.string()),
-        ("items", pa.int64()),
-    ]
 )
 # What is shown of an item, and its list, null where it has no vector. Sorted by item_id, in small
 # row groups, so that one item is read without the others.

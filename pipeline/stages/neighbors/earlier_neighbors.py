@@ -7,7 +7,8 @@ from pipeline.stages import incremental
 from pipeline.stages.context import Job
 from pipeline.stages.incremental import Base
 from pipeline.stages.index import current_quantiser
-from pipeline.stages.neighbors import edits, incremental_search
+from pipeline.stages.neighbors import incremental_search
+from pipeline.stages.neighbors.edit_state import Edit, State
 from pipeline.stages.neighbors.search_context import SearchContext
 from pipeline.store.stage_record import StageRecord
 
@@ -106,8 +107,8 @@ def _published_inputs(job: Job, stage: str, inputs: dict[str, Any]) -> list[dict
     return [record.inputs] if is_same else []
 
 
-def _numbered(inputs: dict[str, Any]) -> list[edits.Edit]:
-    return edits.State.from_inputs(inputs["edits"]).numbered
+def _numbered(inputs: dict[str, Any]) -> list[Edit]:
+    return State.from_inputs(inputs["edits"]).numbered
 
 
 def _undated(section: dict[str, Any] | None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from pipeline.conditions import ConditionError, Type, parse
 from pipeline.errors import InputError
-from pipeline.store.schemas import REJECTED_EDITS
+from pipeline.storage.list_schemas import REJECTED_EDITS
 
 # What the table may say of an edit. `note` is the writer's own, and is not read.
 COLUMNS = (

@@ -4,11 +4,8 @@ The rows of the table are checked one by one: a row that makes no sense is refus
 and the others are used. Those that are in force on the run's date decide what the run computes.
 """
 
-import json
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -16,12 +13,13 @@ from pipeline import catalogue
 from pipeline.conditions import columns_of, parse
 from pipeline.conditions.spark_columns import column
 from pipeline.config.sections import CatalogueSection, Config, EditsSection
-from pipeline.errors import InputError, NitamonoError
-from pipeline.retrieval.boosts import Boosts
+from pipeline.errors import InputError
 from pipeline.retrieval.pair_edits import DENIED, MAX_CONDITIONAL
 from pipeline.stages.context import Job
-from pipeline.stages.neighbors import edit_rows
+from pipeline.stages.neighbors import deny_list, edit_rows
+from pipeline.stages.neighbors.deny_list import naming
 from pipeline.stages.neighbors.edit_rows import CHECKED, COLUMNS, MICRO
+from pipeline.stages.neighbors.edit_state import State
 from pipeline.storage.list_schemas import TRAITS
 from pipeline.store import schemas
 
@@ -32,115 +30,6 @@ if TYPE_CHECKING:
 MAX_WITH_CONDITIONS = 1000
 _ALL = "item_id is null and item_where is null"
 _BY_IDS = "item_id is not null and similar_id is not null"
-
-
-@dataclass(frozen=True)
-class Edit:
-    """An edit with a condition; what is None is left out.
-
-    Attributes:
-        item_id: the item.
-        item_where: a condition on the item; without both, all items.
-        similar_id: the neighbour.
-        similar_where: a condition on the neighbour.
-        action: boost, deny or pin.
-        value: what is added to the score; DENIED; or the rank.
-    """
-
-    item_id: str | None
-    item_where: str | None
-    similar_id: str | None
-    similar_where: str | None
-    action: str
-    value: float
-
-    @property
-    def is_of_all(self) -> bool:
-        """Whether it is of all items."""
-        return self.item_id is None and self.item_where is None
-
-    @property
-    def item_condition(self) -> str:
-        """The condition on the item."""
-        return self.item_where or _is_item(self.item_id)
-
-    @property
-    def similar_condition(self) -> str:
-        """The condition on the neighbour."""
-        return self.similar_where or _is_item(self.similar_id)
-
-
-def _is_item(item_id: str | None) -> str:
-    quoted = (item_id or "").replace("'", "''")
-    return f"item_id = '{quoted}'"
-
-
-@dataclass(frozen=True)
-class State:
-    """What the edits in force are: a part of the stage's inputs.
-
-    Attributes:
-        digest: of their rows; those of rules.deny are not among them.
-        denies: whether edits, or rules.deny, may deny pairs of ids.
-        boosts: whether edits boost pairs of ids.
-        boosts_of_all: whether edits boost neighbours of all items.
-        pins: whether there are pins.
-        conditional: the edits with conditions, and the pins of all items, as the values of Edit,
-            in order.
-    """
-
-    digest: int = 0
-    denies: bool = False
-    boosts: bool = False
-    boosts_of_all: bool = False
-    pins: bool = False
-    conditional: tuple[tuple[Any, ...], ...] = ()
-
-    @classmethod
-    def from_inputs(cls, inputs: dict[str, Any] | None) -> "State":
-        """The state that a record's inputs hold."""
-        if not inputs:
-            return cls()
-        edits = tuple(tuple(values) for values in inputs["conditional"])
-        return cls(**(inputs | {"conditional": edits}))
-
-    def as_inputs(self) -> dict[str, Any]:
-        """The state as a record's inputs hold it."""
-        return json.loads(json.dumps(asdict(self)))  # type: ignore[no-any-return]
-
-    @property
-    def with_conditions(self) -> list[Edit]:
-        """The edits with conditions."""
-        names = Edit.__dataclass_fields__
-        edits = (Edit(**dict(zip(names, values, strict=True))) for values in self.conditional)
-        return [edit if edit.action != "deny" else _denying(edit) for edit in edits]
-
-    @property
-    def numbered(self) -> list[Edit]:
-        """The edits of pairs by conditions, in the order of their numbers: see pair_edits.py."""
-        return [e for e in self.with_conditions if e.action != "pin" and not e.is_of_all]
-
-    @property
-    def of_all(self) -> list[Edit]:
-        """The edits of neighbours of all items by conditions."""
-        return [e for e in self.with_conditions if e.action != "pin" and e.is_of_all]
-
-    @property
-    def deny_conditional(self) -> int:
-        """Which of the numbered edits deny: a bit for each."""
-        return sum(1 << n for n, edit in enumerate(self.numbered) if edit.value == DENIED)
-
-    def with_boosts(self, boosts: Boosts) -> Boosts:
-        """The boosts of [rank] and those of the edits."""
-        low, high = boosts.own
-        if self.boosts_of_all:
-            low, high = low - 1.0, high + 1.0
-        added = tuple(0.0 if e.value == DENIED else e.value for e in self.numbered)
-        return Boosts((low, high), boosts.matches, boosts.price, added, self.boosts)
-
-
-def _denying(edit: Edit) -> Edit:
-    return Edit(**(asdict(edit) | {"value": DENIED}))
 
 
 def state(job: Job) -> State:
@@ -222,7 +111,7 @@ def _read_rows(job: Job) -> "DataFrame":
 
     section, further = job.config.edits, job.config.catalogue.further
     source = _source_of_edits(job.config)
-    with _naming(_label(section).split()[0], "catalogue.table" if section.table else ""):
+    with naming(_label(section).split()[0], "catalogue.table" if section.table else ""):
         raw = catalogue.open_snapshot(job.spark, source).rows
         names = catalogue.data_columns(raw)
         edit_rows.check_columns(names, _label(section))
@@ -271,7 +160,7 @@ def _denied(job: Job) -> "DataFrame":
     """The rows of rules.deny as edits."""
     from pyspark.sql import functions as F
 
-    rows, none = read_deny_list(job), F.lit(None).cast("string")
+    rows, none = deny_list.read(job), F.lit(None).cast("string")
     is_pair = F.col("other").isNotNull()
     return rows.select(
         F.when(is_pair, F.col("item_id")).alias("item_id"),
@@ -281,48 +170,6 @@ def _denied(job: Job) -> "DataFrame":
         F.lit("deny").alias("action"),
         F.lit(0).cast("bigint").alias("micro"),
     )
-
-
-def identity_of_deny_list(job: Job) -> list[list[object]]:
-    """The files of rules.deny and their content, for the stage's inputs: see catalogue.identity."""
-    with _naming("rules.deny"):
-        return catalogue.identity(_source_of_deny_list(job.config))
-
-
-def read_deny_list(job: Job) -> "DataFrame":
-    """The rows of rules.deny: item_id, and other, or null if the item is denied to all others.
-
-    Raises:
-        InputError: it has other columns, or rows without an item.
-    """
-    from pyspark.sql import functions as F
-
-    source = _source_of_deny_list(job.config)
-    with _naming("rules.deny"), catalogue.explained_damage(source):
-        raw = catalogue.read(job.spark, source)
-        names = catalogue.data_columns(raw)
-        if not raw.columns:
-            # A JSON Lines file without a line denies nothing.
-            return job.spark.createDataFrame([], "item_id string, other string")
-        if "item_id" not in names:
-            raise InputError(
-                f"rules.deny {source.path}: column item_id is missing; it has: {', '.join(names)}"
-            )
-        pair = F.col("similar_id") if "similar_id" in names else F.lit(None)
-        corrupt = F.col(catalogue.CORRUPT) if catalogue.CORRUPT in raw.columns else F.lit(None)
-        item_id, similar_id = F.col("item_id").cast("string"), pair.cast("string")
-        rows = raw.select(
-            item_id.alias("item_id"),
-            F.when(~catalogue.is_blank(similar_id), similar_id).alias("other"),
-            (catalogue.is_blank(item_id) | corrupt.isNotNull()).alias("bad"),
-        )
-        bad = rows.where("bad").count()
-    if bad:
-        raise InputError(
-            f"rules.deny {source.path}: {bad} rows have no item_id or can't be read; "
-            "give item_id, and similar_id where it is a pair"
-        )
-    return rows.select("item_id", "other").distinct()
 
 
 def denied_items(job: Job) -> "DataFrame":
@@ -423,25 +270,8 @@ def add_to_traits(job: Job, rows: "DataFrame") -> "DataFrame":
     return changed.select(*rows.columns, is_paired, "edits")
 
 
-def _source_of_deny_list(config: Config) -> catalogue.Source:
-    section = CatalogueSection(path=config.rules.deny)
-    return catalogue.Source.from_config(section, config.object_stores())
-
-
 def _source_of_edits(config: Config) -> catalogue.Source | catalogue.TableSource:
     section = CatalogueSection(path=config.edits.path, table=config.edits.table)
     if section.uses_files:
         return catalogue.Source.from_config(section, config.object_stores())
     return catalogue.TableSource.from_config(section)
-
-
-@contextmanager
-def _naming(setting: str, instead_of: str = "") -> Iterator[None]:
-    """Name a setting, in place of those of the catalogue, in the errors of reading its rows."""
-    try:
-        yield
-    except NitamonoError as error:
-        text = str(error)
-        for name in filter(None, ("catalogue.path", instead_of)):
-            text = text.replace(name, setting)
-        raise type(error)(text.replace("[catalogue] path", "that setting")) from error

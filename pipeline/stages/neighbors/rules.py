@@ -7,14 +7,15 @@ from pipeline.config.sections import Config, RankSection, RulesSection
 from pipeline.errors import InputError
 from pipeline.retrieval.rules import Rules
 from pipeline.stages.context import Job
-from pipeline.stages.neighbors import boosts, edits
+from pipeline.stages.neighbors import boosts, deny_list, edits
+from pipeline.stages.neighbors.edit_state import State
 from pipeline.storage.list_schemas import TRAITS
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 
-def pair_rules(section: RulesSection, rank: RankSection, edited: edits.State) -> Rules:
+def pair_rules(section: RulesSection, rank: RankSection, edited: State) -> Rules:
     """The rules on pairs, as pipeline.retrieval takes them."""
     caps = [1] if section.collapse else []
     ratio = section.price_ratio
@@ -45,7 +46,7 @@ def rule_inputs(job: Job) -> dict[str, Any] | None:
         "rank": rank.model_dump() if rank.exists else None,
         "quantiles": boosts.earlier_quantiles(job),
         "items": job.record("ingest").outputs["content"],
-        "deny": edits.identity_of_deny_list(job) if section.deny else None,
+        "deny": deny_list.identity(job) if section.deny else None,
         "edits": edits.state(job).as_inputs(),
     }
 

@@ -19,7 +19,7 @@ from pipeline.retrieval import fallback
 from pipeline.retrieval.neighbor_rows import flatten_lists
 from pipeline.stages.context import Job
 from pipeline.stages.neighbors import edits, rules
-from pipeline.stages.publish import sorted_tables
+from pipeline.stages.publish import list_sources, sorted_tables
 from pipeline.storage.list_schemas import (
     FILLED,
     SHOWN_NEIGHBOR,
@@ -193,7 +193,7 @@ def _short_lists(
     """The items whose lists are filled: item_id, _READ, value_0 and so on, neighbors."""
     from pyspark.sql import functions as F
 
-    schema = sorted_tables.similar_items_schema(ranked=True, with_reason=True)
+    schema = list_sources.similar_items_schema(ranked=True, with_reason=True)
     frames = [sorted_tables.first_neighbors(rows, schema).table("filled") for rows in lists]
     found = frames[0]
     for frame in frames[1:]:

@@ -18,11 +18,12 @@ from pipeline.retrieval.shared_words import ShownTitles, best_words, pack_words
 from pipeline.stages.context import Job
 from pipeline.stages.embed import stage as embed
 from pipeline.stages.embed.batches import tokens_read
-from pipeline.stages.publish import pair_sums, sorted_tables
-from pipeline.stages.publish.sorted_tables import SOURCE, SentPairs
+from pipeline.stages.publish import list_sources, pair_sums, sorted_tables
+from pipeline.stages.publish.list_sources import SOURCE, SentPairs
 from pipeline.stages.tokenize import stage as tokenize
+from pipeline.storage.list_schemas import TITLE_WORDS
 from pipeline.store.arrow_files import Rows, Run
-from pipeline.store.schemas import SHARED_WORDS, TITLE_WORDS
+from pipeline.store.schemas import SHARED_WORDS
 from pipeline.text.shown_words import shown_title, shown_words
 from pipeline.text.tokenize import Tokenizer
 
@@ -126,7 +127,7 @@ def similar_items(
             for lists in batches:
                 for pairs in pair_sums.pairs_of_lists(lists, pair_schema):
                     sent.add(pairs)
-                    rows = sorted_tables.with_source(pairs, source)
+                    rows = list_sources.with_source(pairs, source)
                     yield _fill(by_neighbor, rows, item_id="similar_id", owner="item_id")
 
         return run
@@ -143,7 +144,7 @@ def similar_items(
     def receive(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         tokenizer = tokenize.load_tokenizer(text, dictionaries)
         for rows in item_order.receive(batches, parts):
-            pairs = sorted_tables.of_first_source(_sorted_pairs(rows), sent, pair_schema)
+            pairs = list_sources.of_first_source(_sorted_pairs(rows), sent, pair_schema)
             yield from _choose_words(pairs, rows, schema, tokenizer)
 
     def sender(run: Run) -> Run:

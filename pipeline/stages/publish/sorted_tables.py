@@ -8,27 +8,28 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.retrieval import item_order, packed_batches
-from pipeline.retrieval.caps import Bools
 from pipeline.retrieval.item_order import ItemRanges
 from pipeline.stages.context import Job
 from pipeline.stages.index.lists import shuffle_by_group
 from pipeline.stages.publish import pair_sums
-from pipeline.storage.list_schemas import list_of
+from pipeline.stages.publish.list_sources import (
+    SOURCE,
+    SentPairs,
+    is_of_first_source,
+    lists_schema,
+    with_source,
+)
 from pipeline.store import schemas
 from pipeline.store.arrow_files import Rows, Run
-from pipeline.store.schemas import DETAILS, ITEMS, SIMILAR_ITEMS
+from pipeline.store.schemas import DETAILS, ITEMS
 
 if TYPE_CHECKING:
-    from pyspark import SparkContext
     from pyspark.sql import DataFrame
 
-# Which source a list comes from, while it is sent to its file.
-SOURCE = pa.field("source", pa.int8())
 # Items and pairs of a file, at most, about: a worker sorts them in half a gigabyte.
 _ITEMS_PER_FILE, _PAIRS_PER_FILE = 300_000, 3_000_000
 # A smaller table is not cut for the sake of cores that would be idle.
@@ -49,47 +50,6 @@ def file_count(items: int, k: int, cores: int) -> int:
     """
     needed = max(-(-items // _ITEMS_PER_FILE), -(-items * k // _PAIRS_PER_FILE))
     return max(needed, min(cores, items // _MIN_ITEMS_PER_FILE), 1)
-
-
-def similar_items_schema(*, ranked: bool, with_reason: bool) -> pa.Schema:
-    """The columns of the similar-item table.
-
-    Args:
-        ranked: whether there is a column of what the rank follows beside the score, with [rank].
-        with_reason: whether there is one of why a row is shown that was not found by its score,
-            with [edits] and [fallback].
-    """
-    more = [("ranked_by", pa.float32())] * ranked + [("reason", pa.string())] * with_reason
-    return pa.schema([*SIMILAR_ITEMS, *more])
-
-
-def lists_schema(pairs: pa.Schema) -> pa.Schema:
-    """The columns of lists that become rows of the similar-item table: item_id, neighbors.
-
-    Args:
-        pairs: the columns of that table; those after the rank are fields of a neighbour.
-    """
-    neighbor = pa.struct(list(pairs)[2:])
-    return pa.schema([("item_id", pa.string()), ("neighbors", list_of(neighbor))])
-
-
-class SentPairs:
-    """The digest of the pairs that are to be written; a repeated task counts again.
-
-    Those that tasks send, less those of the lists that a list of another source replaces.
-    """
-
-    def __init__(self, context: "SparkContext") -> None:
-        self._sums = {name: context.accumulator(0) for name in (pair_sums.PAIRS, pair_sums.DIGEST)}
-
-    def add(self, pairs: pa.RecordBatch, sign: int = 1) -> None:
-        """Count pairs; called on an executor. With the sign -1 they do not count any more."""
-        for name, value in pair_sums.digest_sums(pairs).items():
-            self._sums[name].add(sign * value)
-
-    def sums(self) -> dict[str, int]:
-        """What was counted."""
-        return {name: counter.value for name, counter in self._sums.items()}
 
 
 def similar_items(
@@ -114,7 +74,7 @@ def similar_items(
 
     def receive(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for rows in item_order.receive(batches, sent_schema):
-            is_first = _is_of_first_source(rows)
+            is_first = is_of_first_source(rows)
             if not is_first.all():
                 others = rows.filter(pa.array(~is_first))
                 for replaced in pair_sums.pairs_of_lists(others, schema):
@@ -124,42 +84,6 @@ def similar_items(
 
     packed = [source.map(send(number)) for number, source in enumerate(sources)]
     return shuffled(packed, ranges, receive)
-
-
-def with_source(rows: pa.RecordBatch, number: int) -> pa.RecordBatch:
-    """Rows with the source that they come from."""
-    return rows.append_column(SOURCE, pa.array(np.full(rows.num_rows, number, np.int8)))
-
-
-def of_first_source(pairs: pa.RecordBatch, sent: SentPairs, schema: pa.Schema) -> pa.RecordBatch:
-    """The pairs of the first source that has their item; the others do not count as sent.
-
-    Args:
-        pairs: pairs with their `source`, sorted by item_id.
-        sent: what was counted.
-        schema: of the pairs.
-    """
-    is_first = _is_of_first_source(pairs)
-    if is_first.all():
-        return pairs
-    sent.add(pairs.filter(pa.array(~is_first)).select(schema.names), -1)
-    return pairs.filter(pa.array(is_first))
-
-
-def _is_of_first_source(rows: pa.RecordBatch) -> Bools:
-    """Which lists are of the first source that has their item: bool[n].
-
-    Args:
-        rows: lists, or pairs, with their `source`, sorted by item_id.
-    """
-    sources, ids = rows[SOURCE.name].to_numpy(), rows["item_id"]
-    if not len(ids) or (sources == sources[0]).all():
-        return np.ones(len(ids), dtype=bool)
-    is_new = np.ones(len(ids), dtype=bool)
-    is_new[1:] = np.asarray(pc.not_equal(ids[1:], ids[:-1]))
-    first = np.minimum.reduceat(sources, np.flatnonzero(is_new))
-    is_first: Bools = sources == first[np.cumsum(is_new) - 1]
-    return is_first
 
 
 def first_neighbors(lists: Rows, pairs: pa.Schema, k: int | None = None) -> Rows:

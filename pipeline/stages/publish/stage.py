@@ -16,6 +16,7 @@ from pipeline.stages.publish import (
     examples,
     fallback,
     gate,
+    list_sources,
     pair_sums,
     quality,
     sample_lists,
@@ -145,7 +146,7 @@ def _write_checked(
     Raises:
         StageError: it is not the same, or a row makes no sense; the table is discarded.
     """
-    sent = sorted_tables.SentPairs(job.spark.sparkContext)
+    sent = list_sources.SentPairs(job.spark.sparkContext)
     schema = _schema(job)
     if job.config.publish.reasons:
         schema = schema.append(SHARED_WORDS)
@@ -165,7 +166,7 @@ def _write_checked(
 def _schema(job: Job) -> pa.Schema:
     """The columns of the table."""
     is_edited = job.config.edits.exists
-    return sorted_tables.similar_items_schema(
+    return list_sources.similar_items_schema(
         ranked=job.config.rank.exists or is_edited, with_reason=fallback.is_on(job) or is_edited
     )
 

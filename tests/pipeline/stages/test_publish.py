@@ -16,7 +16,14 @@ from pipeline.retrieval.item_order import ItemRanges
 from pipeline.runs.record import Outcome, new_run_id
 from pipeline.runs.runner import Runner
 from pipeline.stages.context import Job
-from pipeline.stages.publish import comparison, pair_sums, sample_lists, sorted_tables, stage
+from pipeline.stages.publish import (
+    comparison,
+    list_sources,
+    pair_sums,
+    sample_lists,
+    sorted_tables,
+    stage,
+)
 from pipeline.store import schemas
 from pipeline.store.arrow_files import Rows
 from pipeline.store.schemas import SIMILAR_ITEMS
@@ -125,13 +132,13 @@ def test_an_item_in_several_sources_has_the_list_of_the_first(
         }
         for source, size in enumerate((9, 20, 50))
     ]
-    ddl = schemas.ddl(sorted_tables.lists_schema(SIMILAR_ITEMS))
+    ddl = schemas.ddl(list_sources.lists_schema(SIMILAR_ITEMS))
     frames = [
         Rows(spark.createDataFrame(list(lists.items()), ddl).repartition(partitions), iter)
         for lists in sources
     ]
     given = [sorted_tables.first_neighbors(frame, SIMILAR_ITEMS) for frame in frames]
-    sent = sorted_tables.SentPairs(spark.sparkContext)
+    sent = list_sources.SentPairs(spark.sparkContext)
     ranges = ItemRanges((b"i2", b"i4"))
     rows = sorted_tables.similar_items(given, ranges, sent, SIMILAR_ITEMS)
     written = rows.table("similar_items").toArrow()

@@ -9,8 +9,8 @@ from pyspark.sql import SparkSession
 
 from pipeline.retrieval.item_order import ItemRanges
 from pipeline.stages.publish import pair_sums, quality
+from pipeline.stages.publish.list_sources import lists_schema
 from pipeline.stages.publish.sampled_rows import SampledRows
-from pipeline.stages.publish.sorted_tables import lists_schema
 from pipeline.store.arrow_files import Rows
 from pipeline.store.schemas import SIMILAR_ITEMS
 
