@@ -24,6 +24,7 @@ from tests.pipeline.stages.test_rank import (
     BOOSTS,
     COLUMNS,
     SAME,
+    VALUE,
     RankedShop,
     with_further_columns,
 )
@@ -390,3 +391,57 @@ def test_inspect_and_query_tell_what_edits_add(shop: EditedShop) -> None:
             total = (one.score or 0.0) + sum(one.boosts.values())
             assert one.ranked_by == pytest.approx(total, abs=2e-6)
         assert "rules.deny or [edits]: is in no list" in json.dumps(inspection.why_not)
+
+
+VARIANT = """
+[[variant]]
+name = "b"
+k = 4
+[variant.rules]
+collapse = "group_id"
+min_score = 0.35
+[variant.rank]
+exposure = 0.25
+"""
+
+
+def all_rows(shop: EditedShop) -> dict[str, list[tuple[Any, ...]]]:
+    """The rows of the table and of its variant."""
+    return {
+        stage: [tuple(map(str, row.values())) for row in shop._rows(stage, "similar_items")]
+        for stage in ("publish", "publish@b")
+    }
+
+
+@pytest.mark.processes
+def test_everything_together_from_night_to_night_and_by_query(shop: EditedShop) -> None:
+    shop.more = VARIANT
+    shop.rows[140]["title"] = "、。"
+    shop.write(shop.rows)
+    shop.edit([*EDITS, *FUTURE, *IN_FORCE])
+    sets = (*SET, SAME, VALUE, *QUANTISED, "neighbors.nprobe=3", "neighbors.max_probes=3",
+            "rules.max_per={brand = 2}", 'rules.differ=["seller"]', "rules.min_score=0.3",
+            "rank.diversity=0.3", 'fallback.order=["same category by sold", "by sold"]',
+            "publish.reasons=true")  # fmt: skip
+    for day in ("2026-05-01", "2026-05-02"):
+        dated = (*sets, f"edits.date={day}")
+        shop.run_edited(*dated)
+        night = all_rows(shop)
+        reasons = {row[5] for row in night["publish"]}
+        assert reasons == {"None", "pinned", "same category by sold", "by sold"}
+        settings = shop.settings(*COLUMNS)
+        file = shop.folder / "items.csv"
+        (batch,) = questions.read(file, settings.catalogue, settings.catalogue.further)
+        for name, stage in (("LATEST", "publish"), ("LATEST@b", "publish@b")):
+            answered = Answerer(Published.of(shop.store, name), settings, None).answer(batch)
+            found = [
+                (a.item_id, rank, n.similar_id, n.score, n.ranked_by, n.reason, n.shared_words)
+                for a in answered
+                for rank, n in enumerate(a.neighbours, 1)
+            ]
+            assert [tuple(map(str, row)) for row in found] == night[stage]
+        shop.run_edited(*dated, "neighbors.partitions=7", full=True, publishing=False)
+        assert all_rows(shop) == night
+        shop.edit([one for n, one in enumerate(EDITS) if n not in (1, 4, 6)] + FUTURE)
+        shop.rows[20]["brand"], shop.rows[30]["sold"] = "bird", "9999"
+        shop.write(shop.rows[:-1])

@@ -50,7 +50,13 @@ def random_catalogue(n: int) -> Rows:
 
 
 class Shop:
-    """A catalogue, a table for rules.deny, and a store."""
+    """A catalogue, a table for rules.deny, and a store.
+
+    Attributes:
+        more: sections that the config has at its end.
+    """
+
+    more = ""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -72,7 +78,7 @@ class Shop:
             '[store]\npath = "store"\n[catalogue]\npath = "items.csv"\n'
             f"[model]\nepoch = 1\ndim = 12\n[neighbors]\nk = {K}\n"
             "[publish]\nmin_rows = 0\nmin_coverage = 0\nmax_churn = 1\nmax_without = 1\n"
-            "min_recall = 0\n"
+            f"min_recall = 0\n{self.more}"
         )
         # Relative paths in --set are relative to the working directory.
         sets = tuple(value.replace("deny=", f"deny={self.folder}/") for value in sets)

@@ -41,26 +41,13 @@ MAIN = ('rules.differ=["brand"]',)
 
 
 class VariedShop(Shop):
-    """A shop with variants.
+    """A shop with variants."""
 
-    Attributes:
-        variants: their sections of the config.
-    """
-
-    variants = B + C
+    more = B + C
 
     def run_all(self, *sets: str, **kwargs: object) -> Outcome:
         """A run of all stages."""
-        file = self.folder / "nitamono.toml"
-        file.write_text(
-            '[store]\npath = "store"\n[catalogue]\npath = "items.csv"\n'
-            f"[model]\nepoch = 1\ndim = 12\n[neighbors]\nk = {K}\n"
-            "[publish]\nmin_rows = 0\nmin_coverage = 0\nmax_churn = 1\nmax_without = 1\n"
-            f"min_recall = 0\n{self.variants}"
-        )
-        runner = self.runner(config.load(file, (*MAIN, *sets), {}), **kwargs)
-        self.outcome = runner.run("ingest", "publish")
-        return self.outcome
+        return self.run(*MAIN, *sets, last="publish", **kwargs)
 
     def lists(self, name: str) -> dict[str, list[tuple[str, float]]]:
         """The table of a name, LATEST or LATEST@b."""
@@ -160,18 +147,18 @@ def test_a_night_builds_on_the_variant_and_rollback_and_gc_know_it(shop: VariedS
     gc.collect(shop.store, 1)
     assert {name: len(shop.lists(name)) for name in night}
     # Without variants in the config, none is published.
-    shop.variants = ""
+    shop.more = ""
     shop.run_all()
     assert publications.current(shop.store).variants == []  # type: ignore[union-attr]
     assert "variants" not in (shop.store.latest() or {})
-    shop.variants = C
+    shop.more = C
     shop.run_all()
     assert list(shop.store.latest_variants()) == ["c"]
 
 
 def test_a_variant_that_the_gate_holds_back_holds_all_back(shop: VariedShop) -> None:
     latest = shop.store.latest()
-    shop.variants = B.replace("stock > 0", "stock > 5") + C
+    shop.more = B.replace("stock > 0", "stock > 5") + C
     with pytest.raises(GateError, match=r"variant b: the table is held back: .* no neighbour"):
         shop.run_all("publish.max_without=0.5")
     assert shop.store.latest() == latest
@@ -190,6 +177,6 @@ def test_a_variant_that_the_gate_holds_back_holds_all_back(shop: VariedShop) -> 
 def test_variants_that_make_no_sense_are_refused(
     shop: VariedShop, variants: str, said: str
 ) -> None:
-    shop.variants = variants
+    shop.more = variants
     with pytest.raises(UsageError, match=said):
         shop.run_all()
