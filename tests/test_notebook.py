@@ -10,7 +10,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-pytestmark = pytest.mark.processes
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 NOTEBOOK = ROOT / "notebooks" / "similar_items.ipynb"
 SAMPLE = ROOT / "data_samples" / "night1.csv"

@@ -47,8 +47,7 @@ def parse(text: str, columns: Mapping[str, Type] = COLUMNS) -> Node:
     from sqlglot.errors import ParseError, TokenError
 
     try:
-        _check_tokens(text)
-        tree = sqlglot.parse_one(text, dialect="spark")
+        tree = sqlglot.parse_one(_checked(text), dialect="spark")
         return Translation(text, columns).condition(tree)
     except (ParseError, TokenError) as error:
         details = getattr(error, "errors", None)
@@ -65,8 +64,11 @@ def _error(problem: str, at: str, hint: str = _ALLOWED) -> ConditionError:
     return ConditionError(f"not a condition: {problem}{place}; {hint}")
 
 
-def _check_tokens(text: str) -> None:
+def _checked(text: str) -> str:
     """Check what the parser passes over, and the escapes in the literals.
+
+    Returns:
+        the text for the parser, which does not know that two quotation marks in a text are one.
 
     Raises:
         ConditionError: there is a comment or a semicolon; or an escape that Spark and the parser
@@ -75,18 +77,25 @@ def _check_tokens(text: str) -> None:
     from sqlglot.dialects.spark import Spark
     from sqlglot.tokenizer_core import TokenType
 
-    end = 0
+    parts: list[str] = []
+    end, was_text = 0, False
     for token in Spark().tokenize(text):
         raw = text[token.start : token.end + 1]
-        _check_gap(text[end : token.start])
-        end = token.end + 1
+        gap, is_text = text[end : token.start], token.token_type == TokenType.STRING
+        _check_gap(gap)
+        if is_text and was_text and not gap and parts[-1][-1] == raw[0]:
+            parts[-1] = f"{parts[-1][:-1]}\\{raw}"
+        else:
+            parts += [gap, raw]
+        end, was_text = token.end + 1, is_text
         if token.token_type in (TokenType.SEMICOLON, TokenType.HINT):
             raise _error("this is not allowed", text[token.start :][:_SNIPPET])
-        if token.token_type == TokenType.STRING:
+        if is_text:
             for match in re.finditer(r"\\(.?)", raw, re.DOTALL):
                 if match[1] not in _TEXT_ESCAPES or not match[1]:
                     raise _error(r"a backslash in a text is written \\", raw[:_SNIPPET])
     _check_gap(text[end:])
+    return "".join(parts)
 
 
 def _check_gap(gap: str) -> None:

@@ -73,9 +73,9 @@ def _not_eligible(rules: RulesSection, other: Details) -> str:
         return "rules.deny or [edits]: is in no list"
     columns = [name for name in other if re.search(rf"\b{name}\b", rules.eligible)]
     values = ", ".join(f"{name} is {_value(other.get(name))}" for name in columns)
-    denied = ", or rules.deny or [edits] names it" if rules.deny else ""
     return (
-        f"rules.eligible: {rules.eligible} does not hold{f' ({values})' if values else ''}{denied}"
+        f"rules.eligible: {rules.eligible} does not hold{f' ({values})' if values else ''}, "
+        "or rules.deny or [edits] denies it"
     )
 
 

@@ -152,7 +152,10 @@ class Inspector:
             inspection.reason = NOT_ASKED
         candidates = self._candidates(item, inspection.probes)
         boosted = {one.item_id: one.ranked_by for one in candidates}
-        published = [replace(one, boosted=boosted.get(one.similar_id)) for one in published]
+        published = [
+            replace(one, boosted=one.ranked_by if one.reason else boosted.get(one.similar_id))
+            for one in published
+        ]
         inspection.neighbours = self._neighbours(item, published, tokens)
         k = max(len(published), tables.published.settings["k"])
         better = [one for one in candidates if one.removal and one.rank <= k]

@@ -112,7 +112,7 @@ def _too_far(
 ) -> dict[str, Any]:
     """The other item's score is too low."""
     last, boosted = "", ""
-    published = [one for one in published if one.score is not None]
+    published = [one for one in published if one.reason is None]
     if published and published[-1].ranked_by is None:
         last = f"; the last that is shown has {published[-1].score:.4f}"
     elif published:

@@ -124,11 +124,14 @@ class Answerer:
             items = questions.take(rows)
             found = self._edits.find(filter(None, items["item_id"].to_pylist()))
             queries = self._queries(items, embedded["half"].take(rows), found)
-            nearest = self._index.nearest(queries, self.k)
-            lists = self._index.diverse_lists(queries, nearest, self.k).to_pylist()
             pins = [self._edits.wanted_pins(item, found) for item in items.to_pylist()]
+            # Pins have ranks in the list of the version, which may be longer than what is asked.
+            k = max(self.k, self.published.settings["k"]) if any(pins) else self.k
+            nearest = self._index.nearest(queries, k)
+            lists = self._index.diverse_lists(queries, nearest, k).to_pylist()
             if any(pins):
-                lists = self._edits.with_pins(self._index, queries, lists, pins, self.k)
+                lists = self._edits.with_pins(self._index, queries, lists, pins, k)
+            lists = [one[: self.k] for one in lists]
             shown = zip(searchable, nearest.to_pylist(), lists, strict=True)
             for n, candidates, chosen in shown:
                 self._fill(answers[n], candidates, chosen)
@@ -203,7 +206,7 @@ class Answerer:
                 None,
                 n["score"],
                 n["ranked_by"],
-                boosted.get(n["similar_id"]),
+                n["ranked_by"] if n.get("reason") else boosted[n["similar_id"]],
                 reason=n.get("reason"),
             )
             for n in chosen
@@ -213,10 +216,10 @@ class Answerer:
 
     def _short_list_reason(self, probes: int) -> str:
         all_lists = probes == self._index.nlist
-        if self._rules == RulesSection() and all_lists:
-            return reason_codes.FEW_ITEMS
         if self._index.rules.excludes_pairs:
             return reason_codes.RULES
+        if self._rules == RulesSection() and all_lists:
+            return reason_codes.FEW_ITEMS
         if all_lists:
             return reason_codes.FEW_ELIGIBLE
         return reason_codes.FEW_IN_LISTS
@@ -257,5 +260,9 @@ class Answerer:
             ]
 
 
-def _ids(answers: list[Answer]) -> list[list[str]]:
-    return [[one.similar_id for one in answer.neighbours] for answer in answers]
+def _ids(answers: list[Answer]) -> list[list[str | None]]:
+    """The neighbours that were found; None for those that are shown for a reason."""
+    return [
+        [one.similar_id if one.reason is None else None for one in answer.neighbours]
+        for answer in answers
+    ]

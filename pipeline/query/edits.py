@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.conditions import columns_of, parse
+from pipeline.conditions import Node, columns_of, parse
 from pipeline.conditions.evaluation import Row, value_of
 from pipeline.query.index import COLUMNS, Index
 from pipeline.query.published import Published
@@ -19,7 +19,7 @@ from pipeline.retrieval import pins
 from pipeline.retrieval.pair_edits import DENIED
 from pipeline.retrieval.rules import with_traits
 from pipeline.stages.neighbors.edit_rows import MICRO
-from pipeline.stages.neighbors.edit_state import Edit, State
+from pipeline.stages.neighbors.edit_state import Edit, Side, State
 from pipeline.storage.list_schemas import QUERY_TRAITS
 from pipeline.store import item_rows
 
@@ -51,6 +51,7 @@ class VersionEdits:
         self.state: State = published.edits
         self._published = published
         self._columns = columns_of(published.further)
+        self._parsed: dict[str, Node] = {}
 
     @property
     def columns(self) -> list[str]:
@@ -100,8 +101,7 @@ class VersionEdits:
 
     def bits_as_item(self, item: Row) -> int:
         """Which numbered edits an item is the item of: a bit for each."""
-        conditions = [edit.item_condition for edit in self._numbered]
-        return sum(1 << n for n, where in enumerate(conditions) if self._holds(where, item))
+        return sum(1 << n for n, edit in enumerate(self._numbered) if self._is(edit.item, item))
 
     def boost_of(self, item: Row, other: Row, found: EditsOfIds) -> float:
         """What edits add to the score of a pair that none denies.
@@ -114,21 +114,24 @@ class VersionEdits:
         boost = sum(
             edit.value
             for edit in self._numbered
-            if edit.value != DENIED
-            and self._holds(edit.item_condition, item)
-            and self._holds(edit.similar_condition, other)
+            if edit.value != DENIED and self._is(edit.item, item) and self._is(edit.neighbor, other)
         )
         item_id, other_id = item.get("item_id"), str(other.get("item_id"))
         of_all = round(found.of_all.get(other_id, 0.0) * MICRO) + sum(
             round(edit.value * MICRO)
             for edit in self.state.of_all
-            if edit.value != DENIED and self._holds(edit.similar_condition, other)
+            if edit.value != DENIED and self._is(edit.neighbor, other)
         )
         pair = found.pairs.get(str(item_id), {}).get(other_id, 0.0) if item_id else 0.0
         return boost + _bounded(of_all) + pair
 
-    def _holds(self, where: str, item: Row) -> bool:
-        return value_of(parse(where, self._columns), as_condition_row(item)) is True
+    def _is(self, side: Side, item: Row) -> bool:
+        """Whether an item is the one of a side of an edit."""
+        if side.where is None:
+            return side.item_id == item.get("item_id")
+        if side.where not in self._parsed:
+            self._parsed[side.where] = parse(side.where, self._columns)
+        return value_of(self._parsed[side.where], as_condition_row(item)) is True
 
     def wanted_pins(self, item: Row, found: EditsOfIds) -> list[dict[str, Any]]:
         """The pins of an item: order, rank, similar_id and item_where: see retrieval/pins.py."""
@@ -139,7 +142,7 @@ class VersionEdits:
         for edit in self.state.with_conditions:
             if edit.action != "pin" or edit.similar_id == item_id:
                 continue
-            if edit.is_of_all or self._holds(edit.item_condition, item):
+            if edit.is_of_all or self._is(edit.item, item):
                 order = 2 if edit.is_of_all else 1
                 wanted.append((order, int(edit.value), str(edit.similar_id), edit.item_where))
         names = ("order", "rank", "similar_id", "item_where")

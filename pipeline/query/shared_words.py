@@ -37,19 +37,20 @@ class SharedWords:
         return cls(published, embedder) if is_set else None
 
     def of_questions(
-        self, texts: pa.RecordBatch, tokens: pa.RecordBatch, neighbors: list[list[str]]
+        self, texts: pa.RecordBatch, tokens: pa.RecordBatch, neighbors: list[list[str | None]]
     ) -> list[list[list[str]]]:
         """The shared words of each question with each of its neighbours.
 
         Args:
             texts: n rows with a title.
             tokens: their rows of the tokens table.
-            neighbors: n times the ids of the neighbours.
+            neighbors: n times the ids of the neighbours; None for those that have no words.
         """
         counts = [len(ids) for ids in neighbors]
         ids = pa.array([item for one in neighbors for item in one], pa.string())
+        wanted = [item for item in ids.to_pylist() if item is not None]
         words = item_rows.find_rows(
-            self._store, TABLE, self._version, ids.to_pylist(), ["words"], in_order=True
+            self._store, TABLE, self._version, wanted, ["words"], in_order=True
         ).combine_chunks()
         others = words["words"].take(pc.index_in(ids, words["item_id"]))
         own = words_of_items(self._embedder.model, tokens)

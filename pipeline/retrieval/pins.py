@@ -45,6 +45,7 @@ PIN = pa.struct(
 )
 # What is read of a neighbour.
 PIN_COLUMNS = ("vector", *(field.name for field in _NEIGHBOR_TRAITS))
+_KNOWN = pa.schema([PIN.field(name) for name in PIN_COLUMNS])
 # An item with its pins, and the list that they are put into; `vector` and `neighbors` are null if
 # it has no list.
 PINNED_ITEMS = pa.schema(
@@ -114,8 +115,11 @@ def lists_with_pins(items: pa.RecordBatch, rules: Rules, k: int) -> pa.RecordBat
         followed: dict[int, _Pin] = {}
         rejected = []
         for pin in sorted(own_pins, key=lambda pin: pin.precedence):
-            is_pinned = pin.similar_id in (other.similar_id for other in followed.values())
-            reason = pin.reason or (IS_PINNED if is_pinned else None)
+            ranks = {other.similar_id: rank for rank, other in followed.items()}
+            if ranks.get(pin.similar_id) == pin.rank:
+                # It says what another pin has said.
+                continue
+            reason = pin.reason or (IS_PINNED if pin.similar_id in ranks else None)
             reason = reason or (RANK_TAKEN if pin.rank in followed else None)
             if reason is None:
                 followed[pin.rank] = pin
@@ -132,6 +136,26 @@ def lists_with_pins(items: pa.RecordBatch, rules: Rules, k: int) -> pa.RecordBat
             }
         )
     return pa.RecordBatch.from_pylist(rows, schema=LISTS_WITH_PINS)
+
+
+def with_neighbors(items: pa.RecordBatch, neighbors: pa.RecordBatch) -> pa.RecordBatch:
+    """Items whose pins have what is known of their neighbours.
+
+    Args:
+        items: rows of PINNED_ITEMS.
+        neighbors: similar_id and PIN_COLUMNS of the neighbours that the pins may lack.
+    """
+    sizes = np.asarray(pc.fill_null(pc.list_value_length(items["pins"]), 0))
+    own = pa.RecordBatch.from_struct_array(items["pins"].flatten())
+    places = np.asarray(pc.fill_null(pc.index_in(own["similar_id"], neighbors["similar_id"]), -1))
+    is_lacking = (places >= 0) & np.asarray(own["vector"].is_null())
+    known = pa.concat_batches([rows.select(PIN_COLUMNS).cast(_KNOWN) for rows in (own, neighbors)])
+    known = known.take(pa.array(np.where(is_lacking, len(places) + places, np.arange(len(places)))))
+    columns = [known[f.name] if f.name in PIN_COLUMNS else own[f.name] for f in PIN]
+    offsets = pa.array(np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32))
+    pins = pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays(columns, fields=list(PIN)))
+    place = items.schema.get_field_index("pins")
+    return items.set_column(place, items.schema.field(place), pins.cast(list_of(PIN)))
 
 
 def insert(

@@ -83,6 +83,8 @@ def _explain_missing_output(job: Job, stage: Stage) -> str:
     published = job.state.published
     if published is None:
         return "nothing is published yet"
+    if stage.NAME not in published.stages:
+        return "it is not published yet"
     earlier = job.store.find_record(stage.NAME, published.stages.get(stage.NAME, ""))
     if earlier is None:
         return "its output is not in the store any more"

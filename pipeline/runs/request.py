@@ -125,8 +125,15 @@ def _date_of(settings: Config, run_id: str) -> date:
     """The date that an earlier run went by, or else today's."""
     run = run_records.find_run(Store.of(settings), run_id)
     sections = run.settings if run else {}
-    fresh = (sections.get("rank") or {}).get("fresh") or {}
-    day = fresh.get("date") or (sections.get("edits") or {}).get("date") or ""
+    days = [] if settings.edits.date else [(sections.get("edits") or {}).get("date")]
+    ranks = [(settings.rank, sections.get("rank"))]
+    earlier = {one["name"]: one["rank"] for one in sections.get("variant") or ()}
+    ranks += [(one.rank, earlier.get(one.name)) for one in settings.variant if one.rank]
+    for rank, before in ranks:
+        # What the config fixes is not the day of the run.
+        if rank.fresh is not None and not rank.fresh.date:
+            days.append(((before or {}).get("fresh") or {}).get("date"))
+    day = next(filter(None, days), None)
     return date.fromisoformat(day) if day else today(settings.catalogue)
 
 

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import NoReturn
 
 from pipeline.config.sections import Config
-from pipeline.errors import GateError, NitamonoError, StageError
+from pipeline.errors import GateError, InputError, NitamonoError, StageError
 from pipeline.export import catalog_publication, catalog_table
 from pipeline.report import run_page
 from pipeline.runs.failures import explained_failures
@@ -153,6 +153,8 @@ class Runner:
         self._reuse_rules = Reuse(self._job, self._reuse_rules.pinned)
         try:
             yield
+        except (InputError, GateError) as error:
+            raise type(error)(f"variant {name}: {error}") from error
         finally:
             self._job, self._reuse_rules, self._suffix = whole
 
@@ -206,10 +208,7 @@ class Runner:
             measurements = self._measure()
             self.outcome.variant_gates[name] = measurements.counts()
             held_lock.check()
-            try:
-                publish.pass_gate(self._job, measurements, retrained=retrained)
-            except GateError as error:
-                raise GateError(f"variant {name}: {error}") from error
+            publish.pass_gate(self._job, measurements, retrained=retrained)
 
     def _check_catalog_table(self) -> None:
         """Put in order what a killed run has left, and check that the table can be written to."""

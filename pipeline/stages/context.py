@@ -147,6 +147,7 @@ class Job:
         self._records: dict[str, StageRecord] = {}
         self._list_sizes: dict[str, npt.NDArray[np.int64]] = {}
         self._computed: dict[str, Any] = {}
+        self._shared: dict[str, Any] = {}
         self._kept: list[DataFrame] = []
 
     def for_variant(self, name: str, config: Config) -> "Job":
@@ -175,11 +176,18 @@ class Job:
         """The state of the catalogue at its first use, and its rows."""
         return open_snapshot(self.spark, source_of(self.config))
 
-    def once(self, name: str, compute: Callable[[], _Value]) -> _Value:
-        """What is computed under a name at its first use in the run."""
-        if name not in self._computed:
-            self._computed[name] = compute()
-        value: _Value = self._computed[name]
+    def once(self, name: str, compute: Callable[[], _Value], *, shared: bool = False) -> _Value:
+        """What is computed under a name at its first use in the run.
+
+        Args:
+            name: the name.
+            compute: computes it.
+            shared: whether the variants of the table have the same.
+        """
+        values = self._shared if shared else self._computed
+        if name not in values:
+            values[name] = compute()
+        value: _Value = values[name]
         return value
 
     def keep(self, frame: "DataFrame") -> "DataFrame":

@@ -67,6 +67,11 @@ class Publication:
         """The names of its variants."""
         return variant_names(self.stages)
 
+    @property
+    def shop_tables(self) -> tuple[str, dict[str, str]]:
+        """The versions of the similar-item table and of its variants: they identify the entry."""
+        return self.version, variant_tables(self.stages)
+
     def of_variant(self, name: str) -> "Publication":
         """The same, with a variant's table in place of its own; without it if there is none."""
         stages = stages_of(self.stages, name)
@@ -142,9 +147,16 @@ def _files(store: Store) -> list[StoragePath]:
 
 
 def current(store: Store) -> Publication | None:
-    """The current entry: the newest one of the version that LATEST names; None without LATEST."""
+    """The current entry: the newest one of the tables that LATEST names; None without LATEST."""
     latest = store.latest()
-    return None if latest is None else newest_entry(store, latest["version"])
+    if latest is None:
+        return None
+    tables = latest["version"], store.latest_variants()
+    for entry in _newest_first(store):
+        if entry.shop_tables == tables:
+            return entry
+    # If LATEST names variants that no entry has, it is as good as one of another version.
+    return newest_entry(store, latest["version"])
 
 
 def newest_entry(store: Store, version: str) -> Publication | None:
@@ -192,18 +204,21 @@ def publish(store: Store, run_id: str, stages: dict[str, str]) -> None:
     for table, stage in POINTERS.items():
         pointer = store.latest(table)
         unchanged = pointer is not None and pointer["version"] == stages[stage]
+        if table == "similar_items":
+            unchanged &= store.latest_variants() == variant_tables(stages)
         publisher = pointer["run_id"] if pointer is not None and unchanged else run_id
         tables[table] = {"version": stages[stage], "run_id": publisher}
     version = tables["similar_items"]["version"]
     before = None
     if present is not None:
-        is_same = variant_tables(present.stages) == variant_tables(stages)
+        is_same = present.shop_tables[1] == variant_tables(stages)
         if present.tables == tables and is_same:
             _move_pointers(store, tables, stages)
             return
         if present.number == 0:
             _write(store, present)
-        before = present.before if present.version == version else present.number
+        is_same = present.shop_tables == (version, variant_tables(stages))
+        before = present.before if is_same else present.number
     enter(store, PUBLISHED, version, run_id, tables, stages, before)
 
 

@@ -91,7 +91,7 @@ def _published_last(store: Store, keep: int) -> list[Publication]:
     newest: dict[str, Publication] = {}
     for entry in reversed(publications.entries(store, strict=True)):
         if entry.action != publications.ROLLED_BACK:
-            newest.setdefault(entry.version, entry)
+            newest.setdefault(str(entry.shop_tables), entry)
     return list(newest.values())[:keep]
 
 

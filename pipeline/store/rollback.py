@@ -67,15 +67,25 @@ def _rollback_target(store: Store, present: Publication, name: str | None) -> Pu
     if name is None:
         targets = [entry for entry in publications.entries(store) if entry.number == present.before]
         problem = f"nothing was published before version {present.version}"
-    elif check_name(name) in (present.version, present.run_id):
+    elif check_name(name) == present.run_id or _is_only(store, present, name):
         targets, problem = [], f"{name} is published already"
     else:
         entries = publications.entries(store)
-        targets = [entry for entry in entries if name in (entry.version, entry.run_id)]
+        targets = [
+            entry
+            for entry in entries
+            if name in (entry.version, entry.run_id) and entry.shop_tables != present.shop_tables
+        ]
         problem = f"{name} was never published"
     if not targets:
         raise UsageError(f"{problem}; {_choices(store, present)}")
     return targets[-1]
+
+
+def _is_only(store: Store, present: Publication, name: str) -> bool:
+    """Whether a version is the current one, and was published with no other variants."""
+    tables = [e.shop_tables for e in publications.entries(store) if e.version == name]
+    return present.version == name and all(one == present.shop_tables for one in tables)
 
 
 def _choices(store: Store, *others: Publication) -> str:

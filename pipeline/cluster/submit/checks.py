@@ -30,6 +30,10 @@ def local_paths(config: Config) -> dict[str, str]:
         for path in [value] if isinstance(value, str) else value:
             if path and "://" not in path:
                 paths[f"{section}.{key}"] = path
+    for variant in config.variant:
+        path = variant.rules.deny if variant.rules else ""
+        if path and "://" not in path:
+            paths[f"variant {variant.name}: rules.deny"] = path
     return paths
 
 

@@ -106,18 +106,6 @@ class Config(Section):
         return self.model_copy(update=changes)
 
     @model_validator(mode="after")
-    def _has_variants(self) -> Self:
-        names = [variant.name for variant in self.variant]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"two variants have the name {twice[0]}")
-        for variant in self.variant:
-            try:
-                self.of_variant(variant)._check_columns()
-            except ValueError as error:
-                raise ValueError(f"variant {variant.name}: {error}") from error
-        return self
-
-    @model_validator(mode="after")
     def _vectors_are_sums(self) -> Self:
         if self.publish.reasons and self.model.kind == "onnx":
             raise ValueError(
@@ -163,6 +151,18 @@ class Config(Section):
                         f"{', '.join(known) or 'none'}. Map others with catalogue.columns, and "
                         "give numbers, dates and booleans their type in catalogue.types"
                     )
+
+    @model_validator(mode="after")
+    def _has_variants(self) -> Self:
+        names = [variant.name for variant in self.variant]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two variants have the name {twice[0]}")
+        for variant in self.variant:
+            try:
+                self.of_variant(variant)._check_columns()
+            except ValueError as error:
+                raise ValueError(f"variant {variant.name}: {error}") from error
+        return self
 
     @model_validator(mode="after")
     def _holds_no_secrets(self) -> Self:

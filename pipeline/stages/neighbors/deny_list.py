@@ -20,6 +20,12 @@ def identity(job: Job) -> list[list[object]]:
 
 
 def read(job: Job) -> "DataFrame":
+    """What `_read` reads, once a run for each file: it may change in the meantime."""
+    path = job.config.rules.deny
+    return job.once(f"rules.deny {path}", lambda: job.keep(_read(job)), shared=True)
+
+
+def _read(job: Job) -> "DataFrame":
     """The rows of rules.deny: item_id, and other, or null if the item is denied to all others.
 
     Raises:

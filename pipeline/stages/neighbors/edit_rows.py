@@ -67,8 +67,11 @@ def check(
         rows = []
         for raw in batch.to_pylist():
             row = {name: (raw[name] or "").strip() or None for name in COLUMNS}
-            reason = "the row can't be read" if raw["unreadable"] else _problem(row, columns, k)
-            if reason or _is_in_force(row, day):
+            # Ids are as they are in the catalogue, with their blanks.
+            row |= {name: raw[name] for name in ("item_id", "similar_id") if row[name]}
+            problem = "the row can't be read" if raw["unreadable"] else _date_problem(row)
+            if problem or _is_in_force(row, day):
+                reason = problem or _problem(row, columns, k)
                 # A refused row is kept as it was written.
                 rows.append((raw if reason else row | _meaning(row)) | {"reason": reason})
         yield pa.RecordBatch.from_pylist(rows, schema=CHECKED)
@@ -99,7 +102,7 @@ def _problem(row: Row, columns: Mapping[str, Type], k: int) -> str | None:
         return "a pin needs similar_id"
     if row["item_id"] and row["item_id"] == row["similar_id"]:
         return "an item is no neighbour of itself"
-    return _value_problem(row, k) or _date_problem(row) or _condition_problem(row, columns)
+    return _value_problem(row, k) or _condition_problem(row, columns)
 
 
 def _value_problem(row: Row, k: int) -> str | None:
@@ -134,6 +137,8 @@ def _is_date(text: str) -> bool:
 
 
 def _condition_problem(row: Row, columns: Mapping[str, Type]) -> str | None:
+    # Descriptions are not in the details table, from which inspect and query explain a rank.
+    columns = {name: kind for name, kind in columns.items() if name != "description"}
     for name in ("item_where", "similar_where"):
         problem = _parse_problem(row[name], tuple(columns.items())) if row[name] else None
         if problem:

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.retrieval.boosts import Boosts
 from pipeline.retrieval.pair_edits import DENIED
@@ -34,19 +34,21 @@ class Edit:
         return self.item_id is None and self.item_where is None
 
     @property
-    def item_condition(self) -> str:
-        """The condition on the item."""
-        return self.item_where or _is_item(self.item_id)
+    def item(self) -> "Side":
+        """Its item."""
+        return Side(self.item_id, self.item_where)
 
     @property
-    def similar_condition(self) -> str:
-        """The condition on the neighbour."""
-        return self.similar_where or _is_item(self.similar_id)
+    def neighbor(self) -> "Side":
+        """Its neighbour."""
+        return Side(self.similar_id, self.similar_where)
 
 
-def _is_item(item_id: str | None) -> str:
-    quoted = (item_id or "").replace("'", "''")
-    return f"item_id = '{quoted}'"
+class Side(NamedTuple):
+    """One of the two items of an edit: an id, or a condition."""
+
+    item_id: str | None
+    where: str | None
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class State:
             in order.
     """
 
-    digest: int = 0
+    digest: str = ""
     denies: bool = False
     boosts: bool = False
     boosts_of_all: bool = False

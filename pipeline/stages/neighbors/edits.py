@@ -19,7 +19,7 @@ from pipeline.stages.context import Job
 from pipeline.stages.neighbors import deny_list, edit_rows
 from pipeline.stages.neighbors.deny_list import naming
 from pipeline.stages.neighbors.edit_rows import CHECKED, COLUMNS, MICRO
-from pipeline.stages.neighbors.edit_state import State
+from pipeline.stages.neighbors.edit_state import Side, State
 from pipeline.storage.list_schemas import TRAITS
 from pipeline.store import schemas
 
@@ -59,8 +59,8 @@ def _state(job: Job) -> State:
         f"item_where is not null or similar_where is not null or (action = 'pin' and {_ALL})"
     )
     sums = rows.agg(
-        F.coalesce(F.bit_xor(F.xxhash64(*rows.columns)), F.lit(0)).alias("xor"),
-        F.count("*").alias("rows"),
+        # In JSON, so that it counts in which column a value is.
+        F.sum(F.xxhash64(F.to_json(F.struct(*rows.columns))).cast("decimal(38,0)")).alias("sum"),
         occurs(F.col("action") == "deny", F.expr(_BY_IDS)).alias("denies"),
         occurs(is_boost, F.expr(_BY_IDS)).alias("boosts"),
         occurs(is_boost, F.expr(_ALL)).alias("boosts_of_all"),
@@ -83,7 +83,7 @@ def _state(job: Job) -> State:
         key=lambda values: [(value is not None, value or "") for value in values[:5]] + [values[5]],
     )
     state = State(
-        digest=sums["xor"] ^ sums["rows"],
+        digest=str(sums["sum"] or 0),
         denies=bool(job.config.rules.deny) or sums["denies"],
         **{name: sums[name] for name in ("boosts", "boosts_of_all", "pins")},
         conditional=tuple(edits),
@@ -107,9 +107,23 @@ def in_force(job: Job) -> "DataFrame":
 
 
 def _read_rows(job: Job) -> "DataFrame":
+    section, further = job.config.edits, job.config.catalogue.further
+    # The variants of the table are made of the same rows, whatever has become of the file.
+    rows = job.once("edits as written", lambda: _read_texts(job), shared=True)
+    k, day, columns = job.config.neighbors.k, section.date, columns_of(further)
+
+    def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return edit_rows.check(batches, columns, k, day)
+
+    # Texts that differ in blanks at their ends are the same edit.
+    return job.keep(rows.mapInArrow(run, schemas.ddl(CHECKED)).distinct())
+
+
+def _read_texts(job: Job) -> "DataFrame":
+    """The rows of [edits] as texts, and whether a row is unreadable."""
     from pyspark.sql import functions as F
 
-    section, further = job.config.edits, job.config.catalogue.further
+    section = job.config.edits
     source = _source_of_edits(job.config)
     with naming(_label(section).split()[0], "catalogue.table" if section.table else ""):
         raw = catalogue.open_snapshot(job.spark, source).rows
@@ -120,14 +134,7 @@ def _read_rows(job: Job) -> "DataFrame":
             (F.col(f"`{name}`") if name in names else F.lit(None)).cast("string").alias(name)
             for name in COLUMNS
         ]
-        rows = raw.select(*texts, corrupt.isNotNull().alias("unreadable")).distinct()
-        k, day = job.config.neighbors.k, section.date
-
-        def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-            return edit_rows.check(batches, columns_of(further), k, day)
-
-        checked = rows.mapInArrow(run, schemas.ddl(CHECKED))
-        kept = job.keep(checked)
+        kept = job.keep(raw.select(*texts, corrupt.isNotNull().alias("unreadable")))
         kept.count()
     return kept
 
@@ -192,27 +199,38 @@ def inputs_of_items(job: Job) -> "list[Column]":
         no_bits = F.lit(None).cast("bigint")
         return [no_bits.alias("edited_as_item"), no_bits.alias("edited_as_neighbor")]
 
-    def bits(conditions: list[str]) -> "Column":
-        total = F.lit(0).cast("bigint")
-        for number, condition in enumerate(conditions):
-            bit = F.lit(1 << number).cast("bigint")
-            total = total + F.when(holds(job.config, condition), bit).otherwise(0)
-        return total
+    def total(values: list[tuple[Side, int]]) -> "Column":
+        return _sum(
+            [F.when(is_side(job.config, side), value).otherwise(0) for side, value in values]
+        )
 
-    micro, denied = F.lit(0).cast("bigint"), F.lit(False)
-    for edit in edits.of_all:
-        matches = holds(job.config, edit.similar_condition)
-        if edit.value == DENIED:
-            denied = denied | matches
-        else:
-            added = F.lit(round(edit.value * MICRO)).cast("bigint")
-            micro = micro + F.when(matches, added).otherwise(0)
+    numbered = list(enumerate(edits.numbered))
+    boosts = [edit for edit in edits.of_all if edit.value != DENIED]
+    denials = [edit for edit in edits.of_all if edit.value == DENIED]
     return [
-        bits([edit.item_condition for edit in edits.numbered]).alias("edited_as_item"),
-        bits([edit.similar_condition for edit in edits.numbered]).alias("edited_as_neighbor"),
-        micro.alias("edit_micro"),
-        denied.alias("edit_denied"),
+        total([(edit.item, 1 << n) for n, edit in numbered]).alias("edited_as_item"),
+        total([(edit.neighbor, 1 << n) for n, edit in numbered]).alias("edited_as_neighbor"),
+        total([(edit.neighbor, round(edit.value * MICRO)) for edit in boosts]).alias("edit_micro"),
+        (total([(edit.neighbor, 1) for edit in denials]) > 0).alias("edit_denied"),
     ]
+
+
+def _sum(terms: "list[Column]") -> "Column":
+    """The sum of whole numbers, by halves: Spark can't analyse a thousand that are nested."""
+    from pyspark.sql import functions as F
+
+    if len(terms) < 2:
+        return (terms[0] if terms else F.lit(0)).cast("bigint")
+    half = len(terms) // 2
+    return _sum(terms[:half]) + _sum(terms[half:])
+
+
+def is_side(config: Config, side: Side) -> "Column":
+    """Whether an item is the one of a side of an edit."""
+    from pyspark.sql import functions as F
+
+    # An id is compared as it is: in a condition, some characters mean others.
+    return holds(config, side.where) if side.where else F.col("item_id") == F.lit(side.item_id)
 
 
 def holds(config: Config, where: str) -> "Column":

@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from pipeline.retrieval import pins
+from pipeline.retrieval import packed_batches, pins
 from pipeline.retrieval.pins import LISTS_WITH_PINS, PINNED_ITEMS
+from pipeline.stages.context import Job
 from pipeline.stages.neighbors import diverse_lists, edits
 from pipeline.stages.neighbors.edit_rows import COLUMNS, MICRO
+from pipeline.stages.neighbors.edit_state import Edit
 from pipeline.stages.neighbors.search_context import SearchContext
 from pipeline.storage.list_schemas import DIVERSE, QUERY_TRAITS
 from pipeline.store import schemas
@@ -37,14 +39,19 @@ def write(context: SearchContext, version: str) -> tuple[dict[str, int], int]:
     if not job.config.edits.exists:
         return tables, added
     rejected = edits.read_rejected(job).withColumn("items", F.lit(None).cast("bigint"))
+    rejected = rejected.unionByName(_unknown(context))
     if edits.state(job).pins:
         job.line.note = "pinning"
         rules, k = context.search.rules, job.config.neighbors.k
+        # Of everybody's pins, the neighbours are few, and would be sent with each item.
+        ids = sorted({str(edit.similar_id) for edit in _conditional(job)})
+        few = _neighbors(context.lists.where(F.col("item_id").isin(ids))).toArrow()
+        few_rows = packed_batches.concat(few.to_batches(), few.schema)
 
         def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             for batch in batches:
                 rows = batch.select(PINNED_ITEMS.names).cast(PINNED_ITEMS)
-                yield pins.lists_with_pins(rows, rules, k)
+                yield pins.lists_with_pins(pins.with_neighbors(rows, few_rows), rules, k)
 
         made = _pinned_items(context, version).mapInArrow(run, schemas.ddl(LISTS_WITH_PINS))
         made = made.persist(StorageLevel.DISK_ONLY)
@@ -92,26 +99,21 @@ def _pinned_items(context: SearchContext, version: str) -> "DataFrame":
     from pyspark.sql import functions as F
 
     job = context.job
-    wanted = _wanted(context)
-    neighbors = (
-        context.lists.join(
-            wanted.selectExpr("similar_id as item_id").distinct(), "item_id", how="left_semi"
-        )
-        .select("item_id", *pins.PIN_COLUMNS)
-        .withColumnRenamed("item_id", "similar_id")
-    )
+    named = _named_pins(context)
+    wanted_ids = named.selectExpr("similar_id as item_id").distinct()
+    neighbors = _neighbors(context.lists.join(wanted_ids, "item_id", how="left_semi"))
+    rows = named.join(neighbors, "similar_id", how="left")
+    if conditional := _conditional(job):
+        of_conditions = _conditional_pins(context, conditional)
+        rows = rows.unionByName(of_conditions, allowMissingColumns=True)
     pin = F.struct(*(F.col(field.name) for field in pins.PIN))
-    by_item = (
-        wanted.join(neighbors, "similar_id", how="left")
-        .groupBy("item_id")
-        .agg(F.collect_list(pin).alias("pins"))
-    )
+    by_item = rows.groupBy("item_id").agg(F.collect_list(pin).alias("pins"))
     asking = context.queries.select("item_id", "vector", *QUERY_TRAITS)
     if job.config.rank.diversity:
         lists = job.store.read(job.spark, diverse_lists.TABLE, version).select(*DIVERSE.names)
     else:
-        rows = context.neighbor_rows(version, DIVERSE.names).map(_lists)
-        lists = rows.frame.mapInArrow(rows.run, schemas.ddl(DIVERSE))
+        found = context.neighbor_rows(version, DIVERSE.names).map(_lists)
+        lists = found.frame.mapInArrow(found.run, schemas.ddl(DIVERSE))
     joined = by_item.join(asking, "item_id", how="left").join(lists, "item_id", how="left")
     return joined.select(*PINNED_ITEMS.names)
 
@@ -121,23 +123,36 @@ def _lists(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         yield batch.select(DIVERSE.names).cast(DIVERSE)
 
 
-def _wanted(context: SearchContext) -> "DataFrame":
-    """The pins of each item: item_id, order, rank, similar_id, item_where."""
+def _neighbors(candidates: "DataFrame") -> "DataFrame":
+    """What pins need of their neighbours: similar_id and PIN_COLUMNS."""
+    return candidates.selectExpr("item_id as similar_id", *pins.PIN_COLUMNS)
+
+
+def _named_pins(context: SearchContext) -> "DataFrame":
+    """The pins that name their item: item_id, order, rank, similar_id, item_where."""
+    from pyspark.sql import functions as F
+
+    named = edits.read(context.job).where("action = 'pin' and item_id is not null")
+    rank = (F.col("micro") / MICRO).cast("int").alias("rank")
+    none, by_id = F.lit(None).cast("string"), F.lit(0)
+    return named.select(
+        "item_id", by_id.alias("order"), rank, "similar_id", none.alias("item_where")
+    )
+
+
+def _conditional(job: Job) -> list[Edit]:
+    """The pins with a condition, and those of all items."""
+    return [edit for edit in edits.state(job).with_conditions if edit.action == "pin"]
+
+
+def _conditional_pins(context: SearchContext, conditional: list[Edit]) -> "DataFrame":
+    """Those pins of each item that asks; columns as of `_named_pins`."""
     from pyspark.sql import functions as F
 
     job = context.job
-    none, by_id = F.lit(None).cast("string"), F.lit(0)
-    rank = (F.col("micro") / MICRO).cast("int").alias("rank")
-    named = edits.read(job).where("action = 'pin' and item_id is not null")
-    wanted = named.select(
-        "item_id", by_id.alias("order"), rank, "similar_id", none.alias("item_where")
-    )
-    conditional = [e for e in edits.state(job).with_conditions if e.action == "pin"]
-    if not conditional:
-        return wanted
     matches = [
         F.when(
-            F.lit(True) if edit.is_of_all else edits.holds(job.config, edit.item_condition),
+            F.lit(True) if edit.is_of_all else edits.is_side(job.config, edit.item),
             F.struct(
                 F.lit(2 if edit.is_of_all else 1).alias("order"),
                 F.lit(int(edit.value)).alias("rank"),
@@ -147,12 +162,29 @@ def _wanted(context: SearchContext) -> "DataFrame":
         )
         for edit in conditional
     ]
-    items = job.read("items", "ingest").join(
-        context.queries.select("item_id"), "item_id", how="left_semi"
-    )
+    asking = context.queries.select("item_id")
+    items = job.read("items", "ingest").join(asking, "item_id", how="left_semi")
     pins_of_item = F.filter(F.array(*matches), lambda pin: pin.isNotNull())
     found = items.select("item_id", F.explode(pins_of_item).alias("pin")).select("item_id", "pin.*")
-    return wanted.unionByName(found.where("item_id <> similar_id"))
+    return found.where("item_id <> similar_id")
+
+
+def _unknown(context: SearchContext) -> "DataFrame":
+    """The other edits that name items which are not in the catalogue: rows of REJECTED_EDITS."""
+    from pyspark.sql import functions as F
+
+    rows = edits.in_force(context.job).where("reason is null and action <> 'pin'")
+    written = F.when(F.col("micro") < 0, F.lit("bury")).otherwise(F.col("action"))
+    rows = rows.withColumn("action", written)
+    items = context.job.read("items", "ingest").select("item_id")
+    parts = [
+        rows.where(f"{name} is not null")
+        .join(items.withColumnRenamed("item_id", name), name, how="left_anti")
+        .withColumn("reason", F.lit(f"{name} is not in the catalogue"))
+        for name in ("item_id", "similar_id")
+    ]
+    none = F.lit(None).cast("bigint").alias("items")
+    return parts[0].unionByName(parts[1]).select(*COLUMNS, "reason", none)
 
 
 def _rejected(context: SearchContext, made: "DataFrame") -> "DataFrame":

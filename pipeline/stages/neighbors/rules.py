@@ -105,7 +105,9 @@ def item_traits(job: Job, quantiles: boosts.Quantiles, crowding: "DataFrame | No
     # An item of an edited pair has a kind of its own: the rules tell it from all others.
     own_id = F.when(F.col("paired"), F.col("item_id"))
     told_apart = ("price", "differ", "capped", "matches", "boost", "edited_as_neighbor")
-    kind = F.xxhash64(*told_apart, own_id).alias("kind")
+    # Spark's hash skips nulls, so where the nulls are is hashed too.
+    nulls = [F.col(name).isNull() for name in told_apart]
+    kind = F.xxhash64(*told_apart, *nulls, own_id).alias("kind")
     return rows.withColumn("kind", kind).select("item_id", *TRAITS.names)
 
 

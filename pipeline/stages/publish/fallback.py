@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 # The counts of the stage: rows that fill lists, of how many items; and rows by entry.
 FILLED_ROWS, _FILLED_ITEMS, _FILLED_BY = "filled_rows", "filled_items", "filled_by"
 _STILL_SHORT, _COMPLETE = "short_after_filling", "complete"
+# Candidates that lists are filled from at a time.
+_CANDIDATES_AT_A_TIME = 200_000
 # What the rules read of an item whose list is filled.
 _READ = ("same", "price", "differ", "edits", "edited_as_item")
 
@@ -86,12 +88,16 @@ def write(job: Job, version: str, lists: Sequence[Rows]) -> Filled:
     Raises:
         InputError: a column of fallback.order has no value at all.
     """
+    from pyspark.sql import functions as F
+
     job.line.note = "filling short lists"
     entries, k = job.config.fallback.entries, job.config.neighbors.k
     _check_columns(job, entries)
     traits = _traits(job, entries)
     tops = job.store.write_counted("tops", version, Rows(_tops(traits, entries, k), iter))
     rows = _short_lists(job, traits, entries, lists)
+    # Those that pins have made complete; without pins there are none.
+    complete = rows.where(F.size("neighbors") >= k).count() if len(lists) > 1 else 0
     for number, entry in enumerate(entries):
         rows = _fill(job, version, rows, number, entry)
     written = job.store.write_counted("filled", version, _only_filled(rows), count=_counter(k))
@@ -101,7 +107,7 @@ def write(job: Job, version: str, lists: Sequence[Rows]) -> Filled:
         FILLED_ROWS: sums[FILLED_ROWS],
         _FILLED_ITEMS: written.rows,
         _FILLED_BY: {entry.text: sums[entry.text] for entry in entries},
-        _STILL_SHORT: short - sums[_COMPLETE],
+        _STILL_SHORT: short - sums[_COMPLETE] - complete,
     }
     job.line.note = ""
     return Filled({"tops": tops.rows, "filled": written.rows}, counts)
@@ -199,6 +205,7 @@ def _short_lists(
     for frame in frames[1:]:
         others = frame.join(found.select("item_id"), "item_id", how="left_anti")
         found = found.unionByName(others)
+    found = found.join(job.read("short_lists", "neighbors"), "item_id", how="left_semi")
     short = job.read("short_lists", "neighbors")
     names = [f"value_{n}" for n in range(len(entries))]
     rows = (
@@ -243,12 +250,15 @@ def _fill(
     joined = rows.join(tops, [value, "same"], how="left").select(*rows.columns, "candidates")
     pair_rules = rules.pair_rules(job.config.rules, job.config.rank, edits.state(job))
     k, text, names = job.config.neighbors.k, entry.text, rows.columns
+    step = max(1, _CANDIDATES_AT_A_TIME // fallback.candidates_of_group(k))
 
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            neighbors = fallback.fill(batch, text, pair_rules, k)
-            place = batch.schema.get_field_index("neighbors")
-            yield batch.set_column(place, "neighbors", neighbors).select(names)
+            for start in range(0, batch.num_rows, step):
+                part = batch.slice(start, step)
+                neighbors = fallback.fill(part, text, pair_rules, k)
+                place = part.schema.get_field_index("neighbors")
+                yield part.set_column(place, "neighbors", neighbors).select(names)
 
     return joined.mapInArrow(run, ", ".join(f"{name} {kind}" for name, kind in rows.dtypes))
 

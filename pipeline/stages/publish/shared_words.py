@@ -122,15 +122,28 @@ def similar_items(
         ]
     )
 
-    def send_pairs(source: int) -> Run:
+    def read_pairs(source: int, *, found: bool) -> Run:
+        """The pairs of a source that were found; or the others, which are shown for a reason."""
+
         def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             for lists in batches:
                 for pairs in pair_sums.pairs_of_lists(lists, pair_schema):
-                    sent.add(pairs)
-                    rows = list_sources.with_source(pairs, source)
-                    yield _fill(by_neighbor, rows, item_id="similar_id", owner="item_id")
+                    rows = _found(pairs) if found else _with_reason(pairs)
+                    sent.add(rows)
+                    yield list_sources.with_source(rows, source)
 
         return run
+
+    def send_pairs(source: int) -> Run:
+        read = read_pairs(source, found=True)
+        return lambda batches: (
+            _fill(by_neighbor, rows, item_id="similar_id", owner="item_id")
+            for rows in read(batches)
+        )
+
+    def send_others(source: int) -> Run:
+        read = read_pairs(source, found=False)
+        return lambda batches: (_fill(parts, rows) for rows in read(batches))
 
     def join_words(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for pairs in _their_words(item_order.receive(batches, by_neighbor)):
@@ -163,7 +176,20 @@ def similar_items(
         words.map(send_words(parts, "words", "tokens")),
         titles.map(sender(send_titles)),
     ]
+    if pair_sums.REASON in pair_schema.names:
+        # They have no words: very many may have one neighbour, whose words would go to one task.
+        second += [source.map(sender(send_others(n))) for n, source in enumerate(sources)]
     return sorted_tables.shuffled(second, ranges, receive)
+
+
+def _found(pairs: pa.RecordBatch) -> pa.RecordBatch:
+    if pair_sums.REASON not in pairs.schema.names:
+        return pairs
+    return pairs.filter(pairs[pair_sums.REASON].is_null())
+
+
+def _with_reason(pairs: pa.RecordBatch) -> pa.RecordBatch:
+    return pairs.filter(pairs[pair_sums.REASON].is_valid())
 
 
 def _fill(target: pa.Schema, rows: pa.RecordBatch, *names: str, **renamed: str) -> pa.RecordBatch:

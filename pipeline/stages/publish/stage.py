@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from pipeline.errors import GateError, StageError
 from pipeline.retrieval.item_order import ItemRanges
+from pipeline.retrieval.pins import PINNED as PINNED_REASON
 from pipeline.stages import incremental
 from pipeline.stages.context import Job, StageResult
 from pipeline.stages.neighbors import pins, query_items, rules
@@ -255,6 +256,8 @@ def carried_over(job: Job) -> "DataFrame | None":
     for name, kind in (("ranked_by", "float"), (pair_sums.REASON, "string")):
         if name not in pairs.columns:
             pairs = pairs.withColumn(name, F.lit(None).cast(kind))
+    # What somebody has pinned is not in force any more: [edits] is for runs of all items.
+    pairs = pairs.where(F.coalesce(F.col(pair_sums.REASON), F.lit("")) != F.lit(PINNED_REASON))
     names = ("similar_id", "score", "ranked_by", pair_sums.REASON)
     by_rank = F.array_sort(F.collect_list(F.struct("rank", *names)))
     lists = pairs.groupBy("item_id").agg(by_rank.alias("ranked"))

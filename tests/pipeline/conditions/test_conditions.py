@@ -65,6 +65,7 @@ EDGES = {
     "title = '12'": False,
     "round(2.5) = 3 and round(-2.5) = -3": True,
     "category = 'it''s' or category = 'its'": None,
+    """concat('it''s', '') = "it's" and concat('''', '') = "'" """: True,
     "if(category is null, 'a', 'b') = 'a'": True,
     "lower(null) is null and abs(null) is null and (null and true) is null": True,
 }

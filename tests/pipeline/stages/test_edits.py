@@ -35,6 +35,9 @@ SET = ("edits.path=edits.csv", TODAY)
 NAMES = ("item_id", "item_where", "similar_id", "similar_where", "action", "value", "from", "until")
 Edit = dict[str, str]
 
+# In a condition, these characters would mean others.
+ODD = "i'00\\4"
+
 
 def edit(action: str, value: object = "", **columns: str) -> Edit:
     return {"action": action, "value": str(value), **columns}
@@ -165,7 +168,7 @@ class EditedShop(RankedShop):
             assert [one[0] for one in got] == wanted, item
             for other, score, by, reason in got:
                 assert score == scores[other][0]
-                assert by is None or by == pytest.approx(scores[other][1], abs=1e-6)
+                assert by == pytest.approx(scores[other][1], abs=1e-6)
                 assert (reason == "pinned") == (other in pins.values())
             pinned += len(pins)
         assert pinned
@@ -182,10 +185,12 @@ EDITS = [
     edit("bury", 0.2, similar_where="brand = 'bird'"),
     edit("boost", 0.25, item_where="brand = 'Cloud'", similar_where="brand = 'アオキ'"),
     edit("deny", item_where="category = '靴'", similar_where="brand = 'Cloud'"),
-    edit("bury", 0.7, item_id="i004", similar_where="category = '時計'"),
+    edit("bury", 0.7, item_id=ODD, similar_where="category = '時計'"),
     edit("boost", 0.15, item_where="category = '傘'", similar_id="i049"),
     edit("deny", similar_where="stock = 2 and false or brand = 'none'"),
     edit("pin", 1, item_id="i001", similar_id="i120"),
+    edit("pin", 1, item_id="i001", similar_id="i120", until="2026-12-31"),
+    edit("pin", 2, item_id=ODD, similar_id="i002"),
     edit("pin", 1, item_where="brand = 'bird'", similar_id="i121"),
     edit("pin", 4, similar_id="i030"),
     edit("pin", 5, item_id="i005", similar_id="i030"),
@@ -204,7 +209,9 @@ IN_FORCE = [
 @pytest.fixture(scope="module")
 def first(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> EditedShop:
     shop = EditedShop(tmp_path_factory.mktemp("edits"))
-    shop.write(with_further_columns(random_catalogue(150), 1))
+    rows = with_further_columns(random_catalogue(150), 1)
+    rows[4]["item_id"] = ODD
+    shop.write(rows)
     shop.run(*COLUMNS, last="embed")
     return shop
 
@@ -218,10 +225,10 @@ def shop(first: EditedShop, tmp_path: Path) -> Iterator[EditedShop]:
     yield copy
 
 
-def answers(shop: EditedShop) -> dict[str, Any]:
+def answers(shop: EditedShop, k: int | None = None) -> dict[str, Any]:
     """The same lists by nitamono query."""
     settings = config.load(shop.folder / "nitamono.toml", COLUMNS, {})
-    answerer = Answerer(Published.of(shop.store), settings, None)
+    answerer = Answerer(Published.of(shop.store), settings, k)
     file = shop.folder / "items.csv"
     (batch,) = questions.read(file, settings.catalogue, settings.catalogue.further)
     return {a.item_id: a.neighbours for a in answerer.answer(batch) if a.item_id and a.neighbours}
@@ -237,14 +244,18 @@ def test_edits_in_force_decide_what_lists_hold(shop: EditedShop) -> None:
     assert [reason.split(":")[0] for reason, _ in reasons["i010"]] == [
         "similar_id may be in no list"
     ]
-    assert len(shop.refused()) >= 2
+    assert "i120" not in reasons
+    assert ("", "", "i020", "", "boost", "0.3", "", "") not in shop.refused()
     for item, neighbours in answers(shop).items():
         got = [(one.similar_id, one.score, one.ranked_by) for one in neighbours]
         assert got == [one[:3] for one in found[item]], item
+    for item, neighbours in answers(shop, 3).items():
+        assert [one.similar_id for one in neighbours] == [one[0] for one in found[item][:3]], item
     names = list(shop._rows("publish", "similar_items")[0])
     assert names == ["item_id", "rank", "similar_id", "score", "ranked_by", "reason"]
 
 
+@pytest.mark.processes
 def test_edits_act_beside_rules_and_boosts_whatever_the_partitions(shop: EditedShop) -> None:
     shop.edit([*EDITS, *IN_FORCE])
     sets = (*SET, *BOOSTS, *QUANTISED, "rules.max_per={brand = 2}", 'rules.differ=["seller"]',
@@ -267,22 +278,22 @@ def test_edits_act_beside_rules_and_boosts_whatever_the_partitions(shop: EditedS
     shop.check_edits([*EDITS, *IN_FORCE], rules, allowed & probed, pinnable)
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_nights_with_other_edits_and_dates_give_the_table_of_a_full_run(shop: EditedShop) -> None:
     sets = (*SET, *QUANTISED, "neighbors.nprobe=4", "neighbors.max_probes=4", "neighbors.reserve=3")
     shop.edit([*EDITS, *FUTURE, *IN_FORCE])
     shop.run_edited(*sets)
     first = shop.outcome.record("neighbors")
     assert first is not None
-    # The day before, the same edits are in force but for one: a day that changes none reuses all.
-    shop.run_edited(*sets)
+    # Nothing else is in force on a day before.
+    shop.run_edited(*sets, "edits.date=2026-05-01")
     assert shop.outcome.record("neighbors") == first
     changed = [one for n, one in enumerate(EDITS) if n not in (1, 4, 6)]
     changed += [
         edit("deny", item_id="i009", similar_id="i011"),
         edit("bury", 0.4, similar_id="i012"),
     ]
-    nights = [(changed, "2026-05-01"), (changed, "2026-05-02"), (changed[:-1], "2026-05-02")]
+    nights = [(changed, "2026-05-01"), (changed[:-1], "2026-05-02")]
     for number, (edits, day) in enumerate(nights):
         shop.edit([*edits, *FUTURE, *IN_FORCE])
         shop.rows[20 + number]["brand"] = "bird"
@@ -322,8 +333,10 @@ def test_rows_that_make_no_sense_are_refused_one_by_one(shop: EditedShop) -> Non
         "item_where: ": edit("deny", item_where="colour = 'red'", similar_id="i004"),
     }
     good = [edit("deny", similar_id="i070"), edit("pin", 1, item_id="none", similar_id="i071"),
-            edit("pin", 2, item_id="i001", similar_id="gone")]  # fmt: skip
-    shop.edit([*bad.values(), *good, good[0]])
+            edit("pin", 2, item_id="i001", similar_id="gone"),
+            edit("bury", 0.1, item_id="i002", similar_id="away")]  # fmt: skip
+    old = edit("pin", 99, similar_id="i001", until="2026-04-30")
+    shop.edit([*bad.values(), *good, good[0], old])
     shop.run_edited(*SET)
     refused = shop.refused()
     for said, one in bad.items():
@@ -334,7 +347,8 @@ def test_rows_that_make_no_sense_are_refused_one_by_one(shop: EditedShop) -> Non
     reasons = {key[0]: reason for key, ((reason, _),) in refused.items()}
     assert reasons["none"].startswith("the item has no list")
     assert reasons["i001"].startswith("similar_id is not in the catalogue")
-    assert len(refused) == 2
+    assert reasons["i002"] == "similar_id is not in the catalogue"
+    assert len(refused) == 3
     shown = {one[0] for best in shop.lists().values() for one in best}
     assert "i070" not in shown and {"i002", "i003"} <= shown
     record = shop.outcome.record("neighbors")
@@ -384,7 +398,7 @@ def test_inspect_and_query_tell_what_edits_add(shop: EditedShop) -> None:
             assert one.ranked_by == pytest.approx(total, abs=2e-6)
             edited += "edits" in one.boosts
     assert edited > 100
-    for item in ("i001", "i004", "i149"):
+    for item in ("i001", ODD, "i149"):
         inspection = inspector.inspect(item, other_id="i010")
         assert [one.item_id for one in inspection.neighbours] == [n[0] for n in found[item]]
         for one in inspection.neighbours:
@@ -413,7 +427,7 @@ def all_rows(shop: EditedShop) -> dict[str, list[tuple[Any, ...]]]:
     }
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_everything_together_from_night_to_night_and_by_query(shop: EditedShop) -> None:
     shop.more = VARIANT
     shop.rows[140]["title"] = "、。"
@@ -428,7 +442,7 @@ def test_everything_together_from_night_to_night_and_by_query(shop: EditedShop) 
         shop.run_edited(*dated)
         night = all_rows(shop)
         reasons = {row[5] for row in night["publish"]}
-        assert reasons == {"None", "pinned", "same category by sold", "by sold"}
+        assert reasons >= {"None", "pinned", "same category by sold"}
         settings = shop.settings(*COLUMNS)
         file = shop.folder / "items.csv"
         (batch,) = questions.read(file, settings.catalogue, settings.catalogue.further)
@@ -439,6 +453,7 @@ def test_everything_together_from_night_to_night_and_by_query(shop: EditedShop) 
                 for a in answered
                 for rank, n in enumerate(a.neighbours, 1)
             ]
+            found.sort(key=lambda row: (row[0] or "", row[1]))
             assert [tuple(map(str, row)) for row in found] == night[stage]
         shop.run_edited(*dated, "neighbors.partitions=7", full=True, publishing=False)
         assert all_rows(shop) == night
