@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import DamagedError, UsageError
-from pipeline.store import publications
+from pipeline.store import publications, retention
 from pipeline.store.rollback import rollback
 from pipeline.store.store import Store
 from tests.pipeline import fakes
@@ -209,3 +209,52 @@ def test_a_damaged_version_is_not_published_again(store: Store, table: str) -> N
     assert published(store) == pointers_of(3)
     rollback(store, fakes.version(1))
     assert published(store) == pointers_of(1)
+
+
+def publish_with_variant(store: Store, night: int, variant: int) -> None:
+    """Publish the table of a night, with that of another night as its variant b."""
+    stages = fakes.make(store, night)
+    variant_stages = fakes.make(store, variant)
+    own = {f"{stage}@b": variant_stages[stage] for stage in ("neighbors", "publish")}
+    publications.publish(store, f"run{night}b{variant}", stages | own)
+
+
+def test_a_variant_changes_while_the_table_stays(store: Store) -> None:
+    publish_with_variant(store, 4, 5)
+    publish_with_variant(store, 4, 6)
+    assert store.latest_variants() == {"b": fakes.version(6)}
+    latest = store.latest()
+    assert latest is not None
+    assert (latest["version"], latest["run_id"]) == (fakes.version(4), "run4b6")
+    entry = publications.current(store)
+    assert entry is not None
+    assert entry.run_id == "run4b6"
+    # Both stay, and a rollback leads from one to the other.
+    kept = retention.find_retained(store, 2).versions
+    assert {fakes.version(5), fakes.version(6)} <= set(kept)
+    assert fakes.version(3) not in kept
+    _, now = rollback(store)
+    assert now.run_id == "run4b5"
+    assert store.latest_variants() == {"b": fakes.version(5)}
+    with pytest.raises(UsageError, match="run4b5 is published already"):
+        rollback(store, "run4b5")
+    _, now = rollback(store, fakes.version(4))
+    assert now.run_id == "run4b6"
+
+
+def test_a_variant_whose_pointer_never_moved_is_not_published(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish_with_variant(store, 4, 5)
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "set_latest", lambda *_: os._exit(9))
+        pid = os.fork()
+        if not pid:
+            publish_with_variant(store, 4, 6)
+        os.waitpid(pid, 0)
+    assert publications.entries(store)[-1].run_id == "run4b6"
+    publications.recover(store)
+    assert store.latest_variants() == {"b": fakes.version(5)}
+    entry = publications.current(store)
+    assert entry is not None
+    assert entry.run_id == "run4b5"
