@@ -1,16 +1,16 @@
-"""What each rule and boost costs: seconds of the stage neighbors with it, beside none.
+"""What rules, boosts, edits and what fills lists cost: seconds of a stage with each, beside none.
 
 One catalogue of made-up titles (nightly.py's) with 100,000 brands, sellers, groups, sales and dates
 is read, embedded and put into lists once; then the stage neighbors is run with each rule alone, and
 with all boosts, and with everything together. The first line is the stage without any; it is run
-once more at the end.
+once more at the end. Then the stage publish is run with what only that stage does.
 """
 
 import argparse
 import io
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,46 @@ BOOSTS: dict[str, tuple[str, ...]] = {
     "rank.exposure": ("rank.exposure=0.25",),
     "rank.diversity": ("rank.diversity=0.3",),
 }
+EDITS: dict[str, tuple[str, ...]] = {
+    "edits by ids": ("edits.path=FOLDER/by_ids.parquet",),
+    "edits by conditions": ("edits.path=FOLDER/by_conditions.parquet",),
+    "pins": ("edits.path=FOLDER/pins.parquet",),
+}
+# What publish does beside writing the table; the rule leaves lists short.
+PUBLISHED: dict[str, tuple[str, ...]] = {
+    "publish": ("rules.min_score=0.9",),
+    "fallback": ("rules.min_score=0.9", "fallback.order=['same category by sold', 'by sold']"),
+    "publish.reasons": ("rules.min_score=0.9", "publish.reasons=true"),
+}
+
+
+def edits(items: int, ids: "np.ndarray[Any, Any]") -> dict[str, list[dict[str, Any]]]:
+    """Tables of edits, by the names of their files."""
+    rng = np.random.default_rng(5)
+
+    def by_ids(count: int, action: str, value: str) -> list[dict[str, Any]]:
+        pairs = ids[rng.integers(items, size=(count, 2))].tolist()
+        return [
+            {"item_id": a, "similar_id": b, "action": action, "value": value}
+            for a, b in pairs
+            if a != b
+        ]
+
+    conditions = [
+        {"item_where": f"seller = 's{n}'", "similar_where": f"stock = {n % 4}", "action": "boost",
+         "value": "0.1"}
+        for n in range(20)
+    ]  # fmt: skip
+    everybody = {"similar_id": str(ids[0]), "action": "pin", "value": "10"}
+    return {
+        "by_ids": by_ids(items, "boost", "0.2") + by_ids(items, "deny", ""),
+        "by_conditions": conditions
+        + [
+            {"similar_where": f"brand = 'b{n}'", "action": "bury", "value": "0.1"}
+            for n in range(20)
+        ],
+        "pins": [*by_ids(items // 20, "pin", "1"), everybody],
+    }
 
 
 def catalogue(items: int) -> dict[str, Any]:
@@ -78,8 +118,14 @@ def catalogue(items: int) -> dict[str, Any]:
     }
 
 
-def measure(items: int, folder: Path) -> dict[str, float]:
-    """Seconds of the stage neighbors with each rule."""
+def measure(items: int, folder: Path, only: Sequence[str] = ()) -> dict[str, float]:
+    """Seconds of the stage with each rule, neighbors or publish.
+
+    Args:
+        items: the catalogue's size.
+        folder: a folder to work in.
+        only: the names of what is measured; none for all.
+    """
     file = folder / "nitamono.toml"
     file.write_text(_TOML)
     columns = catalogue(items)
@@ -88,6 +134,17 @@ def measure(items: int, folder: Path) -> dict[str, float]:
     pairs = ids[rng.integers(items, size=(2, DENIED_PAIRS * items // ITEMS))]
     denied = pa.table({"item_id": pairs[0], "similar_id": pairs[1]})
     pq.write_table(denied, folder / "deny.parquet")
+    for name, rows in edits(items, ids).items():
+        columns_of_edits = (
+            "item_id",
+            "item_where",
+            "similar_id",
+            "similar_where",
+            "action",
+            "value",
+        )
+        schema = pa.schema([(column, pa.string()) for column in columns_of_edits])
+        pq.write_table(pa.Table.from_pylist(rows, schema), folder / f"{name}.parquet")
 
     def run(number: int, last: str, sets: tuple[str, ...]) -> float:
         sets = tuple(text.replace("FOLDER", str(folder)) for text in sets)
@@ -105,10 +162,16 @@ def measure(items: int, folder: Path) -> dict[str, float]:
         **RULES,
         **BOOSTS,
         "all boosts": all_boosts,
-        "everything": everything,
+        **EDITS,
+        "everything": everything + EDITS["edits by ids"],
+        "none again": ("neighbors.recall_sample=999",),
+        **PUBLISHED,
     }
-    seconds = {name: run(n, "neighbors", sets) for n, (name, sets) in enumerate(chosen.items(), 1)}
-    return seconds | {"none again": run(99, "neighbors", ("neighbors.recall_sample=999",))}
+    return {
+        name: run(number, "publish" if name in PUBLISHED else "neighbors", sets)
+        for number, (name, sets) in enumerate(chosen.items(), 1)
+        if not only or name in ("none", "none again", "publish", *only)
+    }
 
 
 def main() -> None:
@@ -116,20 +179,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--items", type=int, default=ITEMS, help="the catalogue's size")
     parser.add_argument("--json", action="store_true", help="print one JSON object, last")
+    parser.add_argument("--only", nargs="*", default=[], help="the names of what is measured")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         settings = with_daemon({"spark.master": "local[2]"})
         spark, _ = session.start(settings, SparkLog(folder / "spark.log"))
         spark.range(1000).repartition(2).count()
-        seconds = measure(arguments.items, folder)
+        seconds = measure(arguments.items, folder, arguments.only)
         spark.stop()
     least = min(seconds["none"], seconds["none again"])
     if arguments.json:
         print(json.dumps({"items": arguments.items, "seconds": seconds}))
         return
     for name, value in seconds.items():
-        print(f"{name:<16}{value:>8.1f} s {value / least:>6.2f}")
+        times = value / (seconds["publish"] if name in PUBLISHED else least)
+        print(f"{name:<20}{value:>8.1f} s {times:>6.2f}")
 
 
 if __name__ == "__main__":

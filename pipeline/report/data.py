@@ -20,6 +20,7 @@ _NOTICES = (
     "placeholder_titles",
     "placeholder_descriptions",
     "unused_headwords",
+    "rejected_edits",
 )
 _COUNTS = (
     *("items", "items_with_neighbors", "short_lists", "rows", "pairs", "lists"),
@@ -52,6 +53,7 @@ def page_data(store: Store, run_json: dict[str, Any], map_items: int) -> dict[st
         "quality": counts.get("quality"),
         "gate": counts.get("gate", {}) or None,
         "rank": run_json["settings"].get("rank"),
+        "variants": list(_variants(counts.get("variants", {}))),
         "settings": list(_settings(run_json["settings"])),
         "sample": _sample(store, run_json, map_items),
     }
@@ -92,7 +94,9 @@ def _flow(counts: dict[str, Any]) -> Iterator[list[Any]]:
 def _settings(settings: dict[str, Any]) -> Iterator[list[Any]]:
     """Name, value, and whether it differs from the default; values of secrets are hidden."""
     sections = Config.model_fields
-    for section, values in sorted(settings.items()):
+    variants = settings.get("variant") or ()
+    named = {f"variant {one['name']}": one for one in variants if isinstance(one, dict)}
+    for section, values in sorted({**settings, **named}.items()):
         model = sections[section].annotation if section in sections else None
         fields = getattr(model, "model_fields", {})
         for key, value in sorted(values.items() if isinstance(values, dict) else ()):
@@ -101,6 +105,17 @@ def _settings(settings: dict[str, Any]) -> Iterator[list[Any]]:
             default = fields[key].get_default(call_default_factory=True) if key in fields else None
             text = text if len(text) <= _MAX_SETTING else f"{text[: _MAX_SETTING - 1]}…"
             yield [name, text, key not in fields or value != default]
+
+
+def _variants(variants: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """What the page tells of each variant: name, rows, coverage and recall."""
+    for name, counts in sorted(variants.items()):
+        yield {
+            "name": name,
+            "rows": counts.get("rows"),
+            "coverage": counts.get("quality", {}).get("coverage"),
+            "recall": (counts.get("recall") or {}).get("value"),
+        }
 
 
 def _sample(store: Store, run_json: dict[str, Any], map_items: int) -> dict[str, Any]:

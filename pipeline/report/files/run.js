@@ -94,7 +94,9 @@ function coverageSection() {
   return section("coverage", hint(t("coverage_text", { share: percent(quality.coverage), short: number(counts.short_lists ?? 0), k: DATA.run.k })),
     counts.filled_rows === undefined ? null : hint(t("filled_text", { rows: number(counts.filled_rows), items: number(counts.filled_items), short: number(counts.short_after_filling) })),
     counts.filled_rows === undefined ? null : reasons(counts.filled_by, [t("filled_by"), t("rows_column")]),
-    reasons(DATA.reasons.short_lists, [t("reason"), t("items_column")]));
+    reasons(DATA.reasons.short_lists, [t("reason"), t("items_column")]),
+    ...DATA.variants.filter((one) => one.coverage !== null && one.recall !== null).map((one) =>
+      hint(t("variant_text", { name: one.name, rows: number(one.rows), share: percent(one.coverage), recall: number(one.recall, 4) }))));
 }
 
 const fact = (name, value, text) => el("div", { class: "fact" }, el("dt", {}, name), el("dd", { class: "big" }, value), el("dd", { class: "more" }, text));
