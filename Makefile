@@ -20,11 +20,11 @@ test: setup ## run the tests; PostgreSQL, redis and Chromium are installed for t
 	@sh scripts/test_servers.sh
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not cluster and not processes and not slow"
 
-test-slow: setup ## run the tests that take minutes each, and those of Azure and Google Cloud Storage
+test-slow: setup ## run the tests that take minutes each, the notebook, and those of Azure and Google Cloud Storage
 	@sh scripts/test_object_stores.sh
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
 
-test-processes: setup ## run the tests of several nights, of killed runs and executors, spark-submit, the page, the notebook
+test-processes: setup ## run the tests of several nights, of killed runs and executors, spark-submit, the page
 	@sh scripts/test_servers.sh
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "processes and not slow"
 

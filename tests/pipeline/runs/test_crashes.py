@@ -11,7 +11,7 @@ import pytest
 
 from tests.pipeline.killed_runs import SOME
 
-pytestmark = pytest.mark.processes
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
 STAGES = ("ingest", "tokenize", "train", "embed", "index", "neighbors", "publish")
 # The last of every stage, and tokenize's both.

@@ -234,6 +234,24 @@ def answers(shop: EditedShop, k: int | None = None) -> dict[str, Any]:
     return {a.item_id: a.neighbours for a in answerer.answer(batch) if a.item_id and a.neighbours}
 
 
+def check_explanations(shop: EditedShop) -> None:
+    """Check that inspect and query tell what edits add."""
+    inspector = Inspector(VersionTables(Published.of(shop.store)))
+    found, edited = shop.lists(), 0
+    for neighbours in answers(shop).values():
+        for one in neighbours:
+            assert one.ranked_by == pytest.approx(one.score + sum(one.boosts.values()), abs=2e-6)
+            edited += "edits" in one.boosts
+    assert edited > 100
+    for item in ("i001", ODD, "i149"):
+        inspection = inspector.inspect(item, other_id="i010")
+        assert [one.item_id for one in inspection.neighbours] == [n[0] for n in found[item]]
+        for one in inspection.neighbours:
+            total = (one.score or 0.0) + sum(one.boosts.values())
+            assert one.ranked_by == pytest.approx(total, abs=2e-6)
+        assert "rules.deny or [edits]: is in no list" in json.dumps(inspection.why_not)
+
+
 def test_edits_in_force_decide_what_lists_hold(shop: EditedShop) -> None:
     shop.edit([*EDITS, *FUTURE, *IN_FORCE])
     shop.run_edited(*SET)
@@ -253,9 +271,10 @@ def test_edits_in_force_decide_what_lists_hold(shop: EditedShop) -> None:
         assert [one.similar_id for one in neighbours] == [one[0] for one in found[item][:3]], item
     names = list(shop._rows("publish", "similar_items")[0])
     assert names == ["item_id", "rank", "similar_id", "score", "ranked_by", "reason"]
+    check_explanations(shop)
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_edits_act_beside_rules_and_boosts_whatever_the_partitions(shop: EditedShop) -> None:
     shop.edit([*EDITS, *IN_FORCE])
     sets = (*SET, *BOOSTS, *QUANTISED, "rules.max_per={brand = 2}", 'rules.differ=["seller"]',
@@ -385,26 +404,6 @@ def test_more_edits_with_conditions_than_can_be_computed_are_refused(shop: Edite
     shop.edit([edit("bury", 0.1, similar_where=f"price > {n}") for n in range(1001)])
     with pytest.raises(InputError, match=r"1,001 edits with conditions.* 1,000 may be"):
         shop.run_edited(*SET)
-
-
-def test_inspect_and_query_tell_what_edits_add(shop: EditedShop) -> None:
-    shop.edit(EDITS)
-    shop.run_edited(*SET, SAME)
-    inspector = Inspector(VersionTables(Published.of(shop.store)))
-    found, edited = shop.lists(), 0
-    for neighbours in answers(shop).values():
-        for one in neighbours:
-            total = (one.score or 0.0) + sum(one.boosts.values())
-            assert one.ranked_by == pytest.approx(total, abs=2e-6)
-            edited += "edits" in one.boosts
-    assert edited > 100
-    for item in ("i001", ODD, "i149"):
-        inspection = inspector.inspect(item, other_id="i010")
-        assert [one.item_id for one in inspection.neighbours] == [n[0] for n in found[item]]
-        for one in inspection.neighbours:
-            total = (one.score or 0.0) + sum(one.boosts.values())
-            assert one.ranked_by == pytest.approx(total, abs=2e-6)
-        assert "rules.deny or [edits]: is in no list" in json.dumps(inspection.why_not)
 
 
 VARIANT = """

@@ -25,6 +25,8 @@ from tests.pipeline.stages import fallback_oracle as oracle
 from tests.pipeline.stages.test_rules import DENIED, K, Shop, denied_pairs, random_catalogue
 from tests.pipeline.tables import read_rows
 
+pytestmark = pytest.mark.processes
+
 SAME, ALL = "same category by stock", "by price"
 ORDER = f'fallback.order=["{SAME}", "{ALL}"]'
 ENTRIES = [(SAME, "category", "stock"), (ALL, "", "price")]
@@ -133,7 +135,7 @@ def test_fillings_keep_the_hard_rules(shop: Shop) -> None:
         )
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_partitions_do_not_change_what_is_filled(shop: Shop, spark: SparkSession) -> None:
     outcome = shop.run(*RULES, ORDER, last="publish")
     job = Job(shop.settings(*RULES, ORDER), shop.store, "partitions", spark=spark)
@@ -173,7 +175,7 @@ def _check_answers(shop: Shop, outcome: Outcome, table: Table) -> None:
     assert any("-  i0" in line for line in cli_query._lines(answers[4]))
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_lists_that_are_carried_over_keep_their_fillings(shop: Shop, tmp_path: Path) -> None:
     before = _table(shop, shop.run(ORDER, last="publish"))
     gone = before["i004"][0][0]

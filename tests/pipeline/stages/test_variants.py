@@ -22,6 +22,8 @@ from tests.pipeline.retrieval import oracle
 from tests.pipeline.stages.test_rules import K, Shop, everything, random_catalogue
 from tests.pipeline.tables import read_rows
 
+pytestmark = pytest.mark.processes
+
 B = """
 [[variant]]
 name = "b"
@@ -127,7 +129,6 @@ def test_queries_are_answered_by_the_rules_of_the_variant(shop: VariedShop) -> N
         assert found == expected
 
 
-@pytest.mark.processes
 def test_a_night_builds_on_the_variant_and_rollback_and_gc_know_it(shop: VariedShop) -> None:
     # The file of b's rules.deny is another in the copy.
     shop.run_all()
