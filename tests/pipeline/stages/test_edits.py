@@ -459,3 +459,17 @@ def test_everything_together_from_night_to_night_and_by_query(shop: EditedShop) 
         shop.edit([one for n, one in enumerate(EDITS) if n not in (1, 4, 6)] + FUTURE)
         shop.rows[20]["brand"], shop.rows[30]["sold"] = "bird", "9999"
         shop.write(shop.rows[:-1])
+
+
+@pytest.mark.processes
+def test_edits_may_be_in_a_table_of_spark(spark: SparkSession, shop: EditedShop) -> None:
+    rows = [{name: one.get(name) for name in NAMES} for one in EDITS[:6]]
+    schema = ", ".join(f"`{name}` string" for name in NAMES)
+    spark.createDataFrame(rows, schema).createOrReplaceGlobalTempView("edits_of_the_shop")
+    shop.edit(EDITS[:6])
+    shop.run_edited(*SET)
+    expected = shop.lists()
+    shop.run_edited("edits.table=global_temp.edits_of_the_shop", TODAY)
+    assert shop.lists() == expected
+    with pytest.raises((InputError, UsageError), match=r"edits\.table no_such_table"):
+        shop.run_edited("edits.table=no_such_table", TODAY)

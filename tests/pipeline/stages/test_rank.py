@@ -270,7 +270,7 @@ def test_diverse_lists_are_chosen_from_the_best_under_caps(shop: RankedShop) -> 
     assert updated != found
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_nights_give_the_table_of_a_full_run_and_keep_the_quantiles(
     shop: RankedShop, tmp_path: Path
 ) -> None:

@@ -129,6 +129,7 @@ def test_queries_are_answered_by_the_rules_of_the_variant(shop: VariedShop) -> N
         assert found == expected
 
 
+@pytest.mark.slow
 def test_a_night_builds_on_the_variant_and_rollback_and_gc_know_it(shop: VariedShop) -> None:
     # The file of b's rules.deny is another in the copy.
     shop.run_all()
