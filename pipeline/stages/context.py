@@ -235,11 +235,6 @@ class Job:
         """Set the record of a stage: later stages read the output that it names."""
         self._records[record.stage] = record
 
-    @property
-    def fingerprints(self) -> dict[str, str]:
-        """The fingerprint of each stage that has a record."""
-        return {name: record.fingerprint for name, record in self._records.items()}
-
     def record(self, stage: str) -> StageRecord:
         """The record of an earlier stage.
 

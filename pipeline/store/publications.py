@@ -14,7 +14,13 @@ from pipeline.storage.files import read_object, write_json
 from pipeline.storage.paths import StoragePath
 from pipeline.store import file_list
 from pipeline.store.store import Store
-from pipeline.store.variants import stages_of, variant_names, variant_tables
+from pipeline.store.variants import (
+    ShopTables,
+    shop_tables,
+    stages_of,
+    variant_names,
+    variant_tables,
+)
 
 # The stage that makes each table that has a pointer, in the order in which the pointers move.
 POINTERS = {
@@ -68,9 +74,9 @@ class Publication:
         return variant_names(self.stages)
 
     @property
-    def shop_tables(self) -> tuple[str, dict[str, str]]:
+    def shop_tables(self) -> ShopTables:
         """The versions of the similar-item table and of its variants: they identify the entry."""
-        return self.version, variant_tables(self.stages)
+        return shop_tables(self.version, variant_tables(self.stages))
 
     def of_variant(self, name: str) -> "Publication":
         """The same, with a variant's table in place of its own; without it if there is none."""
@@ -151,7 +157,7 @@ def current(store: Store) -> Publication | None:
     latest = store.latest()
     if latest is None:
         return None
-    tables = latest["version"], store.latest_variants()
+    tables = shop_tables(latest["version"], store.latest_variants())
     for entry in _newest_first(store):
         if entry.shop_tables == tables:
             return entry
@@ -211,13 +217,12 @@ def publish(store: Store, run_id: str, stages: dict[str, str]) -> None:
     version = tables["similar_items"]["version"]
     before = None
     if present is not None:
-        is_same = present.shop_tables[1] == variant_tables(stages)
+        is_same = present.shop_tables == shop_tables(version, variant_tables(stages))
         if present.tables == tables and is_same:
             _move_pointers(store, tables, stages)
             return
         if present.number == 0:
             _write(store, present)
-        is_same = present.shop_tables == (version, variant_tables(stages))
         before = present.before if is_same else present.number
     enter(store, PUBLISHED, version, run_id, tables, stages, before)
 

@@ -16,6 +16,7 @@ from pipeline.store.quantisers import STATE_FIELDS
 from pipeline.store.schemas import SCHEMAS
 from pipeline.store.stage_record import RECORD_FIELDS
 from pipeline.store.store import Store
+from pipeline.store.variants import ShopTables
 
 # The clocks of hosts that share a store may differ by so many seconds.
 _CLOCK_SKEW = 3600
@@ -88,10 +89,10 @@ def _versions(entry: Publication) -> list[str]:
 
 def _published_last(store: Store, keep: int) -> list[Publication]:
     """The newest entry of each of the versions published last."""
-    newest: dict[str, Publication] = {}
+    newest: dict[ShopTables, Publication] = {}
     for entry in reversed(publications.entries(store, strict=True)):
         if entry.action != publications.ROLLED_BACK:
-            newest.setdefault(str(entry.shop_tables), entry)
+            newest.setdefault(entry.shop_tables, entry)
     return list(newest.values())[:keep]
 
 

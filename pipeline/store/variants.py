@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 # The stages that are run once for each variant.
 VARIED = ("neighbors", "publish")
+# The version of the similar-item table, and name and version of each of its variants.
+ShopTables = tuple[str, tuple[tuple[str, str], ...]]
 
 
 def variant_names(stages: Mapping[str, str]) -> list[str]:
@@ -36,3 +38,8 @@ def stages_of(stages: Mapping[str, str], variant: str = "") -> dict[str, str]:
 def variant_tables(stages: Mapping[str, str]) -> dict[str, str]:
     """The version of each variant of the similar-item table, by its name."""
     return {name: stages_of(stages, name)["publish"] for name in variant_names(stages)}
+
+
+def shop_tables(version: str, variants: Mapping[str, str]) -> ShopTables:
+    """What identifies a publication: two may have the table in common, and other variants."""
+    return version, tuple(sorted(variants.items()))

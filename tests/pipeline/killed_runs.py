@@ -1,10 +1,9 @@
 """A driver: whole runs in processes that are killed wherever they change the store.
 
-Its arguments are a folder to work in, and whether runs are killed at `every` kind of change or at
-`some`, each of another nature; with `every` there are also several runs at once. It prints one JSON
-object. The runs' processes are forked from one that has loaded everything and share its JVM, so
-that none has to start Spark: but for that each is a run like any other, and SIGKILL takes it as it
-would take any.
+Its argument is a folder to work in. In the end there are also several runs at once. It prints one
+JSON object. The runs' processes are forked from one that has loaded everything and share its JVM,
+so that none has to start Spark: but for that each is a run like any other, and SIGKILL takes it as
+it would take any.
 
 A run is killed at the first change of a kind that no run before it was killed at: before it, with
 what was being written cut in half, or right after it. The next run goes on in the same store.
@@ -51,8 +50,6 @@ CLEANING += r"|rmtree tables/(?!items)"
 FORMER = r"rename tables/(items|arrivals|departures|neighbors|reach)/version=HASH$"
 # What follows most changes is what precedes the next.
 AFTER = re.compile(r"similar_items/LATEST|locks/publishing-")
-# One of each nature: a model, a table, the history, the pointer.
-SOME = re.compile(r"rename models/|rename tables/similar_items|publications/|similar_items/LATEST")
 Table = list[dict[str, Any]]
 
 
@@ -62,15 +59,12 @@ class Killer:
     Attributes:
         root: the store.
         seen: the changes that runs were killed at before.
-        only: those that are looked at.
         skip: those of them that are left alone.
         note: the file that gets this one.
     """
 
-    def __init__(
-        self, root: Path, seen: set[str], only: re.Pattern[str], skip: str, note: Path
-    ) -> None:
-        self.root, self.seen, self.only, self.skip, self.note = root, seen, only, skip, note
+    def __init__(self, root: Path, seen: set[str], skip: str, note: Path) -> None:
+        self.root, self.seen, self.skip, self.note = root, seen, skip, note
 
     def arm(self) -> None:
         """From now on every change may be the last."""
@@ -106,7 +100,7 @@ class Killer:
         return re.sub(r"(publishing-|publications/)\d+", r"\1N", text)
 
     def _perhaps(self, site: str, halved: Path | None) -> None:
-        if site in self.seen or not self.only.search(site):
+        if site in self.seen:
             return
         if re.search(f"{self.skip}|{CLEANING}|{FORMER}", site):
             return
@@ -167,7 +161,7 @@ class Shop:
         latest = Store(str(self.root)).latest()
         return None if latest is None else pq.read_table(latest["path"]).to_pylist()
 
-    def kill_on(self, seen: set[str], only: re.Pattern[str], skip: str) -> list[Table | None]:
+    def kill_on(self, seen: set[str], skip: str) -> list[Table | None]:
         """Runs, each killed at another change, until one comes through.
 
         Returns:
@@ -175,7 +169,7 @@ class Shop:
         """
         note, tables = self.folder / "killed", []
         while True:
-            status = wait(self.start(killer=Killer(self.root, seen, only, skip, note)))
+            status = wait(self.start(killer=Killer(self.root, seen, skip, note)))
             tables.append(self.table())
             if status != -signal.SIGKILL:
                 if status:
@@ -251,7 +245,7 @@ def versions(root: Path) -> list[str]:
 
 def main() -> None:
     """Two nights with kills, the second once more without, and several runs at once."""
-    folder, only = Path(sys.argv[1]), {"every": re.compile(""), "some": SOME}[sys.argv[2]]
+    folder = Path(sys.argv[1])
     # Standard output is for the result.
     quiet = {"stdout": subprocess.DEVNULL}
     gateway = launch_gateway(spark_conf(), quiet)  # type: ignore[no-untyped-call]
@@ -267,7 +261,7 @@ def main() -> None:
         ("second", range(4, 36), "^$"),
     ):
         catalogue(folder, items)
-        tables = shop.kill_on(seen, only, skip)
+        tables = shop.kill_on(seen, skip)
         report[night] = {"code": wait(copy.start()), "seen": tables, "expected": copy.table()}
     report |= {
         "sites": sorted(seen),
@@ -275,10 +269,9 @@ def main() -> None:
         "versions": {each.folder.name: versions(each.root) for each in (shop, copy)},
         "seconds": time.monotonic() - started,
     }
-    if sys.argv[2] == "every":
-        catalogue(folder, range(8, 40))
-        report["together"] = together(shop)
-        report["alone"] = {"code": wait(copy.start()), "table": copy.table()}
+    catalogue(folder, range(8, 40))
+    report["together"] = together(shop)
+    report["alone"] = {"code": wait(copy.start()), "table": copy.table()}
     sys.stdout.write(json.dumps(report))
     gateway.shutdown()
 

@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-from tests.pipeline.killed_runs import SOME
-
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
 STAGES = ("ingest", "tokenize", "train", "embed", "index", "neighbors", "publish")
@@ -18,36 +16,27 @@ STAGES = ("ingest", "tokenize", "train", "embed", "index", "neighbors", "publish
 TABLES = ("quarantine", "changes", "tokens", "embeddings", "lists", "short_lists", "similar_items")
 
 
-SITES = {
-    "every": [
-        "link locks/publishing-N.json",
-        "replace runs/RUN/run.json",
-        *(f"replace stages/{stage}/HASH.json" for stage in STAGES),
-        *(f"rename tables/{table}/version=HASH" for table in TABLES),
-        "rename models/HASH",
-        "replace models/current/HASH.json",
-        "link quantisers/HASH.npy",
-        "replace quantisers/current/HASH.json",
-        *(f"replace tables/{table}/LATEST" for table in ("items", "embeddings", "similar_items")),
-        "replace tables/similar_items/LATEST, done",
-        "replace publications/N.json",
-    ]
-}
-SITES["some"] = [site for site in SITES["every"] if SOME.search(site)]
-
-
-@pytest.fixture(scope="module", params=["some", pytest.param("every", marks=pytest.mark.slow)])
-def kinds(request: pytest.FixtureRequest) -> str:
-    """Which changes of the store the runs are killed at."""
-    return str(request.param)
+SITES = [
+    "link locks/publishing-N.json",
+    "replace runs/RUN/run.json",
+    *(f"replace stages/{stage}/HASH.json" for stage in STAGES),
+    *(f"rename tables/{table}/version=HASH" for table in TABLES),
+    "rename models/HASH",
+    "replace models/current/HASH.json",
+    "link quantisers/HASH.npy",
+    "replace quantisers/current/HASH.json",
+    *(f"replace tables/{table}/LATEST" for table in ("items", "embeddings", "similar_items")),
+    "replace tables/similar_items/LATEST, done",
+    "replace publications/N.json",
+]
 
 
 @pytest.fixture(scope="module")
-def report(kinds: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The report of the driver, tests.pipeline.killed_runs."""
     folder = tmp_path_factory.mktemp("crashes")
     done = subprocess.run(
-        [sys.executable, "-m", "tests.pipeline.killed_runs", folder, kinds],
+        [sys.executable, "-m", "tests.pipeline.killed_runs", folder],
         capture_output=True,
         text=True,
         check=False,
@@ -61,9 +50,8 @@ def report(kinds: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, An
     return result
 
 
-def test_runs_are_killed_at_each_of_the_changes(kinds: str, report: dict[str, Any]) -> None:
-    assert len(SITES[kinds]) >= 5
-    assert [site for site in SITES[kinds] if site not in report["sites"]] == []
+def test_runs_are_killed_at_each_of_the_changes(report: dict[str, Any]) -> None:
+    assert [site for site in SITES if site not in report["sites"]] == []
 
 
 @pytest.mark.parametrize("night", ["first", "second"])
@@ -85,7 +73,6 @@ def test_nothing_is_left_of_dead_runs(report: dict[str, Any]) -> None:
     assert report["versions"]["killed"] == report["versions"]["undisturbed"]
 
 
-@pytest.mark.parametrize("kinds", [pytest.param("every", marks=pytest.mark.slow)], indirect=True)
 def test_of_two_that_publish_one_waits_and_one_that_does_not_publish_is_not_held_up(
     report: dict[str, Any],
 ) -> None:

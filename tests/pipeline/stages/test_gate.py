@@ -11,6 +11,7 @@ from pipeline.config import reading as config
 from pipeline.errors import GateError
 from pipeline.runs.record import new_run_id
 from pipeline.runs.runner import Runner
+from pipeline.stages import NAMES
 from pipeline.stages.context import Job
 from pipeline.stages.publish import comparison, gate
 from pipeline.storage.files import read_json
@@ -64,7 +65,8 @@ class Shop:
 
     def publish(self, lists: Lists, **options: Any) -> None:
         job = self.job(lists, **options)
-        publications.publish(self.store, job.run_id, job.fingerprints)
+        stages = {stage: job.record(stage).fingerprint for stage in NAMES}
+        publications.publish(self.store, job.run_id, stages)
 
     def problems(self, lists: Lists, *sets: str, retrained: bool = False, **options: Any) -> str:
         """The reasons to hold these lists back."""
