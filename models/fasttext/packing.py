@@ -62,21 +62,32 @@ def pack(
     """
     path, folder = Path(source), Path(out_dir)
     model_file = open_source(path)
+    header = replace(
+        model_file.header, source_sha256=file_sha256(path), text_fingerprint=text_fingerprint
+    )
+    with new_file(folder) as packed:
+        write_packed(model_file, header, packed, float16)
+    return folder / FILE_NAME
+
+
+@contextmanager
+def new_file(folder: Path) -> Iterator[Path]:
+    """Return a name to write a packed file under; afterwards it gets its own, and a description.
+
+    Raises:
+        ModelError: the folder can't be written.
+    """
     with _writing(folder), ExitStack() as stack:
         folder.mkdir(parents=True, exist_ok=True)
         packed = stack.enter_context(_temporary_file(folder / FILE_NAME))
         description = stack.enter_context(_temporary_file(folder / JSON_NAME))
-        header = replace(
-            model_file.header, source_sha256=file_sha256(path), text_fingerprint=text_fingerprint
-        )
-        write_packed(model_file, header, packed, float16)
+        yield packed
         _write_description(packed, description)
         # So that the new file never has the old file's description.
         (folder / JSON_NAME).unlink(missing_ok=True)
         packed.replace(folder / FILE_NAME)
         description.replace(folder / JSON_NAME)
         sync(folder)
-    return folder / FILE_NAME
 
 
 def add_statistics(packed: Path, statistics: CatalogueStatistics) -> None:
@@ -151,15 +162,19 @@ def _narrow(part: Floats, dtype: np.dtype) -> np.ndarray:
 def _write_description(packed: Path, out: Path) -> None:
     """Write model.json of a packed file and flush it to the disk."""
     metadata, arrays = safetensors_file.read(packed)
+    statistics = packed_statistics.metadata_entry(metadata)
+    if metadata["format"] == FORMAT:
+        own = {"float16": arrays["rows"].dtype == np.float16, **asdict(read_header(packed))}
+    else:
+        own = {name: value for name, value in metadata.items() if name != "statistics"}
     description = {
-        "kind": "fasttext",
+        "kind": metadata.get("kind", "fasttext"),
         "sha256": file_sha256(packed),
         "bytes": packed.stat().st_size,
-        "format": FORMAT,
-        "version": VERSION,
-        "float16": arrays["rows"].dtype == np.float16,
-        "statistics": packed_statistics.metadata_entry(metadata),
-        **asdict(read_header(packed)),
+        "format": metadata["format"],
+        "version": metadata["version"],
+        "statistics": statistics,
+        **own,
     }
     with out.open("w", encoding="utf-8") as file:
         file.write(json.dumps(description, ensure_ascii=False, indent=2) + "\n")
