@@ -209,7 +209,7 @@ def _vectors(folder: Path, store: Store) -> float:
     settings = loaded.embed
     blend = fasttext.Blend(
         dim=settings.dim,
-        lexical_weight=settings.lexical_weight,
+        lexical_weight=settings.lexical_weight or fasttext.Blend().lexical_weight,
         title_weight=settings.title_weight,
         description_weight=settings.description_weight,
         drop_phrases=settings.drop_phrases,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +47,17 @@ def _onnx(path: Path) -> Embedder:
     return onnx.load(path)
 
 
-_LOADERS: dict[str, Callable[[Path], Embedder]] = {"fasttext": _fasttext, "onnx": _onnx}
+def _static(path: Path) -> Embedder:
+    from models import static
+
+    return static.load(path)
+
+
+_LOADERS: dict[str, Callable[[Path], Embedder]] = {
+    "fasttext": _fasttext,
+    "onnx": _onnx,
+    "static": _static,
+}
 
 
 def load_shipped(
@@ -74,6 +84,10 @@ def load_shipped(
 def _blended(handle: Handle, model: Embedder, blend: "Blend") -> Embedder:
     from models import fasttext
 
-    if not isinstance(model, fasttext.Embedder):
+    if isinstance(model, fasttext.LibraryEmbedder):
         raise ModelError(f"{handle.name}: is used by the library, which gives means only; pack it")
-    return resident.get((handle.key, blend), lambda: fasttext.BlendEmbedder(model, blend))
+    key = (handle.key, blend)
+    if isinstance(model, fasttext.Embedder):
+        return resident.get(key, lambda: fasttext.BlendEmbedder(model, blend))
+    text_model = cast("fasttext.TextModel", model)
+    return resident.get(key, lambda: fasttext.TextBlendEmbedder(text_model, blend))

@@ -15,13 +15,18 @@ from models.fasttext.library import LibraryEmbedder
 from models.fasttext.model import read_header, read_packed, read_source
 from models.fasttext.model_size import ModelSize, estimate_size, size_of_file
 from models.fasttext.packing import add_statistics, open_source, pack
+from models.fasttext.source import Header
+from models.fasttext.text_blend import TextBlendEmbedder, TextModel
 
 __all__ = [
     "Blend",
     "BlendEmbedder",
     "Embedder",
+    "Header",
     "LibraryEmbedder",
     "ModelSize",
+    "TextBlendEmbedder",
+    "TextModel",
     "add_statistics",
     "estimate_size",
     "is_packed",

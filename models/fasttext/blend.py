@@ -25,7 +25,7 @@ from models.fasttext.embedder import Embedder, FlatLists, token_blocks
 from models.fasttext.hashing import Hashes
 from models.fasttext.row_sums import Floats, sum_rows
 from models.fasttext.token_batch import TokenBatch
-from models.fasttext.weighted_rows import WeightedRowCache
+from models.fasttext.weighted_rows import WeightedRowCache, WordModel
 from models.fasttext.word_contributions import TitleWords, WordContributions, values_at
 from models.unpicklable import Unpicklable
 
@@ -70,7 +70,7 @@ class BlendEmbedder(Unpicklable):
 
     reads: Literal["tokens", "text"] = "tokens"
 
-    def __init__(self, embedder: Embedder, blend: Blend) -> None:
+    def __init__(self, embedder: WordModel, blend: Blend) -> None:
         """Prepare for one blend.
 
         Raises:
@@ -231,7 +231,7 @@ class BlendEmbedder(Unpicklable):
                 sums[with_description, part] += added * weight[:, None]
         sums[:, self._parts[0]] = self._without_common(sums[:, self._parts[0]])
         for part, length in zip(self._parts, self._part_lengths(), strict=True):
-            _scale(sums[:, part], length, out[:, part])
+            scale(sums[:, part], length, out[:, part])
 
     def _description_weights(self, descriptions: Floats, titles: Floats) -> Floats:
         """Return the weights of descriptions relative to their titles: float32[n].
@@ -270,7 +270,7 @@ def _word_counts(batch: TokenBatch) -> tuple[ByteStrings, Hashes, csr_matrix]:
     return batch.unique.take(order), hashes[order], counts
 
 
-def _scale(vectors: Floats, length: float, out: Floats) -> None:
+def scale(vectors: Floats, length: float, out: Floats) -> None:
     """Fill float32[n, k] with the vectors, scaled to one length; zeros stay zeros."""
     norms = _norms(vectors)
     with np.errstate(divide="ignore", invalid="ignore"):

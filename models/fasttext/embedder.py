@@ -15,7 +15,7 @@ import pyarrow as pa
 from models.fasttext.bytestrings import ByteStrings, block_ranges, encode, offsets_from_lengths
 from models.fasttext.catalogue_statistics import CatalogueStatistics
 from models.fasttext.model import Model
-from models.fasttext.row_sums import Floats
+from models.fasttext.row_sums import Floats, normalize_rows
 from models.fasttext.source import Header
 from models.fasttext.supervised_vectors import SupervisedVectors
 from models.fasttext.token_batch import TokenBatch
@@ -124,9 +124,15 @@ class Embedder(Unpicklable):
         return token_lists.flatten(), offsets_from_lengths(lengths)
 
     def word_vectors(self, words: ByteStrings) -> Floats:
-        """Return the vector of each word as a list of its own: float32[n, dim]."""
+        """Return the vector of each word as a list of its own: float32[n, dim].
+
+        Those of a supervised model are scaled to length 1, which others have already.
+        """
         offsets = np.arange(len(words) + 1)
-        return self._vectors.embed(TokenBatch(words, offsets[:-1], offsets))
+        vectors = self._vectors.embed(TokenBatch(words, offsets[:-1], offsets))
+        if self.header.supervised:
+            normalize_rows(vectors)
+        return vectors
 
     def _embed(self, tokens: pa.Array, offsets: npt.NDArray[np.int64]) -> Floats:
         out = np.empty((len(offsets) - 1, self.dim), dtype=np.float32)

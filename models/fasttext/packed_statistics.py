@@ -34,13 +34,29 @@ def append(path: Path, statistics: CatalogueStatistics) -> None:
         OSError: the file can't be written.
     """
     with safetensors_file.Appender(path) as writer:
-        writer.add(_WORDS, "<i4", (), [statistics.word_documents])
-        writer.add(_NGRAMS, "<i4", (), [statistics.ngram_documents])
-        writer.add(_COMMON_DIRECTION, "<f4", (), [statistics.common_direction])
-        phrases = "\n".join(statistics.phrases).encode()
-        writer.add(_PHRASES, "u1", (), [np.frombuffer(phrases, dtype=np.uint8)])
-        entry = definition() | {"documents": statistics.documents}
-        writer.finish(writer.metadata | {_ENTRY: json.dumps(entry)})
+        _finish(writer, writer.metadata, statistics)
+
+
+def write(path: Path, statistics: CatalogueStatistics) -> None:
+    """Write statistics to a file of their own, for a model that is a directory.
+
+    Raises:
+        OSError: the file can't be written.
+    """
+    with safetensors_file.Writer(path) as writer:
+        _finish(writer, {}, statistics)
+
+
+def _finish(
+    writer: safetensors_file.Writer, metadata: dict[str, str], statistics: CatalogueStatistics
+) -> None:
+    writer.add(_WORDS, "<i4", (), [statistics.word_documents])
+    writer.add(_NGRAMS, "<i4", (), [statistics.ngram_documents])
+    writer.add(_COMMON_DIRECTION, "<f4", (), [statistics.common_direction])
+    phrases = "\n".join(statistics.phrases).encode()
+    writer.add(_PHRASES, "u1", (), [np.frombuffer(phrases, dtype=np.uint8)])
+    entry = definition() | {"documents": statistics.documents}
+    writer.finish(metadata | {_ENTRY: json.dumps(entry)})
 
 
 def metadata_entry(metadata: dict[str, str]) -> dict[str, Any] | None:

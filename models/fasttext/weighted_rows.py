@@ -1,7 +1,9 @@
 """Weighted rows of words, of which blended vectors are sums, and a bounded cache of them."""
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -9,15 +11,32 @@ import numpy.typing as npt
 from models.fasttext import lexical_features
 from models.fasttext.bytestrings import ByteStrings
 from models.fasttext.catalogue_statistics import CatalogueStatistics
-from models.fasttext.embedder import Embedder
 from models.fasttext.hashing import Hashes
-from models.fasttext.row_sums import Floats, normalize_rows
+from models.fasttext.row_sums import Floats
 
 _CACHE_BYTES = 256 << 20
 _MIN_CAPACITY = 256
 _BLOCK_WORDS = 1 << 12
 
 Int64s = npt.NDArray[np.int64]
+
+
+class WordModel(Protocol):
+    """What a blend needs of a model of words.
+
+    Attributes:
+        dim: length of a vector.
+        statistics: of a catalogue, if the model has them.
+    """
+
+    dim: int
+    statistics: CatalogueStatistics | None
+
+    def word_vectors(self, words: ByteStrings) -> Floats:
+        """Return the vector of each word: float32[n, dim]."""
+
+    def in_vocabulary(self, words: Sequence[str]) -> npt.NDArray[np.bool_]:
+        """Return which words are in the model's vocabulary: bool[n]."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +72,7 @@ class WeightedRowCache:
     """
 
     def __init__(
-        self, embedder: Embedder, statistics: CatalogueStatistics, lexical_dim: int
+        self, embedder: WordModel, statistics: CatalogueStatistics, lexical_dim: int
     ) -> None:
         """Prepare for one model.
 
@@ -127,8 +146,6 @@ class WeightedRowCache:
         """Fill float32[n, dim] with the rows of n words."""
         split = self._embedder.dim
         vectors = self._embedder.word_vectors(words)
-        if self._embedder.header.supervised:
-            normalize_rows(vectors)
         np.multiply(vectors, weights[:, None], out=out[:, :split])
         if self._lexical_dim:
             ngrams, offsets = lexical_features.ngram_features(words)

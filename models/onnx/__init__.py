@@ -13,12 +13,21 @@ import numpy as np
 import numpy.typing as npt
 
 from models.errors import ModelError
+from models.fasttext import packed_statistics, safetensors_file
+from models.fasttext.catalogue_statistics import CatalogueStatistics
 from models.unpicklable import Unpicklable
 
-__all__ = ["Encoder", "load", "pack"]
+__all__ = ["Encoder", "add_statistics", "load", "pack"]
 
 _GRAPHS = ("model.onnx", "onnx/model.onnx")
-_SETTINGS = ("config.json", "sentence_bert_config.json", "modules.json", "1_Pooling/config.json")
+_SETTINGS = (
+    "config.json",
+    "sentence_bert_config.json",
+    "config_sentence_transformers.json",
+    "modules.json",
+    "1_Pooling/config.json",
+)
+_STATISTICS = "statistics.safetensors"
 # Texts are padded to multiples of this length and go in batches of one size, so that the other
 # texts of a batch do not change a vector by a bit.
 _LENGTH_STEP = 16
@@ -64,6 +73,18 @@ def pack(source: str | Path, out_dir: str | Path) -> Path:
     return out
 
 
+def add_statistics(folder: Path, statistics: CatalogueStatistics) -> None:
+    """Add a catalogue's statistics to an encoder's directory.
+
+    Raises:
+        ModelError: the directory can't be written.
+    """
+    try:
+        packed_statistics.write(folder / _STATISTICS, statistics)
+    except OSError as error:
+        raise ModelError(f"{folder}: can't be written: {error.strerror or error}") from error
+
+
 def load(path: str | Path) -> "Encoder":
     """Load an encoder from its directory.
 
@@ -79,6 +100,7 @@ class Encoder(Unpicklable):
     Attributes:
         dim: length of a vector.
         reads: "text", since `embed` takes fields of running text instead of tokens.
+        statistics: of a catalogue, if the directory has them.
     """
 
     reads: Literal["tokens", "text"] = "text"
@@ -106,14 +128,17 @@ class Encoder(Unpicklable):
         self._tokenizer.no_padding()
         self._first_token = _json(folder / "1_Pooling/config.json").get("pooling_mode_cls_token")
         self._inputs = [entry.name for entry in self._session.get_inputs()]
+        self._prompt = _default_prompt(folder / "config_sentence_transformers.json")
         self.dim = int(self._vectors([self._tokenizer.encode("a").ids]).shape[1])
+        self.statistics = _statistics(folder / _STATISTICS, self.dim)
 
     def embed(self, token_lists: Sequence[Sequence[str]]) -> npt.NDArray[np.float32]:
         """Return the vector of each text.
 
         Args:
             token_lists: n lists of text fields, a title and a description for instance; the
-                fields of a list are joined by a space.
+                fields of a list are joined by a space. The encoder's default prompt, if it has
+                one, is put before each text.
 
         Returns:
             float32[n, dim], unit length; a zero row for an empty text.
@@ -122,7 +147,8 @@ class Encoder(Unpicklable):
         max_characters = self._max_tokens * _CHARACTERS_A_TOKEN
         texts = [" ".join(fields).strip()[:max_characters] for fields in token_lists]
         rows = [row for row, text in enumerate(texts) if text]
-        ids = [encoding.ids for encoding in self._tokenizer.encode_batch([texts[r] for r in rows])]
+        prompted = [self._prompt + texts[row] for row in rows]
+        ids = [encoding.ids for encoding in self._tokenizer.encode_batch(prompted)]
         by_length: dict[int, list[int]] = {}
         for index, tokens in enumerate(ids):
             by_length.setdefault(_padded_length(len(tokens)), []).append(index)
@@ -155,6 +181,18 @@ class Encoder(Unpicklable):
 
 def _padded_length(length: int) -> int:
     return -(-length // _LENGTH_STEP) * _LENGTH_STEP
+
+
+def _default_prompt(path: Path) -> str:
+    """What sentence-transformers puts before each text; empty if nothing."""
+    settings = _json(path)
+    return str((settings.get("prompts") or {}).get(settings.get("default_prompt_name")) or "")
+
+
+def _statistics(path: Path, dim: int) -> CatalogueStatistics | None:
+    if not path.is_file():
+        return None
+    return packed_statistics.read(path, *safetensors_file.read(path), dim)
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -11,10 +11,23 @@ from models import fasttext
 from models.content import file_sha256
 from models.errors import ModelError
 from models.fasttext import safetensors_file
+from models.fasttext.model import FORMAT as WORDS_FORMAT
 from models.static.embedder import StaticEmbedder
 from models.static.packing import FORMAT, pack
 
-__all__ = ["StaticEmbedder", "has_tokenizer", "load", "pack"]
+__all__ = ["StaticEmbedder", "has_tokenizer", "is_packed", "load", "pack"]
+
+
+def is_packed(path: str | Path) -> bool:
+    """Whether a file is a packed static model, or another packed model of words.
+
+    Raises:
+        ModelError: the file is missing, or damaged.
+    """
+    file = Path(path)
+    if not fasttext.is_packed(file):
+        return False
+    return safetensors_file.read(file)[0].get("format") in (FORMAT, WORDS_FORMAT)
 
 
 def has_tokenizer(path: str | Path) -> bool:
@@ -24,9 +37,7 @@ def has_tokenizer(path: str | Path) -> bool:
         ModelError: the file is missing, or damaged.
     """
     file = Path(path)
-    if not fasttext.is_packed(file):
-        return False
-    return safetensors_file.read(file)[0].get("format") == FORMAT
+    return is_packed(file) and safetensors_file.read(file)[0].get("format") == FORMAT
 
 
 def load(path: str | Path, *, sha256: str = "") -> StaticEmbedder | fasttext.Embedder:

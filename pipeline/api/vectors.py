@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -22,8 +21,9 @@ from pipeline.config.sections import Config, EmbedSection, TextSection
 from pipeline.errors import UsageError
 from pipeline.stages.context import Job
 from pipeline.stages.embed import stage
-from pipeline.stages.embed.batches import embed_batch
+from pipeline.stages.embed.batches import embed_batch, lists_of
 from pipeline.stages.tokenize import stage as tokenize
+from pipeline.store.arrow_files import Run
 from pipeline.store.names import LATEST
 from pipeline.store.resolve import ResolvedVersion, resolve
 from pipeline.store.stage_record import StageRecord
@@ -80,11 +80,11 @@ def embed(
         )
     )
     tokenise = tokenize.tokenize(texts, text, dictionaries).run
-    fields, encoder = blend is not None, handle.kind == "onnx"
+    fields, text_model = blend is not None, stage.reads_text(job)
 
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches if encoder else tokenise(batches):
-            model_input = _model_input(batch, encoder=encoder, fields=fields)
+        for batch in batches:
+            model_input = _model_input(batch, tokenise, text_model=text_model, fields=fields)
             rows = pa.RecordBatch.from_arrays([batch["item_id"], model_input], ["item_id", "texts"])
             if rows.num_rows:
                 model = embedder.load_shipped(handle, counter, blend)
@@ -115,24 +115,25 @@ def _embedding_job(config: Config, version: ResolvedVersion, spark: "SparkSessio
     return job
 
 
-def _model_input(batch: pa.RecordBatch, *, encoder: bool, fields: bool) -> pa.Array:
+def _model_input(
+    batch: pa.RecordBatch, tokenise: Run, *, text_model: bool, fields: bool
+) -> pa.Array:
     """The texts that the model reads, as the stage embed forms them.
 
     Args:
-        batch: titles and descriptions, or their tokens.
-        encoder: whether the model reads texts; else it reads tokens.
-        fields: whether it reads title and description apart.
+        batch: titles and descriptions.
+        tokenise: makes rows of the tokens table of them.
+        text_model: whether the model reads texts; else it reads tokens.
+        fields: whether it is used in a blend, which reads the tokens of title and description.
     """
-    names = ("title", "description") if encoder else ("title_tokens", "description_tokens")
-    titles, descriptions = (batch[name] for name in names)
-    if not encoder and not fields:
-        joined = pc.binary_join_element_wise(titles, descriptions, " ")
-        return pc.utf8_trim(joined, characters=" ")
-    count = batch.num_rows
-    both = pa.concat_arrays([titles, descriptions])
-    order = np.arange(2 * count).reshape(2, count).T.ravel()
-    offsets = pa.array(np.arange(0, 2 * count + 1, 2, dtype=np.int32))
-    return pa.ListArray.from_arrays(offsets, both.take(pa.array(order)))
+    texts = batch["title"], batch["description"]
+    if text_model and not fields:
+        return lists_of(*texts)
+    tokens = next(iter(tokenise(iter([batch]))))
+    columns = [tokens[name] for name in ("title_tokens", "description_tokens")]
+    if fields:
+        return lists_of(*columns, *(texts if text_model else ()))
+    return pc.utf8_trim(pc.binary_join_element_wise(*columns, " "), characters=" ")
 
 
 def neighbors(

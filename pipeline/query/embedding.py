@@ -2,15 +2,14 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from models import embedder
-from models.fasttext import BlendEmbedder
+from models.fasttext import BlendEmbedder, TextBlendEmbedder
 from pipeline.config.sections import Config
 from pipeline.query.published import Published
-from pipeline.stages.embed.batches import embed_batch
+from pipeline.stages.embed.batches import embed_batch, lists_of
 from pipeline.stages.tokenize.stage import tokenize_batch
 from pipeline.text.placeholders import Placeholders
 from pipeline.text.tokenize import Tokenizer
@@ -65,17 +64,12 @@ class TextEmbedder:
 
     def _model_input(self, texts: pa.RecordBatch, tokens: pa.RecordBatch) -> pa.Array:
         """What the model reads of each row; see pipeline.stages.embed.batches."""
-        if self.model.reads == "text":
-            return _pairs(texts["title"], texts["description"])
         columns = tokens["title_tokens"], tokens["description_tokens"]
+        fields = texts["title"], texts["description"]
+        if isinstance(self.model, TextBlendEmbedder):
+            return lists_of(*columns, *fields)
+        if self.model.reads == "text":
+            return lists_of(*fields)
         if isinstance(self.model, BlendEmbedder):
-            return _pairs(*columns)
+            return lists_of(*columns)
         return pc.utf8_trim(pc.binary_join_element_wise(*columns, " "), " ")
-
-
-def _pairs(first: pa.Array, second: pa.Array) -> pa.Array:
-    """For each row a list of two strings."""
-    values = pa.concat_arrays([first, second])
-    interleaved = np.arange(len(values)).reshape(2, -1).T.ravel()
-    offsets = pa.array(np.arange(len(first) + 1, dtype=np.int32) * 2)
-    return pa.ListArray.from_arrays(offsets, values.take(pa.array(interleaved)))

@@ -13,6 +13,10 @@ _PLACEHOLDERS = """
 """
 
 
+# The share of the letters beside the vectors of each kind of model: see benchmarks/README.md.
+LEXICAL_WEIGHTS = {"fasttext": 0.55, "static": 0.55, "onnx": 0.45}
+
+
 class TextSection(Section):
     """How text becomes tokens."""
 
@@ -44,8 +48,11 @@ class TextSection(Section):
 class ModelSection(Section):
     """The embedding model: trained on the catalogue, or loaded from path."""
 
-    kind: Literal["fasttext", "onnx"] = Field(
-        "fasttext", description="fasttext, or onnx: a directory with a sentence encoder"
+    kind: Literal["fasttext", "static", "onnx"] = Field(
+        "fasttext",
+        description="fasttext; static: a table of token vectors, as model2vec, "
+        "sentence-transformers or nitamono model distil make it; or onnx: a directory with a "
+        "sentence encoder",
     )
     path: str = Field(
         "",
@@ -57,6 +64,9 @@ class ModelSection(Section):
         description="fastText's code: mapped, one copy a host, or library, a copy in each process",
     )
     float16: bool = Field(False, description="store a mapped model in half the space")
+    truncate_dim: int = Field(
+        0, ge=0, description="static models with a tokenizer: dimensions that are kept; 0: all"
+    )
     ship: Literal["auto", "addfile", "archive", "s3", "path"] = Field(
         "auto", description="how the model gets to the executors"
     )
@@ -87,8 +97,12 @@ class ModelSection(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.kind == "onnx" and not self.path:
-            raise ValueError('kind = "onnx" needs path, the directory of the encoder')
+        if self.kind != "fasttext" and not self.path:
+            what = {
+                "onnx": "the directory of the encoder",
+                "static": "the model's directory or file",
+            }
+            raise ValueError(f'kind = "{self.kind}" needs path, {what[self.kind]}')
         if self.minn > self.maxn:
             raise ValueError(f"minn is {self.minn}, above maxn, which is {self.maxn}")
         return self
@@ -108,8 +122,12 @@ class EmbedSection(Section):
         le=4096,
         description="dimensions of a blend's vector; the first of them are the model's",
     )
-    lexical_weight: float = Field(
-        0.55, ge=0, le=1, description="share of the letters in a blend's cosine"
+    lexical_weight: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="share of the letters in a blend's cosine; not set: by the kind of model, "
+        + ", ".join(f"{weight} for {kind}" for kind, weight in LEXICAL_WEIGHTS.items()),
     )
     title_weight: float = Field(
         1.0, ge=0, le=100, description="weight of a title's tokens; weighted and blend only"

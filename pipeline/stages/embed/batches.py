@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from models import embedder
-from models.fasttext import BlendEmbedder
+from models.fasttext import BlendEmbedder, TextBlendEmbedder
 from pipeline.errors import StageError
 from pipeline.retrieval.vectors import from_bytes, to_bytes
 from pipeline.text.clean import clean
@@ -31,6 +31,12 @@ def embed_batch(model: embedder.Embedder, batch: pa.RecordBatch) -> pa.RecordBat
     if isinstance(model, BlendEmbedder):
         titles, descriptions = field_tokens(model, texts)
         vectors = model.embed_fields(titles, descriptions)
+        counts = pc.add(pc.list_value_length(titles), pc.list_value_length(descriptions))
+    elif isinstance(model, TextBlendEmbedder):
+        titles, descriptions, *fields = (texts.flatten()[field::4] for field in range(4))
+        titles, descriptions = tokens_read(model, titles, descriptions)
+        cleaned = _cleaned_fields(lists_of(*fields))
+        vectors = model.embed_fields(titles, descriptions, cleaned.to_pylist())
         counts = pc.add(pc.list_value_length(titles), pc.list_value_length(descriptions))
     else:
         texts = _cleaned_fields(texts) if model.reads == "text" else split_tokens(texts)
@@ -96,7 +102,7 @@ def tokens_read(
     model: embedder.Embedder, titles: pa.Array, descriptions: pa.Array
 ) -> tuple[pa.Array, pa.Array]:
     """As `field_tokens`, from the columns of the tokens table, for any model that reads tokens."""
-    if isinstance(model, BlendEmbedder):
+    if isinstance(model, BlendEmbedder | TextBlendEmbedder):
         titles = _phrase_remover(model.phrases).remove_from(titles)
     return split_tokens(titles), split_tokens(descriptions)
 
@@ -104,6 +110,15 @@ def tokens_read(
 @lru_cache
 def _phrase_remover(phrases: tuple[str, ...]) -> PhraseRemover:
     return PhraseRemover(tuple(phrase.split(" ")) for phrase in phrases)
+
+
+def lists_of(*columns: pa.Array) -> pa.Array:
+    """For each row the list of its values in the columns, which are n strings each."""
+    count = len(columns[0])
+    values = pa.concat_arrays(columns)
+    interleaved = np.arange(len(values)).reshape(len(columns), count).T.ravel()
+    offsets = pa.array(np.arange(count + 1, dtype=np.int32) * len(columns))
+    return pa.ListArray.from_arrays(offsets, values.take(pa.array(interleaved)))
 
 
 def _cleaned_fields(texts: pa.Array) -> pa.Array:

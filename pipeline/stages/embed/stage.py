@@ -10,6 +10,7 @@ from models import Handle, embedder
 from models.fasttext import Blend
 from models.resident import LoadCounter
 from pipeline.config.sections import EmbedSection
+from pipeline.config.sections.vectors import LEXICAL_WEIGHTS
 from pipeline.errors import StageError
 from pipeline.stages import incremental
 from pipeline.stages.context import Job, StageResult
@@ -53,25 +54,36 @@ def inputs(job: Job) -> dict[str, Any]:
 
 def method_settings(job: Job) -> dict[str, Any]:
     """The settings of [embed] that have an effect under the method that is set."""
-    section = job.config.embed
-    if job.record("train").outputs["kind"] == "onnx":
+    section, model = job.config.embed, job.record("train").outputs
+    if model["kind"] == "onnx" and blend_settings(job) is None:
         return {"method": "encoder"}
     effective = {
         "mean": {"method"},
         "weighted": {"method", "title_weight", "description_weight", "drop_phrases"},
         "blend": set(EmbedSection.model_fields),
     }
-    return section.model_dump(include=effective[section.method])
+    settings = section.model_dump(include=effective[section.method])
+    if section.method == "blend":
+        settings["lexical_weight"] = _lexical_weight(job)
+    return settings
+
+
+def _lexical_weight(job: Job) -> float:
+    """The share of the letters: what is set, or what fits the kind of model."""
+    weight = job.config.embed.lexical_weight
+    return LEXICAL_WEIGHTS[job.record("train").outputs["kind"]] if weight is None else weight
 
 
 def blend_settings(job: Job) -> Blend | None:
     """How a blend or weighted mean is computed; None where the model computes its own vectors."""
-    section = job.config.embed
-    if section.method == "mean" or job.record("train").outputs["kind"] == "onnx":
+    section, model = job.config.embed, job.record("train").outputs
+    # Releases before 0.3 counted no statistics for an encoder, and made no blend of it.
+    without_statistics = model["kind"] == "onnx" and not model.get("statistics")
+    if section.method == "mean" or without_statistics:
         return None
     return Blend(
         dim=section.dim if section.method == "blend" else 0,
-        lexical_weight=section.lexical_weight,
+        lexical_weight=_lexical_weight(job),
         title_weight=section.title_weight,
         description_weight=section.description_weight,
         drop_phrases=section.drop_phrases,
@@ -132,14 +144,24 @@ def _texts(job: Job, blend: Blend | None, tokens: "DataFrame | None" = None) -> 
     """
     from pyspark.sql import functions as F
 
-    if job.record("train").outputs["kind"] == "onnx":
-        texts = job.read("items", "ingest").select("item_id", F.array("title", "description"))
-    else:
-        fields = F.array("title_tokens", "description_tokens")
-        column = fields if blend else token_columns.joined()
+    fields = ["title_tokens", "description_tokens"]
+    if not reads_text(job):
+        column = F.array(*fields) if blend else token_columns.joined()
         rows = job.read("tokens", "tokenize") if tokens is None else tokens
-        texts = rows.select("item_id", column)
-    return texts.toDF("item_id", "texts")
+        return rows.select("item_id", column.alias("texts"))
+    items = job.read("items", "ingest").select("item_id", "title", "description")
+    if blend is None:
+        return items.select("item_id", F.array("title", "description").alias("texts"))
+    rows = job.read("tokens", "tokenize") if tokens is None else tokens
+    joined = rows.select("item_id", *fields).join(items, "item_id")
+    return joined.select("item_id", F.array(*fields, "title", "description").alias("texts"))
+
+
+def reads_text(job: Job) -> bool:
+    """Whether the store's model reads the items' text, beside their tokens or alone."""
+    model = job.record("train").outputs
+    # Earlier releases wrote down the kind only.
+    return bool(model.get("reads", "text" if model["kind"] == "onnx" else "tokens") == "text")
 
 
 def _new_rows(texts: "DataFrame") -> "DataFrame":
@@ -203,7 +225,7 @@ def _changed_texts(job: Job, blend: Blend | None) -> "DataFrame":
     """What the model reads of the items that were added or changed: item_id, texts."""
     added = job.read_layer("tokens", "tokenize")
     texts = _texts(job, blend, added)
-    if added is not None and job.record("train").outputs["kind"] != "onnx":
+    if added is not None and (blend is not None or not reads_text(job)):
         return texts
     changed = incremental.items_to_compute(job.read("changes", "tokenize"))
     return texts.join(changed, "item_id", how="left_semi")
@@ -254,7 +276,8 @@ def embed_rows(
     Args:
         texts: item_id, and texts: all tokens of an item, separated by spaces, string; with a blend
             the tokens of its title and of its description, array<string>; for a model that reads
-            text the item's fields, array<string>, which are cleaned here.
+            text the item's fields, array<string>, which are cleaned here; with a blend of such a
+            model first the tokens of both fields and then both fields.
         handle: the model, as shipped.
         counter: counts each load of the model.
         blend: how vectors are computed from the model's; None: as the model computes them.

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from models import ModelError, fasttext, onnx
+from models import ModelError, fasttext, onnx, static
 from pipeline.config.sections import ModelSection
 
 # Names in a model's folder: the packed model, the library's own file, the encoder's directory.
@@ -16,12 +16,7 @@ def pack_fasttext(
 ) -> tuple[Path, dict[str, Any]]:
     """Put a fastText model into its folder; return the file to ship and its counts."""
     if fasttext.is_packed(source):
-        header = fasttext.read_header(source)
-        if header.text_fingerprint not in ("", text):
-            raise ModelError(
-                f"{source}: its text fingerprint is {header.text_fingerprint}, the tokens' is "
-                f"{text}: it was trained on tokens of other rules; train or pack it again"
-            )
+        header = _header(source, text)
         if section.engine == "library":
             raise ModelError(f"{source}: packed; the engine library needs the .bin it was made of")
         shutil.copyfile(source, folder / _PACKED)
@@ -36,6 +31,46 @@ def pack_fasttext(
     return folder / _BINARY, counts
 
 
+def _header(packed: Path, text: str) -> fasttext.Header:
+    """The header of a packed file of words, which must be of the tokens' rules of text."""
+    header = fasttext.read_header(packed)
+    if header.text_fingerprint not in ("", text):
+        raise ModelError(
+            f"{packed}: its text fingerprint is {header.text_fingerprint}, the tokens' is "
+            f"{text}: it was trained on tokens of other rules; train or pack it again"
+        )
+    return header
+
+
+def pack_static(
+    section: ModelSection, source: Path, folder: Path, text: str
+) -> tuple[Path, dict[str, Any]]:
+    """Put a static model into its folder; return the file to ship and its counts.
+
+    Only one that was made of the catalogue's own tokens depends on `text`.
+    """
+    target = folder / _PACKED
+    if source.is_dir():
+        packed_file = source / _PACKED
+        if not (packed_file.is_file() and static.is_packed(packed_file)):
+            static.pack(source, folder, dim=section.truncate_dim, float16=section.float16)
+            return target, _static_counts(target)
+        source = packed_file
+    if not static.is_packed(source):
+        raise ModelError(f"{source}: no static model; give its directory or its packed file")
+    counts = _static_counts(source)
+    if not static.has_tokenizer(source):
+        header = _header(source, text)
+        counts |= {"words": header.nwords, "ngram_rows": header.bucket}
+    shutil.copyfile(source, target)
+    return target, counts
+
+
+def _static_counts(packed: Path) -> dict[str, Any]:
+    model = static.load(packed)
+    return {"dim": model.dim, "reads": model.reads}
+
+
 def pack_encoder(
     section: ModelSection, source: Path, folder: Path, text: str
 ) -> tuple[Path, dict[str, Any]]:
@@ -44,4 +79,14 @@ def pack_encoder(
     An encoder reads text and not tokens, so `text` does not matter to it.
     """
     packed = onnx.pack(source, folder / _ENCODER)
-    return packed, {"dim": onnx.load(packed).dim}
+    return packed, {"dim": onnx.load(packed).dim, "reads": "text"}
+
+
+PACK = {"fasttext": pack_fasttext, "static": pack_static, "onnx": pack_encoder}
+
+
+def load(kind: str, packed: Path) -> fasttext.Embedder | fasttext.TextModel:
+    """Load a packed model, or an encoder, to count statistics for it."""
+    if kind == "onnx":
+        return onnx.load(packed)
+    return static.load(packed)

@@ -6,19 +6,20 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models import ModelError, fasttext
+from models import ModelError, fasttext, onnx
 from models.content import read_content
 from models.fasttext.train import train as train_fasttext
 from models.shipping import local_path
 from models.stores import objects
 from pipeline.config.sections import ModelSection
 from pipeline.errors import InputError, StageError
-from pipeline.spark.sampling import seeded_sample
+from pipeline.spark.sampling import collected_sample, seeded_sample
 from pipeline.stages.context import Job, StageResult
 from pipeline.stages.train import corpus, packing, promotional_phrases, statistics
 from pipeline.storage.files import read_json, write_json
 from pipeline.store.fingerprint import fingerprint
 from pipeline.store.stage_record import StageRecord
+from pipeline.text.clean import clean
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -29,6 +30,9 @@ NAME = "train"
 CODE_VERSION = 1
 
 _WORK = "work"
+_FIELDS = ("title", "description")
+# Of each field of the texts that are collected.
+_SAMPLED_CHARACTERS = 2_000
 
 # Settings that say where a model comes from or how it travels, and do not change its vectors.
 _LOCATION_SETTINGS = {"path", "ship"}
@@ -51,6 +55,8 @@ def inputs(job: Job) -> dict[str, Any]:
         problem = str(error).removeprefix(f"{section.path}: ")
         raise InputError(f"model.path {section.path}: {problem}; check [model] path") from error
     names = ["kind", "engine", "float16"]
+    if section.kind == "static":
+        names.append("truncate_dim")
     if _carries_statistics(section):
         names += ["sample_items", "seed"]
     model_inputs = {
@@ -64,7 +70,7 @@ def inputs(job: Job) -> dict[str, Any]:
 
 def _carries_statistics(section: ModelSection) -> bool:
     """Whether a model under these settings carries statistics of the catalogue."""
-    return section.kind == "fasttext" and section.engine == "mapped"
+    return section.kind != "fasttext" or section.engine == "mapped"
 
 
 def has_required_statistics(section: ModelSection, record: StageRecord) -> bool:
@@ -121,7 +127,8 @@ def model_key(definition: dict[str, Any], text_fingerprint: str) -> str:
 
 def training_settings(section: ModelSection) -> dict[str, Any]:
     """The settings that decide what a trained model is."""
-    settings: dict[str, Any] = section.model_dump(exclude=_LOCATION_SETTINGS)
+    no_effect = _LOCATION_SETTINGS | (set() if section.kind == "static" else {"truncate_dim"})
+    settings: dict[str, Any] = section.model_dump(exclude=no_effect)
     return settings
 
 
@@ -137,8 +144,7 @@ def execute(job: Job, version: str) -> StageResult:
                 source, counts = _local_copy(job), {"source": section.path}
             else:
                 source, counts, catalogue = _train(job, folder)
-            pack = packing.pack_encoder if section.kind == "onnx" else packing.pack_fasttext
-            shipped, model_counts = pack(section, source, folder, text)
+            shipped, model_counts = packing.PACK[section.kind](section, source, folder, text)
             if _carries_statistics(section):
                 counts |= _add_statistics(job, shipped, catalogue)
             shutil.rmtree(folder / _WORK, ignore_errors=True)
@@ -155,6 +161,8 @@ def execute(job: Job, version: str) -> StageResult:
             "text_fingerprint": text,
             "statistics": _carries_statistics(section),
         }
+        if "reads" in model_counts:
+            outputs["reads"] = model_counts.pop("reads")
         counts |= {"model_bytes": content.size, **model_counts}
         description = read_json(folder / "model.json") or {"kind": section.kind}
         write_json(folder / "model.json", {**description, "text_fingerprint": text, **counts})
@@ -197,18 +205,40 @@ def _add_statistics(job: Job, packed: Path, catalogue: _Catalogue | None) -> dic
         packed: the model.
         catalogue: of the run, if it was read already.
     """
-    model = fasttext.load(packed)
-    assert isinstance(model, fasttext.Embedder)  # noqa: S101 - it is packed
+    kind = job.config.model.kind
+    model = packing.load(kind, packed)
     if model.statistics is not None:
         return {}
     job.line.note = "counting words and phrases"
     catalogue = catalogue or _read_catalogue(job)
-    counted = statistics.compute(catalogue.documents, model)
-    fasttext.add_statistics(packed, replace(counted, phrases=catalogue.phrases))
+    if isinstance(model, fasttext.Embedder):
+        counted = statistics.compute(catalogue.documents, model)
+    else:
+        job.line.note = "looking for what all items have in common"
+        texts = _sampled_texts(job, statistics.SAMPLED_TEXTS[kind])
+        counted = statistics.compute_of_texts(catalogue.documents, texts, model)
+    counted = replace(counted, phrases=catalogue.phrases)
+    if packed.is_dir():
+        onnx.add_statistics(packed, counted)
+    else:
+        fasttext.add_statistics(packed, counted)
     return {
         "sampled_items": counted.documents,
         "promotional_phrases": list(catalogue.phrases),
     }
+
+
+def _sampled_texts(job: Job, max_items: int) -> list[list[str]]:
+    """The cleaned titles and descriptions of a sample of the items that have some."""
+    from pyspark.sql import functions as F
+
+    fields = [F.substring(name, 1, _SAMPLED_CHARACTERS).alias(name) for name in _FIELDS]
+    items = job.read("items", "ingest").select("item_id", *fields)
+    total, seed = job.record("tokenize").tables["tokens"], job.config.model.seed
+    sample = collected_sample(items, total, max_items, seed, "common")
+    rows = zip(*(sample[name].to_pylist() for name in _FIELDS), strict=True)
+    cleaned = ([text for text in map(clean, row) if text] for row in rows)
+    return [texts for texts in cleaned if texts]
 
 
 def _sample(job: Job, *, ordered: bool = False) -> tuple["DataFrame", int]:

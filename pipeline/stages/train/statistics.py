@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from models.fasttext import Blend, BlendEmbedder, Embedder
+from models.fasttext import Blend, BlendEmbedder, Embedder, TextModel
 from models.fasttext.catalogue_statistics import (
     TABLE_SIZE,
     CatalogueStatistics,
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # The common direction is that of so many documents' vectors, each of its first tokens.
 _SAMPLED_DOCUMENTS, _DOCUMENT_TOKENS = 10_000, 200
+# For models that read text, by kind: an encoder takes long for each.
+SAMPLED_TEXTS = {"static": 10_000, "onnx": 1_000}
 _COUNTS_DDL = "place int, documents long"
 
 
@@ -65,6 +67,22 @@ def compute(documents: Documents, embedder: Embedder) -> CatalogueStatistics:
     weighted_mean = BlendEmbedder(embedder, Blend(dim=0))
     vectors = weighted_mean.embed_fields(tokens, pa.nulls(len(tokens), tokens.type))
     return counter.finish(principal_direction(vectors))
+
+
+def compute_of_texts(
+    documents: Documents, texts: list[list[str]], model: TextModel
+) -> CatalogueStatistics:
+    """As `compute`, for a model that reads text.
+
+    Args:
+        documents: of the sample.
+        texts: the fields of a sample of items, from which the common direction is computed.
+        model: the model.
+    """
+    vectors = model.embed(texts)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit = vectors / np.where(lengths > 0, lengths, np.float32(1))
+    return documents.counter.finish(principal_direction(unit.astype(np.float32)))
 
 
 def _first_tokens(texts: "DataFrame") -> "DataFrame":
