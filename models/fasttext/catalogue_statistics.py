@@ -60,9 +60,14 @@ class CatalogueStatistics:
 def _weights(table: Int32s, features: Hashes, documents: int) -> Floats:
     """A smoothed inverse document frequency: log((n + 5) / (documents with it + 4.5)) + 0.25."""
     # The count of features that share a slot can exceed the number of documents.
-    counts = np.minimum(table[table_slots(features, len(table))], documents).astype(np.float64)
-    idf = np.log((documents + _SMOOTHING) / (counts + (_SMOOTHING - 0.5)))
-    return (idf + _MIN_WEIGHT).astype(np.float32)
+    counts = np.minimum(table[table_slots(features, len(table))], documents)
+    return document_weights(counts, documents).astype(np.float32)
+
+
+def document_weights(counts: npt.NDArray[np.integer], documents: int) -> npt.NDArray[np.float64]:
+    """Return the weights of words that `counts` of all `documents` have: float64[n]."""
+    idf = np.log((documents + _SMOOTHING) / (counts.astype(np.float64) + (_SMOOTHING - 0.5)))
+    return np.asarray(idf + _MIN_WEIGHT)
 
 
 class DocumentCounter:

@@ -168,7 +168,9 @@ def _write_description(packed: Path, out: Path) -> None:
     else:
         own = {name: value for name, value in metadata.items() if name != "statistics"}
     description = {
-        "kind": metadata.get("kind", "fasttext"),
+        "kind": "static"
+        if "static" in (metadata.get("kind"), metadata.get("model"))
+        else "fasttext",
         "sha256": file_sha256(packed),
         "bytes": packed.stat().st_size,
         "format": metadata["format"],

@@ -16,7 +16,8 @@ class Header:
     """The settings of a model. Its fields are stored in packed files under these names.
 
     Attributes:
-        model: "cbow", "skipgram", "supervised", or "vectors" for word vectors without n-grams.
+        model: "cbow", "skipgram", "supervised", "vectors" for word vectors without n-grams, or
+            "static" for rows of words of any length, which `models.static.distil` makes.
         dim: length of a vector.
         nwords: words in the vocabulary; the entries after them are labels.
         bucket: number of remainders of n-gram hashes.

@@ -14,8 +14,14 @@ from models.fasttext import safetensors_file
 from models.fasttext.model import FORMAT as WORDS_FORMAT
 from models.static.embedder import StaticEmbedder
 from models.static.packing import FORMAT, pack
+from models.static.source import table_of
 
-__all__ = ["StaticEmbedder", "has_tokenizer", "is_packed", "load", "pack"]
+__all__ = ["StaticEmbedder", "has_tokenizer", "is_directory", "is_packed", "load", "pack"]
+
+
+def is_directory(path: str | Path) -> bool:
+    """Whether a directory holds a static model's table, as either library saves it."""
+    return table_of(Path(path)) is not None
 
 
 def is_packed(path: str | Path) -> bool:

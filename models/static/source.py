@@ -75,6 +75,18 @@ def read_source(path: str | Path) -> StaticSource:
     return source
 
 
+def table_of(folder: Path) -> str | None:
+    """Name of the table of token vectors in a static model's directory; None if it is none."""
+    for file in (folder / "model.safetensors", folder / _MODULE / "model.safetensors"):
+        if file.is_file():
+            try:
+                arrays = safetensors_file.read(file)[1]
+            except ModelError:
+                return None
+            return next((n for n in (_MODEL2VEC, _SENTENCE_TRANSFORMERS) if n in arrays), None)
+    return None
+
+
 def _table_folder(folder: Path) -> Path:
     for candidate in (folder, folder / _MODULE):
         if (candidate / "model.safetensors").is_file():

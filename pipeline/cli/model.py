@@ -1,4 +1,4 @@
-"""The verb `model` and its verbs: pack, info, list, push, pull."""
+"""The verb `model` and its verbs: pack, distil, info, list, push, pull."""
 
 from argparse import Namespace
 from collections.abc import Iterator
@@ -6,21 +6,31 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from models import ModelError, fasttext, onnx
+from models import ModelError, fasttext, onnx, static
 from models.content import read_content
 from models.fasttext.packing import open_source
+from pipeline.cli.argument_types import positive
 from pipeline.cli.parser import Parser, add_config, sentence, wrap
 from pipeline.config import reading
 from pipeline.config.sections import Config
+from pipeline.distillation.distil import (
+    DEFAULT_DIM,
+    DEFAULT_ITEMS,
+    DEFAULT_WORDS,
+    DistilRequest,
+    distil,
+)
 from pipeline.errors import InputError, UsageError
 from pipeline.stages.train import model_registry
 from pipeline.storage.files import read_json
 from pipeline.store.store import Store
 from pipeline.terminal.colours import GOOD
 from pipeline.terminal.output import print_lines, table, to_json
+from pipeline.terminal.progress import Progress
 
 _TEXTS = {
-    "pack": "pack a fastText model (.bin, .ftz, .vec), or copy an encoder, for mapping",
+    "pack": "pack a fastText model (.bin, .ftz, .vec) or a static one, or copy an encoder",
+    "distil": "make a static model of the catalogue's words from a sentence encoder",
     "info": "describe a model file, or the store's current model",
     "list": "list the models that the store keeps",
     "push": "copy the store's current model to a folder or into an object store",
@@ -28,6 +38,7 @@ _TEXTS = {
 }
 _EXAMPLES = {
     "pack": "pack cc.ja.300.bin packed/",
+    "distil": "distil encoder/ static/ --config nitamono.toml",
     "info": "info --config nitamono.toml",
     "list": "list --config nitamono.toml",
     "push": "push s3://bucket/models/spring --config nitamono.toml",
@@ -48,7 +59,7 @@ def add_arguments(parser: Parser) -> None:
         for name, text in _TEXTS.items()
     }
     pack, info, push, pull = (parsers[name] for name in ("pack", "info", "push", "pull"))
-    pack.add_argument("file", metavar="FILE", help="the model's file, or an encoder's directory")
+    pack.add_argument("file", metavar="FILE", help="the model's file or directory")
     pack.add_argument("folder", metavar="FOLDER", help="the folder for the packed model")
     pack.add_argument(
         "--float16", action="store_true", help="store half-precision values, in half the space"
@@ -63,8 +74,29 @@ def add_arguments(parser: Parser) -> None:
     pull.add_argument("--use", action="store_true", help="make it the store's current model")
     for name in ("info", "list"):
         parsers[name].add_argument("--json", action="store_true", help="print JSON")
-    for name in ("info", "list", "push", "pull"):
+    _add_distil(parsers["distil"])
+    for name in ("distil", "info", "list", "push", "pull"):
         add_config(parsers[name], required=name != "info")
+
+
+def _add_distil(parser: Parser) -> None:
+    parser.add_argument("encoder", metavar="ENCODER", help="the encoder's directory")
+    parser.add_argument("folder", metavar="FOLDER", help="the folder for the static model")
+    for option, default, text in (
+        ("--dim", DEFAULT_DIM, "length of the vectors"),
+        ("--max-words", DEFAULT_WORDS, "the words of most items that get a vector"),
+        ("--items", DEFAULT_ITEMS, "items that the encoder reads, at most"),
+    ):
+        parser.add_argument(
+            option,
+            type=positive,
+            default=default,
+            metavar="N",
+            help=f"{text}; default: {default:,}",
+        )
+    parser.add_argument(
+        "--float16", action="store_true", help="store half-precision values, in half the space"
+    )
 
 
 def execute(arguments: Namespace) -> None:
@@ -74,7 +106,14 @@ def execute(arguments: Namespace) -> None:
         UsageError: the config or the arguments are wrong.
         InputError: a model can't be read, written or used.
     """
-    actions = {"pack": _pack, "info": _info, "list": _list, "push": _push, "pull": _pull}
+    actions = {
+        "pack": _pack,
+        "distil": _distil,
+        "info": _info,
+        "list": _list,
+        "push": _push,
+        "pull": _pull,
+    }
     try:
         print_lines(actions[arguments.action](arguments))
     except (ModelError, OSError) as error:
@@ -88,12 +127,30 @@ def _config_and_store(arguments: Namespace) -> tuple[Config, Store]:
 
 def _pack(arguments: Namespace) -> Iterator[str]:
     source = Path(arguments.file)
-    if source.is_dir():
+    if source.is_dir() and static.is_directory(source):
+        packed = static.pack(source, arguments.folder, float16=arguments.float16)
+    elif source.is_dir():
         packed = onnx.pack(source, arguments.folder)
     else:
         packed = fasttext.pack(source, arguments.folder, float16=arguments.float16)
     yield f"packed      {packed}"
     yield from _lines(_describe(packed))
+
+
+def _distil(arguments: Namespace) -> Iterator[str]:
+    config = reading.load(arguments.config, arguments.assignments)
+    request = DistilRequest(
+        encoder=Path(arguments.encoder),
+        folder=Path(arguments.folder),
+        dim=arguments.dim,
+        max_words=arguments.max_words,
+        max_items=arguments.items,
+        float16=arguments.float16,
+    )
+    made = distil(config, request, Progress())
+    yield f"distilled   {made.path}"
+    yield f"            {made.words:,} words, from {made.items:,} items that the encoder read"
+    yield 'use it      [model] kind = "static", path = the folder'
 
 
 def _info(arguments: Namespace) -> Iterator[str]:
@@ -120,8 +177,11 @@ def _describe(path: Path) -> dict[str, Any]:
     if content.directory:
         return file | {"kind": "onnx", "dim": onnx.load(path).dim}
     packed = fasttext.is_packed(path)
+    if packed and static.has_tokenizer(path):
+        return file | {"kind": "static", "packed": True, "dim": static.load(path).dim}
     header = fasttext.read_header(path) if packed else open_source(path).header
-    return file | {"kind": "fasttext", "packed": packed, **asdict(header)}
+    kind = "static" if header.model == "static" else "fasttext"
+    return file | {"kind": kind, "packed": packed, **asdict(header)}
 
 
 def _list(arguments: Namespace) -> Iterator[str]:

@@ -1,14 +1,11 @@
 """Evaluating settings: run the stages up to embed or reuse them, and measure their vectors."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from models import ModelError, fasttext
+from models import fasttext
 from pipeline.catalogue import resolve, source_of
 from pipeline.config.sections import Config
-from pipeline.errors import NitamonoError, StageError
 from pipeline.evaluation import comparison, methods
 from pipeline.evaluation.methods import Method
 from pipeline.evaluation.pairs_file import Pairs
@@ -20,10 +17,9 @@ from pipeline.evaluation.sample import (
     collect_vectors,
     read_catalogue,
 )
+from pipeline.runs import own_session
 from pipeline.runs.record import new_run_id
 from pipeline.runs.runner import Runner
-from pipeline.spark import object_stores, session
-from pipeline.spark.failures import explain
 from pipeline.spark.log import SparkLog
 from pipeline.stages.embed import stage as embed
 from pipeline.stages.ingest import stage as ingest
@@ -33,7 +29,7 @@ from pipeline.store.store import Store
 from pipeline.terminal.progress import Progress, StageLine
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import DataFrame
 
 # The search is quadratic: so many items of 512 dimensions take about a minute on two cores.
 DEFAULT_ITEMS = 30_000
@@ -69,13 +65,13 @@ def evaluate(settings: Config, request: EvaluationRequest, progress: Progress) -
     log = SparkLog(store.run_path(run_id) / "spark.log")
     settings = resolve(settings, say=progress.print)
     catalogue = source_of(settings)
-    with _session(settings, progress, log) as spark:
-        with _step(progress, spark, "      catalogue", log):
+    with own_session.open_session(settings, progress, log) as spark:
+        with own_session.step(progress, spark, "evaluate", "catalogue", log):
             snapshot = read_catalogue(spark, catalogue, request.labels)
         runner = Runner(settings, run_id, progress, publishing=False)
         stages = runner.run(ingest.NAME, embed.NAME).stages
         tables = StageTables(store, {name: record for name, _, record in stages})
-        with _step(progress, spark, "      evaluate", log) as line:
+        with own_session.step(progress, spark, "evaluate", "evaluate", log) as line:
             line.note = "collecting items"
             labels, pairs = request.labels, request.pairs
             sample = collect_items(snapshot, catalogue, tables, labels, pairs, request.items)
@@ -153,40 +149,3 @@ def _baselines(
         missing["mean"] = _NO_WORDS
     baselines["tfidf"] = methods.Tfidf(sample.tokens)
     return baselines, missing
-
-
-@contextmanager
-def _session(settings: Config, progress: Progress, log: SparkLog) -> "Iterator[SparkSession]":
-    """One session: the stages make siblings of it, and the evaluation reads with it after them."""
-    with progress.stage("      Spark"):
-        spark, own = session.start(object_stores.spark_settings(settings), log)
-    try:
-        yield spark
-    finally:
-        if own:
-            spark.stop()
-        log.save()
-
-
-@contextmanager
-def _step(
-    progress: Progress, spark: "SparkSession", title: str, log: SparkLog
-) -> Iterator[StageLine]:
-    """Show a line of progress for a part of the work that is no stage.
-
-    Raises:
-        StageError: Spark or the model fails.
-    """
-    spark_settings = dict(spark.sparkContext.getConf().getAll())
-    with progress.stage(title) as line:
-        line.follow(spark.sparkContext, f"{log.destination.parent.name}-{title.strip()}")
-        try:
-            yield line
-        except NitamonoError:
-            raise
-        except ModelError as error:
-            raise StageError(f"evaluate: {error}") from error
-        except Exception as error:
-            reason = explain(error, spark_settings, log.local)
-            folder = log.destination.parent
-            raise StageError(f"evaluate failed: {reason}. More is in {folder}") from error

@@ -35,11 +35,11 @@ def embed_batch(model: embedder.Embedder, batch: pa.RecordBatch) -> pa.RecordBat
     elif isinstance(model, TextBlendEmbedder):
         titles, descriptions, *fields = (texts.flatten()[field::4] for field in range(4))
         titles, descriptions = tokens_read(model, titles, descriptions)
-        cleaned = _cleaned_fields(lists_of(*fields))
+        cleaned = cleaned_fields(lists_of(*fields))
         vectors = model.embed_fields(titles, descriptions, cleaned.to_pylist())
         counts = pc.add(pc.list_value_length(titles), pc.list_value_length(descriptions))
     else:
-        texts = _cleaned_fields(texts) if model.reads == "text" else split_tokens(texts)
+        texts = cleaned_fields(texts) if model.reads == "text" else split_tokens(texts)
         embed_arrow = getattr(model, "embed_arrow", None)
         vectors = embed_arrow(texts) if embed_arrow else model.embed(texts.to_pylist())
         counts = pc.list_value_length(texts)
@@ -121,7 +121,7 @@ def lists_of(*columns: pa.Array) -> pa.Array:
     return pa.ListArray.from_arrays(offsets, values.take(pa.array(interleaved)))
 
 
-def _cleaned_fields(texts: pa.Array) -> pa.Array:
+def cleaned_fields(texts: pa.Array) -> pa.Array:
     """Each item's fields of text, cleaned; fields that are empty then are left out."""
     cleaned = [[clean(field) for field in fields] for fields in texts.to_pylist()]
     non_empty = pa.array([[field for field in fields if field] for fields in cleaned])

@@ -64,6 +64,9 @@ def compute(documents: Documents, embedder: Embedder) -> CatalogueStatistics:
     counter, tokens = documents.counter, documents.tokens
     # With a common direction of zeros nothing is subtracted from the vectors.
     embedder.statistics = counter.finish(np.zeros(embedder.dim, dtype=np.float32))
+    if embedder.header.model == "static":
+        # Distilled rows are centred: nothing is common to all items.
+        return counter.finish(np.zeros(embedder.dim, dtype=np.float32))
     weighted_mean = BlendEmbedder(embedder, Blend(dim=0))
     vectors = weighted_mean.embed_fields(tokens, pa.nulls(len(tokens), tokens.type))
     return counter.finish(principal_direction(vectors))
