@@ -4,6 +4,10 @@ The semantic part is the mean of the tokens' unit vectors, weighted by inverse d
 the direction that all items have in common is reduced. The lexical part is a random projection of
 the tokens' hashed letters, with the same kind of weights.
 
+A word without a row in the model counts half in the semantic part, and the less, the fewer of its
+n-grams the catalogue has. The semantic part of an item is shorter for the same reason: vectors of
+n-grams that were never trained say nothing.
+
 Source: the weights and the common direction follow Arora, Liang and Ma 2017 ("A simple but
 tough-to-beat baseline for sentence embeddings"), in weakened form.
 """
@@ -25,7 +29,7 @@ from models.fasttext.embedder import Embedder, FlatLists, token_blocks
 from models.fasttext.hashing import Hashes
 from models.fasttext.row_sums import Floats, sum_rows
 from models.fasttext.token_batch import TokenBatch
-from models.fasttext.weighted_rows import WeightedRowCache, WordModel
+from models.fasttext.weighted_rows import WeightedRowCache, WeightedRows, WordModel
 from models.fasttext.word_contributions import TitleWords, WordContributions, values_at
 from models.unpicklable import Unpicklable
 
@@ -130,7 +134,9 @@ class BlendEmbedder(Unpicklable):
         split = self._embedder.dim
         common = self._statistics.common_direction.astype(np.float64)
         rows[:, :split] -= np.outer(rows[:, :split] @ common * (1 - float(_COMMON_SHARE)), common)
-        for part, length in zip(self._parts, self._part_lengths(), strict=True):
+        semantic, lexical = self._part_lengths()
+        known = float(self._known_shares(cached, cached.find(hashes)[0], counts)[0])
+        for part, length in zip(self._parts, (semantic * known, lexical), strict=True):
             rows[:, part] *= length / (np.linalg.norm(rows[:, part].sum(axis=0)) or np.inf)
         decoded = [word.decode("utf-8", "surrogateescape") for word in words.to_list()]
         return WordContributions(decoded, rows, split)
@@ -168,7 +174,11 @@ class BlendEmbedder(Unpicklable):
         in_title = titles.data * self._blend.title_weight
         in_description = values_at(descriptions, item, titles.indices)
         lengths = np.zeros((len(codes), 2), dtype=np.float32)
-        for n, (part, length) in enumerate(zip(self._parts, self._part_lengths(), strict=True)):
+        semantic, lexical = self._part_lengths()
+        known = self._known_shares(cached, positions, counts)
+        for n, (part, length) in enumerate(
+            zip(self._parts, (semantic * known, np.full_like(known, lexical)), strict=True)
+        ):
             weight = self._description_weights(description_sums[:, part], title_sums[:, part])
             weight = np.where(np.diff(descriptions.indptr) > 0, weight, np.float32(0))
             sums = title_sums[:, part] + description_sums[:, part] * weight[:, None]
@@ -176,7 +186,7 @@ class BlendEmbedder(Unpicklable):
             if n == 0:
                 sums, word_rows = self._without_common(sums), self._without_common(word_rows)
             norms = _norms(sums)[item]
-            scale = np.divide(length, norms, out=np.zeros_like(norms), where=norms > 0)
+            scale = np.divide(length[item], norms, out=np.zeros_like(norms), where=norms > 0)
             frequency = in_title + in_description * weight[item]
             lengths[:, n] = frequency * scale * _norms(word_rows)[codes]
         return TitleWords(
@@ -230,8 +240,32 @@ class BlendEmbedder(Unpicklable):
                 weight = self._description_weights(added, title_sums)
                 sums[with_description, part] += added * weight[:, None]
         sums[:, self._parts[0]] = self._without_common(sums[:, self._parts[0]])
-        for part, length in zip(self._parts, self._part_lengths(), strict=True):
-            scale(sums[:, part], length, out[:, part])
+        known = self._known_shares(cached, positions, counts)
+        semantic, lexical = self._part_lengths()
+        scale(sums[:, self._parts[0]], semantic * known, out[:, self._parts[0]])
+        scale(sums[:, self._parts[1]], lexical, out[:, self._parts[1]])
+
+    def _known_shares(
+        self, cached: WeightedRows, positions: npt.NDArray[np.int64], counts: csr_matrix
+    ) -> Floats:
+        """Return how much of each item's words the catalogue has: float32[n], 0 to 1.
+
+        Args:
+            cached: the words' rows.
+            positions: int64[words], where they are.
+            counts: float32[2 n, words], of n titles and then n descriptions.
+        """
+        size, weights = counts.shape[0] // 2, cached.weights[positions]
+        values = np.stack((weights, weights * cached.known[positions]), axis=1)
+        # Sums of float64 in the order of an item's words: other items change nothing.
+        titles, descriptions = (
+            np.asarray(field @ values.astype(np.float64))
+            for field in (counts[:size], counts[size:])
+        )
+        blend = self._blend
+        sums = titles * blend.title_weight + descriptions * blend.description_weight
+        shares = np.divide(sums[:, 1], sums[:, 0], out=np.ones(size), where=sums[:, 0] > 0)
+        return shares.astype(np.float32)
 
     def _description_weights(self, descriptions: Floats, titles: Floats) -> Floats:
         """Return the weights of descriptions relative to their titles: float32[n].
@@ -270,11 +304,17 @@ def _word_counts(batch: TokenBatch) -> tuple[ByteStrings, Hashes, csr_matrix]:
     return batch.unique.take(order), hashes[order], counts
 
 
-def scale(vectors: Floats, length: float, out: Floats) -> None:
-    """Fill float32[n, k] with the vectors, scaled to one length; zeros stay zeros."""
+def scale(vectors: Floats, lengths: float | Floats, out: Floats) -> None:
+    """Fill float32[n, k] with the vectors, scaled to a length; zeros stay zeros.
+
+    Args:
+        vectors: float32[n, k].
+        lengths: of all, or float32[n].
+        out: receives them.
+    """
     norms = _norms(vectors)
     with np.errstate(divide="ignore", invalid="ignore"):
-        factors = np.where(norms > 0, np.float32(length) / norms, np.float32(0))
+        factors = np.where(norms > 0, np.asarray(lengths, np.float32) / norms, np.float32(0))
     np.multiply(vectors, factors[:, None], out=out)
 
 

@@ -56,6 +56,25 @@ class CatalogueStatistics:
         """Return the weight of each n-gram: float32[n]."""
         return _weights(self.ngram_documents, features, self.documents)
 
+    def known_shares(self, ngrams: Hashes, offsets: Int64s) -> Floats:
+        """Return how many of each word's n-grams the catalogue has: float32[n], 0 to 1.
+
+        A new n-gram may fall on the slot of another one. So the share is counted from what words
+        get of which the catalogue has nothing, which is the used share of the slots.
+
+        Args:
+            ngrams: uint64[k], the n-grams' features, word after word.
+            offsets: int64[n + 1], where each word's start and the last one's end.
+        """
+        used = self.ngram_documents > 0
+        by_chance = np.count_nonzero(used) / len(used)
+        hits = used[table_slots(ngrams, len(used))]
+        sums = np.concatenate(([0], np.cumsum(hits)))
+        counts = np.maximum(np.diff(offsets), 1)
+        shares = (sums[offsets[1:]] - sums[offsets[:-1]]) / counts
+        corrected = (shares - by_chance) / max(1 - by_chance, 1 / len(used))
+        return np.asarray(np.clip(corrected, 0, 1), dtype=np.float32)
+
 
 def _weights(table: Int32s, features: Hashes, documents: int) -> Floats:
     """A smoothed inverse document frequency: log((n + 5) / (documents with it + 4.5)) + 0.25."""

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -17,6 +17,8 @@ from models.fasttext.row_sums import Floats
 _CACHE_BYTES = 256 << 20
 _MIN_CAPACITY = 256
 _BLOCK_WORDS = 1 << 12
+# Weight of the meaning of a word that has no row of its own, which is that of its n-grams alone.
+_RARE_SUPPORT = np.float32(0.5)
 
 Int64s = npt.NDArray[np.int64]
 
@@ -46,14 +48,18 @@ class WeightedRows:
     Attributes:
         hashes: uint64[n], ascending: the words' features.
         positions: int64[n], where in `rows` and `weights` each word is.
-        rows: float32[m, dim], a word's unit vector and its projected letters, times its weight.
+        rows: float32[m, dim], a word's unit vector times its support, and its projected letters,
+            both times its weight.
         weights: float32[m], inverse document frequencies of words.
+        known: float32[m], 0 to 1: 1 for a word with a row of its own in the model, for others how
+            many of its n-grams the catalogue has; see `CatalogueStatistics.known_shares`.
     """
 
     hashes: Hashes
     positions: Int64s
     rows: Floats
     weights: Floats
+    known: Floats
 
     def find(self, hashes: Hashes) -> tuple[Int64s, npt.NDArray[np.bool_]]:
         """Look up words: int64[k], positions in the arrays; bool[k], whether each is there."""
@@ -112,24 +118,29 @@ class WeightedRowCache:
                 block = missing[start : start + _BLOCK_WORDS]
                 at = slice(first + start, first + start + len(block))
                 cached.weights[at] = self._statistics.word_weights(hashes[block])
-                self._compute(cached.rows[at], words.take(block), hashes[block], cached.weights[at])
+                cached.known[at] = self._compute(
+                    cached.rows[at], words.take(block), hashes[block], cached.weights[at]
+                )
             all_hashes = np.concatenate((cached.hashes, hashes[missing]))
             all_positions = np.concatenate((cached.positions, np.arange(first, self._used)))
             order = np.argsort(all_hashes, kind="stable")
-            self._cached = WeightedRows(
-                all_hashes[order], all_positions[order], cached.rows, cached.weights
-            )
+            self._cached = replace(cached, hashes=all_hashes[order], positions=all_positions[order])
             return self._cached
 
     def _empty(self, size: int) -> WeightedRows:
         none = np.zeros(0, dtype=np.int64)
         rows = np.empty((size, self.dim), dtype=np.float32)
-        return WeightedRows(none.astype(np.uint64), none, rows, np.empty(size, dtype=np.float32))
+        weights, known = np.empty((2, size), dtype=np.float32)
+        return WeightedRows(none.astype(np.uint64), none, rows, weights, known)
 
     def _restrict(self, cached: WeightedRows, hashes: Hashes, positions: Int64s) -> WeightedRows:
         self._used = len(positions)
         return WeightedRows(
-            hashes, np.arange(len(positions)), cached.rows[positions], cached.weights[positions]
+            hashes,
+            np.arange(len(positions)),
+            cached.rows[positions],
+            cached.weights[positions],
+            cached.known[positions],
         )
 
     def _grow(self, cached: WeightedRows, count: int) -> WeightedRows:
@@ -140,15 +151,21 @@ class WeightedRowCache:
         larger = self._empty(size)
         larger.rows[: self._used] = cached.rows[: self._used]
         larger.weights[: self._used] = cached.weights[: self._used]
-        return WeightedRows(cached.hashes, cached.positions, larger.rows, larger.weights)
+        larger.known[: self._used] = cached.known[: self._used]
+        return replace(larger, hashes=cached.hashes, positions=cached.positions)
 
-    def _compute(self, out: Floats, words: ByteStrings, hashes: Hashes, weights: Floats) -> None:
-        """Fill float32[n, dim] with the rows of n words."""
+    def _compute(self, out: Floats, words: ByteStrings, hashes: Hashes, weights: Floats) -> Floats:
+        """Fill float32[n, dim] with the rows of n words, and return how known the words are."""
         split = self._embedder.dim
+        ngrams, offsets = lexical_features.ngram_features(words)
+        texts = [word.decode("utf-8", "surrogateescape") for word in words.to_list()]
+        own_row = self._embedder.in_vocabulary(texts)
+        shares = self._statistics.known_shares(ngrams, offsets)
+        known = np.where(own_row, np.float32(1), shares)
+        support = np.where(own_row, np.float32(1), _RARE_SUPPORT * shares)
         vectors = self._embedder.word_vectors(words)
-        np.multiply(vectors, weights[:, None], out=out[:, :split])
+        np.multiply(vectors, (weights * support)[:, None], out=out[:, :split])
         if self._lexical_dim:
-            ngrams, offsets = lexical_features.ngram_features(words)
             starts = offsets[:-1]
             # The feature of the word itself comes first.
             features = np.insert(ngrams, starts, hashes)
@@ -157,3 +174,4 @@ class WeightedRowCache:
             out[:, split:] = lexical_features.random_projection(
                 features, feature_weights, offsets, self._lexical_dim
             )
+        return known

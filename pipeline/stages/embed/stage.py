@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 NAME = "embed"
 # Raise it when the output for the same inputs and settings changes: see the Stage protocol.
-CODE_VERSION = 1
+CODE_VERSION = 2
 
 
 def inputs(job: Job) -> dict[str, Any]:

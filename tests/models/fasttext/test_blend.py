@@ -62,6 +62,14 @@ def idf(statistics: CatalogueStatistics, table: str, number: int) -> float:
     return math.log((statistics.documents + 5) / (count + 4.5)) + 0.25
 
 
+def known_share(statistics: CatalogueStatistics, word: str) -> float:
+    """How many of a word's n-grams documents have, above what slots in use give to any word."""
+    counts = statistics.ngram_documents
+    by_chance = float((counts > 0).mean())
+    hits = [counts[number % len(counts)] > 0 for table, number in features(word)[1:]]
+    return max(0.0, (float(np.mean(hits)) - by_chance) / (1 - by_chance))
+
+
 def lexical_row(statistics: CatalogueStatistics, word: str, dim: int) -> np.ndarray:
     row = np.zeros(dim)
     for table, number in features(word):
@@ -82,12 +90,19 @@ def oracle(model: Any, statistics: CatalogueStatistics, blend: Blend, item: Fiel
     dim = model.get_dimension()
     lexical = max(blend.dim - dim, 64) if blend.dim else 0
     title, description = np.zeros(dim + lexical), np.zeros(dim + lexical)
-    for total, tokens in zip((title, description), item, strict=True):
+    vocabulary = set(model.get_words())
+    weights = (blend.title_weight, blend.description_weight)
+    weight_sum = known_sum = 0.0
+    for total, tokens, field_weight in zip((title, description), item, weights, strict=True):
         for token, times in Counter(filter(None, tokens)).items():
             weight = idf(statistics, "word_documents", word_hash(token))
-            vector = unit(model.get_sentence_vector(token).astype(np.float64)) * weight
+            known = 1.0 if token in vocabulary else known_share(statistics, token)
+            support = 1.0 if token in vocabulary else known / 2
+            vector = unit(model.get_sentence_vector(token).astype(np.float64)) * weight * support
             row = lexical_row(statistics, token, lexical) if lexical else np.zeros(0)
             total += (1 + math.log(times)) * np.concatenate((vector, row))
+            weight_sum += (1 + math.log(times)) * weight * field_weight
+            known_sum += (1 + math.log(times)) * weight * field_weight * known
     title *= blend.title_weight
     parts = []
     for part in (slice(0, dim), slice(dim, dim + lexical)):
@@ -98,6 +113,7 @@ def oracle(model: Any, statistics: CatalogueStatistics, blend: Blend, item: Fiel
         parts.append(title[part] + weight * description[part])
     semantic, common = parts[0], statistics.common_direction
     semantic = unit(semantic - 0.5 * (semantic @ common) * common)
+    semantic *= known_sum / weight_sum if weight_sum else 1.0
     if not lexical:
         return semantic
     share = blend.lexical_weight
@@ -214,7 +230,7 @@ def test_a_word_of_all_documents_has_a_low_weight(
     lines = plain_corpus.read_text(encoding="utf-8").splitlines()
     promoted = with_statistics(packed, [[*line.split(), "送料無料"] for line in lines])
     (plain, with_phrase), (without, counted) = (
-        BlendEmbedder(each, Blend()).embed([["赤い", "靴"], ["赤い", "靴", "送料無料"]])
+        map(unit, BlendEmbedder(each, Blend()).embed([["赤い", "靴"], ["赤い", "靴", "送料無料"]]))
         for each in (promoted, model)
     )
     assert plain @ with_phrase > 0.98
@@ -290,3 +306,21 @@ def test_a_document_counts_once_for_each_word() -> None:
         slots = getattr(statistics, table)
         assert {slot: int(slots[slot]) for slot in np.flatnonzero(slots)} == dict(counter)
         assert len(slots) <= 10 * len(counter)
+
+
+def test_a_word_of_nothing_that_the_catalogue_has_is_like_no_item(
+    model: Embedder, plain_corpus: Path
+) -> None:
+    blend = BlendEmbedder(model, Blend())
+    documents = [line.split() for line in plain_corpus.read_text("utf-8").splitlines()]
+    statistics = model.statistics
+    assert statistics is not None
+    words = ["ψύξη", "葡萄酢", "ヹヸ", "ǆǅ"]
+    unknown = [word for word in words if known_share(statistics, word) == 0.0]
+    assert unknown
+    vectors = np.array([unit(vector) for vector in blend.embed([[word] for word in unknown])])
+    items = np.array([unit(vector) for vector in blend.embed(documents[:300])])
+    # Without support in the catalogue, untrained n-grams made this .45 and more. What is left are
+    # the collisions of a random projection.
+    assert np.abs(vectors @ items.T).max() < 0.2
+    assert not vectors[:, : model.dim].any()
