@@ -27,6 +27,7 @@ from pipeline.spark.failures import explain
 from pipeline.spark.log import SparkLog
 from pipeline.stages.embed import stage as embed
 from pipeline.stages.ingest import stage as ingest
+from pipeline.storage.tracebacks import write_traceback
 from pipeline.store import model_folders
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.store import Store
@@ -189,4 +190,5 @@ def _step(
         except Exception as error:
             reason = explain(error, spark_settings, log.local)
             folder = log.destination.parent
+            write_traceback(folder)
             raise StageError(f"evaluate failed: {reason}. More is in {folder}") from error

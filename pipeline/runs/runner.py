@@ -242,7 +242,8 @@ class Runner:
         existing = self._reuse_rules.reusable_record(stage, fresh=fresh)
         if existing is not None and self._reuse(existing):
             made_by = existing.run_id
-            self._progress.print(f"{number} {name:<10}  already done by run {made_by}")
+            text = f"{number} {name:<10}  already done by run {made_by}"
+            self._progress.print(text, "stage_reused", name, made_by=made_by)
             return
         version, inputs = self._job.fingerprint(stage)
         if stage.NAME == publish.NAME:
@@ -251,7 +252,7 @@ class Runner:
             self._job.line = line
             with explained_failures(stage.NAME, self._job):
                 result = stage.execute(self._job, version)
-            line.note = self._note(result)
+            line.note, line.tables = self._note(result), result.tables
         record = StageRecord(
             stage=stage.NAME,
             fingerprint=version,
