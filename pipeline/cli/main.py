@@ -59,7 +59,7 @@ def main() -> None:
     except NitamonoError as error:
         _exit(error.exit_code, str(error))
     except _TerminatedError:
-        _exit(128 + signal.SIGTERM, f"terminated; {_RESUME}")
+        _exit(_TerminatedError.exit_code, f"terminated; {_RESUME}")
     except KeyboardInterrupt:
         _exit(128 + signal.SIGINT, f"interrupted; {_RESUME}")
     except BrokenPipeError:
@@ -74,6 +74,8 @@ def main() -> None:
 
 class _TerminatedError(KeyboardInterrupt):
     """SIGTERM came. It ends the work as an interruption by the user does."""
+
+    exit_code = 128 + signal.SIGTERM
 
 
 def _terminate(_number: int, _frame: object) -> NoReturn:

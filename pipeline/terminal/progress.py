@@ -1,4 +1,4 @@
-"""Progress on stderr: one live line for each stage on a terminal; elsewhere plain lines, or JSON."""
+"""Progress on stderr: a live line for each stage on a terminal; elsewhere plain lines, or JSON."""
 
 import re
 import sys
