@@ -8,7 +8,7 @@ import time
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from http.client import HTTPException
+from http.client import HTTPException, InvalidURL
 from threading import Thread
 from urllib import request
 from urllib.error import HTTPError
@@ -171,6 +171,8 @@ def post(url: str, body: bytes, headers: Mapping[str, str], deadline: Deadline) 
             problem = f"the receiver answered {error.code} {error.reason}{_reply(error)}"
             if error.code < 500 and error.code not in _RETRIED:
                 raise DeliveryError(problem) from error
+        except InvalidURL as error:
+            raise DeliveryError("its address can't be used") from error
         except (OSError, HTTPException) as error:
             problem = str(getattr(error, "reason", "") or error) or type(error).__name__
         if deadline.seconds < pause + _FIRST_PAUSE:

@@ -6,7 +6,6 @@ The names of facets and their fields are those of OpenLineage's specification 2-
 import json
 import os
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
@@ -17,7 +16,6 @@ from pipeline.monitoring import lineage_datasets
 from pipeline.monitoring.delivery import Deadline, Delivery, from_environment, post
 from pipeline.monitoring.lineage_facets import PRODUCER, SPEC, facet
 from pipeline.monitoring.run_events import RunEnd, RunStart
-from pipeline.report import checks
 
 START, COMPLETE, FAIL, ABORT = "START", "COMPLETE", "FAIL", "ABORT"
 # Exit codes above are those of signals.
@@ -41,8 +39,7 @@ def of_end(end: RunEnd) -> dict[str, Any]:
     """The event that a run has ended, with what it read, wrote and checked."""
     kind = COMPLETE if end.succeeded else ABORT if end.exit_code > _SIGNALS else FAIL
     facets = {"nitamono_run": _own_facet(end)}
-    tests = list(_tests(end))
-    if tests:
+    if tests := list(lineage_datasets.tests(end)):
         facets["test"] = facet("TestRunFacet", "1-0-1", tests=tests)
     if not end.succeeded:
         facets["errorMessage"] = facet(
@@ -62,17 +59,19 @@ def _event(
     inputs: list[dict[str, Any]],
     outputs: list[dict[str, Any]],
 ) -> dict[str, Any]:
+    import pyspark
+
     section = start.config.lineage
     engine = facet(
         "ProcessingEngineRunFacet",
         "1-1-1",
         name="spark",
-        version=metadata.version("pyspark"),
+        version=pyspark.__version__,
         openlineageAdapterVersion=__version__,
     )
     job_type = facet(
         "JobTypeJobFacet",
-        "2-0-3",
+        "2-0-4",
         processingType="BATCH",
         integration="NITAMONO",
         jobType="JOB",
@@ -113,30 +112,15 @@ def _own_facet(end: RunEnd) -> dict[str, Any]:
     }
 
 
-def _tests(end: RunEnd) -> Iterator[dict[str, Any]]:
-    """The checks of the gate, with their limits and what was measured."""
-    for check in checks.checks(end.run) if end.run else ():
-        sign = ">=" if check["side"] == checks.AT_LEAST else "<="
-        is_good = check["state"] == checks.GOOD
-        yield {
-            "name": f"gate.{check['name']}",
-            "status": "pass" if is_good else "fail",
-            # What the run was told to let through is a warning.
-            "severity": "warn" if check["state"] == checks.WAIVED else "error",
-            "type": check["name"],
-            "expected": f"{sign} {check['limit']}",
-            "actual": str(check["value"]),
-        }
-
-
 def deliveries(section: LineageSection, event: dict[str, Any]) -> Iterator[Delivery]:
     """The deliveries of an event to the file and the server of the config."""
     line = json.dumps(event, ensure_ascii=False).encode()
     if section.file:
-        name = f"the lineage event to {section.file}"
+        name = f"lineage event ({event['eventType']}) to {section.file}"
         yield Delivery(name, lambda _: append_line(Path(section.file), line))
     if section.url:
-        yield Delivery("the lineage event", lambda deadline: _post(section, line, deadline))
+        name = f"lineage event ({event['eventType']}) to lineage.url"
+        yield Delivery(name, lambda deadline: _post(section, line, deadline))
 
 
 def append_line(file: Path, line: bytes) -> None:

@@ -3,6 +3,7 @@
 Names of files follow OpenLineage's rules: `file` and the path, or `s3://BUCKET` and the key.
 """
 
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -71,7 +72,7 @@ def _written(
 ) -> Dataset:
     fields = [{"name": field.name, "type": str(field.type)} for field in SIMILAR_ITEMS]
     dataset["facets"] |= {
-        "schema": facet("SchemaDatasetFacet", "1-1-1", fields=fields),
+        "schema": facet("SchemaDatasetFacet", "1-2-0", fields=fields),
         "version": facet("DatasetVersionDatasetFacet", "1-0-1", datasetVersion=version),
     }
     if end.status == run_records.PUBLISHED:
@@ -89,16 +90,38 @@ def _written(
     return dataset
 
 
+def tests(end: RunEnd) -> Iterator[dict[str, Any]]:
+    """The checks of the gate, with their limits and what was measured."""
+    for check in checks.checks(end.run) if end.run else ():
+        sign = ">=" if check["side"] == checks.AT_LEAST else "<="
+        is_good = check["state"] == checks.GOOD
+        yield {
+            "name": f"gate.{check['name']}",
+            "status": "pass" if is_good else "fail",
+            # What the run was told to let through is a warning.
+            "severity": "warn" if check["state"] == checks.WAIVED else "error",
+            "type": check["name"],
+            "expected": f"{sign} {check['limit']}",
+            "actual": str(check["value"]),
+        }
+
+
 def _assertions(end: RunEnd, *, of_input: bool) -> dict[str, Any]:
     assertions = [
-        {"assertion": check["name"], "success": check["state"] == checks.GOOD}
-        for check in checks.checks(end.run)
-        if (check["name"] in _OF_INPUT) == of_input
+        {
+            "assertion": test["type"],
+            "success": test["status"] == "pass",
+            "severity": test["severity"],
+            "expected": test["expected"],
+            "actual": test["actual"],
+        }
+        for test in tests(end)
+        if (test["type"] in _OF_INPUT) == of_input
     ]
     if not assertions:
         return {}
     name = "DataQualityAssertionsDatasetFacet"
-    return {"dataQualityAssertions": facet(name, "1-0-1", assertions=assertions)}
+    return {"dataQualityAssertions": facet(name, "1-1-0", assertions=assertions)}
 
 
 def _dataset(namespace: str, name: str) -> Dataset:

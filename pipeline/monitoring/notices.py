@@ -127,7 +127,7 @@ def delivery(receiver: NotifySection, notice: dict[str, Any]) -> Delivery:
             post(secret_address(receiver.url_env), content, headers, deadline)
 
     to = receiver.url_env or receiver.command[0]
-    return Delivery(f"the notice {notice['event']} to {to}", send)
+    return Delivery(f"notice ({notice['event']}) to {to}", send)
 
 
 def usual_seconds(store: Store, run_id: str) -> float | None:

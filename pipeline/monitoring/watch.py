@@ -48,7 +48,8 @@ class Watch:
         LOG.run_id = self._start.run_id
         self._progress.event("run_started")
         if self._tells:
-            self._begin()
+            with self._undisturbed():
+                self._begin()
         try:
             yield
         except BaseException as error:
@@ -57,11 +58,13 @@ class Watch:
         self._end(None)
 
     def _begin(self) -> None:
-        config, say = self._start.config, self._progress.print
+        config = self._start.config
         if lineage.is_on(config.lineage):
             event = lineage.of_start(self._start)
             deliveries = list(lineage.deliveries(config.lineage, event))
-            self._telling_of_start = Thread(target=deliver, args=(deliveries, say), daemon=True)
+            self._telling_of_start = Thread(
+                target=deliver, args=(deliveries, self._warn), daemon=True
+            )
             self._telling_of_start.start()
         if any(notices.SLOW in receiver.on for receiver in config.notify):
             Thread(target=self._watch_time, daemon=True).start()
@@ -81,7 +84,10 @@ class Watch:
                 return
             self._progress.event("run_slow", usual_seconds=usual)
             notice = notices.of_slow_run(self._start, self._seconds(), usual)
-            deliver([notices.delivery(receiver, notice)], self._progress.print)
+            deliver([notices.delivery(receiver, notice)], self._warn)
+
+    def _warn(self, text: str) -> None:
+        self._progress.print(text, "warning")
 
     def _seconds(self) -> float:
         return (datetime.now(UTC) - self._start.time).total_seconds()
@@ -90,13 +96,17 @@ class Watch:
         self._ended.set()
         if not self._tells and LOG.format == "text":
             return
-        # Neither what goes wrong here nor an interruption may change how the run ends.
-        try:
+        # An interruption now must not change how the run ends either.
+        with self._undisturbed(), suppress(KeyboardInterrupt):
             self._tell_of_end(error)
-        except KeyboardInterrupt:
-            self._progress.print("interrupted: not all receivers were told of the run's end")
-        except Exception as problem:
-            self._progress.print(f"receivers were not told of the run's end: {cause(problem)}")
+
+    @contextmanager
+    def _undisturbed(self) -> Iterator[None]:
+        """Say what goes wrong in telling; the run goes on."""
+        try:
+            yield
+        except Exception as error:
+            self._warn(f"not all receivers were told of the run: {cause(error)}")
 
     def _tell_of_end(self, error: BaseException | None) -> None:
         deadline = Deadline(SECONDS)
@@ -109,7 +119,7 @@ class Watch:
             **end.numbers(),
         )
         if self._tells:
-            deliver(list(self._deliveries(end)), self._progress.print, deadline)
+            deliver(list(self._deliveries(end)), self._warn, deadline)
 
     def _deliveries(self, end: RunEnd) -> Iterator[Delivery]:
         config = self._start.config
