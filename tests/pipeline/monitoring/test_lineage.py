@@ -22,10 +22,10 @@ from tests.pipeline.monitoring.receivers import receiver
 OWN = {"nitamono_run"}
 
 
-def facet_classes() -> dict[str, type]:
+def facet_classes() -> dict[str, Any]:
     """The classes of facets by the names of their schemas."""
     modules = (module.name for module in pkgutil.iter_modules(generated.__path__))
-    classes: dict[str, type] = {}
+    classes: dict[str, Any] = {}
     for name in modules:
         module = import_module(f"openlineage.client.generated.{name}")
         classes |= {key: one for key, one in vars(module).items() if attr.has(one)}
@@ -48,8 +48,14 @@ def check_facets(facets: dict[str, Any], kind: type) -> Iterator[str]:
         cls = FACETS[schema.rpartition("/")[2]]
         assert issubclass(cls, kind), f"{name} does not belong here"
         made = cls(**{key: checked(cls, key, value) for key, value in fields.items()})
-        assert attr.asdict(made)["_schemaURL"] == schema
+        assert major(schema) == major(made._get_schema())
         yield name
+
+
+def major(schema: str) -> tuple[str, str]:
+    """The first number of a schema's version, and its name."""
+    *_, version, name = schema.split("#")[0].split("/")
+    return version.split("-")[0], name
 
 
 def checked(cls: type, key: str, value: Any) -> Any:
@@ -185,7 +191,7 @@ def test_a_run_without_a_record_fails_and_an_interrupted_one_is_aborted() -> Non
 def test_datasets_are_named_as_openlineage_names_them(
     catalogue: dict[str, Any], store: str, expected: list[tuple[str, str]]
 ) -> None:
-    sections = {
+    sections: dict[str, Any] = {
         "catalogue": catalogue,
         "store": {"path": store},
         "lineage": {"namespace": "shops"},
