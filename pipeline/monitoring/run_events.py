@@ -90,9 +90,10 @@ class RunEnd:
 
     @property
     def stage_seconds(self) -> dict[str, float]:
-        """The seconds of each stage that it came to; 0 if the stage's output was there already."""
+        """The seconds of each stage that it came to; 0 if another run had made its output."""
+        # A run by stages has one id; what was made under it is its own.
         return {
-            entry["stage"]: 0.0 if entry["status"] == "reused" else entry["seconds"]
+            entry["stage"]: entry["seconds"] if entry["made_by"] == self.start.run_id else 0.0
             for entry in self.run.get("stages", [])
         }
 

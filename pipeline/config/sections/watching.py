@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from pipeline import redaction
 from pipeline.config.sections.base import Section
 
 NoticeKind = Literal["failed", "held_back", "published", "slow"]
@@ -29,6 +30,8 @@ def check_url(url: str) -> str:
         is_address = False
     if not is_address:
         raise ValueError("it is no address of a server; write http://HOST or https://HOST")
+    if redaction.holds_secret("", url):
+        raise ValueError("it holds a secret; leave it out, and set authorization_env")
     return url
 
 
@@ -56,6 +59,13 @@ class NotifySection(Section):
         description="a run is slow once it takes so many times the median of the ten runs "
         "published last",
     )
+
+    @field_validator("command")
+    @classmethod
+    def _holds_no_secret(cls, value: list[str]) -> list[str]:
+        if any(redaction.holds_secret("", word) for word in value):
+            raise ValueError("it holds a secret; let the program read it from its environment")
+        return value
 
     @model_validator(mode="after")
     def _has_one_receiver(self) -> Self:
