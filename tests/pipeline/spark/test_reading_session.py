@@ -13,7 +13,7 @@ from pipeline.spark.reading_session import reading_session
 def test_an_unexpected_error_leaves_its_traceback_beside_sparks_log(spark: SparkSession) -> None:
     config = reading.defaults(environment={})
     with (
-        pytest.raises(StageError, match="diff failed: .*ZeroDivisionError") as raised,
+        pytest.raises(StageError, match=r"diff failed: .*ZeroDivisionError") as raised,
         reading_session(config, "diff"),
     ):
         raise ZeroDivisionError("password=hush-hush")
