@@ -19,7 +19,7 @@ from pipeline.redaction import mask, remember
 
 # A run waits for all receivers together no longer than this at its end.
 SECONDS = 8.0
-_ATTEMPT_SECONDS, _FIRST_PAUSE = 4.0, 0.5
+_ATTEMPT_SECONDS, _FIRST_PAUSE, _GRACE_SECONDS = 4.0, 0.5, 0.5
 _MAX_REPLY = 200
 # Beside those from 500 on: too slow, too early, too many.
 _RETRIED = {408, 425, 429}
@@ -89,9 +89,10 @@ def deliver(
     threads = [Thread(target=attempt.run, daemon=True) for attempt in attempts]
     for thread in threads:
         thread.start()
+    # What ends at the deadline shall still say why.
+    last = Deadline(deadline.seconds + _GRACE_SECONDS)
     for thread, attempt in zip(threads, attempts, strict=True):
-        # What ends at the deadline shall still say why.
-        thread.join(deadline.seconds + 0.5)
+        thread.join(last.seconds)
         if attempt.error is not None:
             say(f"{attempt.delivery.name} was not sent: {mask(attempt.error)}")
 

@@ -122,15 +122,24 @@ class Watch:
             deliver(list(self._deliveries(end)), self._warn, deadline)
 
     def _deliveries(self, end: RunEnd) -> Iterator[Delivery]:
-        config = self._start.config
+        for deliveries in (self._notices, self._metrics, self._lineage):
+            with self._undisturbed():
+                yield from deliveries(end)
+
+    def _notices(self, end: RunEnd) -> Iterator[Delivery]:
         notice = notices.of_end(end)
         if notice is not None:
-            yield from notices.deliveries(config, notice)
+            yield from notices.deliveries(self._start.config, notice)
+
+    def _metrics(self, end: RunEnd) -> Iterator[Delivery]:
         # A part of the chain that is done would hide the metrics of the last whole run.
         if not end.succeeded or PUBLISH in end.run.get("fingerprints", {}):
-            yield from metric_receivers.deliveries(config.metrics, metrics.samples(end))
-        if lineage.is_on(config.lineage):
-            for delivery in lineage.deliveries(config.lineage, lineage.of_end(end)):
+            yield from metric_receivers.deliveries(self._start.config.metrics, metrics.samples(end))
+
+    def _lineage(self, end: RunEnd) -> Iterator[Delivery]:
+        section = self._start.config.lineage
+        if lineage.is_on(section):
+            for delivery in lineage.deliveries(section, lineage.of_end(end)):
                 yield self._after_start(delivery)
 
     def _after_start(self, delivery: Delivery) -> Delivery:
