@@ -76,6 +76,9 @@ _NOTES = {
     "fallback": "See [short lists that are filled](rules.md#filling-short-lists).",
     "publish": "See [the gate](nightly.md#the-gate).",
     "report": "See [the page of a run](report.md).",
+    "notify": "See [notices](monitoring.md#notices-notify).",
+    "metrics": "See [metrics](monitoring.md#metrics-metrics).",
+    "lineage": "See [lineage](monitoring.md#lineage-lineage).",
 }
 _SPARK = f"""\
 ## [spark]

@@ -24,6 +24,8 @@ PATHS = (
     ("rules", "deny"),
     ("edits", "path"),
     ("text", "user_dictionaries"),
+    ("metrics", "textfile"),
+    ("lineage", "file"),
 )
 
 

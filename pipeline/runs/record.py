@@ -13,10 +13,10 @@ from typing import Any
 from pipeline import __version__
 from pipeline.errors import GateError, NitamonoError, StageError, cause
 from pipeline.redaction import mask, mask_settings
-from pipeline.runs.failures import write_traceback
 from pipeline.stages.context import Job
 from pipeline.storage.file_owners import current_process
 from pipeline.storage.files import write_json
+from pipeline.storage.tracebacks import write_traceback
 from pipeline.store import run_records
 from pipeline.store.stage_record import StageRecord
 from pipeline.terminal.progress import Progress
@@ -111,7 +111,7 @@ class RunRecorder:
             self._write_failure(str(error) or type(error).__name__)
             raise
         except Exception as error:
-            file = write_traceback(self._job)
+            file = write_traceback(self._job.store.run_path(self._job.run_id))
             message = f"{self._job.explain_error(error)}; more is in {file}"
             self._write_failure(message)
             raise StageError(message) from error

@@ -13,8 +13,9 @@ from pipeline.runs.invalidation import plan_stages
 from pipeline.runs.pinned import pinned_records
 from pipeline.runs.record import DONE, REUSED, Outcome, RunRecorder
 from pipeline.runs.reuse import Reuse
-from pipeline.stages import CHAIN, NAMES, incremental
-from pipeline.stages.context import Job, Stage, StageResult, output_missing
+from pipeline.runs.summary import stage_note
+from pipeline.stages import CHAIN, NAMES
+from pipeline.stages.context import Job, Stage, output_missing
 from pipeline.stages.index import current_quantiser
 from pipeline.stages.index import stage as index
 from pipeline.stages.neighbors import stage as neighbors
@@ -242,7 +243,8 @@ class Runner:
         existing = self._reuse_rules.reusable_record(stage, fresh=fresh)
         if existing is not None and self._reuse(existing):
             made_by = existing.run_id
-            self._progress.print(f"{number} {name:<10}  already done by run {made_by}")
+            text = f"{number} {name:<10}  already done by run {made_by}"
+            self._progress.print(text, "stage_reused", name, made_by=made_by)
             return
         version, inputs = self._job.fingerprint(stage)
         if stage.NAME == publish.NAME:
@@ -251,7 +253,7 @@ class Runner:
             self._job.line = line
             with explained_failures(stage.NAME, self._job):
                 result = stage.execute(self._job, version)
-            line.note = self._note(result)
+            line.note, line.tables = stage_note(result, self.outcome), result.tables
         record = StageRecord(
             stage=stage.NAME,
             fingerprint=version,
@@ -265,19 +267,6 @@ class Runner:
         self._store.write_record(record)
         self._add_to_outcome(record, DONE)
         self._adopt(record)
-
-    def _note(self, result: StageResult) -> str:
-        """The progress line's note on a stage's result."""
-        if not result.tables:
-            size = result.counts["model_bytes"]
-            return f"model of {result.outputs['dim']} dimensions, {size:,} bytes"
-        rows = ", ".join(f"{table} {count:,} rows" for table, count in result.tables.items())
-        why = result.outputs.get("why")
-        noted = [record.outputs.get("why") for _, _, record in self.outcome.stages]
-        # The first night needs no reason, and no reason is printed twice.
-        if not why or why in noted or why == incremental.FIRST:
-            return rows
-        return f"{rows} (all of them: {why})"
 
     def _reuse(self, record: StageRecord) -> bool:
         """Reuse an existing output; False if gc has just deleted it.

@@ -1,4 +1,4 @@
-"""The summary that `nitamono run` prints: where the table is, its counts, a few items."""
+"""What is printed of a run: a note on each stage; where the table is, its counts, a few items."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,6 +6,8 @@ from typing import Any
 
 from pipeline.report import run_page
 from pipeline.runs.record import Outcome
+from pipeline.stages import incremental
+from pipeline.stages.context import StageResult
 from pipeline.stages.publish import gate
 from pipeline.store import reason_codes
 from pipeline.store.stage_record import StageRecord
@@ -62,6 +64,25 @@ def result(store: Store, outcome: Outcome) -> Result:
         },
         stages={name: status for name, status, _ in outcome.stages},
     )
+
+
+def stage_note(result: StageResult, outcome: Outcome) -> str:
+    """The progress line's note on a stage's result.
+
+    Args:
+        result: what the stage returned.
+        outcome: the stages before it.
+    """
+    if not result.tables:
+        size = result.counts["model_bytes"]
+        return f"model of {result.outputs['dim']} dimensions, {size:,} bytes"
+    rows = ", ".join(f"{table} {count:,} rows" for table, count in result.tables.items())
+    why = result.outputs.get("why")
+    noted = [record.outputs.get("why") for _, _, record in outcome.stages]
+    # The first night needs no reason, and no reason is printed twice.
+    if not why or why in noted or why == incremental.FIRST:
+        return rows
+    return f"{rows} (all of them: {why})"
 
 
 def stage_lines(store: Store, outcome: Outcome, stage: str) -> Iterator[str]:

@@ -1,6 +1,5 @@
 """The store: immutable versions of tables, the pointers to them, stage records and run folders."""
 
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from pipeline.store.quantisers import Quantisers
 from pipeline.store.stage_record import RECORD_FIELDS, StageRecord
 from pipeline.store.tables import Tables
 from pipeline.store.versions import open_versions
+from pipeline.terminal.progress import Progress
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -222,4 +222,4 @@ class Store(Tables):
 
 
 def _print_line(text: str) -> None:
-    sys.stderr.write(f"nitamono: {text}\n")
+    Progress().print(f"nitamono: {text}")

@@ -20,6 +20,7 @@ from pipeline.config.sections.search import (
 )
 from pipeline.config.sections.stores import AzureSection, GcsSection, S3Section
 from pipeline.config.sections.vectors import EmbedSection, ModelSection, TextSection
+from pipeline.config.sections.watching import LineageSection, MetricsSection, NotifySection
 
 __all__ = [
     "AzureSection",
@@ -30,8 +31,11 @@ __all__ = [
     "FallbackSection",
     "GcsSection",
     "IndexSection",
+    "LineageSection",
+    "MetricsSection",
     "ModelSection",
     "NeighborsSection",
+    "NotifySection",
     "PublishSection",
     "RankSection",
     "ReportSection",
@@ -63,6 +67,9 @@ class Config(Section):
     variant: list[VariantSection] = Field(default_factory=list)
     publish: PublishSection = PublishSection()
     report: ReportSection = ReportSection()
+    notify: list[NotifySection] = Field(default_factory=list)
+    metrics: MetricsSection = MetricsSection()
+    lineage: LineageSection = LineageSection()
     spark: dict[str, str] = Field(default_factory=dict)
 
     def object_stores(self) -> StoreOptions:

@@ -113,3 +113,8 @@ class ReportSection(Section):
     map_items: int = Field(
         1500, ge=0, le=2000, description="items on the map of a run's page, at most; 0: no map"
     )
+    base_url: str = Field(
+        "",
+        description="address under which people open the store's folder in a browser, for links "
+        "in notices; empty: they name the page's path",
+    )
