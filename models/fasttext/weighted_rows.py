@@ -51,8 +51,8 @@ class WeightedRows:
         rows: float32[m, dim], a word's unit vector times its support, and its projected letters,
             both times its weight.
         weights: float32[m], inverse document frequencies of words.
-        known: float32[m], 0 to 1: 1 for a word with a row of its own in the model, for others how
-            many of its n-grams the catalogue has; see `CatalogueStatistics.known_shares`.
+        known: float32[m], 0 to 1: 1 for a word with a row of its own in the model, for others
+            the square of how many of its n-grams the catalogue has.
     """
 
     hashes: Hashes
@@ -160,7 +160,8 @@ class WeightedRowCache:
         ngrams, offsets = lexical_features.ngram_features(words)
         texts = [word.decode("utf-8", "surrogateescape") for word in words.to_list()]
         own_row = self._embedder.in_vocabulary(texts)
-        shares = self._statistics.known_shares(ngrams, offsets)
+        # Squared: a few n-grams that other words have too say next to nothing about a word.
+        shares = self._statistics.known_shares(ngrams, offsets) ** 2
         known = np.where(own_row, np.float32(1), shares)
         support = np.where(own_row, np.float32(1), _RARE_SUPPORT * shares)
         vectors = self._embedder.word_vectors(words)
