@@ -76,7 +76,7 @@ def shop(spark: SparkSession, tmp_path: Path) -> Shop:
 
 
 def unit(vectors: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True))
 
 
 def stacked(vectors: Vectors) -> npt.NDArray[np.float32]:
