@@ -213,6 +213,8 @@ def _kind(annotation: Any) -> str:  # noqa: ANN401 - any type
         return "section"
     if origin is Literal:
         return ", ".join(f"`{_toml(value)}`" for value in arguments)
+    if type(None) in arguments:
+        return _kind(arguments[0])
     if origin is list:
         return f"list of {_plural(arguments[0])}"
     if origin is dict:

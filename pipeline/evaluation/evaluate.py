@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 # The search is quadratic: so many items of 512 dimensions take about a minute on two cores.
 DEFAULT_ITEMS = 30_000
-_NO_WORDS = "the model is an encoder, which reads text; it has no vectors of words"
+_NO_WORDS = "the model reads text, as an encoder does; it has no vectors of the tokens"
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,8 @@ def _baselines(
     """The methods that the settings' vectors are compared with, and why one is missing."""
     baselines: dict[str, Method] = {}
     missing = {}
-    if model.outputs["kind"] == "fasttext":
+    reads = model.outputs.get("reads", "tokens" if model.outputs["kind"] == "fasttext" else "text")
+    if reads == "tokens":
         line.note = "embedding by mean"
         file = model_folders.local_file(store.models.file(model), "fasttext")
         loaded = fasttext.load(file)
