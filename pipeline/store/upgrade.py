@@ -112,6 +112,10 @@ def _write_list(store: Store, version: str, folder: StoragePath) -> None:
         store.say(f"{damage}; it gets no list of files")
         return
     system, base = arrow_path(folder)
+    for path in folder.iterdir():
+        # An upgrade that was killed has left it; this one holds the store's lock.
+        if path.name.startswith(f".{file_list.NAME}."):
+            path.unlink(missing_ok=True)
     described = []
     for file in file_list.present_files(folder).files:
         address = f"{base}/{file.name}"
