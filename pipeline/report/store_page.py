@@ -31,7 +31,9 @@ def page_data(store: Store) -> dict[str, Any]:
 
 def _run(one: Figures, pages: set[str]) -> dict[str, Any]:
     """A run's figures, without those that it lacks."""
-    fields = asdict(one) | {"message": one.message[:_MAX_MESSAGE], "stages": dict(_by_stage(one))}
+    text = one.message
+    message = text if len(text) <= _MAX_MESSAGE else f"{text[: _MAX_MESSAGE - 1]}…"
+    fields = asdict(one) | {"message": message, "stages": dict(_by_stage(one))}
     link = f"runs/{one.run_id}/{_RUN_PAGE}" if one.run_id in pages else None
     return {name: value for name, value in fields.items() if value is not None} | {"page": link}
 
