@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 # Of the removal of what dead runs left, once is enough of each kind.
-CLEANING = r"unlink (stages|tables|runs|quantisers|models/c)|unlink locks/\.(\.|p.*json)"
+CLEANING = r"unlink (stages|tables|runs|quantisers|models/c)|unlink (locks/\.(\.|p.*json)|\.store)"
 CLEANING += r"|rmtree tables/(?!items)"
 # Of a stage that writes several tables the last is enough: those before it are whole then, and the
 # stage is not recorded. tokenize is killed at each of its tables, as the example of the others.
