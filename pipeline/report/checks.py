@@ -1,6 +1,6 @@
 """A run's figures compared with the gate's limits, for its page."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 GOOD, BAD, WAIVED = "good", "bad", "waived"
@@ -42,7 +42,7 @@ def _figures(
 ) -> Iterator[tuple[str, float, float | None, str]]:
     recall, gate = run_json["recall"], run_json["counts"].get("gate", {})
     if recall and recall["queries"]:
-        yield "recall", recall["value"], min_recall(run_json), AT_LEAST
+        yield "recall", recall["value"], min_recall(run_json["settings"]), AT_LEAST
     counts = run_json["counts"]
     if gate and counts.get("rows_read"):
         share = counts["quarantined"] / counts["rows_read"]
@@ -60,9 +60,8 @@ def _figures(
         yield "churn", gate["churn"], publish.get("max_churn"), AT_MOST
 
 
-def min_recall(run_json: dict[str, Any]) -> float | None:
-    """The recall below which the gate holds a run's table back."""
-    settings = run_json["settings"]
+def min_recall(settings: Mapping[str, Any]) -> float | None:
+    """The recall below which the gate holds a run's table back, by the run's settings."""
     limit: float = settings.get("publish", {}).get("min_recall", -1.0)
     target: float | None = settings.get("neighbors", {}).get("target_recall")
     return target if limit < 0 else limit

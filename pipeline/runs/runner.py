@@ -23,7 +23,7 @@ from pipeline.stages.publish import gate
 from pipeline.stages.publish import stage as publish
 from pipeline.stages.train import model_registry
 from pipeline.stages.train import stage as train
-from pipeline.store import lock, publications
+from pipeline.store import lock, publications, store_format
 from pipeline.store.pending import Pending
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.store import Store
@@ -111,6 +111,8 @@ class Runner:
             NitamonoError: the run failed. run.json says so too, unless another run holds the
                 store's lock.
         """
+        if self._store.format < store_format.FORMAT:
+            self._progress.print(store_format.ADVICE)
         self._only_trains = first == last == train.NAME
         recorder = self._recorder
         with (

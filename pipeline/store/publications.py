@@ -230,7 +230,7 @@ def publish(store: Store, run_id: str, stages: dict[str, str]) -> None:
             _move_pointers(store, tables, stages)
             return
         if present.number == 0:
-            _write(store, present)
+            write(store, present)
         before = present.before if is_same else present.number
     enter(store, PUBLISHED, version, run_id, tables, stages, before)
 
@@ -248,7 +248,7 @@ def enter(
     # Of the names: a damaged entry's number is not used again.
     number = max((int(path.stem) for path in _files(store)), default=0) + 1
     entry = Publication(number, action, _now(), version, run_id, tables, stages, before)
-    _write(store, entry)
+    write(store, entry)
     try:
         _move_pointers(store, tables, stages)
     except BaseException:
@@ -314,8 +314,14 @@ def _differs(store: Store, table: str, pointer: dict[str, str], version: str) ->
         return False
 
 
-def _write(store: Store, entry: Publication) -> None:
-    write_json(store.root / "publications" / f"{entry.number:06d}.json", asdict(entry))
+def entry_path(store: Store, entry: Publication) -> StoragePath:
+    """The file of an entry."""
+    return store.root / "publications" / f"{entry.number:06d}.json"
+
+
+def write(store: Store, entry: Publication) -> None:
+    """Write an entry; the pointers stay."""
+    write_json(entry_path(store, entry), asdict(entry))
 
 
 def _now() -> str:

@@ -11,6 +11,7 @@ from pipeline.errors import DamagedError, UsageError
 from pipeline.storage.file_owners import owner_tag
 from pipeline.storage.files import read_object, write_json
 from pipeline.storage.paths import StoragePath, storage_path
+from pipeline.store import store_format
 from pipeline.store.model_folders import ModelFolders
 from pipeline.store.names import check_name
 from pipeline.store.quantisers import Quantisers
@@ -31,6 +32,7 @@ class Store(Tables):
     Attributes:
         root: the folder.
         versions: the versions of its tables.
+        format: the number of its format; see pipeline.store.store_format.
         models: its models.
         quantisers: its quantisers.
         verifies: whether the checksums of a table are verified before this process first reads it.
@@ -50,7 +52,8 @@ class Store(Tables):
 
         Raises:
             UsageError: the path is on a file system that is not supported, can't be written, or is
-                missing and `make` is false.
+                missing and `make` is false; or a later nitamono has made the store.
+            DamagedError: the file that says its format is damaged.
         """
         super().__init__()
         self.print_line: Callable[[str], None] = _print_line
@@ -62,11 +65,9 @@ class Store(Tables):
             self.quantisers = Quantisers(self.root / "quantisers")
             if not make:
                 self._check_exists(path)
-                return
-            self.root.mkdir(parents=True, exist_ok=True)
-            probe = self.root / f".probe-{owner_tag()}"
-            probe.write_bytes(b"")
-            probe.unlink()
+            self.format = store_format.read(self.root)
+            if make:
+                self._check_writable()
         except (OSError, ValueError, ModelError) as error:
             why = getattr(error, "strerror", None) or error
             raise UsageError(
@@ -88,6 +89,15 @@ class Store(Tables):
             raise UsageError(
                 f"store.path {path}: no such folder; correct it, or run: nitamono run --config FILE"
             )
+
+    def _check_writable(self) -> None:
+        """Check that the store can be written; it is made if it is not there."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        probe = self.root / f".probe-{owner_tag()}"
+        probe.write_bytes(b"")
+        probe.unlink()
+        if self.format == store_format.FIRST_FORMAT and store_format.mark_if_new(self.root):
+            self.format = store_format.FORMAT
 
     # Records of stages
 

@@ -2,16 +2,11 @@
 // The page of a run: the verdict, the figures, and what they mean.
 
 const quality = DATA.quality;
-const ICONS = { published: "✓", held_back: "!", failed: "✕", died: "✕", running: "…", done: "○" };
 const MARKS = { good: "✓", bad: "✕", waived: "!" };
 
 const mark = (state) => el("span", { class: `mark-${state}` }, el("span", { "aria-hidden": "true" }, MARKS[state]), ` ${t(state)}`);
 const stateOf = (name) => DATA.checks.find((check) => check.name === name)?.state;
 const checkValue = (name, value) => (name === "recall" ? number(value, 4) : percent(value));
-
-function moment(text) {
-  return new Date(text).toLocaleString(state.language === "ja" ? "ja-JP" : "en-GB", { dateStyle: "medium", timeStyle: "short", timeZone: "UTC" }) + " UTC";
-}
 
 function verdictSection() {
   const { status, message, version, run_id, started, seconds } = DATA.run;
