@@ -16,7 +16,10 @@ from pipeline.store.store import Store
 from pipeline.terminal.progress import Progress
 
 # Sections that say where and how a run works, not what its table holds.
-_SECTIONS_WITHOUT_EFFECT = {"store", "s3", "gcs", "azure", "spark", "publish", "report"}
+_SECTIONS_WITHOUT_EFFECT = {
+    *("store", "s3", "gcs", "azure", "spark"),
+    *("expect", "publish", "report"),
+}
 
 
 @dataclass(frozen=True)

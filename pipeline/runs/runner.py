@@ -8,6 +8,7 @@ from pipeline.config.sections import Config
 from pipeline.errors import GateError, InputError, NitamonoError, StageError
 from pipeline.export import catalog_publication, catalog_table
 from pipeline.report import run_page
+from pipeline.runs import input_checks
 from pipeline.runs.failures import explained_failures
 from pipeline.runs.invalidation import plan_stages
 from pipeline.runs.pinned import pinned_records
@@ -111,6 +112,8 @@ class Runner:
                 store's lock.
         """
         self._only_trains = first == last == train.NAME
+        # A part of the stages may be a step of a night that another command publishes.
+        is_experiment = last == publish.NAME and not self._job.publishing
         recorder = self._recorder
         with (
             recorder.stopping_spark(),
@@ -124,9 +127,12 @@ class Runner:
             for stage in CHAIN[: NAMES.index(first)]:
                 if not self._reuse(self._reuse_rules.required_record(stage)):
                     raise output_missing(stage.NAME)
+                if self._job.publishing:
+                    self._check_input(stage)
             for stage in CHAIN[NAMES.index(first) : NAMES.index(last) + 1]:
                 fresh = stage.NAME == train.NAME and (retrain or self._only_trains)
                 self._run_stage(stage, fresh=fresh)
+                self._check_input(stage, is_experiment=is_experiment)
                 self._recorder.write()
             if last == publish.NAME:
                 for name in self._variants:
@@ -218,6 +224,16 @@ class Runner:
         table = catalog_table.of_config(self._job.config)
         if table is not None:
             table.check(self._job.spark)
+
+    def _check_input(self, stage: Stage, *, is_experiment: bool = False) -> None:
+        """Check what a stage has made of the catalogue against [expect].
+
+        Raises:
+            InputError: it is not as expected, and the run is no experiment.
+        """
+        found = input_checks.find(self._job, stage.NAME, self._progress)
+        self.outcome.expectations += found
+        input_checks.judge(self._job, found, self._progress, is_experiment=is_experiment)
 
     def _measure(self) -> gate.Measurements:
         if not gate.needs_spark(self._job):

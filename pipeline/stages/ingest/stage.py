@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import catalogue
 from pipeline.errors import InputError, StageError
 from pipeline.stages.context import Job, StageResult
+from pipeline.stages.ingest import profile, published_items
 from pipeline.stages.ingest.validation import (
     duplicate_ids,
     flag_duplicates,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 _Source = catalogue.Source | catalogue.TableSource
 NAME = "ingest"
 # Raise it when the output for the same inputs and settings changes: see the Stage protocol.
-CODE_VERSION = 3
+CODE_VERSION = 4
 
 # The settings of [catalogue] that decide what becomes of its files' bytes.
 _READING = {"format", "columns", "types", "encoding", "delimiter", "quote"}
@@ -76,6 +77,7 @@ def execute(job: Job, version: str) -> StageResult:
         raise
     _check_unchanged(job, source, snapshot, content, version)
     snapshot.release()
+    result.counts.update(published_items.counts(job, version, result.outputs["content"]))
     return result
 
 
@@ -134,6 +136,8 @@ def _ingest(
         checked = flag_duplicates(flagged, duplicates) if has_duplicates else flagged
         names = items_schema(source.further).names
         observation, content = Observation("ingest"), digest_halves(names, is_valid)
+        present = profile.columns_of(raw, source, names)
+        measures = profile.aggregates(present, is_valid, profile.one_title_in(source))
         # Spark copies what is observed; the rows as they were read are not needed any more.
         flags = ["reasons", catalogue.NUMBERS_LOST, "title_placeholder", "description_placeholder"]
         row_halves = []
@@ -149,6 +153,7 @@ def _ingest(
             F.count_if(F.col("title_placeholder")).alias("placeholder_titles"),
             F.count_if(F.col("description_placeholder")).alias("placeholder_descriptions"),
             F.count_if(is_rounded).alias("rounded"),
+            *(value.alias(name) for name, value in measures.items()),
             # The rows are not read again for their digest.
             *(half.alias(f"half{n}") for n, half in enumerate(content)),
             *(half.alias(f"row{n}") for n, half in enumerate(row_halves)),
@@ -180,6 +185,7 @@ def _ingest(
             "placeholder_titles": summary["placeholder_titles"],
             "placeholder_descriptions": summary["placeholder_descriptions"],
             "rows_with_rounded_ids": summary["rounded"],
+            "profile": profile.profile({name: summary[name] for name in measures}),
         },
         outputs={"content": _content(digest_text((summary["half0"], summary["half1"])), source)},
     )
