@@ -5,16 +5,11 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from pipeline import catalogue
+from pipeline.config.sections import Config
 from pipeline.errors import InputError, StageError
 from pipeline.stages.context import Job, StageResult
 from pipeline.stages.ingest import profile, published_items
-from pipeline.stages.ingest.validation import (
-    duplicate_ids,
-    flag_duplicates,
-    flag_rows,
-    has_repeated_ids,
-    row_as_text,
-)
+from pipeline.stages.ingest.validation import checked_rows, row_as_text
 from pipeline.store.arrow_files import Rows
 from pipeline.store.fingerprint import fingerprint
 from pipeline.store.reason_codes import QUARANTINE
@@ -40,7 +35,7 @@ _ROUNDED = r"\A\d(\.\d+E\+?|E\+)\d{1,3}\z"
 
 def inputs(job: Job) -> dict[str, Any]:
     """The catalogue's settings, the state of its files but not where they are, placeholders."""
-    placeholders = _placeholders(job)
+    blanks = placeholders(job.config)
     reading = job.config.catalogue.model_dump(include=_READING)
     if not reading["types"]:
         # A release that had no types made the same.
@@ -48,12 +43,13 @@ def inputs(job: Job) -> dict[str, Any]:
     return {
         "catalogue": reading,
         "files": _state(job),
-        "placeholders": {"texts": sorted(placeholders.texts), "blank": placeholders.blank},
+        "placeholders": {"texts": sorted(blanks.texts), "blank": blanks.blank},
     }
 
 
-def _placeholders(job: Job) -> Placeholders:
-    section = job.config.text
+def placeholders(config: Config) -> Placeholders:
+    """The titles and descriptions that are none."""
+    section = config.text
     return Placeholders.of(section.placeholder_texts, blank=section.placeholders == "blank")
 
 
@@ -111,29 +107,13 @@ def _check_unchanged(
 def _ingest(
     job: Job, source: _Source, snapshot: catalogue.Snapshot, version: str
 ) -> tuple[StageResult, str]:
-    from pyspark import StorageLevel
     from pyspark.sql import Observation
     from pyspark.sql import functions as F
 
-    raw, files = snapshot.rows, len(snapshot.state)
-    flagged = flag_rows(raw, catalogue.item_columns(raw, source), _placeholders(job))
-    is_text, cores = catalogue.is_parsed_text(source), job.spark.sparkContext.defaultParallelism
-    is_csv = isinstance(source, catalogue.Source) and catalogue.format_of(source) == "csv"
-    # A file that can't be split would stay in one task. CSV never can: it need not be planned twice
-    # to know that.
-    if (is_csv and files < cores) or flagged.rdd.getNumPartitions() < cores:
-        flagged = flagged.repartition(cores)
-    if is_text:
-        # Text is parsed once; other formats are read again faster than a copy.
-        flagged = flagged.persist(StorageLevel.DISK_ONLY)
+    raw = snapshot.rows
     is_valid = F.size("reasons") == 0
     is_rounded = F.col("item_id").rlike(_ROUNDED)
-    # Duplicate ids are few, as a rule none: only rows with such an id are shuffled.
-    duplicates = duplicate_ids(flagged).persist(StorageLevel.DISK_ONLY)
-    try:
-        may_repeat = is_text or has_repeated_ids(flagged)
-        has_duplicates = may_repeat and duplicates.count()
-        checked = flag_duplicates(flagged, duplicates) if has_duplicates else flagged
+    with checked_rows(job.spark, source, snapshot, placeholders(job.config)) as checked:
         names = items_schema(source.further).names
         observation, content = Observation("ingest"), digest_halves(names, is_valid)
         present = profile.columns_of(raw, source, names)
@@ -166,9 +146,6 @@ def _ingest(
             job.store.write_rows([], "quarantine", version)
         else:
             reasons, quarantined = _write_quarantine(job, checked.where(~is_valid), version)
-    finally:
-        duplicates.unpersist()
-        flagged.unpersist()
     if summary["read"] != items + quarantined:
         raise StageError(f"ingest lost rows: {summary} read, {items} kept, {quarantined} set aside")
     _check_usable(source, summary, items, reasons)
