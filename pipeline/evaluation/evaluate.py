@@ -72,7 +72,7 @@ def evaluate(settings: Config, request: EvaluationRequest, progress: Progress) -
     with _session(settings, progress, log) as spark:
         with _step(progress, spark, "      catalogue", log):
             snapshot = read_catalogue(spark, catalogue, request.labels)
-        runner = Runner(settings, run_id, progress, publishing=False)
+        runner = Runner(settings, run_id, progress, publishing=False, experiment=True)
         stages = runner.run(ingest.NAME, embed.NAME).stages
         tables = StageTables(store, {name: record for name, _, record in stages})
         with _step(progress, spark, "      evaluate", log) as line:

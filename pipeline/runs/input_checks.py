@@ -48,9 +48,7 @@ def find(job: Job, stage: str, progress: Progress) -> list[Expectation]:
             return check.check(job)
 
 
-def judge(
-    job: Job, found: list[Expectation], progress: Progress, *, is_experiment: bool = False
-) -> None:
+def judge(job: Job, found: list[Expectation], progress: Progress, *, is_experiment: bool) -> None:
     """Stop the run if an expectation is not met; an experiment says so and goes on.
 
     Raises:

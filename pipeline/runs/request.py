@@ -77,6 +77,16 @@ class RunRequest:
             return self.publish
         return publishes_by_default(settings, self.assignments, Store.of(settings))
 
+    def _is_experiment(self, settings: Config) -> bool:
+        """Whether nothing that the run makes is meant to be published, by another command neither.
+
+        A scheduler may call stage after stage, and publish with the last.
+        """
+        if self.last == NAMES[-1]:
+            return not self.publishes(settings)
+        store = Store.of(settings)
+        return bool(self.as_of) or not publishes_by_default(settings, self.assignments, store)
+
     def plan(self, settings: Config) -> list[tuple[str, str]]:
         """Each stage, and whether it would be reused or run, and why.
 
@@ -118,6 +128,7 @@ class RunRequest:
             check_new_name(self.run_id) if self.run_id else new_run_id(),
             progress,
             publishing=self.publishes(settings),
+            experiment=self._is_experiment(settings),
             wait=self.wait,
             as_of_run=self.as_of,
             full=self.full,

@@ -47,6 +47,7 @@ class Runner:
         progress: Progress,
         *,
         publishing: bool = True,
+        experiment: bool = False,
         wait: float = 0.0,
         as_of_run: str = "",
         full: bool = False,
@@ -59,6 +60,7 @@ class Runner:
             progress: prints the progress.
             publishing: whether the run may publish, and change the model and the quantiser that
                 later runs use.
+            experiment: whether the run goes on with a catalogue that is not as expected.
             wait: seconds to wait for another run that publishes.
             as_of_run: an earlier run, whose catalogue and model are used; empty for none.
             full: whether every stage computes its output without an earlier version of it.
@@ -71,6 +73,7 @@ class Runner:
         self._job = Job(config, self._store, run_id, publishing=publishing, full=full)
         self._progress = progress
         self._wait = wait
+        self._is_experiment = experiment
         further = config.catalogue.further
         pinned = pinned_records(self._store, as_of_run, further) if as_of_run else {}
         self._reuse_rules = Reuse(self._job, pinned)
@@ -112,8 +115,6 @@ class Runner:
                 store's lock.
         """
         self._only_trains = first == last == train.NAME
-        # A part of the stages may be a step of a night that another command publishes.
-        is_experiment = last == publish.NAME and not self._job.publishing
         recorder = self._recorder
         with (
             recorder.stopping_spark(),
@@ -132,7 +133,7 @@ class Runner:
             for stage in CHAIN[NAMES.index(first) : NAMES.index(last) + 1]:
                 fresh = stage.NAME == train.NAME and (retrain or self._only_trains)
                 self._run_stage(stage, fresh=fresh)
-                self._check_input(stage, is_experiment=is_experiment)
+                self._check_input(stage)
                 self._recorder.write()
             if last == publish.NAME:
                 for name in self._variants:
@@ -225,7 +226,7 @@ class Runner:
         if table is not None:
             table.check(self._job.spark)
 
-    def _check_input(self, stage: Stage, *, is_experiment: bool = False) -> None:
+    def _check_input(self, stage: Stage) -> None:
         """Check what a stage has made of the catalogue against [expect].
 
         Raises:
@@ -233,6 +234,7 @@ class Runner:
         """
         found = input_checks.find(self._job, stage.NAME, self._progress)
         self.outcome.expectations += found
+        is_experiment = self._is_experiment
         input_checks.judge(self._job, found, self._progress, is_experiment=is_experiment)
 
     def _measure(self) -> gate.Measurements:
