@@ -143,6 +143,8 @@ def check(context: "SparkContext", hosts: list[HostProbe], needs: Requirements, 
     cores = int(conf.get("spark.executor.cores") or context.defaultParallelism // len(hosts) or 1)
     node = Node(smallest.cores, smallest.memory, len(hosts), cluster)
     plan = Plan(node, needs, 1, cores)
+    # Those that have joined; with dynamic allocation no setting says how many come.
+    conf.setdefault("spark.executor.instances", str(context.defaultParallelism // cores or 1))
     try:
         problems = list(warnings.executor_problems(plan, conf))
     except ValueError as error:

@@ -20,16 +20,15 @@ if TYPE_CHECKING:
 def check(config: Config) -> Findings:
     """Whether the driver can write to the store, and whether it is free."""
     findings: Findings = []
-    with recorded(findings, "store") as say:
-        with probed_folder(config.store.path) as is_new:
-            store = Store.of(config)
-            say(f"{store.root}: writable from here{' (a run will make it)' if is_new else ''}")
-            holder = lock.find_holder(store)
-        findings.append(
-            Finding("lock", BAD, f"the store is in use by {holder}; wait, or give run --wait")
-            if holder
-            else Finding("lock", OK, "nobody holds the store's lock")
-        )
+    holder: str | None = None
+    with recorded(findings, "store") as say, probed_folder(config.store.path) as is_new:
+        store = Store.of(config)
+        say(f"{store.root}: writable from here{' (a run will make it)' if is_new else ''}")
+        holder = lock.find_holder(store)
+    if holder is not None:
+        text = f"the store is in use by {holder}; wait, or give run --wait"
+        free = Finding("lock", OK, "nobody holds the store's lock")
+        findings.append(Finding("lock", BAD, text) if holder else free)
     return findings
 
 
