@@ -13,6 +13,15 @@ function checkValue({ name, unit }, value) {
   return name === "recall" || unit === "distance" ? number(value, 4) : percent(value);
 }
 
+function checkLine(check) {
+  const { name, column, side } = check;
+  return el("li", { class: check.state },
+    el("span", { class: "what" }, t(`check_${name}`, { column })),
+    el("span", { class: "value" }, checkValue(check, check.value)),
+    el("span", { class: "limit" }, t(side, { limit: checkValue(check, check.limit) })),
+    mark(check.state));
+}
+
 function moment(text) {
   return new Date(text).toLocaleString(state.language === "ja" ? "ja-JP" : "en-GB", { dateStyle: "medium", timeStyle: "short", timeZone: "UTC" }) + " UTC";
 }
@@ -27,11 +36,7 @@ function verdictSection() {
     el("p", { class: "about" }, t("run", { run: run_id }), " · ", t("started", { time: moment(started) }), " · ", t("took", { time: duration(seconds) })),
     message ? el("div", { class: "message" }, el("h2", {}, t("said")), el("p", { lang: "en" }, message)) : null,
     el("h2", {}, t("checks")),
-    DATA.checks.length ? el("ul", { class: "checks" }, DATA.checks.map((check) => el("li", { class: check.state },
-      el("span", { class: "what" }, t(`check_${check.name}`, { column: check.column })),
-      el("span", { class: "value" }, checkValue(check, check.value)),
-      el("span", { class: "limit" }, t(check.side, { limit: checkValue(check, check.limit) })),
-      mark(check.state)))) : el("p", {}, t("no_checks")));
+    DATA.checks.length ? el("ul", { class: "checks" }, DATA.checks.map(checkLine)) : el("p", {}, t("no_checks")));
 }
 
 function figures() {

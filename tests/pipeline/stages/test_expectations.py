@@ -32,7 +32,7 @@ from tests.pipeline.places import on_disk
 Row = tuple[str, str, str, str, str]
 COLUMNS = ("item_id", "title", "description", "brand", "price")
 # What `just_meets` has of everything, of its 40 rows and 38 items.
-LIMITS = {
+LIMITS: dict[str, Any] = {
     "max_quarantined": 2 / 40,
     "max_empty_titles": 3 / 38,
     "max_empty_descriptions": 4 / 38,
