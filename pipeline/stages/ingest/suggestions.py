@@ -58,9 +58,9 @@ def suggest(counts: Mapping[str, Any]) -> list[Limit]:
 
 
 def _share(setting: str, column: str, share: float) -> Iterator[Limit]:
-    limit = _rounded_up(_ROOM * share + _MORE)
-    # 1 is no limit.
-    if limit < 1:
+    limit = min(1.0, _rounded_up(_ROOM * share + _MORE))
+    # 1 is no limit: it is needed where the default is one.
+    if limit < 1 or not column:
         yield Limit(setting, column, limit, f"{100 * share:.3g}%")
 
 
