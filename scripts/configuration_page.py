@@ -66,6 +66,7 @@ Other names in `columns` are [further columns](rules.md#further-columns), for ru
 """
 _NOTES = {
     "catalogue": _COLUMNS,
+    "expect": "See [expectations](catalogue.md#expectations).",
     "model": "See [the model](similarity-and-recall.md#the-model).",
     "embed": "See [what makes items similar](similarity-and-recall.md#what-makes-items-similar).",
     "neighbors": "See [the search](similarity-and-recall.md#how-neighbours-are-found).",

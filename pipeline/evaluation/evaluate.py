@@ -68,7 +68,7 @@ def evaluate(settings: Config, request: EvaluationRequest, progress: Progress) -
     with own_session.open_session(settings, progress, log) as spark:
         with own_session.step(progress, spark, "evaluate", "catalogue", log):
             snapshot = read_catalogue(spark, catalogue, request.labels)
-        runner = Runner(settings, run_id, progress, publishing=False)
+        runner = Runner(settings, run_id, progress, publishing=False, experiment=True)
         stages = runner.run(ingest.NAME, embed.NAME).stages
         tables = StageTables(store, {name: record for name, _, record in stages})
         with own_session.step(progress, spark, "evaluate", "evaluate", log) as line:

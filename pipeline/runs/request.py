@@ -19,7 +19,7 @@ from pipeline.terminal.progress import Progress
 # Sections that say where and how a run works, not what its table holds.
 _SECTIONS_WITHOUT_EFFECT = {
     *("store", "s3", "gcs", "azure", "spark"),
-    *("publish", "report", "notify", "metrics", "lineage"),
+    *("expect", "publish", "report", "notify", "metrics", "lineage"),
 }
 
 
@@ -77,6 +77,16 @@ class RunRequest:
         if self.publish or self.as_of:
             return self.publish
         return publishes_by_default(settings, self.assignments, Store.of(settings))
+
+    def _is_experiment(self, settings: Config) -> bool:
+        """Whether nothing that the run makes is meant to be published, by another command neither.
+
+        A scheduler may call stage after stage, and publish with the last.
+        """
+        if self.last == NAMES[-1]:
+            return not self.publishes(settings)
+        store = Store.of(settings)
+        return bool(self.as_of) or not publishes_by_default(settings, self.assignments, store)
 
     def plan(self, settings: Config) -> list[tuple[str, str]]:
         """Each stage, and whether it would be reused or run, and why.
@@ -136,6 +146,7 @@ class RunRequest:
             check_new_name(run_id),
             progress,
             publishing=self.publishes(settings),
+            experiment=self._is_experiment(settings),
             wait=self.wait,
             as_of_run=self.as_of,
             full=self.full,

@@ -8,6 +8,7 @@ from pipeline.config.sections import Config
 from pipeline.errors import GateError, InputError, NitamonoError, StageError
 from pipeline.export import catalog_publication, catalog_table
 from pipeline.report import run_page
+from pipeline.runs import input_checks
 from pipeline.runs.failures import explained_failures
 from pipeline.runs.invalidation import plan_stages
 from pipeline.runs.pinned import pinned_records
@@ -47,6 +48,7 @@ class Runner:
         progress: Progress,
         *,
         publishing: bool = True,
+        experiment: bool = False,
         wait: float = 0.0,
         as_of_run: str = "",
         full: bool = False,
@@ -59,6 +61,7 @@ class Runner:
             progress: prints the progress.
             publishing: whether the run may publish, and change the model and the quantiser that
                 later runs use.
+            experiment: whether the run goes on with a catalogue that is not as expected.
             wait: seconds to wait for another run that publishes.
             as_of_run: an earlier run, whose catalogue and model are used; empty for none.
             full: whether every stage computes its output without an earlier version of it.
@@ -71,6 +74,7 @@ class Runner:
         self._job = Job(config, self._store, run_id, publishing=publishing, full=full)
         self._progress = progress
         self._wait = wait
+        self._is_experiment = experiment
         further = config.catalogue.further
         pinned = pinned_records(self._store, as_of_run, further) if as_of_run else {}
         self._reuse_rules = Reuse(self._job, pinned)
@@ -127,9 +131,12 @@ class Runner:
             for stage in CHAIN[: NAMES.index(first)]:
                 if not self._reuse(self._reuse_rules.required_record(stage)):
                     raise output_missing(stage.NAME)
+                if self._job.publishing:
+                    self._check_input(stage)
             for stage in CHAIN[NAMES.index(first) : NAMES.index(last) + 1]:
                 fresh = stage.NAME == train.NAME and (retrain or self._only_trains)
                 self._run_stage(stage, fresh=fresh)
+                self._check_input(stage)
                 self._recorder.write()
             if last == publish.NAME:
                 for name in self._variants:
@@ -221,6 +228,17 @@ class Runner:
         table = catalog_table.of_config(self._job.config)
         if table is not None:
             table.check(self._job.spark)
+
+    def _check_input(self, stage: Stage) -> None:
+        """Check what a stage has made of the catalogue against [expect].
+
+        Raises:
+            InputError: it is not as expected, and the run is no experiment.
+        """
+        found = input_checks.find(self._job, stage.NAME, self._progress)
+        self.outcome.expectations += found
+        is_experiment = self._is_experiment
+        input_checks.judge(self._job, found, self._progress, is_experiment=is_experiment)
 
     def _measure(self) -> gate.Measurements:
         if not gate.needs_spark(self._job):

@@ -8,7 +8,7 @@ from pipeline.report import run_page
 from pipeline.runs.record import Outcome
 from pipeline.stages import incremental
 from pipeline.stages.context import StageResult
-from pipeline.stages.publish import gate
+from pipeline.stages.ingest.expectations import rounded_ids
 from pipeline.store import reason_codes
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.store import Store
@@ -92,7 +92,7 @@ def stage_lines(store: Store, outcome: Outcome, stage: str) -> Iterator[str]:
         return
     for table, rows in record.tables.items():
         yield f"{table}  {rows:,} rows  {store.table_path(table, record.version(table))}"
-    if rounded := gate.rounded_ids(record.counts):
+    if rounded := rounded_ids(record.counts):
         yield rounded
 
 
@@ -140,7 +140,7 @@ def _item_lines(counts: dict[str, Any]) -> Iterator[str]:
     )
     if reason_codes.DUPLICATE_ITEM_ID in quarantine_reasons:
         yield "            (of rows with one id, the one with the longest text is kept)"
-    if rounded := gate.rounded_ids(counts):
+    if rounded := rounded_ids(counts):
         yield f"            {rounded}"
     if lost := counts["rows_with_lost_numbers"]:
         yield f"            rows with a price or stock that is no number: {lost:,}"

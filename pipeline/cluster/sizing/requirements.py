@@ -119,6 +119,20 @@ def for_encoder(config: Config, model_bytes: int, dim: int, items: int) -> Requi
     return _requirements(config, "encoder", mib, mib, vector_dim(config, dim), items, 0.0)
 
 
+def ngram_rows(config: Config, words: int, buckets: int | None = None) -> int:
+    """N-gram rows of a model that is still to be trained.
+
+    Args:
+        config: the section [model] is read.
+        words: words of its vocabulary.
+        buckets: what stands for model.bucket; None: that itself.
+    """
+    if config.model.maxn == 0:
+        return 0
+    rows = config.model.bucket if buckets is None else buckets
+    return int(rows) or min(2_000_000, max(10_000, 20 * words))
+
+
 def list_count(config: Config, items: int) -> int:
     """Number of lists that the index will have; 1 if the search is exact."""
     if items < config.index.exact_below:

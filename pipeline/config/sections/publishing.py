@@ -82,13 +82,6 @@ class PublishSection(Section):
         le=1,
         description="the table is held back if a larger share of items has no neighbour",
     )
-    max_quarantined: float = Field(
-        0.05,
-        ge=0,
-        le=1,
-        description="the table is held back if a larger share of the catalogue's rows is in "
-        "quarantine; 1: never",
-    )
     min_rows: float = Field(
         0.9,
         ge=0,
