@@ -15,8 +15,6 @@ from pipeline.store import run_records
 from pipeline.store.schemas import SIMILAR_ITEMS
 
 Dataset = dict[str, Any]
-# Checks of the gate that are about the catalogue.
-_OF_INPUT = {"quarantined"}
 _LIFECYCLE = "LifecycleStateChangeDatasetFacet"
 
 
@@ -91,16 +89,19 @@ def _written(
 
 
 def tests(end: RunEnd) -> Iterator[dict[str, Any]]:
-    """The checks of the gate, with their limits and what was measured."""
+    """The checks of the catalogue and of the gate, with their limits and what was measured."""
     for check in checks.checks(end.run) if end.run else ():
         sign = ">=" if check["side"] == checks.AT_LEAST else "<="
         is_good = check["state"] == checks.GOOD
+        of_catalogue = check["name"].startswith(checks.EXPECTED)
+        column = check.get("column")
+        name = f"{check['name']}.{column}" if column else check["name"]
         yield {
-            "name": f"gate.{check['name']}",
+            "name": name if of_catalogue else f"gate.{name}",
             "status": "pass" if is_good else "fail",
             # What the run was told to let through is a warning.
             "severity": "warn" if check["state"] == checks.WAIVED else "error",
-            "type": check["name"],
+            "type": name,
             "expected": f"{sign} {check['limit']}",
             "actual": str(check["value"]),
         }
@@ -116,7 +117,7 @@ def _assertions(end: RunEnd, *, of_input: bool) -> dict[str, Any]:
             "actual": test["actual"],
         }
         for test in tests(end)
-        if (test["type"] in _OF_INPUT) == of_input
+        if test["type"].startswith(checks.EXPECTED) == of_input
     ]
     if not assertions:
         return {}

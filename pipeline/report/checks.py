@@ -5,6 +5,8 @@ from typing import Any
 
 GOOD, BAD, WAIVED = "good", "bad", "waived"
 AT_LEAST, AT_MOST = "least", "most"
+# Checks of the catalogue have this before their names.
+EXPECTED = "expected_"
 
 
 def checks(run_json: dict[str, Any]) -> list[dict[str, Any]]:
@@ -27,7 +29,7 @@ def _of_catalogue(run_json: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for found in run_json["counts"].get("expectations", ()):
         state = GOOD if found["met"] else WAIVED if is_experiment else BAD
         shown = {key: found[key] for key in ("value", "limit", "side", "unit", "column")}
-        yield {"name": f"expected_{found['name']}", "state": state} | shown
+        yield {"name": f"{EXPECTED}{found['name']}", "state": state} | shown
 
 
 def _of_gate(run_json: dict[str, Any]) -> list[dict[str, Any]]:

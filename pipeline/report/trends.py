@@ -30,7 +30,7 @@ class Figures:
         items: the catalogue's good rows.
         rows: rows of the similar-item table.
         quarantined: the share of the catalogue's rows that are in quarantine.
-        min_recall, max_churn, max_quarantined: the gate's limits in this run.
+        min_recall, max_churn, max_quarantined: the limits of the gate and of [expect] in this run.
     """
 
     run_id: str
@@ -79,7 +79,7 @@ def figures(run: Run) -> Figures:
         quarantined=counts["quarantined"] / read if read and "quarantined" in counts else None,
         min_recall=checks.min_recall(run.settings),
         max_churn=publish.get("max_churn"),
-        max_quarantined=publish.get("max_quarantined"),
+        max_quarantined=run.settings.get("expect", {}).get("max_quarantined"),
     )
 
 

@@ -41,7 +41,12 @@ class Store(Tables):
     """
 
     def __init__(
-        self, path: str, stores: StoreOptions = _DEFAULT_STORES, *, make: bool = True
+        self,
+        path: str,
+        stores: StoreOptions = _DEFAULT_STORES,
+        *,
+        make: bool = True,
+        mark: bool = True,
     ) -> None:
         """Open a store.
 
@@ -49,6 +54,7 @@ class Store(Tables):
             path: a folder, or an address in an object store.
             stores: how to reach the object stores.
             make: whether to create a missing folder, and to check that it can be written.
+            mark: whether a new store gets the file that says its format.
 
         Raises:
             UsageError: the path is on a file system that is not supported, can't be written, or is
@@ -68,6 +74,8 @@ class Store(Tables):
             self.format = store_format.read(self.root)
             if make:
                 self._check_writable()
+            if make and mark:
+                self._mark_if_new()
         except (OSError, ValueError, ModelError) as error:
             why = getattr(error, "strerror", None) or error
             raise UsageError(
@@ -76,13 +84,13 @@ class Store(Tables):
             ) from error
 
     @classmethod
-    def of(cls, config: Config, *, make: bool = True) -> "Store":
+    def of(cls, config: Config, *, make: bool = True, mark: bool = True) -> "Store":
         """The store that a config names.
 
         Raises:
             UsageError: the store can't be used.
         """
-        return cls(config.store.path, config.object_stores(), make=make)
+        return cls(config.store.path, config.object_stores(), make=make, mark=mark)
 
     def _check_exists(self, path: str) -> None:
         if not self.root.is_dir():
@@ -96,6 +104,8 @@ class Store(Tables):
         probe = self.root / f".probe-{owner_tag()}"
         probe.write_bytes(b"")
         probe.unlink()
+
+    def _mark_if_new(self) -> None:
         if self.format == store_format.FIRST_FORMAT and store_format.mark_if_new(self.root):
             self.format = store_format.FORMAT
 

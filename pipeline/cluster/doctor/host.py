@@ -117,6 +117,8 @@ def _credentials(config: Config) -> str:
         for text in config.catalogue.options.values()
         for name in ENVIRONMENT_NAME.findall(text)
     }
+    receivers = (config.metrics.authorization_env, config.lineage.authorization_env)
+    variables |= {*receivers, *(notice.url_env for notice in config.notify)} - {""}
     problems = [f"there is no environment variable {n}" for n in sorted(variables - {*os.environ})]
     found = [f"the variable {name}" for name in sorted(variables & {*os.environ})]
     schemes = {Address.parse(path).scheme for path in paths(config) if is_remote(path)}

@@ -22,7 +22,7 @@ def check(config: Config) -> Findings:
     findings: Findings = []
     holder: str | None = None
     with recorded(findings, "store") as say, probed_folder(config.store.path) as is_new:
-        store = Store.of(config)
+        store = Store.of(config, mark=False)
         say(f"{store.root}: writable from here{' (a run will make it)' if is_new else ''}")
         holder = lock.find_holder(store)
     if holder is not None:

@@ -41,7 +41,10 @@ def full_run() -> dict[str, Any]:
     """run.json of a run with a variant named b."""
     run = handmade.run_json()
     run["settings"]["catalogue"] = config().catalogue.model_dump()
-    run["settings"]["publish"]["max_quarantined"] = 0.05
+    quarantined = {"name": "quarantined", "value": 0.05, "limit": 0.05, "side": "most"}
+    quarantined |= {"unit": "share", "column": "", "met": True}
+    nulls = {"name": "null", "value": 0.5, "limit": 0.1, "side": "most", "met": False}
+    run["counts"]["expectations"] = [quarantined, nulls | {"unit": "share", "column": "brand"}]
     run["fingerprints"] = {"publish": handmade.VERSION, "publish@b": "b" * 16}
     run["counts"]["variants"] = {
         "b": {"rows": 280, "recall": run["recall"] | {"value": 0.5}, "quality": {"coverage": 0.4}}

@@ -117,12 +117,19 @@ def test_a_run_that_publishes_starts_and_completes() -> None:
     assert catalogue["inputFacets"]["inputStatistics"]["rowCount"] == 60
     assert catalogue["inputFacets"]["dataQualityAssertions"]["assertions"] == [
         {
-            "assertion": "quarantined",
+            "assertion": "expected_quarantined",
             "success": True,
             "severity": "error",
             "expected": "<= 0.05",
             "actual": "0.05",
-        }
+        },
+        {
+            "assertion": "expected_null.brand",
+            "success": False,
+            "severity": "error",
+            "expected": "<= 0.1",
+            "actual": "0.5",
+        },
     ]
     table, variant = end["outputs"]
     assert (table["namespace"], table["name"]) == ("file", "/data/store/tables/similar_items")

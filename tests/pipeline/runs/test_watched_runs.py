@@ -143,25 +143,25 @@ def test_nights_in_processes_of_their_own_with_good_and_bad_receivers(tmp_path: 
     assert {event["run_id"] for event in events_of(first)} == {"night2"}
     with hanging() as hangs, receiver(*[500] * 99) as broken:
         more = "".join(
-            f'[[notify]]\non = ["held_back"]\nurl_env = "{name}"\n' for name in ("BAD", "GONE")
+            f'[[notify]]\non = ["failed"]\nurl_env = "{name}"\n' for name in ("BAD", "GONE")
         )
         file = write_config(tmp_path, hangs, more)
         second = nitamono(
-            *(tmp_path, "run", "--config", file, "--set", "publish.max_quarantined=0"),
+            *(tmp_path, "run", "--config", file, "--set", "expect.max_quarantined=0"),
             HOOK=hangs,
             BAD=broken.url,
             GONE=nobody(),
         )
         ended_at = datetime.now(UTC)
-    assert second.returncode == 4, second.stderr
+    assert second.returncode == 3, second.stderr
     events = events_of(second)
     (end,) = (event for event in events if event["event"] == "run_ended")
-    assert (end["status"], end["exit_code"]) == ("held_back", 4)
+    assert (end["status"], end["exit_code"]) == ("failed", 3)
     assert (ended_at - datetime.fromisoformat(end["time"])).total_seconds() < 10
     missed = [event["text"] for event in events if "was not sent" in event.get("text", "")]
     assert len(missed) == 6, "START and FAIL, metrics, three notices"
     assert events[-1]["event"] == "error"
-    assert events[-1]["exit_code"] == 4
+    assert events[-1]["exit_code"] == 3
     assert len(broken.received) > 1
     values = metrics(tmp_path)
     assert values["nitamono_run_exit_code"] == 4

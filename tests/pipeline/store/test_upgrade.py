@@ -11,6 +11,9 @@ import pytest
 
 from pipeline.cli.main import execute
 from pipeline.cli.verbs import VERBS
+from pipeline.cluster.doctor import store_folder
+from pipeline.cluster.doctor.finding import BAD
+from pipeline.config import reading
 from pipeline.errors import DamagedError, UsageError
 from pipeline.store import check, publications, store_format, upgrade
 from pipeline.store.store import Store
@@ -160,7 +163,8 @@ def test_a_new_store_says_its_format_from_the_start(tmp_path: Path) -> None:
 STORE_VERBS = [
     (name, *VERBS[name].example.split())
     for name, verb in VERBS.items()
-    if verb.config != "none" and name not in ("submit", "size", "tune", "export", "query")
+    if verb.config != "none"
+    and name not in ("submit", "size", "tune", "export", "query", "profile", "doctor")
 ]
 STORE_VERBS += [
     ("query", "--title", "x"), ("export", "--to", "jsonl", "--out", "out"), ("model", "list"),
@@ -183,6 +187,9 @@ def test_a_store_of_a_later_release_is_refused_by_every_verb_and_left_as_it_is(
         execute([*words, "--config", str(config)])
     assert error.value.exit_code == 2
     assert [path.name for path in on_disk(store.root).iterdir()] == [store_format.NAME]
+    (found,) = store_folder.check(reading.load(str(config), []))
+    assert (found.name, found.state) == ("store", BAD)
+    assert "install nitamono 9.1.0 or a later one" in found.text
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"format": "1"}', "null"])

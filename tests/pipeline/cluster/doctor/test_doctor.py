@@ -33,13 +33,14 @@ def settings(tmp_path: Path, write_csv: WriteCsv) -> Callable[..., Config]:
     """A config of a small catalogue, with changes."""
     write_csv([("a", "靴", "赤い"), ("b", "鞄", "")])
 
-    def make(**changes: dict[str, Any]) -> Config:
+    def make(*notify: dict[str, Any], **changes: dict[str, Any]) -> Config:
         raw: dict[str, dict[str, Any]] = {
             "store": {"path": str(tmp_path / "new" / "store")},
             "catalogue": {"path": str(tmp_path / "catalogue.csv")},
         }
         return config.from_mapping(
             {name: raw.get(name, {}) | changes.get(name, {}) for name in {*raw, *changes}}
+            | {"notify": [*notify]}
         )
 
     return make
@@ -144,22 +145,29 @@ def test_credentials_are_looked_for_and_never_shown(
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
     options = {"format": "jdbc", "path": "", "options": {"password": "${SHOP_PASSWORD}"}}
     chosen = settings(
+        {"on": ["failed"], "url_env": "SHOP_PASSWORD_OF_CHAT"},
         store={"path": "s3a://bucket/store"},
         catalogue=options,
         rules={"deny": "gs://bucket/deny.csv"},
     )
     found = host.check(chosen)
     assert states(found)["credentials"] == BAD
-    for part in ("variable SHOP_PASSWORD", "none for s3", "none for gs"):
+    for part in (
+        "variable SHOP_PASSWORD;",
+        "variable SHOP_PASSWORD_OF_CHAT",
+        "none for s3",
+        "none for gs",
+    ):
         assert part in text_of(found, "credentials")
     monkeypatch.setenv("SHOP_PASSWORD", "hush-shop")
+    monkeypatch.setenv("SHOP_PASSWORD_OF_CHAT", "https://hush.invalid/chat")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "hush-id")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush-key")
     (tmp_path / "none.json").write_text('{"hush": 1}')
     found = host.check(chosen)
     assert states(found)["credentials"] == OK
     text = text_of(found, "credentials")
-    assert "the variable SHOP_PASSWORD, s3:// by env, gs:// by the file of GOOGLE" in text
+    assert "the variable SHOP_PASSWORD_OF_CHAT, s3:// by env, gs:// by the file of GOOGLE" in text
     assert "hush" not in str(found)
 
 
