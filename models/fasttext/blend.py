@@ -35,7 +35,8 @@ from models.unpicklable import Unpicklable
 
 # Share of the common direction that stays.
 _COMMON_SHARE = np.float32(0.5)
-# Upper limit of a description's length relative to its title's, however many words it has.
+# Upper limit of the length of a description or a field relative to the title's, however many words
+# it has.
 _MAX_DESCRIPTION_RATIO = np.float32(2)
 # Minimum length of the lexical part, however long the model's vectors are.
 _MIN_LEXICAL_DIM = 64
@@ -50,6 +51,7 @@ class Blend:
         lexical_weight: share of the lexical part in a cosine, 0 to 1.
         title_weight, description_weight: weights of a word in each.
         drop_phrases: whether promotional phrases are left out of titles.
+        field_weights: weights of a word in further fields, a brand for instance.
     """
 
     dim: int = 448
@@ -57,6 +59,12 @@ class Blend:
     title_weight: float = 1.0
     description_weight: float = 0.8
     drop_phrases: bool = True
+    field_weights: tuple[float, ...] = ()
+
+    @property
+    def body_weights(self) -> tuple[float, ...]:
+        """The weights of a word in the description and in each further field."""
+        return self.description_weight, *self.field_weights
 
     def lexical_dim(self, model_dim: int) -> int:
         """Return the length of the lexical part for a model of `model_dim` dimensions."""
@@ -70,6 +78,7 @@ class BlendEmbedder(Unpicklable):
         dim: length of a vector.
         reads: "tokens".
         phrases: promotional phrases to leave out of titles; see `CatalogueStatistics`.
+        field_count: number of fields beside title and description.
     """
 
     reads: Literal["tokens", "text"] = "tokens"
@@ -92,19 +101,22 @@ class BlendEmbedder(Unpicklable):
         self._cache = WeightedRowCache(embedder, self._statistics, lexical_dim)
         self.dim = embedder.dim + lexical_dim
         self.phrases = self._statistics.phrases if blend.drop_phrases else ()
+        self.field_count = len(blend.field_weights)
         self._parts = (slice(0, embedder.dim), slice(embedder.dim, self.dim))
 
     def embed(self, token_lists: Sequence[Sequence[str]]) -> Floats:
         """As `embed_fields`, for titles alone."""
         tokens, offsets = Embedder.flatten(token_lists)
-        return self._embed((tokens, offsets), (tokens[:0], np.zeros_like(offsets)))
+        empty = (tokens[:0], np.zeros_like(offsets))
+        return self._embed((tokens, offsets), *[empty for _ in self._blend.body_weights])
 
-    def embed_fields(self, titles: pa.Array, descriptions: pa.Array) -> Floats:
+    def embed_fields(self, titles: pa.Array, descriptions: pa.Array, *fields: pa.Array) -> Floats:
         """Return the vectors of items. The other items do not change an item's vector by a bit.
 
         Args:
             titles: n lists of strings, the tokens. Empty ones and nulls are left out.
             descriptions: n lists, of the same type.
+            fields: n lists of each of the blend's further fields, in their order.
 
         Returns:
             float32[n, dim]. `lexical_weight` sets the lengths of the semantic and the lexical
@@ -113,24 +125,29 @@ class BlendEmbedder(Unpicklable):
         Raises:
             TypeError: a column does not contain lists of strings.
         """
-        return self._embed(Embedder.flatten_arrow(titles), Embedder.flatten_arrow(descriptions))
+        return self._embed(*map(Embedder.flatten_arrow, (titles, descriptions, *fields)))
 
-    def word_contributions(
-        self, title: Sequence[str], description: Sequence[str]
-    ) -> WordContributions:
-        """Return what each word adds to an item's vector, up to rounding to float32."""
-        fields = Embedder.flatten([title]), Embedder.flatten([description])
-        words, hashes, counts = _word_counts(_stacked(*fields))
+    def word_contributions(self, title: Sequence[str], *bodies: Sequence[str]) -> WordContributions:
+        """Return what each word adds to an item's vector, up to rounding to float32.
+
+        Args:
+            title: the tokens of the title.
+            bodies: those of the description and of each further field.
+        """
+        words, hashes, counts = _word_counts(
+            _stacked(*(Embedder.flatten([tokens]) for tokens in (title, *bodies)))
+        )
         cached = self._cache.rows_with(words, hashes)
         word_rows = cached.rows[cached.find(hashes)[0]].astype(np.float64)
-        title_counts, description_counts = counts.toarray().astype(np.float64)
+        title_counts, *body_counts = counts.toarray().astype(np.float64)
         rows = word_rows * (title_counts * self._blend.title_weight)[:, None]
         for part in self._parts:
-            added = word_rows[:, part] * description_counts[:, None]
-            description_sum = added.sum(axis=0, keepdims=True).astype(np.float32)
             title_sum = rows[:, part].sum(axis=0, keepdims=True).astype(np.float32)
-            weight = self._description_weights(description_sum, title_sum).astype(np.float64)
-            rows[:, part] += added * weight[:, None]
+            for in_body, body_weight in zip(body_counts, self._blend.body_weights, strict=True):
+                added = word_rows[:, part] * in_body[:, None]
+                body_sum = added.sum(axis=0, keepdims=True).astype(np.float32)
+                weight = _body_weights(body_weight, body_sum, title_sum).astype(np.float64)
+                rows[:, part] += added * weight[:, None]
         split = self._embedder.dim
         common = self._statistics.common_direction.astype(np.float64)
         rows[:, :split] -= np.outer(rows[:, :split] @ common * (1 - float(_COMMON_SHARE)), common)
@@ -141,29 +158,32 @@ class BlendEmbedder(Unpicklable):
         decoded = [word.decode("utf-8", "surrogateescape") for word in words.to_list()]
         return WordContributions(decoded, rows, split)
 
-    def title_words(self, titles: pa.Array, descriptions: pa.Array) -> TitleWords:
+    def title_words(
+        self, titles: pa.Array, descriptions: pa.Array, *fields: pa.Array
+    ) -> TitleWords:
         """Return the words of titles, with the length of what each adds to its item's vector.
 
         The arguments are those of `embed_fields`; the other items change nothing here either.
         """
-        title_lists, lists = Embedder.flatten_arrow(titles), Embedder.flatten_arrow(descriptions)
+        lists = [Embedder.flatten_arrow(column) for column in (titles, descriptions, *fields)]
         blocks = [
-            self._batch_words(_stacked(_slice(title_lists, *block), _slice(lists, *block)))
-            for block in token_blocks(title_lists[1] + lists[1])
+            self._batch_words(_stacked(*(_slice(column, *block) for column in lists)))
+            for block in token_blocks(_summed_offsets(lists))
         ]
-        return TitleWords.concat(blocks or [self._batch_words(_stacked(title_lists, lists))])
+        return TitleWords.concat(blocks or [self._batch_words(_stacked(*lists))])
 
     def _batch_words(self, batch: TokenBatch) -> TitleWords:
-        """As `title_words`, of a batch of n titles and then n descriptions."""
+        """As `title_words`, of a batch that `_stacked` has made."""
         words, hashes, counts = _word_counts(batch)
         cached = self._cache.rows_with(words, hashes)
-        positions, size = cached.find(hashes)[0], counts.shape[0] // 2
-        titles, descriptions = counts[:size], counts[size:]
-        title_sums, description_sums = (
-            sum_rows(cached.rows, positions[field.indices], field.indptr, field.data * weight)
-            for field, weight in (
+        positions = cached.find(hashes)[0]
+        titles, *bodies = self._columns(counts)
+        size = titles.shape[0]
+        title_sums, *body_sums = (
+            sum_rows(cached.rows, positions[column.indices], column.indptr, column.data * weight)
+            for column, weight in (
                 (titles, np.float32(self._blend.title_weight)),
-                (descriptions, np.float32(1)),
+                *((column, np.float32(1)) for column in bodies),
             )
         )
         used, codes = np.unique(titles.indices, return_inverse=True)
@@ -172,22 +192,25 @@ class BlendEmbedder(Unpicklable):
             np.repeat(np.arange(size), titles.indptr[1:] - titles.indptr[:-1]),
         )
         in_title = titles.data * self._blend.title_weight
-        in_description = values_at(descriptions, item, titles.indices)
+        in_bodies = [values_at(column, item, titles.indices) for column in bodies]
         lengths = np.zeros((len(codes), 2), dtype=np.float32)
         semantic, lexical = self._part_lengths()
         known = self._known_shares(cached, positions, counts)
         for n, (part, length) in enumerate(
             zip(self._parts, (semantic * known, np.full_like(known, lexical)), strict=True)
         ):
-            weight = self._description_weights(description_sums[:, part], title_sums[:, part])
-            weight = np.where(np.diff(descriptions.indptr) > 0, weight, np.float32(0))
-            sums = title_sums[:, part] + description_sums[:, part] * weight[:, None]
-            word_rows = rows[:, part]
+            sums, frequency, word_rows = title_sums[:, part], in_title, rows[:, part]
+            for column, added, in_body, body_weight in zip(
+                bodies, body_sums, in_bodies, self._blend.body_weights, strict=True
+            ):
+                weight = _body_weights(body_weight, added[:, part], title_sums[:, part])
+                weight = np.where(np.diff(column.indptr) > 0, weight, np.float32(0))
+                sums = sums + added[:, part] * weight[:, None]
+                frequency = frequency + in_body * weight[item]
             if n == 0:
                 sums, word_rows = self._without_common(sums), self._without_common(word_rows)
             norms = _norms(sums)[item]
             scale = np.divide(length[item], norms, out=np.zeros_like(norms), where=norms > 0)
-            frequency = in_title + in_description * weight[item]
             lengths[:, n] = frequency * scale * _norms(word_rows)[codes]
         return TitleWords(
             pa.array(words.take(used).to_list(), pa.binary())
@@ -214,36 +237,51 @@ class BlendEmbedder(Unpicklable):
         has_lexical = self._embedder.dim < self.dim
         return (1 - weight) ** 0.5 if has_lexical else 1.0, weight**0.5
 
-    def _embed(self, titles: FlatLists, descriptions: FlatLists) -> Floats:
-        out = np.empty((len(titles[1]) - 1, self.dim), dtype=np.float32)
-        for start, stop in token_blocks(titles[1] + descriptions[1]):
-            batch = _stacked(_slice(titles, start, stop), _slice(descriptions, start, stop))
+    def _embed(self, *columns: FlatLists) -> Floats:
+        """As `embed_fields`, of the flat lists of titles, descriptions and further fields.
+
+        Raises:
+            ValueError: there are more or fewer further fields than the blend has weights.
+        """
+        if len(columns) != 1 + len(self._blend.body_weights):
+            raise ValueError(f"{len(columns) - 2} fields, and weights of {self.field_count}")
+        out = np.empty((len(columns[0][1]) - 1, self.dim), dtype=np.float32)
+        for start, stop in token_blocks(_summed_offsets(columns)):
+            batch = _stacked(*(_slice(column, start, stop) for column in columns))
             self._embed_batch(out[start:stop], batch)
         return out
 
     def _embed_batch(self, out: Floats, batch: TokenBatch) -> None:
-        """Fill float32[n, dim] with the vectors of n titles and then n descriptions."""
+        """Fill float32[n, dim] with the vectors of a batch that `_stacked` has made."""
         words, hashes, counts = _word_counts(batch)
         cached = self._cache.rows_with(words, hashes)
         positions, _ = cached.find(hashes)
-        titles, descriptions = counts[: len(out)], counts[len(out) :]
+        titles, *bodies = self._columns(counts)
         weights = titles.data * np.float32(self._blend.title_weight)
         sums = sum_rows(cached.rows, positions[titles.indices], titles.indptr, weights)
-        with_description = np.flatnonzero(np.diff(descriptions.indptr))
-        if len(with_description):
-            described = descriptions[with_description]
-            description_sums = sum_rows(
-                cached.rows, positions[described.indices], described.indptr, described.data
-            )
+        # All limits are relative to the title, and the sums get what is added to it.
+        title_sums = sums.copy() if len(bodies) > 1 else sums
+        for column, body_weight in zip(bodies, self._blend.body_weights, strict=True):
+            filled = np.flatnonzero(np.diff(column.indptr))
+            if len(filled) == 0:
+                continue
+            body = column[filled]
+            body_sums = sum_rows(cached.rows, positions[body.indices], body.indptr, body.data)
             for part in self._parts:
-                added, title_sums = description_sums[:, part], sums[with_description, part]
-                weight = self._description_weights(added, title_sums)
-                sums[with_description, part] += added * weight[:, None]
+                added = body_sums[:, part]
+                weight = _body_weights(body_weight, added, title_sums[filled, part])
+                sums[filled, part] += added * weight[:, None]
         sums[:, self._parts[0]] = self._without_common(sums[:, self._parts[0]])
         known = self._known_shares(cached, positions, counts)
         semantic, lexical = self._part_lengths()
         scale(sums[:, self._parts[0]], semantic * known, out[:, self._parts[0]])
         scale(sums[:, self._parts[1]], lexical, out[:, self._parts[1]])
+
+    def _columns(self, counts: csr_matrix) -> list[csr_matrix]:
+        """Return the counts of the titles, the descriptions and each further field."""
+        columns = 1 + len(self._blend.body_weights)
+        size = counts.shape[0] // columns
+        return [counts[n * size : (n + 1) * size] for n in range(columns)]
 
     def _known_shares(
         self, cached: WeightedRows, positions: npt.NDArray[np.int64], counts: csr_matrix
@@ -253,32 +291,34 @@ class BlendEmbedder(Unpicklable):
         Args:
             cached: the words' rows.
             positions: int64[words], where they are.
-            counts: float32[2 n, words], of n titles and then n descriptions.
+            counts: float32[columns n, words], of n titles, n descriptions and so on.
         """
-        size, weights = counts.shape[0] // 2, cached.weights[positions]
+        weights = cached.weights[positions]
         values = np.stack((weights, weights * cached.known[positions]), axis=1)
         # Sums of float64 in the order of an item's words: other items change nothing.
-        titles, descriptions = (
-            np.asarray(field @ values.astype(np.float64))
-            for field in (counts[:size], counts[size:])
+        titles, *bodies = (
+            np.asarray(column @ values.astype(np.float64)) for column in self._columns(counts)
         )
-        blend = self._blend
-        sums = titles * blend.title_weight + descriptions * blend.description_weight
-        shares = np.divide(sums[:, 1], sums[:, 0], out=np.ones(size), where=sums[:, 0] > 0)
+        sums = titles * self._blend.title_weight
+        for body, weight in zip(bodies, self._blend.body_weights, strict=True):
+            sums = sums + body * weight
+        shares = np.divide(sums[:, 1], sums[:, 0], out=np.ones(len(sums)), where=sums[:, 0] > 0)
         return shares.astype(np.float32)
 
-    def _description_weights(self, descriptions: Floats, titles: Floats) -> Floats:
-        """Return the weights of descriptions relative to their titles: float32[n].
 
-        Args:
-            descriptions: float32[n, k], sums of rows.
-            titles: the same.
-        """
-        weight = np.float32(self._blend.description_weight)
-        title_norms, description_norms = _norms(titles), _norms(descriptions)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            limit = _MAX_DESCRIPTION_RATIO * title_norms / description_norms
-        return np.asarray(np.where((title_norms > 0) & (limit < weight), limit, weight))
+def _body_weights(body_weight: float, bodies: Floats, titles: Floats) -> Floats:
+    """Return the weights of descriptions, or of a field, relative to their titles: float32[n].
+
+    Args:
+        body_weight: the weight of a word.
+        bodies: float32[n, k], sums of rows.
+        titles: the same.
+    """
+    weight = np.float32(body_weight)
+    title_norms, body_norms = _norms(titles), _norms(bodies)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        limit = _MAX_DESCRIPTION_RATIO * title_norms / body_norms
+    return np.asarray(np.where((title_norms > 0) & (limit < weight), limit, weight))
 
 
 def _word_counts(batch: TokenBatch) -> tuple[ByteStrings, Hashes, csr_matrix]:
@@ -322,10 +362,17 @@ def _norms(rows: Floats) -> Floats:
     return np.asarray(np.sqrt(np.einsum("ij,ij->i", rows, rows)))
 
 
-def _stacked(titles: FlatLists, descriptions: FlatLists) -> TokenBatch:
-    """Return a batch of n titles and then n descriptions."""
-    offsets = np.concatenate((titles[1], titles[1][-1] + descriptions[1][1:]))
-    return TokenBatch.from_arrow(pa.concat_arrays([titles[0], descriptions[0]]), offsets)
+def _summed_offsets(columns: Sequence[FlatLists]) -> npt.NDArray[np.int64]:
+    """Return where the tokens of each item end, all columns together."""
+    return np.sum([offsets for _, offsets in columns], axis=0)
+
+
+def _stacked(*columns: FlatLists) -> TokenBatch:
+    """Return a batch of n titles, then n descriptions, then n values of each further field."""
+    ends = np.cumsum([offsets[-1] for _, offsets in columns])
+    later = [end + offsets[1:] for end, (_, offsets) in zip(ends, columns[1:], strict=False)]
+    offsets = np.concatenate((columns[0][1], *later))
+    return TokenBatch.from_arrow(pa.concat_arrays([tokens for tokens, _ in columns]), offsets)
 
 
 def _slice(lists: FlatLists, start: int, stop: int) -> FlatLists:

@@ -59,6 +59,7 @@ class TextBlendEmbedder(Unpicklable):
         dim: length of a vector.
         reads: "text".
         phrases: promotional phrases, which the letters leave out of titles.
+        field_count: number of fields beside title and description.
     """
 
     reads: Literal["tokens", "text"] = "text"
@@ -84,17 +85,23 @@ class TextBlendEmbedder(Unpicklable):
             self._letters = BlendEmbedder(_NoMeaning(model.statistics), letters)
             self._semantic_length = (1 - blend.lexical_weight) ** 0.5
         self.dim = model.dim + lexical_dim
+        self.field_count = len(blend.field_weights)
         self.phrases = model.statistics.phrases if blend.drop_phrases else ()
 
     def embed_fields(
-        self, titles: pa.Array, descriptions: pa.Array, texts: Sequence[Sequence[str]]
+        self,
+        titles: pa.Array,
+        descriptions: pa.Array,
+        *fields: pa.Array,
+        texts: Sequence[Sequence[str]],
     ) -> Floats:
         """Return the vectors of items. The other items do not change an item's vector by a bit.
 
         Args:
             titles: n lists of strings, the tokens. Empty ones and nulls are left out.
             descriptions: n lists, of the same type.
-            texts: n lists of the items' fields of text.
+            fields: n lists of each of the blend's further fields, which are part of the letters.
+            texts: n lists of the items' titles and descriptions.
 
         Returns:
             float32[n, dim]. `lexical_weight` sets the lengths of the semantic and the lexical
@@ -109,7 +116,7 @@ class TextBlendEmbedder(Unpicklable):
         along = np.einsum("ij,j->i", semantic, self._common)
         scale(semantic - along[:, None] * self._common, self._semantic_length, out[:, :split])
         if self._letters is not None:
-            out[:, split:] = self._letters.embed_fields(titles, descriptions)
+            out[:, split:] = self._letters.embed_fields(titles, descriptions, *fields)
         return out
 
     def embed(self, token_lists: Sequence[Sequence[str]]) -> Floats:

@@ -24,7 +24,8 @@ from models.fasttext.token_batch import TokenBatch
 
 MASK = (1 << 64) - 1
 STEP = 0x9E3779B97F4A7C15
-Fields = tuple[list[str], list[str]]
+# The tokens of the title, the description and further fields.
+Fields = tuple[list[str], ...]
 
 
 def splitmix64(number: int) -> int:
@@ -89,11 +90,11 @@ def oracle(model: Any, statistics: CatalogueStatistics, blend: Blend, item: Fiel
     """The vector of an item, token by token; `model` is the library's."""
     dim = model.get_dimension()
     lexical = max(blend.dim - dim, 64) if blend.dim else 0
-    title, description = np.zeros(dim + lexical), np.zeros(dim + lexical)
+    title, *bodies = (np.zeros(dim + lexical) for _ in item)
     vocabulary = set(model.get_words())
-    weights = (blend.title_weight, blend.description_weight)
+    weights = (blend.title_weight, blend.description_weight, *blend.field_weights)
     weight_sum = known_sum = 0.0
-    for total, tokens, field_weight in zip((title, description), item, weights, strict=True):
+    for total, tokens, field_weight in zip((title, *bodies), item, weights, strict=True):
         for token, times in Counter(filter(None, tokens)).items():
             weight = idf(statistics, "word_documents", word_hash(token))
             known = 1.0 if token in vocabulary else known_share(statistics, token) ** 2
@@ -106,11 +107,12 @@ def oracle(model: Any, statistics: CatalogueStatistics, blend: Blend, item: Fiel
     title *= blend.title_weight
     parts = []
     for part in (slice(0, dim), slice(dim, dim + lexical)):
-        size, other = (float(np.linalg.norm(row[part])) for row in (title, description))
-        weight = blend.description_weight
-        if size > 0 and weight * other > 2 * size:
-            weight = 2 * size / other
-        parts.append(title[part] + weight * description[part])
+        total, size = title[part].copy(), float(np.linalg.norm(title[part]))
+        for body, weight in zip(bodies, weights[1:], strict=True):
+            other = float(np.linalg.norm(body[part]))
+            limited = 2 * size / other if size > 0 and weight * other > 2 * size else weight
+            total += limited * body[part]
+        parts.append(total)
     semantic, common = parts[0], statistics.common_direction
     semantic = unit(semantic - 0.5 * (semantic @ common) * common)
     semantic *= known_sum / weight_sum if weight_sum else 1.0
@@ -133,23 +135,28 @@ def with_statistics(path: Path, documents: list[list[str]]) -> Embedder:
     return reloaded
 
 
-def random_items(names: list[str], count: int) -> list[Fields]:
-    """Titles and descriptions: also empty ones, long ones, and words outside the vocabulary."""
+def random_items(names: list[str], count: int, fields: int = 0) -> list[Fields]:
+    """Titles and descriptions: also empty ones, long ones, and words outside the vocabulary.
+
+    Further fields are a few words, none, or very many.
+    """
     rng = random.Random(5)  # noqa: S311
     names = [*names, "はじめて見る語", "XZ-1000B", "", "😀"]
     sizes = ((3, 5), (0, 4), (6, 0), (2, 60), (0, 0), (1, 1))
     return [
-        (rng.choices(names, k=title), rng.choices(names, k=description))
-        for title, description in (sizes[number % len(sizes)] for number in range(count))
+        tuple(
+            rng.choices(names, k=size)
+            for size in (*sizes[number % len(sizes)], *rng.choices((0, 1, 2, 80), k=fields))
+        )
+        for number in range(count)
     ]
 
 
 def embedded(model: BlendEmbedder, items: list[Fields]) -> np.ndarray:
     column_type = pa.list_(pa.string())
-    titles, descriptions = (
-        pa.array([item[field] for item in items], column_type) for field in (0, 1)
+    return model.embed_fields(
+        *(pa.array(column, column_type) for column in zip(*items, strict=True))
     )
-    return model.embed_fields(titles, descriptions)
 
 
 @pytest.mark.parametrize(
@@ -159,13 +166,16 @@ def embedded(model: BlendEmbedder, items: list[Fields]) -> np.ndarray:
         Blend(dim=0),
         Blend(dim=80, lexical_weight=0.3, title_weight=0.5, description_weight=2.0),
         Blend(dim=0, title_weight=0.0, description_weight=1.0),
+        Blend(field_weights=(0.3,)),
+        Blend(dim=80, title_weight=0.7, field_weights=(0.3, 0.0, 2.0)),
+        Blend(dim=0, title_weight=0.0, description_weight=0.0, field_weights=(0.5,)),
     ],
 )
 def test_vectors_are_weighted_sums_of_words(trained: Path, tmp_path: Path, blend: Blend) -> None:
     model = library.load_model(str(trained))
     vocabulary = [word for word in model.get_words() if not word.startswith("__label__")][:60]
-    items = random_items(vocabulary, 60)
-    documents = [title + description for title, description in items]
+    items = random_items(vocabulary, 60, fields=len(blend.field_weights))
+    documents = [[token for column in item for token in column] for item in items]
     packed = with_statistics(fasttext.pack(trained, tmp_path), documents)
     statistics = packed.statistics
     assert statistics is not None
@@ -191,11 +201,11 @@ def test_other_items_do_not_change_an_items_vector_by_a_bit(
     model: Embedder, plain_corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = plain_corpus.read_text(encoding="utf-8").split()[:3000]
-    items = random_items(names, 600)
-    together = embedded(BlendEmbedder(model, Blend()), items)
+    items, blend = random_items(names, 600, fields=2), Blend(field_weights=(0.3, 0.5))
+    together = embedded(BlendEmbedder(model, blend), items)
     # A cache of few words computes most rows many times.
     monkeypatch.setattr(weighted_rows, "_CACHE_BYTES", 1)
-    small_cache = BlendEmbedder(model, Blend())
+    small_cache = BlendEmbedder(model, blend)
     assert small_cache._cache.capacity == 256
     one_by_one = np.concatenate([embedded(small_cache, [item]) for item in items])
     shuffled = list(range(len(items)))
@@ -203,6 +213,20 @@ def test_other_items_do_not_change_an_items_vector_by_a_bit(
     reordered = embedded(small_cache, [items[number] for number in shuffled])
     assert np.array_equal(together, one_by_one)
     assert np.array_equal(together[shuffled], reordered)
+
+
+def test_an_item_without_words_in_its_fields_has_the_vector_of_a_blend_without_fields(
+    model: Embedder, plain_corpus: Path
+) -> None:
+    names = plain_corpus.read_text(encoding="utf-8").split()[:3000]
+    items = random_items(names, 60)
+    with_fields = BlendEmbedder(model, Blend(field_weights=(0.3, 1.0)))
+    assert np.array_equal(
+        embedded(with_fields, [(*item, [], []) for item in items]),
+        embedded(BlendEmbedder(model, Blend()), items),
+    )
+    with pytest.raises(ValueError, match="0 fields, and weights of 2"):
+        embedded(with_fields, items)
 
 
 def test_long_words_with_the_same_beginning_and_end_differ(model: Embedder) -> None:

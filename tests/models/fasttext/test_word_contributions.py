@@ -15,7 +15,7 @@ from models.fasttext.word_contributions import (
     WordContributions,
     pairwise_products,
 )
-from tests.models.fasttext.test_blend import embedded, model, random_items
+from tests.models.fasttext.test_blend import Fields, embedded, model, random_items
 
 __all__ = ["model"]
 
@@ -24,12 +24,21 @@ def cosine(first: np.ndarray, second: np.ndarray) -> float:
     return float(first @ second / (np.linalg.norm(first) * np.linalg.norm(second)))
 
 
-@pytest.mark.parametrize("blend", [Blend(), Blend(dim=0), Blend(dim=80, description_weight=2.0)])
+@pytest.mark.parametrize(
+    "blend",
+    [
+        Blend(),
+        Blend(dim=0),
+        Blend(dim=80, description_weight=2.0),
+        Blend(field_weights=(0.3, 1.5)),
+    ],
+)
 def test_what_words_add_to_a_blend_sums_to_the_vector_and_to_the_cosine(
     model: Embedder, plain_corpus: Path, blend: Blend
 ) -> None:
     names = plain_corpus.read_text("utf-8").split()[:40]
-    items = [item for item in random_items(names, 30) if any(item[0] + item[1])]
+    drawn = random_items(names, 30, fields=len(blend.field_weights))
+    items = [item for item in drawn if any(item[0] + item[1])]
     blended = BlendEmbedder(model, blend)
     vectors = embedded(blended, items).astype(np.float64)
     contributions = [blended.word_contributions(*item) for item in items]
@@ -57,14 +66,14 @@ def shared_shares(one: WordContributions, other: WordContributions) -> dict[str,
 
 
 def check_title_words(
-    words: TitleWords, items: list[tuple[list[str], list[str]]], parts: list[WordContributions]
+    words: TitleWords, items: list[Fields], parts: list[WordContributions]
 ) -> None:
     """Compare products of lengths with the contributions of the words themselves."""
     by_item = [
         dict(zip(words.words[a:b].to_pylist(), words.lengths[a:b].astype(np.float64), strict=True))
         for a, b in itertools.pairwise(words.offsets.tolist())
     ]
-    assert [set(found) for found in by_item] == [set(title) - {""} for title, _ in items]
+    assert [set(found) for found in by_item] == [set(title) - {""} for title, *_ in items]
     for i in range(1, len(items)):
         expected = shared_shares(parts[i - 1], parts[i])
         for word in by_item[i - 1].keys() & by_item[i].keys():
@@ -72,13 +81,18 @@ def check_title_words(
             assert product == pytest.approx(expected[word], abs=2e-6)
 
 
-@pytest.mark.parametrize("blend", [Blend(), Blend(dim=0), Blend(title_weight=1.5)])
+@pytest.mark.parametrize(
+    "blend", [Blend(), Blend(dim=0), Blend(title_weight=1.5), Blend(field_weights=(0.3,))]
+)
 def test_lengths_of_title_words_give_what_shared_words_contribute(
     model: Embedder, plain_corpus: Path, blend: Blend
 ) -> None:
     names = plain_corpus.read_text("utf-8").split()[:25]
-    items = [([*item[0], "水"], item[1]) for item in random_items(names, 40)]
-    items.append(([], ["水"]))
+    fields = len(blend.field_weights)
+    items: list[Fields] = [
+        ([*item[0], "水"], *item[1:]) for item in random_items(names, 40, fields)
+    ]
+    items.append(([], ["水"], *([["水"]] * fields)))
     blended = BlendEmbedder(model, blend)
     columns = [pa.array(field, pa.list_(pa.string())) for field in zip(*items, strict=True)]
     words = blended.title_words(*columns)
@@ -95,10 +109,13 @@ def test_lengths_of_title_words_give_what_shared_words_contribute(
 def test_lengths_of_title_words_of_means(trained: Path, tmp_path: Path) -> None:
     for path in (trained, fasttext.pack(trained, tmp_path)):
         embedder = fasttext.load(path)
-        items = [(["水", "電機", "水", ""], ["箱"]), (["電機", "はじめて見る語", "箱", "水"], [])]
+        items: list[Fields] = [
+            (["水", "電機", "水", ""], ["箱"]),
+            (["電機", "はじめて見る語", "箱", "水"], []),
+        ]
         columns = [pa.array(field, pa.list_(pa.string())) for field in zip(*items, strict=True)]
         words = embedder.title_words(*columns)
-        parts = [embedder.word_contributions(title + rest) for title, rest in items]
+        parts = [embedder.word_contributions(item[0] + item[1]) for item in items]
         if words is None:
             assert parts == [None, None]
             continue
