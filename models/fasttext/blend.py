@@ -364,7 +364,7 @@ def _norms(rows: Floats) -> Floats:
 
 def _summed_offsets(columns: Sequence[FlatLists]) -> npt.NDArray[np.int64]:
     """Return where the tokens of each item end, all columns together."""
-    return np.sum([offsets for _, offsets in columns], axis=0)
+    return np.asarray(np.sum([offsets for _, offsets in columns], axis=0))
 
 
 def _stacked(*columns: FlatLists) -> TokenBatch:

@@ -23,6 +23,7 @@ from pipeline.stages.context import Job
 from pipeline.stages.embed import stage
 from pipeline.stages.embed.batches import embed_batch, lists_of
 from pipeline.stages.tokenize import stage as tokenize
+from pipeline.stages.tokenize import token_columns
 from pipeline.store.arrow_files import Run
 from pipeline.store.names import LATEST
 from pipeline.store.resolve import ResolvedVersion, resolve
@@ -45,7 +46,8 @@ def embed(
     They can be compared with that run's own vectors: the same text has the same vector to the bit.
 
     Args:
-        items: item_id and title, string, and description, if there is one.
+        items: item_id and title, string, and description, if there is one; and the columns of
+            embed.field.
         config: names the store.
         version: LATEST, a run, or a version of the similar-item table; its model, [text] and
             [embed] are used.
@@ -71,20 +73,21 @@ def embed(
         text, blend = tokenize.settings(job), stage.blend_settings(job)
         dictionaries = [job.ship(path, "dictionary") for path in text.user_dictionaries]
         handle, counter = stage.ship_model(job), LoadCounter(spark.sparkContext)
-    description = F.col("description") if "description" in items.columns else F.lit(None)
+    names = ("item_id", "title", "description", *(field.column for field in text.fields))
     texts = own_python_worker(
         items.select(
-            F.col("item_id").cast("string").alias("item_id"),
-            F.col("title").cast("string").alias("title"),
-            description.cast("string").alias("description"),
+            *(
+                (F.col(name) if name in items.columns else F.lit(None)).cast("string").alias(name)
+                for name in names
+            )
         )
     )
     tokenise = tokenize.tokenize(texts, text, dictionaries).run
-    fields, text_model = blend is not None, stage.reads_text(job)
+    is_blend, text_model = blend is not None, stage.reads_text(job)
 
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            model_input = _model_input(batch, tokenise, text_model=text_model, fields=fields)
+            model_input = _model_input(batch, tokenise, text_model=text_model, blend=is_blend)
             rows = pa.RecordBatch.from_arrays([batch["item_id"], model_input], ["item_id", "texts"])
             if rows.num_rows:
                 model = embedder.load_shipped(handle, counter, blend)
@@ -116,22 +119,22 @@ def _embedding_job(config: Config, version: ResolvedVersion, spark: "SparkSessio
 
 
 def _model_input(
-    batch: pa.RecordBatch, tokenise: Run, *, text_model: bool, fields: bool
+    batch: pa.RecordBatch, tokenise: Run, *, text_model: bool, blend: bool
 ) -> pa.Array:
     """The texts that the model reads, as the stage embed forms them.
 
     Args:
-        batch: titles and descriptions.
+        batch: titles, descriptions and fields.
         tokenise: makes rows of the tokens table of them.
         text_model: whether the model reads texts; else it reads tokens.
-        fields: whether it is used in a blend, which reads the tokens of title and description.
+        blend: whether it is used in a blend, which reads the tokens column by column.
     """
     texts = batch["title"], batch["description"]
-    if text_model and not fields:
+    if text_model and not blend:
         return lists_of(*texts)
     tokens = next(iter(tokenise(iter([batch]))))
-    columns = [tokens[name] for name in ("title_tokens", "description_tokens")]
-    if fields:
+    columns = [tokens[name] for name in token_columns.names(tokens.schema.names)]
+    if blend:
         return lists_of(*columns, *(texts if text_model else ()))
     return pc.utf8_trim(pc.binary_join_element_wise(*columns, " "), characters=" ")
 

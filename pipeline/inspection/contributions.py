@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
@@ -12,8 +13,8 @@ from models.fasttext.word_contributions import WordContributions, pairwise_produ
 from pipeline.query.published import Published
 from pipeline.stages.embed.batches import field_tokens
 
-# Tokens of the title and of the description, separated by spaces.
-Texts = tuple[str, str]
+# Tokens of the title, of the description and of each field, separated by spaces.
+Texts = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class TokenModel:
 
     def phrase_tokens(self, texts: Texts) -> list[str]:
         """Tokens of a title that are left out because they belong to promotional phrases."""
-        title, _ = self._tokens_read(texts)
+        title = self._tokens_read(texts)[0]
         left_out = Counter(texts[0].split()) - Counter(title)
         return [token for token in dict.fromkeys(texts[0].split()) if left_out[token]]
 
@@ -101,19 +102,18 @@ class TokenModel:
 
     def _word_contributions(self, texts: Texts) -> WordContributions | None:
         """What each token contributes to an item's vector; None if the model is an encoder."""
-        title, description = self._tokens_read(texts)
+        title, *others = self._tokens_read(texts)
         if isinstance(self._model, BlendEmbedder):
-            return self._model.word_contributions(title, description)
+            return self._model.word_contributions(title, *others)
         if isinstance(self._model, Embedder | LibraryEmbedder):
-            return self._model.word_contributions(title + description)
+            return self._model.word_contributions([*title, *chain(*others)])
         return None
 
-    def _tokens_read(self, texts: Texts) -> tuple[list[str], list[str]]:
-        """The tokens of title and description that the model reads."""
+    def _tokens_read(self, texts: Texts) -> list[list[str]]:
+        """The tokens of title, description and fields that the model reads."""
         if not isinstance(self._model, BlendEmbedder):
-            return texts[0].split(), texts[1].split()
-        title, description = field_tokens(self._model, pa.array([list(texts)]))
-        return title[0].as_py(), description[0].as_py()
+            return [text.split() for text in texts]
+        return [column[0].as_py() for column in field_tokens(self._model, pa.array([list(texts)]))]
 
 
 def _common_tokens(one: Texts, other: Texts) -> list[tuple[str, float | None]]:

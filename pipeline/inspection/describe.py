@@ -27,10 +27,12 @@ def lines(inspection: Inspection, published: Published) -> Iterator[str]:
     yield f"version     {published.version}  run {published.run_id}"
     if columns := _columns(item.details):
         yield f"columns     {columns}"
-    title, description = inspection.tokens
+    title, description, *fields = inspection.tokens
     yield f"tokens      {_tokens(title, inspection)}"
     if description:
         yield f"            {_tokens(description, inspection)}"
+    for name, text in zip(inspection.fields, fields, strict=True):
+        yield f"            {name}: {_tokens(text, inspection)}"
     yield from _token_marks(inspection)
     if item.norm is not None:
         probes = f"; lists searched for it: {inspection.probes:,}" if inspection.probes else ""
@@ -147,7 +149,8 @@ def _removed(inspection: Inspection) -> Iterator[str]:
 
 def as_json(inspection: Inspection, published: Published) -> dict[str, Any]:
     """The inspection for programs."""
-    title, description = (text.split() for text in inspection.tokens)
+    names = ("title", "description", *inspection.fields)
+    tokens = zip(names, map(str.split, inspection.tokens), strict=True)
     return {
         "version": published.version,
         "run_id": published.run_id,
@@ -157,7 +160,7 @@ def as_json(inspection: Inspection, published: Published) -> dict[str, Any]:
         },
         "description": inspection.description,
         "norm": inspection.item.norm,
-        "tokens": {"title": title, "description": description},
+        "tokens": dict(tokens),
         "unknown": inspection.unknown_tokens,
         "left_out": inspection.phrase_tokens,
         "lists_searched": inspection.probes,

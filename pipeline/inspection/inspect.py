@@ -95,7 +95,8 @@ class Inspection:
     Attributes:
         item: the item.
         description: its description.
-        tokens: tokens of its title and of its description.
+        tokens: tokens of its title, of its description and of each field.
+        fields: the columns of the fields.
         unknown_tokens: tokens outside the model's vocabulary; None if it is an encoder.
         phrase_tokens: tokens of the title that belong to promotional phrases.
         probes: how many lists were searched for it; None if it was not searched for.
@@ -113,6 +114,7 @@ class Inspection:
     phrase_tokens: list[str]
     probes: int | None
     reason: str | None
+    fields: list[str] = field(default_factory=list)
     neighbours: list[Neighbour] = field(default_factory=list)
     removal_counts: dict[str, int] = field(default_factory=dict)
     removed: list[RemovedCandidate] = field(default_factory=list)
@@ -171,10 +173,11 @@ class Inspector:
             item=item,
             description=self._tables.description(item.item_id),
             tokens=tokens,
-            unknown_tokens=self._model.unknown_tokens([*tokens[0].split(), *tokens[1].split()]),
+            unknown_tokens=self._model.unknown_tokens(" ".join(tokens).split()),
             phrase_tokens=self._model.phrase_tokens(tokens),
             probes=self._tables.probes(item),
             reason=self._tables.short_list_reason(item.item_id),
+            fields=[field.column for field in self._tables.published.fields],
         )
 
     def _neighbours(

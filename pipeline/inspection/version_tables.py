@@ -15,6 +15,7 @@ from pipeline.query.index import COLUMNS, Index
 from pipeline.query.published import Published
 from pipeline.retrieval.rules import with_traits
 from pipeline.retrieval.vectors import Float32, from_bytes
+from pipeline.stages.tokenize.token_columns import TEXTS
 from pipeline.store import item_rows
 from pipeline.store.reason_codes import QUARANTINE
 
@@ -143,11 +144,11 @@ class VersionTables:
         rows = self._rows("items", "ingest", [item_id], ["description"])
         return rows[0]["description"] if rows else None
 
-    def tokens(self, ids: list[str]) -> dict[str, tuple[str, str]]:
-        """By item the tokens of its title and of its description, separated by spaces."""
-        names = ("title_tokens", "description_tokens")
+    def tokens(self, ids: list[str]) -> dict[str, tuple[str, ...]]:
+        """By item the tokens of its title, description and fields, each separated by spaces."""
+        names = [*TEXTS, *(field.token_column for field in self.published.fields)]
         rows = self._rows("tokens", "tokenize", ids, names)
-        return {row["item_id"]: (row[names[0]], row[names[1]]) for row in rows}
+        return {row["item_id"]: tuple(row[name] for name in names) for row in rows}
 
     def published_list(self, item_id: str) -> list[ListedItem]:
         """An item's list as it is published, best first."""

@@ -10,6 +10,7 @@ from models.fasttext import BlendEmbedder, TextBlendEmbedder
 from pipeline.config.sections import Config
 from pipeline.query.published import Published
 from pipeline.stages.embed.batches import embed_batch, lists_of
+from pipeline.stages.tokenize import token_columns
 from pipeline.stages.tokenize.stage import tokenize_batch
 from pipeline.text.placeholders import Placeholders
 from pipeline.text.tokenize import Tokenizer
@@ -49,7 +50,7 @@ class TextEmbedder:
         return texts
 
     def tokens(self, texts: pa.RecordBatch) -> pa.RecordBatch:
-        """Rows of the tokens table for rows with item_id, title and description."""
+        """Rows of the tokens table for rows with item_id, title, description and fields."""
         return tokenize_batch(self.tokenizer, texts)
 
     def vectors(self, texts: pa.RecordBatch, tokens: pa.RecordBatch) -> pa.RecordBatch:
@@ -64,7 +65,7 @@ class TextEmbedder:
 
     def _model_input(self, texts: pa.RecordBatch, tokens: pa.RecordBatch) -> pa.Array:
         """What the model reads of each row; see pipeline.stages.embed.batches."""
-        columns = tokens["title_tokens"], tokens["description_tokens"]
+        columns = [tokens[name] for name in token_columns.names(tokens.schema.names)]
         fields = texts["title"], texts["description"]
         if isinstance(self.model, TextBlendEmbedder):
             return lists_of(*columns, *fields)

@@ -4,7 +4,7 @@ Everything that decides an answer (text settings, the making of vectors, rules, 
 version's own, whatever the config says today.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError
 from typing import Any
 
@@ -22,8 +22,11 @@ from pipeline.store.names import LATEST
 from pipeline.store.resolve import resolve
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.store import Store
+from pipeline.text.fields import Field, fields_of
 from pipeline.text.placeholders import NONE, Placeholders
 from pipeline.text.tokenize import TextSettings
+
+_TEXT_SETTINGS = ("split_mode", "word_form", "dictionary", "user_dictionaries")
 
 
 @dataclass(frozen=True)
@@ -106,12 +109,16 @@ class Published:
             self.store.say(f"{error.what}; the config's text settings are used")
             run = {}
         # The run's own settings, and those of the config in case its run.json is gone.
-        sections = [run.get("settings", {}).get("text"), config.text.model_dump()]
+        candidates = [run.get("settings", {}), config.model_dump(include={"text", "embed"})]
         failures = []
-        for section in filter(None, sections):
-            values = {field.name: section[field.name] for field in fields(TextSettings)}
-            values["user_dictionaries"] = tuple(section["user_dictionaries"])
-            settings = TextSettings(**values)
+        for sections in candidates:
+            if not sections.get("text"):
+                continue
+            values = {name: sections["text"][name] for name in _TEXT_SETTINGS}
+            values["user_dictionaries"] = tuple(values["user_dictionaries"])
+            settings = TextSettings(
+                **values, fields=fields_of(sections.get("embed", {}).get("field", ()))
+            )
             try:
                 if settings.fingerprint() == fingerprint:
                     return settings
@@ -165,7 +172,13 @@ class Published:
             title_weight=inputs["title_weight"],
             description_weight=inputs["description_weight"],
             drop_phrases=inputs["drop_phrases"],
+            field_weights=tuple(weight for _, weight in inputs.get("field", ())),
         )
+
+    @property
+    def fields(self) -> list[Field]:
+        """The fields that its vectors are made of, beside title and description."""
+        return [Field(column) for column, _ in self.record("embed").inputs.get("field", ())]
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ A stage's output is defined by its inputs alone: computed from an earlier versio
 it is the same table. `--full` computes every output from nothing.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -132,12 +133,15 @@ def changes_version(version: str, base: StageRecord) -> str:
     return fingerprint({"version": version, "base": base.fingerprint})
 
 
-def find_changes(today: "DataFrame", before: "DataFrame") -> "DataFrame":
+def find_changes(
+    today: "DataFrame", before: "DataFrame", fields: Sequence[str] = ()
+) -> "DataFrame":
     """Which items were added, have another text, or were removed.
 
     Args:
         today: today's items table.
         before: an earlier items table.
+        fields: the columns that are text beside title and description.
 
     Returns:
         item_id string; change string: added, changed or removed.
@@ -146,7 +150,10 @@ def find_changes(today: "DataFrame", before: "DataFrame") -> "DataFrame":
 
     def hashed(items: "DataFrame", name: str) -> "DataFrame":
         # Spark's hash skips nulls, so their positions are hashed too.
-        texts = [F.col("title"), F.col("description")]
+        texts = [
+            F.col(name) if name in items.columns else F.lit(None).cast("string")
+            for name in ("title", "description", *fields)
+        ]
         nulls = [text.isNull() for text in texts]
         return items.select("item_id", F.xxhash64(*texts, *nulls).alias(name))
 
@@ -172,8 +179,9 @@ def item_changes(job: Job, today: str, before: str) -> "tuple[DataFrame, dict[st
     """
 
     def compute() -> "tuple[DataFrame, dict[str, int]]":
+        fields = [field.column for field in job.config.embed.field]
         items, earlier = (job.store.read(job.spark, "items", name) for name in (today, before))
-        changes = job.keep(find_changes(items, earlier))
+        changes = job.keep(find_changes(items, earlier, fields))
         by_kind = {row[0]: row[1] for row in changes.groupBy("change").count().collect()}
         return changes, {kind: by_kind.get(kind, 0) for kind in (ADDED, CHANGED, REMOVED)}
 

@@ -52,9 +52,14 @@ class Rows:
         before = self.run
         return Rows(self.frame, lambda batches: run(before(batches)))
 
-    def table(self, name: str) -> "DataFrame":
-        """The rows as a frame with a table's schema, for Spark's own operators."""
-        return self.frame.mapInArrow(self.run, schemas.ddl(schemas.SCHEMAS[name]))
+    def table(self, name: str, schema: pa.Schema | None = None) -> "DataFrame":
+        """The rows as a frame for Spark's own operators.
+
+        Args:
+            name: the table.
+            schema: of a table with more columns than its own; None for those.
+        """
+        return self.frame.mapInArrow(self.run, schemas.ddl(schema or schemas.SCHEMAS[name]))
 
 
 @dataclass(frozen=True)

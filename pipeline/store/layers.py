@@ -133,11 +133,17 @@ def _read(
     return reader.parquet(*files.spark_paths(names))
 
 
-def read_frame(spark: "SparkSession", table: str, files: VersionFiles) -> "DataFrame":
-    """The valid rows of a version with layers."""
+def read_frame(spark: "SparkSession", files: VersionFiles, schema: pa.Schema) -> "DataFrame":
+    """The valid rows of a version with layers.
+
+    Args:
+        spark: the session.
+        files: of the version.
+        schema: of its rows.
+    """
     from pyspark.sql import functions as F
 
-    schema, numbered = schemas.SCHEMAS[table], dict(enumerate(files.layers))
+    numbered = dict(enumerate(files.layers))
     ids = pa.schema([schema.field(_ID)])
     first = _read(spark, files, numbered.pop(0).rows, schema).withColumn("layer", F.lit(0))
     rows, removals = (
@@ -182,19 +188,19 @@ def _read_layers(
 
 
 def read_own_rows(
-    spark: "SparkSession", table: str, files: VersionFiles, listed: FileList
+    spark: "SparkSession", files: VersionFiles, listed: FileList, schema: pa.Schema
 ) -> "DataFrame":
     """The rows that a version has added to the version that it was built on.
 
     Args:
         spark: the session.
-        table: the table.
         files: of the version.
         listed: its list of files.
+        schema: of its rows.
     """
     own = (file for file in listed.files if not file.folder and not file.removes)
     names = tuple(file.place(files.folder) for file in own)
-    return _read(spark, files, names, schemas.SCHEMAS[table])
+    return _read(spark, files, names, schema)
 
 
 def list_sizes(spark: "SparkSession", table: str, files: VersionFiles) -> "DataFrame":

@@ -69,6 +69,17 @@ TOKENS = pa.schema(
         ("text", pa.binary()),
     ]
 )
+
+
+def tokens_schema(fields: Iterable[str]) -> pa.Schema:
+    """The columns of a tokens table.
+
+    Args:
+        fields: the columns of the tokens of each field; `text` is a hash of them too.
+    """
+    return pa.schema([*TOKENS, *((name, pa.string()) for name in fields)])
+
+
 # Items that differ from those that the tokens are built on; `change` is added, changed or removed.
 CHANGES = pa.schema([("item_id", pa.string()), ("change", pa.string())])
 # Vectors are rounded to float16 here, once; null where no token has a vector.
@@ -185,7 +196,7 @@ SCHEMAS: dict[str, pa.Schema] = {
 }
 
 # Tables that may have columns after those of their schema.
-EXTENSIBLE = {"items", "details", "similar_items"}
+EXTENSIBLE = {"items", "tokens", "details", "similar_items"}
 # Tables that are read list by list.
 CLUSTERED = {"lists", "candidates", "neighbors"}
 # Tables each of whose batches becomes a row group.

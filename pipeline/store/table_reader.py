@@ -101,7 +101,7 @@ class TableReader:
         """
         files = self._open(table, version, spark)
         if len(files.layers) > 1:
-            return layers.read_frame(spark, table, files)
+            return layers.read_frame(spark, files, self.schema(table, version))
         # If it is given the schema, Spark starts no job to find it.
         reader = spark.read.schema(schemas.ddl(self.schema(table, version)))
         rows = files.layers[0].rows
@@ -123,8 +123,13 @@ class TableReader:
         if table not in schemas.EXTENSIBLE:
             return own
         import pyarrow as pa
+        import pyarrow.parquet as pq
 
-        others = [f for f in self.dataset(table, version).schema if f.name not in own.names]
+        files = self._open(table, version)
+        system, base = files.arrow
+        # All files of a version have the same columns.
+        stored = pq.read_schema(f"{base}/{files.layers[0].rows[0]}", filesystem=system)
+        others = [field for field in stored if field.name not in own.names]
         return pa.schema([*own, *(field.remove_metadata() for field in others)])
 
     def scan(self, spark: "SparkSession", table: str, version: str, columns: Sequence[str]) -> Rows:
@@ -166,7 +171,7 @@ class TableReader:
         listed = file_list.read(files.folder)
         if listed is None or listed.base != base:
             return None
-        return layers.read_own_rows(spark, table, files, listed)
+        return layers.read_own_rows(spark, files, listed, self.schema(table, version))
 
     def list_sizes(self, spark: "SparkSession", table: str, version: str) -> "DataFrame":
         """How many rows of a clustered table each list has: list, count; rows are not read.

@@ -91,6 +91,7 @@ class Tables(TableReader):
         rows: Rows,
         removals: Rows,
         count: Count = arrow_files.count_nothing,
+        schema: "pa.Schema | None" = None,
     ) -> tuple[int, Written]:
         """Write a version that consists of another version's files and of one more layer.
 
@@ -102,13 +103,15 @@ class Tables(TableReader):
             removals: the columns of `layers.removal_schema`: one row for each row of the other
                 version that is not valid any more.
             count: gives the numbers of some of the rows; see `arrow_files.write`.
+            schema: of a table with more columns than its own, which the other version has; None
+                for those.
 
         Returns:
             the number of the version's rows; and what was written of `rows`.
         """
         with self.versions.create(table, version) as folder:
             shared = layers.shared_files(self.table_path(table, base))
-            files, written = self._add_layer(table, shared, folder, rows, removals, count)
+            files, written = self._add_layer(table, shared, folder, rows, removals, count, schema)
             file_list.write(folder, files, base=base)
         self._whole.add((table, version))
         return layers.row_count(files), written
@@ -129,10 +132,11 @@ class Tables(TableReader):
         rows: Rows,
         removals: Rows,
         count: Count = arrow_files.count_nothing,
+        schema: "pa.Schema | None" = None,
     ) -> tuple[list[File], Written]:
         """Write the files of a layer on top of others; returns all files, and the rows written."""
         number, changes = 1 + max(file.layer for file in files), folder / layers.CHANGES
-        schema, ids = schemas.SCHEMAS[table], layers.removal_schema(table)
+        schema, ids = schema or schemas.SCHEMAS[table], layers.removal_schema(table)
         written = self._write_files(table, [rows], changes, schema, count)
         removed = self._write_files(table, [removals], changes, ids)
         for part, removes in ((written, False), (removed, True)):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from models.content import file_sha256
 from pipeline.text import scripts
 from pipeline.text.clean import clean
+from pipeline.text.fields import Field
 from pipeline.text.split import split_text
 from pipeline.text.units import abbreviate_units, counter_token, join_numbers_and_units
 from pipeline.text.words import Word, latin_words
@@ -37,16 +38,17 @@ _MAX_ENTRIES = 100_000
 class TextSettings:
     """The settings that decide the tokens of a text, beside the rules and the dictionary's release.
 
-    The attributes are those of the config's section [text].
+    The attributes are those of the config's section [text], and the fields of [[embed.field]].
     """
 
     split_mode: Literal["A", "B", "C"] = "C"
     word_form: Literal["surface", "dictionary", "normalized"] = "normalized"
     dictionary: Literal["small", "core", "full"] = "core"
     user_dictionaries: tuple[str, ...] = ()
+    fields: tuple[Field, ...] = ()
 
     def fingerprint(self) -> str:
-        """16 hexadecimal digits: rules, settings, library, dictionary, user dictionaries.
+        """16 hexadecimal digits: rules, settings, library, dictionary, user dictionaries, fields.
 
         Raises:
             OSError: a user dictionary can't be read.
@@ -57,6 +59,8 @@ class TextSettings:
             "dictionary_version": metadata.version(f"sudachidict-{self.dictionary}"),
             "user_dictionaries": [file_sha256(Path(path)) for path in self.user_dictionaries],
         }
+        if not self.fields:
+            del parts["fields"]
         return sha256(repr(sorted(parts.items())).encode()).hexdigest()[:16]
 
 
@@ -79,9 +83,14 @@ def prepare(text: str) -> str:
 
 
 class Tokenizer:
-    """Turns text into tokens, for one thread. It can't be pickled: make it where it is used."""
+    """Turns text into tokens, for one thread. It can't be pickled: make it where it is used.
+
+    Attributes:
+        fields: the fields that are tokenised beside title and description.
+    """
 
     def __init__(self, settings: TextSettings) -> None:
+        self.fields = settings.fields
         self._form = settings.word_form
         self._sudachi = dictionary_of(settings).tokenizer(mode=settings.split_mode)
         # Entries of the dictionaries, by the numbers of the dictionary and of the word in it.

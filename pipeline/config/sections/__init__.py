@@ -20,7 +20,7 @@ from pipeline.config.sections.search import (
     VariantSection,
 )
 from pipeline.config.sections.stores import AzureSection, GcsSection, S3Section
-from pipeline.config.sections.vectors import EmbedSection, ModelSection, TextSection
+from pipeline.config.sections.vectors import EmbedSection, FieldSection, ModelSection, TextSection
 from pipeline.config.sections.watching import LineageSection, MetricsSection, NotifySection
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "EmbedSection",
     "ExpectSection",
     "FallbackSection",
+    "FieldSection",
     "GcsSection",
     "IndexSection",
     "LineageSection",
@@ -125,6 +126,22 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _fields_are_read(self) -> Self:
+        if self.embed.field and self.model.kind == "onnx" and self.embed.lexical_weight is None:
+            raise ValueError(
+                "embed.field: an encoder reads title and description only; set "
+                "embed.lexical_weight, so that letters stand beside it, or leave the fields out"
+            )
+        return self
+
+    @property
+    def field_columns(self) -> list[str]:
+        """The columns that a field can have: those of text, beside title and description."""
+        further = [name for name, kind in self.catalogue.further.items() if kind == "string"]
+        own = [one for one in conditions.TEXTS if one not in ("item_id", "title", "description")]
+        return [*own, *further]
+
+    @model_validator(mode="after")
     def _names_columns(self) -> Self:
         self._check_columns()
         return self
@@ -155,6 +172,7 @@ class Config(Section):
             ("rank.fresh", [rank.fresh.column] if rank.fresh else [], dates),
             ("fallback.order", [one.same for one in fallback if one.same], compared),
             ("fallback.order", [one.by for one in fallback], numbers),
+            ("embed.field", [field.column for field in self.embed.field], self.field_columns),
             ("expect.max_null", list(self.expect.max_null), everything),
             ("expect.min_distinct", list(self.expect.min_distinct), counted),
             ("expect.max_distinct", list(self.expect.max_distinct), counted),

@@ -108,6 +108,22 @@ class ModelSection(Section):
         return self
 
 
+class FieldSection(Section):
+    """A further column whose words count in the vectors, a brand or a category for instance."""
+
+    column: str = Field(description="nitamono's name of the column, which is text")
+    weight: float = Field(
+        0.3, gt=0, le=100, description="weight of a word of it, as title_weight is of a title's"
+    )
+    separator: str | None = Field(
+        None,
+        max_length=10,
+        description="what stands between the levels of a path, as > does in Home > Cookware; auto: "
+        'the first of >, | and / that a value has; "": it is no path; not set: auto for category, '
+        '"" for others',
+    )
+
+
 class EmbedSection(Section):
     """How tokens become vectors."""
 
@@ -138,9 +154,22 @@ class EmbedSection(Section):
     drop_phrases: bool = Field(
         True, description="leave out promotional phrases, which are learned from all titles"
     )
+    field: list[FieldSection] = Field(
+        default_factory=list,
+        description="further columns whose words count; weighted and blend only",
+    )
 
     @model_validator(mode="after")
     def _something_counts(self) -> Self:
         if self.title_weight == self.description_weight == 0:
             raise ValueError("title_weight and description_weight are both 0")
+        return self
+
+    @model_validator(mode="after")
+    def _fields_count(self) -> Self:
+        columns = [field.column for field in self.field]
+        if twice := sorted({name for name in columns if columns.count(name) > 1}):
+            raise ValueError(f"two fields have the column {twice[0]}")
+        if columns and self.method == "mean":
+            raise ValueError('method = "mean" has no weights, and reads no fields; leave it out')
         return self

@@ -1,6 +1,7 @@
 """Embedding a batch of items: pure functions on Arrow arrays, also used by query and evaluation."""
 
-from functools import lru_cache
+from collections.abc import Iterable
+from functools import lru_cache, reduce
 
 import numpy as np
 import pyarrow as pa
@@ -29,15 +30,15 @@ def embed_batch(model: embedder.Embedder, batch: pa.RecordBatch) -> pa.RecordBat
     """
     texts = batch["texts"]
     if isinstance(model, BlendEmbedder):
-        titles, descriptions = field_tokens(model, texts)
-        vectors = model.embed_fields(titles, descriptions)
-        counts = pc.add(pc.list_value_length(titles), pc.list_value_length(descriptions))
+        tokens = field_tokens(model, texts)
+        vectors = model.embed_fields(*tokens)
+        counts = _token_counts(tokens)
     elif isinstance(model, TextBlendEmbedder):
-        titles, descriptions, *fields = (texts.flatten()[field::4] for field in range(4))
-        titles, descriptions = tokens_read(model, titles, descriptions)
-        cleaned = cleaned_fields(lists_of(*fields))
-        vectors = model.embed_fields(titles, descriptions, cleaned.to_pylist())
-        counts = pc.add(pc.list_value_length(titles), pc.list_value_length(descriptions))
+        *token_texts, title, description = _columns(texts, 4 + model.field_count)
+        tokens = tokens_read(model, *token_texts)
+        cleaned = cleaned_fields(lists_of(title, description))
+        vectors = model.embed_fields(*tokens, texts=cleaned.to_pylist())
+        counts = _token_counts(tokens)
     else:
         texts = cleaned_fields(texts) if model.reads == "text" else split_tokens(texts)
         embed_arrow = getattr(model, "embed_arrow", None)
@@ -46,6 +47,16 @@ def embed_batch(model: embedder.Embedder, batch: pa.RecordBatch) -> pa.RecordBat
     rounded = round_vectors(vectors)
     halves = pc.if_else(pa.array(rounded.any(axis=1)), to_bytes(rounded), None)
     return embedding_rows(batch["item_id"], counts.cast(pa.int32()), halves)
+
+
+def _columns(texts: pa.Array, count: int) -> list[pa.Array]:
+    """The columns that `lists_of` has put together."""
+    values = texts.flatten()
+    return [values[column::count] for column in range(count)]
+
+
+def _token_counts(columns: Iterable[pa.Array]) -> pa.Array:
+    return reduce(pc.add, map(pc.list_value_length, columns))
 
 
 def round_vectors(vectors: np.ndarray) -> np.ndarray:
@@ -84,27 +95,24 @@ def embedding_rows(ids: pa.Array, token_counts: pa.Array, halves: pa.Array) -> p
     )
 
 
-def field_tokens(model: BlendEmbedder, texts: pa.Array) -> tuple[pa.Array, pa.Array]:
+def field_tokens(model: BlendEmbedder, texts: pa.Array) -> list[pa.Array]:
     """The tokens that a blend reads, with promotional phrases removed from titles.
 
     Args:
         model: the blend.
-        texts: list<string>[n], of two strings each: the tokens of the title and the description.
+        texts: list<string>[n]: the tokens of the title, of the description and of each field.
 
     Returns:
-        list<string>[n] of the titles and of the descriptions.
+        list<string>[n] of the titles, of the descriptions and of each field.
     """
-    titles, descriptions = (texts.flatten()[field::2] for field in (0, 1))
-    return tokens_read(model, titles, descriptions)
+    return tokens_read(model, *_columns(texts, 2 + model.field_count))
 
 
-def tokens_read(
-    model: embedder.Embedder, titles: pa.Array, descriptions: pa.Array
-) -> tuple[pa.Array, pa.Array]:
+def tokens_read(model: embedder.Embedder, titles: pa.Array, *others: pa.Array) -> list[pa.Array]:
     """As `field_tokens`, from the columns of the tokens table, for any model that reads tokens."""
     if isinstance(model, BlendEmbedder | TextBlendEmbedder):
         titles = _phrase_remover(model.phrases).remove_from(titles)
-    return split_tokens(titles), split_tokens(descriptions)
+    return [split_tokens(column) for column in (titles, *others)]
 
 
 @lru_cache

@@ -60,9 +60,11 @@ def method_settings(job: Job) -> dict[str, Any]:
     effective = {
         "mean": {"method"},
         "weighted": {"method", "title_weight", "description_weight", "drop_phrases"},
-        "blend": set(EmbedSection.model_fields),
+        "blend": EmbedSection.model_fields.keys() - {"field"},
     }
     settings = section.model_dump(include=effective[section.method])
+    if section.field:
+        settings["field"] = [[field.column, field.weight] for field in section.field]
     if section.method == "blend":
         settings["lexical_weight"] = _lexical_weight(job)
     return settings
@@ -89,6 +91,7 @@ def blend_settings(job: Job) -> Blend | None:
         title_weight=section.title_weight,
         description_weight=section.description_weight,
         drop_phrases=section.drop_phrases,
+        field_weights=tuple(field.weight for field in section.field),
     )
 
 
@@ -146,15 +149,15 @@ def _texts(job: Job, blend: Blend | None, tokens: "DataFrame | None" = None) -> 
     """
     from pyspark.sql import functions as F
 
-    fields = ["title_tokens", "description_tokens"]
+    if blend is not None or not reads_text(job):
+        rows = job.read("tokens", "tokenize") if tokens is None else tokens
+        fields = token_columns.names(rows.columns)
     if not reads_text(job):
         column = F.array(*fields) if blend else token_columns.joined()
-        rows = job.read("tokens", "tokenize") if tokens is None else tokens
         return rows.select("item_id", column.alias("texts"))
     items = job.read("items", "ingest").select("item_id", "title", "description")
     if blend is None:
         return items.select("item_id", F.array("title", "description").alias("texts"))
-    rows = job.read("tokens", "tokenize") if tokens is None else tokens
     joined = rows.select("item_id", *fields).join(items, "item_id")
     return joined.select("item_id", F.array(*fields, "title", "description").alias("texts"))
 
@@ -277,9 +280,9 @@ def embed_rows(
 
     Args:
         texts: item_id, and texts: all tokens of an item, separated by spaces, string; with a blend
-            the tokens of its title and of its description, array<string>; for a model that reads
-            text the item's fields, array<string>, which are cleaned here; with a blend of such a
-            model first the tokens of both fields and then both fields.
+            the tokens of its title, of its description and of each field, array<string>; for a
+            model that reads text title and description, array<string>, which are cleaned here; with
+            a blend of such a model first the tokens and then title and description.
         handle: the model, as shipped.
         counter: counts each load of the model.
         blend: how vectors are computed from the model's; None: as the model computes them.

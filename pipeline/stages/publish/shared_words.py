@@ -21,6 +21,7 @@ from pipeline.stages.embed.batches import tokens_read
 from pipeline.stages.publish import list_sources, pair_sums, sorted_tables
 from pipeline.stages.publish.list_sources import SOURCE, SentPairs
 from pipeline.stages.tokenize import stage as tokenize
+from pipeline.stages.tokenize import token_columns
 from pipeline.storage.list_schemas import TITLE_WORDS
 from pipeline.store.arrow_files import Rows, Run
 from pipeline.store.schemas import SHARED_WORDS
@@ -42,7 +43,9 @@ def write_title_words(job: Job, version: str, ranges: ItemRanges) -> int:
     """
     handle, blend = embed.ship_model(job), embed.blend_settings(job)
     counter = LoadCounter(job.spark.sparkContext)
-    tokens = job.scan("tokens", "tokenize", ("item_id", "title_tokens", "description_tokens"))
+    fields = tokenize.settings(job).fields
+    token_names = (*token_columns.TEXTS, *(field.token_column for field in fields))
+    tokens = job.scan("tokens", "tokenize", ("item_id", *token_names))
 
     def find(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
@@ -72,7 +75,7 @@ def words_of_items(model: embedder.Embedder, tokens: pa.RecordBatch) -> pa.Recor
     Raises:
         StageError: the model's vectors are no sums over words.
     """
-    fields = tokens_read(model, tokens["title_tokens"], tokens["description_tokens"])
+    fields = tokens_read(model, *map(tokens.column, token_columns.names(tokens.schema.names)))
     find = getattr(model, "title_words", None)
     words = None if find is None else find(*fields)
     if words is None:

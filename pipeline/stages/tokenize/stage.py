@@ -2,21 +2,22 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from models import Handle, resident, shipping
-from pipeline.errors import StageError, UsageError
+from pipeline.errors import InputError, StageError, UsageError
 from pipeline.stages import incremental
 from pipeline.stages.context import Job, StageResult
 from pipeline.stages.tokenize import token_columns
 from pipeline.store.arrow_files import Rows
-from pipeline.store.schemas import TOKENS
+from pipeline.store.schemas import tokens_schema
 from pipeline.store.stage_record import StageRecord
 from pipeline.text.clean import clean
+from pipeline.text.fields import Field, fields_of
 from pipeline.text.tokenize import TextSettings, Tokenizer
 from pipeline.text.user_dictionary import Headword, unused_headwords, warning
 
@@ -30,12 +31,13 @@ CODE_VERSION = 1
 
 def settings(job: Job) -> TextSettings:
     """The text settings of the config."""
-    section = job.config.text
+    section, fields = job.config.text, job.config.embed.field
     return TextSettings(
         split_mode=section.split_mode,
         word_form=section.word_form,
         dictionary=section.dictionary,
         user_dictionaries=tuple(section.user_dictionaries),
+        fields=fields_of(field.model_dump() for field in fields),
     )
 
 
@@ -59,12 +61,29 @@ def text_fingerprint(job: Job) -> str:
 
 
 def inputs(job: Job) -> dict[str, Any]:
-    """The items' content and the text fingerprint."""
+    """The items' content and the text fingerprint.
+
+    Raises:
+        InputError: the catalogue does not have the column of a field.
+    """
+    _check_fields(job)
     return {"items": job.record("ingest").outputs["content"], "text": text_fingerprint(job)}
 
 
+def _check_fields(job: Job) -> None:
+    # Earlier releases wrote down no profile.
+    present = job.record("ingest").counts.get("profile", {}).get("columns")
+    for field in job.config.embed.field:
+        if present is not None and field.column not in present:
+            texts = [name for name in job.config.field_columns if name in present]
+            raise InputError(
+                f"embed.field {field.column}: the catalogue has no column for it. Map one with "
+                f"catalogue.columns; mapped and text are: {', '.join(texts) or 'none'}"
+            )
+
+
 def execute(job: Job, version: str) -> StageResult:
-    """Tokenise the title and the description of every item."""
+    """Tokenise the title, the description and the fields of every item."""
     text = settings(job)
     headwords = _unused_headwords(job, text) if text.user_dictionaries else []
     dictionaries = ship_dictionaries(job, text)
@@ -73,7 +92,11 @@ def execute(job: Job, version: str) -> StageResult:
     if base.record is None:
         items = job.spread(job.read("items", "ingest"), item_count)
         written = job.store.write_counted(
-            "tokens", version, tokenize(items, text, dictionaries), count=token_columns.sums
+            "tokens",
+            version,
+            tokenize(items, text, dictionaries),
+            count=token_columns.sums,
+            schema=_schema(text.fields),
         )
         rows, sums, changes = written.rows, _counts(written.sums), None
     else:
@@ -99,6 +122,10 @@ def execute(job: Job, version: str) -> StageResult:
             "why": base.why,
         },
     )
+
+
+def _schema(fields: Iterable[Field]) -> pa.Schema:
+    return tokens_schema(field.token_column for field in fields)
 
 
 def ship_dictionaries(job: Job, text: TextSettings) -> list[Handle]:
@@ -152,12 +179,13 @@ def _update(
     raw_changes, numbers = incremental.item_changes(job, today, base_items)
     candidates = items.join(incremental.items_to_compute(raw_changes), "item_id", how="left_semi")
     rows = job.spread(candidates, sum(numbers.values()))
-    new_tokens = tokenize(rows, text, dictionaries).table("tokens").persist(StorageLevel.DISK_ONLY)
+    new_tokens = tokenize(rows, text, dictionaries).table("tokens", _schema(text.fields))
+    new_tokens = new_tokens.persist(StorageLevel.DISK_ONLY)
     # Computed before the join with what Python workers write: a task must have one Python worker.
     new_tokens.count()
     tokens = job.store.read(job.spark, "tokens", base.fingerprint)
     outdated = tokens.join(incremental.outdated_items(raw_changes), "item_id", how="left_semi")
-    count = token_columns.count("title_tokens", "description_tokens")
+    count = token_columns.count(token_columns.names(tokens.columns))
     old = outdated.select("item_id", F.col("text").alias("old_text"), count.alias("n"))
     old = old.persist(StorageLevel.DISK_ONLY)
     try:
@@ -187,7 +215,7 @@ def _write_changed(
     """
     from pyspark.sql import functions as F
 
-    store, spark = job.store, job.spark
+    store, spark, schema = job.store, job.spark, _schema(settings(job).fields)
     changes = store.read(spark, "changes", incremental.changes_version(version, base))
     by_kind = {row[0]: row[1] for row in changes.groupBy("change").count().collect()}
     kinds = (incremental.ADDED, incremental.CHANGED, incremental.REMOVED)
@@ -196,7 +224,9 @@ def _write_changed(
     if not store.can_add_layer("tokens", base.fingerprint, incremental.changed_rows(numbers)):
         tokens = store.read(spark, "tokens", base.fingerprint)
         parts = Rows(incremental.apply_changes(tokens, changes, new), iter)
-        written = store.write_counted("tokens", version, parts, count=token_columns.sums)
+        written = store.write_counted(
+            "tokens", version, parts, count=token_columns.sums, schema=schema
+        )
         return _Update(written.rows, _counts(written.sums), numbers)
     outdated = incremental.outdated_items(changes)
     gone = old.join(outdated, "item_id", how="left_semi")
@@ -209,6 +239,7 @@ def _write_changed(
         Rows(new, iter),
         Rows(outdated, iter),
         token_columns.sums,
+        schema,
     )
     sums = Counter(_counts(base.counts))
     sums.update(written.sums)
@@ -250,7 +281,8 @@ def tokenize(items: "DataFrame", text: TextSettings, dictionaries: Sequence[Hand
         for batch in batches:
             yield tokenize_batch(tokenizer, batch)
 
-    return Rows(items.select("item_id", "title", "description"), run)
+    columns = (field.column for field in text.fields)
+    return Rows(items.select("item_id", "title", "description", *columns), run)
 
 
 def load_tokenizer(text: TextSettings, dictionaries: Sequence[Handle]) -> Tokenizer:
@@ -268,19 +300,26 @@ def tokenize_batch(tokenizer: Tokenizer, batch: pa.RecordBatch) -> pa.RecordBatc
 
     Args:
         tokenizer: the tokenizer of this thread.
-        batch: columns item_id, title, description.
+        batch: columns item_id, title, description, and those of the tokenizer's fields.
     """
-    titles, descriptions = (
-        [clean(text) for text in batch[name].to_pylist()] for name in ("title", "description")
+    columns = [field.column for field in tokenizer.fields]
+    titles, descriptions, *fields = (
+        [clean(text) for text in batch[name].to_pylist()]
+        for name in ("title", "description", *columns)
     )
+    field_tokens = {
+        field.token_column: [" ".join(field.tokens(tokenizer, text)) for text in texts]
+        for field, texts in zip(tokenizer.fields, fields, strict=True)
+    }
     return pa.RecordBatch.from_pydict(
         {
             "item_id": batch["item_id"],
             "title_tokens": _joined_tokens(tokenizer, titles),
             "description_tokens": _joined_tokens(tokenizer, descriptions),
-            "text": [_hash(*both) for both in zip(titles, descriptions, strict=True)],
+            "text": [_hash(*texts) for texts in zip(titles, descriptions, *fields, strict=True)],
+            **field_tokens,
         },
-        schema=TOKENS,
+        schema=_schema(tokenizer.fields),
     )
 
 
@@ -288,7 +327,7 @@ def _joined_tokens(tokenizer: Tokenizer, texts: list[str]) -> list[str]:
     return [" ".join(tokenizer.tokens_of_clean(text)) for text in texts]
 
 
-def _hash(title: str, description: str) -> bytes:
+def _hash(*texts: str) -> bytes:
     # Cleaned text has no line breaks.
-    both = f"{title}\n{description}".encode("utf-8", "surrogatepass")
-    return hashlib.blake2b(both, digest_size=16).digest()
+    joined = "\n".join(texts).encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(joined, digest_size=16).digest()

@@ -17,10 +17,11 @@ _TOKEN_PASSES = 20_000_000
 
 
 def texts(tokens: "DataFrame") -> "DataFrame":
-    """Each item's tokens in one list; items without any are left out."""
+    """Each item's tokens in one list, those of its fields too; items without any are left out."""
     from pyspark.sql import functions as F
 
-    joined = tokens.select("item_id", token_columns.joined().alias("tokens"))
+    columns = token_columns.names(tokens.columns)
+    joined = tokens.select("item_id", token_columns.joined(columns).alias("tokens"))
     return joined.where(F.col("tokens") != "").withColumn("tokens", F.split("tokens", " "))
 
 
