@@ -68,7 +68,9 @@ _NOTES = {
     "catalogue": _COLUMNS,
     "expect": "See [expectations](catalogue.md#expectations).",
     "model": "See [the model](similarity-and-recall.md#the-model).",
-    "embed": "See [what makes items similar](similarity-and-recall.md#what-makes-items-similar).",
+    "embed": "`[[embed.field]]` may be given several times: see "
+    "[fields](similarity-and-recall.md#fields-brands-and-categories). See also "
+    "[what makes items similar](similarity-and-recall.md#what-makes-items-similar).",
     "neighbors": "See [the search](similarity-and-recall.md#how-neighbours-are-found).",
     "rules": "See [rules](rules.md).",
     "rank": "`price` and `fresh` are off unless they are given. See [boosts](rules.md#boosts).",

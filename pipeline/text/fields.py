@@ -1,17 +1,15 @@
 """Fields: further columns of an item, a brand or a category, whose words count in its vector."""
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline.text.clean import clean
+from pipeline.text.clean import normalize_characters
 
 if TYPE_CHECKING:
     from pipeline.text.tokenize import Tokenizer
 
-# A path's separators that are recognised, the first that a value has: cleaned, so that full-width
-# ones are among them.
+# The separators of a path that are recognised. Cleaning has made full-width ones these.
 _RECOGNISED = (">", "|", "/")
 AUTO = "auto"
 # Deeper levels have their words only, so that a text that is no path stays short.
@@ -54,10 +52,9 @@ class Field:
             return tokenizer.tokens_of_clean(text)
         tokens, path = [], ""
         for depth, level in enumerate(_levels(text, self.separator)):
-            words = tokenizer.tokens_of_clean(level)
-            tokens += words
+            tokens += tokenizer.tokens_of_clean(level)
             if depth < _MAX_LEVELS:
-                path += f">{'_'.join(words)}"
+                path += f">{level.lower().replace(' ', '_')}"
                 tokens.append(path)
         return tokens
 
@@ -71,7 +68,6 @@ def _levels(text: str, separator: str) -> list[str]:
     """The levels of a path, from the top down; empty ones are left out."""
     if separator == AUTO:
         separator = next((one for one in _RECOGNISED if one in text), "")
-    # A cleaned text has single spaces, and none at its ends.
-    separator = clean(separator)
-    levels = re.split(re.escape(separator), text) if separator else [text]
+    separator = normalize_characters(separator)
+    levels = text.split(separator) if separator else [text]
     return [level.strip() for level in levels if level.strip()]

@@ -73,6 +73,35 @@ def test_spark_settings_may_be_nested_dotted_or_full(tmp_path: Path) -> None:
         ),
         (TWO_SECTIONS + '[model]\nengine = "library"\n', "toml: embed.method is blend, and model"),
         (
+            TWO_SECTIONS + '[[embed.field]]\ncolumn = "price"\n',
+            "embed.field: price is no column that it can use; these are: category, group_id, "
+            "brand, locale, image_url. Map others with catalogue.columns",
+        ),
+        (
+            TWO_SECTIONS + "columns = {maker = 'm', sold = 's'}\ntypes = {sold = 'number'}\n"
+            "[[embed.field]]\ncolumn = 'sold'\n",
+            "embed.field: sold is no column that it can use; these are: category, group_id, "
+            "brand, locale, image_url, maker. Map",
+        ),
+        (TWO_SECTIONS + "[[embed.field]]\ncolumn = 'title'\n", "embed.field: title is no column"),
+        (
+            TWO_SECTIONS + "[[embed.field]]\ncolumn = 'brand'\nweight = 0.0\n",
+            "embed.field.0.weight: input should be greater than 0",
+        ),
+        (
+            TWO_SECTIONS + "[embed]\nfield = [{column = 'brand'}, {column = 'brand'}]\n",
+            "two fields have the column brand",
+        ),
+        (
+            TWO_SECTIONS + "[embed]\nmethod = 'mean'\nfield = [{column = 'brand'}]\n",
+            'method = "mean" has no weights, and reads no fields',
+        ),
+        (
+            TWO_SECTIONS
+            + "[model]\nkind = 'onnx'\npath = 'm'\n[[embed.field]]\ncolumn = 'brand'\n",
+            "embed.field: an encoder reads title and description only; set embed.lexical_weight",
+        ),
+        (
             TWO_SECTIONS + "[embed]\ntitle_weight = 0.0\ndescription_weight = 0.0\n",
             "embed: title_weight and description_weight are both 0",
         ),
