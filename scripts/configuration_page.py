@@ -62,7 +62,8 @@ encoding = "Shift_JIS"
 columns = { item_id = "sku", title = "name", description = "body" }
 ```
 
-Other names in `columns` are [further columns](rules.md#further-columns), for rules and boosts.
+Other names in `columns` are [further columns](rules.md#further-columns), for rules, boosts and
+[fields](similarity-and-recall.md#fields-brands-and-categories).
 """
 _NOTES = {
     "catalogue": _COLUMNS,

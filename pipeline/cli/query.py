@@ -36,7 +36,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--title", metavar="T", help="a title to find neighbours for")
     parser.add_argument("--description", metavar="D", help="a description, alone or with --title")
     parser.add_argument("--column", action="append", default=[], metavar="NAME=VALUE",
-                        help="a column that rules read: locale=ja, price=1980; may be "
+                        help="a column that rules or fields read: brand=KAZEHA, price=1980; may be "
                         "repeated")  # fmt: skip
     parser.add_argument("--file", metavar="FILE",
                         help="a CSV, JSON Lines or Parquet file of texts, with columns title, "

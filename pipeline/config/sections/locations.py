@@ -74,7 +74,7 @@ class CatalogueSection(Section):
     columns: dict[str, str] = Field(
         default_factory=dict,
         description="nitamono's column = the catalogue's column; equal names need no entry; "
-        '"" leaves an optional column out; other names are further columns, for rules',
+        '"" leaves an optional column out; other names are further columns, for rules and fields',
     )
     types: dict[str, ColumnType] = Field(
         default_factory=dict,
