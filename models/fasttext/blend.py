@@ -50,8 +50,8 @@ class Blend:
         lexical_weight: share of the lexical part in a cosine, 0 to 1.
         title_weight, description_weight: weights of a word in each.
         drop_phrases: whether promotional phrases are left out of titles.
-        rare_weight: weight of the meaning of a word that has no row of its own, which is that of its
-            n-grams alone.
+        rare_weight: weight of the meaning of a word that has no row of its own, which is that of
+            its n-grams alone.
     """
 
     dim: int = 448
