@@ -132,6 +132,25 @@ def test_an_encoder_and_the_letters(shop: Shop, tmp_path: Path) -> None:
     assert alone.shape == (len(ITEMS), encoder.DIM)
 
 
+def test_fields_are_in_the_letters_beside_an_encoder(
+    shop: Shop, tmp_path: Path, in_process: InProcess
+) -> None:
+    path = encoder.write_encoder(tmp_path / "encoder")
+    blend = of_kind("onnx", path, "embed.dim=100", "embed.lexical_weight=0.45")
+    without = stacked(shop.run("without", *blend))
+    field = ("catalogue.columns.maker=description", 'embed.field=[{column="maker", weight=1.0}]')
+    vectors = stacked(shop.run("with", *blend, *field, last="publish"))
+    same = vectors == without
+    assert same[:, : encoder.DIM].all()
+    # Only items with a text in the field have other letters.
+    assert same[:, encoder.DIM :].all(axis=1).tolist() == [not text for *_, text in ITEMS]
+    item_id, title, text = ITEMS[1]
+    command = ("query", "--title", title, "--description", text, "--config", str(shop.file))
+    answers = json.loads(in_process(*command, "--column", f"maker={text}", "--json"))
+    best = answers["neighbours"][0]
+    assert (best["similar_id"], best["score"]) == (item_id, pytest.approx(1, abs=1e-6))
+
+
 def test_a_distilled_model_is_near_its_encoder(
     shop: Shop, tmp_path: Path, in_process: InProcess
 ) -> None:
