@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from pipeline.store.store import Store
 from tests.pages import ROOT
 
 # A verb with a fault.
