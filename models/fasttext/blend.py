@@ -19,16 +19,11 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from scipy.sparse import csr_matrix
 
-from models.errors import ModelError
-from models.fasttext import lexical_features
-from models.fasttext.bytestrings import ByteStrings
-from models.fasttext.catalogue_statistics import CatalogueStatistics
-from models.fasttext.embedder import Embedder, FlatLists, token_blocks
-from models.fasttext.hashing import Hashes
-from models.fasttext.row_sums import Floats, sum_rows
-from models.fasttext.token_batch import TokenBatch
+from models.fasttext.catalogue_statistics import required_statistics
+from models.fasttext.column_counts import ColumnCounts, count_blocks
+from models.fasttext.embedder import Embedder, FlatLists
+from models.fasttext.row_sums import Floats, row_norms, scale_rows, sum_rows
 from models.fasttext.weighted_rows import WeightedRowCache, WeightedRows, WordModel
 from models.fasttext.word_contributions import TitleWords, WordContributions, values_at
 from models.unpicklable import Unpicklable
@@ -132,12 +127,12 @@ class BlendEmbedder(Unpicklable):
             title: the tokens of the title.
             bodies: those of the description and of each further field.
         """
-        words, hashes, counts = _word_counts(
-            _stacked(*(Embedder.flatten([tokens]) for tokens in (title, *bodies)))
+        counts = ColumnCounts.of([Embedder.flatten([tokens]) for tokens in (title, *bodies)])
+        cached, positions = self._rows(counts)
+        word_rows = cached.rows[positions].astype(np.float64)
+        title_counts, *body_counts = (
+            column.toarray()[0].astype(np.float64) for column in counts.columns
         )
-        cached = self._cache.rows_with(words, hashes)
-        word_rows = cached.rows[cached.find(hashes)[0]].astype(np.float64)
-        title_counts, *body_counts = counts.toarray().astype(np.float64)
         rows = word_rows * (title_counts * self._blend.title_weight)[:, None]
         for part in self._parts:
             title_sum = rows[:, part].sum(axis=0, keepdims=True).astype(np.float32)
@@ -150,10 +145,10 @@ class BlendEmbedder(Unpicklable):
         common = self._statistics.common_direction.astype(np.float64)
         rows[:, :split] -= np.outer(rows[:, :split] @ common * (1 - float(_COMMON_SHARE)), common)
         semantic, lexical = self._part_lengths()
-        known = float(self._known_shares(cached, cached.find(hashes)[0], counts)[0])
+        known = float(self._known_shares(cached, positions, counts)[0])
         for part, length in zip(self._parts, (semantic * known, lexical), strict=True):
             rows[:, part] *= length / (np.linalg.norm(rows[:, part].sum(axis=0)) or np.inf)
-        decoded = [word.decode("utf-8", "surrogateescape") for word in words.to_list()]
+        decoded = [word.decode("utf-8", "surrogateescape") for word in counts.words.to_list()]
         return WordContributions(decoded, rows, split)
 
     def title_words(
@@ -164,19 +159,13 @@ class BlendEmbedder(Unpicklable):
         The arguments are those of `embed_fields`; the other items change nothing here either.
         """
         lists = [Embedder.flatten_arrow(column) for column in (titles, descriptions, *fields)]
-        blocks = [
-            self._batch_words(_stacked(*(_slice(column, *block) for column in lists)))
-            for block in token_blocks(_summed_offsets(lists))
-        ]
-        return TitleWords.concat(blocks or [self._batch_words(_stacked(*lists))])
+        blocks = [self._block_words(counts) for _, counts in count_blocks(lists)]
+        return TitleWords.concat(blocks or [self._block_words(ColumnCounts.of(lists))])
 
-    def _batch_words(self, batch: TokenBatch) -> TitleWords:
-        """As `title_words`, of a batch that `_stacked` has made."""
-        words, hashes, counts = _word_counts(batch)
-        cached = self._cache.rows_with(words, hashes)
-        positions = cached.find(hashes)[0]
-        titles, *bodies = self._columns(counts)
-        size = titles.shape[0]
+    def _block_words(self, counts: ColumnCounts) -> TitleWords:
+        """As `title_words`, of a block of items."""
+        cached, positions = self._rows(counts)
+        titles, *bodies = counts.columns
         title_sums, *body_sums = (
             sum_rows(cached.rows, positions[column.indices], column.indptr, column.data * weight)
             for column, weight in (
@@ -187,7 +176,7 @@ class BlendEmbedder(Unpicklable):
         used, codes = np.unique(titles.indices, return_inverse=True)
         rows, item = (
             cached.rows[positions[used]],
-            np.repeat(np.arange(size), titles.indptr[1:] - titles.indptr[:-1]),
+            np.repeat(np.arange(len(counts)), titles.indptr[1:] - titles.indptr[:-1]),
         )
         in_title = titles.data * self._blend.title_weight
         in_bodies = [values_at(column, item, titles.indices) for column in bodies]
@@ -207,14 +196,14 @@ class BlendEmbedder(Unpicklable):
                 frequency = frequency + in_body * weight[item]
             if n == 0:
                 sums, word_rows = self._without_common(sums), self._without_common(word_rows)
-            norms = _norms(sums)[item]
+            norms = row_norms(sums)[item]
             scale = np.divide(length[item], norms, out=np.zeros_like(norms), where=norms > 0)
-            lengths[:, n] = frequency * scale * _norms(word_rows)[codes]
+            lengths[:, n] = frequency * scale * row_norms(word_rows)[codes]
         return TitleWords(
-            pa.array(words.take(used).to_list(), pa.binary())
+            pa.array(counts.words.take(used).to_list(), pa.binary())
             .cast(pa.string())
             .take(pa.array(codes)),
-            hashes[titles.indices],
+            counts.hashes[titles.indices],
             titles.indptr.astype(np.int64),
             lengths,
         )
@@ -244,17 +233,19 @@ class BlendEmbedder(Unpicklable):
         if len(columns) != 1 + len(self._blend.body_weights):
             raise ValueError(f"{len(columns) - 2} fields, and weights of {self.field_count}")
         out = np.empty((len(columns[0][1]) - 1, self.dim), dtype=np.float32)
-        for start, stop in token_blocks(_summed_offsets(columns)):
-            batch = _stacked(*(_slice(column, start, stop) for column in columns))
-            self._embed_batch(out[start:stop], batch)
+        for place, counts in count_blocks(columns):
+            self._embed_block(out[place], counts)
         return out
 
-    def _embed_batch(self, out: Floats, batch: TokenBatch) -> None:
-        """Fill float32[n, dim] with the vectors of a batch that `_stacked` has made."""
-        words, hashes, counts = _word_counts(batch)
-        cached = self._cache.rows_with(words, hashes)
-        positions, _ = cached.find(hashes)
-        titles, *bodies = self._columns(counts)
+    def _rows(self, counts: ColumnCounts) -> tuple[WeightedRows, npt.NDArray[np.int64]]:
+        """Return rows of words, and where those of the counts' words are among them."""
+        cached = self._cache.rows_with(counts.words, counts.hashes)
+        return cached, cached.find(counts.hashes)[0]
+
+    def _embed_block(self, out: Floats, counts: ColumnCounts) -> None:
+        """Fill float32[n, dim] with the vectors of a block of items."""
+        cached, positions = self._rows(counts)
+        titles, *bodies = counts.columns
         weights = titles.data * np.float32(self._blend.title_weight)
         sums = sum_rows(cached.rows, positions[titles.indices], titles.indptr, weights)
         # All limits are relative to the title, and the sums get what is added to it.
@@ -272,36 +263,25 @@ class BlendEmbedder(Unpicklable):
         sums[:, self._parts[0]] = self._without_common(sums[:, self._parts[0]])
         known = self._known_shares(cached, positions, counts)
         semantic, lexical = self._part_lengths()
-        scale(sums[:, self._parts[0]], semantic * known, out[:, self._parts[0]])
-        scale(sums[:, self._parts[1]], lexical, out[:, self._parts[1]])
-
-    def _columns(self, counts: csr_matrix) -> list[csr_matrix]:
-        """Return the counts of the titles, the descriptions and each further field."""
-        columns = 1 + len(self._blend.body_weights)
-        size = counts.shape[0] // columns
-        return [counts[n * size : (n + 1) * size] for n in range(columns)]
+        scale_rows(sums[:, self._parts[0]], semantic * known, out[:, self._parts[0]])
+        scale_rows(sums[:, self._parts[1]], lexical, out[:, self._parts[1]])
 
     def _known_shares(
-        self, cached: WeightedRows, positions: npt.NDArray[np.int64], counts: csr_matrix
+        self, cached: WeightedRows, positions: npt.NDArray[np.int64], counts: ColumnCounts
     ) -> Floats:
         """Return how much of each item's words the catalogue has: float32[n], 0 to 1.
 
         Args:
             cached: the words' rows.
             positions: int64[words], where they are.
-            counts: float32[columns n, words], of n titles, n descriptions and so on.
+            counts: of the words.
         """
         weights = cached.weights[positions]
         values = np.stack((weights, weights * cached.known[positions]), axis=1)
-        # Sums of float64 in the order of an item's words: other items change nothing.
-        titles, *bodies = (
-            np.asarray(column @ values.astype(np.float64)) for column in self._columns(counts)
-        )
-        sums = titles * self._blend.title_weight
-        for body, weight in zip(bodies, self._blend.body_weights, strict=True):
-            sums = sums + body * weight
-        shares = np.divide(sums[:, 1], sums[:, 0], out=np.ones(len(sums)), where=sums[:, 0] > 0)
-        return shares.astype(np.float32)
+        column_weights = (self._blend.title_weight, *self._blend.body_weights)
+        all_words, known = counts.sums(values.astype(np.float64), column_weights).T
+        shares = np.divide(known, all_words, out=np.ones(len(counts)), where=all_words > 0)
+        return np.asarray(shares, dtype=np.float32)
 
 
 def _body_weights(body_weight: float, bodies: Floats, titles: Floats) -> Floats:
@@ -313,82 +293,7 @@ def _body_weights(body_weight: float, bodies: Floats, titles: Floats) -> Floats:
         titles: the same.
     """
     weight = np.float32(body_weight)
-    title_norms, body_norms = _norms(titles), _norms(bodies)
+    title_norms, body_norms = row_norms(titles), row_norms(bodies)
     with np.errstate(divide="ignore", invalid="ignore"):
         limit = _MAX_DESCRIPTION_RATIO * title_norms / body_norms
     return np.asarray(np.where((title_norms > 0) & (limit < weight), limit, weight))
-
-
-def required_statistics(statistics: CatalogueStatistics | None) -> CatalogueStatistics:
-    """The statistics that a model carries.
-
-    Raises:
-        ModelError: it carries none.
-    """
-    if statistics is None:
-        raise ModelError(
-            "the model carries no statistics of a catalogue, which every method but mean needs; "
-            "use it as model.path of a store, which counts them"
-        )
-    return statistics
-
-
-def _word_counts(batch: TokenBatch) -> tuple[ByteStrings, Hashes, csr_matrix]:
-    """Count the words of each list.
-
-    Returns:
-        The unique words, in the same order in each batch; uint64[words], their features,
-        ascending; float32[lists, words], 1 + log of how often a list has a word, since repeated
-        words say less than new ones.
-    """
-    hashes = lexical_features.word_features(batch.unique)
-    order = np.argsort(hashes, kind="stable")
-    order = order[batch.unique.lengths[order] > 0]
-    rank = np.full(len(hashes), -1, dtype=np.int32)
-    rank[order] = np.arange(len(order))
-    batch = batch.filter((rank >= 0)[batch.codes])
-    ones = np.ones(len(batch.codes), dtype=np.float32)
-    shape = (len(batch.lengths), len(order))
-    counts = csr_matrix((ones, rank[batch.codes], batch.offsets), shape=shape)
-    counts.sum_duplicates()
-    repeated = np.flatnonzero(counts.data > 1)
-    counts.data[repeated] = 1 + np.log(counts.data[repeated].astype(np.float64))
-    return batch.unique.take(order), hashes[order], counts
-
-
-def scale(vectors: Floats, lengths: float | Floats, out: Floats) -> None:
-    """Fill float32[n, k] with the vectors, scaled to a length; zeros stay zeros.
-
-    Args:
-        vectors: float32[n, k].
-        lengths: of all, or float32[n].
-        out: receives them.
-    """
-    norms = _norms(vectors)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        factors = np.where(norms > 0, np.asarray(lengths, np.float32) / norms, np.float32(0))
-    np.multiply(vectors, factors[:, None], out=out)
-
-
-def _norms(rows: Floats) -> Floats:
-    return np.asarray(np.sqrt(np.einsum("ij,ij->i", rows, rows)))
-
-
-def _summed_offsets(columns: Sequence[FlatLists]) -> npt.NDArray[np.int64]:
-    """Return where the tokens of each item end, all columns together."""
-    return np.asarray(np.sum([offsets for _, offsets in columns], axis=0))
-
-
-def _stacked(*columns: FlatLists) -> TokenBatch:
-    """Return a batch of n titles, then n descriptions, then n values of each further field."""
-    ends = np.cumsum([offsets[-1] for _, offsets in columns])
-    later = [end + offsets[1:] for end, (_, offsets) in zip(ends, columns[1:], strict=False)]
-    offsets = np.concatenate((columns[0][1], *later))
-    return TokenBatch.from_arrow(pa.concat_arrays([tokens for tokens, _ in columns]), offsets)
-
-
-def _slice(lists: FlatLists, start: int, stop: int) -> FlatLists:
-    """Return the lists from start to stop."""
-    tokens, offsets = lists
-    first, last = int(offsets[start]), int(offsets[stop])
-    return tokens.slice(first, last - first), offsets[start : stop + 1] - first

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
+from models.errors import ModelError
 from models.fasttext import lexical_features
 from models.fasttext.hashing import Hashes, table_slots
 from models.fasttext.row_sums import Floats
@@ -156,3 +157,17 @@ def principal_direction(vectors: Floats) -> Floats:
     # The sign of a direction is arbitrary: the largest value is made positive.
     first = first * np.sign(first[np.abs(first).argmax()])
     return np.asarray(first * (values[-1] > 0), dtype=np.float32)
+
+
+def required_statistics(statistics: CatalogueStatistics | None) -> CatalogueStatistics:
+    """The statistics that a model carries.
+
+    Raises:
+        ModelError: it carries none.
+    """
+    if statistics is None:
+        raise ModelError(
+            "the model carries no statistics of a catalogue, which every method but mean needs; "
+            "use it as model.path of a store, which counts them"
+        )
+    return statistics

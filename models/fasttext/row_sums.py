@@ -93,9 +93,28 @@ def normalize_rows(vectors: Floats) -> npt.NDArray[np.bool_]:
     Returns:
         bool[n]: whether the norm of the row is above zero; other rows are set to zeros.
     """
-    norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+    norms = row_norms(vectors)
     positive = np.asarray(norms > 0)
     with np.errstate(divide="ignore"):
         inverse = np.where(positive, np.float32(1) / norms, np.float32(0))
     vectors *= inverse[:, None]
     return positive
+
+
+def row_norms(rows: Floats) -> Floats:
+    """Return the lengths of rows: float32[n]."""
+    return np.asarray(np.sqrt(np.einsum("ij,ij->i", rows, rows)))
+
+
+def scale_rows(vectors: Floats, lengths: float | Floats, out: Floats) -> None:
+    """Fill float32[n, k] with the vectors, scaled to a length; zeros stay zeros.
+
+    Args:
+        vectors: float32[n, k].
+        lengths: of all, or float32[n].
+        out: receives them.
+    """
+    norms = row_norms(vectors)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        factors = np.where(norms > 0, np.asarray(lengths, np.float32) / norms, np.float32(0))
+    np.multiply(vectors, factors[:, None], out=out)

@@ -12,10 +12,10 @@ from typing import Literal, Protocol
 import numpy as np
 import pyarrow as pa
 
-from models.fasttext.blend import Blend, BlendEmbedder, required_statistics, scale
+from models.fasttext.blend import Blend, BlendEmbedder
 from models.fasttext.bytestrings import ByteStrings
-from models.fasttext.catalogue_statistics import CatalogueStatistics
-from models.fasttext.row_sums import Floats
+from models.fasttext.catalogue_statistics import CatalogueStatistics, required_statistics
+from models.fasttext.row_sums import Floats, scale_rows
 from models.unpicklable import Unpicklable
 
 
@@ -109,7 +109,7 @@ class TextBlendEmbedder(Unpicklable):
         split = self._model.dim
         semantic = self._model.embed(texts)
         along = np.einsum("ij,j->i", semantic, self._common)
-        scale(semantic - along[:, None] * self._common, self._semantic_length, out[:, :split])
+        scale_rows(semantic - along[:, None] * self._common, self._semantic_length, out[:, :split])
         if self._letters is not None:
             out[:, split:] = self._letters.embed_fields(titles, descriptions, *fields)
         return out
