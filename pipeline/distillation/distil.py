@@ -128,7 +128,8 @@ def _distil(job: Job, request: DistilRequest, encoder: Handle, line: StageLine) 
         [words.words[index] for index in has_row],
         rows[has_row],
         request.folder,
-        text_fingerprint=job.record("tokenize").outputs["text_fingerprint"],
+        # Titles and descriptions are what the encoder reads: fields can be set later.
+        text_fingerprint=tokenize.text_fingerprint(job, with_fields=False),
         float16=request.float16,
     )
     return Distilled(path, request.dim, len(has_row), sample.num_rows)

@@ -41,8 +41,13 @@ def settings(job: Job) -> TextSettings:
     )
 
 
-def text_fingerprint(job: Job) -> str:
+def text_fingerprint(job: Job, *, with_fields: bool = True) -> str:
     """The text fingerprint of the config.
+
+    Args:
+        job: the run.
+        with_fields: whether the fields are part of it; without them it tells how a text becomes
+            words.
 
     Raises:
         UsageError: a dictionary is not there.
@@ -50,7 +55,8 @@ def text_fingerprint(job: Job) -> str:
     from importlib.metadata import PackageNotFoundError
 
     try:
-        return settings(job).fingerprint()
+        text = settings(job)
+        return (text if with_fields else replace(text, fields=())).fingerprint()
     except PackageNotFoundError as error:
         raise UsageError(
             f"text.dictionary {job.config.text.dictionary}: not installed; "

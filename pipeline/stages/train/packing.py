@@ -1,6 +1,7 @@
 """Putting a model into its folder in the form that is shipped."""
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,21 @@ from pipeline.config.sections import ModelSection
 _PACKED, _BINARY, _ENCODER = "model.safetensors", "model.bin", "encoder"
 
 
+@dataclass(frozen=True)
+class TextRules:
+    """Which text rules the tokens are made by.
+
+    Attributes:
+        tokens: their text fingerprint.
+        words: what it would be without fields, whose words are made as those of titles are.
+    """
+
+    tokens: str
+    words: str
+
+
 def pack_fasttext(
-    section: ModelSection, source: Path, folder: Path, text: str
+    section: ModelSection, source: Path, folder: Path, text: TextRules
 ) -> tuple[Path, dict[str, Any]]:
     """Put a fastText model into its folder; return the file to ship and its counts."""
     if fasttext.is_packed(source):
@@ -21,7 +35,7 @@ def pack_fasttext(
             raise ModelError(f"{source}: packed; the engine library needs the .bin it was made of")
         shutil.copyfile(source, folder / _PACKED)
     else:
-        fasttext.pack(source, folder, text_fingerprint=text, float16=section.float16)
+        fasttext.pack(source, folder, text_fingerprint=text.tokens, float16=section.float16)
         header = fasttext.read_header(folder / _PACKED)
     counts = {"dim": header.dim, "words": header.nwords, "ngram_rows": header.bucket}
     if section.engine == "mapped":
@@ -31,19 +45,23 @@ def pack_fasttext(
     return folder / _BINARY, counts
 
 
-def _header(packed: Path, text: str) -> fasttext.Header:
-    """The header of a packed file of words, which must be of the tokens' rules of text."""
+def _header(packed: Path, text: TextRules) -> fasttext.Header:
+    """The header of a packed file of words, which must be of the tokens' rules of text.
+
+    A file that was made without fields has vectors of words, which are those of fields too.
+    """
     header = fasttext.read_header(packed)
-    if header.text_fingerprint not in ("", text):
+    if header.text_fingerprint not in ("", text.tokens, text.words):
         raise ModelError(
             f"{packed}: its text fingerprint is {header.text_fingerprint}, the tokens' is "
-            f"{text}: it was trained on tokens of other rules; train or pack it again"
+            f"{text.tokens}: it was trained on tokens of other rules, of [text] or of "
+            "[[embed.field]]; train or pack it again"
         )
     return header
 
 
 def pack_static(
-    section: ModelSection, source: Path, folder: Path, text: str
+    section: ModelSection, source: Path, folder: Path, text: TextRules
 ) -> tuple[Path, dict[str, Any]]:
     """Put a static model into its folder; return the file to ship and its counts.
 
@@ -76,7 +94,7 @@ def _static_counts(packed: Path) -> dict[str, Any]:
 
 
 def pack_encoder(
-    section: ModelSection, source: Path, folder: Path, text: str
+    section: ModelSection, source: Path, folder: Path, text: TextRules
 ) -> tuple[Path, dict[str, Any]]:
     """Put an encoder into its folder; return the directory to ship and its counts.
 

@@ -15,6 +15,7 @@ from pipeline.config.sections import ModelSection
 from pipeline.errors import InputError, StageError
 from pipeline.spark.sampling import collected_sample, seeded_sample
 from pipeline.stages.context import Job, StageResult
+from pipeline.stages.tokenize import stage as tokenize
 from pipeline.stages.train import corpus, packing, promotional_phrases, statistics
 from pipeline.storage.files import read_json, write_json
 from pipeline.store.fingerprint import fingerprint
@@ -144,7 +145,9 @@ def execute(job: Job, version: str) -> StageResult:
                 source, counts = _local_copy(job), {"source": section.path}
             else:
                 source, counts, catalogue = _train(job, folder)
-            shipped, model_counts = packing.PACK[section.kind](section, source, folder, text)
+            shipped, model_counts = packing.PACK[section.kind](
+                section, source, folder, _text_rules(job)
+            )
             if _carries_statistics(section):
                 counts |= _add_statistics(job, shipped, catalogue)
             shutil.rmtree(folder / _WORK, ignore_errors=True)
@@ -168,6 +171,13 @@ def execute(job: Job, version: str) -> StageResult:
         write_json(folder / "model.json", {**description, "text_fingerprint": text, **counts})
         job.store.models.save(folder, content.sha256, shipped.name)
     return StageResult(tables={}, counts=counts, outputs=outputs)
+
+
+def _text_rules(job: Job) -> packing.TextRules:
+    text = job.record("tokenize").outputs["text_fingerprint"]
+    has_fields = bool(job.config.embed.field)
+    words = tokenize.text_fingerprint(job, with_fields=False) if has_fields else text
+    return packing.TextRules(text, words)
 
 
 def _local_copy(job: Job) -> Path:
