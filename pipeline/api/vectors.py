@@ -22,6 +22,7 @@ from pipeline.errors import UsageError
 from pipeline.stages.context import Job
 from pipeline.stages.embed import stage
 from pipeline.stages.embed.batches import embed_batch, lists_of
+from pipeline.stages.embed.model_texts import reads_text
 from pipeline.stages.tokenize import stage as tokenize
 from pipeline.stages.tokenize import token_columns
 from pipeline.store.arrow_files import Run
@@ -83,7 +84,7 @@ def embed(
         )
     )
     tokenise = tokenize.tokenize(texts, text, dictionaries).run
-    is_blend, text_model = blend is not None, stage.reads_text(job)
+    is_blend, text_model = blend is not None, reads_text(job)
 
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:

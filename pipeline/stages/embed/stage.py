@@ -15,7 +15,7 @@ from pipeline.errors import StageError, UsageError
 from pipeline.stages import incremental
 from pipeline.stages.context import Job, StageResult
 from pipeline.stages.embed.batches import embed_batch, embedding_rows
-from pipeline.stages.tokenize import token_columns
+from pipeline.stages.embed.model_texts import changed_texts, new_rows, reads_text, texts_read
 from pipeline.store.arrow_files import Rows, Run
 from pipeline.store.fingerprint import fingerprint
 from pipeline.store.stage_record import StageRecord
@@ -111,7 +111,7 @@ def execute(job: Job, version: str) -> StageResult:
     task = _embed_task(ship_model(job), counter, blend)
     if base.record is None:
         row_count = tokens.tables["tokens"]
-        rows = Rows(_new_rows(job.spread(_texts(job, blend), row_count)), task)
+        rows = Rows(new_rows(job.spread(texts_read(job, blend), row_count)), task)
         written = job.store.write_counted("embeddings", version, rows, count=_sums)
         total, with_vector = written.rows, written.sums["vectors"]
     else:
@@ -146,52 +146,6 @@ def _space(job: Job) -> str:
     return fingerprint({"code": CODE_VERSION} | definition | method_settings(job))
 
 
-def _texts(job: Job, blend: Blend | None, tokens: "DataFrame | None" = None) -> "DataFrame":
-    """What the model reads of every item: item_id, texts; see `embed_rows`.
-
-    Args:
-        job: the run.
-        blend: how vectors are computed from the model's; None: as the model computes them.
-        tokens: rows of the tokens table, if not all.
-    """
-    from pyspark.sql import functions as F
-
-    if blend is not None or not reads_text(job):
-        rows = job.read("tokens", "tokenize") if tokens is None else tokens
-        fields = token_columns.names(rows.columns)
-    if not reads_text(job):
-        column = F.array(*fields) if blend else token_columns.joined()
-        return rows.select("item_id", column.alias("texts"))
-    items = job.read("items", "ingest").select("item_id", "title", "description")
-    if blend is None:
-        return items.select("item_id", F.array("title", "description").alias("texts"))
-    joined = rows.select("item_id", *fields).join(items, "item_id")
-    return joined.select("item_id", F.array(*fields, "title", "description").alias("texts"))
-
-
-def reads_text(job: Job) -> bool:
-    """Whether the store's model reads the items' text, beside their tokens or alone."""
-    model = job.record("train").outputs
-    # Earlier releases wrote down the kind only.
-    return bool(model.get("reads", "text" if model["kind"] == "onnx" else "tokens") == "text")
-
-
-def _new_rows(texts: "DataFrame") -> "DataFrame":
-    """Rows for `_embed_task` that are to be embedded.
-
-    Args:
-        texts: item_id, texts.
-
-    Returns:
-        item_id, texts, and null as `tokens` and `half`, which rows of an earlier table have.
-    """
-    from pyspark.sql import functions as F
-
-    return texts.withColumns(
-        {"tokens": F.lit(None).cast("int"), "half": F.lit(None).cast("binary")}
-    )
-
-
 def _update(
     job: Job, base: StageRecord, blend: Blend | None, task: Run, version: str
 ) -> tuple[int, int, int]:
@@ -212,7 +166,7 @@ def _update(
     tokens, store = job.record("tokenize"), job.store
     changes, counts = job.read("changes", "tokenize"), tokens.counts["changes"]
     row_count = counts[incremental.ADDED] + counts[incremental.CHANGED]
-    new = _new_rows(job.spread(_changed_texts(job, blend), row_count))
+    new = new_rows(job.spread(changed_texts(job, blend), row_count))
     table = store.read(job.spark, "embeddings", base.fingerprint)
     if not store.can_add_layer("embeddings", base.fingerprint, incremental.changed_rows(counts)):
         no_texts = F.lit(None).cast(new.schema["texts"].dataType)
@@ -233,16 +187,6 @@ def _update(
     return row_count, total, with_vector - gone + written.sums["vectors"]
 
 
-def _changed_texts(job: Job, blend: Blend | None) -> "DataFrame":
-    """What the model reads of the items that were added or changed: item_id, texts."""
-    added = job.read_layer("tokens", "tokenize")
-    texts = _texts(job, blend, added)
-    if added is not None and (blend is not None or not reads_text(job)):
-        return texts
-    changed = incremental.items_to_compute(job.read("changes", "tokenize"))
-    return texts.join(changed, "item_id", how="left_semi")
-
-
 def sample_rows(
     job: Job, blend: Blend | None, handle: Handle, counter: LoadCounter, max_items: int
 ) -> Rows:
@@ -257,7 +201,7 @@ def sample_rows(
     """
     from pyspark.sql import functions as F
 
-    texts, total = _texts(job, blend), max(job.record("tokenize").tables["tokens"], 1)
+    texts, total = texts_read(job, blend), max(job.record("tokenize").tables["tokens"], 1)
     if max_items < total:
         position = F.pmod(F.xxhash64(F.lit("sample"), "item_id"), F.lit(total))
         texts = texts.where(position < F.lit(max_items))
@@ -294,7 +238,7 @@ def embed_rows(
         counter: counts each load of the model.
         blend: how vectors are computed from the model's; None: as the model computes them.
     """
-    return Rows(_new_rows(texts), _embed_task(handle, counter, blend))
+    return Rows(new_rows(texts), _embed_task(handle, counter, blend))
 
 
 def _embed_task(handle: Handle, counter: LoadCounter, blend: Blend | None) -> Run:
