@@ -12,7 +12,7 @@ from pipeline.store.store import Store
 
 # Longer texts are cut.
 _MAX_MESSAGE, _MAX_SETTING = 4000, 300
-_EMPTY_SAMPLE: dict[str, Any] = {"items": [], "shown": [], "of": 0, "map": []}
+_EMPTY_SAMPLE: dict[str, Any] = {"items": [], "fields": [], "shown": [], "of": 0, "map": []}
 _NOTICES = (
     "rows_with_lost_numbers",
     "items_with_garbled_text",

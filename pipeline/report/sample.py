@@ -14,6 +14,7 @@ from pipeline.errors import DamagedError
 from pipeline.report import projection
 from pipeline.retrieval.vectors import Float32
 from pipeline.stages.publish.examples import TABLE
+from pipeline.stages.tokenize import token_columns
 from pipeline.storage.files import read_object, write_json
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.store import Store
@@ -36,18 +37,24 @@ def read_sample(store: Store, record: StageRecord, map_items: int) -> dict[str, 
         map_items: maximum number of items on the map.
 
     Returns:
-        items: id, title, category, brand, address of the picture, tokens of the title and of the
-        description; the last three are null if the item is only on the map.
+        items: id, title, category, brand, address of the picture, tokens of the title, of the
+        description and of each field; these and the picture are null or missing if the item is
+        only on the map. fields: their columns.
         shown: [item, [[neighbour, score, shared words if there are any], ...]], the score null for
         what fills the list; map: [item, x, y]; both name items by their positions in `items`. of:
         how many items of the table could be shown.
     """
     table = store.dataset(TABLE, record.fingerprint).to_table()
     rows = {row["item_id"]: row for row in table.drop_columns("half").to_pylist()}
-    return _select(rows, _map_points(store, record, map_items))
+    names = token_columns.names(table.column_names)
+    fields = [name.removesuffix("_tokens") for name in names if name not in token_columns.TEXTS]
+    points = _map_points(store, record, map_items)
+    return {**_select(rows, fields, points), "fields": fields}
 
 
-def _select(rows: dict[str, Row], points: dict[str, list[float]]) -> dict[str, Any]:
+def _select(
+    rows: dict[str, Row], fields: list[str], points: dict[str, list[float]]
+) -> dict[str, Any]:
     """As many items as the page has room for, those of the map first."""
     items = [_map_item(rows[item_id]) for item_id in points]
     positions = {item_id: position for position, item_id in enumerate(points)}
@@ -58,7 +65,9 @@ def _select(rows: dict[str, Row], points: dict[str, list[float]]) -> dict[str, A
     for row in candidates:
         neighbours = [entry for entry in row["neighbors"] or () if entry["similar_id"] in rows]
         ids = (row["item_id"], *(entry["similar_id"] for entry in neighbours))
-        added = {item_id: _full_item(rows[item_id]) for item_id in ids if item_id not in complete}
+        added = {
+            item_id: _full_item(rows[item_id], fields) for item_id in ids if item_id not in complete
+        }
         words = [entry.get("shared_words") or [] for entry in neighbours]
         size += _json_bytes([*added.values(), *words]) + 20 * len(neighbours)
         if size > MAX_BYTES:
@@ -109,12 +118,12 @@ def _map_item(row: Row) -> list[Any]:
     ]
 
 
-def _full_item(row: Row) -> list[Any]:
+def _full_item(row: Row, fields: list[str]) -> list[Any]:
     return [
         *_map_item(row)[:4],
         row["image_url"],
-        _cut_tokens(row["title_tokens"]),
-        _cut_tokens(row["description_tokens"]),
+        *(_cut_tokens(row[name]) for name in token_columns.TEXTS),
+        *(_cut_tokens(row[f"{field}_tokens"]) for field in fields),
     ]
 
 

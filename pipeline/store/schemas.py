@@ -145,6 +145,7 @@ DETAILS = pa.schema(
 )
 # A few items for the run's page: see stages/publish/examples.py. `shown` are those with
 # `neighbors`, best first; `mapped` are those with `half`, the embeddings', if they have a vector.
+# The tokens of fields are further columns.
 EXAMPLES = pa.schema(
     [
         ("item_id", pa.string()),

@@ -20,7 +20,8 @@ const firstEntry = sample.shown.reduce((best, entry) => (entry[1].length > best[
 const browsing = { query: "", item: firstEntry[0] };
 
 const titleOf = (place) => sample.items[place][1] || sample.items[place][0];
-const tokensOf = (place) => [sample.items[place][5], sample.items[place][6]].map((text) => (text ? text.split(" ") : []));
+/** The tokens of an item: of its title, its description and each field. */
+const tokensOf = (place) => sample.items[place].slice(5).map((text) => (text ? text.split(" ") : []));
 
 /** Items that match the query; those with a list come first. */
 function matchingItems() {
@@ -54,6 +55,7 @@ function picture(address) {
 function tokens(lists, shared) {
   return el("span", { class: "tokens" }, lists.flatMap((list, n) => [
     n && list.length ? el("span", { class: "slash", "aria-hidden": "true" }, "／") : null,
+    n > 1 && list.length ? el("span", { class: "slash" }, `${sample.fields[n - 2]}:`) : null,
     ...list.map((token) => el(shared.has(token) ? "mark" : "span", {}, token)),
   ]));
 }

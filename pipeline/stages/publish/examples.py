@@ -11,11 +11,12 @@ import pyarrow.compute as pc
 
 from pipeline.stages.context import Job
 from pipeline.stages.publish.sampled_rows import SampledRows
+from pipeline.stages.tokenize import token_columns
 from pipeline.store.schemas import EXAMPLES, EXPLAINED_EXAMPLES, SHARED_WORDS
 
 TABLE = "examples"
 # The columns that are those of `SampledRows.items`.
-_TEXTS = ("title", "brand", "image_url", "title_tokens", "description_tokens")
+_TEXTS = ("title", "brand", "image_url")
 # The columns that are those of similar_items.
 _PAIR = ("similar_id", "score", SHARED_WORDS.name)
 
@@ -40,10 +41,11 @@ def write(job: Job, version: str, sampled: SampledRows) -> int:
     rows = sampled.items.take(places).to_pylist()
     vectors = {row["item_id"]: row["half"] for row in sampled.vectors.to_pylist()}
     on_map = set(sampled.mapped)
+    texts = [*_TEXTS, *token_columns.names(sampled.items.column_names)]
     examples = [
         {
             "item_id": item,
-            **{name: row[name] for name in _TEXTS},
+            **{name: row[name] for name in texts},
             "category": row["shown_category"],
             "shown": item in lists,
             "mapped": item in on_map,
@@ -53,6 +55,8 @@ def write(job: Job, version: str, sampled: SampledRows) -> int:
         for item, row in zip(all_ids, rows, strict=True)
     ]
     schema = EXPLAINED_EXAMPLES if job.config.publish.reasons else EXAMPLES
+    fields = [pa.field(name, pa.string()) for name in texts if name not in schema.names]
+    schema = pa.schema([*schema, *fields])
     return job.store.write_table(pa.Table.from_pylist(examples, schema), TABLE, version)
 
 

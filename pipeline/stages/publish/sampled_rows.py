@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from pipeline.spark.sampling import collected_sample, hash_bound, seeded_hash
 from pipeline.stages.context import Job
+from pipeline.stages.tokenize import token_columns
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -57,7 +58,8 @@ class SampledRows:
             `order`, `is_measured` and `is_shown`. What has filled a list is not measured.
         items: of all these items and their neighbours: item_id, `category`, `text` of the tokens
             table; and for those of the run's page, otherwise null, the first characters of title,
-            brand, image_url, title_tokens, description_tokens and of category, `shown_category`.
+            brand, image_url, the tokens of title, description and fields, and of category,
+            `shown_category`.
         vectors: item_id and half of the items on the map.
     """
 
@@ -163,9 +165,9 @@ def _tokens(job: Job, wanted: pa.Table) -> pa.Table:
         first = F.substring_index(F.col(name), " ", _TOKENS)
         return _on_page(F.substring(first, 1, _TOKENS_CHARACTERS)).alias(name)
 
-    texts = ("title_tokens", "description_tokens")
     tokens = job.read("tokens", "tokenize")
-    return _rows_of(job, tokens, wanted, F.col("text"), *map(first_tokens, texts))
+    texts = map(first_tokens, token_columns.names(tokens.columns))
+    return _rows_of(job, tokens, wanted, F.col("text"), *texts)
 
 
 def _vectors(job: Job, ids: list[str]) -> pa.Table:

@@ -25,6 +25,7 @@ from pipeline.inspection.version_tables import VersionTables
 from pipeline.query import questions
 from pipeline.query.answer import Answerer
 from pipeline.query.published import Published
+from pipeline.report.sample import read_sample
 from pipeline.runs.record import Outcome, new_run_id
 from pipeline.runs.runner import Runner
 from pipeline.store.store import Store
@@ -180,6 +181,18 @@ def test_an_inspection_names_the_fields_words(
     tokens = json.loads(in_process(*command, "--json"))["tokens"]
     assert list(tokens) == ["title", "description", "brand", "category"]
     assert f"category: {' '.join(tokens['category'])}" in in_process(*command).replace("*", "")
+
+
+def test_the_runs_page_shows_the_fields_tokens(first: tuple[Shop, Outcome]) -> None:
+    shop, outcome = first
+    record, tokens = outcome.record("publish"), shop.rows(outcome, "tokens", "tokenize")
+    assert record is not None
+    content = read_sample(shop.store, record, 0)
+    assert content["fields"] == ["brand", "category"]
+    assert len(content["shown"]) == ITEMS
+    for item in content["items"]:
+        row = tokens[item[0]]
+        assert item[7:] == [row["brand_tokens"], row["category_tokens"]]
 
 
 @pytest.mark.slow
