@@ -254,12 +254,14 @@ class BlendEmbedder(Unpicklable):
             filled = np.flatnonzero(np.diff(column.indptr))
             if len(filled) == 0:
                 continue
-            body = column[filled]
+            # A slice needs no copies of rows.
+            items = slice(None) if len(filled) == len(counts) else filled
+            body = column[items]
             body_sums = sum_rows(cached.rows, positions[body.indices], body.indptr, body.data)
             for part in self._parts:
                 added = body_sums[:, part]
-                weight = _body_weights(body_weight, added, title_sums[filled, part])
-                sums[filled, part] += added * weight[:, None]
+                added *= _body_weights(body_weight, added, title_sums[items, part])[:, None]
+                sums[items, part] += added
         sums[:, self._parts[0]] = self._without_common(sums[:, self._parts[0]])
         known = self._known_shares(cached, positions, counts)
         semantic, lexical = self._part_lengths()
