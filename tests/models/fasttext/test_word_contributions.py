@@ -15,9 +15,9 @@ from models.fasttext.word_contributions import (
     WordContributions,
     pairwise_products,
 )
-from tests.models.fasttext.test_blend import Fields, embedded, model, random_items
+from tests.models.fasttext.test_blend import Fields, embedded, model, random_items, skipgram
 
-__all__ = ["model"]
+__all__ = ["model", "skipgram"]
 
 
 def cosine(first: np.ndarray, second: np.ndarray) -> float:

@@ -101,7 +101,7 @@ def items() -> list[Item]:
 def first(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> tuple[Shop, Outcome]:
     """A shop after its first night."""
     shop = Shop(tmp_path_factory.mktemp("fields"))
-    return shop, shop.run(items(), _TOML + "reasons = true\n" + _FIELDS)
+    return shop, shop.run(items())
 
 
 def test_vectors_are_the_models_of_all_fields_tokens(first: tuple[Shop, Outcome]) -> None:
@@ -205,7 +205,7 @@ def test_a_night_where_only_a_brand_changed_embeds_that_item_and_gives_the_full_
     changed[7] = replace(changed[7], brand="ミナモ")
     changed[9] = replace(changed[9], category="")
     changed[11] = replace(changed[11], brand=f" {changed[11].brand}　")
-    night = shop.run(changed)
+    night = shop.run(changed, _TOML + "reasons = true\n" + _FIELDS)
     embedded, tokenized = night.record("embed"), night.record("tokenize")
     assert embedded is not None
     assert tokenized is not None
@@ -213,6 +213,10 @@ def test_a_night_where_only_a_brand_changed_embeds_that_item_and_gives_the_full_
     assert tokenized.counts["changes"] == {"added": 0, "changed": 2, "removed": 0}
     assert embedded.counts["embedded"] == 2
     assert night.record("train") == before.record("train")
+    publish = night.record("publish")
+    assert publish is not None
+    pairs = read_rows(shop.store, "similar_items", publish.version("similar_items"))
+    assert any(pair["shared_words"] for pair in pairs)
     layers = shop.store.open_files("tokens", tokenized.version("tokens")).layers
     assert len(layers) == 2
     full = shop.run(changed, full=True)

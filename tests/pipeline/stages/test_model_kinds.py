@@ -209,6 +209,40 @@ def test_a_distilled_model_answers_a_query(
     assert json.loads(inspected)["neighbours"]
 
 
+FIELD = ("catalogue.columns.maker=description", 'embed.field=[{column="maker"}]')
+
+
+def test_a_distilled_model_can_be_used_with_fields_that_are_set_later(
+    shop: Shop, tmp_path: Path, in_process: InProcess
+) -> None:
+    path = encoder.write_encoder(tmp_path / "encoder")
+    config_file = ("--config", str(shop.file))
+    for folder, sets in (("plain", ()), ("fields", FIELD)):
+        command = ("model", "distil", str(path), str(tmp_path / folder), "--dim", "8")
+        options = [argument for one in sets for argument in ("--set", one)]
+        in_process(*command, *config_file, *options)
+    # The encoder reads no fields.
+    plain, fields = (tmp_path / name / "model.safetensors" for name in ("plain", "fields"))
+    assert plain.read_bytes() == fields.read_bytes()
+    model = of_kind("static", tmp_path / "plain")
+    without = stacked(shop.run("without", *model))
+    vectors = stacked(shop.run("with", *model, *FIELD, last="publish"))
+    assert vectors.shape == without.shape
+    item_id, title, text = ITEMS[1]
+    query = ("query", "--title", title, "--description", text, "--json", *config_file)
+    best = json.loads(in_process(*query, "--column", f"maker={text}"))["neighbours"][0]
+    assert (best["similar_id"], best["score"]) == (item_id, pytest.approx(1, abs=1e-3))
+    assert json.loads(in_process(*query))["neighbours"][0]["score"] < 0.999
+
+
+def test_a_model_of_fields_words_is_refused_without_them(shop: Shop) -> None:
+    trained = ("model.min_count=1", "model.epoch=1", "model.dim=8")
+    shop.run("with", *trained, *FIELD)
+    (packed,) = (shop.folder / "store" / "models").glob("*/model.safetensors")
+    with pytest.raises(InputError, match=r"tokens of other rules, of \[text\] or of \[\[embed"):
+        shop.run("without", *trained, f"model.path={packed}")
+
+
 def test_reasons_are_refused_for_vectors_of_texts_before_items_are_embedded(
     shop: Shop, tmp_path: Path
 ) -> None:
