@@ -131,7 +131,7 @@ def test_labels_are_those_of_the_rows_that_ingest_kept(evaluate: Evaluate) -> No
 def test_an_experiment_leaves_what_is_published_as_it_was(
     evaluate: Evaluate, shop: Shop, in_process: InProcess
 ) -> None:
-    in_process("run", "--config", shop.config)
+    in_process("run", "--config", shop.config, "--set", "publish.max_quarantined=1")
     before = shop.lasting()
     assert len(before) > 3
     other = evaluate("--label", "shelf", "--set", "model.dim=5")
@@ -189,7 +189,12 @@ def test_an_encoder_has_no_mean_of_words(evaluate: Evaluate, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("arguments", "kind", "message"),
     [
-        (("--label", "title"), UsageError, "no such column .* it has: sku, .*, note$"),
+        (("--label", "size"), UsageError, "size: no such column .* it has: sku, .*, note$"),
+        (
+            ("--label", "shelf", "--group", "age"),
+            UsageError,
+            "age: no such column .*: sku, .*, note$",
+        ),
         (("--label", "sku"), InputError, "--label sku: no two of the 30 items have the same"),
         (
             ("--label", "shelf", "--label", "note"),
