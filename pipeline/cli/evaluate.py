@@ -59,6 +59,8 @@ def execute(arguments: Namespace) -> None:
     config = reading.load(arguments.config, arguments.assignments)
     if not arguments.label and not arguments.pairs and not arguments.judge:
         raise UsageError("evaluate: give --label COLUMN, --pairs FILE, or both; or --judge FILE")
+    if arguments.group and not (arguments.label or arguments.pairs):
+        raise UsageError("evaluate: --group tells figures apart: give --label or --pairs too")
     if arguments.judge_name and not arguments.judge:
         raise UsageError("evaluate: --judge-name is the name of who answers: give --judge FILE too")
     against = reading.load(arguments.against, []) if arguments.against else None

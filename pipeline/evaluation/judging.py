@@ -14,13 +14,14 @@ from pipeline.evaluation.answers import Agreement, Answers
 from pipeline.evaluation.figures import ANSWERS, Figures, compare
 from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.vectors import Float64
+from pipeline.terminal.colours import DIM, paint
 from pipeline.terminal.output import fit_title
 
 # What is shown of an item below its title, if the catalogue has it.
 DETAILS = ("category", "brand", "price", "description")
 PRECISION = "precision"
 _SEED = 0
-_INDENT = 8
+_INDENT, _WIDTH = 10, 100
 _QUESTION = "Would someone who looks at the first item call the second one similar?"
 _KEYS = "y yes, n no, s skip (it is asked again another time), u undo, q stop"
 
@@ -123,8 +124,10 @@ def ask(
     before: list[int] = []
     while place < len(pairs):
         a, b = pairs[place]
+        # The first item's details are told once, as its pairs come one after the other.
+        is_next = place == 0 or pairs[place - 1][0] != a
         head = f"[{place + 1}/{len(pairs)}]"
-        _show(["", *_lines(head, details[a]), *_lines("", details[b])])
+        _show(["", *_lines(head, details[a], whole=is_next), *_lines("     and", details[b])])
         key = _key(source)
         if key == "q":
             break
@@ -158,15 +161,14 @@ def _show(lines: list[str]) -> None:
     sys.stderr.write("".join(f"{line}\n" for line in lines))
 
 
-def _lines(head: str, item: Mapping[str, Any]) -> Iterator[str]:
-    yield f"{head:<{_INDENT}}{fit_title(item['title'], _INDENT, 100)}"
+def _lines(head: str, item: Mapping[str, Any], *, whole: bool = True) -> Iterator[str]:
+    """An item's title, and its details if the whole of it is shown."""
+    yield f"{head:<{_INDENT}}{fit_title(item['title'], _INDENT, _WIDTH)}"
     *short, text = (item.get(name) for name in DETAILS)
-    rest = " · ".join(
-        f"{value:g}" if isinstance(value, float) else value for value in short if value
-    )
-    for line in (rest, text):
+    facts = (f"{value:g}" if isinstance(value, float) else value for value in short if value)
+    for line in (" · ".join(facts), text) if whole else ():
         if line:
-            yield f"{'':<{_INDENT}}{fit_title(line, _INDENT, 100)}"
+            yield paint(f"{'':<{_INDENT}}{fit_title(line, _INDENT, _WIDTH)}", DIM, sys.stderr)
 
 
 def score(ids: pa.Array, nearest: Mapping[str, Int64], answers: Answers) -> AnswerFigures:

@@ -75,7 +75,7 @@ def test_shared_labels_are_gains_of_scikit_learns_ndcg(
     labels[0][5] = labels[1][5] = labels[2][5] = -1  # shares nothing
     result = measures.shared_labels_ndcg(NEAREST, labels)
     assert np.isnan(result[5])
-    for item in np.flatnonzero((NEAREST >= 0).all(axis=1)):
+    for item in np.flatnonzero((NEAREST >= 0).all(axis=1)).tolist():
         gains = sum(((c == c[item]) & (c >= 0)).astype(int) for c in labels)
         gains[item] = 0
         if gains.any():
