@@ -32,6 +32,7 @@ from models.fasttext.token_batch import TokenBatch
 from models.fasttext.train import train
 from pipeline.config.sections import ModelSection
 from pipeline.stages.train import corpus
+from pipeline.stages.train.statistics import DIRECTION
 
 _NEAREST = 10
 _BLOCK = 512
@@ -62,7 +63,7 @@ def train_model(catalogue: Catalogue, folder: Path) -> fasttext.Embedder:
     for start in range(0, len(documents), _BATCH):
         counter.add(TokenBatch.from_arrow(*model.flatten(documents[start : start + _BATCH])))
     model.statistics = counter.finish(np.zeros(model.dim, dtype=np.float32))
-    weighted = fasttext.BlendEmbedder(model, fasttext.Blend(dim=0)).embed(documents[:_BATCH])
+    weighted = fasttext.BlendEmbedder(model, DIRECTION).embed(documents[:_BATCH])
     model.statistics = counter.finish(principal_direction(weighted))
     return model
 

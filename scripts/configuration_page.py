@@ -66,6 +66,7 @@ Other names in `columns` are [further columns](rules.md#further-columns), for ru
 """
 _NOTES = {
     "catalogue": _COLUMNS,
+    "expect": "See [expectations](catalogue.md#expectations).",
     "model": "See [the model](similarity-and-recall.md#the-model).",
     "embed": "See [what makes items similar](similarity-and-recall.md#what-makes-items-similar).",
     "neighbors": "See [the search](similarity-and-recall.md#how-neighbours-are-found).",
@@ -76,6 +77,9 @@ _NOTES = {
     "fallback": "See [short lists that are filled](rules.md#filling-short-lists).",
     "publish": "See [the gate](nightly.md#the-gate).",
     "report": "See [the page of a run](report.md).",
+    "notify": "See [notices](monitoring.md#notices-notify).",
+    "metrics": "See [metrics](monitoring.md#metrics-metrics).",
+    "lineage": "See [lineage](monitoring.md#lineage-lineage).",
 }
 _SPARK = f"""\
 ## [spark]
@@ -210,6 +214,8 @@ def _kind(annotation: Any) -> str:  # noqa: ANN401 - any type
         return "section"
     if origin is Literal:
         return ", ".join(f"`{_toml(value)}`" for value in arguments)
+    if type(None) in arguments:
+        return _kind(arguments[0])
     if origin is list:
         return f"list of {_plural(arguments[0])}"
     if origin is dict:

@@ -112,7 +112,10 @@ def options(verb: str) -> set[str]:
     """The options that a verb's help names."""
     texts = [help_of(verb)]
     if verb == "model":
-        texts += [help_of("model", action) for action in ("pack", "info", "list", "push", "pull")]
+        texts += [
+            help_of("model", action)
+            for action in ("pack", "distil", "info", "list", "push", "pull")
+        ]
     return set(re.findall(r"--[a-z][a-z-]*", " ".join(texts)))
 
 

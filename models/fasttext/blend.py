@@ -50,6 +50,8 @@ class Blend:
         lexical_weight: share of the lexical part in a cosine, 0 to 1.
         title_weight, description_weight: weights of a word in each.
         drop_phrases: whether promotional phrases are left out of titles.
+        rare_weight: weight of the meaning of a word that has no row of its own, which is that of
+            its n-grams alone.
     """
 
     dim: int = 448
@@ -57,6 +59,7 @@ class Blend:
     title_weight: float = 1.0
     description_weight: float = 0.8
     drop_phrases: bool = True
+    rare_weight: float = 0.5
 
     def lexical_dim(self, model_dim: int) -> int:
         """Return the length of the lexical part for a model of `model_dim` dimensions."""
@@ -89,7 +92,7 @@ class BlendEmbedder(Unpicklable):
         self._statistics: CatalogueStatistics = embedder.statistics
         self._blend = blend
         lexical_dim = blend.lexical_dim(embedder.dim)
-        self._cache = WeightedRowCache(embedder, self._statistics, lexical_dim)
+        self._cache = WeightedRowCache(embedder, self._statistics, lexical_dim, blend.rare_weight)
         self.dim = embedder.dim + lexical_dim
         self.phrases = self._statistics.phrases if blend.drop_phrases else ()
         self._parts = (slice(0, embedder.dim), slice(embedder.dim, self.dim))

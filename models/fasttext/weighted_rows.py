@@ -17,8 +17,6 @@ from models.fasttext.row_sums import Floats
 _CACHE_BYTES = 256 << 20
 _MIN_CAPACITY = 256
 _BLOCK_WORDS = 1 << 12
-# Weight of the meaning of a word that has no row of its own, which is that of its n-grams alone.
-_RARE_SUPPORT = np.float32(0.5)
 
 Int64s = npt.NDArray[np.int64]
 
@@ -51,8 +49,8 @@ class WeightedRows:
         rows: float32[m, dim], a word's unit vector times its support, and its projected letters,
             both times its weight.
         weights: float32[m], inverse document frequencies of words.
-        known: float32[m], 0 to 1: 1 for a word with a row of its own in the model, for others how
-            many of its n-grams the catalogue has; see `CatalogueStatistics.known_shares`.
+        known: float32[m], 0 to 1: 1 for a word with a row of its own in the model, for others
+            the square of how many of its n-grams the catalogue has.
     """
 
     hashes: Hashes
@@ -78,7 +76,11 @@ class WeightedRowCache:
     """
 
     def __init__(
-        self, embedder: WordModel, statistics: CatalogueStatistics, lexical_dim: int
+        self,
+        embedder: WordModel,
+        statistics: CatalogueStatistics,
+        lexical_dim: int,
+        rare_weight: float,
     ) -> None:
         """Prepare for one model.
 
@@ -86,10 +88,12 @@ class WeightedRowCache:
             embedder: the model.
             statistics: gives the weights of words.
             lexical_dim: length of the lexical part of a row.
+            rare_weight: see `Blend`.
         """
         self._embedder = embedder
         self._statistics = statistics
         self._lexical_dim = lexical_dim
+        self._rare_weight = rare_weight
         self.dim = embedder.dim + lexical_dim
         self.capacity = max(_MIN_CAPACITY, _CACHE_BYTES // (4 * self.dim))
         self._lock = threading.Lock()
@@ -160,9 +164,10 @@ class WeightedRowCache:
         ngrams, offsets = lexical_features.ngram_features(words)
         texts = [word.decode("utf-8", "surrogateescape") for word in words.to_list()]
         own_row = self._embedder.in_vocabulary(texts)
-        shares = self._statistics.known_shares(ngrams, offsets)
+        # Squared: a few n-grams that other words have too say next to nothing about a word.
+        shares = self._statistics.known_shares(ngrams, offsets) ** 2
         known = np.where(own_row, np.float32(1), shares)
-        support = np.where(own_row, np.float32(1), _RARE_SUPPORT * shares)
+        support = np.where(own_row, np.float32(1), np.float32(self._rare_weight) * shares)
         vectors = self._embedder.word_vectors(words)
         np.multiply(vectors, (weights * support)[:, None], out=out[:, :split])
         if self._lexical_dim:

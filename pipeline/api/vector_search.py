@@ -75,7 +75,7 @@ def temporary_store(config: Config, *, in_store: bool) -> Iterator[Store]:
         path = f"{config.store.path.rstrip('/')}/.search-{owner_tag()}"
     else:
         path = tempfile.mkdtemp(prefix="nitamono-search-")
-    store = Store(path, config.object_stores())
+    store = Store(path, config.object_stores(), mark=False)
     atexit.register(remove_tree, store.root)
     try:
         yield store

@@ -25,7 +25,7 @@ from pipeline.catalogue.tables import Snapshot, TableSource, as_json
 from pipeline.config.sections import Config
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 __all__ = [
     "CORRUPT",
@@ -44,6 +44,7 @@ __all__ = [
     "is_parsed_text",
     "item_columns",
     "open_snapshot",
+    "peek",
     "read",
     "resolve",
     "source_of",
@@ -70,3 +71,15 @@ def open_snapshot(spark: "SparkSession", source: Source | TableSource) -> Snapsh
     if isinstance(source, TableSource):
         return tables.open_snapshot(spark, source)
     return Snapshot(identity(source), readers.read(spark, source))
+
+
+def peek(spark: "SparkSession", source: Source | TableSource) -> "DataFrame":
+    """A catalogue's rows as they are when they are read; to ask for them reads few or none.
+
+    Raises:
+        InputError: it can't be read.
+        UsageError: a setting names what is not there.
+    """
+    if isinstance(source, TableSource):
+        return tables.peek(spark, source)
+    return readers.read(spark, source)

@@ -133,6 +133,16 @@ def open_snapshot(spark: "SparkSession", source: TableSource) -> Snapshot:
     return Snapshot([["rows", content]], rows, content)
 
 
+def peek(spark: "SparkSession", source: TableSource) -> "DataFrame":
+    """The table's rows as they are when they are read, whatever as_of says.
+
+    Raises:
+        InputError: the table is missing, or can't be read.
+    """
+    with explained_failures(source):
+        return _read(spark, source)
+
+
 def as_json(rows: "DataFrame") -> "DataFrame":
     """Each row in JSON: one column, which can be hashed whatever the types of the others."""
     from pyspark.sql import functions as F

@@ -19,6 +19,9 @@ def add_arguments(parser: Parser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("--keep", type=positive, required=True, metavar="N",
                         help="keep the N versions published last, and LATEST")  # fmt: skip
+    parser.add_argument("--runs", type=positive, metavar="N",
+                        help="keep the folders of the N newest runs, and of those that something "
+                        "is left of; default: of the runs of the last 30 days")  # fmt: skip
     parser.add_argument("--dry-run", action="store_true",
                         help="print what would be deleted; delete nothing")  # fmt: skip
 
@@ -27,10 +30,10 @@ def execute(arguments: Namespace) -> None:
     """Delete the garbage, or only list it."""
     store = Store.of(reading.load(arguments.config, arguments.assignments), make=False)
     if arguments.dry_run:
-        garbage = gc.find_garbage(store, arguments.keep)
+        garbage = gc.find_garbage(store, arguments.keep, runs=arguments.runs)
     else:
         with lock.hold_store(store, "nitamono gc", wait=arguments.wait):
-            garbage = gc.collect(store, arguments.keep)
+            garbage = gc.collect(store, arguments.keep, runs=arguments.runs)
     if arguments.json:
         print_json(_as_json(garbage, store, dry_run=arguments.dry_run))
     else:

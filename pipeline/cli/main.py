@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import NoReturn
@@ -15,6 +16,7 @@ from pipeline.errors import NitamonoError, StageError
 from pipeline.redaction import mask, remember_arguments
 from pipeline.terminal.colours import BAD, paint
 from pipeline.terminal.escapes import escape
+from pipeline.terminal.log import LOG, json_line
 
 _RESUME = "run it again to go on from the last finished stage"
 
@@ -28,8 +30,17 @@ def execute(argv: Sequence[str] | None = None) -> None:
     Raises:
         NitamonoError: with what went wrong and what to do.
     """
+    _execute(_parse(argv))
+
+
+def _parse(argv: Sequence[str] | None) -> Namespace:
     remember_arguments(sys.argv[1:] if argv is None else argv)
-    arguments = build_parser().parse_args(argv)
+    return build_parser().parse_args(argv)
+
+
+def _execute(arguments: Namespace) -> None:
+    # Verbs that only start something else have no log.
+    LOG.format = getattr(arguments, "log", "text")
     VERBS[arguments.verb].load().execute(arguments)
 
 
@@ -41,23 +52,30 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    arguments: Namespace | None = None
     try:
-        execute()
+        arguments = _parse(None)
+        _execute(arguments)
     except NitamonoError as error:
         _exit(error.exit_code, str(error))
     except _TerminatedError:
-        _exit(128 + signal.SIGTERM, f"terminated; {_RESUME}")
+        _exit(_TerminatedError.exit_code, f"terminated; {_RESUME}")
     except KeyboardInterrupt:
         _exit(128 + signal.SIGINT, f"interrupted; {_RESUME}")
     except BrokenPipeError:
         # The reader of the results has gone; what was done is done.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except Exception as error:  # the last resort: one line, not a traceback
-        _exit(StageError.exit_code, f"{type(error).__name__}: {error}")
+    except Exception as error:  # the last resort: one line, and the traceback in a file
+        from pipeline.cli.last_resort import keep_traceback
+
+        file = keep_traceback(arguments)
+        _exit(StageError.exit_code, f"{type(error).__name__}: {error}; more is in {file}")
 
 
 class _TerminatedError(KeyboardInterrupt):
     """SIGTERM came. It ends the work as an interruption by the user does."""
+
+    exit_code = 128 + signal.SIGTERM
 
 
 def _terminate(_number: int, _frame: object) -> NoReturn:
@@ -67,9 +85,12 @@ def _terminate(_number: int, _frame: object) -> NoReturn:
 def _exit(code: int, message: str) -> NoReturn:
     with suppress(OSError):
         sys.stdout.flush()
+    text = mask(" ".join(message.split()))
+    line = f"{paint('nitamono:', BAD, sys.stderr)} {escape(text)}"
+    if LOG.format == "json":
+        line = json_line("error", text, exit_code=code)
     with suppress(OSError):
-        name = paint("nitamono:", BAD, sys.stderr)
-        sys.stderr.write(f"{name} {escape(mask(' '.join(message.split())))}\n")
+        sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
     sys.exit(code)
 

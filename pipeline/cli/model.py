@@ -72,7 +72,7 @@ def add_arguments(parser: Parser) -> None:
         "source", metavar="SOURCE", help="the folder or address that it was pushed to"
     )
     pull.add_argument("--use", action="store_true", help="make it the store's current model")
-    for name in ("info", "list"):
+    for name in ("distil", "info", "list"):
         parsers[name].add_argument("--json", action="store_true", help="print JSON")
     _add_distil(parsers["distil"])
     for name in ("distil", "info", "list", "push", "pull"):
@@ -148,6 +148,9 @@ def _distil(arguments: Namespace) -> Iterator[str]:
         float16=arguments.float16,
     )
     made = distil(config, request, Progress())
+    if arguments.json:
+        yield to_json({**asdict(made), "path": str(made.path)})
+        return
     yield f"distilled   {made.path}"
     yield f"            {made.words:,} words, from {made.items:,} items that the encoder read"
     yield 'use it      [model] kind = "static", path = the folder'

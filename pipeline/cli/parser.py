@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from pipeline.cli.argument_types import seconds
 from pipeline.cli.verbs import GROUPS, VERBS, Verb
 from pipeline.errors import UsageError
+from pipeline.terminal.log import FORMATS
 from pipeline.terminal.output import print_lines
 
 _DESCRIPTION = "Similar-item tables for large catalogues, from titles and descriptions."
@@ -144,6 +145,10 @@ def _loader(verb: Verb) -> Callable[[Parser], None]:
             add_config(parser, required=verb.config == "required")
         if verb.json:
             parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+        if verb.log:
+            parser.add_argument("--log", choices=FORMATS, default=FORMATS[0],
+                                help="the form of the log on stderr: text, the default, or json, "
+                                "one object a line")  # fmt: skip
         if verb.wait:
             parser.add_argument("--wait", type=seconds, default=0.0, metavar="SECONDS",
                                 help="wait for the store's lock if another run publishes; 0, the "

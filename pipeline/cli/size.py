@@ -122,7 +122,7 @@ def _requirements(arguments: Namespace, config: Config) -> tuple[ModelSize | Non
     if arguments.words:
         if arguments.model:
             raise UsageError("size: give --model FILE, or --words and --buckets, not both")
-        rows = _ngram_rows(arguments, config)
+        rows = requirements.ngram_rows(config, arguments.words, arguments.buckets)
         dim = arguments.dim or config.model.dim
         size = fasttext.estimate_size(arguments.words, rows, dim, float16=config.model.float16)
         return size, requirements.for_fasttext(config, size, arguments.items)
@@ -133,13 +133,6 @@ def _requirements(arguments: Namespace, config: Config) -> tuple[ModelSize | Non
         return None, requirements.for_encoder(config, size_of(path), arguments.dim, arguments.items)
     size = fasttext.size_of_file(path, float16=config.model.float16)
     return size, requirements.for_fasttext(config, size, arguments.items)
-
-
-def _ngram_rows(arguments: Namespace, config: Config) -> int:
-    if config.model.maxn == 0:
-        return 0
-    rows = config.model.bucket if arguments.buckets is None else arguments.buckets
-    return int(rows) or min(2_000_000, max(10_000, 20 * arguments.words))
 
 
 def _model_of_config(arguments: Namespace, config: Config) -> Path:

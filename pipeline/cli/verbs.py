@@ -48,6 +48,7 @@ class Verb:
         config: whether --config and --set exist, and whether --config is required.
         json: whether --json exists.
         wait: whether --wait exists.
+        log: whether --log exists.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Verb:
     config: Literal["required", "optional", "none"] = "required"
     json: bool = True
     wait: bool = False
+    log: bool = True
 
     def load(self) -> VerbModule:
         """Import the verb's module."""
@@ -81,10 +83,12 @@ _ALL = (
          "--set neighbors.k=20", module="stage"),
     Verb("publish", "make", "write the similar-item table, check it, and point LATEST at it",
          "--wait 600", module="stage", wait=True),
-    Verb("runs", "look", "list the runs, the newest first"),
+    Verb("profile", "look",
+         "say what the catalogue has, and suggest what [expect] should demand of it"),
+    Verb("runs", "look", "list the runs, the newest first", "--last 30"),
     Verb("diff", "look", "compare the similar-item tables of two runs or versions",
          "RUN LATEST --k 5"),
-    Verb("report", "look", "write the page of a run again: report.html",
+    Verb("report", "look", "write the page of a run again, report.html, or that of the store",
          "LATEST --out report.html"),
     Verb("inspect", "look",
          "look at one item: its tokens, its neighbours and why, and what rules removed",
@@ -102,8 +106,12 @@ _ALL = (
          wait=True),
     Verb("gc", "keep", "delete what no published version and no unfinished run needs",
          "--keep 3 --dry-run", wait=True),
+    Verb("upgrade", "keep", "give a store that an earlier nitamono made the present format",
+         "--dry-run", wait=True),
     Verb("check", "keep", "read all that the published version needs, and say what is damaged"),
-    Verb("model", "keep", "pack a model, look at models, copy them", config="none", json=False),
+    Verb("model", "keep", "pack a model, look at models, copy them", config="none", json=False,
+         log=False),
+    Verb("doctor", "keep", "say whether a first night has what it needs, and what to do if not"),
     Verb("size", "cluster",
          "compute Spark's settings for a catalogue and given nodes, and explain them",
          "--node-cores 16 --node-memory 64g --nodes 10 --items 300000000", config="optional"),
@@ -112,8 +120,8 @@ _ALL = (
          "--node-cores 16 --node-memory 60g --nodes 10"),
     Verb("submit", "cluster", "run another verb by spark-submit, here or on a cluster",
          "--master yarn --archive dist/environment.tar.gz --dry-run run --run-id night1",
-         json=False),
+         json=False, log=False),
     Verb("completion", "shell", "print a script for the shell to complete nitamono's arguments",
-         "bash", config="none", json=False),
+         "bash", config="none", json=False, log=False),
 )  # fmt: skip
 VERBS = {verb.name: verb for verb in _ALL}

@@ -15,6 +15,8 @@ from pipeline.errors import UsageError
 from pipeline.redaction import ADVICE, is_secret
 
 ENVIRONMENT_PREFIX = "NITAMONO_"
+# Settings that have another name now.
+_MOVED = {"publish.max_quarantined": "expect.max_quarantined"}
 # Settings that hold paths, or lists of them.
 _CATALOGUE = ("catalogue", "path")
 PATHS = (
@@ -24,6 +26,8 @@ PATHS = (
     ("rules", "deny"),
     ("edits", "path"),
     ("text", "user_dictionaries"),
+    ("metrics", "textfile"),
+    ("lineage", "file"),
 )
 
 
@@ -163,10 +167,12 @@ def _toml_value(section: str, keys: list[str], text: str) -> Any:  # noqa: ANN40
 
 def _is_text(section: str, keys: list[str]) -> bool:
     """Whether a setting's value is text."""
-    if section == "spark" or len(keys) > 1:
+    if section == "spark":
         return True
-    fields = _fields(section)
-    return keys[0] in fields and fields[keys[0]].annotation is str
+    field = _fields(section).get(keys[0])
+    if field is None:
+        return len(keys) > 1
+    return (field.annotation is str) if len(keys) == 1 else field.annotation == dict[str, str]
 
 
 def _fields(section: str) -> dict[str, Any]:
@@ -307,6 +313,8 @@ def _problem(item: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
 def _hint(location: list[str]) -> str:
     if is_secret(location[-1], "unknown"):
         return f"; {ADVICE}"
+    if moved := _MOVED.get(".".join(location)):
+        return f"; it is {moved} now"
     names = _fields(location[0]) if len(location) > 1 else Config.model_fields
     similar = difflib.get_close_matches(location[-1], names, n=1)
     if similar:

@@ -41,10 +41,7 @@ from pipeline.terminal.progress import Progress, StageLine
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-_NO_MEAN = {
-    "onnx": "the model is an encoder, which reads text; it has no vectors of words",
-    "static": "the model is a table of tokens' vectors, not a fastText model",
-}
+_NO_WORDS = "the model reads text, as an encoder does; it has no vectors of the tokens"
 
 
 @dataclass(frozen=True)
@@ -135,7 +132,7 @@ def evaluate_vectors(vectors: "DataFrame", request: EvaluationRequest) -> Evalua
 
 
 def _run_stages(settings: Config, run_id: str, progress: Progress) -> StageTables:
-    runner = Runner(settings, run_id, progress, publishing=False)
+    runner = Runner(settings, run_id, progress, publishing=False, experiment=True)
     stages = runner.run(ingest.NAME, embed.NAME).stages
     return StageTables(Store.of(settings), {name: record for name, _, record in stages})
 
@@ -226,13 +223,13 @@ def _baselines(
     baselines: dict[str, Method] = {}
     missing = {}
     model = tables.records["train"]
-    kind = model.outputs["kind"]
-    if kind == "fasttext":
+    reads = model.outputs.get("reads", "tokens" if model.outputs["kind"] == "fasttext" else "text")
+    if reads == "tokens":
         line.note = "embedding by mean"
         file = model_folders.local_file(tables.store.models.file(model), "fasttext")
         loaded = fasttext.load(file)
         baselines["mean"] = methods.mean(loaded, sample.tokens)
     else:
-        missing["mean"] = _NO_MEAN.get(kind, f"the model is of kind {kind}")
+        missing["mean"] = _NO_WORDS
     baselines["tfidf"] = methods.Tfidf(sample.tokens)
     return baselines, missing

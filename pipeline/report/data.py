@@ -49,7 +49,7 @@ def page_data(store: Store, run_json: dict[str, Any], map_items: int) -> dict[st
         "counts": {name: counts[name] for name in _COUNTS if name in counts},
         "stages": run_json.get("stages", []),
         "recall": run_json["recall"],
-        "least_recall": checks.min_recall(run_json),
+        "least_recall": checks.min_recall(run_json["settings"]),
         "quality": counts.get("quality"),
         "gate": counts.get("gate", {}) or None,
         "rank": run_json["settings"].get("rank"),

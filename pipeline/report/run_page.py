@@ -3,14 +3,16 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Thread
-from typing import Any
+from typing import Any, TypeVar
 
 from pipeline.errors import UsageError, cause
-from pipeline.report import data, page, page_texts, projection
+from pipeline.report import data, page, page_texts, projection, store_page
 from pipeline.storage.files import write_atomic
 from pipeline.storage.paths import StoragePath
 from pipeline.store import reason_codes, run_records
 from pipeline.store.store import Store
+
+T = TypeVar("T")
 
 FILE_NAME = "report.html"
 _SCRIPTS = ("run_charts.js", "run_items.js", "run.js")
@@ -73,14 +75,14 @@ def write(store: Store, run_id: str, map_items: int) -> StoragePath:
 def write_at_end(
     store: Store, run_id: str, map_items: int, say: Callable[[str], None]
 ) -> Iterator[None]:
-    """Write the run's page when the run ends, however it ends.
+    """Write the run's page and the store's when the run ends, however it ends.
 
     Args:
         store: the store that holds the run.
         run_id: the run.
         map_items: maximum number of items on the page's map.
-        say: prints a line. If the page can't be written it is told why; if the run failed, where
-            the page is.
+        say: prints a line. If a page can't be written it is told why; if the run failed, where
+            the run's page is.
     """
     try:
         yield
@@ -95,12 +97,22 @@ def write_at_end(
 def _try_to_write(
     store: Store, run_id: str, map_items: int, say: Callable[[str], None]
 ) -> StoragePath | None:
-    # The run has ended: neither an error of its page nor an interruption may change its outcome.
+    """Write both pages; return the path of the run's, if there is one now."""
+    problem = f"the run's page could not be made: %s; try: nitamono report {run_id}"
+    run_json = store.run_path(run_id) / "run.json"
+    if not _tried(run_json.is_file, problem, say):
+        return None  # The run never began: another run holds the store's lock.
+    path = _tried(lambda: write(store, run_id, map_items), problem, say)
+    # It links to the pages of the runs, this one's too.
+    problem = "the store's page could not be made: %s; try: nitamono report --store"
+    _tried(lambda: store_page.write(store), problem, say)
+    return path
+
+
+def _tried(work: Callable[[], T], problem: str, say: Callable[[str], None]) -> T | None:
+    # The run has ended: neither an error of a page nor an interruption may change its outcome.
     try:
-        if not (store.run_path(run_id) / "run.json").is_file():
-            return None  # The run never began: another run holds the store's lock.
-        return write(store, run_id, map_items)
+        return work()
     except (Exception, KeyboardInterrupt) as error:
-        why = cause(error) if isinstance(error, Exception) else "interrupted"
-        say(f"the run's page could not be made: {why}; try: nitamono report {run_id}")
+        say(problem % (cause(error) if isinstance(error, Exception) else "interrupted"))
         return None

@@ -10,6 +10,7 @@ from pipeline.errors import NitamonoError, StageError
 from pipeline.spark import object_stores, session
 from pipeline.spark.failures import explain
 from pipeline.spark.log import SparkLog
+from pipeline.storage.tracebacks import write_traceback
 from pipeline.terminal.progress import Progress, StageLine
 
 if TYPE_CHECKING:
@@ -50,4 +51,5 @@ def step(
         except Exception as error:
             reason = explain(error, spark_settings, log.local)
             folder = log.destination.parent
+            write_traceback(folder)
             raise StageError(f"{command} failed: {reason}. More is in {folder}") from error

@@ -13,10 +13,11 @@ from typing import Any
 from pipeline import __version__
 from pipeline.errors import GateError, NitamonoError, StageError, cause
 from pipeline.redaction import mask, mask_settings
-from pipeline.runs.failures import write_traceback
 from pipeline.stages.context import Job
+from pipeline.stages.ingest.expectations import Expectation
 from pipeline.storage.file_owners import current_process
 from pipeline.storage.files import write_json
+from pipeline.storage.tracebacks import write_traceback
 from pipeline.store import run_records
 from pipeline.store.stage_record import StageRecord
 from pipeline.terminal.progress import Progress
@@ -39,6 +40,7 @@ class Outcome:
         run_id: the run's id.
         stages: name, status and record of each stage, in order; those of a variant b are named
             STAGE@b.
+        expectations: what [expect] limits, each with its value; empty if the run did not get there.
         gate: what the gate measured; empty if the run did not get there.
         variant_gates: what it measured of each variant.
         version: the version of the similar-item table that the run published; None if none.
@@ -46,6 +48,7 @@ class Outcome:
 
     run_id: str
     stages: list[tuple[str, str, StageRecord]] = field(default_factory=list)
+    expectations: list[Expectation] = field(default_factory=list)
     gate: dict[str, Any] = field(default_factory=dict)
     variant_gates: dict[str, dict[str, Any]] = field(default_factory=dict)
     version: str | None = None
@@ -55,7 +58,7 @@ class Outcome:
         return next((record for name, _, record in self.stages if name == stage), None)
 
     def counts(self) -> dict[str, Any]:
-        """The counts of all stages, and what the gate measured under `gate`."""
+        """The counts of all stages, the `expectations`, and what the gate measured under `gate`."""
         counts: dict[str, Any] = {}
         variants: dict[str, dict[str, Any]] = {}
         for name, _, record in self.stages:
@@ -66,6 +69,8 @@ class Outcome:
                 own["recall"] = record.outputs["recall"]
         for variant, measured in self.variant_gates.items():
             variants[variant]["gate"] = measured
+        if self.expectations:
+            counts["expectations"] = [one.counts() for one in self.expectations]
         counts |= {"gate": self.gate} if self.gate else {}
         return counts | ({"variants": variants} if variants else {})
 
@@ -111,7 +116,7 @@ class RunRecorder:
             self._write_failure(str(error) or type(error).__name__)
             raise
         except Exception as error:
-            file = write_traceback(self._job)
+            file = write_traceback(self._job.store.run_path(self._job.run_id))
             message = f"{self._job.explain_error(error)}; more is in {file}"
             self._write_failure(message)
             raise StageError(message) from error

@@ -7,6 +7,7 @@ from datetime import date
 from pipeline.catalogue import resolve, today, with_dates
 from pipeline.config.sections import Config
 from pipeline.errors import DamagedError, InputError, UsageError
+from pipeline.monitoring.watch import Watch
 from pipeline.runs.record import Outcome, new_run_id
 from pipeline.runs.runner import Runner
 from pipeline.stages import NAMES
@@ -16,7 +17,10 @@ from pipeline.store.store import Store
 from pipeline.terminal.progress import Progress
 
 # Sections that say where and how a run works, not what its table holds.
-_SECTIONS_WITHOUT_EFFECT = {"store", "s3", "gcs", "azure", "spark", "publish", "report"}
+_SECTIONS_WITHOUT_EFFECT = {
+    *("store", "s3", "gcs", "azure", "spark"),
+    *("expect", "publish", "report", "notify", "metrics", "lineage"),
+}
 
 
 @dataclass(frozen=True)
@@ -74,13 +78,23 @@ class RunRequest:
             return self.publish
         return publishes_by_default(settings, self.assignments, Store.of(settings))
 
+    def _is_experiment(self, settings: Config) -> bool:
+        """Whether nothing that the run makes is meant to be published, by another command neither.
+
+        A scheduler may call stage after stage, and publish with the last.
+        """
+        if self.last == NAMES[-1]:
+            return not self.publishes(settings)
+        store = Store.of(settings)
+        return bool(self.as_of) or not publishes_by_default(settings, self.assignments, store)
+
     def plan(self, settings: Config) -> list[tuple[str, str]]:
         """Each stage, and whether it would be reused or run, and why.
 
         Raises:
             UsageError: the options do not go together, or an earlier stage has no output.
         """
-        runner = self._runner(settings, Progress())
+        runner = self._runner(settings, self.run_id or new_run_id(), Progress())
         return runner.plan(self.first, self.last, retrain=self.retrain)
 
     def run(self, settings: Config, progress: Progress) -> Outcome:
@@ -89,14 +103,31 @@ class RunRequest:
         Raises:
             NitamonoError: the run failed.
         """
-        try:
-            runner = self._runner(settings, progress)
-        except InputError as error:
-            # A night without a catalogue leaves a record too.
-            self._new_runner(settings, progress).fail(error)
-        return runner.run(self.first, self.last, retrain=self.retrain)
+        run_id = self.run_id or new_run_id()
+        watch = Watch(
+            settings, run_id, progress, part=self._part(), tells=not self._is_trial(settings)
+        )
+        with watch.watching():
+            try:
+                runner = self._runner(settings, run_id, progress)
+            except InputError as error:
+                # A night without a catalogue leaves a record too.
+                self._new_runner(settings, run_id, progress).fail(error)
+            return runner.run(self.first, self.last, retrain=self.retrain)
 
-    def _runner(self, settings: Config, progress: Progress) -> Runner:
+    def _part(self) -> str:
+        """The stages of a run that is a part of the chain; empty for a run of all stages."""
+        if (self.first, self.last) == (NAMES[0], NAMES[-1]):
+            return ""
+        return self.first if self.first == self.last else f"{self.first}-{self.last}"
+
+    def _is_trial(self, settings: Config) -> bool:
+        """Whether somebody tries something out, so that nobody else is told of the run."""
+        if self.publish:
+            return False
+        return bool(self.as_of) or _is_experiment(settings, self.assignments)
+
+    def _runner(self, settings: Config, run_id: str, progress: Progress) -> Runner:
         """The runner, with the catalogue of the night.
 
         Raises:
@@ -107,14 +138,15 @@ class RunRequest:
             settings = with_dates(settings, _date_of(settings, self.as_of))
         else:
             settings = resolve(settings, self.date, self.wait_for_input, progress.print)
-        return self._new_runner(settings, progress)
+        return self._new_runner(settings, run_id, progress)
 
-    def _new_runner(self, settings: Config, progress: Progress) -> Runner:
+    def _new_runner(self, settings: Config, run_id: str, progress: Progress) -> Runner:
         return Runner(
             settings,
-            check_new_name(self.run_id) if self.run_id else new_run_id(),
+            check_new_name(run_id),
             progress,
             publishing=self.publishes(settings),
+            experiment=self._is_experiment(settings),
             wait=self.wait,
             as_of_run=self.as_of,
             full=self.full,
@@ -151,12 +183,15 @@ def publishes_by_default(config: Config, assignments: Sequence[str], store: Stor
     section = config.publish
     if not section.publish or not _has_published(store):
         return section.publish
-    names = [assignment.partition("=")[0].strip() for assignment in assignments]
-    if "publish.publish" in names:
-        return True
-    allowed = {"catalogue"} if "publish" in section.model_fields_set else set()
-    allowed |= _SECTIONS_WITHOUT_EFFECT
-    return all(name.partition(".")[0] in allowed for name in names)
+    named = [assignment.partition("=")[0].strip() for assignment in assignments]
+    return "publish.publish" in named or not _is_experiment(config, assignments)
+
+
+def _is_experiment(config: Config, assignments: Sequence[str]) -> bool:
+    """Whether assignments name a section that decides what a table holds."""
+    named = {text.partition("=")[0].strip().partition(".")[0] for text in assignments}
+    allowed = {"catalogue"} if "publish" in config.publish.model_fields_set else set()
+    return bool(named - _SECTIONS_WITHOUT_EFFECT - allowed)
 
 
 def _has_published(store: Store) -> bool:

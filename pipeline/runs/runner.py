@@ -8,13 +8,15 @@ from pipeline.config.sections import Config
 from pipeline.errors import GateError, InputError, NitamonoError, StageError
 from pipeline.export import catalog_publication, catalog_table
 from pipeline.report import run_page
+from pipeline.runs import input_checks
 from pipeline.runs.failures import explained_failures
 from pipeline.runs.invalidation import plan_stages
 from pipeline.runs.pinned import pinned_records
 from pipeline.runs.record import DONE, REUSED, Outcome, RunRecorder
 from pipeline.runs.reuse import Reuse
-from pipeline.stages import CHAIN, NAMES, incremental
-from pipeline.stages.context import Job, Stage, StageResult, output_missing
+from pipeline.runs.summary import stage_note
+from pipeline.stages import CHAIN, NAMES
+from pipeline.stages.context import Job, Stage, output_missing
 from pipeline.stages.index import current_quantiser
 from pipeline.stages.index import stage as index
 from pipeline.stages.neighbors import stage as neighbors
@@ -22,7 +24,7 @@ from pipeline.stages.publish import gate
 from pipeline.stages.publish import stage as publish
 from pipeline.stages.train import model_registry
 from pipeline.stages.train import stage as train
-from pipeline.store import lock, publications
+from pipeline.store import lock, publications, store_format
 from pipeline.store.pending import Pending
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.store import Store
@@ -46,6 +48,7 @@ class Runner:
         progress: Progress,
         *,
         publishing: bool = True,
+        experiment: bool = False,
         wait: float = 0.0,
         as_of_run: str = "",
         full: bool = False,
@@ -58,6 +61,7 @@ class Runner:
             progress: prints the progress.
             publishing: whether the run may publish, and change the model and the quantiser that
                 later runs use.
+            experiment: whether the run goes on with a catalogue that is not as expected.
             wait: seconds to wait for another run that publishes.
             as_of_run: an earlier run, whose catalogue and model are used; empty for none.
             full: whether every stage computes its output without an earlier version of it.
@@ -70,6 +74,7 @@ class Runner:
         self._job = Job(config, self._store, run_id, publishing=publishing, full=full)
         self._progress = progress
         self._wait = wait
+        self._is_experiment = experiment
         further = config.catalogue.further
         pinned = pinned_records(self._store, as_of_run, further) if as_of_run else {}
         self._reuse_rules = Reuse(self._job, pinned)
@@ -110,6 +115,8 @@ class Runner:
             NitamonoError: the run failed. run.json says so too, unless another run holds the
                 store's lock.
         """
+        if self._store.format < store_format.FORMAT:
+            self._progress.print(store_format.ADVICE)
         self._only_trains = first == last == train.NAME
         recorder = self._recorder
         with (
@@ -124,9 +131,12 @@ class Runner:
             for stage in CHAIN[: NAMES.index(first)]:
                 if not self._reuse(self._reuse_rules.required_record(stage)):
                     raise output_missing(stage.NAME)
+                if self._job.publishing:
+                    self._check_input(stage)
             for stage in CHAIN[NAMES.index(first) : NAMES.index(last) + 1]:
                 fresh = stage.NAME == train.NAME and (retrain or self._only_trains)
                 self._run_stage(stage, fresh=fresh)
+                self._check_input(stage)
                 self._recorder.write()
             if last == publish.NAME:
                 for name in self._variants:
@@ -219,6 +229,17 @@ class Runner:
         if table is not None:
             table.check(self._job.spark)
 
+    def _check_input(self, stage: Stage) -> None:
+        """Check what a stage has made of the catalogue against [expect].
+
+        Raises:
+            InputError: it is not as expected, and the run is no experiment.
+        """
+        found = input_checks.find(self._job, stage.NAME, self._progress)
+        self.outcome.expectations += found
+        is_experiment = self._is_experiment
+        input_checks.judge(self._job, found, self._progress, is_experiment=is_experiment)
+
     def _measure(self) -> gate.Measurements:
         if not gate.needs_spark(self._job):
             return gate.measure(self._job)
@@ -242,7 +263,8 @@ class Runner:
         existing = self._reuse_rules.reusable_record(stage, fresh=fresh)
         if existing is not None and self._reuse(existing):
             made_by = existing.run_id
-            self._progress.print(f"{number} {name:<10}  already done by run {made_by}")
+            text = f"{number} {name:<10}  already done by run {made_by}"
+            self._progress.print(text, "stage_reused", name, made_by=made_by)
             return
         version, inputs = self._job.fingerprint(stage)
         if stage.NAME == publish.NAME:
@@ -251,7 +273,7 @@ class Runner:
             self._job.line = line
             with explained_failures(stage.NAME, self._job):
                 result = stage.execute(self._job, version)
-            line.note = self._note(result)
+            line.note, line.tables = stage_note(result, self.outcome), result.tables
         record = StageRecord(
             stage=stage.NAME,
             fingerprint=version,
@@ -265,19 +287,6 @@ class Runner:
         self._store.write_record(record)
         self._add_to_outcome(record, DONE)
         self._adopt(record)
-
-    def _note(self, result: StageResult) -> str:
-        """The progress line's note on a stage's result."""
-        if not result.tables:
-            size = result.counts["model_bytes"]
-            return f"model of {result.outputs['dim']} dimensions, {size:,} bytes"
-        rows = ", ".join(f"{table} {count:,} rows" for table, count in result.tables.items())
-        why = result.outputs.get("why")
-        noted = [record.outputs.get("why") for _, _, record in self.outcome.stages]
-        # The first night needs no reason, and no reason is printed twice.
-        if not why or why in noted or why == incremental.FIRST:
-            return rows
-        return f"{rows} (all of them: {why})"
 
     def _reuse(self, record: StageRecord) -> bool:
         """Reuse an existing output; False if gc has just deleted it.

@@ -1,4 +1,4 @@
-"""The summary that `nitamono run` prints: where the table is, its counts, a few items."""
+"""What is printed of a run: a note on each stage; where the table is, its counts, a few items."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,7 +6,9 @@ from typing import Any
 
 from pipeline.report import run_page
 from pipeline.runs.record import Outcome
-from pipeline.stages.publish import gate
+from pipeline.stages import incremental
+from pipeline.stages.context import StageResult
+from pipeline.stages.ingest.expectations import rounded_ids
 from pipeline.store import reason_codes
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.store import Store
@@ -64,6 +66,25 @@ def result(store: Store, outcome: Outcome) -> Result:
     )
 
 
+def stage_note(result: StageResult, outcome: Outcome) -> str:
+    """The progress line's note on a stage's result.
+
+    Args:
+        result: what the stage returned.
+        outcome: the stages before it.
+    """
+    if not result.tables:
+        size = result.counts["model_bytes"]
+        return f"model of {result.outputs['dim']} dimensions, {size:,} bytes"
+    rows = ", ".join(f"{table} {count:,} rows" for table, count in result.tables.items())
+    why = result.outputs.get("why")
+    noted = [record.outputs.get("why") for _, _, record in outcome.stages]
+    # The first night needs no reason, and no reason is printed twice.
+    if not why or why in noted or why == incremental.FIRST:
+        return rows
+    return f"{rows} (all of them: {why})"
+
+
 def stage_lines(store: Store, outcome: Outcome, stage: str) -> Iterator[str]:
     """The summary of a run that stopped after an earlier stage: the tables of that stage."""
     record = outcome.record(stage)
@@ -71,7 +92,7 @@ def stage_lines(store: Store, outcome: Outcome, stage: str) -> Iterator[str]:
         return
     for table, rows in record.tables.items():
         yield f"{table}  {rows:,} rows  {store.table_path(table, record.version(table))}"
-    if rounded := gate.rounded_ids(record.counts):
+    if rounded := rounded_ids(record.counts):
         yield rounded
 
 
@@ -119,7 +140,7 @@ def _item_lines(counts: dict[str, Any]) -> Iterator[str]:
     )
     if reason_codes.DUPLICATE_ITEM_ID in quarantine_reasons:
         yield "            (of rows with one id, the one with the longest text is kept)"
-    if rounded := gate.rounded_ids(counts):
+    if rounded := rounded_ids(counts):
         yield f"            {rounded}"
     if lost := counts["rows_with_lost_numbers"]:
         yield f"            rows with a price or stock that is no number: {lost:,}"

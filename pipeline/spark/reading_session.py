@@ -12,6 +12,7 @@ from pipeline.errors import NitamonoError, StageError
 from pipeline.spark import object_stores, session
 from pipeline.spark.failures import explain
 from pipeline.spark.log import SparkLog
+from pipeline.storage.tracebacks import write_traceback
 from pipeline.terminal.progress import Progress
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def reading_session(config: Config, title: str) -> "Iterator[SparkSession]":
         except NitamonoError:
             raise
         except Exception as error:
+            write_traceback(folder)
             reason = explain(error, session.settings(config.spark), folder / "spark.log")
             raise StageError(f"{title} failed: {reason}. More is in {folder}") from error
         finally:

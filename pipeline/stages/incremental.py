@@ -159,6 +159,27 @@ def find_changes(today: "DataFrame", before: "DataFrame") -> "DataFrame":
     return both.select("item_id", change.alias("change")).where("change is not null")
 
 
+def item_changes(job: Job, today: str, before: str) -> "tuple[DataFrame, dict[str, int]]":
+    """The changes between two versions of the items table, computed once a run.
+
+    Args:
+        job: the run; its Spark session keeps the changes to its end.
+        today: the later version.
+        before: the earlier version.
+
+    Returns:
+        the frame of `find_changes`, and how many items were added, changed and removed.
+    """
+
+    def compute() -> "tuple[DataFrame, dict[str, int]]":
+        items, earlier = (job.store.read(job.spark, "items", name) for name in (today, before))
+        changes = job.keep(find_changes(items, earlier))
+        by_kind = {row[0]: row[1] for row in changes.groupBy("change").count().collect()}
+        return changes, {kind: by_kind.get(kind, 0) for kind in (ADDED, CHANGED, REMOVED)}
+
+    return job.once(f"changes of items {before} to {today}", compute, shared=True)
+
+
 def items_to_compute(changes: "DataFrame") -> "DataFrame":
     """The items that were added or changed: item_id."""
     from pyspark.sql import functions as F

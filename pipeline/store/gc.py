@@ -41,19 +41,23 @@ class Garbage:
         return sum(self.data.values())
 
 
-def find_garbage(store: Store, keep: int, also_keep: Iterable[str] = ()) -> Garbage:
+def find_garbage(
+    store: Store, keep: int, also_keep: Iterable[str] = (), *, runs: int | None = None
+) -> Garbage:
     """Find what can be deleted.
 
     Args:
         store: the store to look through.
         keep: number of the versions published last that stay.
         also_keep: fingerprints of outputs that stay too.
+        runs: number of the newest runs whose folders stay, beside those of runs that something is
+            left of; None: of the latter only, and of runs of the last 30 days.
     """
     retained = retention.find_retained(store, keep, also_keep)
     data = [*_tables(store, retained), *_models(store, retained), *_quantisers(store, retained)]
     # What a running run has written but not yet recorded is newer than the run's start.
     old = [path for path in data if _newest_change(path) < retained.before]
-    old += _runs(store, retained)
+    old += _runs(store, retained, runs)
     records = [
         path
         for path in sorted_by_address((store.root / "stages").glob("*/*.json"))
@@ -62,12 +66,13 @@ def find_garbage(store: Store, keep: int, also_keep: Iterable[str] = ()) -> Garb
     return Garbage(records, {path: _size(path) for path in old}, retained)
 
 
-def collect(store: Store, keep: int) -> Garbage:
+def collect(store: Store, keep: int, *, runs: int | None = None) -> Garbage:
     """Delete the garbage: records first, so that no record exists without its data.
 
     Args:
         store: the store; the caller holds its lock.
         keep: number of the versions published last that stay.
+        runs: as for `find_garbage`.
 
     Returns:
         what was deleted.
@@ -83,7 +88,7 @@ def collect(store: Store, keep: int) -> Garbage:
         path.write_bytes(records.pop(path))
     # Data whose record was needed a moment ago stays until the next gc.
     recorded = [path.stem for path in (store.root / "stages").glob("*/*.json")]
-    garbage = find_garbage(store, keep, recorded)
+    garbage = find_garbage(store, keep, recorded, runs=runs)
     _delete(store, garbage.data)
     return Garbage(list(records), garbage.data, garbage.retained)
 
@@ -149,10 +154,22 @@ def _quantisers(store: Store, retained: Retained) -> Iterator[StoragePath]:
             yield path
 
 
-def _runs(store: Store, retained: Retained) -> Iterator[StoragePath]:
+def _runs(store: Store, retained: Retained, count: int | None) -> Iterator[StoragePath]:
+    """The folders of runs that nothing is left of, and that are old.
+
+    Args:
+        store: the store to look through.
+        retained: what stays.
+        count: how many runs are not old; None: those of the last 30 days are not.
+    """
     oldest = min(retained.before, time.time() - _RUN_SECONDS)
+    older = set() if count is None else set(retained.all_runs[count:])
+    newest = set() if count is None else set(retained.all_runs[:count])
     for path in sorted_by_address((store.root / "runs").glob("*")):
-        if path.name not in retained.runs and _newest_change(path) < oldest:
+        if path.name in retained.runs or path.name in newest:
+            continue
+        # The folder of a run that has just begun may have no run.json yet.
+        if _newest_change(path) < (retained.before if path.name in older else oldest):
             yield path
 
 

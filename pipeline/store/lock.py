@@ -82,6 +82,26 @@ def hold_store(
         yield lock
 
 
+def find_holder(store: Store) -> str:
+    """Who holds a store's lock, as far as can be told without writing; empty if nobody does."""
+    folder = store.root / "locks"
+    newest = _newest(folder) if folder.is_dir() else None
+    if newest is None:
+        return ""
+    try:
+        holder = read_object(newest) or {}
+        age = time.time() - newest.stat().st_mtime
+    except (DamagedError, FileNotFoundError):
+        return ""
+    if holder.get("released"):
+        return ""
+    alive = _is_alive(holder)
+    if alive is None:
+        # Of another host. Its clock and this one's agree to less than this.
+        alive = age <= TIMEOUT_SECONDS
+    return _description(holder) if alive else ""
+
+
 @contextmanager
 def hold_folder(
     folder: StoragePath,
@@ -212,11 +232,7 @@ def _is_free(path: StoragePath, holder: dict[str, Any], draft: StoragePath) -> b
     """Whether a lock has been released, or its holder is dead."""
     if holder.get("released"):
         return True
-    try:
-        process = file_owners.Process(holder["machine"], holder["pid"], holder["started"])
-        alive = process.is_alive()
-    except (KeyError, TypeError):  # written by another release, or damaged
-        alive = None
+    alive = _is_alive(holder)
     if alive is not None:
         return not alive
     # Both times are the file system's, because the hosts' clocks differ.
@@ -225,6 +241,15 @@ def _is_free(path: StoragePath, holder: dict[str, Any], draft: StoragePath) -> b
         return draft.stat().st_mtime - path.stat().st_mtime > TIMEOUT_SECONDS
     except FileNotFoundError:
         return False
+
+
+def _is_alive(holder: dict[str, Any]) -> bool | None:
+    """Whether the process of a lock's holder is alive; None if this host can't tell."""
+    try:
+        process = file_owners.Process(holder["machine"], holder["pid"], holder["started"])
+        return process.is_alive()
+    except (KeyError, TypeError):  # written by another release, or damaged
+        return None
 
 
 def _send_heartbeats(path: StoragePath, stop: threading.Event) -> None:

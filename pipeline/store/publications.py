@@ -128,11 +128,19 @@ def entries(store: Store, *, strict: bool = False) -> list[Publication]:
     Raises:
         DamagedError: an entry is damaged.
     """
-    return list(_newest_first(store, strict=strict))[::-1]
+    return list(newest_first(store, strict=strict))[::-1]
 
 
-def _newest_first(store: Store, *, strict: bool = False) -> Iterator[Publication]:
-    """The entries like `entries`, the newest first; each is read when it is asked for."""
+def newest_first(store: Store, *, strict: bool = False) -> Iterator[Publication]:
+    """The same entries, the newest first; each is read when it is asked for.
+
+    Args:
+        store: the store.
+        strict: whether a damaged entry is an error.
+
+    Raises:
+        DamagedError: an entry is damaged.
+    """
     for path in sorted(_files(store), key=lambda path: int(path.stem), reverse=True):
         try:
             content = read_object(path, **_ENTRY_FIELDS)
@@ -158,7 +166,7 @@ def current(store: Store) -> Publication | None:
     if latest is None:
         return None
     tables = shop_tables(latest["version"], store.latest_variants())
-    for entry in _newest_first(store):
+    for entry in newest_first(store):
         if entry.shop_tables == tables:
             return entry
     # If LATEST names variants that no entry has, it is as good as one of another version.
@@ -167,7 +175,7 @@ def current(store: Store) -> Publication | None:
 
 def newest_entry(store: Store, version: str) -> Publication | None:
     """The newest entry of a version; None if the version was never published."""
-    for entry in _newest_first(store):
+    for entry in newest_first(store):
         if entry.version == version:
             return entry
     latest = store.latest()
@@ -222,7 +230,7 @@ def publish(store: Store, run_id: str, stages: dict[str, str]) -> None:
             _move_pointers(store, tables, stages)
             return
         if present.number == 0:
-            _write(store, present)
+            write(store, present)
         before = present.before if is_same else present.number
     enter(store, PUBLISHED, version, run_id, tables, stages, before)
 
@@ -240,7 +248,7 @@ def enter(
     # Of the names: a damaged entry's number is not used again.
     number = max((int(path.stem) for path in _files(store)), default=0) + 1
     entry = Publication(number, action, _now(), version, run_id, tables, stages, before)
-    _write(store, entry)
+    write(store, entry)
     try:
         _move_pointers(store, tables, stages)
     except BaseException:
@@ -266,7 +274,7 @@ def recover(store: Store) -> None:
     except DamagedError as error:
         present, problem = None, error.what
     if problem:
-        whole = next((entry for entry in _newest_first(store) if not entry.missing(store)), None)
+        whole = next((entry for entry in newest_first(store) if not entry.missing(store)), None)
         if whole is not None:
             present = whole
             store.say(
@@ -306,8 +314,14 @@ def _differs(store: Store, table: str, pointer: dict[str, str], version: str) ->
         return False
 
 
-def _write(store: Store, entry: Publication) -> None:
-    write_json(store.root / "publications" / f"{entry.number:06d}.json", asdict(entry))
+def entry_path(store: Store, entry: Publication) -> StoragePath:
+    """The file of an entry."""
+    return store.root / "publications" / f"{entry.number:06d}.json"
+
+
+def write(store: Store, entry: Publication) -> None:
+    """Write an entry; the pointers stay."""
+    write_json(entry_path(store, entry), asdict(entry))
 
 
 def _now() -> str:

@@ -109,6 +109,8 @@ class ResolvedVersion:
     def settings(self) -> dict[str, Any]:
         """The run's settings by `section.key`; none if its run.json is gone."""
         sections = dict(self.run.settings) if self.run else {}
+        # Who is told of a run changes nothing of its table.
+        sections.pop("notify", None)
         variants = {one["name"]: one for one in sections.pop("variant", [])}
         if own := variants.get(self.variant):
             sections |= {name: own[name] for name in ("rules", "rank") if own[name] is not None}

@@ -31,6 +31,7 @@ class Retained:
         models: names of models' folders.
         quantisers: fingerprints of the indexes that the quantisers were trained for.
         runs: the ids of runs, which name their folders.
+        all_runs: the ids of all runs in the store, the newest first: they need not stay.
         before: everything that was changed at or after this time stays, because a running run may
             be writing it; in seconds since the epoch.
     """
@@ -39,6 +40,7 @@ class Retained:
     models: dict[str, str] = field(default_factory=dict)
     quantisers: dict[str, str] = field(default_factory=dict)
     runs: dict[str, str] = field(default_factory=dict)
+    all_runs: list[str] = field(default_factory=list)
     before: float = math.inf
 
     def add(self, versions: Iterable[str], why: str) -> None:
@@ -113,6 +115,7 @@ def _add_runs(store: Store, retained: Retained) -> None:
     current = publications.current(store)
     published = _timestamp(current.time) - _CLOCK_SKEW if current and current.number else 0.0
     for run in run_records.list_runs(store, strict=True):
+        retained.all_runs.append(run.run_id)
         if run.status == run_records.RUNNING:
             why = f"run {run.run_id} is running"
             retained.runs.setdefault(run.run_id, why)

@@ -1,5 +1,8 @@
 """Run records: the runs of a store, read from their run.json; pipeline.runs.record writes it."""
 
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from types import UnionType
@@ -9,6 +12,7 @@ from pipeline.errors import DamagedError
 from pipeline.redaction import mask, mask_settings
 from pipeline.storage.file_owners import Process
 from pipeline.storage.files import read_object
+from pipeline.storage.paths import StoragePath
 from pipeline.store import leftovers
 from pipeline.store.store import Store
 
@@ -28,6 +32,12 @@ RUN_FIELDS: dict[str, type | UnionType] = {
     "recall": dict | None,
     "published": dict | None,
 }
+# A run's name if it was given none: the time of its start (pipeline.runs.record).
+_TIME_NAME = re.compile(r"\d{8}T\d{6}\.\d{3}Z")
+# Files that are read at the same time: an object store needs some time for each.
+_PARALLEL_FILES = 8
+# Fields of a Run that commands do not show.
+_NOT_SHOWN = ("counts", "measured", "stages", "fingerprints", "uses", "settings")
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,10 @@ class Run:
         latest: whether that version is published now.
         kept: whether that version is still in the store.
         message: why it failed or was held back.
+        counts: what its stages counted; what the gate measured is under `gate`.
+        measured: the recall with its interval: value, low, high, queries; None if it did not get
+            there.
+        stages: stage, status and seconds of each stage that it came to.
         fingerprints: the fingerprint of each stage that it came to.
         uses: fingerprints of the earlier outputs that it builds on.
         settings: its config, by section.
@@ -61,41 +75,69 @@ class Run:
     latest: bool
     kept: bool
     message: str
+    counts: dict[str, Any] = field(repr=False)
+    measured: dict[str, Any] | None = field(repr=False)
+    stages: list[dict[str, Any]] = field(repr=False)
     fingerprints: dict[str, str] = field(repr=False)
     uses: list[str] = field(repr=False)
     settings: dict[str, Any] = field(repr=False)
 
     def shown(self) -> dict[str, Any]:
         """The fields that `nitamono runs --json` shows."""
-        fields = asdict(self)
-        del fields["fingerprints"], fields["settings"], fields["uses"]
-        return fields
+        return {name: value for name, value in asdict(self).items() if name not in _NOT_SHOWN}
 
 
-def list_runs(store: Store, *, strict: bool = False) -> list[Run]:
-    """All runs, the newest first; one whose run.json is damaged is said and left out.
+def list_runs(store: Store, *, last: int | None = None, strict: bool = False) -> list[Run]:
+    """The runs, the newest first; one whose run.json is damaged is said and left out.
 
     Args:
         store: the store.
+        last: how many of the newest; no other run.json is read then. A run that was given a name
+            counts from the time at which its run.json was written. None: all.
         strict: whether a damaged run.json is an error.
 
     Raises:
         DamagedError: a run.json is damaged.
     """
     latest_version = _latest_version(store)
-    runs = []
-    for path in (store.root / "runs").glob("*/run.json"):
-        try:
-            content = read_object(path, **RUN_FIELDS)
-        except DamagedError as error:
-            text = f"{error}; if that run has ended, delete the file"
-            if strict:
-                raise DamagedError(text) from error
-            store.say(text)
-            continue
-        if content:
-            runs.append(_run(store, content, latest_version))
+    paths = list(run_files(store))
+    if last is not None:
+        paths = sorted(paths, key=_time, reverse=True)[:last]
+    with ThreadPoolExecutor(_PARALLEL_FILES) as pool:
+        contents = pool.map(lambda path: _read(store, path, strict=strict), paths)
+        runs = [_run(store, content, latest_version) for content in contents if content]
     return sorted(runs, key=lambda run: (run.started, run.run_id), reverse=True)
+
+
+def run_files(store: Store) -> Iterator[StoragePath]:
+    """The run.json of every run. In an object store, this is one listing."""
+    folder = store.root / "runs"
+    for path in folder.rglob("run.json"):
+        # The folder that gc is deleting has another name: it begins with "_".
+        if path.parent.parent == folder and path.parent.name[0].isalnum():
+            yield path
+
+
+def _time(path: StoragePath) -> float:
+    """When the run of a run.json started or, if its name does not tell, wrote to it."""
+    name = path.parent.name
+    if _TIME_NAME.fullmatch(name):
+        return datetime.strptime(f"{name[:-1]}+0000", "%Y%m%dT%H%M%S.%f%z").timestamp()
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:  # gc has deleted it meanwhile
+        return 0.0
+
+
+def _read(store: Store, path: StoragePath, *, strict: bool) -> dict[str, Any] | None:
+    try:
+        return read_object(path, **RUN_FIELDS)
+    except DamagedError as error:
+        text = f"{error}; if that run has ended, delete the file"
+        if strict:
+            raise DamagedError(text) from error
+        store.say(text)
+        return None
 
 
 def find_run(store: Store, run_id: str) -> Run | None:
@@ -143,6 +185,9 @@ def _run(store: Store, content: dict[str, Any], latest_version: str | None) -> R
         latest=version is not None and version == latest_version,
         kept=version is not None and store.has_table("similar_items", version),
         message=mask(content["message"]),
+        counts=content["counts"],
+        measured=recall if recall and recall["queries"] else None,
+        stages=content.get("stages", []),
         fingerprints=content["fingerprints"],
         uses=content.get("uses", []),
         # Earlier releases wrote secrets of [spark] too.

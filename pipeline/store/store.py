@@ -1,6 +1,5 @@
 """The store: immutable versions of tables, the pointers to them, stage records and run folders."""
 
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -12,12 +11,14 @@ from pipeline.errors import DamagedError, UsageError
 from pipeline.storage.file_owners import owner_tag
 from pipeline.storage.files import read_object, write_json
 from pipeline.storage.paths import StoragePath, storage_path
+from pipeline.store import store_format
 from pipeline.store.model_folders import ModelFolders
 from pipeline.store.names import check_name
 from pipeline.store.quantisers import Quantisers
 from pipeline.store.stage_record import RECORD_FIELDS, StageRecord
 from pipeline.store.tables import Tables
 from pipeline.store.versions import open_versions
+from pipeline.terminal.progress import Progress
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -31,6 +32,7 @@ class Store(Tables):
     Attributes:
         root: the folder.
         versions: the versions of its tables.
+        format: the number of its format; see pipeline.store.store_format.
         models: its models.
         quantisers: its quantisers.
         verifies: whether the checksums of a table are verified before this process first reads it.
@@ -39,7 +41,12 @@ class Store(Tables):
     """
 
     def __init__(
-        self, path: str, stores: StoreOptions = _DEFAULT_STORES, *, make: bool = True
+        self,
+        path: str,
+        stores: StoreOptions = _DEFAULT_STORES,
+        *,
+        make: bool = True,
+        mark: bool = True,
     ) -> None:
         """Open a store.
 
@@ -47,10 +54,12 @@ class Store(Tables):
             path: a folder, or an address in an object store.
             stores: how to reach the object stores.
             make: whether to create a missing folder, and to check that it can be written.
+            mark: whether a new store gets the file that says its format.
 
         Raises:
             UsageError: the path is on a file system that is not supported, can't be written, or is
-                missing and `make` is false.
+                missing and `make` is false; or a later nitamono has made the store.
+            DamagedError: the file that says its format is damaged.
         """
         super().__init__()
         self.print_line: Callable[[str], None] = _print_line
@@ -62,11 +71,11 @@ class Store(Tables):
             self.quantisers = Quantisers(self.root / "quantisers")
             if not make:
                 self._check_exists(path)
-                return
-            self.root.mkdir(parents=True, exist_ok=True)
-            probe = self.root / f".probe-{owner_tag()}"
-            probe.write_bytes(b"")
-            probe.unlink()
+            self.format = store_format.read(self.root)
+            if make:
+                self._check_writable()
+            if make and mark:
+                self._mark_if_new()
         except (OSError, ValueError, ModelError) as error:
             why = getattr(error, "strerror", None) or error
             raise UsageError(
@@ -75,19 +84,30 @@ class Store(Tables):
             ) from error
 
     @classmethod
-    def of(cls, config: Config, *, make: bool = True) -> "Store":
+    def of(cls, config: Config, *, make: bool = True, mark: bool = True) -> "Store":
         """The store that a config names.
 
         Raises:
             UsageError: the store can't be used.
         """
-        return cls(config.store.path, config.object_stores(), make=make)
+        return cls(config.store.path, config.object_stores(), make=make, mark=mark)
 
     def _check_exists(self, path: str) -> None:
         if not self.root.is_dir():
             raise UsageError(
                 f"store.path {path}: no such folder; correct it, or run: nitamono run --config FILE"
             )
+
+    def _check_writable(self) -> None:
+        """Check that the store can be written; it is made if it is not there."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        probe = self.root / f".probe-{owner_tag()}"
+        probe.write_bytes(b"")
+        probe.unlink()
+
+    def _mark_if_new(self) -> None:
+        if self.format == store_format.FIRST_FORMAT and store_format.mark_if_new(self.root):
+            self.format = store_format.FORMAT
 
     # Records of stages
 
@@ -222,4 +242,4 @@ class Store(Tables):
 
 
 def _print_line(text: str) -> None:
-    sys.stderr.write(f"nitamono: {text}\n")
+    Progress().print(f"nitamono: {text}")

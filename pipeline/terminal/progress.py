@@ -1,14 +1,16 @@
-"""Progress on stderr: one live line for each stage on a terminal, plain lines elsewhere."""
+"""Progress on stderr: a live line for each stage on a terminal; elsewhere plain lines, or JSON."""
 
+import re
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from pipeline.redaction import mask
 from pipeline.terminal.escapes import escape
+from pipeline.terminal.log import LOG, json_line
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 _LIVE_SECONDS = 0.2
 _PLAIN_SECONDS = 30.0
 _NOTE_SECONDS = 0.5
+# The number of a stage in a title: [1/7] ingest.
+_NUMBER = re.compile(r"^\[\d+/\d+\]")
 
 
 class Progress:
@@ -23,11 +27,23 @@ class Progress:
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = sys.stderr if stream is None else stream
-        self._live = self._stream.isatty()
+        self._json = LOG.format == "json"
+        self._live = self._stream.isatty() and not self._json
 
-    def print(self, text: str) -> None:
-        """Print one line."""
-        self._write(f"{escape(text)}\n")
+    def print(self, text: str, event: str = "message", stage: str = "", **numbers: Any) -> None:  # noqa: ANN401 - JSON
+        """Print one line.
+
+        Args:
+            text: the line; in a log of JSON its field `text`.
+            event: what has happened, in a log of JSON.
+            stage: the stage that it belongs to, in a log of JSON.
+            numbers: further fields of a log of JSON.
+        """
+        self._emit(event, text, stage, **numbers)
+
+    def event(self, event: str, stage: str = "", **numbers: Any) -> None:  # noqa: ANN401 - JSON
+        """Say in a log of JSON what a log of text does not say."""
+        self._emit(event, None, stage, **numbers)
 
     @contextmanager
     def stage(self, title: str) -> "Iterator[StageLine]":
@@ -36,28 +52,40 @@ class Progress:
         stop = threading.Event()
         watcher = threading.Thread(target=self._watch, args=(line, stop), daemon=True)
         if not self._live:
-            self.print(f"{title} ...")
+            self._emit("stage_started", f"{title} ...", line.name)
         watcher.start()
         try:
             yield line
+        except BaseException:
+            self.event("stage_failed", line.name, **line.numbers())
+            raise
         finally:
             stop.set()
             watcher.join()
             if self._live:
                 self._write("\r\x1b[2K")
-        self.print(line.text())
+        self._emit("stage_ended", line.text(), line.name, **line.numbers())
         for warning in line.warnings:
-            self.print(f"warning: {warning}")
+            self._emit("warning", f"warning: {warning}", line.name)
 
     def _watch(self, line: "StageLine", stop: threading.Event) -> None:
         while not stop.wait(_LIVE_SECONDS if self._live else _PLAIN_SECONDS):
             line.update()
-            self._write(f"\r\x1b[2K{line.text()}" if self._live else f"{line.text()}\n")
+            if self._live:
+                self._write(f"\r\x1b[2K{mask(line.text())}")
+            else:
+                self._emit("stage_progress", line.text(), line.name, **line.numbers())
+
+    def _emit(self, event: str, text: str | None, stage: str = "", **numbers: Any) -> None:  # noqa: ANN401 - JSON
+        if self._json:
+            self._write(f"{json_line(event, text, stage, **numbers)}\n")
+        elif text is not None:
+            self._write(f"{mask(escape(text))}\n")
 
     def _write(self, text: str) -> None:
         # A terminal or a log that has gone away must not end a run.
         with suppress(OSError, ValueError):
-            self._stream.write(mask(text))
+            self._stream.write(text)
             self._stream.flush()
 
 
@@ -65,18 +93,22 @@ class StageLine:
     """The line of a running stage: its tasks and rows, a note, the time since its start.
 
     Attributes:
+        name: the stage's name.
         note: what the stage is doing, shown in place of tasks and rows.
+        tables: number of rows of each table that it wrote, once it is done.
         warnings: lines that are printed when the stage is done.
     """
 
     def __init__(self, title: str) -> None:
         self._title = title
+        self.name = _NUMBER.sub("", title).strip()
         self._start = time.monotonic()
         self._context: SparkContext | None = None
         self._group = ""
         self._tasks = (0, 0)
         self._rows = 0
         self.note = ""
+        self.tables: dict[str, int] = {}
         self.warnings: list[str] = []
 
     def follow(self, context: "SparkContext", group: str) -> None:
@@ -96,6 +128,13 @@ class StageLine:
         # A line of progress must never end a stage.
         with suppress(Exception):
             self._tasks, self._rows = _tasks_and_rows(self._context, self._group)
+
+    def numbers(self) -> dict[str, Any]:
+        """The line's numbers, for a log of JSON: seconds, tasks, rows."""
+        done, total = self._tasks
+        tasks = {"tasks_done": done, "tasks": total, "rows": self._rows} if total else {}
+        tables = {"tables": dict(self.tables)} if self.tables else {}
+        return {"seconds": round(self.seconds, 3), **tasks, **tables}
 
     def text(self) -> str:
         """The line: title, tasks and rows, or a note; seconds."""

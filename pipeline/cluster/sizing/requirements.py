@@ -81,7 +81,7 @@ def vector_dim(config: Config, model_dim: int) -> int:
     """Length of an item's vector."""
     from models.fasttext import Blend
 
-    if config.model.kind == "onnx" or config.embed.method != "blend":
+    if config.embed.method != "blend":
         return model_dim
     return model_dim + Blend(dim=config.embed.dim).lexical_dim(model_dim)
 
@@ -112,11 +112,25 @@ def for_encoder(config: Config, model_bytes: int, dim: int, items: int) -> Requi
     Args:
         config: the sections [index] and [neighbors] are read.
         model_bytes: size of the encoder's directory.
-        dim: length of its vectors.
+        dim: length of its vectors, without the letters.
         items: number of items in the catalogue.
     """
     mib = model_bytes / MIB
-    return _requirements(config, "encoder", mib, mib, dim, items, 0.0)
+    return _requirements(config, "encoder", mib, mib, vector_dim(config, dim), items, 0.0)
+
+
+def ngram_rows(config: Config, words: int, buckets: int | None = None) -> int:
+    """N-gram rows of a model that is still to be trained.
+
+    Args:
+        config: the section [model] is read.
+        words: words of its vocabulary.
+        buckets: what stands for model.bucket; None: that itself.
+    """
+    if config.model.maxn == 0:
+        return 0
+    rows = config.model.bucket if buckets is None else buckets
+    return int(rows) or min(2_000_000, max(10_000, 20 * words))
 
 
 def list_count(config: Config, items: int) -> int:

@@ -63,6 +63,19 @@ def _executor_settings(plan: Plan, conf: Mapping[str, str]) -> Iterator[str]:
         f"spark.executor.{name}" in conf for name in _SIZE_SETTINGS
     ):
         return
+    yield from executor_problems(plan, conf)
+
+
+def executor_problems(plan: Plan, conf: Mapping[str, str]) -> Iterator[str]:
+    """What leaves executors too little memory, in their containers or on their nodes.
+
+    Args:
+        plan: the plan, whose executors are those of the settings where these say nothing.
+        conf: Spark's settings.
+
+    Raises:
+        ValueError: a setting of memory or cores can't be parsed.
+    """
     cores = _cores(plan, conf)
     heap = parse(conf.get("spark.executor.memory", _MEMORY), "m")
     yield from _container_memory(plan, conf, cores, heap)

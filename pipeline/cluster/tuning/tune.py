@@ -57,7 +57,8 @@ def tune(config: Config, options: TuningOptions, progress: Progress) -> TuningRe
     """
     _check_cluster(config)
     run_id, store = new_run_id(), Store.of(config)
-    stages = Runner(config, run_id, progress, publishing=False).run(ingest.NAME, train.NAME)
+    runs = Runner(config, run_id, progress, publishing=False, experiment=True)
+    stages = runs.run(ingest.NAME, train.NAME)
     tokens = stages.record("tokenize")
     item_count = tokens.tables["tokens"] if tokens else 0
     runner = TrialRunner(

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from models.stores import StoreOptions
 from pipeline import conditions, redaction
 from pipeline.config.sections.base import Section
+from pipeline.config.sections.expectations import ExpectSection
 from pipeline.config.sections.locations import CatalogueSection, StoreSection
 from pipeline.config.sections.publishing import FallbackSection, PublishSection, ReportSection
 from pipeline.config.sections.search import (
@@ -20,6 +21,7 @@ from pipeline.config.sections.search import (
 )
 from pipeline.config.sections.stores import AzureSection, GcsSection, S3Section
 from pipeline.config.sections.vectors import EmbedSection, ModelSection, TextSection
+from pipeline.config.sections.watching import LineageSection, MetricsSection, NotifySection
 
 __all__ = [
     "AzureSection",
@@ -27,11 +29,15 @@ __all__ = [
     "Config",
     "EditsSection",
     "EmbedSection",
+    "ExpectSection",
     "FallbackSection",
     "GcsSection",
     "IndexSection",
+    "LineageSection",
+    "MetricsSection",
     "ModelSection",
     "NeighborsSection",
+    "NotifySection",
     "PublishSection",
     "RankSection",
     "ReportSection",
@@ -48,6 +54,7 @@ class Config(Section):
 
     store: StoreSection
     catalogue: CatalogueSection
+    expect: ExpectSection = ExpectSection()
     s3: S3Section = S3Section()
     gcs: GcsSection = GcsSection()
     azure: AzureSection = AzureSection()
@@ -63,6 +70,9 @@ class Config(Section):
     variant: list[VariantSection] = Field(default_factory=list)
     publish: PublishSection = PublishSection()
     report: ReportSection = ReportSection()
+    notify: list[NotifySection] = Field(default_factory=list)
+    metrics: MetricsSection = MetricsSection()
+    lineage: LineageSection = LineageSection()
     spark: dict[str, str] = Field(default_factory=dict)
 
     def object_stores(self) -> StoreOptions:
@@ -135,6 +145,8 @@ class Config(Section):
         numbers = [*conditions.NUMBERS, *(n for n, kind in further.items() if kind == "number")]
         dates = [name for name, kind in further.items() if kind == "date"]
         compared = [name for name in columns if name not in ("item_id", "description")]
+        everything = list(columns)
+        counted = [name for name in columns if name not in ("item_id", "description")]
         rank, fallback = self.rank, self.fallback.entries
         for setting, names, known in (
             *((f"rules.{rule}", names, compared) for rule, names in self.rules.columns().items()),
@@ -143,6 +155,9 @@ class Config(Section):
             ("rank.fresh", [rank.fresh.column] if rank.fresh else [], dates),
             ("fallback.order", [one.same for one in fallback if one.same], compared),
             ("fallback.order", [one.by for one in fallback], numbers),
+            ("expect.max_null", list(self.expect.max_null), everything),
+            ("expect.min_distinct", list(self.expect.min_distinct), counted),
+            ("expect.max_distinct", list(self.expect.max_distinct), counted),
         ):
             for name in names:
                 if name not in known:

@@ -82,13 +82,6 @@ class PublishSection(Section):
         le=1,
         description="the table is held back if a larger share of items has no neighbour",
     )
-    max_quarantined: float = Field(
-        0.05,
-        ge=0,
-        le=1,
-        description="the table is held back if a larger share of the catalogue's rows is in "
-        "quarantine; 1: never",
-    )
     min_rows: float = Field(
         0.9,
         ge=0,
@@ -112,4 +105,9 @@ class ReportSection(Section):
 
     map_items: int = Field(
         1500, ge=0, le=2000, description="items on the map of a run's page, at most; 0: no map"
+    )
+    base_url: str = Field(
+        "",
+        description="address under which people open the store's folder in a browser, for links "
+        "in notices; empty: they name the page's path",
     )

@@ -13,8 +13,8 @@ _PLACEHOLDERS = """
 """
 
 
-# The share of the letters beside the vectors of each kind of model: see benchmarks/README.md.
-LEXICAL_WEIGHTS = {"fasttext": 0.55, "static": 0.55, "onnx": 0.45}
+# The share of the letters, if none is set: see benchmarks/README.md.
+LEXICAL_WEIGHT = 0.55
 
 
 class TextSection(Section):
@@ -126,8 +126,8 @@ class EmbedSection(Section):
         None,
         ge=0,
         le=1,
-        description="share of the letters in a blend's cosine; not set: by the kind of model, "
-        + ", ".join(f"{weight} for {kind}" for kind, weight in LEXICAL_WEIGHTS.items()),
+        description="share of the letters in a blend's cosine; not set: "
+        f"{LEXICAL_WEIGHT}, but an encoder has no letters beside it",
     )
     title_weight: float = Field(
         1.0, ge=0, le=100, description="weight of a title's tokens; weighted and blend only"

@@ -10,6 +10,9 @@ const state = {
   dark: matchMedia("(prefers-color-scheme: dark)").matches,
 };
 
+// The sign of each status of a run.
+const ICONS = { published: "✓", held_back: "!", failed: "✕", died: "✕", running: "…", done: "○" };
+
 /** A text in the reader's language. */
 function t(name, values = {}) {
   const text = WORDS[state.language][name];
@@ -36,6 +39,11 @@ function duration(seconds) {
   const rounded = Math.round(seconds);
   if (rounded < 3600) return t("minutes", { m: Math.floor(rounded / 60), s: rounded % 60 });
   return t("hours", { h: Math.floor(rounded / 3600), m: Math.round((rounded % 3600) / 60) });
+}
+
+/** A time in UTC, in the reader's language. */
+function moment(text) {
+  return new Date(text).toLocaleString(state.language === "ja" ? "ja-JP" : "en-GB", { dateStyle: "medium", timeStyle: "short", timeZone: "UTC" }) + " UTC";
 }
 
 /** An element; text is always text, never markup. */

@@ -2,15 +2,23 @@
 // The page of a run: the verdict, the figures, and what they mean.
 
 const quality = DATA.quality;
-const ICONS = { published: "✓", held_back: "!", failed: "✕", died: "✕", running: "…", done: "○" };
 const MARKS = { good: "✓", bad: "✕", waived: "!" };
 
 const mark = (state) => el("span", { class: `mark-${state}` }, el("span", { "aria-hidden": "true" }, MARKS[state]), ` ${t(state)}`);
 const stateOf = (name) => DATA.checks.find((check) => check.name === name)?.state;
-const checkValue = (name, value) => (name === "recall" ? number(value, 4) : percent(value));
+/** A figure or its limit, by its unit; those of the gate are shares, but for recall. */
+function checkValue({ name, unit }, value) {
+  if (unit === "count") return number(value);
+  return name === "recall" || unit === "distance" ? number(value, 4) : percent(value);
+}
 
-function moment(text) {
-  return new Date(text).toLocaleString(state.language === "ja" ? "ja-JP" : "en-GB", { dateStyle: "medium", timeStyle: "short", timeZone: "UTC" }) + " UTC";
+function checkLine(check) {
+  const { name, column, side } = check;
+  return el("li", { class: check.state },
+    el("span", { class: "what" }, t(`check_${name}`, { column })),
+    el("span", { class: "value" }, checkValue(check, check.value)),
+    el("span", { class: "limit" }, t(side, { limit: checkValue(check, check.limit) })),
+    mark(check.state));
 }
 
 function verdictSection() {
@@ -23,11 +31,7 @@ function verdictSection() {
     el("p", { class: "about" }, t("run", { run: run_id }), " · ", t("started", { time: moment(started) }), " · ", t("took", { time: duration(seconds) })),
     message ? el("div", { class: "message" }, el("h2", {}, t("said")), el("p", { lang: "en" }, message)) : null,
     el("h2", {}, t("checks")),
-    DATA.checks.length ? el("ul", { class: "checks" }, DATA.checks.map(({ name, value, limit, side, state: checkState }) => el("li", { class: checkState },
-      el("span", { class: "what" }, t(`check_${name}`)),
-      el("span", { class: "value" }, checkValue(name, value)),
-      el("span", { class: "limit" }, t(side, { limit: checkValue(name, limit) })),
-      mark(checkState)))) : el("p", {}, t("no_checks")));
+    DATA.checks.length ? el("ul", { class: "checks" }, DATA.checks.map(checkLine)) : el("p", {}, t("no_checks")));
 }
 
 function figures() {

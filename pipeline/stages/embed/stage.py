@@ -10,7 +10,7 @@ from models import Handle, embedder
 from models.fasttext import Blend
 from models.resident import LoadCounter
 from pipeline.config.sections import EmbedSection
-from pipeline.config.sections.vectors import LEXICAL_WEIGHTS
+from pipeline.config.sections.vectors import LEXICAL_WEIGHT
 from pipeline.errors import StageError
 from pipeline.stages import incremental
 from pipeline.stages.context import Job, StageResult
@@ -69,17 +69,19 @@ def method_settings(job: Job) -> dict[str, Any]:
 
 
 def _lexical_weight(job: Job) -> float:
-    """The share of the letters: what is set, or what fits the kind of model."""
     weight = job.config.embed.lexical_weight
-    return LEXICAL_WEIGHTS[job.record("train").outputs["kind"]] if weight is None else weight
+    return LEXICAL_WEIGHT if weight is None else weight
 
 
 def blend_settings(job: Job) -> Blend | None:
     """How a blend or weighted mean is computed; None where the model computes its own vectors."""
     section, model = job.config.embed, job.record("train").outputs
     # Releases before 0.3 counted no statistics for an encoder, and made no blend of it.
-    without_statistics = model["kind"] == "onnx" and not model.get("statistics")
-    if section.method == "mean" or without_statistics:
+    is_encoder = model["kind"] == "onnx"
+    without_statistics = is_encoder and not model.get("statistics")
+    # With few values for the letters, an encoder finds less with them than alone.
+    without_letters = is_encoder and section.method == "blend" and section.lexical_weight is None
+    if section.method == "mean" or without_statistics or without_letters:
         return None
     return Blend(
         dim=section.dim if section.method == "blend" else 0,

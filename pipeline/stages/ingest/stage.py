@@ -5,15 +5,11 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from pipeline import catalogue
+from pipeline.config.sections import Config
 from pipeline.errors import InputError, StageError
 from pipeline.stages.context import Job, StageResult
-from pipeline.stages.ingest.validation import (
-    duplicate_ids,
-    flag_duplicates,
-    flag_rows,
-    has_repeated_ids,
-    row_as_text,
-)
+from pipeline.stages.ingest import profile, published_items
+from pipeline.stages.ingest.validation import checked_rows, row_as_text
 from pipeline.store.arrow_files import Rows
 from pipeline.store.fingerprint import fingerprint
 from pipeline.store.reason_codes import QUARANTINE
@@ -27,7 +23,7 @@ if TYPE_CHECKING:
 _Source = catalogue.Source | catalogue.TableSource
 NAME = "ingest"
 # Raise it when the output for the same inputs and settings changes: see the Stage protocol.
-CODE_VERSION = 3
+CODE_VERSION = 4
 
 # The settings of [catalogue] that decide what becomes of its files' bytes.
 _READING = {"format", "columns", "types", "encoding", "delimiter", "quote"}
@@ -39,7 +35,7 @@ _ROUNDED = r"\A\d(\.\d+E\+?|E\+)\d{1,3}\z"
 
 def inputs(job: Job) -> dict[str, Any]:
     """The catalogue's settings, the state of its files but not where they are, placeholders."""
-    placeholders = _placeholders(job)
+    blanks = placeholders(job.config)
     reading = job.config.catalogue.model_dump(include=_READING)
     if not reading["types"]:
         # A release that had no types made the same.
@@ -47,12 +43,13 @@ def inputs(job: Job) -> dict[str, Any]:
     return {
         "catalogue": reading,
         "files": _state(job),
-        "placeholders": {"texts": sorted(placeholders.texts), "blank": placeholders.blank},
+        "placeholders": {"texts": sorted(blanks.texts), "blank": blanks.blank},
     }
 
 
-def _placeholders(job: Job) -> Placeholders:
-    section = job.config.text
+def placeholders(config: Config) -> Placeholders:
+    """The titles and descriptions that are none."""
+    section = config.text
     return Placeholders.of(section.placeholder_texts, blank=section.placeholders == "blank")
 
 
@@ -76,6 +73,7 @@ def execute(job: Job, version: str) -> StageResult:
         raise
     _check_unchanged(job, source, snapshot, content, version)
     snapshot.release()
+    result.counts.update(published_items.counts(job, version, result.outputs["content"]))
     return result
 
 
@@ -109,31 +107,17 @@ def _check_unchanged(
 def _ingest(
     job: Job, source: _Source, snapshot: catalogue.Snapshot, version: str
 ) -> tuple[StageResult, str]:
-    from pyspark import StorageLevel
     from pyspark.sql import Observation
     from pyspark.sql import functions as F
 
-    raw, files = snapshot.rows, len(snapshot.state)
-    flagged = flag_rows(raw, catalogue.item_columns(raw, source), _placeholders(job))
-    is_text, cores = catalogue.is_parsed_text(source), job.spark.sparkContext.defaultParallelism
-    is_csv = isinstance(source, catalogue.Source) and catalogue.format_of(source) == "csv"
-    # A file that can't be split would stay in one task. CSV never can: it need not be planned twice
-    # to know that.
-    if (is_csv and files < cores) or flagged.rdd.getNumPartitions() < cores:
-        flagged = flagged.repartition(cores)
-    if is_text:
-        # Text is parsed once; other formats are read again faster than a copy.
-        flagged = flagged.persist(StorageLevel.DISK_ONLY)
+    raw = snapshot.rows
     is_valid = F.size("reasons") == 0
     is_rounded = F.col("item_id").rlike(_ROUNDED)
-    # Duplicate ids are few, as a rule none: only rows with such an id are shuffled.
-    duplicates = duplicate_ids(flagged).persist(StorageLevel.DISK_ONLY)
-    try:
-        may_repeat = is_text or has_repeated_ids(flagged)
-        has_duplicates = may_repeat and duplicates.count()
-        checked = flag_duplicates(flagged, duplicates) if has_duplicates else flagged
+    with checked_rows(job.spark, source, snapshot, placeholders(job.config)) as checked:
         names = items_schema(source.further).names
         observation, content = Observation("ingest"), digest_halves(names, is_valid)
+        present = profile.columns_of(raw, source, names)
+        measures = profile.aggregates(present, is_valid, profile.one_title_in(source))
         # Spark copies what is observed; the rows as they were read are not needed any more.
         flags = ["reasons", catalogue.NUMBERS_LOST, "title_placeholder", "description_placeholder"]
         row_halves = []
@@ -149,6 +133,7 @@ def _ingest(
             F.count_if(F.col("title_placeholder")).alias("placeholder_titles"),
             F.count_if(F.col("description_placeholder")).alias("placeholder_descriptions"),
             F.count_if(is_rounded).alias("rounded"),
+            *(value.alias(name) for name, value in measures.items()),
             # The rows are not read again for their digest.
             *(half.alias(f"half{n}") for n, half in enumerate(content)),
             *(half.alias(f"row{n}") for n, half in enumerate(row_halves)),
@@ -161,9 +146,6 @@ def _ingest(
             job.store.write_rows([], "quarantine", version)
         else:
             reasons, quarantined = _write_quarantine(job, checked.where(~is_valid), version)
-    finally:
-        duplicates.unpersist()
-        flagged.unpersist()
     if summary["read"] != items + quarantined:
         raise StageError(f"ingest lost rows: {summary} read, {items} kept, {quarantined} set aside")
     _check_usable(source, summary, items, reasons)
@@ -180,6 +162,7 @@ def _ingest(
             "placeholder_titles": summary["placeholder_titles"],
             "placeholder_descriptions": summary["placeholder_descriptions"],
             "rows_with_rounded_ids": summary["rounded"],
+            "profile": profile.profile({name: summary[name] for name in measures}),
         },
         outputs={"content": _content(digest_text((summary["half0"], summary["half1"])), source)},
     )

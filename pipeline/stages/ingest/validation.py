@@ -1,5 +1,7 @@
 """Validating the rows of a catalogue: which of them can't become items, and why."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pipeline import catalogue
@@ -13,12 +15,51 @@ from pipeline.store.reason_codes import (
 from pipeline.text.placeholders import NONE, NORMAL, WIDE, Placeholders
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import Column, DataFrame, SparkSession
 
 
 # White space of any script around a text is no part of a placeholder.
 _SPACE_AROUND = r"(?U)\A\s+|\s+\z"
 _MAX_SPACE_AROUND = 20
+
+
+@contextmanager
+def checked_rows(
+    spark: "SparkSession",
+    source: catalogue.Source | catalogue.TableSource,
+    snapshot: catalogue.Snapshot,
+    placeholders: Placeholders,
+) -> "Iterator[DataFrame]":
+    """The rows of `flag_rows`, those with an id that others have flagged too, in enough partitions.
+
+    Args:
+        spark: the session.
+        source: the catalogue.
+        snapshot: its rows.
+        placeholders: titles and descriptions that are none.
+    """
+    from pyspark import StorageLevel
+
+    raw, files, cores = snapshot.rows, len(snapshot.state), spark.sparkContext.defaultParallelism
+    flagged = flag_rows(raw, catalogue.item_columns(raw, source), placeholders)
+    is_text = catalogue.is_parsed_text(source)
+    is_csv = isinstance(source, catalogue.Source) and catalogue.format_of(source) == "csv"
+    # A file that can't be split would stay in one task. CSV never can: it need not be planned twice
+    # to know that.
+    if (is_csv and files < cores) or flagged.rdd.getNumPartitions() < cores:
+        flagged = flagged.repartition(cores)
+    if is_text:
+        # Text is parsed once; other formats are read again faster than a copy.
+        flagged = flagged.persist(StorageLevel.DISK_ONLY)
+    # Duplicate ids are few, as a rule none: only rows with such an id are shuffled.
+    duplicates = duplicate_ids(flagged).persist(StorageLevel.DISK_ONLY)
+    try:
+        may_repeat = is_text or has_repeated_ids(flagged)
+        has_duplicates = may_repeat and duplicates.count()
+        yield flag_duplicates(flagged, duplicates) if has_duplicates else flagged
+    finally:
+        duplicates.unpersist()
+        flagged.unpersist()
 
 
 def flag_rows(

@@ -35,6 +35,8 @@ FILLED_ROWS, _FILLED_ITEMS, _FILLED_BY = "filled_rows", "filled_items", "filled_
 _STILL_SHORT, _COMPLETE = "short_after_filling", "complete"
 # Candidates that lists are filled from at a time.
 _CANDIDATES_AT_A_TIME = 200_000
+# Candidates that a list meets first, for each of its places.
+_FIRST_CANDIDATES = 2
 # What the rules read of an item whose list is filled.
 _READ = ("same", "price", "differ", "edits", "edited_as_item")
 
@@ -92,6 +94,7 @@ def write(job: Job, version: str, lists: Sequence[Rows]) -> Filled:
 
     job.line.note = "filling short lists"
     entries, k = job.config.fallback.entries, job.config.neighbors.k
+    all_candidates = fallback.candidates_of_group(k)
     _check_columns(job, entries)
     traits = _traits(job, entries)
     tops = job.store.write_counted("tops", version, Rows(_tops(traits, entries, k), iter))
@@ -99,7 +102,10 @@ def write(job: Job, version: str, lists: Sequence[Rows]) -> Filled:
     # Those that pins have made complete; without pins there are none.
     complete = rows.where(F.size("neighbors") >= k).count() if len(lists) > 1 else 0
     for number, entry in enumerate(entries):
-        rows = _fill(job, version, rows, number, entry)
+        # Most lists are full after the first few candidates; the others meet all of them. The rules
+        # and the caps that held a candidate back the first time do so again.
+        for depth in sorted({min(_FIRST_CANDIDATES * k, all_candidates), all_candidates}):
+            rows = _fill(job, version, rows, number, entry, depth)
     written = job.store.write_counted("filled", version, _only_filled(rows), count=_counter(k))
     sums = written.sums
     short = job.record("neighbors").tables["short_lists"]
@@ -239,18 +245,23 @@ def _with_capped(job: Job, traits: "DataFrame", lists: "DataFrame") -> "DataFram
 
 
 def _fill(
-    job: Job, version: str, rows: "DataFrame", number: int, entry: FallbackEntry
+    job: Job, version: str, rows: "DataFrame", number: int, entry: FallbackEntry, depth: int
 ) -> "DataFrame":
-    """Fill lists with the items of one entry of fallback.order."""
+    """Fill lists with the first `depth` items of one entry of fallback.order."""
     from pyspark.sql import functions as F
 
     tops = job.store.read(job.spark, "tops", version).where(F.col("entry") == number)
     value = f"value_{number}"
-    tops = tops.select(F.col("value").alias(value), "same", F.col("items").alias("candidates"))
-    joined = rows.join(tops, [value, "same"], how="left").select(*rows.columns, "candidates")
+    candidates = F.slice("items", 1, depth).alias("candidates")
+    tops = tops.select(
+        F.col("value").alias("top_value"), F.col("same").alias("top_same"), candidates
+    )
     pair_rules = rules.pair_rules(job.config.rules, job.config.rank, edits.state(job))
     k, text, names = job.config.neighbors.k, entry.text, rows.columns
-    step = max(1, _CANDIDATES_AT_A_TIME // fallback.candidates_of_group(k))
+    is_short = F.coalesce(F.size("neighbors"), F.lit(0)) < k
+    is_its_group = (F.col(value) == F.col("top_value")) & (F.col("same") == F.col("top_same"))
+    joined = rows.join(tops, is_its_group & is_short, how="left").select(*names, "candidates")
+    step = max(1, _CANDIDATES_AT_A_TIME // depth)
 
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:

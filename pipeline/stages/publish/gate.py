@@ -11,7 +11,6 @@ from typing import Any
 from pipeline.stages.context import Job
 from pipeline.stages.publish import comparison, fallback, sample_lists
 from pipeline.store import publications
-from pipeline.store.reason_codes import QUARANTINE
 
 
 @dataclass(frozen=True)
@@ -133,7 +132,6 @@ def problems(job: Job, measured: Measurements, *, retrained: bool) -> list[str]:
     """
     return [
         *_row_problems(measured),
-        *_input_problems(job),
         *_recall_problems(job),
         *_coverage_problems(job, measured),
         *_change_problems(job, measured, retrained=retrained),
@@ -143,40 +141,6 @@ def problems(job: Job, measured: Measurements, *, retrained: bool) -> list[str]:
 def _row_problems(measured: Measurements) -> Iterator[str]:
     if measured.rows != measured.expected_rows:
         yield f"{measured.rows} rows, not {measured.expected_rows}"
-
-
-def _input_problems(job: Job) -> Iterator[str]:
-    counts, max_share = job.record("ingest").counts, job.config.publish.max_quarantined
-    rows, quarantined = counts["rows_read"], counts["quarantined"]
-    if quarantined <= max_share * rows:
-        return
-    reasons = counts["quarantine_reasons"]
-    commonest = max(reasons, key=lambda reason: (reasons[reason], reason))
-    table = job.store.table_path("quarantine", job.record("ingest").version("quarantine"))
-    rounded = rounded_ids(counts)
-    yield (
-        f"{quarantined:,} of {rows:,} rows of the catalogue ({quarantined / rows:.1%}) are in "
-        f"quarantine, at most {max_share:.1%} may be (publish.max_quarantined); the commonest "
-        f"reason is {commonest} ({QUARANTINE[commonest].en}), rows: {reasons[commonest]:,}; "
-        + (f"{rounded}; " if rounded else "")
-        + f"look at the rows in {table}; if that is meant, --set publish.max_quarantined=1"
-    )
-
-
-def rounded_ids(counts: dict[str, Any]) -> str:
-    """What to say of ids that a spreadsheet has rounded, and what to do; empty if there are none.
-
-    Args:
-        counts: of the stage ingest.
-    """
-    rounded = counts.get("rows_with_rounded_ids", 0)
-    if not rounded:
-        return ""
-    share = rounded / counts["rows_read"]
-    return (
-        f"{rounded:,} rows ({share:.1%}) have ids like 4.90178E+12, which look like numbers that "
-        "a spreadsheet has rounded: export the column of the ids as text"
-    )
 
 
 def _recall_problems(job: Job) -> Iterator[str]:

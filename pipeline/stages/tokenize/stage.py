@@ -148,10 +148,10 @@ def _update(
 
     job.line.note = "looking for changes"
     items = job.read("items", "ingest")
-    before = job.store.read(job.spark, "items", base_items)
-    raw_changes = incremental.find_changes(items, before).persist(StorageLevel.DISK_ONLY)
+    today = job.record("ingest").version("items")
+    raw_changes, numbers = incremental.item_changes(job, today, base_items)
     candidates = items.join(incremental.items_to_compute(raw_changes), "item_id", how="left_semi")
-    rows = job.spread(candidates, raw_changes.count())
+    rows = job.spread(candidates, sum(numbers.values()))
     new_tokens = tokenize(rows, text, dictionaries).table("tokens").persist(StorageLevel.DISK_ONLY)
     # Computed before the join with what Python workers write: a task must have one Python worker.
     new_tokens.count()
@@ -169,7 +169,7 @@ def _update(
         job.line.note = ""
         return _write_changed(job, base, new_tokens, old, version)
     finally:
-        for frame in (old, new_tokens, raw_changes):
+        for frame in (old, new_tokens):
             frame.unpersist()
 
 

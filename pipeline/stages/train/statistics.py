@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # The common direction is that of so many documents' vectors, each of its first tokens.
 _SAMPLED_DOCUMENTS, _DOCUMENT_TOKENS = 10_000, 200
+# The vectors of which the common direction is found: rare words count fully.
+DIRECTION = Blend(dim=0, rare_weight=1.0)
 # For models that read text, by kind: an encoder takes long for each.
 SAMPLED_TEXTS = {"static": 10_000, "onnx": 1_000}
 _COUNTS_DDL = "place int, documents long"
@@ -67,7 +69,7 @@ def compute(documents: Documents, embedder: Embedder) -> CatalogueStatistics:
     if embedder.header.model == "static":
         # Distilled rows are centred: nothing is common to all items.
         return counter.finish(np.zeros(embedder.dim, dtype=np.float32))
-    weighted_mean = BlendEmbedder(embedder, Blend(dim=0))
+    weighted_mean = BlendEmbedder(embedder, DIRECTION)
     vectors = weighted_mean.embed_fields(tokens, pa.nulls(len(tokens), tokens.type))
     return counter.finish(principal_direction(vectors))
 

@@ -96,7 +96,7 @@ def oracle(model: Any, statistics: CatalogueStatistics, blend: Blend, item: Fiel
     for total, tokens, field_weight in zip((title, description), item, weights, strict=True):
         for token, times in Counter(filter(None, tokens)).items():
             weight = idf(statistics, "word_documents", word_hash(token))
-            known = 1.0 if token in vocabulary else known_share(statistics, token)
+            known = 1.0 if token in vocabulary else known_share(statistics, token) ** 2
             support = 1.0 if token in vocabulary else known / 2
             vector = unit(model.get_sentence_vector(token).astype(np.float64)) * weight * support
             row = lexical_row(statistics, token, lexical) if lexical else np.zeros(0)

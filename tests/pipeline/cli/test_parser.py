@@ -30,7 +30,7 @@ def test_every_verb_has_an_example_that_its_parser_takes() -> None:
         assert f"example: nitamono {example}\n" in parser.format_help()
         commands.add(parser.prog)
     verbs = set(VERBS) - {"model"}
-    verbs |= {f"model {name}" for name in ("pack", "info", "list", "push", "pull")}
+    verbs |= {f"model {name}" for name in ("pack", "distil", "info", "list", "push", "pull")}
     assert commands == {f"nitamono {name}" for name in verbs}
 
 

@@ -113,8 +113,8 @@ def test_the_verdict_and_the_figures_are_the_run_s(run: tuple[SampleShop, Outcom
         assert window.texts("h1") == ["✓\nPublished"]
         recall = record(run, "neighbors").outputs["recall"]["value"]
         assert f"{recall:.4f}" in window.texts(".tile .big")
-        expect(window.page.locator(".checks li")).to_have_count(3)
-        assert window.texts(".checks .mark-good") == ["✓ passed"] * 3
+        expect(window.page.locator(".checks li")).to_have_count(4)
+        assert window.texts(".checks .mark-good") == ["✓ passed"] * 4
         # Every chart has drawn something.
         ids = ["flow", "time", "recall", "scores", "map"]
         for name in ids:

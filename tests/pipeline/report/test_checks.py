@@ -38,9 +38,22 @@ def test_what_the_gate_would_hold_back_for_is_marked(name: str, change: dict[str
 def test_a_least_recall_of_its_own_stands_for_the_target() -> None:
     run_json = handmade.run_json()
     run_json["settings"]["publish"]["min_recall"] = 0.995
-    assert checks.min_recall(run_json) == 0.995
+    assert checks.min_recall(run_json["settings"]) == 0.995
     assert states(run_json)["recall"] == "waived"
 
 
 def test_of_a_run_that_did_not_come_so_far_nothing_is_said() -> None:
     assert checks.checks(handmade.run_json(counts={}, recall=None)) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "met", "state"),
+    [("failed", False, "bad"), ("published", True, "good"), ("done", False, "waived")],
+)
+def test_what_was_expected_of_the_catalogue_comes_first(status: str, met: bool, state: str) -> None:
+    found = {"name": "distinct", "value": 4, "limit": 3, "side": "most", "unit": "count"}
+    expected = found | {"setting": "expect.max_distinct.brand", "column": "brand", "met": met}
+    run_json = handmade.run_json(status=status)
+    run_json["counts"]["expectations"] = [expected]
+    first = checks.checks(run_json)[0]
+    assert first == found | {"name": "expected_distinct", "column": "brand", "state": state}

@@ -53,7 +53,7 @@ class Shop:
             '[store]\npath = "store"\n[catalogue]\npath = "items.csv"\n'
             f"{MODEL}"
             # Some of these nights turn a catalogue over that the gate would hold back.
-            "[publish]\nmin_rows = 0\nmin_coverage = 0\nmax_churn = 1\n"
+            "[publish]\nmin_rows = 0\nmin_coverage = 0\nmax_churn = 1\n[expect]\nmax_gone = 1\n"
         )
         settings = config.load(file, sets, {})
         runner = Runner(settings, new_run_id(), Progress(io.StringIO()), **kwargs)

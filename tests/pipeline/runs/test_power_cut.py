@@ -103,7 +103,7 @@ def run_with_cuts(disk: Disk, shop: SampleShop, monkeypatch: pytest.MonkeyPatch)
 
     with monkeypatch.context() as patch:
         patch.setattr(Store, "set_latest", cutting(disk, Store.set_latest, "set_latest"))
-        patch.setattr(publications, "_write", cutting(disk, publications._write, "entry"))
+        patch.setattr(publications, "write", cutting(disk, publications.write, "entry"))
         thread = threading.Thread(target=cut_now_and_then)
         thread.start()
         try:

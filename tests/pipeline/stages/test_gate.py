@@ -30,7 +30,6 @@ class Shop:
     def __init__(self, spark: SparkSession, folder: Path) -> None:
         self._spark, self._folder = spark, folder
         self.store = Store(str(folder / "store"))
-        self.ingest_counts: dict[str, Any] = {}
         self._runs = 0
 
     def job(
@@ -57,7 +56,6 @@ class Shop:
         }
         for stage, (inputs, tables, outputs) in stages.items():
             counts = {"carried_rows": 0, "rows_read": 100, "quarantined": 5}
-            counts |= self.ingest_counts if stage == "ingest" else {}
             record = StageRecord(stage, version, job.run_id, inputs, tables, counts, outputs)
             self.store.write_record(record)
             job.set_record(record)
@@ -169,25 +167,6 @@ def test_another_model_is_named_as_the_cause(shop: Shop) -> None:
     shop.publish(lists(10))
     assert "made with another model" in shop.problems(lists(10, shift=4), model="other")
     assert "model" not in shop.problems(lists(10, shift=4))
-
-
-def test_a_catalogue_with_many_rows_in_quarantine_is_held_back_the_first_night_too(
-    shop: Shop,
-) -> None:
-    assert shop.problems(lists(10)) == ""
-    shop.ingest_counts = {
-        "quarantined": 6,
-        "quarantine_reasons": {"no_text": 2, "duplicate_item_id": 4},
-    }
-    problems = shop.problems(lists(10))
-    assert "6 of 100 rows of the catalogue (6.0%) are in quarantine, at most 5.0%" in problems
-    assert "the commonest reason is duplicate_item_id (another row with the same id" in problems
-    assert "rows: 4; look at" in problems
-    assert "tables/quarantine/version=v2" in problems
-    assert shop.problems(lists(10), "publish.max_quarantined=0.06") == ""
-    shop.ingest_counts["rows_with_rounded_ids"] = 50
-    assert "50 rows (50.0%) have ids like 4.90178E+12" in shop.problems(lists(10))
-    assert "export the column of the ids as text" in shop.problems(lists(10))
 
 
 @pytest.mark.parametrize(

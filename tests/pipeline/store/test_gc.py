@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from pipeline.storage import file_owners
-from pipeline.store import gc, publications, retention
+from pipeline.storage.paths import StoragePath, remove_tree
+from pipeline.store import gc, leftovers, publications, retention, run_records
 from pipeline.store.retention import Retained
 from pipeline.store.rollback import rollback
 from pipeline.store.store import Store
@@ -28,7 +29,7 @@ def store(tmp_path: Path) -> Store:
         trained = 1 if night < 3 else 3
         fakes.publish(store, night, model=trained, quantiser=trained)
     for entry in publications.entries(store):
-        publications._write(store, replace(entry, time=f"2026-11-{entry.number:02}T01:00:00+00:00"))
+        publications.write(store, replace(entry, time=f"2026-11-{entry.number:02}T01:00:00+00:00"))
     return store
 
 
@@ -233,6 +234,69 @@ def test_folders_of_runs_go_after_30_days_but_for_those_that_something_is_left_o
     gc.collect(store, 2)
     left = {path.name for path in on_disk(store.root / "runs").iterdir()}
     assert left == {"run4", "run5", "maker", "held", "new"}
+
+
+def write_runs(store: Store) -> None:
+    """The runs of the five nights, and one that failed after each."""
+    for night in range(1, 6):
+        for name, hour, status in ((f"run{night}", 1, "published"), (f"bad{night}", 2, "failed")):
+            started = f"2026-11-{night:02}T0{hour}:00:00+00:00"
+            fakes.write_run_json(store, name, status=status, started=started)
+
+
+def run_names(store: Store) -> set[str]:
+    return {path.name for path in on_disk(store.root / "runs").iterdir()}
+
+
+def test_the_newest_runs_stay_and_those_that_something_is_left_of(store: Store) -> None:
+    write_runs(store)
+    garbage = gc.find_garbage(store, 2, runs=3)
+    gc.collect(store, 2, runs=3)
+    # run4 published what stays.
+    assert run_names(store) == {"run4", "bad4", "run5", "bad5"}
+    assert {path.name for path in garbage.data if path.parent.name == "runs"} == {
+        "run1", "bad1", "run2", "bad2", "run3", "bad3",
+    }  # fmt: skip
+    # Every version that is left can be published again.
+    _, now = rollback(store)
+    assert now.version == fakes.version(4)
+
+
+def test_runs_under_way_and_folders_that_just_began_stay(store: Store) -> None:
+    write_runs(store)
+    age(store)
+    fields = {"status": "running", "process": this_process()}
+    fakes.write_run_json(store, "slow", started="2026-11-06T00:00:00+00:00", **fields)
+    on_disk(store.run_path("begun")).mkdir()
+    gc.collect(store, 1, runs=2)
+    assert {"slow", "begun", "bad5", "run5"} <= run_names(store)
+    assert "bad4" not in run_names(store)
+
+
+def test_a_gc_of_runs_that_is_killed_leaves_whole_runs_and_is_finished_by_the_next(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_runs(store)
+    deleted: list[StoragePath] = []
+
+    def then_killed(path: StoragePath) -> None:
+        if deleted:
+            raise KeyboardInterrupt
+        deleted.append(path)
+        remove_tree(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gc, "remove_tree", then_killed)
+        with pytest.raises(KeyboardInterrupt):
+            gc.collect(store, 5, runs=2)
+    # What has lost its name is no run any more.
+    runs = {run.run_id for run in run_records.list_runs(store, strict=True)}
+    assert runs == {"run1", "run3", "run2", "run4", "run5", "bad5"}
+    monkeypatch.setattr(file_owners, "_machine", lambda: "0" * 8)
+    age(store)
+    leftovers.remove_leftovers(store)
+    gc.collect(store, 5, runs=2)
+    assert run_names(store) == {"run1", "run2", "run3", "run4", "run5", "bad5"}
 
 
 def test_the_current_entry_is_found_without_reading_all_that_were_ever_published(

@@ -11,6 +11,7 @@ import pytest
 from pipeline.cli import runs
 from pipeline.config import reading as config
 from pipeline.errors import InputError
+from pipeline.report import trends
 from pipeline.runs.runner import Runner
 from pipeline.storage import file_owners
 from pipeline.storage.files import read_json
@@ -18,8 +19,10 @@ from pipeline.store import run_records
 from pipeline.store.rollback import rollback
 from pipeline.store.store import Store
 from pipeline.terminal.progress import Progress
+from pipeline.terminal.sparklines import sparkline
 from tests.pipeline import fakes
 from tests.pipeline.places import on_disk
+from tests.pipeline.report import nights
 
 
 @pytest.fixture
@@ -102,3 +105,29 @@ def test_damaged_files_and_folders_without_one_are_passed_over(store: Store) -> 
     fakes.write_file(on_disk(store.run_path("damaged") / "run.json"))
     assert [run.run_id for run in run_records.list_runs(store)] == ["whole"]
     assert runs.lines([]) == ["no run yet"]
+
+
+def test_the_last_runs_have_a_chart_of_each_figure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "terminal_width", lambda: 100)
+    content = [nights.night(1), nights.failed(2), nights.held_back(3), nights.night(4)]
+    content[3]["recall"]["value"] = 0.9
+    figures = trends.of_store(nights.make_store(tmp_path, content))
+    lines = list(runs.charts(figures))
+    assert lines[1].startswith("night       .x!.  . published")
+    assert "recall      █ █▁  0.9000 to 0.9886, last 0.9000" in lines
+    assert "rows        ▁ ▆█  501,223 to 505,123, last 505,123" in lines
+    # Of more nights than there is room for, the last are shown.
+    assert list(runs.charts(figures * 40))[1].startswith(
+        f"night       !.{'.x!.' * 11}  . published"
+    )
+    assert list(runs.charts([])) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [([], ""), ([None], " "), ([3, 3], "▅▅"), ([0, None, 1, 2, 7], "▁ ▂▃█")],
+)
+def test_a_sparkline_has_a_bar_for_each_value(values: list[float | None], line: str) -> None:
+    assert sparkline(values) == line

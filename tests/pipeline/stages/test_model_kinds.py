@@ -1,0 +1,205 @@
+"""Runs with a static model and with an encoder, each with the letters beside it."""
+
+import csv
+import io
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from pyspark.sql import SparkSession
+from sklearn.decomposition import PCA
+from sklearn.linear_model import Ridge
+
+from models import static
+from pipeline.config import reading as config
+from pipeline.errors import InputError
+from pipeline.runs.runner import Runner
+from pipeline.store.store import Store
+from pipeline.terminal.progress import Progress
+from tests.models import encoder
+from tests.models.static.files import model2vec_model
+from tests.pipeline.conftest import InProcess
+from tests.pipeline.tables import read_rows
+
+pytestmark = pytest.mark.slow
+
+ITEMS = [
+    (f"i{n:02}", f"{colour} {thing}", f"a {other} bag" if n % 3 else "")
+    for n, (colour, thing, other) in enumerate(
+        (colour, thing, other)
+        for colour in ("赤い", "青い", "red")
+        for thing in ("靴", "鞄", "shoe", "bag")
+        for other in ("red", "shoe", "赤い")
+    )
+]
+_TOML = (
+    '[store]\npath = "store"\n[catalogue]\npath = "catalogue.csv"\n[neighbors]\nk = 3\n'
+    "[publish]\nmax_churn = 1\nmin_recall = 0\nmin_rows = 0\nmin_coverage = 0\nmax_without = 1\n"
+)
+Vectors = dict[str, npt.NDArray[np.float32]]
+
+
+class Shop:
+    """A small catalogue in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self.folder, self.file = folder, folder / "nitamono.toml"
+        self.file.write_text(_TOML, encoding="utf-8")
+        self.write(ITEMS)
+
+    def write(self, items: list[tuple[str, str, str]]) -> None:
+        with (self.folder / "catalogue.csv").open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([("item_id", "title", "description"), *items])
+
+    def run(self, run_id: str, *sets: str, last: str = "embed") -> Vectors:
+        """Run the stages; return the vectors of the items."""
+        settings = config.load(self.file, sets, {})
+        runner = Runner(settings, run_id, Progress(io.StringIO()), publishing=last == "publish")
+        runner.run("ingest", last)
+        table = read_rows(Store.of(settings), "embeddings", self.run_json(run_id)["embed"])
+        return {row["item_id"]: np.array(row["vector"], np.float32) for row in table}
+
+    def run_json(self, run_id: str) -> dict[str, Any]:
+        text = (self.folder / f"store/runs/{run_id}/run.json").read_text("utf-8")
+        fingerprints: dict[str, Any] = json.loads(text)["fingerprints"]
+        return fingerprints
+
+
+@pytest.fixture
+def shop(spark: SparkSession, tmp_path: Path) -> Shop:
+    return Shop(tmp_path / "shop")
+
+
+def unit(vectors: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True))
+
+
+def stacked(vectors: Vectors) -> npt.NDArray[np.float32]:
+    return np.stack([vectors[item_id] for item_id, _, _ in ITEMS])
+
+
+def of_kind(kind: str, path: Path, *more: str) -> tuple[str, ...]:
+    return (f"model.kind={kind}", f"model.path={path}", *more)
+
+
+def test_a_static_model_with_a_tokenizer_and_the_letters(shop: Shop, tmp_path: Path) -> None:
+    library = model2vec_model(tmp_path / "model")
+    settings = of_kind("static", tmp_path / "model", "embed.dim=128", "embed.lexical_weight=0.4")
+    vectors = stacked(shop.run("blend", *settings))
+    own = library.encode([f"{title} {text}".strip() for _, title, text in ITEMS])
+    # The first principal direction of the vectors is what all items have in common.
+    common = np.linalg.svd(unit(own), full_matrices=False)[2][0]
+    expected = unit(own - np.outer(own @ common, common)) * 0.6**0.5
+    assert vectors.shape == (len(ITEMS), 128)
+    assert np.abs(vectors[:, : own.shape[1]] - expected).max() < 1e-3
+    letters = vectors[:, own.shape[1] :]
+    assert np.allclose(np.linalg.norm(letters, axis=1), 0.4**0.5, atol=1e-3)
+    means = stacked(shop.run("mean", *settings, "embed.method=mean"))
+    assert np.abs(means - own).max() < 2e-3
+
+
+def test_a_later_night_has_the_vectors_of_a_whole_run(shop: Shop, tmp_path: Path) -> None:
+    model2vec_model(tmp_path / "model")
+    settings = of_kind("static", tmp_path / "model", "embed.dim=128")
+    shop.run("night1", *settings, last="publish")
+    changed = [("new", "青い shoe", "新しい"), (ITEMS[0][0], "赤い bag", ""), *ITEMS[2:]]
+    shop.write(changed)
+    night = shop.run("night2", *settings, last="publish")
+    shutil.rmtree(shop.folder / "store" / "stages" / "embed")
+    whole = shop.run("whole", *settings)
+    assert night.keys() == whole.keys() == {item_id for item_id, _, _ in changed}
+    assert all(np.array_equal(night[item_id], whole[item_id]) for item_id in night)
+
+
+def test_an_encoder_and_the_letters(shop: Shop, tmp_path: Path) -> None:
+    path = encoder.write_encoder(tmp_path / "encoder")
+    vectors = stacked(
+        shop.run("blend", *of_kind("onnx", path, "embed.dim=100", "embed.lexical_weight=0.45"))
+    )
+    assert vectors.shape == (len(ITEMS), 100)
+    lengths = [
+        np.linalg.norm(part, axis=1)
+        for part in (vectors[:, : encoder.DIM], vectors[:, encoder.DIM :])
+    ]
+    assert np.allclose(lengths[0], 0.55**0.5, atol=2e-3)
+    assert np.allclose(lengths[1], 0.45**0.5, atol=2e-3)
+    alone = stacked(shop.run("alone", *of_kind("onnx", path, "embed.dim=100")))
+    assert alone.shape == (len(ITEMS), encoder.DIM)
+
+
+def test_a_distilled_model_is_near_its_encoder(
+    shop: Shop, tmp_path: Path, in_process: InProcess
+) -> None:
+    path = encoder.write_encoder(tmp_path / "encoder")
+    command = ("model", "distil", str(path), str(tmp_path / "static"), "--dim", "8")
+    printed = in_process(*command, "--config", str(shop.file))
+    assert f"from {len(ITEMS)} items that the encoder read" in printed
+    model = static.load(tmp_path / "static" / "model.safetensors")
+    assert (model.dim, model.reads) == (8, "tokens")
+    first = (tmp_path / "static" / "model.safetensors").read_bytes()
+    in_process(*command, "--config", str(shop.file))
+    assert (tmp_path / "static" / "model.safetensors").read_bytes() == first
+    texts = shop.run("encoder", *of_kind("onnx", path, "embed.method=mean"))
+    store = Store.of(config.load(shop.file, (), {}))
+    tokens = {
+        r["item_id"]: r for r in read_rows(store, "tokens", shop.run_json("encoder")["tokenize"])
+    }
+    items = sorted(texts)
+    targets = np.stack([texts[item_id] for item_id in items])
+    words, weighted = weighted_words([tokens[item_id] for item_id in items])
+    reduced = PCA(8).fit_transform(targets.astype(np.float64))
+    rows = Ridge(alpha=1, fit_intercept=False).fit(weighted, reduced).coef_.T
+    own = model.embed([[word] for word in words])
+    # The axes' signs are arbitrary, and vectors of the table are rounded to half precision.
+    assert np.abs(own @ own.T - rows @ rows.T).max() < 2e-3 * np.abs(rows @ rows.T).max()
+
+
+def weighted_words(items: list[dict[str, Any]]) -> tuple[list[str], npt.NDArray[np.float64]]:
+    """The words of rows of the tokens table, and float64[items, words], as a blend weights them."""
+    fields = [[r["title_tokens"].split(), r["description_tokens"].split()] for r in items]
+    words = sorted({word for title, description in fields for word in (*title, *description)})
+    weighted = np.zeros((len(items), len(words)))
+    for row, (title, description) in zip(weighted, fields, strict=True):
+        for n, word in enumerate(words):
+            for tokens, weight in ((title, 1.0), (description, 0.8)):
+                if count := tokens.count(word):
+                    row[n] += weight * (1 + np.log(count))
+    documents = (weighted > 0).sum(axis=0)
+    weighted *= np.log((len(items) + 5) / (documents + 4.5)) + 0.25
+    return words, unit(weighted)
+
+
+def test_a_distilled_model_answers_a_query(
+    shop: Shop, tmp_path: Path, in_process: InProcess
+) -> None:
+    path = encoder.write_encoder(tmp_path / "encoder")
+    command = ("model", "distil", str(path), str(tmp_path / "static"), "--dim", "8")
+    in_process(*command, "--config", str(shop.file))
+    shop.run("night", *of_kind("static", tmp_path / "static"), last="publish")
+    query = ("query", "--title", "青い 靴", "--json", "--config", str(shop.file))
+    similar = json.loads(in_process(*query))
+    assert "青い 靴" in json.dumps(similar, ensure_ascii=False)
+    inspected = in_process("inspect", "i00", "--json", "--config", str(shop.file))
+    assert json.loads(inspected)["neighbours"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "reason"),
+    [
+        ("static", "encoder", "no table of token vectors"),
+        ("static", "model/model.safetensors", "no static model; give its directory"),
+        ("onnx", "model", "no model.onnx"),
+    ],
+)
+def test_a_model_of_another_kind_is_refused(
+    shop: Shop, tmp_path: Path, kind: str, name: str, reason: str
+) -> None:
+    model2vec_model(tmp_path / "model")
+    encoder.write_encoder(tmp_path / "encoder")
+    with pytest.raises(InputError, match=reason):
+        shop.run("refused", *of_kind(kind, tmp_path / name))
