@@ -110,12 +110,7 @@ def item_values(
         values[label(name)] = _of_hits(hits, len(codes))
     if len(labels) > 1:
         columns = list(labels.values())
-        values[ALL_LABELS] = {
-            SHARED_NDCG: {
-                method: measures.shared_labels_ndcg(near, columns)
-                for method, near in nearest.items()
-            }
-        }
+        values[ALL_LABELS] = {SHARED_NDCG: measures.shared_labels_ndcg(nearest, columns)}
     if pairs is not None:
         matches = pairs.left[pairs.match], pairs.right[pairs.match]
         hits = {name: measures.partner_hits(near, *matches) for name, near in nearest.items()}

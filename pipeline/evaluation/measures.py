@@ -97,32 +97,37 @@ def discounted(gains: npt.NDArray[np.generic]) -> Float64:
     return gains.astype(np.float64) @ discounts
 
 
-def shared_labels_ndcg(nearest: Int64, labels: list[Int64]) -> Float64:
+def shared_labels_ndcg(nearest: dict[str, Int64], labels: list[Int64]) -> dict[str, Float64]:
     """The nDCG where a neighbour is worth the number of labels that it shares with the item.
 
     Args:
-        nearest: int64[n, k], positions of items, -1 for none.
+        nearest: by method int64[n, k], positions of items, -1 for none.
         labels: for each column of labels int64[n], -1 for none.
 
     Returns:
-        float64[n], NaN for an item that shares no label with any other.
+        by method float64[n], NaN for an item that shares no label with any other.
     """
-    total, k = nearest.shape
-    values = np.full(total, np.nan)
+    total, k = next(iter(nearest.values())).shape
+    values = {method: np.full(total, np.nan) for method in nearest}
+    # No two items without a label have the same number.
+    columns = [
+        np.where(codes < 0, -1 - np.arange(total), codes).astype(np.int32) for codes in labels
+    ]
     size = max(1, _BLOCK_PAIRS // total)
     for start in range(0, total, size):
         rows = np.arange(start, min(start + size, total))
         shared = np.zeros((len(rows), total), dtype=np.int8)
-        for codes in labels:
-            shared += (codes[rows, None] == codes) & (codes[rows, None] >= 0)
+        for codes in columns:
+            shared += codes[rows, None] == codes
         shared[np.arange(len(rows)), rows] = 0
-        near = nearest[rows]
-        gains = np.where(near >= 0, np.take_along_axis(shared, near, axis=1), 0)
-        ideal = np.zeros(near.shape, dtype=np.int64)
+        ideal = np.zeros((len(rows), k), dtype=np.int64)
         for gain in range(1, len(labels) + 1):
             ideal += np.arange(k) < np.count_nonzero(shared >= gain, axis=1)[:, None]
         highest = discounted(ideal)
-        np.divide(discounted(gains), highest, out=values[rows[0] : rows[-1] + 1], where=highest > 0)
+        for method, near in nearest.items():
+            own = near[rows]
+            gains = discounted(np.where(own >= 0, np.take_along_axis(shared, own, axis=1), 0))
+            np.divide(gains, highest, out=values[method][rows[0] : rows[-1] + 1], where=highest > 0)
     return values
 
 

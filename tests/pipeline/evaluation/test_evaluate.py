@@ -140,7 +140,7 @@ def test_labels_are_those_of_the_rows_that_ingest_kept(evaluate: Evaluate) -> No
 def test_an_experiment_leaves_what_is_published_as_it_was(
     evaluate: Evaluate, shop: Shop, in_process: InProcess, tmp_path: Path
 ) -> None:
-    in_process("run", "--config", shop.config, "--set", "publish.max_quarantined=1")
+    in_process("run", "--config", shop.config, "--set", "expect.max_quarantined=1")
     before = shop.lasting()
     assert len(before) > 3
     # A catalogue of one item more; the published one has the others.

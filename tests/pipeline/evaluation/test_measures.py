@@ -73,7 +73,7 @@ def test_shared_labels_are_gains_of_scikit_learns_ndcg(
     monkeypatch.setattr(measures, "_BLOCK_PAIRS", block)
     labels = [RNG.integers(-1, size, size=40) for size in (3, 6, 15)]
     labels[0][5] = labels[1][5] = labels[2][5] = -1  # shares nothing
-    result = measures.shared_labels_ndcg(NEAREST, labels)
+    result = measures.shared_labels_ndcg({"current": NEAREST}, labels)["current"]
     assert np.isnan(result[5])
     for item in np.flatnonzero((NEAREST >= 0).all(axis=1)).tolist():
         gains = sum(((c == c[item]) & (c >= 0)).astype(int) for c in labels)
