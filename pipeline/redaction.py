@@ -42,7 +42,11 @@ _PAIR = re.compile(
     rf"([\w.-]*(?:{SECRET_NAME})[\w.-]*)(\s*=\s*|[\"']\s*[:=]\s*)([\"']?)([^\s&;,\"']*[^\s&;,\"':])",
     re.I,
 )
-_AUTHORIZATION = re.compile(r"(authorization[\"']?\s*[:=]\s*[\"']?\w+\s+)[^\s\"']+", re.I)
+_AUTHORIZATION = re.compile(
+    r"(authorization[\"']?\s*[:=]\s*[\"']?(?:\w+\s+)?+)(?!\*\*\*)[^\s\"']+", re.I
+)
+# Who knows the address of a webhook can write to it.
+_WEBHOOK = re.compile(r"https?://([^\s/\"']*hooks?\.[^\s/\"']*|[^\s\"']*/webhooks?)/\S", re.I)
 # Shorter texts are part of ordinary words.
 _MIN_LENGTH = 6
 _remembered: set[str] = set()
@@ -60,9 +64,25 @@ def remember_arguments(words: Sequence[str]) -> None:
     for word, following in zip_longest(words, words[1:], fillvalue=""):
         remember(*(match[2] for match in _USER_INFO.finditer(word)))
         remember(*(match[4] for match in _PAIR.finditer(word) if is_secret(match[1], match[4])))
-        is_option = word.startswith("--") and "=" not in word
-        if is_option and is_secret(word, following) and not following.startswith("-"):
+        if _is_secret_option(word, following):
             remember(following)
+
+
+def _is_secret_option(word: str, following: str) -> bool:
+    """Whether a word of a command line is an option whose value, the word after it, is a secret."""
+    is_option = word.startswith("--") and "=" not in word
+    return is_option and is_secret(word, following) and not following.startswith("-")
+
+
+def command_holds_secret(words: Sequence[str]) -> bool:
+    """Whether the words of a command hold a secret: a password, a header, a webhook's address."""
+    return any(
+        holds_secret("", word)
+        or _AUTHORIZATION.search(word)
+        or _WEBHOOK.search(word)
+        or _is_secret_option(word, following)
+        for word, following in zip_longest(words, words[1:], fillvalue="")
+    )
 
 
 def is_secret(name: str, value: str) -> bool:

@@ -51,7 +51,7 @@ class Blend:
         title_weight, description_weight: weights of a word in each.
         drop_phrases: whether promotional phrases are left out of titles.
         rare_weight: weight of the meaning of a word that has no row of its own, which is that of
-            its n-grams alone.
+            its n-grams alone; with 1 it does not matter either whether the catalogue has these.
     """
 
     dim: int = 448
@@ -83,13 +83,8 @@ class BlendEmbedder(Unpicklable):
         Raises:
             ModelError: the model has no statistics.
         """
-        if embedder.statistics is None:
-            raise ModelError(
-                "the model carries no statistics of a catalogue, which every method but mean "
-                "needs; use it as model.path of a store, which counts them"
-            )
         self._embedder = embedder
-        self._statistics: CatalogueStatistics = embedder.statistics
+        self._statistics = required_statistics(embedder.statistics)
         self._blend = blend
         lexical_dim = blend.lexical_dim(embedder.dim)
         self._cache = WeightedRowCache(embedder, self._statistics, lexical_dim, blend.rare_weight)
@@ -282,6 +277,20 @@ class BlendEmbedder(Unpicklable):
         with np.errstate(divide="ignore", invalid="ignore"):
             limit = _MAX_DESCRIPTION_RATIO * title_norms / description_norms
         return np.asarray(np.where((title_norms > 0) & (limit < weight), limit, weight))
+
+
+def required_statistics(statistics: CatalogueStatistics | None) -> CatalogueStatistics:
+    """The statistics that a model carries.
+
+    Raises:
+        ModelError: it carries none.
+    """
+    if statistics is None:
+        raise ModelError(
+            "the model carries no statistics of a catalogue, which every method but mean needs; "
+            "use it as model.path of a store, which counts them"
+        )
+    return statistics
 
 
 def _word_counts(batch: TokenBatch) -> tuple[ByteStrings, Hashes, csr_matrix]:

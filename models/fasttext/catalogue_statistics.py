@@ -60,7 +60,8 @@ class CatalogueStatistics:
         """Return how many of each word's n-grams the catalogue has: float32[n], 0 to 1.
 
         A new n-gram may fall on the slot of another one. So the share is counted from what words
-        get of which the catalogue has nothing, which is the used share of the slots.
+        get of which the catalogue has nothing: the used share of the slots, and one standard
+        deviation of it more.
 
         Args:
             ngrams: uint64[k], the n-grams' features, word after word.
@@ -72,8 +73,9 @@ class CatalogueStatistics:
         sums = np.concatenate(([0], np.cumsum(hits)))
         counts = np.maximum(np.diff(offsets), 1)
         shares = (sums[offsets[1:]] - sums[offsets[:-1]]) / counts
-        corrected = (shares - by_chance) / max(1 - by_chance, 1 / len(used))
-        return np.asarray(np.clip(corrected, 0, 1), dtype=np.float32)
+        most = by_chance + np.sqrt(by_chance * (1 - by_chance) / counts)
+        corrected = (shares - most) / np.maximum(1 - most, 1 / len(used))
+        return np.where(shares == 1, 1, np.clip(corrected, 0, 1)).astype(np.float32)
 
 
 def _weights(table: Int32s, features: Hashes, documents: int) -> Floats:

@@ -12,8 +12,7 @@ from typing import Literal, Protocol
 import numpy as np
 import pyarrow as pa
 
-from models.errors import ModelError
-from models.fasttext.blend import Blend, BlendEmbedder, scale
+from models.fasttext.blend import Blend, BlendEmbedder, required_statistics, scale
 from models.fasttext.bytestrings import ByteStrings
 from models.fasttext.catalogue_statistics import CatalogueStatistics
 from models.fasttext.row_sums import Floats
@@ -69,22 +68,18 @@ class TextBlendEmbedder(Unpicklable):
         Raises:
             ModelError: the model has no statistics.
         """
-        if model.statistics is None:
-            raise ModelError(
-                "the model carries no statistics of a catalogue, which every method but mean "
-                "needs; use it as model.path of a store, which counts them"
-            )
+        statistics = required_statistics(model.statistics)
         self._model = model
-        self._common = model.statistics.common_direction
+        self._common = statistics.common_direction
         lexical_dim = blend.lexical_dim(model.dim)
         self._letters: BlendEmbedder | None = None
         self._semantic_length = 1.0
         if lexical_dim:
             letters = replace(blend, dim=lexical_dim)
-            self._letters = BlendEmbedder(_NoMeaning(model.statistics), letters)
+            self._letters = BlendEmbedder(_NoMeaning(statistics), letters)
             self._semantic_length = (1 - blend.lexical_weight) ** 0.5
         self.dim = model.dim + lexical_dim
-        self.phrases = model.statistics.phrases if blend.drop_phrases else ()
+        self.phrases = statistics.phrases if blend.drop_phrases else ()
 
     def embed_fields(
         self, titles: pa.Array, descriptions: pa.Array, texts: Sequence[Sequence[str]]

@@ -164,6 +164,8 @@ class WeightedRowCache:
         ngrams, offsets = lexical_features.ngram_features(words)
         texts = [word.decode("utf-8", "surrogateescape") for word in words.to_list()]
         own_row = self._embedder.in_vocabulary(texts)
+        if self._rare_weight == 1:
+            own_row = np.ones_like(own_row)
         # Squared: a few n-grams that other words have too say next to nothing about a word.
         shares = self._statistics.known_shares(ngrams, offsets) ** 2
         known = np.where(own_row, np.float32(1), shares)

@@ -12,11 +12,32 @@ from models.content import file_sha256
 from models.errors import ModelError
 from models.fasttext import safetensors_file
 from models.fasttext.model import FORMAT as WORDS_FORMAT
+from models.fasttext.packing import FILE_NAME
 from models.static.embedder import StaticEmbedder
 from models.static.packing import FORMAT, pack
-from models.static.source import table_of
+from models.static.source import read_source, table_of
 
-__all__ = ["StaticEmbedder", "has_tokenizer", "is_directory", "is_packed", "load", "pack"]
+__all__ = [
+    "StaticEmbedder",
+    "find_packed",
+    "has_tokenizer",
+    "is_directory",
+    "is_packed",
+    "load",
+    "pack",
+    "read_source",
+]
+
+
+def find_packed(path: str | Path) -> Path | None:
+    """The packed static model that a path names: the file itself, or the one in its directory.
+
+    Raises:
+        ModelError: the file is missing, or damaged.
+    """
+    file = Path(path) / FILE_NAME if Path(path).is_dir() else Path(path)
+    is_there = file == Path(path) or file.is_file()
+    return file if is_there and is_packed(file) else None
 
 
 def is_directory(path: str | Path) -> bool:

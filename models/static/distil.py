@@ -91,6 +91,16 @@ def principal_axes(vectors: Floats, dim: int) -> tuple[Float64s, Float64s]:
     return mean, first * np.sign(first[np.abs(first).argmax(axis=0), np.arange(first.shape[1])])
 
 
+def check_dim(dim: int, encoder_dim: int) -> None:
+    """Check that an encoder's vectors have as many dimensions as rows are to have.
+
+    Raises:
+        ModelError: they have fewer.
+    """
+    if dim > encoder_dim:
+        raise ModelError(f"the encoder's vectors have {encoder_dim} dimensions, not {dim}")
+
+
 def fit(weighted: csr_matrix, targets: Floats, dim: int) -> Floats:
     """Return the rows of words: float32[words, dim].
 
@@ -102,8 +112,7 @@ def fit(weighted: csr_matrix, targets: Floats, dim: int) -> Floats:
     Raises:
         ModelError: the encoder's vectors have fewer dimensions.
     """
-    if dim > targets.shape[1]:
-        raise ModelError(f"the encoder's vectors have {targets.shape[1]} dimensions, not {dim}")
+    check_dim(dim, targets.shape[1])
     mean, axes = principal_axes(targets, dim)
     return np.asarray(_solve(weighted, (targets - mean) @ axes), dtype=np.float32)
 

@@ -30,12 +30,17 @@ def keep_traceback(arguments: Namespace | None) -> StoragePath:
 def _in_store(arguments: Namespace | None, verb: str) -> StoragePath:
     from pipeline.config import reading
     from pipeline.store.store import Store
+    from pipeline.store.store_format import FIRST_FORMAT
 
     if arguments is None:
         raise FileNotFoundError
     config = reading.load(arguments.config, arguments.assignments)
+    store = Store.of(config, make=False)
+    if store.format == FIRST_FORMAT and not (store.root / "runs").is_dir():
+        # A store that holds nothing yet would be taken for one of an earlier release.
+        raise FileNotFoundError
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3]
-    file = write_traceback(Store.of(config, make=False).run_path(f"{moment}Z-{verb}"))
+    file = write_traceback(store.run_path(f"{moment}Z-{verb}"))
     if not file.is_file():
         raise FileNotFoundError
     return file

@@ -127,6 +127,11 @@ def _requirements(arguments: Namespace, config: Config) -> tuple[ModelSize | Non
         size = fasttext.estimate_size(arguments.words, rows, dim, float16=config.model.float16)
         return size, requirements.for_fasttext(config, size, arguments.items)
     path = Path(arguments.model) if arguments.model else _model_of_config(arguments, config)
+    if config.model.kind == "static":
+        try:
+            return None, requirements.for_static(config, path, arguments.items)
+        except ModelError as error:
+            raise UsageError(f"size: {error}") from error
     if path.is_dir():
         if not arguments.dim:
             raise UsageError(f"size: {path} is an encoder's directory: say --dim of its vectors")

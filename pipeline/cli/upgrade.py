@@ -35,8 +35,8 @@ def execute(arguments: Namespace) -> None:
 
 def _executed(store: Store) -> Iterator[Step]:
     for step in upgrade.find_steps(store):
-        step.execute()
-        yield step
+        if step.execute() is not False:
+            yield step
 
 
 def _shown(steps: Iterator[Step], store: Store, arguments: Namespace) -> Iterator[dict[str, str]]:

@@ -2,10 +2,11 @@
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -15,6 +16,8 @@ from pipeline.errors import UsageError
 from pipeline.redaction import ADVICE, is_secret
 
 ENVIRONMENT_PREFIX = "NITAMONO_"
+# The ends of the variables that Kubernetes sets for a service.
+_OF_SERVICE = re.compile(r"(service_host|(service_)?port(_.*)?)")
 # Settings that have another name now.
 _MOVED = {"publish.max_quarantined": "expect.max_quarantined"}
 # Settings that hold paths, or lists of them.
@@ -178,18 +181,28 @@ def _is_text(section: str, keys: list[str]) -> bool:
 def _fields(section: str) -> dict[str, Any]:
     """The settings of a section by name; empty for [spark] and for what is no section."""
     annotation = Config.model_fields[section].annotation if section in Config.model_fields else None
+    if _may_repeat(section):
+        (annotation,) = get_args(annotation)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation.model_fields
     return {}
+
+
+def _may_repeat(section: str) -> bool:
+    """Whether a section may come several times, as [[notify]]."""
+    field = Config.model_fields.get(section)
+    return field is not None and get_origin(field.annotation) is list
 
 
 def environment_overrides(environment: Mapping[str, str]) -> dict[str, str]:
     """The variables of an environment that override settings."""
     overrides = {}
     for name in sorted(environment):
-        section = name.removeprefix(ENVIRONMENT_PREFIX).lower().partition("_")[0]
-        # The cache of models has variables of this prefix too, and Kubernetes sets some.
-        if name.startswith(ENVIRONMENT_PREFIX) and section in Config.model_fields:
+        section, _, key = name.removeprefix(ENVIRONMENT_PREFIX).lower().partition("_")
+        # The cache of models has variables of this prefix too, and Kubernetes sets some for a
+        # service of such a name. What may come several times has no setting that one could name.
+        is_setting = section in Config.model_fields and not _may_repeat(section)
+        if name.startswith(ENVIRONMENT_PREFIX) and is_setting and not _OF_SERVICE.fullmatch(key):
             overrides[name] = environment[name]
     return overrides
 
@@ -304,7 +317,8 @@ def _problem(item: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
     message = item["msg"].removeprefix("Value error, ")
     value = "" if isinstance(item["input"], dict | list) else f" (it is {item['input']!r})"
     # It may be a secret, or an address with one.
-    may_be_secret = location[:1] == ["spark"] or location[:2] == ["catalogue", "options"]
+    may_be_secret = location[:1] in (["spark"], ["notify"]) or name.endswith("_env")
+    may_be_secret |= location[:2] == ["catalogue", "options"]
     value = "" if may_be_secret or "@" in value else value
     # A problem between two sections has no location.
     return f"{name and f'{name}: '}{message[0].lower()}{message[1:]}{value}"

@@ -91,9 +91,11 @@ def distil(settings: Config, request: DistilRequest, progress: Progress) -> Dist
     ):
         try:
             encoder = onnx.pack(request.encoder, Path(work) / "encoder")
+            fitting.check_dim(request.dim, onnx.load(encoder).dim)
+            request.folder.mkdir(parents=True, exist_ok=True)
         except (ModelError, OSError) as error:
             raise InputError(f"model distil: {error}") from error
-        runner = Runner(settings, run_id, progress, publishing=False)
+        runner = Runner(settings, run_id, progress, publishing=False, experiment=True)
         stages = runner.run(ingest.NAME, tokenize.NAME).stages
         job = Job(settings, store, "distil", publishing=False, spark=spark)
         for _, _, record in stages:
@@ -117,6 +119,11 @@ def _distil(job: Job, request: DistilRequest, encoder: Handle, line: StageLine) 
     rows = fitting.fit(fitting.design(words, titles, descriptions), targets, request.dim)
     # A word that no item of the sample has says nothing: the letters speak for it.
     has_row = np.flatnonzero(rows.any(axis=1))
+    if not len(has_row):
+        raise InputError(
+            "model distil: the items that the encoder read are too few or too alike to tell words "
+            "apart; give more with --items"
+        )
     path = fitting.write(
         [words.words[index] for index in has_row],
         rows[has_row],

@@ -115,12 +115,18 @@ def from_environment(variable: str) -> str:
     """The value of a variable of the environment; it is masked in all that is written.
 
     Raises:
-        DeliveryError: the variable is missing or empty.
+        DeliveryError: the variable is missing or empty, or holds what no header can hold.
     """
     value = os.environ.get(variable, "").strip()
     if not value:
         raise DeliveryError(f"the environment variable {variable} is not set")
     remember(value)
+    # Errors of libraries show such a value in a form that is not masked.
+    if not (value.isascii() and value.isprintable()):
+        raise DeliveryError(
+            f"{variable} holds a line break or another character that no header can hold; set it "
+            "again without"
+        )
     return value
 
 
@@ -139,7 +145,7 @@ class _Redirects(request.HTTPRedirectHandler):
         if code not in _KEPT_BY_REDIRECTS:
             return None
         kept = dict(req.header_items())
-        if urlsplit(newurl).netloc != urlsplit(req.full_url).netloc:
+        if urlsplit(newurl)[:2] != urlsplit(req.full_url)[:2]:
             kept.pop("Authorization", None)
         kept.pop("Host", None)
         return request.Request(newurl, req.data, kept, method=req.get_method())  # noqa: S310 - the handler refuses other schemes
@@ -172,8 +178,9 @@ def post(url: str, body: bytes, headers: Mapping[str, str], deadline: Deadline) 
             problem = f"the receiver answered {error.code} {error.reason}{_reply(error)}"
             if error.code < 500 and error.code not in _RETRIED:
                 raise DeliveryError(problem) from error
-        except InvalidURL as error:
-            raise DeliveryError("its address can't be used") from error
+        except (InvalidURL, ValueError) as error:
+            # The error's text may hold the address or a header.
+            raise DeliveryError("its address or a header can't be used") from error
         except (OSError, HTTPException) as error:
             problem = str(getattr(error, "reason", "") or error) or type(error).__name__
         if deadline.seconds < pause + _FIRST_PAUSE:

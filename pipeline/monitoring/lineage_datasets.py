@@ -95,7 +95,9 @@ def tests(end: RunEnd) -> Iterator[dict[str, Any]]:
         is_good = check["state"] == checks.GOOD
         of_catalogue = check["name"].startswith(checks.EXPECTED)
         column = check.get("column")
-        name = f"{check['name']}.{column}" if column else check["name"]
+        # Of a figure there may be a least and a greatest value.
+        bound = f"{check['name']}.{'min' if check['side'] == checks.AT_LEAST else 'max'}"
+        name = check["name"] if not of_catalogue else f"{bound}.{column}" if column else bound
         yield {
             "name": name if of_catalogue else f"gate.{name}",
             "status": "pass" if is_good else "fail",

@@ -15,7 +15,8 @@ MEANINGS = {
     "nitamono_run_end_timestamp_seconds": "When the last run ended.",
     "nitamono_run_duration_seconds": "How long the last run took.",
     "nitamono_stage_duration_seconds": "How long each stage of the last run took; 0: reused.",
-    "nitamono_published_timestamp_seconds": "When the table that LATEST names was published.",
+    "nitamono_published_timestamp_seconds": "When the table of LATEST was published, also anew.",
+    "nitamono_unmet_expectations": "What the last catalogue was not as [expect] wants it.",
     "nitamono_build_info": "Always 1; the version of nitamono is a label.",
     "nitamono_catalogue_rows": "Rows of the catalogue that were read.",
     "nitamono_items": "Items: rows of the catalogue that can be used.",
@@ -65,6 +66,9 @@ def _of_run(end: RunEnd) -> Iterator[Sample]:
         yield Sample("nitamono_stage_duration_seconds", seconds, {"stage": stage})
     if end.published is not None:
         yield Sample("nitamono_published_timestamp_seconds", end.published.timestamp(), none)
+    if (expected := end.counts.get("expectations")) is not None:
+        unmet = sum(not one["met"] for one in expected)
+        yield Sample("nitamono_unmet_expectations", unmet, none)
     yield Sample("nitamono_build_info", 1, {"version": __version__})
 
 

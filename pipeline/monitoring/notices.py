@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from statistics import median
 from typing import Any
 
 from pipeline.config.sections import Config, NotifySection
+from pipeline.errors import DamagedError
 from pipeline.monitoring.delivery import Deadline, Delivery, call, post, secret_address
 from pipeline.monitoring.run_events import RunEnd, RunStart
 from pipeline.store import publications, run_records
@@ -143,7 +145,10 @@ def usual_seconds(store: Store, run_id: str) -> float | None:
     names = {entry.run_id: None for entry in islice(publications.newest_first(store), 2 * _NIGHTS)}
     seconds = []
     for name in names:
-        run = run_records.read_run_json(store, name) if name != run_id else None
+        run = None
+        # A damaged record of a night says nothing of the others.
+        with suppress(DamagedError):
+            run = run_records.read_run_json(store, name) if name != run_id else None
         if run is not None and run["status"] == run_records.PUBLISHED:
             seconds.append(run["seconds"])
     return median(seconds[:_NIGHTS]) if len(seconds) >= _MIN_NIGHTS else None

@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from threading import Thread
 from urllib.parse import quote
 
@@ -14,18 +14,20 @@ from pipeline.store.store import Store
 
 # A process that was interrupted ends with this code, if the interruption names no other.
 _INTERRUPTED = 130
+# Among so many runs the last one that published is looked for.
+_RUNS = 30
 
 
-def read_end(start: RunStart, error: BaseException | None, seconds: float) -> RunEnd:
-    """How a run has ended.
+def with_store(known: RunEnd, seconds: float) -> RunEnd | None:
+    """A run's end with what the store knows of it.
 
     Args:
-        start: its start.
-        error: what it ended with; None if it did what it was to do.
-        seconds: how long the store may take to answer. If it takes longer, or can't be reached,
-            only what this process knows is told.
+        known: what this process knows.
+        seconds: how long the store may take to answer.
+
+    Returns:
+        None if it takes longer, or can't be read.
     """
-    known = _known(start, error)
     read: list[RunEnd] = []
 
     def work() -> None:
@@ -36,14 +38,20 @@ def read_end(start: RunStart, error: BaseException | None, seconds: float) -> Ru
     thread = Thread(target=work, daemon=True)
     thread.start()
     thread.join(seconds)
-    return read[0] if read else known
+    return read[0] if read else None
 
 
-def _known(start: RunStart, error: BaseException | None) -> RunEnd:
-    """What this process knows of the end."""
+def known_end(start: RunStart, error: BaseException | None, *, has_published: bool) -> RunEnd:
+    """What this process knows of a run's end.
+
+    Args:
+        start: its start.
+        error: what it ended with; None if it did what it was to do.
+        has_published: whether it has published its table.
+    """
     now = datetime.now(UTC)
     if error is None:
-        return RunEnd(start, now, 0, run_records.DONE)
+        return RunEnd(start, now, 0, run_records.PUBLISHED if has_published else run_records.DONE)
     status = run_records.HELD_BACK if isinstance(error, GateError) else run_records.FAILED
     message = str(error) or type(error).__name__
     if isinstance(error, KeyboardInterrupt):
@@ -62,14 +70,30 @@ def _with_store(end: RunEnd) -> RunEnd:
         run = {}
     if run and end.succeeded:
         end = replace(end, status=run["status"])
-    publication = publications.current(store)
     return replace(
         end,
         run=run,
         page=_page(store, end.start) if run else "",
-        published=datetime.fromisoformat(publication.time) if publication else None,
+        published=_published(store, end),
         bytes=dict(_bytes(store, run.get("fingerprints", {}))),
     )
+
+
+def _published(store: Store, end: RunEnd) -> datetime | None:
+    """When LATEST was last written or confirmed: a night may publish the table that is there."""
+    if end.status == run_records.PUBLISHED:
+        return end.time
+    runs = run_records.list_runs(store, last=_RUNS)
+    times = [
+        datetime.fromisoformat(run.started) + timedelta(seconds=run.seconds)
+        for run in runs
+        if run.status == run_records.PUBLISHED
+    ]
+    publication = publications.current(store)
+    # Releases up to 0.2 noted no time.
+    if publication is not None and publication.number > 0:
+        times.append(datetime.fromisoformat(publication.time))
+    return max(times, default=None)
 
 
 def _page(store: Store, start: RunStart) -> str:

@@ -12,7 +12,7 @@ from pipeline.config.sections import Config
 from pipeline.errors import cause
 from pipeline.monitoring import lineage, metric_receivers, metrics, notices
 from pipeline.monitoring.delivery import SECONDS, Deadline, Delivery, deliver
-from pipeline.monitoring.run_end import read_end
+from pipeline.monitoring.run_end import known_end, with_store
 from pipeline.monitoring.run_events import PUBLISH, RunEnd, RunStart
 from pipeline.store.store import Store
 from pipeline.terminal.log import LOG
@@ -38,7 +38,15 @@ class Watch:
             tells: whether the receivers are told. The log is told of every run.
         """
         self._start = RunStart(run_id, config, part, datetime.now(UTC))
-        self._progress, self._tells = progress, tells
+        self._progress = progress
+        section = config.metrics
+        has_receivers = bool(
+            config.notify or section.textfile or section.pushgateway or section.statsd
+        ) or lineage.is_on(config.lineage)
+        self._tells = tells and has_receivers
+        self._has_published = False
+        # The run's work starts when its input is there.
+        self._work_started = self._start.time
         self._ended = Event()
         self._telling_of_start: Thread | None = None
 
@@ -66,8 +74,16 @@ class Watch:
                 target=deliver, args=(deliveries, self._warn), daemon=True
             )
             self._telling_of_start.start()
-        if any(notices.SLOW in receiver.on for receiver in config.notify):
+
+    def work_starts(self) -> None:
+        """From now on the run works and may be slow; before, it may have waited for its input."""
+        self._work_started = datetime.now(UTC)
+        if self._tells and any(notices.SLOW in one.on for one in self._start.config.notify):
             Thread(target=self._watch_time, daemon=True).start()
+
+    def published(self) -> None:
+        """The run has published its table."""
+        self._has_published = True
 
     def _watch_time(self) -> None:
         """Tell that the run is slow, once it has taken much longer than usual."""
@@ -90,7 +106,7 @@ class Watch:
         self._progress.print(text, "warning")
 
     def _seconds(self) -> float:
-        return (datetime.now(UTC) - self._start.time).total_seconds()
+        return (datetime.now(UTC) - self._work_started).total_seconds()
 
     def _end(self, error: BaseException | None) -> None:
         self._ended.set()
@@ -110,7 +126,14 @@ class Watch:
 
     def _tell_of_end(self, error: BaseException | None) -> None:
         deadline = Deadline(SECONDS)
-        end = read_end(self._start, error, _READING_SECONDS)
+        known = known_end(self._start, error, has_published=self._has_published)
+        end = with_store(known, _READING_SECONDS)
+        if end is None:
+            end = known
+            self._warn(
+                "the store did not say in time how the run has ended: notices and metrics "
+                "have no numbers"
+            )
         self._progress.event(
             "run_ended",
             status=end.status,

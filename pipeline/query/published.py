@@ -165,6 +165,8 @@ class Published:
             title_weight=inputs["title_weight"],
             description_weight=inputs["description_weight"],
             drop_phrases=inputs["drop_phrases"],
+            # Before it was an input, all words counted fully.
+            rare_weight=inputs.get("rare_weight", 1.0),
         )
 
     @property

@@ -21,6 +21,7 @@ class Figures:
         started: when it started, in UTC, ISO 8601.
         status: as `nitamono runs` has it.
         message: why it failed or was held back.
+        publishing: whether it was to publish.
         seconds: how long it took.
         stages: seconds of each stage that the run computed itself; those of a variant b are under
             STAGE@b.
@@ -37,6 +38,7 @@ class Figures:
     started: str
     status: str
     message: str
+    publishing: bool
     seconds: float
     stages: dict[str, float]
     recall: float | None
@@ -54,7 +56,7 @@ class Figures:
     @property
     def is_experiment(self) -> bool:
         """Whether the run was no night: an experiment, or a part of the stages."""
-        return self.status == run_records.DONE
+        return self.status == run_records.DONE or not self.publishing
 
 
 def figures(run: Run) -> Figures:
@@ -67,6 +69,7 @@ def figures(run: Run) -> Figures:
         started=run.started,
         status=run.status,
         message=run.message,
+        publishing=run.publishing,
         seconds=run.seconds,
         stages={one["stage"]: one["seconds"] for one in run.stages if one["status"] == "done"},
         recall=measured.get("value"),

@@ -151,6 +151,7 @@ class RunRecorder:
                 "run_id": job.run_id,
                 "status": status,
                 "message": mask(message),
+                "publishing": job.publishing,
                 "nitamono": __version__,
                 "started": self._started.isoformat(),
                 "process": asdict(current_process()),

@@ -113,7 +113,11 @@ class RunRequest:
             except InputError as error:
                 # A night without a catalogue leaves a record too.
                 self._new_runner(settings, run_id, progress).fail(error)
-            return runner.run(self.first, self.last, retrain=self.retrain)
+            watch.work_starts()
+            outcome = runner.run(self.first, self.last, retrain=self.retrain)
+            if outcome.version is not None:
+                watch.published()
+            return outcome
 
     def _part(self) -> str:
         """The stages of a run that is a part of the chain; empty for a run of all stages."""

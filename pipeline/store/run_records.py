@@ -56,6 +56,7 @@ class Run:
         latest: whether that version is published now.
         kept: whether that version is still in the store.
         message: why it failed or was held back.
+        publishing: whether it was to publish, as a night is: not an experiment, nor a part.
         counts: what its stages counted; what the gate measured is under `gate`.
         measured: the recall with its interval: value, low, high, queries; None if it did not get
             there.
@@ -75,6 +76,7 @@ class Run:
     latest: bool
     kept: bool
     message: str
+    publishing: bool = field(repr=False)
     counts: dict[str, Any] = field(repr=False)
     measured: dict[str, Any] | None = field(repr=False)
     stages: list[dict[str, Any]] = field(repr=False)
@@ -185,6 +187,8 @@ def _run(store: Store, content: dict[str, Any], latest_version: str | None) -> R
         latest=version is not None and version == latest_version,
         kept=version is not None and store.has_table("similar_items", version),
         message=mask(content["message"]),
+        # Earlier releases did not say it.
+        publishing=content.get("publishing", True),
         counts=content["counts"],
         measured=recall if recall and recall["queries"] else None,
         stages=content.get("stages", []),

@@ -27,12 +27,12 @@ class Step:
     Attributes:
         path: the file that is written.
         text: what is written into it.
-        execute: writes it.
+        execute: writes it; False where it can't be, which is said.
     """
 
     path: StoragePath
     text: str
-    execute: Callable[[], None]
+    execute: Callable[[], bool | None]
 
 
 def find_steps(store: Store) -> Iterator[Step]:
@@ -105,12 +105,12 @@ def _file_lists(store: Store) -> Iterator[Step]:
         yield Step(folder / file_list.NAME, text, partial(_write_list, store, version, folder))
 
 
-def _write_list(store: Store, version: str, folder: StoragePath) -> None:
+def _write_list(store: Store, version: str, folder: StoragePath) -> bool:
     """Read a version's files, and write the list of them; a damaged version is said."""
     table = folder.parent.name
     if damage := store.find_table_damage(table, version, rows=_rows(store, table, version)):
         store.say(f"{damage}; it gets no list of files")
-        return
+        return False
     system, base = arrow_path(folder)
     for path in folder.iterdir():
         # An upgrade that was killed has left it; this one holds the store's lock.
@@ -123,6 +123,7 @@ def _write_list(store: Store, version: str, folder: StoragePath) -> None:
             rows = parquet.metadata.num_rows
         described.append(file_list.describe(address, file.name, system, rows))
     file_list.write(folder, described)
+    return True
 
 
 def _rows(store: Store, table: str, version: str) -> int | None:

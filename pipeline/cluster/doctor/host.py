@@ -9,11 +9,12 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
+from models import ModelError, static
 from models.cache import Cache
 from models.stores.address import AZURE_SCHEMES, GCS_SCHEME, S3_SCHEMES, Address
 from models.stores.azure import KEY_VARIABLE
 from pipeline import __version__
-from pipeline.cluster.doctor.finding import BAD, OK, Finding, Findings, recorded
+from pipeline.cluster.doctor.finding import BAD, OK, Findings, recorded
 from pipeline.cluster.sizing.memory_size import MIB, readable
 from pipeline.config.sections import Config
 from pipeline.config.sections.locations import ENVIRONMENT_NAME
@@ -33,14 +34,9 @@ def check(config: Config) -> Findings:
     findings: Findings = []
     with recorded(findings, "java") as say:
         say(_java())
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in _LIBRARIES)
-    findings.append(
-        Finding(
-            "versions",
-            OK,
-            f"nitamono {__version__}, Python {platform.python_version()}, {versions}",
-        )
-    )
+    with recorded(findings, "versions") as say:
+        versions = ", ".join(f"{name} {metadata.version(name)}" for name in _LIBRARIES)
+        say(f"nitamono {__version__}, Python {platform.python_version()}, {versions}")
     with recorded(findings, "packages") as say:
         say(_packages(config))
     with recorded(findings, "credentials") as say:
@@ -85,6 +81,7 @@ def _packages(config: Config) -> str:
     schemes = {Address.parse(path).scheme for path in paths(config) if is_remote(path)}
     dictionary = config.text.dictionary
     needed = {
+        "static": ("tokenizers", config.model.kind == "static" and _has_tokenizer(config)),
         "onnx": ("onnxruntime", config.model.kind == "onnx"),
         "stores": ("obstore", not schemes <= set(S3_SCHEMES)),
         "dictionaries": (f"sudachidict_{dictionary}", dictionary != "core"),
@@ -97,6 +94,15 @@ def _packages(config: Config) -> str:
             f"pip install 'nitamono[{','.join(missing)}]'"
         )
     return f"{', '.join(wanted.values())} installed" if wanted else "no extra one is needed"
+
+
+def _has_tokenizer(config: Config) -> bool:
+    """Whether a static model of this host reads text; one of an object store may."""
+    try:
+        packed = static.find_packed(config.model.path)
+        return packed is None or static.has_tokenizer(packed)
+    except ModelError:
+        return True
 
 
 def paths(config: Config) -> list[str]:
@@ -119,19 +125,20 @@ def _credentials(config: Config) -> str:
     }
     receivers = (config.metrics.authorization_env, config.lineage.authorization_env)
     variables |= {*receivers, *(notice.url_env for notice in config.notify)} - {""}
-    problems = [f"there is no environment variable {n}" for n in sorted(variables - {*os.environ})]
-    found = [f"the variable {name}" for name in sorted(variables & {*os.environ})]
+    present = {name for name in variables if os.environ.get(name, "").strip()}
+    problems = [f"the environment variable {n} is not set" for n in sorted(variables - present)]
+    found = [f"the variable {name}" for name in sorted(present)]
     schemes = {Address.parse(path).scheme for path in paths(config) if is_remote(path)}
-    for names, where, advice in (
-        (S3_SCHEMES, _of_s3(config), "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+    for names, find, advice in (
+        (S3_SCHEMES, _of_s3, "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
          "s3.profile, or give the host a role"),
-        ((GCS_SCHEME,), _of_gcs(), "set GOOGLE_APPLICATION_CREDENTIALS to a file that exists"),
-        (AZURE_SCHEMES, _of_azure(), f"set {KEY_VARIABLE}, or AZURE_CLIENT_ID and what belongs to "
+        ((GCS_SCHEME,), _of_gcs, "set GOOGLE_APPLICATION_CREDENTIALS to a file that exists"),
+        (AZURE_SCHEMES, _of_azure, f"set {KEY_VARIABLE}, or AZURE_CLIENT_ID and what belongs to "
          "it"),
     ):  # fmt: skip
         if not schemes.intersection(names):
             continue
-        if where:
+        if where := find(config):
             found.append(f"{names[0]}:// by {where}")
         else:
             problems.append(f"none for {names[0]}://: {advice}")
@@ -152,7 +159,7 @@ def _of_s3(config: Config) -> str:
     return str(credentials.method) if credentials else ""
 
 
-def _of_gcs() -> str:
+def _of_gcs(_: Config) -> str:
     name = "GOOGLE_APPLICATION_CREDENTIALS"
     file = os.environ.get(name)
     if file:
@@ -161,7 +168,7 @@ def _of_gcs() -> str:
     return "the host's role, if it has one"
 
 
-def _of_azure() -> str:
+def _of_azure(_: Config) -> str:
     name = next((n for n in (KEY_VARIABLE, "AZURE_CLIENT_ID") if os.environ.get(n)), "")
     return f"the variable {name}" if name else "the host's identity, if it has one"
 

@@ -102,8 +102,11 @@ def count_items(config: Config) -> int:
 def needs_of(config: Config, items: int) -> tuple[Requirements, str]:
     """The memory that the stages need, and which model that is for."""
     path = Path(config.model.path) if config.model.path and "://" not in config.model.path else None
+    is_static = config.model.kind == "static"
     if path is None and not config.model.path:
         path = _current_model(config)
+    if path is not None and is_static and path.exists():
+        return requirements.for_static(config, path, items), f"the model {path}"
     if path is not None and path.is_dir():
         return requirements.for_encoder(config, size_of(path), _ENCODER_DIM, items), f"{path}"
     if path is not None and path.exists():

@@ -4,8 +4,11 @@ All sizes are in MiB. docs/ explains the formula under Sizing; a test compares t
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
+from models import static
+from models.disk import size as size_of
 from models.fasttext import ModelSize
 from pipeline.cluster.sizing.memory_size import MIB
 from pipeline.config.sections import Config
@@ -81,7 +84,8 @@ def vector_dim(config: Config, model_dim: int) -> int:
     """Length of an item's vector."""
     from models.fasttext import Blend
 
-    if config.embed.method != "blend":
+    is_alone = config.model.kind == "onnx" and config.embed.lexical_weight is None
+    if config.embed.method != "blend" or is_alone:
         return model_dim
     return model_dim + Blend(dim=config.embed.dim).lexical_dim(model_dim)
 
@@ -102,6 +106,27 @@ def for_fasttext(config: Config, size: ModelSize, items: int) -> Requirements:
     if config.embed.method != "mean":
         word_rows = min(WORD_ROWS_MIB, size.words * 4 * dim / MIB)
     return _requirements(config, "mapped", size.packed / MIB, 0.0, dim, items, word_rows)
+
+
+def for_static(config: Config, path: Path, items: int) -> Requirements:
+    """Requirements with a static model, of which a host has one mapped copy.
+
+    Args:
+        config: the sections [embed], [index] and [neighbors] are read.
+        path: the packed file, or a directory that holds it or is to be packed.
+        items: number of items in the catalogue.
+
+    Raises:
+        ModelError: it is no static model.
+    """
+    packed = static.find_packed(path)
+    if packed is not None:
+        dim = static.load(packed).dim
+    else:
+        dim = config.model.truncate_dim or static.read_source(path).rows.shape[1]
+    model_bytes = size_of(packed or path)
+    vector = vector_dim(config, dim)
+    return _requirements(config, "mapped", model_bytes / MIB, 0.0, vector, items, WORD_ROWS_MIB)
 
 
 def for_encoder(config: Config, model_bytes: int, dim: int, items: int) -> Requirements:

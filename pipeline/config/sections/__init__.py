@@ -146,7 +146,6 @@ class Config(Section):
         dates = [name for name, kind in further.items() if kind == "date"]
         compared = [name for name in columns if name not in ("item_id", "description")]
         everything = list(columns)
-        counted = [name for name in columns if name not in ("item_id", "description")]
         rank, fallback = self.rank, self.fallback.entries
         for setting, names, known in (
             *((f"rules.{rule}", names, compared) for rule, names in self.rules.columns().items()),
@@ -156,8 +155,8 @@ class Config(Section):
             ("fallback.order", [one.same for one in fallback if one.same], compared),
             ("fallback.order", [one.by for one in fallback], numbers),
             ("expect.max_null", list(self.expect.max_null), everything),
-            ("expect.min_distinct", list(self.expect.min_distinct), counted),
-            ("expect.max_distinct", list(self.expect.max_distinct), counted),
+            ("expect.min_distinct", list(self.expect.min_distinct), compared),
+            ("expect.max_distinct", list(self.expect.max_distinct), compared),
         ):
             for name in names:
                 if name not in known:

@@ -108,6 +108,7 @@ class ReportSection(Section):
     )
     base_url: str = Field(
         "",
+        pattern=r"^(https?://[^\s]+)?$",
         description="address under which people open the store's folder in a browser, for links "
         "in notices; empty: they name the page's path",
     )

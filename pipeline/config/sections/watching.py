@@ -1,16 +1,16 @@
 """The sections of who is told of a run: [notify], [metrics] and [lineage]."""
 
 import re
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from pipeline import redaction
 from pipeline.config.sections.base import Section
 
 NoticeKind = Literal["failed", "held_back", "published", "slow"]
-_VARIABLE = r"^[A-Za-z_]\w*$|^$"
+_VARIABLE = re.compile(r"[A-Za-z_]\w*")
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 # Labels that nitamono's own metrics and the Pushgateway use.
 _OWN_LABELS = {"stage", "variant", "bound", "table", "job", "version"}
@@ -35,6 +35,22 @@ def check_url(url: str) -> str:
     return url
 
 
+def _check_variable(name: str) -> str:
+    if name and not _VARIABLE.fullmatch(name):
+        raise ValueError("it is no name of an environment variable; write letters, digits and _")
+    if name.startswith("NITAMONO_"):
+        raise ValueError("variables of this beginning override settings; name another one")
+    return name
+
+
+def _check_optional_url(url: str) -> str:
+    return check_url(url) if url else url
+
+
+_Variable = Annotated[str, AfterValidator(_check_variable)]
+_Url = Annotated[str, AfterValidator(_check_optional_url)]
+
+
 class NotifySection(Section):
     """A receiver of notices; this section may come several times."""
 
@@ -43,9 +59,8 @@ class NotifySection(Section):
         description="what is told: that a run failed, was held back by the gate, published, or "
         "takes much longer than usual",
     )
-    url_env: str = Field(
+    url_env: _Variable = Field(
         "",
-        pattern=_VARIABLE,
         description="the environment variable with the address of a webhook, which is a secret; "
         "it gets JSON",
     )
@@ -63,7 +78,7 @@ class NotifySection(Section):
     @field_validator("command")
     @classmethod
     def _holds_no_secret(cls, value: list[str]) -> list[str]:
-        if any(redaction.holds_secret("", word) for word in value):
+        if redaction.command_holds_secret(value):
             raise ValueError("it holds a secret; let the program read it from its environment")
         return value
 
@@ -82,10 +97,9 @@ class MetricsSection(Section):
         description="a file NAME.prom for the textfile collector of Prometheus' node_exporter; "
         "its folder must exist",
     )
-    pushgateway: str = Field("", description="address of a Pushgateway of Prometheus")
-    authorization_env: str = Field(
+    pushgateway: _Url = Field("", description="address of a Pushgateway of Prometheus")
+    authorization_env: _Variable = Field(
         "",
-        pattern=_VARIABLE,
         description="environment variable with the value of the header Authorization for the "
         "Pushgateway",
     )
@@ -104,11 +118,6 @@ class MetricsSection(Section):
         if value and ("://" in value or not value.endswith(".prom")):
             raise ValueError("the collector reads files of this host whose names end in .prom")
         return value
-
-    @field_validator("pushgateway")
-    @classmethod
-    def _is_url(cls, value: str) -> str:
-        return check_url(value) if value else value
 
     @field_validator("statsd")
     @classmethod
@@ -135,14 +144,13 @@ class LineageSection(Section):
     """Where OpenLineage events of runs go."""
 
     file: str = Field("", description="a file of this host; each event is added as a line of JSON")
-    url: str = Field(
+    url: _Url = Field(
         "",
         description="the address that events are posted to, for instance "
         "http://marquez:5000/api/v1/lineage",
     )
-    authorization_env: str = Field(
+    authorization_env: _Variable = Field(
         "",
-        pattern=_VARIABLE,
         description="environment variable with the value of the header Authorization, for instance "
         "Bearer and a key",
     )
@@ -157,11 +165,6 @@ class LineageSection(Section):
         if "://" in value:
             raise ValueError("events are added to a file of this host; use url for a server")
         return value
-
-    @field_validator("url")
-    @classmethod
-    def _is_url(cls, value: str) -> str:
-        return check_url(value) if value else value
 
 
 def host_and_port(address: str) -> tuple[str, int]:

@@ -2,7 +2,7 @@
 // The page of a store: the last night, how the figures went, and all runs.
 
 // Experiments and parts of the stages are no nights.
-const NIGHTS = DATA.runs.filter((run) => run.status !== "done" && run.status !== "running");
+const NIGHTS = DATA.runs.filter((run) => run.publishing && run.status !== "done" && run.status !== "running");
 const hasFailed = (night) => night.status === "failed" || night.status === "died";
 const FIGURES = {
   recall: { write: (value) => number(value, 4), side: "least", limit: "min_recall", share: true },
@@ -13,7 +13,7 @@ const FIGURES = {
   rows: { write: number },
 };
 // The figures that some night has measured.
-const MEASURED = Object.keys(FIGURES).filter((name) => NIGHTS.some((night) => night[name] !== undefined));
+const MEASURED = Object.keys(FIGURES).filter((name) => NIGHTS.some((night) => night[name] !== undefined && !hasFailed(night)));
 const address = (path) => path.split("/").map(encodeURIComponent).join("/");
 const linked = (run, text) => (run.page ? el("a", { href: address(run.page) }, text) : text);
 

@@ -65,7 +65,7 @@ function tickFormat(name, span) {
 
 function drawTrend(name) {
   const id = `${name}-chart`, { write, limit: limitOf } = FIGURES[name];
-  const places = NIGHTS.map((night, n) => n).filter((n) => NIGHTS[n][name] !== undefined);
+  const places = NIGHTS.map((night, n) => n).filter((n) => NIGHTS[n][name] !== undefined && !hasFailed(NIGHTS[n]));
   const limit = [...NIGHTS].reverse().map((night) => night[limitOf]).find((value) => value !== undefined);
   const spread = places.flatMap((n) => (name === "recall" ? [NIGHTS[n].recall_low, NIGHTS[n].recall_high] : []));
   const { low, high, inSight } = bounds(name, [...places.map((n) => NIGHTS[n][name]), ...spread], limit);
@@ -76,13 +76,13 @@ function drawTrend(name) {
   }
   if (inSight) fig.add_layout(new Bokeh.Span({ location: limit, dimension: "width", line_color: colour("bad"), line_dash: "dashed", line_width: 1.5 }));
   const room = (document.getElementById(id).clientWidth - 80) / NIGHTS.length;
-  const line = NIGHTS.map((night, n) => [n, isHeldBack(night) ? null : night[name] ?? NaN]).filter(([, value]) => value !== null);
+  const line = NIGHTS.map((night, n) => [n, isHeldBack(night) ? null : hasFailed(night) ? NaN : night[name] ?? NaN]).filter(([, value]) => value !== null);
   fig.line({ x: line.map(([n]) => n), y: line.map(([, value]) => value), line_color: colour("accent"), line_width: 2 });
   if (name === "recall") {
     fig.segment({ x0: places, x1: places, y0: places.map((n) => NIGHTS[n].recall_low), y1: places.map((n) => NIGHTS[n].recall_high), line_color: colour("accent"), line_alpha: 0.35, line_width: Math.max(2, Math.min(4, room / 2)) });
   }
   const signs = [
-    [places.filter((n) => !isHeldBack(NIGHTS[n]) && !hasFailed(NIGHTS[n])), "circle", "accent", Math.max(4, Math.min(8, room))],
+    [places.filter((n) => !isHeldBack(NIGHTS[n])), "circle", "accent", Math.max(4, Math.min(8, room))],
     [places.filter((n) => isHeldBack(NIGHTS[n])), "diamond", "warn", 15],
     [NIGHTS.map((night, n) => n).filter((n) => hasFailed(NIGHTS[n])), "x", "bad", 10],
   ];
@@ -98,7 +98,7 @@ function sign(fig, places, { name, marker, tone, size, write, low }) {
   const data = source({
     x: places, y: nights.map((night) => (hasFailed(night) ? low : night[name])),
     run: nights.map((night) => night.run_id), started: nights.map((night) => moment(night.started)),
-    status: nights.map((night) => t(night.status)), value: nights.map((night) => (night[name] === undefined || hasFailed(night) ? "–" : write(night[name]))),
+    status: nights.map((night) => t(night.status)), value: nights.map((night) => (night[name] === undefined ? "–" : write(night[name]))),
   });
   const renderer = fig.scatter({
     x: field("x"), y: field("y"), source: data, marker, size, fill_color: marker === "x" ? null : colour(tone), line_color: colour(marker === "x" ? tone : "card"), line_width: marker === "x" ? 2.5 : 1,

@@ -11,7 +11,7 @@ from models.fasttext import Blend
 from models.resident import LoadCounter
 from pipeline.config.sections import EmbedSection
 from pipeline.config.sections.vectors import LEXICAL_WEIGHT
-from pipeline.errors import StageError
+from pipeline.errors import StageError, UsageError
 from pipeline.stages import incremental
 from pipeline.stages.context import Job, StageResult
 from pipeline.stages.embed.batches import embed_batch, embedding_rows
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 NAME = "embed"
 # Raise it when the output for the same inputs and settings changes: see the Stage protocol.
-CODE_VERSION = 2
+CODE_VERSION = 3
 
 
 def inputs(job: Job) -> dict[str, Any]:
@@ -46,6 +46,11 @@ def inputs(job: Job) -> dict[str, Any]:
             "embed: the model carries no statistics of a catalogue, which every method but mean "
             'needs; train again: nitamono train --config FILE, or set embed.method = "mean"'
         )
+    if job.config.publish.reasons and reads_text(job):
+        raise UsageError(
+            "publish.reasons needs vectors that are sums over the catalogue's words; this model "
+            "reads text and makes none: leave it out, or use another model"
+        )
     return {
         "tokens": tokens.fingerprint,
         "model": model.outputs["sha256"],
@@ -63,6 +68,8 @@ def method_settings(job: Job) -> dict[str, Any]:
         "blend": set(EmbedSection.model_fields),
     }
     settings = section.model_dump(include=effective[section.method])
+    if section.method != "mean":
+        settings["rare_weight"] = Blend.rare_weight
     if section.method == "blend":
         settings["lexical_weight"] = _lexical_weight(job)
     return settings

@@ -50,14 +50,18 @@ def pack_static(
     Only one that was made of the catalogue's own tokens depends on `text`.
     """
     target = folder / _PACKED
-    if source.is_dir():
-        packed_file = source / _PACKED
-        if not (packed_file.is_file() and static.is_packed(packed_file)):
-            static.pack(source, folder, dim=section.truncate_dim, float16=section.float16)
-            return target, _static_counts(target)
-        source = packed_file
-    if not static.is_packed(source):
+    packed_file = static.find_packed(source)
+    if packed_file is None and source.is_dir():
+        static.pack(source, folder, dim=section.truncate_dim, float16=section.float16)
+        return target, _static_counts(target)
+    if packed_file is None:
         raise ModelError(f"{source}: no static model; give its directory or its packed file")
+    source = packed_file
+    if section.truncate_dim or section.float16:
+        raise ModelError(
+            f"{source}: is packed, so that model.truncate_dim and model.float16 can't change it; "
+            "leave them out, or give the directory that it was packed from"
+        )
     counts = _static_counts(source)
     if not static.has_tokenizer(source):
         header = _header(source, text)

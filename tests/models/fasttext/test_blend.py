@@ -67,7 +67,8 @@ def known_share(statistics: CatalogueStatistics, word: str) -> float:
     counts = statistics.ngram_documents
     by_chance = float((counts > 0).mean())
     hits = [counts[number % len(counts)] > 0 for table, number in features(word)[1:]]
-    return max(0.0, (float(np.mean(hits)) - by_chance) / (1 - by_chance))
+    most = by_chance + math.sqrt(by_chance * (1 - by_chance) / len(hits))
+    return 1.0 if all(hits) else max(0.0, (float(np.mean(hits)) - most) / (1 - most))
 
 
 def lexical_row(statistics: CatalogueStatistics, word: str, dim: int) -> np.ndarray:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from pipeline.store.store import Store
 from tests.pages import ROOT
 
 # A verb with a fault.
@@ -40,8 +41,15 @@ def config(folder: Path) -> str:
     return str(file)
 
 
-def test_the_traceback_is_kept_in_the_store_without_secrets(tmp_path: Path) -> None:
+def test_a_folder_that_is_still_empty_stays_a_new_store(tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
+    (line,) = faulty("--config", config(tmp_path)).stderr.splitlines()
+    assert kept(line).is_file()
+    assert list((tmp_path / "store").iterdir()) == []
+
+
+def test_the_traceback_is_kept_in_the_store_without_secrets(tmp_path: Path) -> None:
+    Store(str(tmp_path / "store"))
     ended = faulty("--config", config(tmp_path))
     assert ended.returncode == 5
     (line,) = ended.stderr.splitlines()

@@ -125,6 +125,12 @@ def test_a_malformed_set_is_refused(tmp_path: Path, text: str) -> None:
         load(tmp_path, TWO_SECTIONS, text)
 
 
+def test_variables_of_services_and_of_receivers_are_no_settings(tmp_path: Path) -> None:
+    names = ("METRICS_PORT", "METRICS_SERVICE_HOST", "METRICS_PORT_80_TCP", "NOTIFY_URL")
+    others = {f"NITAMONO_{name}": "tcp://10.0.0.1:80" for name in names}
+    assert load(tmp_path, TWO_SECTIONS, **others) == load(tmp_path, TWO_SECTIONS)
+
+
 def test_an_unknown_environment_variable_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"neighbors\.kk: unknown setting"):
         load(tmp_path, TWO_SECTIONS, NITAMONO_NEIGHBORS_KK="1")

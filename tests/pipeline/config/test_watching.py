@@ -20,7 +20,23 @@ NEEDED = {"store": {"path": "store"}, "catalogue": {"path": "items.csv"}}
         ),
         ({"notify": [{"on": [], "url_env": "A"}]}, "at least 1 item"),
         ({"notify": [{"on": ["lost"], "url_env": "A"}]}, "'failed', 'held_back'"),
-        ({"notify": [{"on": ["failed"], "url_env": "https://hooks.example/x"}]}, "match pattern"),
+        ({"notify": [{"on": ["failed"], "url_env": "https://hooks.example/x"}]}, r"digits and _\Z"),
+        ({"notify": [{"on": ["failed"], "url_env": "NITAMONO_URL"}]}, "name another one"),
+        ({"notify": [{"on": ["failed"], "url": "https://a.example"}]}, "url_env"),
+        *(
+            (
+                {"notify": [{"on": ["failed"], "command": ["curl", *words]}]},
+                r"from its environment\Z",
+            )
+            for words in (
+                ["--token", "hush-hush"],
+                ["-H", "Authorization: Bearer hush-hush"],
+                ["-H", "Authorization: hush-hush"],
+                ["https://hooks.slack.com/services/T0/B0/hush"],
+                ["https://discord.com/api/webhooks/1/hush"],
+            )
+        ),
+        ({"report": {"base_url": "javascript:alert(1)"}}, "match pattern"),
         (
             {"notify": [{"on": ["failed"], "command": ["mail", "--password=hush-hush"]}]},
             "let the program read it from its environment",

@@ -12,6 +12,7 @@ from pipeline.monitoring.delivery import (
     DeliveryError,
     call,
     deliver,
+    from_environment,
     post,
     secret_address,
 )
@@ -93,7 +94,23 @@ def test_an_error_in_a_receiver_is_said_without_its_secrets(
     monkeypatch.setenv("HOOK", "http://127.0.0.1:1/services/T00/x 7Kq9")
     said: list[str] = []
     deliver([Delivery("a", lambda d: post(secret_address("HOOK"), b"", JSON, d))], said.append)
-    assert said == ["a was not sent: its address can't be used"]
+    assert said == ["a was not sent: its address or a header can't be used"]
+
+
+@pytest.mark.parametrize("value", ["Bearer hush-hush\nX-Other: 1", "Bearer hüsh-hush"])
+def test_a_credential_that_no_header_can_hold_is_refused_and_not_shown(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEY", value)
+    said: list[str] = []
+
+    def send(deadline: Deadline) -> None:
+        post("http://127.0.0.1:1/", b"", {"Authorization": from_environment("KEY")}, deadline)
+
+    deliver([Delivery("a", send)], said.append)
+    (line,) = said
+    assert "KEY holds a line break or another character" in line
+    assert "sh-hush" not in line
 
 
 @pytest.mark.parametrize("value", ["", "ftp://host/x", "hooks.example/x"])

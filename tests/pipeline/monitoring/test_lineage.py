@@ -117,14 +117,14 @@ def test_a_run_that_publishes_starts_and_completes() -> None:
     assert catalogue["inputFacets"]["inputStatistics"]["rowCount"] == 60
     assert catalogue["inputFacets"]["dataQualityAssertions"]["assertions"] == [
         {
-            "assertion": "expected_quarantined",
+            "assertion": "expected_quarantined.max",
             "success": True,
             "severity": "error",
             "expected": "<= 0.05",
             "actual": "0.05",
         },
         {
-            "assertion": "expected_null.brand",
+            "assertion": "expected_null.max.brand",
             "success": False,
             "severity": "error",
             "expected": "<= 0.1",

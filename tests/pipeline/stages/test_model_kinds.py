@@ -16,7 +16,7 @@ from sklearn.linear_model import Ridge
 
 from models import static
 from pipeline.config import reading as config
-from pipeline.errors import InputError
+from pipeline.errors import InputError, UsageError
 from pipeline.runs.runner import Runner
 from pipeline.store.store import Store
 from pipeline.terminal.progress import Progress
@@ -137,7 +137,9 @@ def test_a_distilled_model_is_near_its_encoder(
 ) -> None:
     path = encoder.write_encoder(tmp_path / "encoder")
     command = ("model", "distil", str(path), str(tmp_path / "static"), "--dim", "8")
-    printed = in_process(*command, "--config", str(shop.file))
+    # What is expected of a night stops no model.
+    expected = ("--set", "expect.max_empty_descriptions=0")
+    printed = in_process(*command, "--config", str(shop.file), *expected)
     assert f"from {len(ITEMS)} items that the encoder read" in printed
     model = static.load(tmp_path / "static" / "model.safetensors")
     assert (model.dim, model.reads) == (8, "tokens")
@@ -186,6 +188,22 @@ def test_a_distilled_model_answers_a_query(
     assert "青い 靴" in json.dumps(similar, ensure_ascii=False)
     inspected = in_process("inspect", "i00", "--json", "--config", str(shop.file))
     assert json.loads(inspected)["neighbours"]
+
+
+def test_reasons_are_refused_for_vectors_of_texts_before_items_are_embedded(
+    shop: Shop, tmp_path: Path
+) -> None:
+    model2vec_model(tmp_path / "model")
+    with pytest.raises(UsageError, match=r"publish\.reasons needs vectors that are sums"):
+        shop.run("reasons", *of_kind("static", tmp_path / "model", "publish.reasons=true"))
+
+
+def test_a_packed_model_is_not_cut(shop: Shop, tmp_path: Path) -> None:
+    model2vec_model(tmp_path / "model")
+    packed = static.pack(tmp_path / "model", tmp_path / "packed")
+    for setting in ("model.truncate_dim=4", "model.float16=true"):
+        with pytest.raises(InputError, match=r"model\.truncate_dim and model\.float16 can't"):
+            shop.run("cut", *of_kind("static", packed, setting))
 
 
 @pytest.mark.parametrize(

@@ -208,7 +208,7 @@ def test_partitions_do_not_change_the_table(shop: RankedShop) -> None:
 DIVERSE = ("rank.diversity=0.4", "rank.depth=12")
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_diverse_lists_are_chosen_from_the_best_under_caps(shop: RankedShop) -> None:
     sets: tuple[str, ...] = (*COLUMNS, SAME, PRICE, *DIVERSE, *QUANTISED)
     sets += ("rules.max_per={brand = 3}", "neighbors.nprobe=6", "neighbors.max_probes=6")

@@ -7,6 +7,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from pipeline.cli.main import execute
+from pipeline.query.published import Published
 from pipeline.runs.request import RunRequest
 from pipeline.stages import CHAIN, NAMES
 from pipeline.store import check, gc, run_records, store_format
@@ -87,6 +88,12 @@ def test_its_items_are_explained_and_its_runs_are_listed(
     listed = capsys.readouterr().out
     assert listed.count("published") == 3
     assert "recall " in listed
+
+
+def test_its_texts_are_embedded_by_its_own_rules(kept: KeptStore) -> None:
+    blend = Published.of(kept.open()).blend
+    assert blend is not None
+    assert blend.rare_weight == 1.0
 
 
 def test_rollback_and_gc_work_on_it(kept: KeptStore) -> None:
