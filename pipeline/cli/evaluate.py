@@ -54,6 +54,14 @@ def _count(text: str) -> int:
     return 0 if text == "0" else positive(text)
 
 
+def _login_name() -> str:
+    try:
+        return getpass.getuser()
+    # A container may give a process a user that has no name.
+    except (ImportError, KeyError, OSError) as error:
+        raise UsageError("evaluate: this user has no login name; give --judge-name NAME") from error
+
+
 def execute(arguments: Namespace) -> None:
     """Measure, and print the figures."""
     config = reading.load(arguments.config, arguments.assignments)
@@ -66,7 +74,7 @@ def execute(arguments: Namespace) -> None:
     against = reading.load(arguments.against, []) if arguments.against else None
     answers = None
     if arguments.judge:
-        answers = Answers(arguments.judge, arguments.judge_name or getpass.getuser())
+        answers = Answers(arguments.judge, arguments.judge_name or _login_name())
     request = EvaluationRequest(
         labels=tuple(dict.fromkeys(arguments.label)),
         pairs=pairs_file.read(arguments.pairs) if arguments.pairs else None,

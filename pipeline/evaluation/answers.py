@@ -2,15 +2,17 @@
 
 import csv
 import io
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
 import pyarrow as pa
 
-from pipeline.errors import InputError
-from pipeline.storage.files import write_atomic
+from pipeline.errors import InputError, UsageError
+from pipeline.storage.files import write_exclusive
 
 # As --pairs reads them, and who has answered.
 COLUMNS = ("a", "b", "match", "judge")
@@ -59,8 +61,11 @@ class Agreement:
 class Answers:
     """Answers in a file, of which each is written before the next question is asked.
 
+    The file only grows: every answer is one line that is written at once at its end, so several
+    judges can answer at the same time. Of two answers of a judge to a pair the last counts.
+
     Attributes:
-        path: the file.
+        path: the file, on this host.
         judge: who answers now.
     """
 
@@ -68,11 +73,17 @@ class Answers:
         """Read the file, if it is there.
 
         Raises:
-            InputError: the file is no such file, or the judge has no name.
+            UsageError: the judge has no name, or the path is an address.
+            InputError: the file is no such file.
         """
         self.path, self.judge = path, judge.strip()
         if not self.judge:
-            raise InputError("--judge-name: give the judge a name")
+            raise UsageError("--judge-name: give the judge a name")
+        if "://" in path:
+            raise UsageError(
+                f"--judge {path}: answers are added to a file line by line, which object stores "
+                "can't; name a file of this host, and copy it to the store when you are done"
+            )
         self._answers = _read(path)
 
     def __iter__(self) -> Iterator[Answer]:
@@ -93,34 +104,25 @@ class Answers:
         return None if answer is None else answer.match
 
     def put(self, a: str, b: str, *, match: bool) -> None:
-        """Add an answer to what the file holds now, which another judge may have changed.
+        """Add an answer to the file; on return it is on the disk.
 
         Raises:
-            InputError: the file can't be read or written.
+            InputError: the file can't be written.
         """
         answer = Answer(a, b, match, self.judge)
-        self._write({**_read(self.path), (*answer.pair, self.judge): answer})
-
-    def remove(self, a: str, b: str) -> None:
-        """Take this judge's answer on two items back.
-
-        Raises:
-            InputError: the file can't be read or written.
-        """
-        answers = _read(self.path)
-        answers.pop((min(a, b), max(a, b), self.judge), None)
-        self._write(answers)
-
-    def _write(self, answers: dict[tuple[str, str, str], Answer]) -> None:
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows((one.a, one.b, int(one.match), one.judge) for one in answers.values())
         try:
-            write_atomic(Path(self.path), text.getvalue().encode())
+            _append(Path(self.path), _line(a, b, int(match), self.judge))
         except OSError as error:
             raise InputError(f"--judge {self.path}: can't be written ({error})") from error
-        self._answers = answers
+        self._answers[*answer.pair, self.judge] = answer
+
+    def refresh(self) -> None:
+        """Read the file again: other judges may have answered meanwhile.
+
+        Raises:
+            InputError: the file can't be read.
+        """
+        self._answers = _read(self.path)
 
     def shares(self) -> dict[tuple[str, str], float]:
         """By pair, the share of its judges that call it similar."""
@@ -152,6 +154,30 @@ def _agreement(judges: tuple[str, str], both: list[tuple[bool, bool]]) -> Agreem
     return Agreement(judges, count, observed, kappa)
 
 
+def _line(*values: object) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(values)
+    return text.getvalue().encode()
+
+
+def _append(path: Path, line: bytes) -> None:
+    """Add a line in one write: those of several processes don't mix, and none is lost."""
+    if not path.exists():
+        with suppress(FileExistsError):
+            write_exclusive(path, _line(*COLUMNS))
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND)
+    try:
+        size = os.fstat(descriptor).st_size
+        # An editor may have left the last line without an end.
+        if os.pread(descriptor, 1, max(size - 1, 0)) != b"\n":
+            line = b"\n" + line
+        if os.write(descriptor, line) < len(line):
+            raise OSError(f"its last line is cut off, as the disk is full: delete it; {path}")
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _read(path: str) -> dict[tuple[str, str, str], Answer]:
     """The answers by pair and judge; none if there is no file. The last of a judge counts."""
     try:
@@ -162,11 +188,12 @@ def _read(path: str) -> dict[tuple[str, str, str], Answer]:
         raise InputError(f"--judge {path}: can't be read as CSV in UTF-8 ({error})") from error
     reader = csv.DictReader(io.StringIO(text, newline=""))
     header = tuple(reader.fieldnames or ())
-    # The file is written anew: other columns would be lost.
-    if sorted(header) != sorted(COLUMNS):
+    # Lines are added in this order.
+    if header != COLUMNS:
         raise InputError(
-            f"--judge {path}: a file of answers has the columns {', '.join(COLUMNS)}; this one "
-            f"has: {', '.join(header)}. Name a file that is not there yet, or one that --judge made"
+            f"--judge {path}: the columns of a file of answers are {', '.join(COLUMNS)}, in this "
+            f"order; this one has: {', '.join(header)}. Name a file that is not there yet, or one "
+            "that --judge made"
         )
     answers = {}
     for row in reader:

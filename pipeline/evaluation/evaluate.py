@@ -8,6 +8,7 @@ import numpy as np
 from models import fasttext
 from pipeline.catalogue import resolve, source_of
 from pipeline.config.sections import Config
+from pipeline.errors import UsageError
 from pipeline.evaluation import comparison, figures, judging, methods
 from pipeline.evaluation.catalogue_columns import read_catalogue
 from pipeline.evaluation.comparison import AGAINST, BASELINES
@@ -97,6 +98,7 @@ def evaluate(
         if against is not None:
             progress.print("      the stages of --against:")
             others = _run_stages(resolve(against, say=progress.print), new_run_id(), progress)
+            _check_catalogues(tables, others, against)
         with own_session.step(progress, spark, "evaluate", "evaluate", log) as line:
             line.note = "collecting items"
             sample = collect_items(snapshot, catalogue, tables, request, earlier)
@@ -135,6 +137,14 @@ def _run_stages(settings: Config, run_id: str, progress: Progress) -> StageTable
     runner = Runner(settings, run_id, progress, publishing=False, experiment=True)
     stages = runner.run(ingest.NAME, embed.NAME).stages
     return StageTables(Store.of(settings), {name: record for name, _, record in stages})
+
+
+def _check_catalogues(tables: StageTables, others: StageTables, against: Config) -> None:
+    if others.records["ingest"].inputs["files"] != tables.records["ingest"].inputs["files"]:
+        raise UsageError(
+            f"--against: its catalogue, {source_of(against).label}, is not the one of --config, or "
+            "it changed meanwhile; both configs must read the same catalogue"
+        )
 
 
 def _prepare(

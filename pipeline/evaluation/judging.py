@@ -23,7 +23,7 @@ PRECISION = "precision"
 _SEED = 0
 _INDENT, _WIDTH = 10, 100
 _QUESTION = "Would someone who looks at the first item call the second one similar?"
-_KEYS = "y yes, n no, s skip (it is asked again another time), u undo, q stop"
+_KEYS = "y yes, n no, s skip (it is asked again another time), b back, q stop"
 
 Pair = tuple[str, str]
 
@@ -121,38 +121,36 @@ def ask(
         return
     _show([_QUESTION, f"{_KEYS}; every answer is kept in {answers.path}"])
     place = 0
-    before: list[int] = []
     while place < len(pairs):
         a, b = pairs[place]
         # The first item's details are told once, as its pairs come one after the other.
         is_next = place == 0 or pairs[place - 1][0] != a
         head = f"[{place + 1}/{len(pairs)}]"
         _show(["", *_lines(head, details[a], whole=is_next), *_lines("     and", details[b])])
-        key = _key(source)
+        key = _key(source, answers.own(a, b))
         if key == "q":
             break
-        if key == "u":
-            if before:
-                place = before.pop()
-                answers.remove(*pairs[place])
+        if key == "b":
+            place = max(place - 1, 0)
             continue
         if key != "s":
             answers.put(a, b, match=key == "y")
-        before.append(place)
         place += 1
+    answers.refresh()
     _show(["", f"{len(answers):,} answers are in {answers.path}"])
 
 
-def _key(source: TextIO) -> str:
-    """One of y, n, s, u and q; q at the end of the input."""
+def _key(source: TextIO, said: bool | None) -> str:
+    """One of y, n, s, b and q; q at the end of the input."""
+    before = "" if said is None else f"(you said {'yes' if said else 'no'}; s keeps it) "
     while True:
-        sys.stderr.write(f"{'':<{_INDENT}}similar? ")
+        sys.stderr.write(f"{'':<{_INDENT}}similar? {before}")
         sys.stderr.flush()
         line = source.readline()
         if not line:
             return "q"
         key = line.strip().lower()[:1]
-        if key and key in "ynsuq":
+        if key and key in "ynsbq":
             return key
         _show([f"{'':<{_INDENT}}{_KEYS}"])
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from pipeline.evaluation.comparison import AGAINST, SHARED_NDCG, Separation
-from pipeline.evaluation.figures import ALL_LABELS, CURRENT, PAIRS, Figure, Subject, label
+from pipeline.evaluation.figures import ALL_LABELS, PAIRS, Figure, label
 from pipeline.evaluation.intervals import Difference, Estimate
 from pipeline.evaluation.judging import PRECISION, AnswerFigures
 from pipeline.evaluation.result import Evaluation, GroupFigures
@@ -17,12 +17,15 @@ _TITLES = {
     "reciprocal_rank": "Mean reciprocal rank@{k}: 1 / rank of the first of the same label",
 }
 _OF_PAIRS = {
-    "recall": "recall@{k} of partners",
-    "ndcg": "nDCG@{k} of partners",
-    "reciprocal_rank": "mean reciprocal rank@{k} of partners",
+    "recall": "recall@{k}",
+    "ndcg": "nDCG@{k}",
+    "reciprocal_rank": "reciprocal rank@{k}",
 }
-_SIGNS = ("items higher", "lower", "p")
+_SIGNS = ("higher", "lower", "p")
 _LEAST_P = 0.001
+# Below the current figure: what stands under the others is what is left.
+_MINUS = "minus these:"
+Row = tuple[str, ...]
 
 
 def lines(evaluation: Evaluation) -> Iterator[str]:
@@ -49,21 +52,17 @@ def lines(evaluation: Evaluation) -> Iterator[str]:
 def _label_lines(evaluation: Evaluation) -> Iterator[str]:
     together = evaluation.figures.get(ALL_LABELS, {})
     for measure, title in _TITLES.items():
-        rows = [
-            (
-                f"{name} ({sizes.measured:,} items, {sizes.classes:,} labels)",
-                *_cells(evaluation.figures[label(name)][measure], evaluation),
-            )
-            for name, sizes in evaluation.labels.items()
-        ]
+        rows = []
+        for name, sizes in evaluation.labels.items():
+            figure = evaluation.figures[label(name)][measure]
+            rows += _rows(f"{name} ({sizes.classes:,} labels)", figure, evaluation)
         if measure in together:
-            rows.append(("mean of the labels", *_cells(together[measure], evaluation)))
+            rows += _rows("mean of the labels", together[measure], evaluation)
         if measure == "ndcg" and SHARED_NDCG in together:
-            shared = together[SHARED_NDCG]
-            rows.append((f"labels shared ({shared.measured:,} items)", *_cells(shared, evaluation)))
+            rows += _rows("labels shared", together[SHARED_NDCG], evaluation)
         yield ""
         yield title.format(k=evaluation.k)
-        yield from table(_head(evaluation), rows)
+        yield from _table("label", rows, evaluation)
 
 
 def _pairs_lines(evaluation: Evaluation) -> Iterator[str]:
@@ -78,34 +77,28 @@ def _pairs_lines(evaluation: Evaluation) -> Iterator[str]:
         yield f"            left out: {left_out:,}, as the catalogue lacks {unknown:,} ids"
     if positions.itself:
         yield f"            left out: {positions.itself:,} of an item with itself"
-    rows = [
-        (
-            f"{_OF_PAIRS[measure].format(k=evaluation.k)} ({figure.measured:,} items)",
-            *_cells(figure, evaluation),
-        )
-        for measure, figure in evaluation.figures[PAIRS].items()
-    ]
+    rows = []
     if cosines.precision is not None:
-        rows = [
-            ("average precision", *_cells(cosines.precision, evaluation)),
-            *rows,
-            *_separation_rows(cosines.separation, evaluation),
-        ]
-    yield from table(_head(evaluation), rows)
+        rows += _rows("average precision", cosines.precision, evaluation)
+    for measure, figure in evaluation.figures[PAIRS].items():
+        rows += _rows(_OF_PAIRS[measure].format(k=evaluation.k), figure, evaluation)
+    yield from _table(
+        "figure", [*rows, *_separation_rows(cosines.separation, evaluation)], evaluation
+    )
 
 
-def _separation_rows(
-    separation: dict[str, Separation], evaluation: Evaluation
-) -> list[tuple[str, ...]]:
-    """The rows of ROC AUC and of the best F1; they have no differences."""
-    methods = [separation.get(name) for name in evaluation.methods]
-    rest = (_NONE,) * (len(_head(evaluation)) - 1 - len(methods))
-    auc = [_NONE if m is None else f"{m.roc_auc:.3f}" for m in methods]
-    f1 = [_NONE if m is None else f"{m.best_f1:.3f} from {m.threshold:.3f}" for m in methods]
-    return [
-        ("ROC AUC", *auc, *rest),
-        ("best F1, from a cosine on", *f1, *rest),
+def _separation_rows(separation: dict[str, Separation], evaluation: Evaluation) -> list[Row]:
+    """The rows of ROC AUC and of the best F1; they have no intervals."""
+    if not separation:
+        return []
+    texts = [
+        (f"{one.roc_auc:.3f}", f"{one.best_f1:.3f}", f"{one.threshold:.3f}")
+        if (one := separation.get(name))
+        else (_NONE,) * 3
+        for name in evaluation.methods
     ]
+    names = ("ROC AUC", "best F1", "from a cosine of")
+    return [(name, "", *cells) for name, *cells in zip(names, *texts, strict=True)]
 
 
 def _group_lines(name: str, groups: list[GroupFigures], evaluation: Evaluation) -> Iterator[str]:
@@ -113,19 +106,14 @@ def _group_lines(name: str, groups: list[GroupFigures], evaluation: Evaluation) 
     subjects = [label(column) for column in evaluation.labels]
     subjects += [PAIRS] if PAIRS in evaluation.figures else []
     for subject in subjects:
+        of = "partners in pairs" if subject == PAIRS else subject.name
         yield ""
-        yield f"By {name}: {_group_title(subject).format(k=evaluation.k)}"
+        yield f"By {name}: recall@{evaluation.k} of {of}"
         rows = []
         for group in groups:
-            figure = group.figures.get(subject, {}).get("recall")
-            measured = figure.measured if figure else 0
-            cells = _cells(figure or Figure({}, {}, 0), evaluation)
-            rows.append((f"{group.name} ({measured:,} items)", *cells))
-        yield from table(_head(evaluation), rows)
-
-
-def _group_title(subject: Subject) -> str:
-    return _OF_PAIRS["recall"] if subject == PAIRS else f"recall@{{k}} of {subject.name}"
+            figure = group.figures.get(subject, {}).get("recall", Figure({}, {}, 0))
+            rows += _rows(group.name, figure, evaluation)
+        yield from _table("group", rows, evaluation)
 
 
 def _answer_lines(answers: AnswerFigures, evaluation: Evaluation) -> Iterator[str]:
@@ -142,33 +130,33 @@ def _answer_lines(answers: AnswerFigures, evaluation: Evaluation) -> Iterator[st
     figure = answers.figures.get(PRECISION)
     if figure is None:
         return
-    name = f"judged precision@{evaluation.k} ({answers.items:,} items)"
     judged = [
         f"{answers.judged[m]:.0%}" if m in answers.judged else _NONE for m in evaluation.methods
     ]
-    head = _head(evaluation)
-    rest = (_NONE,) * (len(head) - 1 - len(judged))
-    rows = [(name, *_cells(figure, evaluation)), ("neighbours judged", *judged, *rest)]
-    yield from table(head, rows)
+    rows = _rows(f"judged precision@{evaluation.k}", figure, evaluation)
+    yield from _table("figure", [*rows, ("neighbours judged", "", *judged)], evaluation)
 
 
-def _head(evaluation: Evaluation) -> tuple[str, ...]:
-    others = evaluation.methods[1:]
-    signs = _SIGNS if others == (AGAINST,) else ()
-    return ("", *evaluation.methods, *(f"{CURRENT} - {name}" for name in others), *signs)
+def _table(head: str, rows: list[Row], evaluation: Evaluation) -> list[str]:
+    """A table of at most 80 columns, or cut to the terminal's if names are long."""
+    signs = _SIGNS if evaluation.against else ()
+    columns = (head, "items", *evaluation.methods, *signs)
+    whole = [(*row, *[""] * (len(columns) - len(row))) for row in rows]
+    return table(columns, whole, right="items higher lower", cut=head)
 
 
-def _cells(figure: Figure, evaluation: Evaluation) -> list[str]:
-    """A cell for each column of `_head` but the first."""
-    others = evaluation.methods[1:]
-    return [
-        *(_cell(figure.values.get(name), "") for name in evaluation.methods),
-        *(_cell(figure.differences.get(name), "+") for name in others),
-        *(_signs(figure.differences.get(AGAINST)) if others == (AGAINST,) else ()),
-    ]
+def _rows(name: str, figure: Figure, evaluation: Evaluation) -> list[Row]:
+    """A figure of every method, and below it by how much the current one is higher."""
+    values = [_cell(figure.values.get(method), "") for method in evaluation.methods]
+    first = (name, f"{figure.measured:,}", *values)
+    if not figure.differences:
+        return [first]
+    rest = [_cell(figure.differences.get(method), "+") for method in evaluation.methods[1:]]
+    signs = _signs(figure.differences.get(AGAINST)) if evaluation.against else ()
+    return [first, ("", "", _MINUS, *rest, *signs)]
 
 
-def _signs(difference: Difference | None) -> tuple[str, ...]:
+def _signs(difference: Difference | None) -> Row:
     if difference is None or difference.p is None:
         return (_NONE,) * len(_SIGNS)
     p = f"{difference.p:.3f}" if difference.p >= _LEAST_P else f"< {_LEAST_P}"

@@ -152,7 +152,7 @@ def collect_halves(spark: "SparkSession", tables: StageTables, sample: Sample) -
     """The vectors that other settings give the sample's items: binary[n], null for none.
 
     Raises:
-        UsageError: the other catalogue lacks items.
+        UsageError: the other settings have put items into quarantine that the first ones keep.
     """
     from pyspark.sql import functions as F
 
@@ -160,8 +160,8 @@ def collect_halves(spark: "SparkSession", tables: StageTables, sample: Sample) -
     rows = collect(tables.read(spark, "embeddings", "embed"), ids, half=F.col("half"))
     if missing := len(sample.ids) - rows.num_rows:
         raise UsageError(
-            f"--against: the catalogue of that config lacks {missing:,} of the {len(sample.ids):,} "
-            "items; both configs must read the same catalogue"
+            f"--against: that config puts {missing:,} of the {len(sample.ids):,} items into "
+            "quarantine; its columns of ids and titles must be those of --config"
         )
     return rows["half"].combine_chunks()
 

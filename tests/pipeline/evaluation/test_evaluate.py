@@ -275,11 +275,17 @@ def test_another_config_has_the_same_catalogue(
     arguments = ("--label", "title", "--group", "shelf", "--against", other)
     shown = in_process("evaluate", "--config", shop.config, *arguments)
     assert "By shelf: recall@10 of title" in shown
-    assert "current - against  items higher" in shown
-    text = Path(other).read_text(encoding="utf-8").replace("catalogue.csv", "other.csv")
-    Path(other).write_text(text, encoding="utf-8")
+    heads = [line.split() for line in shown.splitlines() if line.startswith("group ")]
+    assert heads == [["group", "items", "current", "against", "higher", "lower", "p"]]
+    assert max(map(len, shown.splitlines())) <= 80
+    text = Path(other).read_text(encoding="utf-8")
+    # A title that only four items have.
+    Path(other).write_text(text.replace('title = "name"', 'title = "colour"'), encoding="utf-8")
+    with pytest.raises(UsageError, match="--against: that config puts 26 of the 30 items into"):
+        in_process("evaluate", "--config", shop.config, *arguments)
+    Path(other).write_text(text.replace("catalogue.csv", "other.csv"), encoding="utf-8")
     (Path(shop.config).parent / "other.csv").write_text("sku,name\n1,靴 1 番\n2,鞄\n")
-    with pytest.raises(UsageError, match="lacks 28 of the 30 items; both configs must read the"):
+    with pytest.raises(UsageError, match=r"--against: its catalogue, .*other\.csv, is not the one"):
         in_process("evaluate", "--config", shop.config, *arguments)
 
 

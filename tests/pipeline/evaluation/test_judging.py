@@ -45,11 +45,12 @@ def test_the_pool_of_all_methods_is_asked_each_pair_once_item_by_item(answers: A
     assert judging.pairs_to_ask(IDS, NEAREST, Answers(answers.path, "ben"), 3) == pairs[:3]
 
 
-def test_answers_are_kept_skipped_and_taken_back(
+def test_answers_are_kept_skipped_and_given_again(
     answers: Answers, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pairs = [("i0", "i1"), ("i0", "i2"), ("i1", "i3"), ("i1", "i4")]
-    typed = io.StringIO("u\ny\nwhat?\n N \nu\nyes\ns\nn\n")
+    # Back from the first is the first. Back to the second: n becomes yes. Back again: s keeps it.
+    typed = io.StringIO("b\ny\nwhat?\n N \nb\nyes\nb\ns\ns\nn\n")
     judging.ask(pairs, DETAILS, answers, typed)
     assert [(one.pair, one.match) for one in answers] == [
         (("i0", "i1"), True),
@@ -59,6 +60,8 @@ def test_answers_are_kept_skipped_and_taken_back(
     shown = capsys.readouterr().err
     assert "[4/4]     title of i1\n     and  title of i4\n          shoes · 12.5\n" in shown
     assert shown.count("y yes, n no, s skip") == 2
+    assert "similar? (you said no; s keeps it) " in shown
+    assert "similar? (you said yes; s keeps it) " in shown
     assert "3 answers are in " in shown
     judging.ask([], DETAILS, answers, typed)
     assert "All pairs are judged by anna." in capsys.readouterr().err

@@ -1,3 +1,6 @@
+import math
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, f1_score, ndcg_score, roc_auc_score
@@ -48,12 +51,20 @@ def ranking(item: int) -> np.ndarray:
     return scores
 
 
+def formula(gains: Sequence[float]) -> float:
+    return sum(gain / math.log2(rank + 1) for rank, gain in enumerate(gains, start=1))
+
+
 def test_ndcg_and_reciprocal_rank_are_those_of_scikit_learn_and_of_counting() -> None:
     labels = RNG.integers(-1, 9, size=40)
     hits = measures.label_hits(NEAREST, labels)
     rows = places_of_right_ones(labels)
     assert hits.items.tolist() == [item for item, _ in rows]
-    # Its k counts the places of NEAREST that hold an item; a gap at the end changes nothing.
+    gains = [[o != -1 and g[o] for o in NEAREST[item]] for item, g in rows]
+    ideal = [sorted(g, reverse=True)[:5] for _, g in rows]
+    expected = [formula(one) / formula(best) for one, best in zip(gains, ideal, strict=True)]
+    np.testing.assert_allclose(measures.ndcg(hits), expected)
+    # scikit-learn ranks all items; of an item with a gap it would count what was not found.
     whole = [n for n, (item, _) in enumerate(rows) if (NEAREST[item] >= 0).all()]
     assert 10 < len(whole) < len(rows)
     expected = [ndcg_score([rows[n][1]], [ranking(rows[n][0])], k=5) for n in whole]
@@ -64,6 +75,22 @@ def test_ndcg_and_reciprocal_rank_are_those_of_scikit_learn_and_of_counting() ->
     ]
     assert len(set(first)) > 3
     np.testing.assert_allclose(measures.reciprocal_rank(hits), first)
+
+
+def test_k_may_be_more_than_the_items_and_an_item_may_find_nothing() -> None:
+    labels = np.array([0, 0, 0, -1, -1, 1])
+    nearest = np.full((6, 9), -1)
+    nearest[0, :5] = [3, 1, 4, 5, 2]
+    nearest[3, :2] = [4, 0]  # no label is no common label
+    hits = measures.label_hits(nearest, labels)
+    assert hits.items.tolist() == [0, 1, 2]
+    assert measures.recall(hits).tolist() == [1, 0, 0]
+    assert measures.reciprocal_rank(hits).tolist() == [1 / 2, 0, 0]
+    expected = (1 / math.log2(3) + 1 / math.log2(6)) / (1 + 1 / math.log2(3))
+    assert measures.ndcg(hits).tolist() == pytest.approx([expected, 0, 0])
+    shared = measures.shared_labels_ndcg({"current": nearest}, [labels, labels])["current"]
+    assert shared[:3].tolist() == pytest.approx([expected, 0, 0])
+    assert np.isnan(shared[3:]).all()
 
 
 @pytest.mark.parametrize("block", [40 * 7, 1 << 20])
