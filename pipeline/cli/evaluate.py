@@ -2,6 +2,7 @@
 
 import getpass
 from argparse import Namespace
+from pathlib import Path
 
 from pipeline.cli.argument_types import positive
 from pipeline.cli.parser import Parser
@@ -71,6 +72,8 @@ def execute(arguments: Namespace) -> None:
         raise UsageError("evaluate: --group tells figures apart: give --label or --pairs too")
     if arguments.judge_name and not arguments.judge:
         raise UsageError("evaluate: --judge-name is the name of who answers: give --judge FILE too")
+    if arguments.against and not Path(arguments.against).is_file():
+        raise UsageError(f"--against {arguments.against}: no such file; it is another config")
     against = reading.load(arguments.against, []) if arguments.against else None
     answers = None
     if arguments.judge:

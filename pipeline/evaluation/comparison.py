@@ -152,15 +152,15 @@ def _precision(scores: dict[str, Float64], match: Flags, positions: PairPosition
     _, owners = np.unique(positions.left, return_inverse=True)
     rows = intervals.bootstrap(list(figures.values()), owners)
     samples = dict(zip(figures, rows, strict=True))
-    pairs = len(match)
+    drawn = int(owners.max()) + 1
     estimates = {
-        name: intervals.from_samples(values[name], row, pairs) for name, row in samples.items()
+        name: intervals.from_samples(values[name], row, drawn) for name, row in samples.items()
     }
     differences = {}
     for name, row in samples.items():
         if name != CURRENT:
             rest = values[CURRENT] - values[name]
-            one = intervals.from_samples(rest, samples[CURRENT] - row, pairs)
+            one = intervals.from_samples(rest, samples[CURRENT] - row, drawn)
             differences[name] = Difference(one.value, one.low, one.high)
     items = len(np.unique(np.concatenate([positions.left, positions.right])))
     return Figure(estimates, differences, items)

@@ -119,7 +119,7 @@ def ask(
     if not pairs:
         _show([f"All pairs are judged by {answers.judge}."])
         return
-    _show([_QUESTION, f"{_KEYS}; every answer is kept in {answers.path}"])
+    _show([_QUESTION, _KEYS, f"Every answer is kept at once in {answers.path}"])
     place = 0
     while place < len(pairs):
         a, b = pairs[place]
