@@ -289,6 +289,7 @@ def test_another_config_has_the_same_catalogue(
         in_process("evaluate", "--config", shop.config, *arguments)
 
 
+@pytest.mark.slow
 def test_judges_answer_in_the_terminal_and_go_on_another_time(
     shop: Shop, in_process: InProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
