@@ -100,7 +100,7 @@ _ALL = (
          "copy the published table into PostgreSQL, redis, or files of JSON Lines",
          "--to postgres://shop@db.example/shop"),
     Verb("evaluate", "look",
-         "measure neighbours by labels or pairs, and compare them with simpler methods",
+         "measure neighbours by labels, pairs or judgements, and compare methods and configs",
          "--label category --set model.dim=200"),
     Verb("rollback", "keep", "publish the version before the present one again, or a named one",
          wait=True),

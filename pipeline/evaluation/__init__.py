@@ -1,1 +1,1 @@
-"""How good neighbours are by what is known of the items: labels, and pairs that match."""
+"""How good neighbours are by labels, by pairs that match, and by answers by hand."""

@@ -1,47 +1,45 @@
-"""Comparing the vectors of the settings with plain fastText and TF-IDF, on the same items."""
+"""What neighbours come to by labels and by pairs, and how well cosines tell pairs apart."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from pipeline.errors import InputError
-from pipeline.evaluation import measures
-from pipeline.evaluation.measures import Estimate, Flags
+from pipeline.evaluation import intervals, measures
+from pipeline.evaluation.figures import (
+    ALL_LABELS,
+    CURRENT,
+    PAIRS,
+    Figure,
+    ItemValues,
+    Subject,
+    label,
+)
+from pipeline.evaluation.intervals import Difference
+from pipeline.evaluation.measures import Flags, Hits
 from pipeline.evaluation.methods import Method
 from pipeline.evaluation.pairs_file import PairPositions
 from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.vectors import Float64
 
-METHODS = ("current", "mean", "tfidf")
-# The methods that the vectors of the settings are compared with.
-BASELINES = METHODS[1:]
+# What the vectors of the settings are compared with if no other config is given.
+BASELINES = ("mean", "tfidf")
+# The vectors of another config.
+AGAINST = "against"
+# A measure of the mean of the labels.
+SHARED_NDCG = "shared_labels_ndcg"
 
 
 @dataclass(frozen=True)
-class Figure:
-    """One figure of every method, and by how much that of the current settings is higher.
+class LabelSizes:
+    """How many items have a label.
 
     Attributes:
-        values: by method.
-        differences: the current figure minus the other, by the other's name; paired intervals.
-    """
-
-    values: dict[str, Estimate]
-    differences: dict[str, Estimate]
-
-
-@dataclass(frozen=True)
-class LabelFigures:
-    """The figures of one column of labels.
-
-    Attributes:
-        recall: label recall.
         labelled: the number of items that have a label.
-        measured: the number of items whose label another item has; recall is their mean.
+        measured: the number of items whose label another item has.
         classes: the number of labels that two or more items have.
     """
 
-    recall: Figure
     labelled: int
     measured: int
     classes: int
@@ -63,22 +61,16 @@ class Separation:
 
 
 @dataclass(frozen=True)
-class PairFigures:
-    """The figures of a file of pairs.
+class PairCosines:
+    """How the cosines of pairs compare; both are empty where every pair is a match.
 
     Attributes:
-        recall: partner recall.
-        precision: average precision; None where every pair is a match.
-        separation: by method; empty where every pair is a match.
-        measured: the number of items that have partners.
-        positions: the pairs.
+        precision: average precision.
+        separation: by method.
     """
 
-    recall: Figure
     precision: Figure | None
     separation: dict[str, Separation]
-    measured: int
-    positions: PairPositions
 
 
 def check_labels(labels: dict[str, Int64]) -> None:
@@ -95,37 +87,55 @@ def check_labels(labels: dict[str, Int64]) -> None:
             )
 
 
-def compare_labels(labels: Int64, nearest: dict[str, Int64], k: int) -> LabelFigures:
-    """The label recall of every method for one column of labels.
-
-    Args:
-        labels: int64[n], -1 for none.
-        nearest: by method, each item's k nearest.
-        k: the number of neighbours that count.
-    """
-    shares = {name: measures.label_recall(near, labels, k) for name, near in nearest.items()}
+def label_sizes(labels: Int64) -> LabelSizes:
+    """Count the items of labels: int64[n], -1 for none."""
     sizes = np.bincount(labels[labels >= 0])
     shared = sizes[sizes >= 2]
-    return LabelFigures(_mean_figure(shares), int(sizes.sum()), int(shared.sum()), len(shared))
+    return LabelSizes(int(sizes.sum()), int(shared.sum()), len(shared))
 
 
-def compare_pairs(
-    positions: PairPositions, methods: dict[str, Method], nearest: dict[str, Int64], k: int
-) -> PairFigures:
-    """The partner recall of every method, and how well its cosines tell matches from other pairs.
+def item_values(
+    labels: dict[str, Int64], pairs: PairPositions | None, nearest: dict[str, Int64]
+) -> dict[Subject, ItemValues]:
+    """What every item's neighbours come to, by labels and by pairs.
+
+    Args:
+        labels: by column of labels int64[n], -1 for none.
+        pairs: the pairs.
+        nearest: by method, each item's k nearest.
+    """
+    values: dict[Subject, ItemValues] = {}
+    for name, codes in labels.items():
+        hits = {method: measures.label_hits(near, codes) for method, near in nearest.items()}
+        values[label(name)] = _of_hits(hits, len(codes))
+    if len(labels) > 1:
+        columns = list(labels.values())
+        values[ALL_LABELS] = {SHARED_NDCG: measures.shared_labels_ndcg(nearest, columns)}
+    if pairs is not None:
+        matches = pairs.left[pairs.match], pairs.right[pairs.match]
+        hits = {name: measures.partner_hits(near, *matches) for name, near in nearest.items()}
+        values[PAIRS] = _of_hits(hits, len(nearest[CURRENT]))
+    return values
+
+
+def _of_hits(hits: dict[str, Hits], total: int) -> ItemValues:
+    of_methods = {method: measures.of_all_items(one, total) for method, one in hits.items()}
+    return {
+        measure: {method: values[measure] for method, values in of_methods.items()}
+        for measure in measures.MEASURES
+    }
+
+
+def compare_cosines(positions: PairPositions, methods: dict[str, Method]) -> PairCosines:
+    """How well every method's cosines tell matches from other pairs.
 
     Args:
         positions: the pairs.
         methods: the methods by name.
-        nearest: by method, each item's k nearest.
-        k: the number of neighbours that count.
     """
     match = positions.match
-    matches = (positions.left[match], positions.right[match])
-    shares = {name: measures.partner_recall(near, *matches, k) for name, near in nearest.items()}
-    measured = len(shares["current"])
     if match.all():
-        return PairFigures(_mean_figure(shares), None, {}, measured, positions)
+        return PairCosines(None, {})
     scores = {
         name: method.cosines(positions.left, positions.right) for name, method in methods.items()
     }
@@ -133,36 +143,24 @@ def compare_pairs(
         name: Separation(measures.roc_auc(cosines, match), *measures.best_f1(cosines, match))
         for name, cosines in scores.items()
     }
-    precision = _precision(scores, match, positions.left)
-    return PairFigures(_mean_figure(shares), precision, separation, measured, positions)
+    return PairCosines(_precision(scores, match, positions), separation)
 
 
-def _mean_figure(values: dict[str, Float64]) -> Figure:
-    """The means of all methods' values; all arrays are of the same items in the same order."""
-    current = values["current"]
-    return Figure(
-        {name: measures.estimate_mean(shares) for name, shares in values.items()},
-        {
-            name: measures.estimate_mean(current - shares)
-            for name, shares in values.items()
-            if name in BASELINES
-        },
-    )
-
-
-def _precision(scores: dict[str, Float64], match: Flags, left: Int64) -> Figure:
+def _precision(scores: dict[str, Float64], match: Flags, positions: PairPositions) -> Figure:
     figures = {name: measures.average_precision(cosines, match) for name, cosines in scores.items()}
     values = {name: figure(np.ones(len(match))) for name, figure in figures.items()}
-    _, owners = np.unique(left, return_inverse=True)
-    rows = measures.bootstrap(list(figures.values()), owners)
+    _, owners = np.unique(positions.left, return_inverse=True)
+    rows = intervals.bootstrap(list(figures.values()), owners)
     samples = dict(zip(figures, rows, strict=True))
-    return Figure(
-        {name: measures.estimate_from_samples(values[name], row) for name, row in samples.items()},
-        {
-            name: measures.estimate_from_samples(
-                values["current"] - values[name], samples["current"] - row
-            )
-            for name, row in samples.items()
-            if name in BASELINES
-        },
-    )
+    drawn = int(owners.max()) + 1
+    estimates = {
+        name: intervals.from_samples(values[name], row, drawn) for name, row in samples.items()
+    }
+    differences = {}
+    for name, row in samples.items():
+        if name != CURRENT:
+            rest = values[CURRENT] - values[name]
+            one = intervals.from_samples(rest, samples[CURRENT] - row, drawn)
+            differences[name] = Difference(one.value, one.low, one.high)
+    items = len(np.unique(np.concatenate([positions.left, positions.right])))
+    return Figure(estimates, differences, items)

@@ -1,4 +1,4 @@
-"""Measures of neighbours and of cosines, with 95% intervals."""
+"""Measures of neighbours, item by item, and of cosines."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,74 +11,140 @@ from pipeline.retrieval.vectors import Float64
 
 Flags = npt.NDArray[np.bool_]
 
-# The 97.5% quantile of the normal distribution.
-_NORMAL_QUANTILE = 1.959964
-_BOOTSTRAP_SAMPLES = 1_000
+# Comparisons of two items that are in memory at a time.
+_BLOCK_PAIRS = 1 << 25
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A figure and its 95% interval; low and high are None where one value gives no interval."""
+class Hits:
+    """Which neighbours are right, for the items of which any other item is.
 
-    value: float
-    low: float | None = None
-    high: float | None = None
-
-
-def estimate_mean(values: Float64) -> Estimate:
-    """The mean of some items' values, with the interval of the normal approximation.
-
-    For the differences of two methods' values, item by item, this is the paired interval.
-
-    Args:
-        values: float64[n], n >= 1.
+    Attributes:
+        items: int64[m], positions of these items, ascending.
+        right: bool[m, k], whether each neighbour is right, the nearest first.
+        others: int64[m], how many other items are right, at least 1.
     """
-    value = float(values.mean())
-    if len(values) == 1:
-        return Estimate(value)
-    half = _NORMAL_QUANTILE * float(values.std(ddof=1)) / len(values) ** 0.5
-    return Estimate(value, value - half, value + half)
+
+    items: Int64
+    right: Flags
+    others: Int64
 
 
-def label_recall(nearest: Int64, labels: Int64, k: int) -> Float64:
-    """The share of an item's neighbours that have its label, for items whose label is shared.
+def label_hits(nearest: Int64, labels: Int64) -> Hits:
+    """Neighbours are right that have the item's label.
 
     Args:
         nearest: int64[n, k], positions of items, -1 for none.
         labels: int64[n], -1 for none.
-        k: of the best k neighbours, |same label| / min(k, others of the label).
-
-    Returns:
-        float64[m], in the order of the items.
     """
     sizes = np.bincount(labels[labels >= 0], minlength=1)
     items = np.flatnonzero((labels >= 0) & (sizes[labels] >= 2))
     neighbors = nearest[items]
-    hits = ((labels[neighbors] == labels[items, None]) & (neighbors >= 0)).sum(axis=1)
-    shares: Float64 = hits / np.minimum(k, sizes[labels[items]] - 1)
-    return shares
+    right = (labels[neighbors] == labels[items, None]) & (neighbors >= 0)
+    return Hits(items, right, sizes[labels[items]] - 1)
 
 
-def partner_recall(nearest: Int64, left: Int64, right: Int64, k: int) -> Float64:
-    """The share of an item's partners among its neighbours, for items that have partners.
+def partner_hits(nearest: Int64, left: Int64, right: Int64) -> Hits:
+    """Neighbours are right that are the item's partners in pairs that match.
 
     Args:
         nearest: int64[n, k], positions of items, -1 for none.
         left: int64[pairs], one item of each matching pair.
         right: int64[pairs], the other.
-        k: of the best k neighbours, |partners| / min(k, partners).
-
-    Returns:
-        float64[m], in the order of the items.
     """
     pairs = np.concatenate([np.stack([left, right], axis=1), np.stack([right, left], axis=1)])
     pairs = np.unique(pairs, axis=0)
-    is_hit = (nearest[pairs[:, 0]] == pairs[:, 1, None]).any(axis=1)
     partners = np.bincount(pairs[:, 0], minlength=len(nearest))
-    hits = np.bincount(pairs[:, 0], weights=is_hit, minlength=len(nearest))
-    items = partners > 0
-    shares: Float64 = hits[items] / np.minimum(k, partners[items])
+    is_right = np.zeros(nearest.shape, dtype=bool)
+    found, places = np.nonzero(nearest[pairs[:, 0]] == pairs[:, 1, None])
+    is_right[pairs[found, 0], places] = True
+    items = np.flatnonzero(partners)
+    return Hits(items, is_right[items], partners[items])
+
+
+def recall(hits: Hits) -> Float64:
+    """Of the k nearest, right ones / min(k, others that are right): float64[m]."""
+    k = hits.right.shape[1]
+    shares: Float64 = hits.right.sum(axis=1) / np.minimum(k, hits.others)
     return shares
+
+
+def reciprocal_rank(hits: Hits) -> Float64:
+    """1 / rank of the first right neighbour, 0 if none of the k is right: float64[m]."""
+    ranks = np.argmax(hits.right, axis=1) + 1
+    return np.where(hits.right.any(axis=1), 1 / ranks, 0.0)
+
+
+def ndcg(hits: Hits) -> Float64:
+    """The nDCG of the k nearest, a right neighbour worth 1: float64[m]."""
+    ideal = np.arange(hits.right.shape[1]) < hits.others[:, None]
+    return discounted(hits.right) / discounted(ideal)
+
+
+def discounted(gains: npt.NDArray[np.generic]) -> Float64:
+    """Discounted cumulative gain: a neighbour's gain divided by log2(its rank + 1), added up.
+
+    As Järvelin and Kekäläinen, "Cumulated gain-based evaluation of IR techniques" (2002), have it
+    for base 2, in the form of scikit-learn's dcg_score, where the second rank is discounted too.
+
+    Args:
+        gains: [m, k], the nearest first.
+
+    Returns:
+        float64[m].
+    """
+    discounts = 1 / np.log2(np.arange(gains.shape[1]) + 2)
+    return gains.astype(np.float64) @ discounts
+
+
+def shared_labels_ndcg(nearest: dict[str, Int64], labels: list[Int64]) -> dict[str, Float64]:
+    """The nDCG where a neighbour is worth the number of labels that it shares with the item.
+
+    Args:
+        nearest: by method int64[n, k], positions of items, -1 for none.
+        labels: for each column of labels int64[n], -1 for none.
+
+    Returns:
+        by method float64[n], NaN for an item that shares no label with any other.
+    """
+    total, k = next(iter(nearest.values())).shape
+    values = {method: np.full(total, np.nan) for method in nearest}
+    # No two items without a label have the same number.
+    columns = [
+        np.where(codes < 0, -1 - np.arange(total), codes).astype(np.int32) for codes in labels
+    ]
+    size = max(1, _BLOCK_PAIRS // total)
+    for start in range(0, total, size):
+        rows = np.arange(start, min(start + size, total))
+        shared = np.zeros((len(rows), total), dtype=np.int8)
+        for codes in columns:
+            shared += codes[rows, None] == codes
+        shared[np.arange(len(rows)), rows] = 0
+        ideal = np.zeros((len(rows), k), dtype=np.int64)
+        for gain in range(1, len(labels) + 1):
+            ideal += np.arange(k) < np.count_nonzero(shared >= gain, axis=1)[:, None]
+        highest = discounted(ideal)
+        for method, near in nearest.items():
+            own = near[rows]
+            gains = discounted(np.where(own >= 0, np.take_along_axis(shared, own, axis=1), 0))
+            np.divide(gains, highest, out=values[method][rows[0] : rows[-1] + 1], where=highest > 0)
+    return values
+
+
+MEASURES: dict[str, Callable[[Hits], Float64]] = {
+    "recall": recall,
+    "ndcg": ndcg,
+    "reciprocal_rank": reciprocal_rank,
+}
+
+
+def of_all_items(hits: Hits, total: int) -> dict[str, Float64]:
+    """Each measure of each item: float64[total], NaN for items that are not measured."""
+    values = {}
+    for name, measure in MEASURES.items():
+        values[name] = np.full(total, np.nan)
+        values[name][hits.items] = measure(hits)
+    return values
 
 
 def roc_auc(scores: Float64, match: Flags) -> float:
@@ -124,31 +190,3 @@ def average_precision(scores: Float64, match: Flags) -> Callable[[Float64], floa
         return float((np.diff(hits, prepend=0.0) * precision).sum() / hits[-1])
 
     return figure
-
-
-def bootstrap(figures: list[Callable[[Float64], float]], owners: Int64) -> Float64:
-    """Figures of bootstrap samples, the same samples for all figures.
-
-    The pairs of one item depend on each other, so items are drawn, each with all of its pairs.
-
-    Args:
-        figures: functions of the pairs' weights.
-        owners: int64[pairs], the item that each pair belongs to, numbered from 0.
-
-    Returns:
-        float64[figures, samples].
-    """
-    rng = np.random.default_rng(0)
-    items = int(owners.max()) + 1
-    samples = np.empty((len(figures), _BOOTSTRAP_SAMPLES))
-    for sample in range(_BOOTSTRAP_SAMPLES):
-        draws = np.bincount(rng.integers(items, size=items), minlength=items)
-        weights = draws[owners].astype(np.float64)
-        samples[:, sample] = [figure(weights) for figure in figures]
-    return samples
-
-
-def estimate_from_samples(value: float, samples: Float64) -> Estimate:
-    """A figure with the percentile interval of its bootstrap samples."""
-    low, high = np.percentile(samples, [2.5, 97.5])
-    return Estimate(value, float(low), float(high))

@@ -93,6 +93,8 @@ class PairPositions:
 def read(path: str) -> Pairs:
     """Read a CSV file with the columns a, b and match, 1 or 0; compressed or not.
 
+    A file of answers by hand, which has a column judge too, is read as well.
+
     Raises:
         InputError: the file can't be read, lacks a column, or has a wrong value; with its line.
     """
@@ -114,7 +116,7 @@ def _read(path: str, reader: "csv.DictReader[str]") -> Pairs:
             f"--pairs {path}: column {', '.join(missing)} is missing; the header must have a, b "
             f"and match, it has: {', '.join(header)}"
         )
-    rows: list[tuple[str, str, bool]] = []
+    rows: dict[object, tuple[str, str, bool]] = {}
     for row in reader:
         a, b, match = (row[name] for name in _COLUMNS)
         if match not in ("0", "1") or not a or not b:
@@ -122,8 +124,10 @@ def _read(path: str, reader: "csv.DictReader[str]") -> Pairs:
                 f"--pairs {path}: line {reader.line_num} has a {a!r}, b {b!r}, match {match!r}; a "
                 "and b are items' ids, match is 1 or 0"
             )
-        rows.append((a, b, match == "1"))
-    return from_rows(path, rows)
+        # In a file of answers a judge's last answer to a pair takes the place of those before.
+        key = (min(a, b), max(a, b), row["judge"]) if "judge" in header else reader.line_num
+        rows[key] = a, b, match == "1"
+    return from_rows(path, list(rows.values()))
 
 
 def from_rows(path: str, rows: Sequence[tuple[str, str, bool]]) -> Pairs:

@@ -1,168 +1,31 @@
-"""The result of an evaluation: as JSON for programs, as tables for people."""
+"""The result of an evaluation for people: tables on the terminal."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Any
 
-import numpy as np
-
-from pipeline.evaluation.comparison import (
-    BASELINES,
-    METHODS,
-    Figure,
-    LabelFigures,
-    PairFigures,
-    Separation,
-)
-from pipeline.evaluation.measures import Estimate
+from pipeline.evaluation.comparison import AGAINST, SHARED_NDCG, Separation
+from pipeline.evaluation.figures import ALL_LABELS, PAIRS, Figure, label
+from pipeline.evaluation.intervals import Difference, Estimate
+from pipeline.evaluation.judging import PRECISION, AnswerFigures
+from pipeline.evaluation.result import Evaluation, GroupFigures
 from pipeline.terminal.output import table
 
 _NONE = "-"
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The result of `nitamono evaluate`.
-
-    Attributes:
-        k: the number of neighbours that count.
-        items: the number of items in the sample.
-        total: the number of items in the catalogue.
-        run_id: the run that computed or reused the embeddings.
-        embeddings: the embeddings' version.
-        labels: the figures by column of labels.
-        pairs: None without a file of pairs.
-        missing: why a method was not measured, by the method's name.
-    """
-
-    k: int
-    items: int
-    total: int
-    run_id: str
-    embeddings: str
-    labels: dict[str, LabelFigures]
-    pairs: PairFigures | None
-    missing: dict[str, str]
-
-
-def as_json(evaluation: Evaluation) -> dict[str, Any]:
-    """The result for programs; the figures of a method that was not measured are null."""
-    labels = {name: _label_json(label) for name, label in evaluation.labels.items()}
-    first = next(iter(labels), None)
-    return {
-        "k": evaluation.k,
-        "items": evaluation.items,
-        "catalogue_items": evaluation.total,
-        "sample": evaluation.items < evaluation.total,
-        "run_id": evaluation.run_id,
-        "embeddings": evaluation.embeddings,
-        "missing": evaluation.missing,
-        **({"label": first, **labels[first], "labels": labels} if first is not None else {}),
-        **({"pairs": _pairs_json(evaluation.pairs)} if evaluation.pairs else {}),
-    }
-
-
-def _label_json(label: LabelFigures) -> dict[str, Any]:
-    return {
-        "recall": _values(label.recall),
-        "intervals": _intervals(label.recall),
-        "differences": _differences(label.recall),
-        "labelled_items": label.labelled,
-        "measured_items": label.measured,
-        "classes": label.classes,
-    }
-
-
-def _pairs_json(pairs: PairFigures) -> dict[str, Any]:
-    figures = {"recall": pairs.recall}
-    if pairs.precision is not None:
-        figures["average_precision"] = pairs.precision
-    values = {name: _values(figure) for name, figure in figures.items()}
-    methods: dict[str, dict[str, float | None]] = {
-        method: {name: figure[method] for name, figure in values.items()} for method in METHODS
-    }
-    for method, separation in pairs.separation.items():
-        methods[method] |= {name: _rounded(v) for name, v in asdict(separation).items()}
-    return {
-        **methods,
-        "intervals": {name: _intervals(figure) for name, figure in figures.items()},
-        "differences": {name: _differences(figure) for name, figure in figures.items()},
-        "pairs_read": pairs.positions.read,
-        "pairs_measured": len(pairs.positions.match),
-        "matches": int(pairs.positions.match.sum()),
-        "pairs_with_itself": pairs.positions.itself,
-        "unknown_ids": pairs.positions.unknown,
-        "items_with_partners": pairs.measured,
-    }
-
-
-def _values(figure: Figure) -> dict[str, float | None]:
-    return {
-        name: _rounded(figure.values[name].value) if name in figure.values else None
-        for name in METHODS
-    }
-
-
-def _intervals(figure: Figure) -> dict[str, list[float | None] | None]:
-    return {
-        name: _interval(figure.values[name]) if name in figure.values else None for name in METHODS
-    }
-
-
-def _differences(figure: Figure) -> dict[str, dict[str, Any] | None]:
-    return {
-        name: {
-            "value": _rounded(figure.differences[name].value),
-            "interval": _interval(figure.differences[name]),
-        }
-        if name in figure.differences
-        else None
-        for name in BASELINES
-    }
-
-
-def _interval(estimate: Estimate) -> list[float | None]:
-    return [
-        None if estimate.low is None else _rounded(estimate.low),
-        None if estimate.high is None else _rounded(estimate.high),
-    ]
-
-
-def _rounded(value: float) -> float:
-    return round(value, 6)
-
-
-def figures(evaluation: Evaluation) -> Iterator[tuple[Any, ...]]:
-    """One row a figure and method.
-
-    Yields:
-        measure, of, k, method, value, low, high, difference, its low and high, items; a difference
-        is the current figure minus the method's, None for the current method.
-    """
-    k = evaluation.k
-    for name, label in evaluation.labels.items():
-        yield from _rows("label_recall", name, k, label.recall, label.measured)
-    if evaluation.pairs is None:
-        return
-    pairs, of = evaluation.pairs, "pairs"
-    yield from _rows("pair_recall", of, k, pairs.recall, pairs.measured)
-    positions = pairs.positions
-    items = len(np.unique(np.concatenate([positions.left, positions.right])))
-    if pairs.precision is not None:
-        yield from _rows("average_precision", of, k, pairs.precision, items)
-    for method, separation in pairs.separation.items():
-        for measure, value in asdict(separation).items():
-            yield (measure, of, k, method, float(value), *[None] * 5, items)
-
-
-def _rows(measure: str, of: str, k: int, figure: Figure, items: int) -> Iterator[tuple[Any, ...]]:
-    for method, estimate in figure.values.items():
-        difference = figure.differences.get(method)
-        numbers = [
-            *(estimate.value, estimate.low, estimate.high),
-            *((difference.value, difference.low, difference.high) if difference else [None] * 3),
-        ]
-        yield (measure, of, k, method, *(None if n is None else float(n) for n in numbers), items)
+# What each measure of neighbours is called.
+_TITLES = {
+    "recall": "Label recall@{k}: of the items of the same label, the share among the nearest",
+    "ndcg": "nDCG@{k}: the same, a near neighbour worth more than a far one",
+    "reciprocal_rank": "Mean reciprocal rank@{k}: 1 / rank of the first of the same label",
+}
+_OF_PAIRS = {
+    "recall": "recall@{k}",
+    "ndcg": "nDCG@{k}",
+    "reciprocal_rank": "reciprocal rank@{k}",
+}
+_SIGNS = ("higher", "lower", "p")
+_LEAST_P = 0.001
+# Below the current figure: what stands under the others is what is left.
+_MINUS = "minus these:"
+Row = tuple[str, ...]
 
 
 def lines(evaluation: Evaluation) -> Iterator[str]:
@@ -170,28 +33,42 @@ def lines(evaluation: Evaluation) -> Iterator[str]:
     items, total = evaluation.items, evaluation.total
     sample = "all of them" if items == total else f"a sample of {total:,}"
     yield f"Items       {items:,} ({sample}), embeddings {evaluation.embeddings}"
+    if evaluation.against:
+        yield f"            against embeddings {evaluation.against}"
     for name, reason in evaluation.missing.items():
         yield f"            {name} is not measured: {reason}"
-    header = ("", *METHODS, *(f"current - {name}" for name in BASELINES))
-    k = evaluation.k
     if evaluation.labels:
+        yield from _label_lines(evaluation)
+    if evaluation.pairs is not None:
         yield ""
-        yield f"Label recall@{k}: of the items of the same label, the share among the nearest"
-        rows = [
-            (
-                f"{name} ({label.measured:,} items, {label.classes:,} labels)",
-                *_cells(label.recall),
-            )
-            for name, label in evaluation.labels.items()
-        ]
-        yield from table(header, rows)
-    if evaluation.pairs:
+        yield from _pairs_lines(evaluation)
+    for name, groups in evaluation.groups.items():
+        yield from _group_lines(name, groups, evaluation)
+    if evaluation.answers is not None:
         yield ""
-        yield from _pairs_lines(evaluation.pairs, k, header)
+        yield from _answer_lines(evaluation.answers, evaluation)
 
 
-def _pairs_lines(pairs: PairFigures, k: int, header: tuple[str, ...]) -> Iterator[str]:
-    positions = pairs.positions
+def _label_lines(evaluation: Evaluation) -> Iterator[str]:
+    together = evaluation.figures.get(ALL_LABELS, {})
+    for measure, title in _TITLES.items():
+        rows = []
+        for name, sizes in evaluation.labels.items():
+            figure = evaluation.figures[label(name)][measure]
+            rows += _rows(f"{name} ({sizes.classes:,} labels)", figure, evaluation)
+        if measure in together:
+            rows += _rows("mean of the labels", together[measure], evaluation)
+        if measure == "ndcg" and SHARED_NDCG in together:
+            rows += _rows("labels shared", together[SHARED_NDCG], evaluation)
+        yield ""
+        yield title.format(k=evaluation.k)
+        yield from _table("label", rows, evaluation)
+
+
+def _pairs_lines(evaluation: Evaluation) -> Iterator[str]:
+    positions, cosines = evaluation.pairs, evaluation.cosines
+    if positions is None or cosines is None:
+        return
     count = len(positions.match)
     yield f"Pairs       {count:,}, of which {int(positions.match.sum()):,} match"
     if positions.unknown:
@@ -200,34 +77,90 @@ def _pairs_lines(pairs: PairFigures, k: int, header: tuple[str, ...]) -> Iterato
         yield f"            left out: {left_out:,}, as the catalogue lacks {unknown:,} ids"
     if positions.itself:
         yield f"            left out: {positions.itself:,} of an item with itself"
-    rows = [(f"recall@{k} of partners ({pairs.measured:,} items)", *_cells(pairs.recall))]
-    if pairs.precision is not None:
-        rows = [
-            ("average precision", *_cells(pairs.precision)),
-            *rows,
-            *_separation_rows(pairs.separation),
-        ]
-    yield from table(header, rows)
+    rows = []
+    if cosines.precision is not None:
+        rows += _rows("average precision", cosines.precision, evaluation)
+    for measure, figure in evaluation.figures[PAIRS].items():
+        rows += _rows(_OF_PAIRS[measure].format(k=evaluation.k), figure, evaluation)
+    yield from _table(
+        "figure", [*rows, *_separation_rows(cosines.separation, evaluation)], evaluation
+    )
 
 
-def _separation_rows(separation: dict[str, Separation]) -> list[tuple[str, ...]]:
-    """The rows of ROC AUC and of the best F1; they have no differences."""
-    methods = [separation.get(name) for name in METHODS]
-    no_differences = (_NONE,) * len(BASELINES)
-    auc = [_NONE if m is None else f"{m.roc_auc:.3f}" for m in methods]
-    f1 = [_NONE if m is None else f"{m.best_f1:.3f} from {m.threshold:.3f}" for m in methods]
-    return [
-        ("ROC AUC", *auc, *no_differences),
-        ("best F1, from a cosine on", *f1, *no_differences),
+def _separation_rows(separation: dict[str, Separation], evaluation: Evaluation) -> list[Row]:
+    """The rows of ROC AUC and of the best F1; they have no intervals."""
+    if not separation:
+        return []
+    texts = [
+        (f"{one.roc_auc:.3f}", f"{one.best_f1:.3f}", f"{one.threshold:.3f}")
+        if (one := separation.get(name))
+        else (_NONE,) * 3
+        for name in evaluation.methods
     ]
+    names = ("ROC AUC", "best F1", "from a cosine of")
+    return [(name, "", *cells) for name, *cells in zip(names, *texts, strict=True)]
 
 
-def _cells(figure: Figure) -> list[str]:
-    values = [figure.values.get(name) for name in METHODS]
-    return [
-        *(_cell(estimate, "") for estimate in values),
-        *(_cell(figure.differences.get(name), "+") for name in BASELINES),
+def _group_lines(name: str, groups: list[GroupFigures], evaluation: Evaluation) -> Iterator[str]:
+    """A table for what the groups are measured by: each column of labels, and the pairs."""
+    subjects = [label(column) for column in evaluation.labels]
+    subjects += [PAIRS] if PAIRS in evaluation.figures else []
+    for subject in subjects:
+        of = "partners in pairs" if subject == PAIRS else subject.name
+        yield ""
+        yield f"By {name}: recall@{evaluation.k} of {of}"
+        rows = []
+        for group in groups:
+            figure = group.figures.get(subject, {}).get("recall", Figure({}, {}, 0))
+            rows += _rows(group.name, figure, evaluation)
+        yield from _table("group", rows, evaluation)
+
+
+def _answer_lines(answers: AnswerFigures, evaluation: Evaluation) -> Iterator[str]:
+    judges = ", ".join(f"{name} {count:,}" for name, count in answers.judges.items())
+    yield f"Answers     {answers.answers:,}{f': {judges}' if judges else ''}"
+    if answers.left_out:
+        yield f"            left out: {answers.left_out:,}, as the sample lacks their items"
+    for one in answers.agreements:
+        kappa = _NONE if one.kappa is None else f"{one.kappa:.3f}"
+        yield (
+            f"            {' and '.join(one.judges)}: {one.observed:.1%} of {one.pairs:,} pairs "
+            f"alike, Cohen's kappa {kappa}"
+        )
+    figure = answers.figures.get(PRECISION)
+    if figure is None:
+        return
+    judged = [
+        f"{answers.judged[m]:.0%}" if m in answers.judged else _NONE for m in evaluation.methods
     ]
+    rows = _rows(f"judged precision@{evaluation.k}", figure, evaluation)
+    yield from _table("figure", [*rows, ("neighbours judged", "", *judged)], evaluation)
+
+
+def _table(head: str, rows: list[Row], evaluation: Evaluation) -> list[str]:
+    """A table of at most 80 columns, or cut to the terminal's if names are long."""
+    signs = _SIGNS if evaluation.against else ()
+    columns = (head, "items", *evaluation.methods, *signs)
+    whole = [(*row, *[""] * (len(columns) - len(row))) for row in rows]
+    return table(columns, whole, right="items higher lower", cut=head)
+
+
+def _rows(name: str, figure: Figure, evaluation: Evaluation) -> list[Row]:
+    """A figure of every method, and below it by how much the current one is higher."""
+    values = [_cell(figure.values.get(method), "") for method in evaluation.methods]
+    first = (name, f"{figure.measured:,}", *values)
+    if not figure.differences:
+        return [first]
+    rest = [_cell(figure.differences.get(method), "+") for method in evaluation.methods[1:]]
+    signs = _signs(figure.differences.get(AGAINST)) if evaluation.against else ()
+    return [first, ("", "", _MINUS, *rest, *signs)]
+
+
+def _signs(difference: Difference | None) -> Row:
+    if difference is None or difference.p is None:
+        return (_NONE,) * len(_SIGNS)
+    p = f"{difference.p:.3f}" if difference.p >= _LEAST_P else f"< {_LEAST_P}"
+    return (f"{difference.higher:,}", f"{difference.lower:,}", p)
 
 
 def _cell(estimate: Estimate | None, sign: str) -> str:

@@ -277,7 +277,8 @@ def test_evaluation_is_what_labels_say_by_hand(shop: Shop, spark: SparkSession) 
     items = {row["item_id"]: row["category"] for row in shop.rows(shop.first.tables["items"])}
     expected = recall(vectors @ vectors.T, [items[row["item_id"]] for row in table], 5)
     figures = collected(api.evaluate(shop.config, ["category"], k=5, progress=False))
-    assert [row["method"] for row in figures] == ["current", "mean", "tfidf"]
+    recalls = [row for row in figures if row["measure"] == "label_recall"]
+    assert [row["method"] for row in recalls] == ["current", "mean", "tfidf"]
     first = figures[0]
     assert first["value"] == pytest.approx(expected, abs=1e-9)
     assert (first["measure"], first["of"], first["k"]) == ("label_recall", "category", 5)
@@ -288,11 +289,22 @@ def test_evaluation_is_what_labels_say_by_hand(shop: Shop, spark: SparkSession) 
     pairs = spark.createDataFrame(
         [("i01", "i04", 1), ("i01", "i02", 0)], "a string, b string, match int"
     )
-    of_vectors = collected(api.evaluate(own, "category", pairs, k=5))
+    of_vectors = collected(api.evaluate(own, "category", pairs, k=5, groups="category"))
     assert of_vectors[0] == figures[0] | {"difference": None}
     assert {row["measure"] for row in of_vectors[1:]} == {
-        "pair_recall", "average_precision", "roc_auc", "best_f1", "threshold"
+        "label_recall", "pair_recall", "ndcg", "reciprocal_rank", "average_precision", "roc_auc",
+        "best_f1", "threshold"
     }  # fmt: skip
+    of_groups = [row for row in of_vectors if row["measure"] == "label_recall" and row["group"]]
+    assert {(row["grouped_by"], row["group"]) for row in of_groups} == {
+        ("category", name) for name in "abc"
+    }
+    weighted = sum(row["value"] * row["items"] for row in of_groups) / first["items"]
+    assert weighted == pytest.approx(expected, abs=1e-9)
+    with pytest.raises(UsageError, match="groups length: a frame of vectors has columns only"):
+        api.evaluate(own, "category", groups=["length"])
+    with pytest.raises(UsageError, match="against: a frame of vectors is measured alone"):
+        api.evaluate(own, "category", against=shop.config)
     with pytest.raises(UsageError, match="give labels, pairs, or both"):
         api.evaluate(shop.config)
     with pytest.raises(InputError, match="a row has a None, b 'b', match 1"):

@@ -1,5 +1,6 @@
 """The verb `evaluate`, from the command line to what it prints and leaves."""
 
+import io
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -36,6 +37,14 @@ class Shop:
             f'[store]\npath = "store"\n[catalogue]\npath = "{catalogue}"\n{mapped}{SMALL}',
             encoding="utf-8",
         )
+
+    def other(self, folder: Path) -> str:
+        """Another config of the same catalogue and store, for vectors that are plain means."""
+        text = Path(self.config).read_text(encoding="utf-8")
+        text = text.replace('path = "store"', f'path = "{self.store}"')
+        path = folder / "other.toml"
+        path.write_text(f"{text}[embed]\nmethod = 'mean'\n", encoding="utf-8")
+        return str(path)
 
     def lasting(self) -> dict[str, str]:
         """Everything that says what later runs and readers use."""
@@ -129,12 +138,19 @@ def test_labels_are_those_of_the_rows_that_ingest_kept(evaluate: Evaluate) -> No
 
 @pytest.mark.slow
 def test_an_experiment_leaves_what_is_published_as_it_was(
-    evaluate: Evaluate, shop: Shop, in_process: InProcess
+    evaluate: Evaluate, shop: Shop, in_process: InProcess, tmp_path: Path
 ) -> None:
-    in_process("run", "--config", shop.config)
+    in_process("run", "--config", shop.config, "--set", "expect.max_quarantined=1")
     before = shop.lasting()
     assert len(before) > 3
-    other = evaluate("--label", "shelf", "--set", "model.dim=5")
+    # A catalogue of one item more; the published one has the others.
+    catalogue = tmp_path / "more.csv"
+    text = (Path(shop.config).parent / "catalogue.csv").read_text(encoding="utf-8")
+    catalogue.write_text(f"{text}\n77,皿 1 番,shelf 2,,", encoding="utf-8")
+    more = ("--set", f"catalogue.path={catalogue}")
+    other = evaluate("--label", "shelf", "--group", "new", *more, "--set", "model.dim=5")
+    sizes = [(group["group"], group["items"]) for group in other["groups"]["new"]]
+    assert sizes == [("new", 1), ("old", 30)]
     assert shop.lasting() == before
     assert other["embeddings"] not in str(before)
     assert Store(str(shop.store)).find_record("embed", other["embeddings"]) is not None
@@ -189,7 +205,12 @@ def test_an_encoder_has_no_mean_of_words(evaluate: Evaluate, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("arguments", "kind", "message"),
     [
-        (("--label", "title"), UsageError, "no such column .* it has: sku, .*, note$"),
+        (("--label", "size"), UsageError, "size: no such column .* it has: sku, .*, note$"),
+        (
+            ("--label", "shelf", "--group", "age"),
+            UsageError,
+            "age: no such column .*: sku, .*, note$",
+        ),
         (("--label", "sku"), InputError, "--label sku: no two of the 30 items have the same"),
         (
             ("--label", "shelf", "--label", "note"),
@@ -207,3 +228,89 @@ def test_labels_that_tell_nothing_are_refused(
 ) -> None:
     with pytest.raises(kind, match=message):
         in_process("evaluate", "--config", shop.config, *arguments)
+
+
+def test_new_items_need_an_earlier_catalogue(
+    shop: Shop, in_process: InProcess, tmp_path: Path
+) -> None:
+    empty = f"store.path={tmp_path / 'store'}"
+    arguments = ("--config", shop.config, "--set", empty, "--label", "shelf", "--group", "new")
+    with pytest.raises(UsageError, match=r"--group new: new items are those .* is published"):
+        in_process("evaluate", *arguments)
+
+
+def test_groups_and_another_config_by_hand(evaluate: Evaluate, shop: Shop, tmp_path: Path) -> None:
+    # `title` is nitamono's name of the catalogue's column `name`.
+    labels = ("--label", "shelf", "--label", "title", "--group", "length", "--group", "shelf")
+    result = evaluate(*labels, "--against", shop.other(tmp_path))
+    theirs = evaluate(*labels, "--set", "embed.method=mean")
+    assert result["against"] == theirs["embeddings"]
+    shelf, title = (result["labels"][name] for name in ("shelf", "title"))
+    assert set(shelf["recall"]) == {"current", "against"}
+    for measure in ("ndcg", "reciprocal_rank"):
+        values = shelf[measure]["values"]
+        assert values["against"] == theirs["labels"]["shelf"][measure]["values"]["current"]
+    difference = shelf["differences"]["against"]
+    shares = shelf["recall"]
+    assert difference["value"] == pytest.approx(shares["current"] - shares["against"], abs=2e-6)
+    low, high = difference["interval"]
+    assert low <= difference["value"] <= high
+    assert difference["higher"] + difference["lower"] <= 30
+    mean = result["all_labels"]["recall"]["values"]["current"]
+    expected = (shares["current"] + title["recall"]["current"]) / 2
+    assert mean == pytest.approx(expected, abs=2e-6)
+    # The groups' figures are means of the same items' values.
+    for groups in result["groups"].values():
+        assert sum(group["items"] for group in groups) == 30
+        recalls = [figure["recall"] for group in groups for figure in group["figures"][:1]]
+        weighted = sum(one["values"]["current"] * one["items"] for one in recalls) / 30
+        assert weighted == pytest.approx(shares["current"], abs=2e-6)
+
+
+@pytest.mark.slow
+def test_another_config_has_the_same_catalogue(
+    shop: Shop, in_process: InProcess, tmp_path: Path
+) -> None:
+    other = shop.other(tmp_path)
+    arguments = ("--label", "title", "--group", "shelf", "--against", other)
+    shown = in_process("evaluate", "--config", shop.config, *arguments)
+    assert "By shelf: recall@10 of title" in shown
+    heads = [line.split() for line in shown.splitlines() if line.startswith("group ")]
+    assert heads == [["group", "items", "current", "against", "higher", "lower", "p"]]
+    assert max(map(len, shown.splitlines())) <= 80
+    text = Path(other).read_text(encoding="utf-8")
+    # A title that only four items have.
+    Path(other).write_text(text.replace('title = "name"', 'title = "colour"'), encoding="utf-8")
+    with pytest.raises(UsageError, match="--against: that config puts 26 of the 30 items into"):
+        in_process("evaluate", "--config", shop.config, *arguments)
+    Path(other).write_text(text.replace("catalogue.csv", "other.csv"), encoding="utf-8")
+    (Path(shop.config).parent / "other.csv").write_text("sku,name\n1,靴 1 番\n2,鞄\n")
+    with pytest.raises(UsageError, match=r"--against: its catalogue, .*other\.csv, is not the one"):
+        in_process("evaluate", "--config", shop.config, *arguments)
+
+
+@pytest.mark.slow
+def test_judges_answer_in_the_terminal_and_go_on_another_time(
+    shop: Shop, in_process: InProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "answers.csv"
+
+    def judged(name: str, typed: str, *arguments: str) -> dict[str, Any]:
+        monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+        judge = ("--judge", str(path), "--judge-name", name, "--json")
+        output = in_process("evaluate", "--config", shop.config, *judge, *arguments)
+        result: dict[str, Any] = json.loads(output)["answers"]
+        return result
+
+    first = judged("anna", "y\nn\ny\nq\n")
+    assert (first["answers"], first["judges"], first["agreement"]) == (3, {"anna": 3}, [])
+    second = judged("ben", "y\ny\n", "--ask", "2")
+    assert second["judges"] == {"anna": 3, "ben": 2}
+    alike = {"judges": ["anna", "ben"], "pairs": 2, "alike": 0.5, "kappa": 0}
+    assert second["agreement"] == [alike]
+    third = judged("anna", "n\n", "--ask", "1")
+    assert [line.split(",")[2:] for line in path.read_text().splitlines()[1:]] == [
+        ["1", "anna"], ["0", "anna"], ["1", "anna"], ["1", "ben"], ["1", "ben"], ["0", "anna"]
+    ]  # fmt: skip
+    assert 0 <= third["precision"]["values"]["current"] <= 1
+    assert judged("anna", "", "--ask", "0") == third

@@ -1,8 +1,9 @@
-import statistics
+import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
+from sklearn.metrics import average_precision_score, f1_score, ndcg_score, roc_auc_score
 
 from pipeline.evaluation import measures
 
@@ -25,9 +26,87 @@ def test_label_recall_is_what_counting_gives() -> None:
             continue
         near = sum(1 for n in NEAREST[item] if n != -1 and n in same)
         expected.append(near / min(5, len(same)))
-    result = measures.label_recall(NEAREST, labels, 5)
+    result = measures.recall(measures.label_hits(NEAREST, labels))
     assert len(expected) > 20
     np.testing.assert_allclose(result, expected)
+
+
+def places_of_right_ones(labels: np.ndarray) -> list[tuple[int, np.ndarray]]:
+    """Every item that shares its label, and the gains of all others in the order of NEAREST."""
+    rows = []
+    for item in range(40):
+        gains = (labels == labels[item]) & (labels >= 0)
+        gains[item] = False
+        if gains.any():
+            rows.append((item, gains))
+    return rows
+
+
+def ranking(item: int) -> np.ndarray:
+    """Scores of all items that put NEAREST first; what is not found has none above another."""
+    scores = np.full(40, -1.0)
+    for rank, other in enumerate(NEAREST[item]):
+        if other != -1:
+            scores[other] = 10.0 - rank
+    return scores
+
+
+def formula(gains: Sequence[float]) -> float:
+    return sum(gain / math.log2(rank + 1) for rank, gain in enumerate(gains, start=1))
+
+
+def test_ndcg_and_reciprocal_rank_are_those_of_scikit_learn_and_of_counting() -> None:
+    labels = RNG.integers(-1, 9, size=40)
+    hits = measures.label_hits(NEAREST, labels)
+    rows = places_of_right_ones(labels)
+    assert hits.items.tolist() == [item for item, _ in rows]
+    gains = [[o != -1 and g[o] for o in NEAREST[item]] for item, g in rows]
+    ideal = [sorted(g, reverse=True)[:5] for _, g in rows]
+    expected = [formula(one) / formula(best) for one, best in zip(gains, ideal, strict=True)]
+    np.testing.assert_allclose(measures.ndcg(hits), expected)
+    # scikit-learn ranks all items; of an item with a gap it would count what was not found.
+    whole = [n for n, (item, _) in enumerate(rows) if (NEAREST[item] >= 0).all()]
+    assert 10 < len(whole) < len(rows)
+    expected = [ndcg_score([rows[n][1]], [ranking(rows[n][0])], k=5) for n in whole]
+    np.testing.assert_allclose(measures.ndcg(hits)[whole], expected)
+    first = [
+        next((1 / (r + 1) for r, o in enumerate(NEAREST[item]) if o != -1 and gains[o]), 0)
+        for item, gains in rows
+    ]
+    assert len(set(first)) > 3
+    np.testing.assert_allclose(measures.reciprocal_rank(hits), first)
+
+
+def test_k_may_be_more_than_the_items_and_an_item_may_find_nothing() -> None:
+    labels = np.array([0, 0, 0, -1, -1, 1])
+    nearest = np.full((6, 9), -1)
+    nearest[0, :5] = [3, 1, 4, 5, 2]
+    nearest[3, :2] = [4, 0]  # no label is no common label
+    hits = measures.label_hits(nearest, labels)
+    assert hits.items.tolist() == [0, 1, 2]
+    assert measures.recall(hits).tolist() == [1, 0, 0]
+    assert measures.reciprocal_rank(hits).tolist() == [1 / 2, 0, 0]
+    expected = (1 / math.log2(3) + 1 / math.log2(6)) / (1 + 1 / math.log2(3))
+    assert measures.ndcg(hits).tolist() == pytest.approx([expected, 0, 0])
+    shared = measures.shared_labels_ndcg({"current": nearest}, [labels, labels])["current"]
+    assert shared[:3].tolist() == pytest.approx([expected, 0, 0])
+    assert np.isnan(shared[3:]).all()
+
+
+@pytest.mark.parametrize("block", [40 * 7, 1 << 20])
+def test_shared_labels_are_gains_of_scikit_learns_ndcg(
+    monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    monkeypatch.setattr(measures, "_BLOCK_PAIRS", block)
+    labels = [RNG.integers(-1, size, size=40) for size in (3, 6, 15)]
+    labels[0][5] = labels[1][5] = labels[2][5] = -1  # shares nothing
+    result = measures.shared_labels_ndcg({"current": NEAREST}, labels)["current"]
+    assert np.isnan(result[5])
+    for item in np.flatnonzero((NEAREST >= 0).all(axis=1)).tolist():
+        gains = sum(((c == c[item]) & (c >= 0)).astype(int) for c in labels)
+        gains[item] = 0
+        if gains.any():
+            assert result[item] == pytest.approx(ndcg_score([gains], [ranking(item)], k=5))
 
 
 def test_partner_recall_is_what_counting_gives() -> None:
@@ -42,7 +121,8 @@ def test_partner_recall_is_what_counting_gives() -> None:
         for item in sorted(partners)
     ]
     assert any(share > 0 for share in expected)
-    np.testing.assert_allclose(measures.partner_recall(NEAREST, left, right, 5), expected)
+    hits = measures.partner_hits(NEAREST, left, right)
+    np.testing.assert_allclose(measures.recall(hits), expected)
 
 
 def test_precision_and_auc_are_those_of_scikit_learn_with_ties_and_weights() -> None:
@@ -61,35 +141,3 @@ def test_best_f1_is_the_highest_of_all_thresholds() -> None:
     value, best = measures.best_f1(SCORES, MATCH)
     assert value == pytest.approx(max(f1_scores.values()))
     assert f1_scores[best] == pytest.approx(value)
-
-
-def test_the_interval_of_a_mean_is_1_96_standard_errors_to_each_side() -> None:
-    values = [0.0, 0.5, 1.0, 1.0, 0.25]
-    result = measures.estimate_mean(np.array(values))
-    half = statistics.NormalDist().inv_cdf(0.975) * statistics.stdev(values) / 5**0.5
-    expected = (0.55, 0.55 - half, 0.55 + half)
-    assert (result.value, result.low, result.high) == pytest.approx(expected)
-    assert measures.estimate_mean(np.array([0.5])) == measures.Estimate(0.5, None, None)
-
-
-def test_bootstrap_draws_items_with_all_their_pairs_the_same_for_all_figures() -> None:
-    owners = RNG.integers(0, 30, size=200)
-    owners[:30] = np.arange(30)
-
-    def share(weights: np.ndarray) -> float:
-        # Pairs of one item come together or not at all.
-        assert all(len(set(weights[owners == item])) == 1 for item in range(30))
-        return float((weights * MATCH).sum() / weights.sum())
-
-    result = measures.bootstrap([share, lambda weights: 1 - share(weights)], owners)
-    np.testing.assert_allclose(result[0] + result[1], 1)
-    assert np.array_equal(result, measures.bootstrap([share, lambda w: 1 - share(w)], owners))
-    # The spread of a ratio of sums over items drawn independently (linearised).
-    sums = np.bincount(owners, MATCH), np.bincount(owners)
-    residuals = sums[0] - MATCH.mean() * sums[1]
-    expected = np.sqrt((residuals**2).sum()) / 200
-    assert result[0].std() == pytest.approx(expected, rel=0.1)
-    estimate = measures.estimate_from_samples(float(MATCH.mean()), result[0])
-    assert estimate.low is not None
-    assert estimate.high is not None
-    assert estimate.low < MATCH.mean() < estimate.high
