@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.client import HTTPException, InvalidURL
 from threading import Thread
+from typing import IO
 from urllib import request
 from urllib.error import HTTPError
 from urllib.parse import unquote, urlsplit
@@ -20,7 +21,7 @@ from pipeline.redaction import mask, remember
 # A run waits for all receivers together no longer than this at its end.
 SECONDS = 8.0
 _ATTEMPT_SECONDS, _FIRST_PAUSE, _GRACE_SECONDS = 4.0, 0.5, 0.5
-_MAX_REPLY = 200
+_MAX_REPLY, _MAX_OUTPUT = 200, 1 << 14
 # Beside those from 500 on: too slow, too early, too many.
 _RETRIED = {408, 425, 429}
 _KEPT_BY_REDIRECTS = (307, 308)
@@ -94,7 +95,12 @@ def deliver(
     for thread, attempt in zip(threads, attempts, strict=True):
         thread.join(last.seconds)
         if attempt.error is not None:
-            say(f"{attempt.delivery.name} was not sent: {mask(attempt.error)}")
+            say(f"{attempt.delivery.name} was not sent: {_one_line(mask(attempt.error))}")
+
+
+def _one_line(text: str) -> str:
+    """A text that a receiver may have written, without line breaks and controls of a terminal."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
 
 
 def secret_address(variable: str) -> str:
@@ -142,7 +148,7 @@ class _Redirects(request.HTTPRedirectHandler):
         headers: object,
         newurl: str,
     ) -> request.Request | None:
-        if code not in _KEPT_BY_REDIRECTS:
+        if code not in _KEPT_BY_REDIRECTS or urlsplit(newurl).scheme not in ("http", "https"):
             return None
         kept = dict(req.header_items())
         if urlsplit(newurl)[:2] != urlsplit(req.full_url)[:2]:
@@ -218,22 +224,49 @@ def call(command: Sequence[str], content: bytes, deadline: Deadline) -> None:
         DeliveryError: it can't be started, ends with another exit code than 0, or is ended because
             it takes too long.
     """
-    with tempfile.TemporaryFile() as output:
+    with tempfile.TemporaryFile() as given:
+        # A program need not read what it is given.
+        given.write(content)
+        given.seek(0)
         try:
             process = subprocess.Popen(  # noqa: S603 - the config names the program
-                command, stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True
+                command,
+                stdin=given,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
         except OSError as error:
             raise DeliveryError(f"{command[0]} can't be started: {error.strerror}") from error
-        try:
-            process.communicate(content, timeout=deadline.seconds)
-        except subprocess.TimeoutExpired as error:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            raise DeliveryError(f"{command[0]} took too long and was ended") from error
-        if process.returncode:
-            output.seek(0)
-            lines = output.read(1 << 16).decode(errors="replace").split("\n")
-            last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-            said = f": {last[:_MAX_REPLY]}" if last else ""
-            raise DeliveryError(f"{command[0]} ended with exit code {process.returncode}{said}")
+    output = _Output(process.stdout)
+    try:
+        process.wait(deadline.seconds)
+    except subprocess.TimeoutExpired as error:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise DeliveryError(f"{command[0]} took too long and was ended") from error
+    if process.returncode:
+        line = output.last_line()
+        said = f": {line[:_MAX_REPLY]}" if line else ""
+        raise DeliveryError(f"{command[0]} ended with exit code {process.returncode}{said}")
+
+
+class _Output:
+    """The end of what a program prints: read while it runs, and forgotten but for the last part."""
+
+    def __init__(self, stream: IO[bytes] | None) -> None:
+        self._end = b""
+        # A child that goes on after the program may keep the pipe open.
+        self._reading = Thread(target=self._read, args=(stream,), daemon=True)
+        self._reading.start()
+
+    def _read(self, stream: IO[bytes]) -> None:
+        with stream:
+            while part := os.read(stream.fileno(), _MAX_OUTPUT):
+                self._end = (self._end + part)[-_MAX_OUTPUT:]
+
+    def last_line(self) -> str:
+        """The last line with something in it; empty if there is none."""
+        self._reading.join(_GRACE_SECONDS)
+        lines = self._end.decode(errors="replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
