@@ -6,10 +6,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pyspark import SparkConf
 from pyspark.sql import SparkSession
 
+from models import static
+from models.static import distil
 from pipeline.cluster.doctor import examination, host, memory, store_folder
 from pipeline.cluster.doctor.finding import BAD, OK, SKIPPED, Finding
 from pipeline.cluster.doctor.memory import HostProbe
@@ -20,6 +23,7 @@ from pipeline.errors import UsageError
 from pipeline.storage import file_owners
 from pipeline.terminal.progress import StageLine
 from tests.conftest import WriteCsv
+from tests.models.static.files import model2vec_model
 from tests.pipeline.conftest import InProcess
 
 NAMES = [
@@ -179,6 +183,25 @@ def test_a_missing_package_is_named_with_the_extra_that_has_it(
     monkeypatch.setattr(host, "find_spec", lambda _: None)
     found = host.check(settings(text={"dictionary": "full"}, model={"kind": "onnx", "path": "."}))
     assert "pip install 'nitamono[onnx,dictionaries]'" in text_of(found, "packages")
+
+
+def test_tokenizers_are_needed_by_a_static_model_that_reads_text_only(
+    settings: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model2vec_model(tmp_path / "source")
+    static.pack(tmp_path / "source", tmp_path / "text")
+    rows = np.ones((1, 8), np.float32)
+    distil.write(["靴"], rows, tmp_path / "words", text_fingerprint="a", float16=False)
+
+    def packages(path: str) -> str:
+        return text_of(host.check(settings(model={"kind": "static", "path": path})), "packages")
+
+    places = [str(tmp_path / "source"), str(tmp_path / "text"), "s3a://bucket/model"]
+    assert [packages(path) for path in places] == ["tokenizers installed"] * 3
+    monkeypatch.setattr(host, "find_spec", lambda _: None)
+    for path in places:
+        assert "pip install 'nitamono[static]'" in packages(path)
+    assert packages(str(tmp_path / "words")) == "no extra one is needed"
 
 
 def test_a_cache_without_room_for_two_models_is_named() -> None:
