@@ -90,9 +90,13 @@ def list_runs(store: Store, *, last: int | None = None, strict: bool = False) ->
     paths = list(run_files(store))
     if last is not None:
         paths = sorted(paths, key=_time, reverse=True)[:last]
+
+    def load(path: StoragePath) -> Run | None:
+        content = _read(store, path, strict=strict)
+        return _run(store, content, latest_version) if content else None
+
     with ThreadPoolExecutor(_PARALLEL_FILES) as pool:
-        contents = pool.map(lambda path: _read(store, path, strict=strict), paths)
-        runs = [_run(store, content, latest_version) for content in contents if content]
+        runs = list(filter(None, pool.map(load, paths)))
     return sorted(runs, key=lambda run: (run.started, run.run_id), reverse=True)
 
 

@@ -13,7 +13,7 @@ from tests.pipeline.report.test_browser import clean, until
 
 pytestmark = pytest.mark.processes
 
-CHARTS = ("recall", "churn", "coverage", "quarantined", "items", "rows", "time")
+CHARTS: tuple[str, ...] = ("recall", "churn", "coverage", "quarantined", "items", "rows", "time")
 CHARTS += ("table_bytes", "written_bytes")
 # Where the sign of a night is on the screen.
 SIGN = """([chart, night]) => {

@@ -27,7 +27,7 @@ from tests.models.static.files import model2vec_model
 from tests.pipeline.conftest import InProcess
 
 NAMES = [
-    *("java", "versions", "packages", "credentials", "store", "lock"),
+    *("java", "versions", "packages", "credentials", "receivers", "store", "lock"),
     *("spark", "connectors", "catalogue", "executors", "model cache", "memory"),
 ]
 
@@ -123,7 +123,7 @@ def test_a_java_that_spark_can_not_use_stops_before_spark(
     assert message in text_of(findings, "java")
     assert states(findings)["java"] == BAD
     assert states(findings)["store"] == OK
-    assert {name for name, state in states(findings).items() if state == SKIPPED} == {*NAMES[6:]}
+    assert {name for name, state in states(findings).items() if state == SKIPPED} == {*NAMES[7:]}
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
     assert "no java in JAVA_HOME" in text_of(host.check(settings()), "java")
 
@@ -173,6 +173,23 @@ def test_credentials_are_looked_for_and_never_shown(
     text = text_of(found, "credentials")
     assert "the variable SHOP_PASSWORD_OF_CHAT, s3:// by env, gs:// by the file of GOOGLE" in text
     assert "hush" not in str(found)
+
+
+def test_receivers_of_this_host_that_are_not_there_are_named(
+    settings: Callable[..., Config], tmp_path: Path
+) -> None:
+    notices: list[dict[str, Any]] = [
+        {"on": ["failed"], "command": [name]} for name in ("sh", "no-such-program")
+    ]
+    places = {"metrics": {"textfile": f"{tmp_path}/a.prom"}, "lineage": {"file": "/none/l.jsonl"}}
+    found = host.check(settings(*notices, **places))
+    assert states(found)["receivers"] == BAD
+    text = text_of(found, "receivers")
+    assert "lineage.file: /none is no folder" in text
+    assert "no-such-program is no program" in text
+    assert "metrics" not in text
+    found = host.check(settings(notices[0], metrics=places["metrics"]))
+    assert text_of(found, "receivers") == "present: metrics.textfile, sh"
 
 
 def test_a_missing_package_is_named_with_the_extra_that_has_it(
