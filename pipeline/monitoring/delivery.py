@@ -1,16 +1,12 @@
 """Delivery to what is outside: all receivers at the same time, within one limit of time."""
 
 import os
-import signal
-import subprocess
-import tempfile
 import time
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.client import HTTPException, InvalidURL
 from threading import Thread
-from typing import IO
 from urllib import request
 from urllib.error import HTTPError
 from urllib.parse import unquote, urlsplit
@@ -21,7 +17,8 @@ from pipeline.redaction import mask, remember
 # A run waits for all receivers together no longer than this at its end.
 SECONDS = 8.0
 _ATTEMPT_SECONDS, _FIRST_PAUSE, _GRACE_SECONDS = 4.0, 0.5, 0.5
-_MAX_REPLY, _MAX_OUTPUT = 200, 1 << 14
+# What a receiver says is cut after so many bytes.
+MAX_REPLY = 200
 # Beside those from 500 on: too slow, too early, too many.
 _RETRIED = {408, 425, 429}
 _KEPT_BY_REDIRECTS = (307, 308)
@@ -210,63 +207,8 @@ def _request(url: str, body: bytes, headers: Mapping[str, str]) -> request.Reque
 def _reply(error: HTTPError) -> str:
     """The begin of what a receiver says of an error."""
     try:
-        text = error.read(_MAX_REPLY).decode(errors="replace")
+        text = error.read(MAX_REPLY).decode(errors="replace")
     except (OSError, HTTPException):
         return ""
     line = " ".join(text.split())
     return f": {line}" if line else ""
-
-
-def call(command: Sequence[str], content: bytes, deadline: Deadline) -> None:
-    """Start a program, give it something on its standard input, and wait until it ends.
-
-    Raises:
-        DeliveryError: it can't be started, ends with another exit code than 0, or is ended because
-            it takes too long.
-    """
-    with tempfile.TemporaryFile() as given:
-        # A program need not read what it is given.
-        given.write(content)
-        given.seek(0)
-        try:
-            process = subprocess.Popen(  # noqa: S603 - the config names the program
-                command,
-                stdin=given,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise DeliveryError(f"{command[0]} can't be started: {error.strerror}") from error
-    output = _Output(process.stdout)
-    try:
-        process.wait(deadline.seconds)
-    except subprocess.TimeoutExpired as error:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        raise DeliveryError(f"{command[0]} took too long and was ended") from error
-    if process.returncode:
-        line = output.last_line()
-        said = f": {line[:_MAX_REPLY]}" if line else ""
-        raise DeliveryError(f"{command[0]} ended with exit code {process.returncode}{said}")
-
-
-class _Output:
-    """The end of what a program prints: read while it runs, and forgotten but for the last part."""
-
-    def __init__(self, stream: IO[bytes] | None) -> None:
-        self._end = b""
-        # A child that goes on after the program may keep the pipe open.
-        self._reading = Thread(target=self._read, args=(stream,), daemon=True)
-        self._reading.start()
-
-    def _read(self, stream: IO[bytes]) -> None:
-        with stream:
-            while part := os.read(stream.fileno(), _MAX_OUTPUT):
-                self._end = (self._end + part)[-_MAX_OUTPUT:]
-
-    def last_line(self) -> str:
-        """The last line with something in it; empty if there is none."""
-        self._reading.join(_GRACE_SECONDS)
-        lines = self._end.decode(errors="replace").split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), "")

@@ -11,12 +11,12 @@ from pipeline.monitoring.delivery import (
     Deadline,
     Delivery,
     DeliveryError,
-    call,
     deliver,
     from_environment,
     post,
     secret_address,
 )
+from pipeline.monitoring.programs import call
 from tests.pipeline.monitoring.receivers import hanging, nobody, receiver
 
 JSON = {"Content-Type": "application/json"}
@@ -140,7 +140,8 @@ def test_of_a_command_that_prints_without_end_the_last_part_is_kept(tmp_path: Pa
     # It would fill the disk: nothing that it prints is written to one.
     limited = f"""
 import resource
-from pipeline.monitoring.delivery import Deadline, DeliveryError, call
+from pipeline.monitoring.delivery import Deadline, DeliveryError
+from pipeline.monitoring.programs import call
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
 try:
     call(["sh", "-c", {program!r}], b"", Deadline(20))
