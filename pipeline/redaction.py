@@ -46,7 +46,13 @@ _AUTHORIZATION = re.compile(
     r"(authorization[\"']?\s*[:=]\s*[\"']?(?:\w+\s+)?+)(?!\*\*\*)[^\s\"']+", re.I
 )
 # Who knows the address of a webhook can write to it.
-_WEBHOOK = re.compile(r"https?://([^\s/\"']*hooks?\.[^\s/\"']*|[^\s\"']*/webhooks?)/\S", re.I)
+_WEBHOOK = re.compile(
+    r"https?://([^\s/\"']*hooks?\.[^\s/\"']*|[^\s\"']*/webhooks?)/(?!\*\*\*)\S", re.I
+)
+# NAME: VALUE, as programs are given headers.
+_HEADER = re.compile(r"([\w-]+):\s*([^\s\"']+)")
+# What a shell takes from the environment.
+_VARIABLE = re.compile(r"\$(\w+|\{\w+\})")
 # Shorter texts are part of ordinary words.
 _MIN_LENGTH = 6
 _remembered: set[str] = set()
@@ -75,13 +81,18 @@ def _is_secret_option(word: str, following: str) -> bool:
 
 
 def command_holds_secret(words: Sequence[str]) -> bool:
-    """Whether the words of a command hold a secret: a password, a header, a webhook's address."""
+    """Whether the words of a command hold a secret: a password, a header, a webhook's address.
+
+    A variable in the text of a shell, $NAME or ${NAME}, is none.
+    """
+    plain = [_VARIABLE.sub(MASK, word) for word in words]
     return any(
         holds_secret("", word)
         or _AUTHORIZATION.search(word)
         or _WEBHOOK.search(word)
+        or any(is_secret(match[1], match[2]) for match in _HEADER.finditer(word))
         or _is_secret_option(word, following)
-        for word, following in zip_longest(words, words[1:], fillvalue="")
+        for word, following in zip_longest(plain, plain[1:], fillvalue="")
     )
 
 

@@ -1,7 +1,7 @@
-"""Write the pictures of the documentation: docs/report.png and docs/inspect.png.
+"""Write the pictures of the documentation: docs/report.png, store.png and inspect.png.
 
-They show the sample catalogue. The script needs Chromium, Japanese fonts, and the store of
-`make run`.
+They show the sample catalogue; the nights of store.png are invented. The script needs Chromium,
+Japanese fonts, and the store of `make run`.
 """
 
 import html
@@ -10,11 +10,17 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from pipeline.report import store_page  # noqa: E402
+from tests.pipeline.report import nights  # noqa: E402
+
 CONFIG = ROOT / "data_samples" / "nitamono.toml"
 ITEM = "SKU-00871"
 # CSS of the terminal styles (ECMA-48, SGR) in pipeline.terminal.colours.
@@ -64,8 +70,20 @@ def report(browser: Browser, out: Path) -> None:
     page.screenshot(path=out)
 
 
+def store(browser: Browser, out: Path) -> None:
+    """Write a picture of the upper part of the page of a store with 30 invented nights."""
+    runs = [nights.night(number) for number in range(1, 31)]
+    runs[8], runs[14] = nights.failed(9), nights.held_back(15)
+    with tempfile.TemporaryDirectory() as folder:
+        path = store_page.write(nights.make_store(Path(folder), runs))
+        page = browser.new_page(viewport={"width": 1180, "height": 1390}, locale="en-US")
+        page.goto(Path(str(path)).as_uri())
+        page.wait_for_timeout(2000)
+        page.screenshot(path=out)
+
+
 def main() -> None:
-    """Write both pictures."""
+    """Write the pictures."""
     folder = ROOT / "docs"
     folder.mkdir(exist_ok=True)
     with sync_playwright() as playwright:
@@ -74,6 +92,7 @@ def main() -> None:
         )
         inspect(browser, folder / "inspect.png")
         report(browser, folder / "report.png")
+        store(browser, folder / "store.png")
         browser.close()
 
 

@@ -12,7 +12,7 @@ from pipeline.store import run_records
 from pipeline.store.run_records import Run
 from pipeline.store.store import Store
 from pipeline.terminal.colours import DIM, GOOD, HEAD, STATUS, paint
-from pipeline.terminal.output import print_json, print_lines, table, terminal_width
+from pipeline.terminal.output import format_bytes, print_json, print_lines, table, terminal_width
 from pipeline.terminal.sparklines import sparkline
 
 _NONE = "-"
@@ -97,8 +97,9 @@ def charts(nights: Sequence[Figures]) -> Iterator[str]:
         )
         + paint(f"  {_LEGEND}", DIM)
     )
-    for name, form in _FORMS.items():
-        values = [getattr(night, name) for night in nights]
+    for field, form in _FORMS.items():
+        name = _NAMES.get(field, field)
+        values = [getattr(night, field) for night in nights]
         present = [value for value in values if value is not None]
         if present:
             low, high, last = form(min(present)), form(max(present)), form(present[-1])
@@ -118,6 +119,10 @@ def _whole(value: float) -> str:
     return f"{value:,.0f}"
 
 
+def _size(value: float) -> str:
+    return format_bytes(round(value))
+
+
 # The figures that have a chart, and how their numbers are written.
 _FORMS: dict[str, Callable[[float], str]] = {
     "recall": _recall,
@@ -126,5 +131,8 @@ _FORMS: dict[str, Callable[[float], str]] = {
     "quarantined": _share,
     "items": _whole,
     "rows": _whole,
+    "table_bytes": _size,
+    "written_bytes": _size,
     "seconds": _whole,
 }
+_NAMES = {"table_bytes": "table", "written_bytes": "written"}

@@ -1,9 +1,6 @@
 """Delivery to what is outside: all receivers at the same time, within one limit of time."""
 
 import os
-import signal
-import subprocess
-import tempfile
 import time
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +17,8 @@ from pipeline.redaction import mask, remember
 # A run waits for all receivers together no longer than this at its end.
 SECONDS = 8.0
 _ATTEMPT_SECONDS, _FIRST_PAUSE, _GRACE_SECONDS = 4.0, 0.5, 0.5
-_MAX_REPLY = 200
+# What a receiver says is cut after so many bytes.
+MAX_REPLY = 200
 # Beside those from 500 on: too slow, too early, too many.
 _RETRIED = {408, 425, 429}
 _KEPT_BY_REDIRECTS = (307, 308)
@@ -94,7 +92,12 @@ def deliver(
     for thread, attempt in zip(threads, attempts, strict=True):
         thread.join(last.seconds)
         if attempt.error is not None:
-            say(f"{attempt.delivery.name} was not sent: {mask(attempt.error)}")
+            say(f"{attempt.delivery.name} was not sent: {_one_line(mask(attempt.error))}")
+
+
+def _one_line(text: str) -> str:
+    """A text that a receiver may have written, without line breaks and controls of a terminal."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
 
 
 def secret_address(variable: str) -> str:
@@ -142,7 +145,7 @@ class _Redirects(request.HTTPRedirectHandler):
         headers: object,
         newurl: str,
     ) -> request.Request | None:
-        if code not in _KEPT_BY_REDIRECTS:
+        if code not in _KEPT_BY_REDIRECTS or urlsplit(newurl).scheme not in ("http", "https"):
             return None
         kept = dict(req.header_items())
         if urlsplit(newurl)[:2] != urlsplit(req.full_url)[:2]:
@@ -204,36 +207,8 @@ def _request(url: str, body: bytes, headers: Mapping[str, str]) -> request.Reque
 def _reply(error: HTTPError) -> str:
     """The begin of what a receiver says of an error."""
     try:
-        text = error.read(_MAX_REPLY).decode(errors="replace")
+        text = error.read(MAX_REPLY).decode(errors="replace")
     except (OSError, HTTPException):
         return ""
     line = " ".join(text.split())
     return f": {line}" if line else ""
-
-
-def call(command: Sequence[str], content: bytes, deadline: Deadline) -> None:
-    """Start a program, give it something on its standard input, and wait until it ends.
-
-    Raises:
-        DeliveryError: it can't be started, ends with another exit code than 0, or is ended because
-            it takes too long.
-    """
-    with tempfile.TemporaryFile() as output:
-        try:
-            process = subprocess.Popen(  # noqa: S603 - the config names the program
-                command, stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True
-            )
-        except OSError as error:
-            raise DeliveryError(f"{command[0]} can't be started: {error.strerror}") from error
-        try:
-            process.communicate(content, timeout=deadline.seconds)
-        except subprocess.TimeoutExpired as error:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            raise DeliveryError(f"{command[0]} took too long and was ended") from error
-        if process.returncode:
-            output.seek(0)
-            lines = output.read(1 << 16).decode(errors="replace").split("\n")
-            last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-            said = f": {last[:_MAX_REPLY]}" if last else ""
-            raise DeliveryError(f"{command[0]} ended with exit code {process.returncode}{said}")

@@ -80,7 +80,7 @@ def _written(
         "OutputStatisticsOutputDatasetFacet",
         "1-0-2",
         rowCount=counts.get("rows"),
-        size=end.bytes.get(variant),
+        size=counts.get("table_bytes"),
     )
     dataset["outputFacets"] = {"outputStatistics": statistics}
     if not variant:

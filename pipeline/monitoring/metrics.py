@@ -30,6 +30,7 @@ MEANINGS = {
     "nitamono_churn_ratio": "Share of the neighbours replaced since the published version.",
     "nitamono_table_rows": "Rows of the similar-item table.",
     "nitamono_table_bytes": "Size of the similar-item table's files.",
+    "nitamono_written_bytes": "Size of the tables and the model that the last run wrote.",
 }
 # In the values of labels.
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
@@ -77,7 +78,6 @@ def _of_table(end: RunEnd) -> Iterator[Sample]:
     for name, counts in {"": end.counts, **variants}.items():
         recall = measured(counts.get("recall")) if name else end.recall
         values = {**_of_counts(counts), **_of_recall(recall)}
-        values["nitamono_table_bytes"] = end.bytes.get(name)
         labels = {"variant": name} if name else {}
         for metric, value in values.items():
             if value is not None:
@@ -95,6 +95,8 @@ def _of_counts(counts: Mapping[str, Any]) -> dict[str, float | None]:
         "nitamono_coverage_ratio": quality.get("coverage"),
         "nitamono_churn_ratio": counts.get("gate", {}).get("churn"),
         "nitamono_table_rows": counts.get("rows"),
+        "nitamono_table_bytes": counts.get("table_bytes"),
+        "nitamono_written_bytes": counts.get("written_bytes"),
     }
 
 

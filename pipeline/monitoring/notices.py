@@ -9,7 +9,8 @@ from typing import Any
 
 from pipeline.config.sections import Config, NotifySection
 from pipeline.errors import DamagedError
-from pipeline.monitoring.delivery import Deadline, Delivery, call, post, secret_address
+from pipeline.monitoring.delivery import Deadline, Delivery, post, secret_address
+from pipeline.monitoring.programs import call
 from pipeline.monitoring.run_events import RunEnd, RunStart
 from pipeline.store import publications, run_records
 from pipeline.store.store import Store

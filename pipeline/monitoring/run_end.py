@@ -7,9 +7,9 @@ from threading import Thread
 from urllib.parse import quote
 
 from pipeline.errors import GateError, NitamonoError, StageError
-from pipeline.monitoring.run_events import PUBLISH, RunEnd, RunStart
+from pipeline.monitoring.run_events import RunEnd, RunStart
 from pipeline.report import run_page
-from pipeline.store import file_list, publications, run_records
+from pipeline.store import publications, run_records
 from pipeline.store.store import Store
 
 # A process that was interrupted ends with this code, if the interruption names no other.
@@ -75,7 +75,6 @@ def _with_store(end: RunEnd) -> RunEnd:
         run=run,
         page=_page(store, end.start) if run else "",
         published=_published(store, end),
-        bytes=dict(_bytes(store, run.get("fingerprints", {}))),
     )
 
 
@@ -103,16 +102,3 @@ def _page(store: Store, start: RunStart) -> str:
         return ""
     base = start.config.report.base_url.rstrip("/")
     return f"{base}/runs/{quote(start.run_id)}/{path.name}" if base else str(path)
-
-
-def _bytes(store: Store, fingerprints: dict[str, str]) -> list[tuple[str, int]]:
-    """The size of the similar-item table of each variant that the run made."""
-    sizes = []
-    for stage, version in fingerprints.items():
-        name, _, variant = stage.partition("@")
-        files = None
-        if name == PUBLISH:
-            files = file_list.read(store.table_path("similar_items", version))
-        if files is not None:
-            sizes.append((variant, sum(file.bytes for file in files.files)))
-    return sizes

@@ -41,8 +41,6 @@ class RunEnd:
         run: what run.json holds; empty if the run failed before it had one.
         page: where the run's page is; empty if there is none.
         published: when the version that LATEST names was published; None if that is not known.
-        bytes: size of the similar-item table that the run made, by variant, "" being the table
-            itself.
     """
 
     start: RunStart
@@ -53,7 +51,6 @@ class RunEnd:
     run: dict[str, Any] = field(default_factory=dict)
     page: str = ""
     published: datetime | None = None
-    bytes: dict[str, int] = field(default_factory=dict)
 
     @property
     def succeeded(self) -> bool:

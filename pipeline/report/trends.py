@@ -30,6 +30,8 @@ class Figures:
         coverage: the share of items that have neighbours.
         items: the catalogue's good rows.
         rows: rows of the similar-item table.
+        table_bytes: size of its files.
+        written_bytes: size of all that the run wrote: tables, and a model if it trained one.
         quarantined: the share of the catalogue's rows that are in quarantine.
         min_recall, max_churn, max_quarantined: the limits of the gate and of [expect] in this run.
     """
@@ -48,6 +50,8 @@ class Figures:
     coverage: float | None
     items: int | None
     rows: int | None
+    table_bytes: int | None
+    written_bytes: int | None
     quarantined: float | None
     min_recall: float | None
     max_churn: float | None
@@ -79,6 +83,8 @@ def figures(run: Run) -> Figures:
         coverage=(counts.get("quality") or {}).get("coverage"),
         items=counts.get("items"),
         rows=counts.get("rows"),
+        table_bytes=counts.get("table_bytes"),
+        written_bytes=counts.get("written_bytes"),
         quarantined=counts["quarantined"] / read if read and "quarantined" in counts else None,
         min_recall=checks.min_recall(run.settings),
         max_churn=publish.get("max_churn"),
@@ -93,5 +99,8 @@ def of_store(store: Store, last: int = MAX_RUNS) -> list[Figures]:
 
 def shown(one: Figures) -> dict[str, Any]:
     """The figures that `nitamono runs --last N --json` adds to those of a run."""
-    names = ("stages", "recall_low", "recall_high", "churn", "coverage", "rows", "quarantined")
+    names = (
+        *("stages", "recall_low", "recall_high", "churn", "coverage", "rows", "quarantined"),
+        *("table_bytes", "written_bytes"),
+    )
     return {name: getattr(one, name) for name in names}

@@ -40,6 +40,9 @@ class Outcome:
         run_id: the run's id.
         stages: name, status and record of each stage, in order; those of a variant b are named
             STAGE@b.
+        written_bytes: the size of what each stage that this run computed has written.
+        table_bytes: the size of the similar-item table; those of variants by their names, "" being
+            the table itself.
         expectations: what [expect] limits, each with its value; empty if the run did not get there.
         gate: what the gate measured; empty if the run did not get there.
         variant_gates: what it measured of each variant.
@@ -48,6 +51,8 @@ class Outcome:
 
     run_id: str
     stages: list[tuple[str, str, StageRecord]] = field(default_factory=list)
+    written_bytes: dict[str, int] = field(default_factory=dict)
+    table_bytes: dict[str, int] = field(default_factory=dict)
     expectations: list[Expectation] = field(default_factory=list)
     gate: dict[str, Any] = field(default_factory=dict)
     variant_gates: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -67,8 +72,12 @@ class Outcome:
             own |= record.counts
             if variant and stage == "neighbors":
                 own["recall"] = record.outputs["recall"]
+            if stage == "publish":
+                own["table_bytes"] = self.table_bytes[variant]
         for variant, measured in self.variant_gates.items():
             variants[variant]["gate"] = measured
+        if self.stages:
+            counts["written_bytes"] = sum(self.written_bytes.values())
         if self.expectations:
             counts["expectations"] = [one.counts() for one in self.expectations]
         counts |= {"gate": self.gate} if self.gate else {}

@@ -8,7 +8,7 @@ from pipeline.config.sections import Config
 from pipeline.errors import GateError, InputError, NitamonoError, StageError
 from pipeline.export import catalog_publication, catalog_table
 from pipeline.report import run_page
-from pipeline.runs import input_checks
+from pipeline.runs import input_checks, sizes
 from pipeline.runs.failures import explained_failures
 from pipeline.runs.invalidation import plan_stages
 from pipeline.runs.pinned import pinned_records
@@ -309,7 +309,13 @@ class Runner:
 
     def _add_to_outcome(self, record: StageRecord, status: str) -> None:
         self._job.set_record(record)
-        self.outcome.stages.append((f"{record.stage}{self._suffix}", status, record))
+        name = f"{record.stage}{self._suffix}"
+        if status == DONE:
+            self.outcome.written_bytes[name] = sizes.written_bytes(self._store, record)
+        if record.stage == publish.NAME:
+            variant = self._suffix.removeprefix("@")
+            self.outcome.table_bytes[variant] = sizes.table_bytes(self._store, record)
+        self.outcome.stages.append((name, status, record))
 
     def _adopt(self, record: StageRecord) -> None:
         """Let later runs use this model or quantiser, if this run publishes or only trains."""

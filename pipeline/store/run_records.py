@@ -5,33 +5,18 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from types import UnionType
 from typing import Any
 
 from pipeline.errors import DamagedError
 from pipeline.redaction import mask, mask_settings
 from pipeline.storage.file_owners import Process
-from pipeline.storage.files import read_object
 from pipeline.storage.paths import StoragePath
-from pipeline.store import leftovers
+from pipeline.store import leftovers, run_json
 from pipeline.store.store import Store
 
 # The status of a run. In run.json it is never DIED: a run that died could not write so.
 RUNNING, DONE, PUBLISHED = "running", "done", "published"
 HELD_BACK, FAILED, DIED = "held_back", "failed", "died"
-# The type of each field of run.json that every release has written.
-RUN_FIELDS: dict[str, type | UnionType] = {
-    "run_id": str,
-    "started": str,
-    "status": str,
-    "message": str,
-    "seconds": int | float,
-    "counts": dict,
-    "settings": dict,
-    "fingerprints": dict,
-    "recall": dict | None,
-    "published": dict | None,
-}
 # A run's name if it was given none: the time of its start (pipeline.runs.record).
 _TIME_NAME = re.compile(r"\d{8}T\d{6}\.\d{3}Z")
 # Files that are read at the same time: an object store needs some time for each.
@@ -105,9 +90,13 @@ def list_runs(store: Store, *, last: int | None = None, strict: bool = False) ->
     paths = list(run_files(store))
     if last is not None:
         paths = sorted(paths, key=_time, reverse=True)[:last]
+
+    def load(path: StoragePath) -> Run | None:
+        content = _read(store, path, strict=strict)
+        return _run(store, content, latest_version) if content else None
+
     with ThreadPoolExecutor(_PARALLEL_FILES) as pool:
-        contents = pool.map(lambda path: _read(store, path, strict=strict), paths)
-        runs = [_run(store, content, latest_version) for content in contents if content]
+        runs = list(filter(None, pool.map(load, paths)))
     return sorted(runs, key=lambda run: (run.started, run.run_id), reverse=True)
 
 
@@ -133,7 +122,7 @@ def _time(path: StoragePath) -> float:
 
 def _read(store: Store, path: StoragePath, *, strict: bool) -> dict[str, Any] | None:
     try:
-        return read_object(path, **RUN_FIELDS)
+        return run_json.read(path)
     except DamagedError as error:
         text = f"{error}; if that run has ended, delete the file"
         if strict:
@@ -155,7 +144,7 @@ def read_run_json(store: Store, run_id: str) -> dict[str, Any] | None:
         DamagedError: it is damaged.
     """
     try:
-        return read_object(store.run_path(run_id) / "run.json", **RUN_FIELDS)
+        return run_json.read(store.run_path(run_id) / "run.json")
     except DamagedError as error:
         remedy = "name another run; if that run has ended, delete the file"
         raise DamagedError(error.what, remedy) from error

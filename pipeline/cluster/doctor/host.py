@@ -41,6 +41,8 @@ def check(config: Config) -> Findings:
         say(_packages(config))
     with recorded(findings, "credentials") as say:
         say(_credentials(config))
+    with recorded(findings, "receivers") as say:
+        say(_receivers(config))
     return findings
 
 
@@ -145,6 +147,31 @@ def _credentials(config: Config) -> str:
     if problems:
         raise UsageError("; ".join(problems))
     return f"found: {', '.join(found)}" if found else "none are needed"
+
+
+def _receivers(config: Config) -> str:
+    """Whether the files and programs of this host that are told of runs can be used.
+
+    Raises:
+        UsageError: some can't.
+    """
+    files = {"metrics.textfile": config.metrics.textfile, "lineage.file": config.lineage.file}
+    folders = {setting: Path(file).parent for setting, file in files.items() if file}
+    programs = {notice.command[0] for notice in config.notify if notice.command}
+    problems = [
+        f"{setting}: {folder} is no folder that can be written to: make it, or name another"
+        for setting, folder in folders.items()
+        if not (folder.is_dir() and os.access(folder, os.W_OK))
+    ]
+    problems += [
+        f"notify.command: {name} is no program of this host: install it, or name another"
+        for name in sorted(programs)
+        if shutil.which(name) is None
+    ]
+    if problems:
+        raise UsageError("; ".join(problems))
+    found = [*folders, *sorted(programs)]
+    return f"present: {', '.join(found)}" if found else "none on this host"
 
 
 def _of_s3(config: Config) -> str:

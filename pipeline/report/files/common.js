@@ -34,6 +34,12 @@ function percent(share) {
   return `${number(share * 100, share === 0 || share === 1 ? 0 : digits)}%`;
 }
 
+/** A size in bytes with a unit of powers of 1000. */
+function bytes(size) {
+  const unit = size > 0 ? Math.min(4, Math.floor(Math.log10(size) / 3)) : 0;
+  return `${number(size / 1000 ** unit, unit ? 1 : 0)} ${["B", "KB", "MB", "GB", "TB"][unit]}`;
+}
+
 function duration(seconds) {
   if (seconds < 60) return t("seconds", { n: number(seconds, seconds < 10 ? 1 : 0) });
   const rounded = Math.round(seconds);

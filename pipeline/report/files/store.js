@@ -11,6 +11,8 @@ const FIGURES = {
   quarantined: { write: percent, side: "most", limit: "max_quarantined", share: true },
   items: { write: number },
   rows: { write: number },
+  table_bytes: { write: bytes },
+  written_bytes: { write: bytes },
 };
 // The figures that some night has measured.
 const MEASURED = Object.keys(FIGURES).filter((name) => NIGHTS.some((night) => night[name] !== undefined && !hasFailed(night)));
@@ -40,10 +42,10 @@ function tiles() {
   const last = NIGHTS[NIGHTS.length - 1], before = NIGHTS.slice(0, -1).filter(isPublished);
   const tile = (title, name, write) => {
     const earlier = before.map((night) => night[name]).filter((value) => value !== undefined);
-    const more = last[name] === undefined ? t("not_measured") : earlier.length ? t("median", { value: write(median(earlier)) }) : t("no_median");
+    const more = last[name] === undefined ? t("not_measured") : earlier.length ? t("median", { value: write(median(earlier)).replaceAll(" ", "\u00a0") }) : t("no_median");
     return el("div", { class: "tile" }, el("dt", {}, title), el("dd", { class: "big" }, last[name] === undefined ? "–" : write(last[name])), el("dd", { class: "more" }, more));
   };
-  return el("dl", { class: "tiles" }, MEASURED.map((name) => tile(t(name), name, (value) => FIGURES[name].write(name === "items" || name === "rows" ? Math.round(value) : value))),
+  return el("dl", { class: "tiles" }, MEASURED.map((name) => tile(t(name), name, (value) => FIGURES[name].write(FIGURES[name].share ? value : Math.round(value)))),
     tile(t("time_column"), "seconds", duration));
 }
 
@@ -57,7 +59,10 @@ function signsSection() {
 function trendSection(name) {
   const { side, limit: limitOf, write } = FIGURES[name];
   const limit = side && [...NIGHTS].reverse().map((night) => night[limitOf]).find((value) => value !== undefined);
-  const text = t(`${name}_text`) + (limit ? ` ${t(`at_${side}`, { limit: write(limit) })}` : "");
+  const isOn = limit && !(side === "most" && limit === 1);
+  // A catalogue with too much in quarantine is no matter of the gate.
+  const words = name === "quarantined" ? "refused_above" : `at_${side}`;
+  const text = t(`${name}_text`) + (isOn ? ` ${t(words, { limit: write(limit) })}` : "");
   return section(name, hint(text), chart(`${name}-chart`, t(name)));
 }
 
@@ -75,7 +80,8 @@ function messagesSection() {
 }
 
 function runsSection() {
-  const names = Object.keys(FIGURES);
+  // So many columns fit.
+  const names = Object.keys(FIGURES).filter((name) => FIGURES[name].write !== bytes);
   const rows = [...DATA.runs].reverse().map((run) => [
     oneLine(linked(run, run.run_id)), oneLine(run.started.slice(0, 16).replace("T", " ")),
     el("span", { class: `one-line ${STATUS_MARKS[run.status] ? `mark-${STATUS_MARKS[run.status]}` : ""}` }, hasWords(run.status) ? t(run.status) : run.status),

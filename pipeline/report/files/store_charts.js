@@ -57,6 +57,7 @@ function bounds(name, values, limit) {
 
 /** How numbers of an axis are written: with as many digits as tell four of them apart. */
 function tickFormat(name, span) {
+  if (FIGURES[name].write === bytes) return "0.[0] d";
   if (!FIGURES[name].share) return "0,0";
   const unit = name === "recall" ? "" : "%";
   const digits = Math.ceil(-Math.log10(span * (unit ? 100 : 1) / 4));

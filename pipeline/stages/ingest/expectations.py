@@ -59,16 +59,24 @@ class Expectation:
     def problem(self) -> str:
         """What is wrong, in words, with the limit, the value and the setting."""
         side = "at least" if self.side == AT_LEAST else "at most"
-        value, limit = (_shown(number, self.unit) for number in (self.value, self.limit))
+        value, limit = _shown(self.value, self.limit, self.unit)
         advice = f"; {self.advice}" if self.advice else ""
         return f"{self.what}: {value}, {side} {limit} is expected ({self.setting}{advice})"
 
 
-def _shown(value: float, unit: str) -> str:
-    if unit == SHARE:
-        # So many digits that a value beyond its limit does not look the same.
-        return f"{100 * value:.4g}%"
-    return f"{value:,.0f}" if unit == COUNT else f"{value:.4f}"
+def _shown(value: float, limit: float, unit: str) -> tuple[str, str]:
+    """A value and its limit, with so many digits that they do not look the same."""
+    texts = ("", "")
+    for digits in range(4, 16):
+        if unit == COUNT:
+            texts = (f"{value:,.0f}", f"{limit:,.0f}")
+        elif unit == SHARE:
+            texts = (f"{100 * value:.{digits}g}%", f"{100 * limit:.{digits}g}%")
+        else:
+            texts = (f"{value:.{digits}f}", f"{limit:.{digits}f}")
+        if texts[0] != texts[1]:
+            break
+    return texts
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pipeline import catalogue
 from pipeline.config.sections import Config
 from pipeline.errors import InputError
 from pipeline.stages.ingest import profile
-from pipeline.stages.ingest.stage import placeholders
+from pipeline.stages.ingest.stage import no_valid_row, placeholders
 from pipeline.stages.ingest.validation import checked_rows
 from pipeline.store.reason_codes import QUARANTINE
 from pipeline.store.schemas import items_schema
@@ -50,14 +50,13 @@ def measure(spark: "SparkSession", config: Config) -> dict[str, Any]:
         finally:
             snapshot.release()
     assert first is not None  # noqa: S101 - an aggregate has one row
+    found = {name.removeprefix(_REASON): first[name] for name in sorted(reasons) if first[name]}
     if not first["items"]:
-        raise InputError(f"{source.label}: no valid row among {first['rows']}")
+        raise InputError(no_valid_row(source.label, first["rows"], found))
     return {
         "rows_read": first["rows"],
         "items": first["items"],
         "quarantined": first["rows"] - first["items"],
-        "quarantine_reasons": {
-            name.removeprefix(_REASON): first[name] for name in sorted(reasons) if first[name]
-        },
+        "quarantine_reasons": found,
         "profile": profile.profile({name: first[name] for name in measures}),
     }

@@ -1,6 +1,7 @@
 """ingest: catalogue -> items and quarantine."""
 
 from collections import Counter
+from collections.abc import Mapping
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -191,15 +192,18 @@ def _reasons(rows: "pa.Table") -> dict[str, int]:
     return dict(Counter(chain(*rows["reasons"].to_pylist())))
 
 
+def no_valid_row(label: str, rows: int, reasons: Mapping[str, int]) -> str:
+    """What is wrong with a catalogue of which no row can be used: how many rows, and why."""
+    counts = "; ".join(f"{r}: {count:,}, {QUARANTINE[r].en}" for r, count in reasons.items())
+    return f"{label}: no valid row among {rows:,}{f' ({counts})' if counts else ''}"
+
+
 def _check_usable(
     source: _Source, summary: dict[str, int], items: int, reasons: dict[str, int]
 ) -> None:
     if not items:
-        counts = "; ".join(f"{r}: {count:,}, {QUARANTINE[r].en}" for r, count in reasons.items())
-        raise InputError(
-            f"{source.label}: no valid row among {summary['read']}"
-            + (f" ({counts}); see the table quarantine in the store" if counts else "")
-        )
+        advice = "; see the table quarantine in the store" if reasons else ""
+        raise InputError(no_valid_row(source.label, summary["read"], reasons) + advice)
     if summary["garbled"] > _MAX_GARBLED_SHARE * items:
         encoding, remedy = "UTF-8", "the texts of its format are UTF-8: write them so"
         if isinstance(source, catalogue.Source) and catalogue.is_parsed_text(source):

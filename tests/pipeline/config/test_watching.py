@@ -32,6 +32,7 @@ NEEDED = {"store": {"path": "store"}, "catalogue": {"path": "items.csv"}}
                 ["--token", "hush-hush"],
                 ["-H", "Authorization: Bearer hush-hush"],
                 ["-H", "Authorization: hush-hush"],
+                ["-H", "X-Api-Key: hush-hush"],
                 ["https://hooks.slack.com/services/T0/B0/hush"],
                 ["https://discord.com/api/webhooks/1/hush"],
             )
@@ -58,6 +59,13 @@ def test_what_cant_be_told_is_refused(sections: dict[str, Any], message: str) ->
     with pytest.raises(UsageError, match=message) as refused:
         reading.from_mapping(NEEDED | sections)
     assert "hush-hush" not in str(refused.value)
+
+
+def test_a_shell_may_take_secrets_from_its_environment() -> None:
+    text = 'curl -H "Authorization: Bearer $TOKEN" --token ${TOKEN} "https://hooks.a.example/$KEY"'
+    command = ["sh", "-c", text]
+    loaded = reading.from_mapping(NEEDED | {"notify": [{"on": ["failed"], "command": command}]})
+    assert loaded.notify[0].command == command
 
 
 def test_files_are_relative_to_the_config(tmp_path: Path) -> None:

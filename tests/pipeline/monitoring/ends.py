@@ -32,7 +32,6 @@ def end(run: dict[str, Any] | None = None, **changes: Any) -> RunEnd:
         "run": full_run() if run is None else run,
         "page": "/data/store/runs/night7/report.html",
         "published": STARTED + timedelta(seconds=80),
-        "bytes": {"": 12345, "b": 678},
     }
     return RunEnd(**fields | changes)
 
@@ -45,8 +44,14 @@ def full_run() -> dict[str, Any]:
     quarantined |= {"unit": "share", "column": "", "met": True}
     nulls = {"name": "null", "value": 0.5, "limit": 0.1, "side": "most", "met": False}
     run["counts"]["expectations"] = [quarantined, nulls | {"unit": "share", "column": "brand"}]
+    run["counts"] |= {"table_bytes": 12345, "written_bytes": 23456}
     run["fingerprints"] = {"publish": handmade.VERSION, "publish@b": "b" * 16}
     run["counts"]["variants"] = {
-        "b": {"rows": 280, "recall": run["recall"] | {"value": 0.5}, "quality": {"coverage": 0.4}}
+        "b": {
+            "rows": 280,
+            "table_bytes": 678,
+            "recall": run["recall"] | {"value": 0.5},
+            "quality": {"coverage": 0.4},
+        }
     }
     return run

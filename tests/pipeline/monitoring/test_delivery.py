@@ -1,4 +1,5 @@
 import json
+import subprocess
 import sys
 import time
 from base64 import b64encode
@@ -10,12 +11,12 @@ from pipeline.monitoring.delivery import (
     Deadline,
     Delivery,
     DeliveryError,
-    call,
     deliver,
     from_environment,
     post,
     secret_address,
 )
+from pipeline.monitoring.programs import call
 from tests.pipeline.monitoring.receivers import hanging, nobody, receiver
 
 JSON = {"Content-Type": "application/json"}
@@ -130,6 +131,45 @@ def test_a_command_gets_the_content(tmp_path: Path) -> None:
 def test_a_command_that_fails_says_why() -> None:
     with pytest.raises(DeliveryError, match="ended with exit code 3: no mail today"):
         call(["sh", "-c", "echo no mail today >&2; exit 3"], b"x" * 1_000_000, Deadline(20))
+
+
+def test_of_a_command_that_prints_without_end_the_last_part_is_kept(tmp_path: Path) -> None:
+    program = "yes | head -c 3000000; echo the end; exit 1"
+    with pytest.raises(DeliveryError, match="ended with exit code 1: the end"):
+        call(["sh", "-c", program], b"", Deadline(20))
+    # It would fill the disk: nothing that it prints is written to one.
+    limited = f"""
+import resource
+from pipeline.monitoring.delivery import Deadline, DeliveryError
+from pipeline.monitoring.programs import call
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+try:
+    call(["sh", "-c", {program!r}], b"", Deadline(20))
+except DeliveryError as error:
+    print(error)
+"""
+    printed = subprocess.run(
+        [sys.executable, "-c", limited], capture_output=True, text=True, check=True
+    )
+    assert printed.stdout == "sh ended with exit code 1: the end\n"
+
+
+def test_what_a_receiver_says_stays_in_one_line_and_sends_no_controls() -> None:
+    said: list[str] = []
+    command = ["sh", "-c", r"printf '\033[2Jone\r\007two\n'; exit 1"]
+    deliver([Delivery("a", lambda d: call(command, b"", d))], said.append)
+    assert said == ["a was not sent: sh ended with exit code 1: [2Jone two"]
+    with receiver(*["/loop"] * 9) as server:
+        deliver([Delivery("b", lambda d: post(server.url, b"", JSON, d))], said.append)
+    assert "\n" not in said[1]
+
+
+def test_a_redirect_leads_to_http_only() -> None:
+    with (
+        receiver("ftp://127.0.0.1:1/there") as server,
+        pytest.raises(DeliveryError, match="answered 307"),
+    ):
+        post(server.url, b"", JSON, Deadline(5))
 
 
 def test_a_command_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:

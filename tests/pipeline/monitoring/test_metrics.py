@@ -55,6 +55,7 @@ def test_prometheus_reads_what_a_run_measured() -> None:
     assert value(values, "coverage_ratio") == 0.9825
     assert value(values, "churn_ratio") == 0.1
     assert value(values, "table_bytes") == 12345
+    assert value(values, "written_bytes") == 23456
     assert value(values, "table_rows", variant="b") == 280
     assert value(values, "recall_ratio", variant="b") == 0.5
     assert value(values, "table_bytes", variant="b") == 678
@@ -62,9 +63,7 @@ def test_prometheus_reads_what_a_run_measured() -> None:
 
 
 def test_a_run_without_a_record_has_its_end() -> None:
-    values = parsed(
-        prometheus_text(samples(ends.end({}, exit_code=5, status="failed", bytes={})), {})
-    )
+    values = parsed(prometheus_text(samples(ends.end({}, exit_code=5, status="failed")), {}))
     assert value(values, "run_success") == 0
     assert value(values, "run_exit_code") == 5
     assert not any("recall" in name or "items" in name for name, _ in values)

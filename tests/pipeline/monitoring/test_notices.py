@@ -52,7 +52,7 @@ def test_a_publication_is_told_with_its_numbers() -> None:
 )
 def test_a_failure_says_what_why_and_what_to_do(code: int, status: str, todo: str) -> None:
     notice = notices.of_end(
-        ends.end({}, exit_code=code, status=status, message="why it was", page="", bytes={})
+        ends.end({}, exit_code=code, status=status, message="why it was", page="")
     )
     assert notice is not None
     assert notice["event"] == status

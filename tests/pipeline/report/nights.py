@@ -18,6 +18,7 @@ def night(number: int, **changes: Any) -> dict[str, Any]:
     content = deepcopy(handmade.run_json())
     counts, items = content["counts"], 50_000 + 130 * number
     counts |= {"rows_read": items + 40, "items": items, "quarantined": 40, "rows": 10 * items - 77}
+    counts |= {"table_bytes": 59 * items, "written_bytes": 3_000_000 + 40_000_000 * (number == 1)}
     counts["gate"]["churn"] = round(0.02 + 0.01 * sin(number), 4)
     counts["quality"]["coverage"] = round(0.982 + 0.002 * sin(number / 3), 4)
     recall = round(0.985 + 0.004 * sin(number * 2), 4)

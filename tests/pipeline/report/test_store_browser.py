@@ -13,7 +13,8 @@ from tests.pipeline.report.test_browser import clean, until
 
 pytestmark = pytest.mark.processes
 
-CHARTS = ("recall", "churn", "coverage", "quarantined", "items", "rows", "time")
+CHARTS: tuple[str, ...] = ("recall", "churn", "coverage", "quarantined", "items", "rows", "time")
+CHARTS += ("table_bytes", "written_bytes")
 # Where the sign of a night is on the screen.
 SIGN = """([chart, night]) => {
   const view = [...Bokeh.index.roots].find((root) => root.el.closest(`#${chart}-chart`));
@@ -67,10 +68,37 @@ def test_a_sign_opens_the_page_of_its_run(tmp_path: Path) -> None:
         expect(page.locator("h1")).to_have_text("night003")
 
 
+def test_nights_that_failed_have_no_figures_and_experiments_no_place(tmp_path: Path) -> None:
+    runs = [nights.night(n) for n in range(1, 6)]
+    # It has measured all, and then it failed.
+    runs[2] = nights.night(3, status="failed", message="the disk is full", published=None)
+    runs[2]["counts"]["items"] = 10_000_000
+    runs[3] = nights.night(4, status="failed", message="tried", publishing=False, published=None)
+    limit = {"settings": {**runs[4]["settings"], "expect": {"max_quarantined": 0.05}}}
+    runs[4] |= limit
+    with clean(page_of(tmp_path, runs)) as window:
+        page = window.page
+        assert page.evaluate("NIGHTS.map((night) => night.run_id)") == [
+            *("night001", "night002", "night003", "night005")
+        ]
+        drawn = "chartViews.get('items-chart').model.renderers.map((r) => r.data_source.data)"
+        until(page, "chartViews.has('items-chart')")
+        line, published, failed = page.evaluate(
+            f"{drawn}.map((data) => [[...data.x], [...data.y].map((y) => isNaN(y) ? null : y)])"
+        )
+        items = [runs[n]["counts"]["items"] for n in (0, 1, 4)]
+        assert line == [[0, 1, 2, 3], [*items[:2], None, items[2]]]
+        assert published == [[0, 1, 3], items]
+        assert failed[0] == [2]
+        assert failed[1][0] < min(items)
+        assert "Above 5.0% the run fails." in window.texts("#quarantined .hint")[0]
+        assert "the disk is full" in window.texts("#why .note")[1]
+
+
 @pytest.mark.parametrize(
     ("runs", "title", "charts"),
     [
-        ([nights.night(1)], "Last night: Published", 7),
+        ([nights.night(1)], "Last night: Published", 9),
         ([nights.failed(1)], "Last night: Failed", 1),
         ([nights.night(1, status="done", published=None)], "No night yet", 0),
         ([], "No night yet", 0),

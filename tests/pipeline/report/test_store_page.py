@@ -24,6 +24,12 @@ def test_the_figures_are_those_of_run_json(tmp_path: Path) -> None:
     assert first.stages["embed"] == runs[0]["stages"][3]["seconds"]
     assert (failed.status, failed.recall, failed.items, failed.stages) == ("failed", None, None, {})
     assert (held_back.status, held_back.churn) == ("held_back", 0.61)
+    counts = runs[0]["counts"]
+    assert (first.table_bytes, first.written_bytes) == (
+        counts["table_bytes"],
+        counts["written_bytes"],
+    )
+    assert (failed.table_bytes, failed.written_bytes) == (None, None)
 
 
 def test_of_a_year_the_last_ninety_runs_are_read_and_shown(tmp_path: Path) -> None:

@@ -148,6 +148,19 @@ def test_the_message_names_all_that_is_wrong_and_the_settings_that_allow_it(
     assert [one.problem() for one in again if not one.is_met] == []
 
 
+def test_one_row_too_many_of_a_large_catalogue_does_not_look_like_its_limit() -> None:
+    one = Expectation("a", "rows", 15_000_001 / 300_000_000, 0.05, expectations.AT_MOST, "a.b")
+    assert not one.is_met
+    assert one.problem() == "rows: 5.0000003%, at most 5% is expected (a.b)"
+
+
+def test_a_catalogue_without_a_valid_row_is_refused_with_the_reasons(
+    measured: Callable[[list[Row]], dict[str, Any]],
+) -> None:
+    with pytest.raises(InputError, match=r"no valid row among 2 \(no_item_id: 2, the row has no"):
+        measured([("", "靴", "", "", "")] * 2)
+
+
 def test_what_is_measured_does_not_depend_on_the_order_of_rows_or_on_files(
     spark: SparkSession,
     measured: Callable[[list[Row]], dict[str, Any]],

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.errors import UsageError
 from pipeline.storage import files
-from pipeline.store import run_records
+from pipeline.store import run_json
 from pipeline.store.names import LATEST
 from pipeline.store.resolve import resolve
 from pipeline.store.store import Store
@@ -51,7 +51,7 @@ def test_latest_reads_no_run_json_before_the_run_is_asked_for(
         opened.append(path.parent.name)
         return files.read_object(path, **fields)
 
-    monkeypatch.setattr(run_records, "read_object", read_object)
+    monkeypatch.setattr(run_json, "read_object", read_object)
     resolved = resolve(store)
     assert (resolved.run_id, resolved.stages["embed"]) == ("run2", fakes.fingerprint(2, "embed"))
     assert opened == []

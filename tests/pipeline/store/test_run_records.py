@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -99,6 +100,49 @@ def test_a_run_that_failed_is_listed_with_why(tmp_path: Path) -> None:
     assert runs.lines([run])[-1] == f"first: {run.message}"
 
 
+def test_a_failed_experiment_is_no_night(tmp_path: Path) -> None:
+    for run_id, publishing in (("night", True), ("tried", False)):
+        settings = config.from_mapping(
+            {
+                "store": {"path": str(tmp_path / "store")},
+                "catalogue": {"path": str(tmp_path / "none.csv")},
+            }
+        )
+        runner = Runner(settings, run_id, Progress(io.StringIO()), publishing=publishing)
+        with pytest.raises(InputError):
+            runner.run("ingest", "publish")
+    store = Store(settings.store.path)
+    assert {
+        run.run_id: trends.figures(run).is_experiment for run in run_records.list_runs(store)
+    } == {"night": False, "tried": True}
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("counts.items", {"counts": {"items": "many"}}),
+        ("counts.gate", {"counts": {"gate": None}}),
+        ("counts.quality", {"counts": {"quality": [1]}}),
+        ("recall.queries", {"recall": {"value": 1.0}}),
+        ("published.version", {"published": {}}),
+        ("stages", {"stages": None}),
+        ("stages.0", {"stages": ["ingest"]}),
+        ("settings.publish", {"settings": {"publish": "x"}}),
+        ("process.a", {"process": {"machine": "0", "pid": 1, "started": 1, "a": 1}}),
+        ("started", {"started": "yesterday"}),
+    ],
+)
+def test_a_part_of_another_form_is_named_and_keeps_no_other_run_from_being_shown(
+    name: str, changes: dict[str, Any], tmp_path: Path
+) -> None:
+    store = nights.make_store(tmp_path, [nights.night(1), nights.night(2, **changes)])
+    said: list[str] = []
+    store.print_line = said.append
+    assert [one.run_id for one in trends.of_store(store)] == ["night001"]
+    (line,) = said
+    assert f"night002/run.json: damaged: it holds no valid {name}; if that run" in line
+
+
 def test_damaged_files_and_folders_without_one_are_passed_over(store: Store) -> None:
     fakes.write_run_json(store, "whole")
     store.run_path("empty").mkdir()
@@ -118,6 +162,8 @@ def test_the_last_runs_have_a_chart_of_each_figure(
     assert lines[1].startswith("night       .x!.  . published")
     assert "recall      █ █▁  0.9000 to 0.9886, last 0.9000" in lines
     assert "rows        ▁ ▆█  501,223 to 505,123, last 505,123" in lines
+    assert "table       ▁ ▆█  3.0 MB" in lines
+    assert "written     █ ▁▁  3.0 MB to 43.0 MB, last 3.0 MB" in lines
     # Of more nights than there is room for, the last are shown.
     assert list(runs.charts(figures * 40))[1].startswith(
         f"night       !.{'.x!.' * 11}  . published"

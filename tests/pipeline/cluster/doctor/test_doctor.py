@@ -6,10 +6,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pyspark import SparkConf
 from pyspark.sql import SparkSession
 
+from models import static
+from models.static import distil
 from pipeline.cluster.doctor import examination, host, memory, store_folder
 from pipeline.cluster.doctor.finding import BAD, OK, SKIPPED, Finding
 from pipeline.cluster.doctor.memory import HostProbe
@@ -20,10 +23,11 @@ from pipeline.errors import UsageError
 from pipeline.storage import file_owners
 from pipeline.terminal.progress import StageLine
 from tests.conftest import WriteCsv
+from tests.models.static.files import model2vec_model
 from tests.pipeline.conftest import InProcess
 
 NAMES = [
-    *("java", "versions", "packages", "credentials", "store", "lock"),
+    *("java", "versions", "packages", "credentials", "receivers", "store", "lock"),
     *("spark", "connectors", "catalogue", "executors", "model cache", "memory"),
 ]
 
@@ -119,7 +123,7 @@ def test_a_java_that_spark_can_not_use_stops_before_spark(
     assert message in text_of(findings, "java")
     assert states(findings)["java"] == BAD
     assert states(findings)["store"] == OK
-    assert {name for name, state in states(findings).items() if state == SKIPPED} == {*NAMES[6:]}
+    assert {name for name, state in states(findings).items() if state == SKIPPED} == {*NAMES[7:]}
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
     assert "no java in JAVA_HOME" in text_of(host.check(settings()), "java")
 
@@ -171,6 +175,23 @@ def test_credentials_are_looked_for_and_never_shown(
     assert "hush" not in str(found)
 
 
+def test_receivers_of_this_host_that_are_not_there_are_named(
+    settings: Callable[..., Config], tmp_path: Path
+) -> None:
+    notices: list[dict[str, Any]] = [
+        {"on": ["failed"], "command": [name]} for name in ("sh", "no-such-program")
+    ]
+    places = {"metrics": {"textfile": f"{tmp_path}/a.prom"}, "lineage": {"file": "/none/l.jsonl"}}
+    found = host.check(settings(*notices, **places))
+    assert states(found)["receivers"] == BAD
+    text = text_of(found, "receivers")
+    assert "lineage.file: /none is no folder" in text
+    assert "no-such-program is no program" in text
+    assert "metrics" not in text
+    found = host.check(settings(notices[0], metrics=places["metrics"]))
+    assert text_of(found, "receivers") == "present: metrics.textfile, sh"
+
+
 def test_a_missing_package_is_named_with_the_extra_that_has_it(
     settings: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,6 +200,25 @@ def test_a_missing_package_is_named_with_the_extra_that_has_it(
     monkeypatch.setattr(host, "find_spec", lambda _: None)
     found = host.check(settings(text={"dictionary": "full"}, model={"kind": "onnx", "path": "."}))
     assert "pip install 'nitamono[onnx,dictionaries]'" in text_of(found, "packages")
+
+
+def test_tokenizers_are_needed_by_a_static_model_that_reads_text_only(
+    settings: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model2vec_model(tmp_path / "source")
+    static.pack(tmp_path / "source", tmp_path / "text")
+    rows = np.ones((1, 8), np.float32)
+    distil.write(["靴"], rows, tmp_path / "words", text_fingerprint="a", float16=False)
+
+    def packages(path: str) -> str:
+        return text_of(host.check(settings(model={"kind": "static", "path": path})), "packages")
+
+    places = [str(tmp_path / "source"), str(tmp_path / "text"), "s3a://bucket/model"]
+    assert [packages(path) for path in places] == ["tokenizers installed"] * 3
+    monkeypatch.setattr(host, "find_spec", lambda _: None)
+    for path in places:
+        assert "pip install 'nitamono[static]'" in packages(path)
+    assert packages(str(tmp_path / "words")) == "no extra one is needed"
 
 
 def test_a_cache_without_room_for_two_models_is_named() -> None:
