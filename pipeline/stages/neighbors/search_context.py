@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 # Candidates that a group has for a query, for each neighbour that is kept, if there are caps.
-CANDIDATES_PER_NEIGHBOR = 4
+CANDIDATES_PER_NEIGHBOR = 2
 # Tasks of a scan of all items for each core: what each of them finds is merged.
 SCANS_PER_CORE = 4
 _SHORT_ROWS = pa.schema(
