@@ -1,6 +1,5 @@
 """The corpus of a training: its texts, its vocabulary, and the settings that follow from them."""
 
-import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,7 +58,7 @@ def plan(section: ModelSection, occurrences: int, sizes: list[int]) -> TrainingS
     words = sizes[min_count - 1]
     epoch = section.epoch or max(
         min(20, max(5, round(_TOKEN_PASSES / occurrences))),
-        math.ceil(_MIN_TOKEN_PASSES / occurrences),
+        _MIN_TOKEN_PASSES // occurrences,
     )
     training = TrainingSettings(
         model=section.algorithm,
