@@ -132,7 +132,7 @@ def _answer_lines(answers: AnswerFigures, evaluation: Evaluation) -> Iterator[st
     figure = answers.figures.get(PRECISION)
     if figure is None:
         if answers.answers:
-            yield "            none is of an item and one of its nearest by the current settings"
+            yield "            none is of a neighbour by the current settings: judge more"
         return
     judged = [
         f"{answers.judged[m]:.0%}" if m in answers.judged else _NONE for m in evaluation.methods

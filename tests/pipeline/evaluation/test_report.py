@@ -72,3 +72,15 @@ def test_a_figure_that_a_method_lacks_is_null(tmp_path: Path) -> None:
     assert "nan" not in "\n".join(report.lines(evaluation))
     judged = [row for row in report_json.figures(evaluation) if row[0] == "judged_precision"]
     assert "mean" not in [row[3] for row in judged]
+
+
+def test_answers_that_say_nothing_of_the_current_settings_are_said_to(tmp_path: Path) -> None:
+    answers = Answers(str(tmp_path / "answers.csv"), "anna")
+    request = replace(REQUEST, k=1, answers=answers)
+    ready = prepared(request)
+    assert list(report.lines(evaluate._measure(ready, request)))[-1] == "Answers     0"
+    nearest = ready.nearest[CURRENT][0, 0]
+    other = next(n for n in range(1, 6) if n != nearest)
+    answers.put("i0", f"i{other}", match=True)
+    last = list(report.lines(evaluate._measure(ready, request)))[-1]
+    assert last == "            none is of a neighbour by the current settings: judge more"
