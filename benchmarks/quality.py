@@ -43,9 +43,11 @@ _BATCH = 10_000
 Vectors = np.ndarray | Any
 
 
-def train_model(catalogue: Catalogue, folder: Path) -> fasttext.Embedder:
+def train_model(
+    catalogue: Catalogue, folder: Path, section: ModelSection | None = None
+) -> fasttext.Embedder:
     """Train and pack a model of a catalogue, with its statistics, as the stage train does."""
-    section = ModelSection()
+    section = section or ModelSection()
     documents = catalogue.documents
     counts = Counter(token for document in documents for token in document)
     sizes = [

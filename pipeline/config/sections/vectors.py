@@ -75,7 +75,10 @@ class ModelSection(Section):
     )
     dim: int = Field(100, ge=1, le=2000, description="dimensions of the model's vectors")
     epoch: int = Field(
-        0, ge=0, description="passes over the sample; 0: 5 to 20, by the sample's size"
+        0,
+        ge=0,
+        description="passes over the sample; 0: 5 to 20, by the sample's size, and more over a "
+        "sample of less than 50,000 tokens",
     )
     min_count: int = Field(
         2,

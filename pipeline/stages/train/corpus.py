@@ -1,5 +1,6 @@
 """The corpus of a training: its texts, its vocabulary, and the settings that follow from them."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
 
 # In a smaller vocabulary every word gets a row, however rare it is.
 _SMALL_VOCABULARY = 1_000
-_TOKEN_PASSES = 20_000_000
+# Passes times tokens: for large corpora, and at least. With less, all words of a small catalogue
+# have nearly the same vector.
+_TOKEN_PASSES, _MIN_TOKEN_PASSES = 20_000_000, 1_000_000
 
 
 def texts(tokens: "DataFrame") -> "DataFrame":
@@ -54,7 +57,10 @@ def plan(section: ModelSection, occurrences: int, sizes: list[int]) -> TrainingS
     while min_count > 1 and sizes[min_count - 1] < min(_SMALL_VOCABULARY, sizes[0]):
         min_count -= 1
     words = sizes[min_count - 1]
-    epoch = section.epoch or min(20, max(5, round(_TOKEN_PASSES / occurrences)))
+    epoch = section.epoch or max(
+        min(20, max(5, round(_TOKEN_PASSES / occurrences))),
+        math.ceil(_MIN_TOKEN_PASSES / occurrences),
+    )
     training = TrainingSettings(
         model=section.algorithm,
         dim=section.dim,
