@@ -27,13 +27,14 @@ def definition() -> dict[str, int]:
 
 
 def append(path: Path, statistics: CatalogueStatistics) -> None:
-    """Write statistics at the end of a packed model that has none.
+    """Write statistics at the end of a packed model, in place of those that it has.
 
     Raises:
         ModelError: the file is damaged.
         OSError: the file can't be written.
     """
     with safetensors_file.Appender(path) as writer:
+        writer.drop_from(_WORDS)
         _finish(writer, writer.metadata, statistics)
 
 

@@ -91,7 +91,7 @@ def new_file(folder: Path) -> Iterator[Path]:
 
 
 def add_statistics(packed: Path, statistics: CatalogueStatistics) -> None:
-    """Add statistics to a packed model that has none, and write a new model.json.
+    """Give a packed model statistics, in place of those it has, and write a new model.json.
 
     The file is changed in place. It must not be in use, and it is not a model until this function
     returns.

@@ -134,6 +134,16 @@ class Appender(Writer):
         self._file = path.open("r+b")
         self._file.seek(0, os.SEEK_END)
 
+    def drop_from(self, name: str) -> None:
+        """Drop a tensor and all that were written after it; nothing if there is no such tensor."""
+        names = list(self._entries)
+        if name not in names:
+            return
+        self._end = self._entries[name]["data_offsets"][0]
+        self._entries = {kept: self._entries[kept] for kept in names[: names.index(name)]}
+        self._file.truncate(DATA_START + self._end)
+        self._file.seek(0, os.SEEK_END)
+
 
 def read(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
     """Map a safetensors file.

@@ -79,6 +79,8 @@ class Answers:
         self.path, self.judge = path, judge.strip()
         if not self.judge:
             raise UsageError("--judge-name: give the judge a name")
+        if not self.judge.isprintable():
+            raise UsageError(f"--judge-name {self.judge!a}: give a name in one line of UTF-8")
         if "://" in path:
             raise UsageError(
                 f"--judge {path}: answers are added to a file line by line, which object stores "
@@ -186,7 +188,18 @@ def _read(path: str) -> dict[tuple[str, str, str], Answer]:
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"--judge {path}: can't be read as CSV in UTF-8 ({error})") from error
-    reader = csv.DictReader(io.StringIO(text, newline=""))
+    # A quotation mark that is not closed would take in all lines after it.
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    try:
+        return _answers(path, reader)
+    except csv.Error as error:
+        raise InputError(
+            f"--judge {path}: line {reader.line_num} can't be read as CSV ({error}); mend it or "
+            "delete it"
+        ) from error
+
+
+def _answers(path: str, reader: "csv.DictReader[str]") -> dict[tuple[str, str, str], Answer]:
     header = tuple(reader.fieldnames or ())
     # Lines are added in this order.
     if header != COLUMNS:

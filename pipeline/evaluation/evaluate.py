@@ -162,7 +162,7 @@ def _prepare(
     nearest = {}
     for name, method in compared.items():
         line.note = f"nearest items by {name}"
-        nearest[name] = method.nearest(request.k)
+        nearest[name] = method.nearest(min(request.k, max(1, len(sample.ids) - 1)))
     line.note = f"{len(sample.ids):,} items"
     return _Prepared(sample, pairs, compared, nearest, missing)
 

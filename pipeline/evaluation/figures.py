@@ -74,7 +74,10 @@ class _Columns:
         self._places: dict[tuple[Subject, str, str, bool], list[int]] = {}
 
     def add(self, subject: Subject, measure: str, by_method: dict[str, Float64]) -> None:
-        """Add the values of all methods, and the differences of the current ones to others."""
+        """Add the values of all methods, and the differences of the current ones to others.
+
+        A method that has a value of no item is left out, and so is its difference.
+        """
         for method, values in by_method.items():
             self._place(subject, measure, method, values, is_difference=False)
             if method != CURRENT:
@@ -84,6 +87,8 @@ class _Columns:
     def _place(
         self, subject: Subject, measure: str, method: str, values: Float64, *, is_difference: bool
     ) -> None:
+        if np.isnan(values).all():
+            return
         self._places[subject, measure, method, is_difference] = [len(self._columns)]
         self._columns.append(values)
 

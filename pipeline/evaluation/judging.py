@@ -1,7 +1,9 @@
 """Judgements by hand: which pairs are shown, asking in the terminal, and what methods score."""
 
 import hashlib
+import io
 import sys
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TextIO
@@ -116,8 +118,11 @@ def ask(
         InputError: the file can't be written.
     """
     source = source or sys.stdin
+    if isinstance(source, io.TextIOWrapper):
+        # What a terminal of another encoding sends is no answer, and no end.
+        source.reconfigure(errors="replace")
     if not pairs:
-        _show([f"All pairs are judged by {answers.judge}."])
+        _show([f"There is no pair that {answers.judge} has not judged."])
         return
     _show([_QUESTION, _KEYS, f"Every answer is kept at once in {answers.path}"])
     place = 0
@@ -149,7 +154,8 @@ def _key(source: TextIO, said: bool | None) -> str:
         line = source.readline()
         if not line:
             return "q"
-        key = line.strip().lower()[:1]
+        # An input method may leave full-width letters.
+        key = unicodedata.normalize("NFKC", line).strip().lower()[:1]
         if key and key in "ynsbq":
             return key
         _show([f"{'':<{_INDENT}}{_KEYS}"])

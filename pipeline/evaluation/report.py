@@ -7,9 +7,11 @@ from pipeline.evaluation.figures import ALL_LABELS, PAIRS, Figure, label
 from pipeline.evaluation.intervals import Difference, Estimate
 from pipeline.evaluation.judging import PRECISION, AnswerFigures
 from pipeline.evaluation.result import Evaluation, GroupFigures
-from pipeline.terminal.output import table
+from pipeline.terminal.output import shorten, table
 
 _NONE = "-"
+# A group is named by a text of the catalogue, which may be long.
+_GROUP_WIDTH = 40
 # What each measure of neighbours is called.
 _TITLES = {
     "recall": "Label recall@{k}: of the items of the same label, the share among the nearest",
@@ -112,7 +114,7 @@ def _group_lines(name: str, groups: list[GroupFigures], evaluation: Evaluation) 
         rows = []
         for group in groups:
             figure = group.figures.get(subject, {}).get("recall", Figure({}, {}, 0))
-            rows += _rows(group.name, figure, evaluation)
+            rows += _rows(shorten(group.name, _GROUP_WIDTH), figure, evaluation)
         yield from _table("group", rows, evaluation)
 
 
@@ -129,6 +131,8 @@ def _answer_lines(answers: AnswerFigures, evaluation: Evaluation) -> Iterator[st
         )
     figure = answers.figures.get(PRECISION)
     if figure is None:
+        if answers.answers:
+            yield "            none is of a neighbour by the current settings: judge more"
         return
     judged = [
         f"{answers.judged[m]:.0%}" if m in answers.judged else _NONE for m in evaluation.methods

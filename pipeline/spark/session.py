@@ -1,7 +1,10 @@
 """The Spark session: started when a stage needs it, quiet, with settings that fit the machine."""
 
 import os
+import signal
 import sys
+from threading import current_thread, main_thread
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from models.cache import FOLDER_VARIABLE, LIMIT_VARIABLE
@@ -95,6 +98,24 @@ def driver_memory() -> str:
     return f"{min(max(total // 4, 1024), 8192)}m"
 
 
+def keep_interruptible() -> None:
+    """Let SIGINT interrupt this process when its session has stopped, too.
+
+    PySpark's handler cancels the jobs first, which fails when there is no session any more.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    if not callable(handler) or current_thread() is not main_thread():
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        try:
+            handler(number, frame)
+        except Exception as error:
+            raise KeyboardInterrupt from error
+
+    signal.signal(signal.SIGINT, interrupt)
+
+
 def start(
     user_settings: dict[str, str], log: SparkLog, *, brief: bool = False
 ) -> "tuple[SparkSession, bool]":
@@ -130,8 +151,9 @@ def start(
     where = "what spark-submit printed says why" if submitted else f"its log is {log.destination}"
     try:
         if submitted:
-            return _start_submitted(user_settings), True
-        return _start_own(settings(user_settings, brief=brief), log), True
+            own = _start_submitted(user_settings)
+        else:
+            own = _start_own(settings(user_settings, brief=brief), log)
     except (PySparkException, OSError) as error:
         raise StageError(f"Spark does not start: {error}; {where}") from error
     except Exception as error:
@@ -139,6 +161,8 @@ def start(
             why = explain(error, settings(user_settings), log.local)
             raise StageError(f"Spark does not start: {why}; {where}") from error
         raise
+    keep_interruptible()
+    return own, True
 
 
 def _start_submitted(user_settings: dict[str, str]) -> "SparkSession":

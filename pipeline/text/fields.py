@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from pipeline.text.clean import normalize_characters
+from pipeline.text.clean import clean
 
 if TYPE_CHECKING:
     from pipeline.text.tokenize import Tokenizer
@@ -68,6 +69,12 @@ def _levels(text: str, separator: str) -> list[str]:
     """The levels of a path, from the top down; empty ones are left out."""
     if separator == AUTO:
         separator = next((one for one in _RECOGNISED if one in text), "")
-    separator = normalize_characters(separator)
+    separator = _as_cleaned(separator)
     levels = text.split(separator) if separator else [text]
     return [level.strip() for level in levels if level.strip()]
+
+
+@lru_cache
+def _as_cleaned(separator: str) -> str:
+    """What cleaning makes of a separator that stands between two words."""
+    return clean(f"a{separator}a")[1:-1]

@@ -208,7 +208,7 @@ def _read_catalogue(job: Job) -> _Catalogue:
 
 
 def _add_statistics(job: Job, packed: Path, catalogue: _Catalogue | None) -> dict[str, Any]:
-    """Add the catalogue's statistics to a packed model that has none; return their counts.
+    """Give a packed model the catalogue's statistics, if it has none to keep; return their counts.
 
     Args:
         job: the run.
@@ -217,7 +217,7 @@ def _add_statistics(job: Job, packed: Path, catalogue: _Catalogue | None) -> dic
     """
     kind = job.config.model.kind
     model = packing.load(kind, packed)
-    if model.statistics is not None:
+    if model.statistics is not None and _know_fields(job, model):
         return {}
     job.line.note = "counting words and phrases"
     catalogue = catalogue or _read_catalogue(job)
@@ -236,6 +236,17 @@ def _add_statistics(job: Job, packed: Path, catalogue: _Catalogue | None) -> dic
         "sampled_items": counted.documents,
         "promotional_phrases": list(catalogue.phrases),
     }
+
+
+def _know_fields(job: Job, model: fasttext.Embedder | fasttext.TextModel) -> bool:
+    """Whether a model's statistics are of tokens with those of the fields that are set.
+
+    Otherwise the fields' words, as common as they may be, would count as words that nobody has.
+    """
+    if not job.config.embed.field:
+        return True
+    text = job.record("tokenize").outputs["text_fingerprint"]
+    return isinstance(model, fasttext.Embedder) and model.header.text_fingerprint == text
 
 
 def _sampled_texts(job: Job, max_items: int) -> list[list[str]]:

@@ -3,6 +3,7 @@
 import math
 import random
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -318,6 +319,14 @@ def test_statistics_are_part_of_the_packed_file(model: Embedder, tmp_path: Path)
     assert '"documents": 3' in (plain.parent / "model.json").read_text()
     assert '"documents"' not in description
     complete = plain.read_bytes()
+    # Others take their place.
+    fasttext.add_statistics(plain, replace(statistics, documents=7, phrases=("送料 無料",)))
+    again = fasttext.load(plain)
+    assert isinstance(again, Embedder)
+    assert again.statistics is not None
+    assert (again.statistics.documents, again.statistics.phrases) == (7, ("送料 無料",))
+    fasttext.add_statistics(plain, statistics)
+    assert plain.read_bytes() == complete
     for damaged, message in {
         complete.replace(b'\\"places\\": 4', b'\\"places\\": 5'): "made by another release",
         complete.replace(b'"word_documents"', b'"word_documentz"'): "do not fit its header",

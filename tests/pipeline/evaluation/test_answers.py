@@ -83,6 +83,20 @@ def test_two_processes_that_answer_at_the_same_time_lose_nothing(tmp_path: Path)
     assert len(Answers(path, "carl")) == 600
 
 
+@pytest.mark.parametrize("name", ["", " ", "an\na", "\udcff", "a\x1b[2J"])
+def test_a_judge_has_a_name_of_one_line(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="--judge-name"):
+        Answers(str(tmp_path / "answers.csv"), name)
+
+
+@pytest.mark.parametrize("line", ['x,y,1,"anna\n', 'x,y,1,"an"na\n', f'x,y,1,"{"a" * 200_000}'])
+def test_a_line_that_is_cut_off_takes_no_others_in(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "answers.csv"
+    path.write_text(f"{HEADER}{line}x,z,1,ben\n")
+    with pytest.raises(InputError, match=r"answers\.csv: line \d can't be read as CSV"):
+        Answers(str(path), "ben")
+
+
 def test_answers_of_others_are_seen_when_the_file_is_read_again(tmp_path: Path) -> None:
     path = str(tmp_path / "answers.csv")
     anna, ben = Answers(path, "anna"), Answers(path, "ben")

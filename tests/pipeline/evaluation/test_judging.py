@@ -64,13 +64,19 @@ def test_answers_are_kept_skipped_and_given_again(
     assert "similar? (you said yes; s keeps it) " in shown
     assert "3 answers are in " in shown
     judging.ask([], DETAILS, answers, typed)
-    assert "All pairs are judged by anna." in capsys.readouterr().err
+    assert "There is no pair that anna has not judged." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("typed", ["n\nq\ny\n", "n\n"])
 def test_whoever_stops_keeps_what_was_answered(answers: Answers, typed: str) -> None:
     judging.ask([("i0", "i1"), ("i0", "i2")], DETAILS, answers, io.StringIO(typed))
     assert Path(answers.path).read_text() == "a,b,match,judge\ni0,i1,0,anna\n"
+
+
+def test_what_a_terminal_of_another_encoding_sends_is_asked_again(answers: Answers) -> None:
+    typed = io.TextIOWrapper(io.BytesIO(b"\x82\x99\n" + "ｙ\nＮ\n".encode()), encoding="utf-8")
+    judging.ask([("i0", "i1"), ("i0", "i2")], DETAILS, answers, typed)
+    assert [one.match for one in answers] == [True, False]
 
 
 def test_an_item_cannot_act_on_the_terminal(
@@ -103,6 +109,16 @@ def test_precision_is_of_the_judged_neighbours_by_hand(answers: Answers) -> None
     assert result.judged == pytest.approx({"current": 4 / 6, "tfidf": 4 / 6})
     assert (result.items, result.answers, result.left_out) == (3, 6, 1)
     assert result.judges == {"anna": 5, "ben": 1}
+
+
+def test_a_method_none_of_whose_neighbours_is_judged_has_no_figure(answers: Answers) -> None:
+    answers.put("i0", "i2", match=True)
+    answers.put("i3", "i5", match=False)
+    result = judging.score(IDS, NEAREST, answers)
+    figure = result.figures["precision"]
+    assert figure.values["current"].value == 1
+    assert (list(figure.values), figure.differences) == (["current"], {})
+    assert result.judged == {"current": 1 / 3, "tfidf": 0}
 
 
 def test_answers_of_another_catalogue_are_refused(answers: Answers) -> None:

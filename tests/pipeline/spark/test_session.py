@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,21 @@ def test_what_holds_on_one_host_only_is_left_out_of_clusters() -> None:
     assert settings({"spark.master": "local[2]"}).keys() >= LOCAL_ONLY
     for master in ("yarn", "spark://s:7077", "k8s://https://k"):
         assert not settings({"spark.master": master}).keys() & LOCAL_ONLY
+
+
+def test_ctrl_c_interrupts_when_the_session_has_stopped(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_spark = signal.getsignal(signal.SIGINT)
+    assert "SparkContext" in getattr(of_spark, "__qualname__", "")
+    try:
+        session.keep_interruptible()
+        # As `stop` leaves it.
+        monkeypatch.setattr(spark.sparkContext, "_jsc", None)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, of_spark)
 
 
 def test_spark_submits_master_decides_not_that_of_the_config() -> None:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from pyspark.sql import SparkSession
 from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
 
-from models import static
+from models import fasttext, static
+from models.fasttext.bytestrings import ByteStrings
+from models.fasttext.lexical_features import word_features
 from pipeline.config import reading as config
 from pipeline.errors import InputError, UsageError
 from pipeline.runs.runner import Runner
@@ -233,6 +236,29 @@ def test_a_distilled_model_can_be_used_with_fields_that_are_set_later(
     best = json.loads(in_process(*query, "--column", f"maker={text}"))["neighbours"][0]
     assert (best["similar_id"], best["score"]) == (item_id, pytest.approx(1, abs=1e-3))
     assert json.loads(in_process(*query))["neighbours"][0]["score"] < 0.999
+
+
+def test_statistics_without_the_fields_words_are_counted_anew(shop: Shop) -> None:
+    trained = ("model.min_count=1", "model.epoch=1", "model.dim=8")
+    models = shop.folder / "store" / "models"
+    shop.run("trained", *trained)
+    (packed,) = models.glob("*/model.safetensors")
+    before = packed.read_bytes()
+    given = (*trained, f"model.path={packed}")
+    shop.run("kept", *given)
+    assert list(models.glob("*/model.safetensors")) == [packed]
+    paths = (FIELD[0], 'embed.field=[{column="maker", separator="auto"}]')
+    shop.run("counted", *given, *paths)
+    (counted,) = set(models.glob("*/model.safetensors")) - {packed}
+    assert packed.read_bytes() == before
+    model = fasttext.load(counted)
+    assert isinstance(model, fasttext.Embedder)
+    assert model.statistics is not None
+    features = word_features(ByteStrings.from_list([b">a_shoe_bag", b"nowhere"]))
+    # 12 of the 36 items have that path.
+    common, rarest = model.statistics.word_weights(features)
+    assert common == pytest.approx(math.log((36 + 5) / (12 + 4.5)) + 0.25)
+    assert rarest == pytest.approx(math.log((36 + 5) / 4.5) + 0.25)
 
 
 def test_a_model_of_fields_words_is_refused_without_them(shop: Shop) -> None:
