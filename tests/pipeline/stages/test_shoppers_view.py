@@ -106,7 +106,7 @@ def test_a_query_for_what_the_shop_does_not_have_finds_nothing_near(items: Items
 @pytest.mark.parametrize(
     ("tokens", "epoch", "passes"),
     [
-        (300, 0, 3_334),
+        (300, 0, 3_333),
         (20_000, 0, 50),
         (50_000, 0, 20),
         (1_000_000, 0, 20),
