@@ -151,8 +151,8 @@ def find_changes(
     def hashed(items: "DataFrame", name: str) -> "DataFrame":
         # Spark's hash skips nulls, so their positions are hashed too.
         texts = [
-            F.col(name) if name in items.columns else F.lit(None).cast("string")
-            for name in ("title", "description", *fields)
+            F.col(text) if text in items.columns else F.lit(None).cast("string")
+            for text in ("title", "description", *fields)
         ]
         nulls = [text.isNull() for text in texts]
         return items.select("item_id", F.xxhash64(*texts, *nulls).alias(name))
