@@ -24,6 +24,7 @@ from pipeline.retrieval.vectors import (
     cosines,
     from_bytes,
     hash_vectors,
+    lengths,
     squared_norms,
     unit_vectors,
 )
@@ -96,36 +97,35 @@ def pairs_above_floor(
     floor = neighbors["floor"]
     min_scores = _floor_scores(floor)
     own, other = (from_bytes(rows["vector"]) for rows in (items, arrivals))
+    own_scales, other_units = (1 / lengths(own)).astype(np.float32)[:, None], unit_vectors(other)
     # The norms of the items are computed where they are needed, for a few of them.
     left, right = (own, np.zeros(len(own))), (other, squared_norms(other))
-    own_units, other_units = unit_vectors(own), unit_vectors(other)
     # The error of a float32 product, as in search.py; the exact score decides.
     rules = settings.rules
     margin = np.float32((own.shape[1] + 8) * 2.0**-22 + rules.boosts.margin)
+    least = (min_scores - margin)[:, None]
     own_same, other_same = _same_codes(items, arrivals)
     traits = Traits.from_rows(items, rules), Traits.from_rows(arrivals, rules)
     edited = traits[0].edited_pairs(arrivals["item_id"])
     boosted = ScoreMask(rules, *traits, edited) if rules.boosts.exist else None
     parts, scored = [_NO_PAIRS], 0
-    for probing, arrived in _pairs_by_list(items, arrivals, settings):
-        step = max(1, _PRODUCT // len(arrived))
-        for start in range(0, len(probing), step):
-            block = probing[start : start + step]
-            product = own_units[block] @ other_units[arrived].T
-            if boosted is not None:
-                boosted.add_boosts(product, block, arrived, np.empty_like(product))
-            scored += product.size
-            row, column = np.nonzero(product >= (min_scores[block] - margin)[:, None])
-            rows, others = block[row], arrived[column]
-            is_same = own_same[rows] == other_same[others]
-            rows, others = rows[is_same], others[is_same]
-            left[1][rows] = squared_norms(own[rows])
-            cosine = cosines(left, right, rows, others)
-            scores = cosine if boosted is None else boosted.ranked_by(cosine, rows, others)
-            mask = scores >= min_scores[rows]
-            if rules.excludes_pairs:
-                mask &= pair_mask(rules, *traits, edited, (rows, others, cosine))
-            parts.append(ScoredPairs(rows[mask], others[mask], scores[mask], cosine[mask]))
+    for block, arrived, is_probed in _blocks_by_list(items, arrivals, settings):
+        product = own[block] @ other_units[arrived].T
+        product *= own_scales[block]
+        if boosted is not None:
+            boosted.add_boosts(product, block, arrived, np.empty_like(product))
+        scored += product.size
+        row, column = np.nonzero((product >= least[block]) & is_probed)
+        rows, others = block[row], arrived[column]
+        is_same = own_same[rows] == other_same[others]
+        rows, others = rows[is_same], others[is_same]
+        left[1][rows] = squared_norms(own[rows])
+        cosine = cosines(left, right, rows, others)
+        scores = cosine if boosted is None else boosted.ranked_by(cosine, rows, others)
+        mask = scores >= min_scores[rows]
+        if rules.excludes_pairs:
+            mask &= pair_mask(rules, *traits, edited, (rows, others, cosine))
+        parts.append(ScoredPairs(rows[mask], others[mask], scores[mask], cosine[mask]))
     rows, others, scores, cosine = map(np.concatenate, zip(*parts, strict=True))
     ties = np.flatnonzero(scores == min_scores[rows])
     ids = arrivals["item_id"].take(pa.array(others[ties]))
@@ -154,30 +154,61 @@ def _same_codes(
     return codes[: len(own)], codes[len(own) :]
 
 
-def _pairs_by_list(
+def _blocks_by_list(
     items: pa.RecordBatch, arrivals: pa.RecordBatch, settings: NeighborSettings
-) -> Iterator[tuple[Int64, Int64]]:
-    """For each list: the items that probe it, and its arrivals without a surplus of equal ones."""
-    lists = arrivals["list"].to_numpy()
-    arrived = dict(group_by_list(lists, np.arange(arrivals.num_rows)))
-    if settings.nprobe:
-        probes = decode_probes(items["probes"])[:, : settings.nprobe]
-        rows, column = np.nonzero(np.isin(probes, lists))
-        probing = dict(group_by_list(probes[rows, column], rows))
-    else:
-        probing = dict.fromkeys(arrived, np.arange(items.num_rows))
-    for number, rows in probing.items():
-        others = arrived[number]
-        # One more than is kept, so that an item knows that there were others.
-        positions = _without_surplus(arrivals.take(pa.array(others)), settings.capacity + 1)
-        yield rows, others[positions]
+) -> Iterator[tuple[Int64, Int64, npt.NDArray[np.bool_]]]:
+    """Items of one list, the arrivals in the lists that any of them probes, and who probes which.
+
+    The items of a list probe nearly the same lists. So a product of them and all these arrivals has
+    few pairs too many, and no item is copied for each list that it probes.
+
+    Yields:
+        int64[n], rows of `items`; int64[m], rows of `arrivals` without a surplus of equal ones; and
+        bool[n, m], whether the item probes the arrival's list.
+    """
+    by_list = [*group_by_list(arrivals["list"].to_numpy(), np.arange(arrivals.num_rows))]
+    # One more than is kept, so that an item knows that there were others.
+    arrived = [_without_surplus(arrivals, rows, settings.capacity + 1) for _, rows in by_list]
+    if not settings.nprobe:
+        every = np.concatenate(arrived)
+        for block in _blocks(np.arange(items.num_rows), len(every)):
+            yield block, every, np.ones((len(block), len(every)), dtype=bool)
+        return
+    numbers = np.array([number for number, _ in by_list])
+    probes = decode_probes(items["probes"])[:, : settings.nprobe]
+    # For each list its place in `numbers`; those without arrivals share a place of their own.
+    place_of_list = np.full(max(probes.max(), numbers[-1]) + 1, len(numbers))
+    place_of_list[numbers] = np.arange(len(numbers))
+    places = place_of_list[probes]
+    for _, rows in group_by_list(items["list"].to_numpy(), np.arange(items.num_rows)):
+        probed = np.unique(places[rows])
+        probed = probed[probed < len(numbers)]
+        if not len(probed):
+            continue
+        columns = np.concatenate([arrived[place] for place in probed])
+        place_of_column = np.repeat(probed, [len(arrived[place]) for place in probed])
+        for block in _blocks(rows, len(columns)):
+            probes_list = np.zeros((len(block), len(numbers) + 1), dtype=bool)
+            np.put_along_axis(probes_list, places[block], values=True, axis=1)
+            yield block, columns, probes_list[:, place_of_column]
 
 
-def _without_surplus(rows: pa.RecordBatch, max_members: int) -> Int64:
-    """Positions of the rows with the lowest ids of each class of equal items."""
+def _blocks(rows: Int64, columns: int) -> Iterator[Int64]:
+    """The rows in blocks whose products with so many columns are not too large."""
+    step = max(1, _PRODUCT // columns)
+    for start in range(0, len(rows), step):
+        yield rows[start : start + step]
+
+
+def _without_surplus(arrivals: pa.RecordBatch, numbers: Int64, max_members: int) -> Int64:
+    """Those of some rows of one list that have the lowest ids of each class of equal items."""
+    if len(numbers) <= max_members:
+        return numbers
+    rows = arrivals.take(pa.array(numbers))
     keys = pa.table({"hash": pa.array(hash_vectors(rows["vector"])), "item_id": rows["item_id"]})
     order = np.asarray(
         pc.sort_indices(keys, sort_keys=[("hash", "ascending"), ("item_id", "ascending")])
     )
     ordered, one_list = rows.take(pa.array(order)), np.zeros(len(order), np.int64)
-    return order[keep_lowest_ids(ordered, one_list, max_members)]
+    kept: Int64 = numbers[order[keep_lowest_ids(ordered, one_list, max_members)]]
+    return kept

@@ -80,10 +80,15 @@ def hash_vectors(column: pa.Array) -> npt.NDArray[np.int64]:
 
 def unit_vectors(vectors: Float32) -> Float32:
     """Scale each row to length 1: float32[n, dim]; zero vectors stay zero."""
-    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
-    lengths[lengths == 0] = 1
-    scaled: Float32 = vectors * (1 / lengths).astype(np.float32)[:, None]
+    scaled: Float32 = vectors * (1 / lengths(vectors)).astype(np.float32)[:, None]
     return scaled
+
+
+def lengths(vectors: Float32) -> Float64:
+    """The length of each row, float64[n]; 1 for zero vectors, so that one can divide by it."""
+    own: Float64 = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
+    own[own == 0] = 1
+    return own
 
 
 def squared_norms(vectors: Float32) -> Float64:
