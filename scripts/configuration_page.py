@@ -104,7 +104,8 @@ nitamono adds one of its own:
 On a local master, `driver.extraJavaOptions` makes Spark start sooner unless you set it: the JVM
 maps an archive of Spark's classes, which `make setup` makes (elsewhere
 `python -m pipeline.spark.class_archive` does, once for each Java and each Spark: 190 MB in the
-environment), and for a catalogue of up to 4 MiB the JVM compiles for short work.
+environment), for a catalogue of up to 4 MiB it compiles for short work, and for others it collects
+garbage with all cores at once (`-XX:+UseParallelGC`).
 Likewise, `python.daemon.module` and `executorEnv.PYTHONPATH` have Python workers forked from a
 process that has imported what they use; set one of them, and Spark's own daemon forks them.
 

@@ -134,4 +134,7 @@ def is_blank(column: "Column") -> "Column":
     """Whether a text is null or holds only white space, of any script."""
     from pyspark.sql import functions as F
 
-    return column.isNull() | F.regexp_like(column, F.lit(r"(?U)\A\s*\z"))
+    blank = F.lit(r"(?U)\A\s*\z")
+    # A regular expression makes a copy of the text that it reads: mostly the first character tells.
+    starts_blank = F.regexp_like(F.substring(column, 1, 1), blank)
+    return column.isNull() | (starts_blank & F.regexp_like(column, blank))

@@ -22,6 +22,8 @@ _SHUFFLES = "spark.sql.shuffle.partitions"
 # A JVM that works for some seconds only: what its second compiler makes faster in the long run, and
 # its collector with many threads, cost more than the work.
 BRIEF_JVM = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+# Nobody waits for an answer of a job, so that the collector need not work beside it.
+LONG_JVM = ("-XX:+UseParallelGC",)
 
 
 def settings(user_settings: dict[str, str], *, brief: bool = False) -> dict[str, str]:
@@ -83,7 +85,7 @@ def settings(user_settings: dict[str, str], *, brief: bool = False) -> dict[str,
             "spark.driver.memory": driver_memory(),
             _SHUFFLES: str(max(8, 2 * cores)),
             "spark.driver.extraJavaOptions": " ".join(
-                [*class_archive.options(), *(BRIEF_JVM if brief else ())]
+                [*class_archive.options(), *(BRIEF_JVM if brief else LONG_JVM)]
             ),
         }
     return defaults | user_settings

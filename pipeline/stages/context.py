@@ -20,12 +20,14 @@ from pipeline.stages.job_session import JobSession
 from pipeline.storage.paths import StoragePath
 from pipeline.store.arrow_files import Rows
 from pipeline.store.fingerprint import fingerprint
+from pipeline.store.scan import ItemRows
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.state import StoreState, read_state
 from pipeline.store.store import Store
 from pipeline.terminal.progress import StageLine
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
 _Value = TypeVar("_Value")
@@ -252,6 +254,11 @@ class Job:
     def scan(self, table: str, stage: str, columns: Sequence[str]) -> Rows:
         """A table that an earlier stage made, for Python workers: see `Tables.scan`."""
         return self.store.scan(self.spark, table, self.record(stage).version(table), columns)
+
+    def rows_of_items(self, table: str, stage: str, rows: ItemRows) -> "pa.Table":
+        """Rows of a few items of a table that an earlier stage made, on the driver."""
+        version = self.record(stage).version(table)
+        return self.store.rows_of_items(self.spark, table, version, rows)
 
     def read_layer(self, table: str, stage: str) -> "DataFrame | None":
         """The rows of a table that an earlier stage has added to what it built on.

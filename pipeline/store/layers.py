@@ -13,7 +13,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.storage.files import write_atomic
 from pipeline.storage.paths import StoragePath, arrow_path, spark_path
@@ -157,6 +159,20 @@ def read_frame(spark: "SparkSession", files: VersionFiles, schema: pa.Schema) ->
         is_later = F.col("layer") < F.col("removed_in")
         frame = frame.join(removed, (F.col(_ID) == F.col("removed")) & is_later, how="left_anti")
     return frame.select(*schema.names)
+
+
+def newest_rows(rows: pa.Table) -> pa.Table:
+    """The valid ones among all rows of items that a version has: those of the last layers.
+
+    Args:
+        rows: with the column `layer`, which the result lacks.
+    """
+    layer = rows["layer"].to_numpy()
+    ordered = rows.take(pa.array(np.argsort(-layer, kind="stable")))
+    ids = ordered[_ID].combine_chunks()
+    # The first place of each id.
+    is_first = np.equal(pc.index_in(ids, ids).to_numpy(), np.arange(len(ids)))
+    return ordered.filter(pa.array(is_first)).drop_columns("layer")
 
 
 def _read_layers(

@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.storage.paths import StoragePath, arrow_path
 from pipeline.store import file_list
@@ -74,6 +75,39 @@ class Scan:
                     )
                     yield from _cut(batches, part.start - first, part.end - first)
                 first = end
+
+
+# The layer that a row is in: see pipeline.store.layers.
+LAYER = pa.field("layer", pa.int32())
+
+
+@dataclass(frozen=True)
+class ItemRows:
+    """What is read of a few items.
+
+    Attributes:
+        ids: string[n], their ids; each of them is in the version that is read.
+        columns: the columns that are read.
+        run: makes of these rows what is wanted of them.
+        schema: of what is wanted.
+    """
+
+    ids: pa.Array
+    columns: tuple[str, ...]
+    run: Callable[[pa.RecordBatch], pa.RecordBatch]
+    schema: pa.Schema
+
+    def read(self, folder: StoragePath, name: str, layer: int) -> Iterator[pa.RecordBatch]:
+        """The rows of one file, with the layer that it belongs to; called on an executor."""
+        system, base = arrow_path(folder)
+        with file_list.open_parquet(f"{base}/{name}", system) as file:
+            for group in range(file.num_row_groups):
+                # Whole groups, because each lookup makes a table of all ids.
+                table = file.read_row_group(group, columns=self.columns, use_threads=False)
+                found = table.filter(pc.is_in(table["item_id"], self.ids)).combine_chunks()
+                for rows in found.to_batches(_BATCH_ROWS):
+                    layers = pa.array([layer] * rows.num_rows, LAYER.type)
+                    yield self.run(rows).cast(self.schema).append_column(LAYER, layers)
 
 
 def plan_parts(files: Sequence[tuple[str, int]], tasks: int) -> tuple[Part, ...]:

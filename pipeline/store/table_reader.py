@@ -9,7 +9,7 @@ from pipeline.store import file_list, layers, schemas
 from pipeline.store.arrow_files import Rows
 from pipeline.store.clustered import ClusteredTable, open_clustered
 from pipeline.store.layers import VersionFiles
-from pipeline.store.scan import Scan, plan_parts, rows_of_tasks
+from pipeline.store.scan import LAYER, ItemRows, Scan, plan_parts, rows_of_tasks
 from pipeline.store.versions import Versions
 
 if TYPE_CHECKING:
@@ -149,6 +149,27 @@ class TableReader:
         parts = plan_parts(counts, spark.sparkContext.defaultParallelism)
         scan = Scan(files.folder.parent, parts, tuple(columns))
         return rows_of_tasks(spark, len(parts), scan.rows)
+
+    def rows_of_items(
+        self, spark: "SparkSession", table: str, version: str, rows: ItemRows
+    ) -> "pa.Table":
+        """Rows of a few items of a version, on the driver: Python workers read all its files.
+
+        Raises:
+            DamagedError: as `read`.
+        """
+        files = self._open(table, version, spark)
+        names = [(name, n) for n, layer in enumerate(files.layers) for name in layer.rows]
+        folder = files.folder.parent
+
+        def read(number: int) -> "Iterator[pa.RecordBatch]":
+            name, layer = names[number]
+            return rows.read(folder, name, layer)
+
+        tasks = _SCANS_PER_CORE * spark.sparkContext.defaultParallelism
+        found = rows_of_tasks(spark, len(names), read, tasks)
+        ddl = schemas.ddl(rows.schema.append(LAYER))
+        return layers.newest_rows(found.frame.mapInArrow(found.run, ddl).toArrow())
 
     def read_layer(
         self, spark: "SparkSession", table: str, version: str, base: str

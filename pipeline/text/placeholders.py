@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 # Full-width letters and half-width kana, and the characters that NFKC makes of them.
 WIDE = "".join(
@@ -40,6 +41,14 @@ class Placeholders:
     def longest(self) -> int:
         """Characters of the longest placeholder."""
         return max(map(len, self.texts), default=0)
+
+    @cached_property
+    def first_characters(self) -> frozenset[str]:
+        """The characters that a placeholder in any form may begin with; and all white space."""
+        firsts = {text[0] for text in self.texts}
+        firsts |= {first.upper() for first in firsts}
+        others = (chr(code) for code in range(0x10000))
+        return frozenset(firsts | {c for c in others if normal_form(c)[:1] in firsts | {""}})
 
     def text(self, text: str | None) -> str | None:
         """The text that counts: None for a placeholder, if placeholders count as no text."""

@@ -117,9 +117,10 @@ def _is_placeholder(text: "Column", placeholders: Placeholders) -> "Column":
     from pyspark.sql import functions as F
 
     trimmed = F.regexp_replace(F.translate(text, WIDE, NORMAL), _SPACE_AROUND, "")
-    # Long texts are not looked at.
+    # Long texts are not looked at, nor those with another beginning.
     is_short = F.length(text) <= placeholders.longest + _MAX_SPACE_AROUND
-    form = F.when(is_short, F.lower(trimmed))
+    may_be = F.substring(text, 1, 1).isin(sorted(placeholders.first_characters))
+    form = F.when(may_be & is_short, F.lower(trimmed))
     return F.coalesce(form.isin(sorted(placeholders.texts)), F.lit(False))
 
 

@@ -3,19 +3,23 @@
 Each table is read once for both. How many rows come is bounded, whatever the catalogue.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.spark.sampling import collected_sample, hash_bound, seeded_hash
 from pipeline.stages.context import Job
 from pipeline.stages.tokenize import token_columns
+from pipeline.store.scan import ItemRows
+from pipeline.store.schemas import EMBEDDINGS, ITEMS, TOKENS
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import DataFrame
 
 # Items on the map, and how many of them are shown with their neighbours.
 MAPPED, SHOWN = 2000, 300
@@ -30,6 +34,14 @@ MAX_MEASURED, _MAX_MEASURED_PAIRS = 20_000, 400_000
 _PURPOSE, _MEASURED = "examples", "measured"
 _NAME_CHARACTERS, _ADDRESS_CHARACTERS = 300, 2000
 _TOKENS, _TOKENS_CHARACTERS = 100, 4000
+_TEXT = pa.string()
+_ITEMS = pa.schema(
+    [
+        *(ITEMS.field(name) for name in ("item_id", "category")),
+        *((name, _TEXT) for name in ("title", "shown_category", "brand", "image_url")),
+    ]
+)
+_VECTORS = pa.schema([EMBEDDINGS.field(name) for name in ("item_id", "half")])
 
 
 def sample_ids(ids: "DataFrame", total: int, max_items: int) -> list[str]:
@@ -99,22 +111,17 @@ def collect(
     bound = hash_bound(covered, measured)
     collected = _pairs(job, pairs, shown, bound)
     neighbors = _shown(collected)["similar_id"]
-    on_page = pa.chunked_array([pa.array([*mapped, *shown], pa.string()), *neighbors.chunks])
+    on_page = pc.unique(_together([pa.array([*mapped, *shown], _TEXT)], neighbors))
     of_measured = collected.filter(collected["is_measured"])
-    ids = pc.unique(
-        pa.chunked_array(
-            [
-                *on_page.chunks,
-                *of_measured["item_id"].chunks,
-                *of_measured["similar_id"].chunks,
-            ],
-            pa.string(),
-        )
-    )
-    wanted = pa.table({"item_id": ids, "on_page": pc.is_in(ids, pc.unique(on_page))})
-    items = _items(job, wanted).join(_tokens(job, wanted), "item_id", join_type="inner")
+    ids = pc.unique(_together([on_page], of_measured["item_id"], of_measured["similar_id"]))
+    tokens = _tokens(job, ids, on_page)
+    items = _items(job, ids, on_page).join(tokens, "item_id", join_type="inner")
     one_in = max(1, -(-covered // measured))
     return SampledRows(mapped, shown, one_in, bound, collected, items, _vectors(job, mapped))
+
+
+def _together(arrays: list[pa.Array], *columns: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pa.chunked_array([*arrays, *(chunk for each in columns for chunk in each.chunks)], _TEXT)
 
 
 def _short_items(job: Job) -> list[str]:
@@ -140,52 +147,61 @@ def _pairs(job: Job, pairs: "DataFrame", shown: list[str], bound: int) -> pa.Tab
     )
 
 
-def _items(job: Job, wanted: pa.Table) -> pa.Table:
-    from pyspark.sql import functions as F
+def _items(job: Job, wanted: pa.Array, on_page: pa.Array) -> pa.Table:
+    def run(rows: pa.RecordBatch) -> pa.RecordBatch:
+        is_on_page = _mask(rows, on_page)
+        cut = [
+            _first_part(rows[name], is_on_page, _name) for name in ("title", "category", "brand")
+        ]
+        address = _first_part(rows["image_url"], is_on_page, _address)
+        columns = [rows["item_id"], rows["category"], *cut, address]
+        return pa.RecordBatch.from_arrays(columns, schema=_ITEMS)
 
-    names = {"title": "title", "category": "shown_category", "brand": "brand"}
-    address = F.when(F.length("image_url") <= _ADDRESS_CHARACTERS, F.col("image_url"))
-    return _rows_of(
-        job,
-        job.read("items", "ingest"),
-        wanted,
-        F.col("category"),
-        *(
-            _on_page(F.substring(name, 1, _NAME_CHARACTERS)).alias(alias)
-            for name, alias in names.items()
-        ),
-        _on_page(address).alias("image_url"),
-    )
+    columns = ("item_id", "category", "title", "brand", "image_url")
+    return job.rows_of_items("items", "ingest", ItemRows(wanted, columns, run, _ITEMS))
 
 
-def _tokens(job: Job, wanted: pa.Table) -> pa.Table:
-    from pyspark.sql import functions as F
+def _tokens(job: Job, wanted: pa.Array, on_page: pa.Array) -> pa.Table:
+    version = job.record("tokenize").version("tokens")
+    names = token_columns.names(job.store.schema("tokens", version).names)
+    strings = [pa.field(name, _TEXT) for name in names]
+    schema = pa.schema([TOKENS.field("item_id"), TOKENS.field("text"), *strings])
 
-    def first_tokens(name: str) -> "Column":
-        first = F.substring_index(F.col(name), " ", _TOKENS)
-        return _on_page(F.substring(first, 1, _TOKENS_CHARACTERS)).alias(name)
+    def run(rows: pa.RecordBatch) -> pa.RecordBatch:
+        is_on_page = _mask(rows, on_page)
+        cut = [_first_part(rows[name], is_on_page, _first_tokens) for name in names]
+        return pa.RecordBatch.from_arrays([rows["item_id"], rows["text"], *cut], schema=schema)
 
-    tokens = job.read("tokens", "tokenize")
-    texts = map(first_tokens, token_columns.names(tokens.columns))
-    return _rows_of(job, tokens, wanted, F.col("text"), *texts)
+    rows = ItemRows(wanted, tuple(schema.names), run, schema)
+    return job.rows_of_items("tokens", "tokenize", rows)
 
 
 def _vectors(job: Job, ids: list[str]) -> pa.Table:
-    from pyspark.sql import functions as F
-
-    wanted = pa.table({"item_id": pa.array(ids, pa.string())})
-    return _rows_of(job, job.read("embeddings", "embed"), wanted, F.col("half"))
-
-
-def _on_page(value: "Column") -> "Column":
-    from pyspark.sql import functions as F
-
-    return F.when(F.col("on_page"), value)
+    wanted, columns = pa.array(ids, pa.string()), tuple(_VECTORS.names)
+    rows = ItemRows(wanted, columns, lambda batch: batch, _VECTORS)
+    return job.rows_of_items("embeddings", "embed", rows)
 
 
-def _rows_of(job: Job, rows: "DataFrame", wanted: pa.Table, *columns: "Column") -> pa.Table:
-    """Columns of a few items, on the driver; the ids are broadcast to where the rows are."""
-    from pyspark.sql import functions as F
+def _mask(rows: pa.RecordBatch, ids: pa.Array) -> pa.Array:
+    return pc.is_in(rows["item_id"], ids)
 
-    ids = F.broadcast(job.spark.createDataFrame(wanted))
-    return rows.join(ids, "item_id", how="inner").select("item_id", *columns).toArrow()
+
+def _first_part(texts: pa.Array, mask: pa.Array, cut: Callable[[str], str | None]) -> pa.Array:
+    """The first part of some texts; null for the others."""
+    values: list[str | None] = [None] * len(texts)
+    places = np.flatnonzero(mask).tolist()
+    for place, text in zip(places, texts.filter(mask).to_pylist(), strict=True):
+        values[place] = text and cut(text)
+    return pa.array(values, _TEXT)
+
+
+def _name(text: str) -> str:
+    return text[:_NAME_CHARACTERS]
+
+
+def _address(text: str) -> str | None:
+    return text if len(text) <= _ADDRESS_CHARACTERS else None
+
+
+def _first_tokens(tokens: str) -> str:
+    return " ".join(tokens.split(" ", _TOKENS)[:_TOKENS])[:_TOKENS_CHARACTERS]
