@@ -1,6 +1,7 @@
 """What a group of lists is searched for (queries), and what the search returns (candidates)."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +10,31 @@ import pyarrow as pa
 from pipeline.retrieval.ranking import Int64, concat_ranges
 from pipeline.retrieval.rules import Traits
 from pipeline.retrieval.vectors import Float32
+
+
+class NearPairs(NamedTuple):
+    """Pairs of a query and a class of equal items that could be among the best of the query.
+
+    Attributes:
+        rows: int64[n], the queries.
+        classes: int64[n].
+        scores: float32[n], by a matrix product.
+        is_certain: bool[n], whether the pair's cosine is within the rules' bounds for certain.
+    """
+
+    rows: Int64
+    classes: Int64
+    scores: Float32
+    is_certain: npt.NDArray[np.bool_]
+
+    def take(self, positions: Int64) -> "NearPairs":
+        """Some of the pairs."""
+        return NearPairs(
+            self.rows[positions],
+            self.classes[positions],
+            self.scores[positions],
+            self.is_certain[positions],
+        )
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.retrieval.equal_items import EqualClasses
-from pipeline.retrieval.queries import Candidates, Queries, repeat_for_equal_queries
+from pipeline.retrieval.queries import (
+    Candidates,
+    NearPairs,
+    Queries,
+    repeat_for_equal_queries,
+)
 from pipeline.retrieval.ranking import (
     Int64,
     group_by_list,
@@ -195,7 +200,7 @@ class ExactIndex:
             min_scores: float32[n], changed in place: a bound that is raised as scores are known.
             mask: the rules on pairs; None if there are none.
         """
-        pairs: list[tuple[Int64, Int64, Float32, Bools]] = []
+        pairs: list[NearPairs] = []
         directions = unit_vectors(queries.vectors)
         is_nearest = np.diff(queries.probe_rows, prepend=-1) != 0
         # The nearest list of each query comes first: it sets the bound for the other lists.
@@ -210,39 +215,35 @@ class ExactIndex:
                 for i in range(0, len(probing), rows_at_once):
                     rows = probing[i : i + rows_at_once]
                     near = self._score_list(directions[rows], rows, columns, min_scores, mask)
-                    if len(near[0]) > _CROWDED * self._depth * len(rows):
-                        best, _, _ = self._best(vectors, near[0], near[1], mask)
-                        near = (near[0][best], near[1][best], near[2][best], near[3][best])
+                    if self._is_crowded(near, rows):
+                        near = self._above_kth(near, min_scores)
+                    if self._is_crowded(near, rows):
+                        best, _, _ = self._best(vectors, near.rows, near.classes, mask)
+                        near = near.take(best)
                     pairs.append(near)
         if not pairs:
             return np.empty(0, np.int64), np.empty(0, np.int64)
-        rows, classes, scores, is_certain = map(np.concatenate, zip(*pairs, strict=True))
-        return self._above_kth(rows, classes, scores, is_certain, min_scores)
+        near = self._above_kth(
+            NearPairs(*map(np.concatenate, zip(*pairs, strict=True))), min_scores
+        )
+        return near.rows, near.classes
 
-    def _above_kth(
-        self,
-        rows: Int64,
-        classes: Int64,
-        scores: Float32,
-        is_certain: Bools,
-        min_scores: Float32,
-    ) -> tuple[Int64, Int64]:
+    def _is_crowded(self, near: NearPairs, rows: Int64) -> bool:
+        return len(near.rows) > _CROWDED * self._depth * len(rows)
+
+    def _above_kth(self, near: NearPairs, min_scores: Float32) -> NearPairs:
         """The pairs that are not below the k-th best of their query by more than the margin.
 
         Args:
-            rows: int64[n], the query of each pair.
-            classes: int64[n].
-            scores: float32[n].
-            is_certain: bool[n], whether the pair's cosine is within the rules' bounds for certain.
+            near: all pairs of a query with one list, or with all lists.
             min_scores: float32[queries], changed in place: see `_near_classes`.
         """
-        order = rank_order(rows, scores, classes.__getitem__)
-        rows, classes, scores = rows[order], classes[order], scores[order]
-        certain = np.flatnonzero(is_certain[order])
-        kth = certain[rank_in_row(rows[certain]) == self._depth - 1]
-        min_scores[rows[kth]] = scores[kth] - self._margin
-        is_near = scores >= min_scores[rows]
-        return rows[is_near], classes[is_near]
+        near = near.take(rank_order(near.rows, near.scores, near.classes.__getitem__))
+        certain = np.flatnonzero(near.is_certain)
+        kth = certain[rank_in_row(near.rows[certain]) == self._depth - 1]
+        rows, bounds = near.rows[kth], near.scores[kth] - self._margin
+        min_scores[rows] = np.maximum(min_scores[rows], bounds)
+        return near.take(np.flatnonzero(near.scores >= min_scores[near.rows]))
 
     def _score_list(
         self,
@@ -251,8 +252,8 @@ class ExactIndex:
         columns: slice,
         min_scores: Float32,
         mask: ScoreMask | None,
-    ) -> tuple[Int64, Int64, Float32, Bools]:
-        """Rows, classes and scores of one list that reach the bounds; and which are certain.
+    ) -> NearPairs:
+        """The pairs of queries and classes of one list that reach the bounds.
 
         Args:
             directions: float32[n, dim], unit vectors of the queries.
@@ -284,7 +285,7 @@ class ExactIndex:
         flat = np.flatnonzero(reaches)
         row, column = np.divmod(flat, count)
         certain = np.ones(len(flat), bool) if is_certain is None else is_certain.ravel()[flat]
-        return rows[row], column + columns.start, product.ravel()[flat], certain
+        return NearPairs(rows[row], column + columns.start, product.ravel()[flat], certain)
 
 
 def _list_slices(lists: Int64) -> dict[int, slice]:
