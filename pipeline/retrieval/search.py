@@ -18,7 +18,7 @@ from pipeline.retrieval.ranking import (
     rank_in_row,
     rank_order,
 )
-from pipeline.retrieval.rules import NO_RULES, Bools, Rules, Traits
+from pipeline.retrieval.rules import NO_RULES, Rules, Traits
 from pipeline.retrieval.score_mask import EXCLUDED, CosineBounds, ScoreMask
 from pipeline.retrieval.vectors import (
     Float32,
