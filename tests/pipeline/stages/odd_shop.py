@@ -17,7 +17,7 @@ CONDITIONS: dict[str, Condition] = {
         and row["released"] >= date(2026, 1, 20)
     ),
     "price is null or brand <> 'bird'": lambda row: (
-        row["price"] is None or row["brand"] not in (None, "bird")
+        row["price"] is None or row["brand_as_written"] not in (None, "bird")
     ),
     "sold < 0": lambda row: row["sold"] is not None and row["sold"] < 0,
     "brand = 'bird'": lambda row: row["brand"] == "bird",

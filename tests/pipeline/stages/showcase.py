@@ -2,8 +2,10 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Mapping
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,14 +30,24 @@ Refused = dict[tuple[str, ...], dict[str, int]]
 class Showcase(Shop):
     """Its runs publish nothing: each is a first night."""
 
-    def show(self, settings: Settings, partitions: int, *, again: bool = False) -> None:
-        """Run all stages with these settings.
+    def embed(self) -> None:
+        """Run the stages that no settings change, and keep a copy."""
+        self.run(*COLUMNS, last="embed", publishing=False)
+        shutil.copytree(self.folder, self._kept)
 
-        Args:
-            settings: as for the definitions.
-            partitions: neighbors.partitions.
-            again: whether nothing that is there is reused.
-        """
+    @property
+    def _kept(self) -> Path:
+        return self.folder.with_name(f"{self.folder.name}-kept")
+
+    def copy(self, folder: Path) -> "Showcase":
+        """One that has embedded the same items, and nothing else."""
+        shutil.copytree(self._kept, folder)
+        copy = Showcase(folder)
+        copy.rows = self.rows
+        return copy
+
+    def show(self, settings: Settings, partitions: int) -> None:
+        """Run all stages with these settings."""
         edits = settings.get("edits", {}).get("rows", [])
         with (self.folder / "edits.csv").open("w", encoding="utf-8", newline="") as out:
             writer = csv.DictWriter(out, (*NAMES, "note"), restval="")
@@ -45,7 +57,7 @@ class Showcase(Shop):
         neighbors = [f"neighbors.{name}={value}" for name, value in settings["neighbors"].items()]
         lists = LISTS if "nprobe" in settings["neighbors"] else ()
         sets = (*COLUMNS, *neighbors, *lists, f"neighbors.partitions={partitions}")
-        self.run(*sets, last="publish", publishing=False, full=again)
+        self.run(*sets, last="publish", publishing=False)
 
     def _sections(self, settings: Settings) -> list[str]:
         lines = []
@@ -129,6 +141,8 @@ def _typed(row: Mapping[str, str]) -> Row:
     used = {"true": True, "false": False}.get(row["used"])
     texts = {name: row[name].strip() or None for name in ("category", "group_id", "brand")}
     seller = row["shop"].strip() or None
+    # Conditions tell a blank text from none.
+    texts["brand_as_written"] = row["brand"] or None
     further = {"released": released, "used": used, "seller": seller}
     return {"item_id": row["item_id"], **texts, **number, **further}
 
