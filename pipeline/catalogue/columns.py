@@ -48,6 +48,9 @@ def item_columns(frame: "DataFrame", source: Source | TableSource) -> "list[Colu
                 cast = _text(column, types[source_name], is_text=is_text)
             else:
                 cast = column.try_cast(item_type)
+                if item_type == "double":
+                    # Adding 0 makes 0 of -0: rules compare values as texts.
+                    cast = cast + F.lit(0.0)
                 if item_type == "date":
                     # Other years are slips of the pen, and programs can't read them.
                     cast = F.when(F.year(cast).between(1, 9999), cast)

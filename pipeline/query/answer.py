@@ -200,12 +200,13 @@ class Answerer:
         """Take over a row of NEIGHBORS, and the list that is chosen from it."""
         answer.probes = candidates["probes"]
         boosted = {n["similar_id"]: n["ranked_by"] for n in candidates["neighbors"]}
+        is_ranked = self._rank.exists or self._edits.state.exist
         answer.neighbours = [
             Neighbour(
                 n["similar_id"],
                 None,
                 n["score"],
-                n["ranked_by"],
+                n["score"] if is_ranked and n["ranked_by"] is None else n["ranked_by"],
                 n["ranked_by"] if n.get("reason") else boosted[n["similar_id"]],
                 reason=n.get("reason"),
             )

@@ -61,10 +61,11 @@ class BoostTerms:
             found: the edits that name the two by their ids.
         """
         rank, boosted = self._rank, scores.boosted
-        if boosted is None and not rank.diversity:
-            boosted = scores.ranked_by
-        if scores.score is None or scores.ranked_by is None or boosted is None:
+        if scores.score is None or scores.ranked_by is None:
             return {}
+        if boosted is None:
+            # Diverse lists are ranked by more than boosts, of which there may be none.
+            boosted = scores.score if rank.diversity else scores.ranked_by
         terms = {}
         for name, weight in sorted(rank.same.items()):
             value = hash_of(item.get(name))

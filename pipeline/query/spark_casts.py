@@ -35,7 +35,8 @@ def _to_number(value: object) -> float | None:
             return None
         value = text[:-1] if _JAVA_SUFFIX.search(text) else text
     try:
-        return float(value)  # type: ignore[arg-type]
+        # As in a catalogue, -0 is 0.
+        return float(value) + 0.0  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return None
 

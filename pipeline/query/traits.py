@@ -46,7 +46,7 @@ def query_traits(
     for item in items.to_pylist():
         row: dict[str, Any] = {}
         if rules.same:
-            row["same"] = struct_to_json((name, item[name]) for name in rules.same)
+            row["same"] = struct_to_json((name, _known(item[name])) for name in rules.same)
         if rules.price_ratio or rank.price:
             row["price"] = item["price"]
         row["differ"] = [hash_of(item[name]) for name in rules.differing] or None
@@ -63,6 +63,11 @@ def hash_of(value: Value) -> int:
     """The hash of a value; 0 if it is missing or blank."""
     text = cast_to_string(value)
     return 0 if text is None or is_blank(text) else xxhash64(text)
+
+
+def _known(value: Value) -> Value:
+    """A value; None if it is a blank text."""
+    return None if isinstance(value, str) and is_blank(value) else value
 
 
 def gets_list(items: pa.RecordBatch, rules: RulesSection, further: Mapping[str, str]) -> list[bool]:

@@ -23,5 +23,5 @@ def neighbors_of(ids: pa.Array, scores: Float32, cosines: Float32 | None) -> pa.
 
 
 def ranked_by(neighbors: pa.StructArray) -> pa.Array:
-    """What values of NEIGHBOR are ranked by: float32[n]."""
+    """What values of NEIGHBOR, or of SHOWN_NEIGHBOR, are ranked by: float32[n]."""
     return pc.coalesce(neighbors.field("ranked_by"), neighbors.field("score"))

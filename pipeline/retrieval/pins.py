@@ -114,7 +114,9 @@ def lists_with_pins(items: pa.RecordBatch, rules: Rules, k: int) -> pa.RecordBat
     ):
         followed: dict[int, _Pin] = {}
         rejected = []
-        for pin in sorted(own_pins, key=lambda pin: pin.precedence):
+        # Edits that differ in their dates only are one pin.
+        distinct = {pin.precedence: pin for pin in own_pins}
+        for _, pin in sorted(distinct.items()):
             ranks = {other.similar_id: rank for rank, other in followed.items()}
             if ranks.get(pin.similar_id) == pin.rank:
                 # It says what another pin has said.

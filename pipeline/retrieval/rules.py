@@ -214,7 +214,8 @@ def pair_mask(
     if rules.price_ratio is not None:
         ratios = right.price[right_rows] / left.price[left_rows]
         passes &= ~_is_outside(ratios, rules.price_ratio)
-    for own, other in zip(left.differ, right.differ, strict=True):
+    differing = slice(rules.differ)
+    for own, other in zip(left.differ[differing], right.differ[differing], strict=True):
         values = own[left_rows]
         passes &= (values != other[right_rows]) | (values == 0)
     if rules.deny:

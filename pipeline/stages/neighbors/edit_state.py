@@ -72,6 +72,11 @@ class State:
     pins: bool = False
     conditional: tuple[tuple[Any, ...], ...] = ()
 
+    @property
+    def exist(self) -> bool:
+        """Whether there is a table of edits, which may be empty."""
+        return bool(self.digest)
+
     @classmethod
     def from_inputs(cls, inputs: dict[str, Any] | None) -> "State":
         """The state that a record's inputs hold."""

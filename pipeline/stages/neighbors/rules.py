@@ -135,13 +135,24 @@ def _columns_of_rules(config: Config) -> "list[Column]":
     section, none = config.rules, F.lit(None)
     reads_price = section.price_ratio or config.rank.price
     return [
-        (F.to_json(F.struct(*section.same)) if section.same else none).cast("string").alias("same"),
+        (_values(section.same) if section.same else none).cast("string").alias("same"),
         _condition(config, section.eligible).alias("eligible"),
         _condition(config, section.query).alias("asks"),
         (F.col("price") if reads_price else none).cast("double").alias("price"),
         _hashes(section.differing).alias("differ"),
         _hashes(section.capped).alias("capped"),
     ]
+
+
+def _values(names: list[str]) -> "Column":
+    """The values of some columns in JSON; a blank text is missing, as it is for all rules."""
+    from pyspark.sql import functions as F
+
+    known = [
+        F.when(~catalogue.is_blank(F.col(name).cast("string")), F.col(name)).alias(name)
+        for name in names
+    ]
+    return F.to_json(F.struct(*known))
 
 
 def _condition(config: Config, where: str) -> "Column":

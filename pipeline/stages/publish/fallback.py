@@ -155,9 +155,7 @@ def _traits(job: Job, entries: list[FallbackEntry]) -> "DataFrame":
     columns: list[Column] = []
     for number, entry in enumerate(entries):
         value = rules.hash_of(entry.same) if entry.same else F.lit(0).cast("bigint")
-        # Adding 0 makes 0 of -0, so that the two are equal.
-        by = F.col(entry.by) + F.lit(0.0)
-        columns += [value.alias(f"value_{number}"), by.alias(f"number_{number}")]
+        columns += [value.alias(f"value_{number}"), F.col(entry.by).alias(f"number_{number}")]
     return rules.traits_without_boosts(job, *columns)
 
 

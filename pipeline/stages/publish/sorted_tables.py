@@ -8,11 +8,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.retrieval import item_order, packed_batches
 from pipeline.retrieval.item_order import ItemRanges
+from pipeline.retrieval.neighbor_values import ranked_by
 from pipeline.stages.context import Job
 from pipeline.stages.index.lists import shuffle_by_group
 from pipeline.stages.publish import pair_sums
@@ -90,7 +92,8 @@ def first_neighbors(lists: Rows, pairs: pa.Schema, k: int | None = None) -> Rows
     """Rows of lists_schema.
 
     Args:
-        lists: item_id, and neighbors, best first; fields of a neighbour that are missing are null.
+        lists: item_id, and neighbors, best first; fields of a neighbour that are missing are null,
+            but for `ranked_by`, which then is the score.
         pairs: the columns of the similar-item table.
         k: how many neighbours of an item are taken; None for all.
     """
@@ -101,10 +104,25 @@ def first_neighbors(lists: Rows, pairs: pa.Schema, k: int | None = None) -> Rows
             neighbors = batch["neighbors"]
             if k is not None:
                 neighbors = pc.list_slice(neighbors, 0, k)
-            columns = [batch["item_id"], neighbors.cast(schema.field("neighbors").type)]
-            yield pa.RecordBatch.from_arrays(columns, schema=schema)
+            neighbors = _ranked(neighbors.cast(schema.field("neighbors").type))
+            yield pa.RecordBatch.from_arrays([batch["item_id"], neighbors], schema=schema)
 
     return lists.map(run)
+
+
+def _ranked(lists: pa.ListArray) -> pa.ListArray:
+    """Lists whose neighbours have what they are ranked by, if their type has it."""
+    place = lists.type.value_type.get_field_index("ranked_by")
+    neighbors = lists.flatten()
+    if place < 0 or not neighbors.field(place).null_count:
+        return lists
+    fields = list(lists.type.value_type)
+    values = [neighbors.field(n) for n in range(len(fields))]
+    values[place] = ranked_by(neighbors)
+    sizes = pc.fill_null(pc.list_value_length(lists), 0).to_numpy()
+    offsets = pa.array(np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32))
+    ranked = pa.StructArray.from_arrays(values, fields=fields)
+    return pa.ListArray.from_arrays(offsets, ranked).cast(lists.type)
 
 
 def _counted(

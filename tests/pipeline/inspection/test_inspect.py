@@ -78,6 +78,7 @@ def test_why_another_is_not_in_the_list_names_what_keeps_it_out(shop: Shop) -> N
 def test_rules_that_removed_better_candidates_are_counted_and_named(shop: Shop) -> None:
     inspector, lists = Inspector(VersionTables(shop.published("rules"))), shop.lists("rules")
     explanations: dict[str, str] = {}
+    variants = 0
     for item_id in sorted(lists)[::9]:
         inspection = inspector.inspect(item_id)
         last = lists[item_id][-1][1] if len(lists[item_id]) == K else -1.0
@@ -85,6 +86,9 @@ def test_rules_that_removed_better_candidates_are_counted_and_named(shop: Shop) 
         assert sum(inspection.removal_counts.values()) >= len(inspection.removed)
         for one in inspection.removed:
             explanations.setdefault(one.rule, one.why)
+            variants += "a variant of the item itself" in one.why
+    assert variants
+    assert "deny" not in explanations
     assert {"eligible", "collapse", "max_per.brand"} <= explanations.keys()
     assert "is there 2 times already: SKU-" in explanations["max_per.brand"]
 

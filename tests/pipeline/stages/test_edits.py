@@ -355,9 +355,15 @@ def test_rows_that_make_no_sense_are_refused_one_by_one(shop: EditedShop) -> Non
             edit("pin", 2, item_id="i001", similar_id="gone"),
             edit("bury", 0.1, item_id="i002", similar_id="away")]  # fmt: skip
     old = edit("pin", 99, similar_id="i001", until="2026-04-30")
-    shop.edit([*bad.values(), *good, good[0], old])
+    # The second of them is the same pin, and differs in its days only.
+    unmet = edit("pin", 1, item_id="i003", similar_id="i070")
+    twice = [unmet, unmet | {"until": "2026-12-31"}]
+    shop.edit([*bad.values(), *good, good[0], old, *twice])
     shop.run_edited(*SET)
     refused = shop.refused()
+    for one in twice:
+        ((reason, items),) = refused.pop(tuple(one.get(name, "") for name in NAMES))
+        assert (reason.split(":")[0], items) == ("similar_id may be in no list", 1)
     for said, one in bad.items():
         key = tuple(one.get(name, "") for name in NAMES)
         ((reason, items),) = refused.pop(key)
