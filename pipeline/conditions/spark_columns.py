@@ -10,7 +10,8 @@ from pipeline.conditions.nodes import Node, Type
 if TYPE_CHECKING:
     from pyspark.sql import Column
 
-_DATA_TYPES = {
+# Spark's types of the values of conditions.
+DATA_TYPES = {
     Type.TEXT: "string",
     Type.NUMBER: "double",
     Type.BOOLEAN: "boolean",
@@ -28,10 +29,10 @@ def _column(node: Node, kind: Type) -> "Column":
     from pyspark.sql import functions as F
 
     if node.operation == "literal":
-        return F.lit(node.value).cast(_DATA_TYPES[kind])
+        return F.lit(node.value).cast(DATA_TYPES[kind])
     if node.operation == "column":
         # A date is a text here.
-        return F.col(str(node.value)).cast(_DATA_TYPES[node.type])
+        return F.col(str(node.value)).cast(DATA_TYPES[node.type])
     if node.operation == "in":
         return _in(node)
     if node.operation == "case":

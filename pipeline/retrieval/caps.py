@@ -51,6 +51,21 @@ def top_k_mask(
     return mask
 
 
+def rows_needed(caps: Sequence[int], k: int, depth: int) -> int:
+    """How many selectable candidates of a part of the items decide a list of k.
+
+    With one cap, k of them. Take a candidate that comes after k others of its part. Where others
+    keep one of those k out of the list, the list has a better one of the same value in its place:
+    so the list is full before it comes to the candidate. With several caps that does not hold.
+
+    Args:
+        caps: as for `top_k_mask`.
+        k: how many candidates a list may hold in all.
+        depth: how many are looked at if no number is known to suffice.
+    """
+    return k if len(caps) <= 1 else depth
+
+
 def _value_codes(query: Int64, values: Int64) -> Int64:
     """A number for each pair of a query and a value, -1 for the value 0: int64[n]."""
     order = np.lexsort((values, query))

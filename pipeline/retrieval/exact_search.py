@@ -17,11 +17,11 @@ from pipeline.retrieval.vectors import Float32
 
 # Items that the queries are compared with at a time.
 _BLOCK_ROWS = 4_096
-# Candidates of a query that are kept for each neighbour, if caps may exclude some of them.
+# Candidates of a query that are looked at for each neighbour, if caps may exclude some of them.
 _DEPTH = 16
 
 # A true neighbour of a query (its number), and the list that it is in. Only with caps: the values
-# that they count, and the query's cut, the candidate up to which none is missing.
+# that they count, and at a query's first row its cut, the candidate up to which none is missing.
 TRUTH = pa.schema(
     [
         ("query", pa.int32()),
@@ -53,31 +53,54 @@ class TruthQueries:
 
 
 class _Cuts:
-    """The cut of each query: the candidate up to which none is missing, by score and then id."""
+    """The cut of each query: the candidate up to which none is missing, by score and then id.
 
-    def __init__(self) -> None:
-        self._cuts: dict[int, tuple[float, str]] = {}
+    Attributes:
+        scores: float32[queries], those of the cuts; minus infinity where there is none.
+    """
 
-    def lower(self, queries: npt.NDArray[np.integer], scores: Float32, ids: pa.Array) -> None:
-        """Note a cut of each query, unless a better candidate is its cut already."""
-        for query, score, item in zip(
-            queries.tolist(), scores.tolist(), ids.to_pylist(), strict=True
-        ):
-            cut = self._cuts.get(query)
-            if cut is None or (-score, item) < (-cut[0], cut[1]):
-                self._cuts[query] = (score, item)
+    def __init__(self, query_count: int) -> None:
+        self.scores = np.full(query_count, -np.inf, dtype=np.float32)
+        self._ids = np.full(query_count, None, dtype=object)
 
-    def includes(self, query: int, score: float, item: str) -> bool:
-        """Whether a candidate ranks up to the query's cut."""
-        cut = self._cuts.get(query)
-        return cut is None or (-score, item) <= (-cut[0], cut[1])
+    def lower(self, queries: Int64, scores: Float32, ids: pa.Array) -> None:
+        """Note a cut of each query, unless a better candidate is its cut already.
+
+        Args:
+            queries: int64[n], each once.
+            scores: float32[n].
+            ids: string[n].
+        """
+        is_first = self.includes(queries, scores, ids)
+        queries = queries[is_first]
+        self.scores[queries] = scores[is_first]
+        self._ids[queries] = _as_objects(ids)[is_first]
+
+    def includes(self, queries: Int64, scores: Float32, ids: pa.Array) -> npt.NDArray[np.bool_]:
+        """Whether candidates rank up to the cuts of their queries: bool[n].
+
+        Args:
+            queries: int64[n].
+            scores: float32[n].
+            ids: string[n].
+        """
+        cuts = self.scores[queries]
+        is_included: npt.NDArray[np.bool_] = scores > cuts
+        tied = np.flatnonzero((scores == cuts) & np.isfinite(cuts))
+        tied_ids = _as_objects(ids.take(pa.array(tied)))
+        is_included[tied] = tied_ids <= self._ids[queries[tied]]
+        return is_included
 
     def add_columns(self, rows: pa.RecordBatch) -> pa.RecordBatch:
-        """Rows of TRUTH with the cuts of their queries."""
-        cuts = [self._cuts.get(query, (None, None)) for query in rows["query"].to_pylist()]
-        for place, name in enumerate(("cut_score", "cut_id")):
-            column = pa.array([cut[place] for cut in cuts], TRUTH.field(name).type)
-            rows = rows.set_column(TRUTH.get_field_index(name), TRUTH.field(name), column)
+        """Ordered rows of TRUTH; the first of each query has the query's cut."""
+        queries = rows["query"].to_numpy()
+        queries = np.where(rank_in_row(queries) == 0, queries, -1)
+        has_cut = (queries >= 0) & np.isfinite(self.scores[queries])
+        cuts = (self.scores[queries], self._ids[queries])
+        for name, values in zip(("cut_score", "cut_id"), cuts, strict=True):
+            field = TRUTH.field(name)
+            column = pa.array(values, field.type, mask=~has_cut)
+            rows = rows.set_column(TRUTH.get_field_index(name), field, column)
         return rows
 
 
@@ -93,10 +116,10 @@ def exact_search(
         rules: the rules on pairs.
 
     Yields:
-        one batch of TRUTH, ordered by query and rank. With caps it has more than k rows a query,
-        from which `merge_truth` selects.
+        one batch of TRUTH, ordered by query and rank. With caps `merge_truth` selects from them,
+        and there may be more than k rows a query.
     """
-    depth = depth_of(k, rules)
+    depth, kept = k * _DEPTH if rules.caps else k, rows_kept(k, rules)
     same_values = truth_queries.same.dictionary_encode(null_encoding="encode")
     query_count = len(truth_queries.ids)
     # An item with one value of `same` is in the list of that value, which queries with it probe.
@@ -108,23 +131,26 @@ def exact_search(
         truth_queries.traits if rules.needs_traits else None,
     )
     floor = np.full(query_count, -np.inf, dtype=np.float32)
-    cuts = _Cuts()
+    cuts = _Cuts(query_count)
     nearest = pa.RecordBatch.from_pylist([], schema=TRUTH)
     for rows in _blocks(batches):
         candidates = _search_block(rows, queries, same_values.dictionary, floor, depth, rules, cuts)
-        nearest = _best_rows(pa.concat_batches([nearest, candidates]), depth, rules)
+        nearest = _best_rows(pa.concat_batches([nearest, candidates]), kept, rules)
         numbers, scores = nearest["query"].to_numpy(), nearest["score"].to_numpy()
-        is_last = rank_in_row(numbers) == depth - 1
+        is_last = rank_in_row(numbers) == kept - 1
         floor[numbers[is_last]] = scores[is_last]
         if rules.caps:
             ids = nearest["similar_id"].filter(pa.array(is_last))
-            cuts.lower(numbers[is_last], scores[is_last], ids)
+            cuts.lower(numbers[is_last].astype(np.int64), scores[is_last], ids)
+            # What ranks after the cut is never used.
+            floor = np.maximum(floor, cuts.scores)
+            nearest = nearest.filter(pa.array(scores >= cuts.scores[numbers]))
     yield cuts.add_columns(nearest)
 
 
-def depth_of(k: int, rules: Rules) -> int:
-    """How many candidates of a query one search gives, at most."""
-    return k * _DEPTH if rules.caps else k
+def rows_kept(k: int, rules: Rules) -> int:
+    """How many rows of a query one search gives, at most."""
+    return caps.rows_needed(rules.caps, k, k * _DEPTH)
 
 
 def _search_block(
@@ -188,16 +214,21 @@ def merge_truth(rows: pa.RecordBatch, k: int, rules: Rules) -> pa.RecordBatch:
     queries = rows["query"].to_numpy().astype(np.int64)
     if not rules.caps:
         return rows.filter(pa.array(rank_in_row(queries) < k))
-    cuts = _Cuts()
+    cuts = _Cuts(int(queries.max(initial=-1)) + 1)
     with_cut = rows.filter(rows["cut_id"].is_valid())
-    cuts.lower(with_cut["query"].to_numpy(), with_cut["cut_score"].to_numpy(), with_cut["cut_id"])
-    candidates = zip(
-        queries.tolist(), rows["score"].to_pylist(), rows["similar_id"].to_pylist(), strict=True
-    )
-    is_known = np.array([cuts.includes(*candidate) for candidate in candidates], bool)
+    cut_of, scores = with_cut["query"].to_numpy().astype(np.int64), with_cut["cut_score"].to_numpy()
+    order = rank_order(cut_of, scores, ties_by_id(with_cut["cut_id"]))
+    first = order[rank_in_row(cut_of[order]) == 0]
+    cuts.lower(cut_of[first], scores[first], with_cut["cut_id"].take(pa.array(first)))
+    is_known = cuts.includes(queries, rows["score"].to_numpy(), rows["similar_id"])
     rows, queries = rows.filter(pa.array(is_known)), queries[is_known]
     mask = caps.top_k_mask(queries, _capped_values(rows, rules), rules.caps, k)
     return rows.filter(pa.array(mask))
+
+
+def _as_objects(ids: pa.Array) -> npt.NDArray[np.object_]:
+    objects: npt.NDArray[np.object_] = ids.to_numpy(zero_copy_only=False)
+    return objects
 
 
 def _capped_values(rows: pa.RecordBatch, rules: Rules) -> Int64:

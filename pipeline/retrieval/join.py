@@ -85,9 +85,15 @@ def _search_groups(
     on_group_done: OnGroupDone,
 ) -> Iterator[pa.RecordBatch]:
     for number, sent_queries in packed_batches.iter_keys(batches, QUERIES):
+        asking = itertools.chain(read_local_queries(number), sent_queries)
+        first = next(asking, None)
+        if first is None:
+            # Nothing is looked for here, as mostly where a few lists are searched for again.
+            on_group_done(0)
+            continue
         group = LoadedGroup(read_items(number), k, rules)
         pending: list[pa.RecordBatch] = []
-        for queries in itertools.chain(read_local_queries(number), sent_queries):
+        for queries in itertools.chain([first], asking):
             pending.append(queries)
             if sum(rows.num_rows for rows in pending) >= group.block:
                 yield search_batches(group, pending)

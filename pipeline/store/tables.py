@@ -116,13 +116,25 @@ class Tables(TableReader):
         self._whole.add((table, version))
         return layers.row_count(files), written
 
-    def extend(self, table: str, trial: str, rows: Rows, removals: Rows) -> None:
-        """Add a layer to a trial version; arguments as for `write_layer`."""
+    def extend(
+        self,
+        table: str,
+        trial: str,
+        rows: Rows,
+        removals: Rows,
+        count: Count = arrow_files.count_nothing,
+    ) -> Written:
+        """Add a layer to a trial version; arguments as for `write_layer`.
+
+        Returns:
+            what was written of `rows`.
+        """
         folder = self.table_path(table, trial)
         listed = file_list.read(folder)
         assert listed is not None  # noqa: S101 - this process wrote it
-        files, _ = self._add_layer(table, list(listed.files), folder, rows, removals)
+        files, written = self._add_layer(table, list(listed.files), folder, rows, removals, count)
         file_list.write(folder, files, base=listed.base)
+        return written
 
     def _add_layer(
         self,

@@ -10,17 +10,15 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from pipeline import catalogue
-from pipeline.conditions import columns_of, parse
-from pipeline.conditions.spark_columns import column
+from pipeline.conditions import columns_of
 from pipeline.config.sections import CatalogueSection, Config, EditsSection
 from pipeline.errors import InputError
-from pipeline.retrieval.pair_edits import DENIED, MAX_CONDITIONAL
+from pipeline.retrieval.pair_edits import MAX_CONDITIONAL
 from pipeline.stages.context import Job
 from pipeline.stages.neighbors import deny_list, edit_rows
 from pipeline.stages.neighbors.deny_list import naming
 from pipeline.stages.neighbors.edit_rows import CHECKED, COLUMNS, MICRO
-from pipeline.stages.neighbors.edit_state import Side, State
-from pipeline.storage.list_schemas import TRAITS
+from pipeline.stages.neighbors.edit_state import State
 from pipeline.store import schemas
 
 if TYPE_CHECKING:
@@ -28,8 +26,9 @@ if TYPE_CHECKING:
 
 # Edits with a condition, at most: each is computed for every item.
 MAX_WITH_CONDITIONS = 1000
-_ALL = "item_id is null and item_where is null"
-_BY_IDS = "item_id is not null and similar_id is not null"
+# In SQL: edits of all items, and of pairs of ids.
+ALL = "item_id is null and item_where is null"
+BY_IDS = "item_id is not null and similar_id is not null"
 
 
 def state(job: Job) -> State:
@@ -56,14 +55,14 @@ def _state(job: Job) -> State:
         return F.coalesce(F.max(condition), F.lit(False))
 
     with_condition = is_valid & F.expr(
-        f"item_where is not null or similar_where is not null or (action = 'pin' and {_ALL})"
+        f"item_where is not null or similar_where is not null or (action = 'pin' and {ALL})"
     )
     sums = rows.agg(
         # In JSON, so that it counts in which column a value is.
         F.sum(F.xxhash64(F.to_json(F.struct(*rows.columns))).cast("decimal(38,0)")).alias("sum"),
-        occurs(F.col("action") == "deny", F.expr(_BY_IDS)).alias("denies"),
-        occurs(is_boost, F.expr(_BY_IDS)).alias("boosts"),
-        occurs(is_boost, F.expr(_ALL)).alias("boosts_of_all"),
+        occurs(F.col("action") == "deny", F.expr(BY_IDS)).alias("denies"),
+        occurs(is_boost, F.expr(BY_IDS)).alias("boosts"),
+        occurs(is_boost, F.expr(ALL)).alias("boosts_of_all"),
         occurs(F.col("action") == "pin").alias("pins"),
         F.count(F.when(with_condition, True)).alias("conditional"),
     ).first()
@@ -181,111 +180,13 @@ def _denied(job: Job) -> "DataFrame":
 
 def denied_items(job: Job) -> "DataFrame":
     """The items that are denied to all others by their id: item_id."""
-    denied = read(job).where(f"action = 'deny' and similar_id is not null and {_ALL}")
+    denied = read(job).where(f"action = 'deny' and similar_id is not null and {ALL}")
     return denied.selectExpr("similar_id as item_id").distinct()
 
 
 def denied_pairs(job: Job) -> "DataFrame":
     """The denied pairs of ids: item_id, similar_id."""
-    return read(job).where(f"action = 'deny' and {_BY_IDS}").select("item_id", "similar_id")
-
-
-def inputs_of_items(job: Job) -> "list[Column]":
-    """The columns of the items table that `add_to_traits` reads."""
-    from pyspark.sql import functions as F
-
-    edits = state(job)
-    if not job.config.edits.exists:
-        no_bits = F.lit(None).cast("bigint")
-        return [no_bits.alias("edited_as_item"), no_bits.alias("edited_as_neighbor")]
-
-    def total(values: list[tuple[Side, int]]) -> "Column":
-        return _sum(
-            [F.when(is_side(job.config, side), value).otherwise(0) for side, value in values]
-        )
-
-    numbered = list(enumerate(edits.numbered))
-    boosts = [edit for edit in edits.of_all if edit.value != DENIED]
-    denials = [edit for edit in edits.of_all if edit.value == DENIED]
-    return [
-        total([(edit.item, 1 << n) for n, edit in numbered]).alias("edited_as_item"),
-        total([(edit.neighbor, 1 << n) for n, edit in numbered]).alias("edited_as_neighbor"),
-        total([(edit.neighbor, round(edit.value * MICRO)) for edit in boosts]).alias("edit_micro"),
-        (total([(edit.neighbor, 1) for edit in denials]) > 0).alias("edit_denied"),
-    ]
-
-
-def _sum(terms: "list[Column]") -> "Column":
-    """The sum of whole numbers, by halves: Spark can't analyse a thousand that are nested."""
-    from pyspark.sql import functions as F
-
-    if len(terms) < 2:
-        return (terms[0] if terms else F.lit(0)).cast("bigint")
-    half = len(terms) // 2
-    return _sum(terms[:half]) + _sum(terms[half:])
-
-
-def is_side(config: Config, side: Side) -> "Column":
-    """Whether an item is the one of a side of an edit."""
-    from pyspark.sql import functions as F
-
-    # An id is compared as it is: in a condition, some characters mean others.
-    return holds(config, side.where) if side.where else F.col("item_id") == F.lit(side.item_id)
-
-
-def holds(config: Config, where: str) -> "Column":
-    """Whether a condition holds for an item; not where a value is unknown."""
-    from pyspark.sql import functions as F
-
-    condition = column(parse(where, columns_of(config.catalogue.further)))
-    return F.coalesce(condition, F.lit(False))
-
-
-def add_to_traits(job: Job, rows: "DataFrame") -> "DataFrame":
-    """Add what the edits say of each item; denied items are not eligible.
-
-    Args:
-        job: the run.
-        rows: item_id, eligible, boost, the columns of `inputs_of_items`, and any others.
-
-    Returns:
-        the rows with the trait `edits`, and with `paired`, whether it is the neighbour in an edit
-        of two ids.
-    """
-    from pyspark.sql import functions as F
-
-    if not (job.config.edits.exists or job.config.rules.deny):
-        none = F.lit(None).cast(schemas.spark_type(TRAITS.field("edits").type))
-        return rows.withColumns({"paired": F.lit(False), "edits": none})
-    table = read(job).where("action <> 'pin'")
-    deny = F.max(F.col("action") == "deny")
-    one = F.lit(MICRO).cast("bigint")
-    added = F.greatest(-one, F.least(one, F.sum("micro")))
-    pair_boost = F.when(deny, F.lit(float(DENIED))).otherwise(added / F.lit(float(MICRO)))
-    by_pair = table.where(_BY_IDS).groupBy("item_id", "similar_id")
-    pairs = by_pair.agg(pair_boost.alias("boost"))
-    edits = F.array_sort(F.collect_list(F.struct("similar_id", "boost")))
-    lists = pairs.groupBy("item_id").agg(edits.alias("edits"))
-    paired = pairs.select(F.col("similar_id").alias("item_id"), F.lit(True).alias("is_paired"))
-    of_all = table.where(f"similar_id is not null and {_ALL}").withColumn(
-        "item_id", F.col("similar_id")
-    )
-    by_neighbor = of_all.groupBy("item_id").agg(deny.alias("denied"), F.sum("micro").alias("micro"))
-    joined = (
-        rows.join(by_neighbor, "item_id", how="left")
-        .join(lists, "item_id", how="left")
-        .join(paired.distinct(), "item_id", how="left")
-    )
-    is_denied, boost = F.coalesce("denied", F.lit(False)), F.col("boost")
-    if "edit_micro" in rows.columns:
-        is_denied = is_denied | F.col("edit_denied")
-        total = F.col("edit_micro") + F.coalesce("micro", F.lit(0))
-        own = F.greatest(-one, F.least(one, total)) / F.lit(float(MICRO))
-        boost = F.when(total == 0, boost).otherwise(F.coalesce(boost, F.lit(0.0)) + own)
-    eligible = F.when(is_denied, F.lit(False)).otherwise(F.col("eligible"))
-    changed = joined.withColumns({"eligible": eligible, "boost": boost})
-    is_paired = F.coalesce("is_paired", F.lit(False)).alias("paired")
-    return changed.select(*rows.columns, is_paired, "edits")
+    return read(job).where(f"action = 'deny' and {BY_IDS}").select("item_id", "similar_id")
 
 
 def _source_of_edits(config: Config) -> catalogue.Source | catalogue.TableSource:

@@ -144,8 +144,8 @@ def search_truth(
 
     ddl = schemas.ddl(exact_search.TRUTH)
     found = items.map(search)
-    depth, tasks = exact_search.depth_of(k, rules), found.frame.rdd.getNumPartitions()
-    parts = max(1, -(-len(queries.ids) * depth * tasks // _ROWS_PER_MERGE))
+    kept, tasks = exact_search.rows_kept(k, rules), found.frame.rdd.getNumPartitions()
+    parts = max(1, -(-len(queries.ids) * kept * tasks // _ROWS_PER_MERGE))
     best = found.frame.mapInArrow(found.run, ddl).repartition(parts, "query")
     table = best.mapInArrow(merge, ddl).toArrow()
     rows = packed_batches.concat(table.cast(exact_search.TRUTH).to_batches(), exact_search.TRUTH)

@@ -1,6 +1,6 @@
 """The incremental search: neighbours built on an earlier run's, so that only changes travel."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -177,7 +177,7 @@ def load_reverse_probes(pairs: "DataFrame | None", plan: GroupPlan) -> ReversePr
 
 def update_neighbors(
     context: SearchContext, base: StageRecord, changes: ListChanges, version: str
-) -> tuple[dict[str, int], int]:
+) -> tuple[dict[str, int], Mapping[str, int]]:
     """Write the neighbors table by what has changed since an earlier run, and the table `reach`.
 
     Args:
@@ -187,7 +187,7 @@ def update_neighbors(
         version: of the tables.
 
     Returns:
-        the tables' rows; and how many items may have to be searched again: see widening.
+        the tables' rows; and the sums of `widening.counter`.
     """
     job, search, store = context.job, context.search, context.job.store
     section, is_exact = job.config.neighbors, context.centroids is None
@@ -224,4 +224,4 @@ def update_neighbors(
     parts = (updating.update_rows(moves), search.merge(candidates, probed))
     count = widening.counter(section.k)
     written = store.write_counted("neighbors", version, *parts, count=count)
-    return tables | {"neighbors": written.rows}, written.sums[widening.INCOMPLETE]
+    return tables | {"neighbors": written.rows}, written.sums

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 
 from pipeline.retrieval import packed_batches, pins
@@ -11,6 +12,7 @@ from pipeline.stages.context import Job
 from pipeline.stages.neighbors import diverse_lists, edits
 from pipeline.stages.neighbors.edit_rows import COLUMNS, MICRO
 from pipeline.stages.neighbors.edit_state import Edit
+from pipeline.stages.neighbors.edited_items import Sides
 from pipeline.stages.neighbors.search_context import SearchContext
 from pipeline.storage.list_schemas import DIVERSE, QUERY_TRAITS
 from pipeline.store import schemas
@@ -19,6 +21,12 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 TABLE, REJECTED = "pinned", "rejected_edits"
+_OF_CONDITIONS = pa.schema(
+    [
+        *(("item_id", pa.string()), ("order", pa.int32()), ("rank", pa.int32())),
+        *(("similar_id", pa.string()), ("item_where", pa.string())),
+    ]
+)
 
 
 def write(context: SearchContext, version: str) -> tuple[dict[str, int], int]:
@@ -147,25 +155,26 @@ def _conditional(job: Job) -> list[Edit]:
 
 def _conditional_pins(context: SearchContext, conditional: list[Edit]) -> "DataFrame":
     """Those pins of each item that asks; columns as of `_named_pins`."""
-    from pyspark.sql import functions as F
-
     job = context.job
-    matches = [
-        F.when(
-            F.lit(True) if edit.is_of_all else edits.is_side(job.config, edit.item),
-            F.struct(
-                F.lit(2 if edit.is_of_all else 1).alias("order"),
-                F.lit(int(edit.value)).alias("rank"),
-                F.lit(edit.similar_id).alias("similar_id"),
-                F.lit(edit.item_where).cast("string").alias("item_where"),
-            ),
-        )
+    sides, by_item = Sides.of(job, conditional), [edit.item for edit in conditional]
+    values = [
+        (2 if edit.is_of_all else 1, int(edit.value), edit.similar_id, edit.item_where)
         for edit in conditional
     ]
+    table = pa.table(list(map(pa.array, zip(*values, strict=True))), _OF_CONDITIONS.names[1:])
+
+    def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            test = sides.tests(batch)
+            rows = [np.flatnonzero(test(side)) for side in by_item]
+            pin = np.repeat(np.arange(len(rows)), list(map(len, rows)))
+            ids = batch["item_id"].take(pa.array(np.concatenate(rows)))
+            found = table.take(pa.array(pin)).add_column(0, "item_id", ids).cast(_OF_CONDITIONS)
+            yield from found.to_batches()
+
     asking = context.queries.select("item_id")
     items = job.read("items", "ingest").join(asking, "item_id", how="left_semi")
-    pins_of_item = F.filter(F.array(*matches), lambda pin: pin.isNotNull())
-    found = items.select("item_id", F.explode(pins_of_item).alias("pin")).select("item_id", "pin.*")
+    found = items.select("item_id", sides.column()).mapInArrow(run, schemas.ddl(_OF_CONDITIONS))
     return found.where("item_id <> similar_id")
 
 

@@ -3,11 +3,13 @@
 from typing import TYPE_CHECKING, Any
 
 from pipeline import catalogue
+from pipeline.conditions import columns_of, parse
+from pipeline.conditions.spark_columns import column
 from pipeline.config.sections import Config, RankSection, RulesSection
 from pipeline.errors import InputError
 from pipeline.retrieval.rules import Rules
 from pipeline.stages.context import Job
-from pipeline.stages.neighbors import boosts, deny_list, edits
+from pipeline.stages.neighbors import boosts, deny_list, edited_items, edits
 from pipeline.stages.neighbors.edit_state import State
 from pipeline.storage.list_schemas import TRAITS
 
@@ -54,7 +56,7 @@ def rule_inputs(job: Job) -> dict[str, Any] | None:
 def filter_items(job: Job, where: str) -> "DataFrame":
     """The items that match a condition; all items if it is empty."""
     items = job.read("items", "ingest")
-    return items.where(edits.holds(job.config, where)) if where else items
+    return items.where(_holds(job.config, where)) if where else items
 
 
 def query_rule_items(job: Job) -> "DataFrame":
@@ -98,10 +100,10 @@ def item_traits(job: Job, quantiles: boosts.Quantiles, crowding: "DataFrame | No
         "item_id",
         *_columns_of_rules(job.config),
         _hashes(sorted(rank.same)).alias("matches"),
-        *edits.inputs_of_items(job),
+        *edited_items.inputs_of_items(job),
         *boosts.inputs_of_items(rank),
     )
-    rows = edits.add_to_traits(job, boosts.add_to_traits(rows, rank, quantiles, crowding))
+    rows = edited_items.add_to_traits(job, boosts.add_to_traits(rows, rank, quantiles, crowding))
     # An item of an edited pair has a kind of its own: the rules tell it from all others.
     own_id = F.when(F.col("paired"), F.col("item_id"))
     told_apart = ("price", "differ", "capped", "matches", "boost", "edited_as_neighbor")
@@ -125,8 +127,8 @@ def traits_without_boosts(job: Job, *columns: "Column") -> "DataFrame":
 
     own, no_boost = _columns_of_rules(job.config), F.lit(None).cast("double").alias("boost")
     items = job.read("items", "ingest")
-    rows = items.select("item_id", *own, *edits.inputs_of_items(job), no_boost, *columns)
-    return edits.add_to_traits(job, rows)
+    rows = items.select("item_id", *own, *edited_items.inputs_of_items(job), no_boost, *columns)
+    return edited_items.add_to_traits(job, rows)
 
 
 def _columns_of_rules(config: Config) -> "list[Column]":
@@ -158,9 +160,15 @@ def _values(names: list[str]) -> "Column":
 def _condition(config: Config, where: str) -> "Column":
     from pyspark.sql import functions as F
 
-    if not where:
-        return F.lit(None).cast("boolean")
-    return edits.holds(config, where)
+    return _holds(config, where) if where else F.lit(None).cast("boolean")
+
+
+def _holds(config: Config, where: str) -> "Column":
+    """Whether a condition holds for an item; not where a value is unknown."""
+    from pyspark.sql import functions as F
+
+    condition = column(parse(where, columns_of(config.catalogue.further)))
+    return F.coalesce(condition, F.lit(False))
 
 
 def _hashes(names: list[str]) -> "Column":

@@ -105,9 +105,8 @@ def _update(
         what was written; None, and nothing is written, if its recall is too low.
     """
     store, trial = context.job.store, context.job.store.trial_version(version)
-    tables, incomplete = incremental_search.update_neighbors(context, *earlier, trial)
-    if incomplete:
-        widening.complete_lists(context, trial, choice.nprobe)
+    tables, counts = incremental_search.update_neighbors(context, *earlier, trial)
+    has_incomplete = widening.complete_lists(context, trial, choice.nprobe, counts)
     measured = _measure_recall(context, choice.measured, trial)
     if not context.reaches_target(measured) and not context.job.config.neighbors.nprobe:
         for table in tables:
@@ -115,7 +114,7 @@ def _update(
         return None
     for table in tables:
         store.rename_version(table, trial, version)
-    return SearchResult(tables, measured, choice.nprobe, bool(incomplete))
+    return SearchResult(tables, measured, choice.nprobe, has_incomplete)
 
 
 def search_until_target(context: SearchContext, choice: Choice, version: str) -> SearchResult:
@@ -141,9 +140,7 @@ def search_until_target(context: SearchContext, choice: Choice, version: str) ->
             merged = search.merge(candidates, probed)
             count = widening.counter(section.k)
             written = job.store.write_counted("neighbors", trial, merged, count=count)
-        incomplete = written.sums[widening.INCOMPLETE]
-        if incomplete:
-            widening.complete_lists(context, trial, nprobe)
+        has_incomplete = widening.complete_lists(context, trial, nprobe, written.sums)
         measured = _measure_recall(context, choice.measured, trial)
         is_last = nprobe == context.nlist or attempt == ATTEMPTS
         if context.reaches_target(measured) or section.nprobe or is_last:
@@ -152,7 +149,7 @@ def search_until_target(context: SearchContext, choice: Choice, version: str) ->
         job.store.discard_version("neighbors", trial)
         nprobe = min(math.ceil(nprobe * NPROBE_FACTOR), context.nlist)
     job.store.rename_version("neighbors", trial, version)
-    return SearchResult({"neighbors": written.rows}, measured, nprobe, bool(incomplete))
+    return SearchResult({"neighbors": written.rows}, measured, nprobe, has_incomplete)
 
 
 def _measure_recall(

@@ -1,6 +1,6 @@
 """Search again for incomplete lists: with more candidates under caps, in more lists if short."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -20,8 +20,8 @@ DEPTH_FACTOR = 8
 # For an item with fewer than k neighbours this many times as many lists are probed, up to
 # MAX_WIDENINGS times.
 NPROBE_FACTOR, MAX_WIDENINGS = 4, 2
-# What `counter` counts: all rows with fewer than k neighbours, and some more.
-INCOMPLETE = "incomplete"
+# What `counter` counts: the rows with fewer than k neighbours, and those of _OPEN.
+_SHORT_COUNT, _OPEN_COUNT = "short", "open"
 _REMOVALS_PER_FILE = 2_000_000
 # A row of the neighbors table that may lack neighbours because of the caps.
 _OPEN = "probes is null"
@@ -32,32 +32,44 @@ def counter(k: int) -> Count:
 
     def count(rows: pa.Table) -> dict[str, int]:
         is_short = pc.less(pc.list_value_length(rows["neighbors"]), k)
-        is_incomplete = pc.or_(is_short, rows["probes"].is_null())
-        return {INCOMPLETE: pc.sum(is_incomplete).as_py() or 0}
+        masks = {_SHORT_COUNT: is_short, _OPEN_COUNT: rows["probes"].is_null()}
+        return {name: pc.sum(mask).as_py() or 0 for name, mask in masks.items()}
 
     return count
 
 
-def complete_lists(context: SearchContext, trial: str, nprobe: int) -> None:
+def complete_lists(
+    context: SearchContext, trial: str, nprobe: int, counts: Mapping[str, int]
+) -> bool:
     """Search again for incomplete lists; the completed rows become layers of the table.
 
     Args:
         context: what the search works with.
         trial: the trial version of the neighbors table.
         nprobe: how many lists were probed.
+        counts: the sums of `counter` over the rows of the table.
+
+    Returns:
+        whether there were any.
     """
     max_probes = context.job.config.neighbors.max_probes
+    has_short, has_open = (bool(counts.get(name)) for name in (_SHORT_COUNT, _OPEN_COUNT))
+    if not has_short and not has_open:
+        return False
     for width in probe_widths(nprobe, max_probes, context.nlist):
+        probed = context.probed(width)
         if width > nprobe:
+            # No list gets short by a search that goes on: only one that was so at first is now.
+            if not has_short:
+                break
             short = context.short_rows(trial).where(f"probes < {width}")
-            _search_again(context, trial, _can_gain(context, short), context.probed(width))
-        if context.search.rules.caps:
-            _deepen(context, trial, context.probed(width))
+            has_open = _search_again(context, trial, _can_gain(context, short), probed)
+        _deepen(context, trial, probed, has_open=has_open)
+    return True
 
 
-def _deepen(context: SearchContext, trial: str, probed: ProbedLists) -> None:
+def _deepen(context: SearchContext, trial: str, probed: ProbedLists, *, has_open: bool) -> None:
     """Look at more and more candidates, until the caps leave enough or no more are left."""
-    has_open = True
     while has_open:
         depth = context.search.depth * DEPTH_FACTOR
         context = replace(context, search=replace(context.search, depth=depth))
@@ -92,26 +104,29 @@ def _search_again(
         probed: the lists that are probed.
 
     Returns:
-        whether there are such rows.
+        whether some of them may lack neighbours because of the caps all the same.
     """
     from pyspark import StorageLevel
 
     job, search = context.job, replace(context.search, all_are_queries=False)
     ids = incomplete.select("item_id", "list").persist(StorageLevel.DISK_ONLY)
     try:
-        count = ids.count()
+        sizes = rows_per_list(job, ids)
+        count = int(sizes.sum())
         if not count:
             return False
         job.line.note = "searching on for lists that are short"
         queries = context.queries.join(ids.select("item_id"), "item_id", how="left_semi")
-        search = replace(search, query_sizes=rows_per_list(job, ids))
+        search = replace(search, query_sizes=sizes)
         neighbors = search.merge(search.find_candidates(Rows(queries, iter), probed), probed)
         outdated = ids.coalesce(-(-count // _REMOVALS_PER_FILE)).sortWithinPartitions("list")
-        job.store.extend("neighbors", trial, neighbors, Rows(outdated, iter))
+        written = job.store.extend(
+            "neighbors", trial, neighbors, Rows(outdated, iter), counter(job.config.neighbors.k)
+        )
     finally:
         ids.unpersist()
         job.line.note = ""
-    return True
+    return bool(written.sums[_OPEN_COUNT])
 
 
 def _can_gain(context: SearchContext, short: "DataFrame") -> "DataFrame":

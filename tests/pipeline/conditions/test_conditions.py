@@ -2,11 +2,13 @@
 
 import random
 
+import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.conditions import ConditionError, parse
+from pipeline.conditions.batches import Items
 from pipeline.conditions.evaluation import value_of
 from pipeline.conditions.nodes import COLUMNS, Type
 from pipeline.conditions.spark_columns import column
@@ -49,6 +51,20 @@ def test_both_engines_and_spark_s_own_reading_of_the_text_agree(spark: SparkSess
             assert not differing
     results = {value for values in expected for value in values}
     assert results == {True, False, None}
+
+
+def test_a_batch_has_the_results_of_one_item_at_a_time() -> None:
+    rng = random.Random(19)  # noqa: S311 - test data
+    items = random_conditions.items(rng, 300)
+    kinds = dict.fromkeys(TEXT_COLUMNS, pa.string()) | dict.fromkeys(NUMBER_COLUMNS, pa.float64())
+    batch = Items(pa.RecordBatch.from_pylist(items, pa.schema(list(kinds.items()))))
+    none = Items(pa.RecordBatch.from_pylist([], pa.schema(list(kinds.items()))))
+    for condition in [*(Conditions(rng).condition() for _ in range(150)), "1 = 1"]:
+        node = parse(condition)
+        expected = [value_of(node, item) for item in items]
+        assert batch.truth(node).to_pylist() == expected, condition
+        assert batch.holds(node).tolist() == [value is True for value in expected]
+        assert none.truth(node).to_pylist() == []
 
 
 EDGES = {

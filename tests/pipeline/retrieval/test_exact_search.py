@@ -42,15 +42,16 @@ def test_exact_search_by_blocks_holds_the_true_neighbours(
         assert best == {item: expected[item] for item in ids[:9]}
 
 
+@pytest.mark.parametrize("has_groups", [True, False])
 def test_exact_search_under_caps_gives_the_first_of_the_true_neighbours(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, has_groups: bool
 ) -> None:
     ids = [f"{n:03d}" for n in range(400)]
     # Many scores tie, and one brand has more items than the depth.
     vectors = oracle.vectors(400, 4, seed=9, duplicates=150)
     brands: list[str | None] = ["b" if n % 9 else None for n in range(400)]
     groups: list[str | None] = [f"g{n % 60}" if n % 4 else None for n in range(400)]
-    rules = oracle.Rules(group=groups, caps=[(brands, 2)])
+    rules = oracle.Rules(group=groups if has_groups else [], caps=[(brands, 2)])
     pair_rules = traits.rules(rules)
     table = pa.table(
         {
