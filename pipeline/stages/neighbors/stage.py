@@ -33,7 +33,7 @@ from pipeline.terminal.progress import updating_note
 
 NAME = "neighbors"
 # Raise it when the output for the same inputs and settings changes: see the Stage protocol.
-CODE_VERSION = 6
+CODE_VERSION = 7
 
 # If the finished table's recall is below the target all the same, this many times as many lists are
 # probed, up to ATTEMPTS searches in all.

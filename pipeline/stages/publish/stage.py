@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 NAME = "publish"
 # Raise it when the output for the same inputs and settings changes: see the Stage protocol.
-CODE_VERSION = 2
+CODE_VERSION = 3
 
 
 def inputs(job: Job) -> dict[str, Any]:

@@ -1,10 +1,12 @@
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from pipeline.retrieval import exact_search
 from pipeline.retrieval.rules import NO_RULES, Traits
-from pipeline.retrieval.vectors import to_bytes
+from pipeline.retrieval.vectors import cosines, to_bytes
 from tests.pipeline.retrieval import oracle, traits
 
 
@@ -40,6 +42,47 @@ def test_exact_search_by_blocks_holds_the_true_neighbours(
         allowed = np.array([[own == other for other in same] for own in same])
         expected = oracle.neighbors(ids, vectors, 5, allowed)
         assert best == {item: expected[item] for item in ids[:9]}
+
+
+def test_a_block_of_near_items_is_cut_before_pairs_are_scored_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Two blocks: far items, then items near the queries, all of which pass the bound so far.
+    rng = np.random.default_rng(7)
+    vectors = rng.standard_normal((1_200, 16)).astype(np.float32)
+    vectors[600:, 0] += 9
+    vectors = vectors.astype(np.float16).astype(np.float32)
+    ids = [f"{n:04d}" for n in range(1_200)]
+    table = pa.table(
+        {
+            "item_id": ids,
+            "list": pa.array(range(1_200), pa.int32()),
+            "vector": to_bytes(vectors),
+            "same": pa.nulls(1_200, pa.string()),
+        }
+    )
+    asking = table.slice(1_000, 30)
+    queries = exact_search.TruthQueries(
+        pa.array(ids[1_000:1_030]),
+        vectors[1_000:1_030],
+        pa.nulls(30, pa.string()),
+        Traits.from_rows(asking.combine_chunks().to_batches()[0], NO_RULES),
+    )
+    scored = []
+
+    def counted(*arguments: Any) -> Any:
+        scored.append(len(arguments[2]))
+        return cosines(*arguments)
+
+    monkeypatch.setattr(exact_search, "_BLOCK_ROWS", 600)
+    monkeypatch.setattr("pipeline.retrieval.search.cosines", counted)
+    (truth,) = exact_search.exact_search(iter(table.to_batches()), queries, 5, NO_RULES)
+    best: dict[str, list[tuple[str, float]]] = {}
+    for row in truth.to_pylist():
+        best.setdefault(ids[1_000 + row["query"]], []).append((row["similar_id"], row["score"]))
+    expected = oracle.neighbors(ids, vectors, 5, np.ones((1_200, 1_200), bool))
+    assert best == {item: expected[item] for item in ids[1_000:1_030]}
+    assert sum(scored) < 30 * 30, "600 near items of each query were not cut"
 
 
 @pytest.mark.parametrize("has_groups", [True, False])

@@ -16,6 +16,7 @@ from pipeline.storage.list_schemas import LISTS
 from pipeline.store import file_list, gc, item_rows, layers
 from pipeline.store.arrow_files import Rows
 from pipeline.store.retention import Retained
+from pipeline.store.scan import ItemRows
 from pipeline.store.schemas import ddl
 from pipeline.store.store import Store
 from tests.pipeline.places import on_disk
@@ -74,6 +75,14 @@ def test_every_reader_reads_the_valid_rows(
     rows = store.read(spark, "lists", version).collect()
     assert len(rows) == len(content)
     assert {row.item_id: (row.list, bytes(row.vector)) for row in rows} == content
+
+    some_ids, names = sorted(content)[::3], ("item_id", "list", "vector")
+    schema = pa.schema([LISTS.field(name) for name in names])
+    wanted = ItemRows(pa.array(some_ids), names, lambda batch: batch.select(names), schema)
+    few = store.rows_of_items(spark, "lists", version, wanted).to_pylist()
+    assert len(few) == len(some_ids)
+    by_id = {row["item_id"]: (row["list"], row["vector"]) for row in few}
+    assert by_id == {item: content[item] for item in some_ids}
 
     table = store.open_clustered("lists", version)
     for first, last in ((0, NLIST), (3, 4)):

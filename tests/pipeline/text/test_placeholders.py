@@ -20,6 +20,17 @@ def test_a_text_that_is_only_a_placeholder_counts_as_none(
     assert placeholders.text(text) is None
 
 
+def test_every_form_of_a_placeholder_begins_with_one_of_the_first_characters(
+    placeholders: Placeholders,
+) -> None:
+    wide = str.maketrans({chr(code): chr(code + 0xFEE0) for code in range(0x21, 0x7F)})
+    for text in placeholders.texts:
+        for form in (text, text.upper(), text.translate(wide), text.title(), f"\u3000{text}"):
+            assert placeholders.text(form) is None
+            assert form[0] in placeholders.first_characters
+    assert not {"梨", "靴", "A", "1"} & placeholders.first_characters
+
+
 @pytest.mark.parametrize("text", ["NULLバッグ", "梨", "商品名 靴", "ﾅｼﾞ", "", None])
 def test_other_texts_stay(placeholders: Placeholders, text: str | None) -> None:
     assert placeholders.text(text) == text
