@@ -19,8 +19,8 @@ from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.vectors import Float32, Float64, float16_rows
 from pipeline.storage.list_schemas import DIVERSE, NEIGHBOR
 
-# Values of candidates' vectors that are in float64 at a time: 16 MB.
-_VALUES = 1 << 21
+# Values of candidates' vectors that are in float64 at a time: 8 MB.
+_VALUES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def diversify(
     row_of, neighbors = flatten_lists(candidates)
     places = np.asarray(pc.index_in(neighbors.field("similar_id"), ids)).astype(np.int64)
     scores = ranked_by(neighbors).to_numpy()
-    id_ranks = np.asarray(pc.rank(neighbors.field("similar_id"), tiebreaker="dense"))
+    id_ranks = np.asarray(pc.rank(ids))[places]
     halves = float16_rows(vectors)
     counts = np.bincount(row_of, minlength=rows.num_rows)
     starts = np.cumsum(counts) - counts
@@ -75,8 +75,8 @@ def diversify(
         if not is_there.any():
             continue
         at = np.minimum(at, len(places) - 1)
-        cosines = _cosines(halves[places[at]])
-        picked, value = _choose(scores[at], id_ranks[at], is_there, cosines, settings)
+        wide = halves[places[at]].astype(np.float64)
+        picked, value = _choose(scores[at], id_ranks[at], is_there, wide, settings)
         order = np.where(picked >= 0, np.take_along_axis(at, np.maximum(picked, 0), axis=1), -1)
         chosen.append(order[picked >= 0])
         values.append(value[picked >= 0])
@@ -95,21 +95,23 @@ def diversify(
     return pa.RecordBatch.from_arrays([rows["item_id"], lists], schema=DIVERSE)
 
 
-def _cosines(halves: npt.NDArray[np.float16]) -> Float32:
-    """The cosines of the candidates of each list with each other.
+def _cosines(vectors: Float64, norms: Float64, places: Int64) -> Float32:
+    """The cosines of one candidate of each list with all of the list.
 
-    Each list is multiplied by itself, in one shape, in float64: the result depends on it alone.
+    They are computed in float64, in which sums of products of float16 are exact if vectors are
+    about as long as 1.
 
     Args:
-        halves: float16[n, depth, dim].
+        vectors: float64[n, depth, dim].
+        norms: float64[n, depth], their squared lengths.
+        places: int64[n], which candidate.
 
     Returns:
-        float32[n, depth, depth].
+        float32[n, depth].
     """
-    wide = halves.astype(np.float64)
-    products = wide @ wide.transpose(0, 2, 1)
-    norms = np.einsum("nii->ni", products)
-    lengths = np.sqrt(norms[:, :, None] * norms[:, None, :])
+    rows = np.arange(len(vectors))
+    products = (vectors @ vectors[rows, places][:, :, None])[:, :, 0]
+    lengths = np.sqrt(norms * norms[rows, places][:, None])
     lengths[lengths == 0] = 1
     cosines: Float32 = np.clip(products / lengths, -1, 1).astype(np.float32)
     return cosines
@@ -119,7 +121,7 @@ def _choose(
     scores: Float32,
     id_ranks: npt.NDArray[np.integer],
     is_there: npt.NDArray[np.bool_],
-    cosines: Float32,
+    vectors: Float64,
     settings: Diversity,
 ) -> tuple[Int64, Float64]:
     """Choose the items of each list one by one.
@@ -128,7 +130,7 @@ def _choose(
         scores: float32[n, depth].
         id_ranks: int[n, depth], in the order of the ids.
         is_there: bool[n, depth], which candidates there are.
-        cosines: float32[n, depth, depth].
+        vectors: float64[n, depth, dim].
         settings: how they are chosen.
 
     Returns:
@@ -140,8 +142,9 @@ def _choose(
     is_open, nearest = is_there.copy(), np.zeros(scores.shape, dtype=np.float64)
     picked = np.full((count, settings.k), -1, dtype=np.int64)
     values = np.zeros((count, settings.k))
-    rows = np.arange(count)
-    for step in range(min(settings.k, scores.shape[1])):
+    rows, norms = np.arange(count), np.einsum("ncd,ncd->nc", vectors, vectors)
+    steps = min(settings.k, scores.shape[1])
+    for step in range(steps):
         value = np.where(is_open, relevance - settings.share * nearest, -np.inf)
         best = value.max(axis=1)
         place = np.where(value == best[:, None], id_ranks, np.iinfo(np.int64).max).argmin(axis=1)
@@ -149,5 +152,6 @@ def _choose(
         picked[has_one, step] = place[has_one]
         values[:, step] = best
         is_open[rows, place] = False
-        nearest = np.maximum(nearest, cosines[rows, place])
+        if step < steps - 1:
+            nearest = np.maximum(nearest, _cosines(vectors, norms, place))
     return picked, values
