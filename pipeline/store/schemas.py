@@ -312,23 +312,10 @@ def digest_halves(columns: Sequence[str], condition: "Column | None" = None) -> 
     # Spark's hash skips nulls, so their positions are hashed too.
     values = [F.col(name) for name in columns]
     parts = [*values, *(value.isNull() for value in values)]
-    hashes = [F.xxhash64(F.lit(salt), *parts) for salt in (1, 2)]
+    hashes = [F.xxhash64(F.lit(salt), *parts).cast("decimal(20,0)") for salt in (1, 2)]
     if condition is not None:
         hashes = [F.when(condition, value) for value in hashes]
-    return [_exact_sum(value) for value in hashes]
-
-
-def _exact_sum(values: "Column") -> "Column":
-    """The sum of long values, as a decimal; 0 of none.
-
-    Halves of the values are summed as longs, which two billion rows can't exceed: to add up
-    decimals takes several times as long.
-    """
-    from pyspark.sql import functions as F
-
-    high, low = F.shiftright(values, 32), values.bitwiseAND(F.lit(0xFFFFFFFF))
-    sums = [F.coalesce(F.sum(half), F.lit(0)).cast("decimal(20,0)") for half in (high, low)]
-    return sums[0] * F.lit(1 << 32) + sums[1]
+    return [F.coalesce(F.sum(value), F.lit(0)) for value in hashes]
 
 
 def digest_text(halves: Iterable[int]) -> str:

@@ -178,9 +178,7 @@ def _content(digest: str, source: _Source) -> str:
 def _is_garbled() -> "Column":
     from pyspark.sql import functions as F
 
-    texts = (F.col(name).contains("\ufffd") for name in ("title", "description"))
-    title, description = (F.coalesce(is_garbled, F.lit(False)) for is_garbled in texts)
-    return title | description
+    return F.concat_ws("", "title", "description").contains("\ufffd")
 
 
 def _write_quarantine(job: Job, invalid: "DataFrame", version: str) -> tuple[dict[str, int], int]:

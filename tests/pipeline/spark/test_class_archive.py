@@ -49,7 +49,8 @@ sys.prefix = {str(tmp_path)!r}
 if sys.argv[1] == "make":
     class_archive.make()
 else:
-    options = [*class_archive.options(), "-Xlog:class+load:file={tmp_path}/loads.txt"]
+    options = [*class_archive.options(), *session.LONG_JVM]
+    options.append("-Xlog:class+load:file={tmp_path}/loads.txt")
     settings = {{"spark.driver.extraJavaOptions": " ".join(options)}}
     session.start(settings, SparkLog(Path("{tmp_path}/spark.log")))
 """
