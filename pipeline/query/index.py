@@ -173,7 +173,7 @@ class Index:
         candidates = [_empty_candidates(queries)]
         for block in self._blocks(queries, probes, depth):
             items = loaded_group.items_of_group(iter(block), plan, 0, depth)
-            group = LoadedGroup(items, depth, self.rules)
+            group = LoadedGroup(items, k, depth, self.rules)
             in_block = np.zeros(self.nlist, dtype=bool)
             for batch in block:
                 in_block[batch["list"].to_numpy()] = True

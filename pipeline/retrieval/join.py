@@ -9,6 +9,7 @@ import pyarrow as pa
 from pipeline.retrieval import caps, packed_batches
 from pipeline.retrieval.loaded_group import LoadedGroup
 from pipeline.retrieval.queries import Candidates
+from pipeline.retrieval.ranking import rank_in_row
 from pipeline.retrieval.routing import QUERIES
 from pipeline.retrieval.rules import Rules
 
@@ -43,6 +44,7 @@ def join(
     read_items: ReadGroup,
     read_local_queries: ReadGroup,
     k: int,
+    depth: int,
     rules: Rules,
     on_group_done: OnGroupDone,
 ) -> Iterator[pa.RecordBatch]:
@@ -54,7 +56,8 @@ def join(
         batches: packed batches of QUERIES, sorted by group; an empty cell for every group.
         read_items: reads the items of a group.
         read_local_queries: reads the queries that are items of the group itself.
-        k: candidates of a query and a group, at most.
+        k: neighbours that a list may hold.
+        depth: candidates of a query and a group, at most.
         rules: the rules on pairs.
         on_group_done: called at the end of every group.
 
@@ -62,7 +65,7 @@ def join(
         packed batches of GROUP_CANDIDATES, by the part that they are merged in.
     """
     return pack_candidates(
-        _search_groups(batches, read_items, read_local_queries, k, rules, on_group_done)
+        _search_groups(batches, read_items, read_local_queries, k, depth, rules, on_group_done)
     )
 
 
@@ -81,6 +84,7 @@ def _search_groups(
     read_items: ReadGroup,
     read_local_queries: ReadGroup,
     k: int,
+    depth: int,
     rules: Rules,
     on_group_done: OnGroupDone,
 ) -> Iterator[pa.RecordBatch]:
@@ -91,7 +95,7 @@ def _search_groups(
             # Nothing is looked for here, as mostly where a few lists are searched for again.
             on_group_done(0)
             continue
-        group = LoadedGroup(read_items(number), k, rules)
+        group = LoadedGroup(read_items(number), k, depth, rules)
         pending: list[pa.RecordBatch] = []
         for queries in itertools.chain([first], asking):
             pending.append(queries)
@@ -111,15 +115,17 @@ def search_batches(group: LoadedGroup, batches: list[pa.RecordBatch]) -> pa.Reco
     if not group.rules.caps:
         no_values = pa.nulls(len(queries), pa.list_(pa.int64()))
         return _batch(queries, group, candidates, no_values, no_ids.cast(pa.float32()), no_ids)
+    rows = np.repeat(np.arange(len(queries)), candidates.counts)
+    mask = caps.selectable_mask(rows, group.capped[candidates.items], group.rules.caps)
+    mask[mask] = rank_in_row(rows[mask]) < group.kept
+    selectable = candidates.filter(mask)
     # A query with fewer candidates than the depth has all that there are in the group.
-    is_complete = candidates.counts < group.depth
+    is_complete = (candidates.counts < group.depth) | (selectable.counts == group.kept)
     last = np.where(is_complete, 0, np.cumsum(candidates.counts) - 1)
     cut = pa.array(last, mask=is_complete)
     cut_scores = pa.array(candidates.scores, pa.float32()).take(cut)
     cut_ids = group.ids.take(pa.array(candidates.items).take(cut))
-    rows = np.repeat(np.arange(len(queries)), candidates.counts)
-    mask = caps.selectable_mask(rows, group.capped[candidates.items], group.rules.caps)
-    candidates = candidates.filter(mask)
+    candidates = selectable
     ends = np.concatenate([[0], np.cumsum(candidates.counts)]) * len(group.rules.caps)
     flat = pa.array(group.capped[candidates.items].ravel())
     values = pa.ListArray.from_arrays(pa.array(ends.astype(np.int32)), flat)

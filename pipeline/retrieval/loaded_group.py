@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.retrieval import caps
 from pipeline.retrieval.equal_items import keep_lowest_ids
 from pipeline.retrieval.groups import GroupPlan
 from pipeline.retrieval.queries import Candidates, Queries
@@ -108,20 +109,24 @@ class LoadedGroup:
         rules: the rules on pairs.
         block: how many queries are best searched for at a time.
         depth: how many candidates a query gets, at most.
+        kept: how many of those that caps could select are enough for its list, whatever follows.
         capped: int64[n, caps], the values of each item that caps count, in the order of `ids`.
     """
 
-    def __init__(self, items: Iterator[pa.RecordBatch], k: int, rules: Rules) -> None:
+    def __init__(self, items: Iterator[pa.RecordBatch], k: int, depth: int, rules: Rules) -> None:
         """Load a group.
 
         Args:
             items: batches of `items_of_group`.
-            k: how many candidates a query gets, at most.
+            k: how many neighbours a list may hold.
+            depth: how many candidates a query gets, at most.
             rules: the rules on pairs.
         """
         self._index: ExactIndex | None = None
         self.rules = rules
-        self.depth = k
+        self.depth = depth
+        # Where no number is known to be enough it is one that is never reached.
+        self.kept = caps.rows_needed(rules.caps, k, depth + 1)
         self.capped = np.empty((0, len(rules.caps)), dtype=np.int64)
         self._same_values = pa.array([], pa.string())
         self.block = 1
@@ -134,11 +139,11 @@ class LoadedGroup:
         self._same_values = same.dictionary
         lists = self._index_lists(rows["unit"].to_numpy(), np.asarray(same.indices))
         traits = Traits.from_rows(rows, rules) if rules.needs_kinds else None
-        self._index = ExactIndex(lists, rows["item_id"], rows["vector"], k, rules, traits)
+        self._index = ExactIndex(lists, rows["item_id"], rows["vector"], depth, rules, traits)
         if rules.caps:
             capped = rows["capped"].take(pc.index_in(self.ids, rows["item_id"]))
             self.capped = np.asarray(capped.flatten()).reshape(len(capped), -1)
-        self.block = query_block_size(len(rows["vector"][0].as_buffer()) // 2, k)
+        self.block = query_block_size(len(rows["vector"][0].as_buffer()) // 2, depth)
 
     @property
     def distances(self) -> int:

@@ -246,7 +246,7 @@ def _route(search: ListSearch, probed: ProbedLists) -> Any:  # noqa: ANN401 - fo
 
 
 def _join(search: ListSearch, probed: ProbedLists) -> Any:  # noqa: ANN401 - for mapInArrow
-    counts, plan, depth, rules = search.counts, search.plan, search.depth, search.rules
+    counts, plan, depth = search.counts, search.plan, search.depth
 
     def read_rows(group: int) -> "Iterator[pa.RecordBatch]":
         return search.items.rows(*plan.list_range(group), ITEM_COLUMNS)
@@ -269,7 +269,7 @@ def _join(search: ListSearch, probed: ProbedLists) -> Any:  # noqa: ANN401 - for
                 yield from router.local_queries(read_rows(group), group, count_local)
 
         for batch in join.join(
-            batches, read_items, read_local_queries, depth, rules, on_group_done
+            batches, read_items, read_local_queries, search.k, depth, search.rules, on_group_done
         ):
             counts.bytes.add(batch.nbytes)
             yield batch

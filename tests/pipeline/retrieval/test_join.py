@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.retrieval import packed_batches, routing
 from pipeline.retrieval.groups import GroupPlan, plan_by_rows, plan_by_work
-from pipeline.retrieval.join import ReadGroup, join
+from pipeline.retrieval.join import GROUP_CANDIDATES, ReadGroup, join
 from pipeline.retrieval.loaded_group import items_of_group
 from pipeline.retrieval.merge import MergeSettings, merge
 from pipeline.retrieval.routing import QUERIES, ProbeLists, Router
@@ -23,9 +23,10 @@ class Shop:
 
     Attributes:
         depth: candidates that a group has for a query, if there are caps.
+        most_candidates: that a group has given for a query in the last join.
     """
 
-    depth = 10_000
+    depth, most_candidates = 10_000, 0
 
     def __init__(self, n: int, nlist: int, nprobe: int, seed: int, duplicates: int = 0) -> None:
         rng = np.random.default_rng(seed)
@@ -120,12 +121,16 @@ class Shop:
                 sent,
                 self.item_reader(groups, depth, rows),
                 local_queries,
+                k,
                 depth,
                 rules,
                 done.append,
             )
         )
         assert len(done) == groups.group_count
+        cells = [cell for _, cell in packed_batches.iter_cells(iter(joined_batches))]
+        found = [packed_batches.unpack(cell, GROUP_CANDIDATES)["similar_ids"] for cell in cells]
+        self.most_candidates = max(pc.max(pc.list_value_length(ids)).as_py() for ids in found)
         joined = pa.Table.from_batches(joined_batches, schema=packed_batches.SCHEMA)
         merged: Table = {}
         for part in range(self.parts.group_count):
@@ -332,3 +337,18 @@ def test_queries_that_need_more_candidates_under_caps_are_told_from_complete_one
         complete_counts.append(len(complete))
     assert complete_counts == sorted(complete_counts)
     assert 0 < complete_counts[0] < complete_counts[-1] == len(expected)
+
+
+def test_under_one_cap_a_group_gives_no_more_than_the_list_holds() -> None:
+    shop = Shop(240, nlist=1, nprobe=1, seed=3, duplicates=0)
+    shop.rules = random_rules(shop, np.random.default_rng(3), set())
+    shop.rules.caps = [([f"b{n % 40}" for n in range(240)], 2)]
+    shop.depth = 12
+    groups, expected = plan_by_work(shop.sizes, cores=1, max_items=60), shop.expected(6)
+    # Each of the groups has more candidates than it looks at, and six that the cap lets pass.
+    assert groups.group_count > 3
+    assert shop.join(groups, 6, 50) == expected
+    assert shop.most_candidates == 6
+    shop.rules.caps *= 2
+    assert shop.join(groups, 6, 50) == expected
+    assert shop.most_candidates > 6
