@@ -6,6 +6,7 @@ holds as many items with one of its values as the cap of that value allows.
 
 import itertools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -76,24 +77,43 @@ def _value_codes(query: Int64, values: Int64) -> Int64:
     return np.where(values == 0, -1, codes)
 
 
-def selectable_mask(rows: Int64, values: Int64, caps: Sequence[int]) -> Bools:
-    """Which candidates could still be selected, whatever other candidates there are: bool[n].
+class CappedItems(NamedTuple):
+    """What tells items apart under caps.
 
-    Of candidates whose values are all equal, no more than the least of their caps are ever
-    selected, and those are the best ones. The others can be dropped before the lists of several
-    groups are merged; which of the rest are selected is only known after the merge.
-
-    Args:
-        rows: as for `top_k_mask`.
-        values: as for `top_k_mask`.
-        caps: as for `top_k_mask`.
+    Attributes:
+        kinds: int64[n], equal for items whose values are all equal.
+        limits: int64[n], how many items of this kind a list may hold.
     """
-    limits = np.where(values != 0, np.asarray(caps, dtype=np.int64), np.iinfo(np.int64).max)
-    order = np.lexsort((*values.T, rows))
-    sorted_values, sorted_rows = values[order], rows[order]
-    is_new = np.ones(len(rows), dtype=bool)
-    is_new[1:] = np.diff(sorted_rows) != 0
-    is_new[1:] |= (sorted_values[1:] != sorted_values[:-1]).any(axis=1)
-    mask = np.empty(len(rows), dtype=bool)
-    mask[order] = rank_in_row(np.cumsum(is_new)) < limits.min(axis=1)[order]
-    return mask
+
+    kinds: Int64
+    limits: Int64
+
+    @classmethod
+    def of(cls, values: Int64, caps: Sequence[int]) -> "CappedItems":
+        """Those with some values; arguments as for `top_k_mask`."""
+        order = np.lexsort(values.T)
+        is_new = np.ones(len(values), dtype=bool)
+        is_new[1:] = (values[order][1:] != values[order][:-1]).any(axis=1)
+        kinds = np.empty(len(values), dtype=np.int64)
+        kinds[order] = np.cumsum(is_new) - 1
+        limits = np.where(values != 0, np.asarray(caps, dtype=np.int64), np.iinfo(np.int64).max)
+        return cls(kinds, limits.min(axis=1))
+
+    def selectable_mask(self, rows: Int64, items: Int64 | slice = slice(None)) -> Bools:
+        """Which candidates could still be selected, whatever other candidates there are: bool[n].
+
+        Of candidates whose values are all equal, no more than the least of their caps are ever
+        selected, and those are the best ones. The others can be dropped before the lists of
+        several groups are merged; which of the rest are selected is only known after the merge.
+
+        Args:
+            rows: as for `top_k_mask`.
+            items: int64[n], positions of the candidates among these; by default all, in order.
+        """
+        kinds, rank = self.kinds[items], rank_in_row(rows)
+        # Equal kinds of a row stand together, the best first.
+        run = rows * (kinds.max(initial=0) + 1) + kinds
+        order = np.argsort(run * (rank.max(initial=0) + 1) + rank)
+        mask = np.empty(len(rows), dtype=bool)
+        mask[order] = rank_in_row(run[order]) < self.limits[items][order]
+        return mask

@@ -17,8 +17,9 @@ from pipeline.retrieval.vectors import Float32
 
 # Items that the queries are compared with at a time.
 _BLOCK_ROWS = 4_096
-# Candidates of a query that are looked at for each neighbour, if caps may exclude some of them.
-_DEPTH = 16
+# Candidates of a query that are looked at for each neighbour, if caps may exclude some of them;
+# the second number for the few queries that the first one is too low for.
+FACTORS = (4, 16)
 
 # A true neighbour of a query (its number), and the list that it is in. Only with caps: the values
 # that they count, and at a query's first row its cut, the candidate up to which none is missing.
@@ -105,7 +106,11 @@ class _Cuts:
 
 
 def exact_search(
-    batches: Iterator[pa.RecordBatch], truth_queries: TruthQueries, k: int, rules: Rules
+    batches: Iterator[pa.RecordBatch],
+    truth_queries: TruthQueries,
+    k: int,
+    rules: Rules,
+    factor: int = FACTORS[-1],
 ) -> Iterator[pa.RecordBatch]:
     """The best items for a few queries in a stream of items.
 
@@ -114,12 +119,13 @@ def exact_search(
         truth_queries: the queries.
         k: neighbours of a query, at most.
         rules: the rules on pairs.
+        factor: how many candidates are looked at for each neighbour, if there are caps.
 
     Yields:
         one batch of TRUTH, ordered by query and rank. With caps `merge_truth` selects from them,
         and there may be more than k rows a query.
     """
-    depth, kept = k * _DEPTH if rules.caps else k, rows_kept(k, rules)
+    depth, kept = k * factor if rules.caps else k, rows_kept(k, rules, factor)
     same_values = truth_queries.same.dictionary_encode(null_encoding="encode")
     query_count = len(truth_queries.ids)
     # An item with one value of `same` is in the list of that value, which queries with it probe.
@@ -148,9 +154,9 @@ def exact_search(
     yield cuts.add_columns(nearest)
 
 
-def rows_kept(k: int, rules: Rules) -> int:
-    """How many rows of a query one search gives, at most."""
-    return caps.rows_needed(rules.caps, k, k * _DEPTH)
+def rows_kept(k: int, rules: Rules, factor: int) -> int:
+    """How many rows of a query one search gives, at most; arguments as for `exact_search`."""
+    return caps.rows_needed(rules.caps, k, k * factor)
 
 
 def _search_block(
@@ -194,7 +200,8 @@ def _best_rows(rows: pa.RecordBatch, depth: int, rules: Rules) -> pa.RecordBatch
     rows = rows.take(pa.array(_rank_truth(rows)))
     queries = rows["query"].to_numpy().astype(np.int64)
     if rules.caps:
-        mask = caps.selectable_mask(queries, _capped_values(rows, rules), rules.caps)
+        capped = caps.CappedItems.of(_capped_values(rows, rules), rules.caps)
+        mask = capped.selectable_mask(queries)
         rows, queries = rows.filter(pa.array(mask)), queries[mask]
     return rows.filter(pa.array(rank_in_row(queries) < depth))
 
@@ -203,7 +210,7 @@ def merge_truth(rows: pa.RecordBatch, k: int, rules: Rules) -> pa.RecordBatch:
     """The k true neighbours of each query, in order, from the results of several searches.
 
     If caps exclude more candidates than were looked at, the rows are the first of the true
-    neighbours, up to the query's cut.
+    neighbours, up to the query's cut; only the first row of such a query has a cut.
 
     Args:
         rows: of TRUTH, all rows of each query.
@@ -223,7 +230,9 @@ def merge_truth(rows: pa.RecordBatch, k: int, rules: Rules) -> pa.RecordBatch:
     is_known = cuts.includes(queries, rows["score"].to_numpy(), rows["similar_id"])
     rows, queries = rows.filter(pa.array(is_known)), queries[is_known]
     mask = caps.top_k_mask(queries, _capped_values(rows, rules), rules.caps, k)
-    return rows.filter(pa.array(mask))
+    counts = np.bincount(queries[mask], minlength=len(cuts.scores))
+    cuts.scores[counts == k] = -np.inf
+    return cuts.add_columns(rows.filter(pa.array(mask)))
 
 
 def _as_objects(ids: pa.Array) -> npt.NDArray[np.object_]:

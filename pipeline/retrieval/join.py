@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pyarrow as pa
 
-from pipeline.retrieval import caps, packed_batches
+from pipeline.retrieval import packed_batches
 from pipeline.retrieval.loaded_group import LoadedGroup
 from pipeline.retrieval.queries import Candidates
 from pipeline.retrieval.ranking import rank_in_row
@@ -116,7 +116,7 @@ def search_batches(group: LoadedGroup, batches: list[pa.RecordBatch]) -> pa.Reco
         no_values = pa.nulls(len(queries), pa.list_(pa.int64()))
         return _batch(queries, group, candidates, no_values, no_ids.cast(pa.float32()), no_ids)
     rows = np.repeat(np.arange(len(queries)), candidates.counts)
-    mask = caps.selectable_mask(rows, group.capped[candidates.items], group.rules.caps)
+    mask = group.capped_items.selectable_mask(rows, candidates.items)
     mask[mask] = rank_in_row(rows[mask]) < group.kept
     selectable = candidates.filter(mask)
     # A query with fewer candidates than the depth has all that there are in the group.

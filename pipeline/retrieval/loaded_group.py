@@ -111,6 +111,7 @@ class LoadedGroup:
         depth: how many candidates a query gets, at most.
         kept: how many of those that caps could select are enough for its list, whatever follows.
         capped: int64[n, caps], the values of each item that caps count, in the order of `ids`.
+        capped_items: what tells these items apart under the caps.
     """
 
     def __init__(self, items: Iterator[pa.RecordBatch], k: int, depth: int, rules: Rules) -> None:
@@ -128,6 +129,7 @@ class LoadedGroup:
         # Where no number is known to be enough it is one that is never reached.
         self.kept = caps.rows_needed(rules.caps, k, depth + 1)
         self.capped = np.empty((0, len(rules.caps)), dtype=np.int64)
+        self.capped_items = caps.CappedItems(np.empty(0, np.int64), np.empty(0, np.int64))
         self._same_values = pa.array([], pa.string())
         self.block = 1
         batches = list(items)
@@ -143,6 +145,7 @@ class LoadedGroup:
         if rules.caps:
             capped = rows["capped"].take(pc.index_in(self.ids, rows["item_id"]))
             self.capped = np.asarray(capped.flatten()).reshape(len(capped), -1)
+            self.capped_items = caps.CappedItems.of(self.capped, rules.caps)
         self.block = query_block_size(len(rows["vector"][0].as_buffer()) // 2, depth)
 
     @property

@@ -42,18 +42,28 @@ class CosineBounds:
             (np.float32(low + margin), np.float32(high - margin)),
         )
 
-    def apply(self, product: Float32) -> Bools:
-        """Exclude cosines that are out of bounds, in place.
+    def apply(self, product: Float32) -> Int64:
+        """Exclude cosines that are out of bounds for certain, in place.
 
         Args:
-            product: float32[n, m].
+            product: float32[n, m], in one piece of memory.
 
         Returns:
-            bool[n, m], which are within the bounds for certain.
+            int64[pairs], places in the flat product: which of the others may be out of bounds.
         """
-        product[(product < self.possible[0]) | (product > self.possible[1])] = -np.inf
-        mask: Bools = (product >= self.certain[0]) & (product <= self.certain[1])
-        return mask
+        flat = product.reshape(-1)
+        uncertain = np.empty(0, dtype=np.int64)
+        if self.certain[1] < 1:
+            # Few pairs are so near.
+            above = np.flatnonzero(flat > self.certain[1])
+            is_possible = flat[above] <= self.possible[1]
+            flat[above[~is_possible]] = -np.inf
+            uncertain = above[is_possible]
+        if self.certain[0] > -1:
+            np.copyto(flat, -np.inf, where=flat < self.possible[0])
+            below = np.flatnonzero((flat >= self.possible[0]) & (flat < self.certain[0]))
+            uncertain = np.concatenate([uncertain, below])
+        return uncertain
 
 
 @dataclass(frozen=True)

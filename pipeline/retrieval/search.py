@@ -269,14 +269,18 @@ class ExactIndex:
         if mask is not None:
             scratch = self._scratch[: product.size].reshape(product.shape)
             mask.apply(product, rows, columns, scratch)
-        is_certain = self._bounds.apply(product) if self._rules.bounds_score else None
+        uncertain = np.empty(0, dtype=np.int64)
+        if self._rules.bounds_score:
+            uncertain = self._bounds.apply(product)
         if mask is not None and self._rules.boosts.exist:
             mask.add_boosts(product, rows, columns, scratch)
         is_unset = min_scores[rows] < _LOWEST
         if count > self._depth and is_unset.any():
-            unset = product if is_unset.all() else product[is_unset]
-            if is_certain is not None:
-                unset = np.where(is_certain[is_unset], unset, np.float32(-np.inf))
+            certain = product
+            if len(uncertain):
+                certain = product.copy()
+                certain.reshape(-1)[uncertain] = -np.inf
+            unset = certain if is_unset.all() else certain[is_unset]
             min_scores[rows[is_unset]] = kth_score_bound(unset, self._depth) - self._margin
         reaches = self._mask[: product.size].reshape(product.shape)
         # What is excluded never reaches a bound, not even where there is none.
@@ -284,8 +288,8 @@ class ExactIndex:
         np.greater_equal(product, bounds[:, None], out=reaches)
         flat = np.flatnonzero(reaches)
         row, column = np.divmod(flat, count)
-        certain = np.ones(len(flat), bool) if is_certain is None else is_certain.ravel()[flat]
-        return NearPairs(rows[row], column + columns.start, product.ravel()[flat], certain)
+        is_certain = ~np.isin(flat, uncertain)
+        return NearPairs(rows[row], column + columns.start, product.ravel()[flat], is_certain)
 
 
 def _list_slices(lists: Int64) -> dict[int, slice]:

@@ -130,13 +130,40 @@ def search_truth(
     Returns:
         rows of exact_search.TRUTH, by query and rank: `query` is a row of `sampled`.
     """
+    found, missing = [packed_batches.concat([], exact_search.TRUTH)], numbers
+    for factor in exact_search.FACTORS:
+        rows = _search_with(items, sampled, missing, k, rules, factor)
+        query_of = rows["query"].to_numpy()
+        # Queries whose lists end at a cut, because the caps exclude too much of what precedes it.
+        is_cut = rows["cut_id"].is_valid()
+        missing = np.unique(query_of[is_cut]).astype(np.int64)
+        if factor != exact_search.FACTORS[-1]:
+            rows = rows.filter(pa.array(~np.isin(query_of, missing)))
+        found.append(rows)
+    rows = pa.concat_batches(found)
+    return rows.take(pa.array(np.argsort(rows["query"].to_numpy(), kind="stable")))
+
+
+def _search_with(
+    items: Rows, sampled: SampledQueries, numbers: Int64, k: int, rules: Rules, factor: int
+) -> pa.RecordBatch:
+    """The true neighbours of some queries, or the first of them; as `search_truth`.
+
+    Args:
+        items: as for `search_truth`; so are the next four.
+        sampled: the queries.
+        numbers: int64[n].
+        k: how many neighbours an item has.
+        rules: the rules on pairs.
+        factor: as for `exact_search.exact_search`.
+    """
     if not len(numbers):
         return pa.RecordBatch.from_pylist([], schema=exact_search.TRUTH)
     queries = sampled.truth_queries(numbers, rules)
 
     def search(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         eligible = (eligible_rows(batch) for batch in batches)
-        return exact_search.exact_search(eligible, queries, k, rules)
+        return exact_search.exact_search(eligible, queries, k, rules, factor)
 
     def merge(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for rows in packed_batches.coalesce(batches, max_bytes=1 << 62):
@@ -144,12 +171,11 @@ def search_truth(
 
     ddl = schemas.ddl(exact_search.TRUTH)
     found = items.map(search)
-    kept, tasks = exact_search.rows_kept(k, rules), found.frame.rdd.getNumPartitions()
+    kept, tasks = exact_search.rows_kept(k, rules, factor), found.frame.rdd.getNumPartitions()
     parts = max(1, -(-len(queries.ids) * kept * tasks // _ROWS_PER_MERGE))
     best = found.frame.mapInArrow(found.run, ddl).repartition(parts, "query")
     table = best.mapInArrow(merge, ddl).toArrow()
     rows = packed_batches.concat(table.cast(exact_search.TRUTH).to_batches(), exact_search.TRUTH)
-    rows = rows.take(pa.array(np.argsort(rows["query"].to_numpy(), kind="stable")))
     query_of = pa.array(numbers[rows["query"].to_numpy()], pa.int32())
     return rows.set_column(0, exact_search.TRUTH.field("query"), query_of)
 

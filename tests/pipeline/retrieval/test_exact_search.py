@@ -112,16 +112,19 @@ def test_exact_search_under_caps_gives_the_first_of_the_true_neighbours(
     monkeypatch.setattr(exact_search, "_BLOCK_ROWS", 70)
     expected = oracle.neighbors(ids, vectors, 6, np.ones((400, 400), dtype=bool), rules)
     counts = []
-    for depth in (1, 2, 100):
-        monkeypatch.setattr(exact_search, "_DEPTH", depth)
+    for factor in (1, 2, 100):
         halves = (table.slice(0, 150), table.slice(150))
         searched = [
-            next(exact_search.exact_search(iter(half.to_batches()), queries, 6, pair_rules))
+            next(exact_search.exact_search(iter(half.to_batches()), queries, 6, pair_rules, factor))
             for half in halves
         ]
+        truth = exact_search.merge_truth(pa.concat_batches(searched), 6, pair_rules)
         best: dict[str, list[tuple[str, float]]] = {item: [] for item in ids[:20]}
-        for row in exact_search.merge_truth(pa.concat_batches(searched), 6, pair_rules).to_pylist():
+        for row in truth.to_pylist():
             best[ids[row["query"]]].append((row["similar_id"], row["score"]))
+        cut = truth.filter(truth["cut_id"].is_valid())["query"].to_pylist()
+        short = [item for item, row in best.items() if len(row) < len(expected[item])]
+        assert [ids[query] for query in cut] == short
         assert all(row == expected[item][: len(row)] for item, row in best.items())
         counts.append(sum(map(len, best.values())))
     assert counts == sorted(counts)
