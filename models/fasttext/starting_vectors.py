@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from models.errors import ModelError
 from models.fasttext import file_kind
@@ -76,7 +77,9 @@ def _document_frequencies(corpus: Path) -> tuple[Counter[bytes], int]:
     return frequencies, lines
 
 
-def _reduce(vectors: Floats, frequencies: np.ndarray, documents: int, dim: int) -> Floats:
+def _reduce(
+    vectors: Floats, frequencies: npt.NDArray[np.int64], documents: int, dim: int
+) -> Floats:
     """Return unit vectors on the principal axes of documents: float32[n, dim].
 
     Args:
@@ -90,6 +93,6 @@ def _reduce(vectors: Floats, frequencies: np.ndarray, documents: int, dim: int) 
     weights = document_weights(frequencies, documents) * np.sqrt(frequencies)
     weighted = centred * weights[:, None].astype(np.float32)
     axes = np.linalg.eigh((weighted.T @ weighted).astype(np.float64))[1][:, ::-1][:, :dim]
-    reduced = (centred @ axes).astype(np.float32)
+    reduced: Floats = (centred @ axes).astype(np.float32)
     normalize_rows(reduced)
     return reduced
