@@ -54,8 +54,8 @@ def write(source: Path, corpus: Path, dim: int, out: Path) -> int:
     words = vectors.words.to_list()
     if not words:
         raise ModelError(
-            f"{source}: has none of the catalogue's words; vectors of words in another form? "
-            "See text.word_form"
+            f"{source}: has none of the catalogue's words; give vectors of words in the form that "
+            "text.word_form names, in the catalogue's language"
         )
     frequencies = np.array([documents[word] for word in words])
     reduced = _reduce(np.concatenate(parts), frequencies, count, dim)
