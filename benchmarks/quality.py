@@ -27,6 +27,7 @@ from scipy.stats import spearmanr
 
 from benchmarks.sets import LABELLED, PAIRED, SENTENCES, Catalogue
 from models import fasttext
+from models.fasttext import starting_vectors
 from models.fasttext.catalogue_statistics import DocumentCounter, principal_direction
 from models.fasttext.token_batch import TokenBatch
 from models.fasttext.train import train
@@ -58,7 +59,10 @@ def train_model(
     lines = "".join(" ".join(document) + "\n" for document in documents)
     (folder / "corpus.txt").write_text(lines, encoding="utf-8")
     plan = corpus.plan(section, counts.total(), sizes)
-    train(folder / "corpus.txt", folder / "model.bin", plan)
+    vectors = folder / "start.vec" if section.pretrained else None
+    if vectors:
+        starting_vectors.write(Path(section.pretrained), folder / "corpus.txt", plan.dim, vectors)
+    train(folder / "corpus.txt", folder / "model.bin", plan, vectors=vectors)
     model = fasttext.load(fasttext.pack(folder / "model.bin", folder / "packed"))
     assert isinstance(model, fasttext.Embedder)  # noqa: S101 - it was packed here
     counter = DocumentCounter()
@@ -166,7 +170,7 @@ def _cosines(vectors: Vectors, first: np.ndarray, second: np.ndarray) -> np.ndar
 
 
 def measure(
-    catalogue: Catalogue, folder: Path, speeds: dict[str, list[float]]
+    catalogue: Catalogue, folder: Path, speeds: dict[str, list[float]], section: ModelSection
 ) -> Iterator[tuple[str, str, float]]:
     """Measure one catalogue.
 
@@ -174,11 +178,12 @@ def measure(
         catalogue: to measure.
         folder: for its model.
         speeds: receives items a second, one core, by way.
+        section: how the model is trained.
 
     Yields:
         (way, line, value).
     """
-    model = train_model(catalogue, folder)
+    model = train_model(catalogue, folder, section)
     metric = {"labels": label_recalls, "pairs": pair_scores, "sentences": rank_correlation}[
         catalogue.kind
     ]
@@ -199,8 +204,8 @@ def measure(
             yield name, f"{catalogue.name}, {line}", value
 
 
-def run(data: Path) -> dict[str, Any]:
-    """Measure all catalogues."""
+def run(data: Path, section: ModelSection) -> dict[str, Any]:
+    """Measure all catalogues, with models that are trained by these settings."""
     results: dict[str, dict[str, dict[str, float]]] = {}
     speeds: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory(prefix="nitamono-benchmark-") as name:
@@ -208,7 +213,9 @@ def run(data: Path) -> dict[str, Any]:
             catalogue = read(data)
             print(f"measuring {catalogue.name} ...", file=sys.stderr)
             lines = results.setdefault(catalogue.kind, {})
-            for way, line, value in measure(catalogue, Path(name) / catalogue.name, speeds):
+            for way, line, value in measure(
+                catalogue, Path(name) / catalogue.name, speeds, section
+            ):
                 lines.setdefault(line, {})[way] = value
     means = {
         way: float(np.mean([line[way] for line in results["labels"].values()]))
@@ -250,9 +257,10 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the sets")
+    parser.add_argument("--pretrained", default="", help="word vectors that training starts from")
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
     arguments = parser.parse_args()
-    results = run(arguments.data)
+    results = run(arguments.data, ModelSection(pretrained=arguments.pretrained))
     show(results)
     if arguments.json:
         print(json.dumps(results, ensure_ascii=False))

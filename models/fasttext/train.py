@@ -58,6 +58,8 @@ def train(
     out: Path,
     settings: TrainingSettings,
     progress: Callable[[float], None] = lambda _share: None,
+    *,
+    vectors: Path | None = None,
 ) -> None:
     """Train a model on a file of space-separated tokens, and write it to `out`.
 
@@ -66,6 +68,8 @@ def train(
         out: the .bin file to write; it is written only if the training succeeds.
         settings: of the training.
         progress: receives the completed share, 0 to 1; with one thread only at the end.
+        vectors: where the rows of words start, which `starting_vectors.write` has written; at
+            random if None. Each word that it has becomes one of the model's, however rare it is.
 
     Raises:
         ModelError: the settings are impossible, the process failed, or the model has values that
@@ -74,7 +78,8 @@ def train(
     if settings.threads < 1 or settings.dim < 1 or settings.minn > settings.maxn:
         raise ModelError(f"impossible training settings: {settings}")
     unchecked = out.with_name(out.name + ".unchecked")
-    job = json.dumps({"corpus": str(corpus), "out": str(unchecked), **asdict(settings)})
+    places = {"corpus": str(corpus), "out": str(unchecked), "vectors": str(vectors or "")}
+    job = json.dumps({**places, **asdict(settings)})
     try:
         _run(job, progress)
         if shutil.disk_usage(out.parent).free < _MIN_FREE_BYTES:
@@ -127,6 +132,7 @@ def _main(job: str) -> None:
         maxn=settings["maxn"],
         bucket=settings["bucket"],
         thread=settings["threads"],
+        pretrainedVectors=settings["vectors"],
     )
 
 

@@ -7,7 +7,7 @@ values, separated by single spaces; the word itself may contain spaces.
 import gzip
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import IO, cast
 
@@ -28,28 +28,38 @@ class VecSource:
 
     kept_ngrams: npt.NDArray[np.int32] | None
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, only: Container[bytes] | None = None) -> None:
         """Read the first line.
+
+        Args:
+            path: the file.
+            only: the words that are wanted, if not all are: the others are not kept in memory, and
+                their values not looked at.
 
         Raises:
             ModelError: it does not have the two numbers.
         """
-        self._path = path
+        self._path, self._only = path, only
         self.kept_ngrams = np.zeros(0, dtype=np.int32)
         self._words: list[bytes] = []
+        # Lines after the first that were read.
+        self._lines = 0
         with _open(path) as file:
             self._count, dim = self._first_line(file)
         self.header = Header("vectors", dim, self._count, 0, 0, 0, 1)
 
     @property
     def words(self) -> ByteStrings:
-        """The vocabulary, complete after all of `vectors` was read."""
+        """The vocabulary, or what is wanted of it, complete after all of `vectors` was read."""
         return ByteStrings.from_list(self._words)
 
     def _first_line(self, file: IO[bytes]) -> tuple[int, int]:
         parts = file.readline(1 << 10).split()
         if len(parts) != 2 or not all(part.isdigit() for part in parts) or int(parts[1]) == 0:
-            raise ModelError(f"{self._path}: its first line is not the words and the dimension")
+            raise ModelError(
+                f"{self._path}: its first line is not the number of words and the dimension; "
+                "a file of GloVe has no such line: put one before it"
+            )
         return int(parts[0]), int(parts[1])
 
     def vectors(self) -> Iterator[tuple[Floats, npt.NDArray[np.bool_]]]:
@@ -59,7 +69,7 @@ class VecSource:
             ModelError: the file is cut short, a line is damaged, or there are fewer or more lines
                 than the first says.
         """
-        self._words = []
+        self._words, self._lines = [], 0
         try:
             with _open(self._path) as file:
                 self._first_line(file)
@@ -69,7 +79,7 @@ class VecSource:
             raise ModelError(f"{self._path}: cut short in its gzip; copy it again") from error
         except (gzip.BadGzipFile, zlib.error) as error:
             raise ModelError(f"{self._path}: damaged gzip: {error}; copy it again") from error
-        if len(self._words) != self._count:
+        if self._lines != self._count:
             raise self._wrong_count()
 
     def rows(self) -> Iterator[Floats]:
@@ -77,26 +87,29 @@ class VecSource:
         return iter(())
 
     def _wrong_count(self) -> ModelError:
-        incomplete = len(self._words) < self._count
-        count = f"{len(self._words)}; cut short? copy it again" if incomplete else "more"
+        incomplete = self._lines < self._count
+        count = f"{self._lines}; cut short? copy it again" if incomplete else "more"
         return ModelError(
             f"{self._path}: its first line says {self._count} words, it holds {count}"
         )
 
     def _parse(self, lines: list[bytes]) -> tuple[Floats, npt.NDArray[np.bool_]]:
-        dim, texts = self.header.dim, []
+        dim, numbers, texts = self.header.dim, [], []
         for line in lines:
+            self._lines += 1
             word, text = self._split(line)
-            self._words.append(word)
-            texts.append(text)
-        if len(self._words) > self._count:
+            if self._only is None or word in self._only:
+                self._words.append(word)
+                numbers.append(self._lines + 1)
+                texts.append(text)
+        if self._lines > self._count:
             raise self._wrong_count()
-        vectors = self._numbers(texts).reshape(-1, dim)
+        vectors = self._values(texts, numbers).reshape(-1, dim)
         return vectors, normalize_rows(vectors)
 
     def _split(self, line: bytes) -> tuple[bytes, bytes]:
         """Split a line into its word and the text of its values."""
-        number = len(self._words) + 2
+        number = self._lines + 1
         if not line.endswith(b"\n"):
             raise ModelError(
                 f"{self._path}: line {number} has no line break at its end: cut short? "
@@ -115,28 +128,47 @@ class VecSource:
         parts = stripped.split(b" ")
         return b" ".join(parts[: extra_spaces + 1]), b" ".join(parts[extra_spaces + 1 :])
 
-    def _numbers(self, texts: list[bytes]) -> Floats:
+    def _values(self, texts: list[bytes], numbers: list[int]) -> Floats:
         """Parse the values of lines: float32[lines * dim].
+
+        Args:
+            texts: of the lines.
+            numbers: of the lines, for messages.
 
         Raises:
             ModelError: a value is not a number, or not finite.
         """
-        first = len(self._words) - len(texts) + 2
-        origin = f"{self._path}: lines {first} to {len(self._words) + 1}"
-        try:
-            with warnings.catch_warnings():
-                # NumPy stops at a text that is not a number, and only warns.
-                warnings.simplefilter("error", DeprecationWarning)
-                parsed = np.fromstring(b" ".join(texts), dtype=np.float64, sep=" ")
-        except (ValueError, DeprecationWarning) as error:
-            raise ModelError(f"{origin}: a value that is no number; make the file again") from error
-        if len(parsed) != len(texts) * self.header.dim:
-            raise ModelError(f"{origin}: values are missing; make the file again")
+        dim = self.header.dim
+        parsed = _parse_numbers(b" ".join(texts))
+        if len(parsed) != len(texts) * dim:
+            line = next(
+                number
+                for number, text in zip(numbers, texts, strict=True)
+                if len(_parse_numbers(text)) != dim
+            )
+            raise ModelError(
+                f"{self._path}: line {line} holds a value that is no number; make the file again"
+            )
         with np.errstate(over="ignore"):
-            numbers = parsed.astype(np.float32)
-        if not np.isfinite(numbers).all():
-            raise ModelError(f"{origin}: holds values that are not finite; make the file again")
-        return numbers
+            values = parsed.astype(np.float32)
+        is_finite = np.isfinite(values)
+        if not is_finite.all():
+            line = numbers[int(np.argmin(is_finite)) // dim]
+            raise ModelError(
+                f"{self._path}: line {line} holds a value that is not finite; make the file again"
+            )
+        return values
+
+
+def _parse_numbers(text: bytes) -> npt.NDArray[np.float64]:
+    """Parse numbers with spaces between them; none if something else is among them."""
+    try:
+        with warnings.catch_warnings():
+            # NumPy stops at a text that is not a number, and only warns.
+            warnings.simplefilter("error", DeprecationWarning)
+            return np.fromstring(text, dtype=np.float64, sep=" ")
+    except (ValueError, DeprecationWarning):
+        return np.zeros(0)
 
 
 def _open(path: Path) -> IO[bytes]:

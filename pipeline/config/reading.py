@@ -26,6 +26,7 @@ PATHS = (
     ("store", "path"),
     _CATALOGUE,
     ("model", "path"),
+    ("model", "pretrained"),
     ("rules", "deny"),
     ("edits", "path"),
     ("text", "user_dictionaries"),

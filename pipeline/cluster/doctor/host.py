@@ -110,7 +110,8 @@ def _has_tokenizer(config: Config) -> bool:
 def paths(config: Config) -> list[str]:
     """The paths of the config that the driver reads."""
     section = config.catalogue
-    named = (config.store.path, section.path if section.uses_files else "", config.model.path)
+    catalogue, model = section.path if section.uses_files else "", config.model
+    named = (config.store.path, catalogue, model.path, model.pretrained)
     return [path for path in (*named, config.rules.deny, config.edits.path) if path]
 
 

@@ -63,6 +63,11 @@ class ModelSection(Section):
         "mapped",
         description="fastText's code: mapped, one copy a host, or library, a copy in each process",
     )
+    pretrained: str = Field(
+        "",
+        description="word vectors as text (.vec or .vec.gz; a file, or an address) that training "
+        "starts from; empty: it starts at random",
+    )
     float16: bool = Field(False, description="store a mapped model in half the space")
     truncate_dim: int = Field(
         0, ge=0, description="static models with a tokenizer: dimensions that are kept; 0: all"
@@ -106,6 +111,11 @@ class ModelSection(Section):
                 "static": "the model's directory or file",
             }
             raise ValueError(f'kind = "{self.kind}" needs path, {what[self.kind]}')
+        if self.pretrained and self.path:
+            raise ValueError(
+                "with path no model is trained, and training is what starts from pretrained; "
+                "leave one of them out"
+            )
         if self.minn > self.maxn:
             raise ValueError(f"minn is {self.minn}, above maxn, which is {self.maxn}")
         return self

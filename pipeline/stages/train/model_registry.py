@@ -94,7 +94,7 @@ def _current(config: Config, store: Store) -> StageRecord | None:
 
 def _key(config: Config, store: Store) -> str:
     text = tokenize.text_fingerprint(Job(config, store, "model"))
-    return train.model_key(train.training_settings(config.model), text)
+    return train.model_key(train.training_settings(config), text)
 
 
 def push(config: Config, store: Store, record: StageRecord, target: str) -> None:
@@ -213,7 +213,7 @@ def make_current(config: Config, store: Store, record: StageRecord) -> None:
         )
     key = train.model_key(settings, record.outputs["text_fingerprint"])
     if key != _key(config, store):
-        own = train.training_settings(config.model)
+        own = train.training_settings(config)
         differing = [f"model.{n} = {v!r}" for n, v in settings.items() if own.get(n) != v]
         changes = ", ".join(differing) or "the [text] settings of its training"
         raise UsageError(

@@ -4,14 +4,15 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from models import ModelError, fasttext, onnx
 from models.content import read_content
+from models.fasttext import starting_vectors
 from models.fasttext.train import train as train_fasttext
 from models.shipping import local_path
 from models.stores import objects
-from pipeline.config.sections import ModelSection
+from pipeline.config.sections import Config, ModelSection
 from pipeline.errors import InputError, StageError
 from pipeline.spark.sampling import collected_sample, seeded_sample
 from pipeline.stages.context import Job, StageResult
@@ -36,37 +37,41 @@ _FIELDS = ("title", "description")
 _SAMPLED_CHARACTERS = 2_000
 
 # Settings that say where a model comes from or how it travels, and do not change its vectors.
-_LOCATION_SETTINGS = {"path", "ship"}
+_LOCATION_SETTINGS = {"path", "ship", "pretrained"}
 
 
 def inputs(job: Job) -> dict[str, Any]:
     """The settings that decide the model, and the tokens or the model file that it is made of."""
     section = job.config.model
     tokens = job.record("tokenize")
-    settings = training_settings(section)
+    settings = training_settings(job.config)
     if not section.path:
         return {"training": settings, "tokens": tokens.fingerprint}
-    try:
-        if "://" in section.path:
-            sha256 = objects.content_of(section.path, job.config.object_stores()).sha256
-        else:
-            sha256 = read_content(Path(section.path)).sha256
-    except ModelError as error:
-        # Some errors begin with the path.
-        problem = str(error).removeprefix(f"{section.path}: ")
-        raise InputError(f"model.path {section.path}: {problem}; check [model] path") from error
     names = ["kind", "engine", "float16"]
     if section.kind == "static":
         names.append("truncate_dim")
     if _carries_statistics(section):
         names += ["sample_items", "seed"]
     model_inputs = {
-        "given": sha256,
+        "given": _content_sha256(job.config, "path"),
         "settings": {name: settings[name] for name in names},
         "text": tokens.outputs["text_fingerprint"],
     }
     # Statistics are counted on the tokens.
     return model_inputs | ({"tokens": tokens.fingerprint} if _carries_statistics(section) else {})
+
+
+def _content_sha256(config: Config, name: Literal["path", "pretrained"]) -> str:
+    """The sha256 of the file or directory that a setting of [model] names."""
+    address = getattr(config.model, name)
+    try:
+        if "://" in address:
+            return objects.content_of(address, config.object_stores()).sha256
+        return read_content(Path(address)).sha256
+    except ModelError as error:
+        # Some errors begin with the path.
+        problem = str(error).removeprefix(f"{address}: ")
+        raise InputError(f"model.{name} {address}: {problem}; check [model] {name}") from error
 
 
 def _carries_statistics(section: ModelSection) -> bool:
@@ -126,10 +131,14 @@ def model_key(definition: dict[str, Any], text_fingerprint: str) -> str:
     return fingerprint({"settings": definition, "text": text_fingerprint})
 
 
-def training_settings(section: ModelSection) -> dict[str, Any]:
+def training_settings(config: Config) -> dict[str, Any]:
     """The settings that decide what a trained model is."""
+    section = config.model
     no_effect = _LOCATION_SETTINGS | (set() if section.kind == "static" else {"truncate_dim"})
     settings: dict[str, Any] = section.model_dump(exclude=no_effect)
+    if section.pretrained:
+        # What the file holds decides, and not where it is.
+        settings["pretrained"] = f"sha256:{_content_sha256(config, 'pretrained')[:16]}"
     return settings
 
 
@@ -142,7 +151,7 @@ def execute(job: Job, version: str) -> StageResult:
         catalogue: _Catalogue | None = None
         try:
             if section.path:
-                source, counts = _local_copy(job), {"source": section.path}
+                source, counts = _local_copy(job, section.path), {"source": section.path}
             else:
                 source, counts, catalogue = _train(job, folder)
             shipped, model_counts = packing.PACK[section.kind](
@@ -180,12 +189,11 @@ def _text_rules(job: Job) -> packing.TextRules:
     return packing.TextRules(text, words)
 
 
-def _local_copy(job: Job) -> Path:
-    """The model of model.path, on the driver's disk."""
-    section = job.config.model
-    if "://" not in section.path:
-        return Path(section.path)
-    return local_path(job.ship(section.path, section.kind))
+def _local_copy(job: Job, address: str) -> Path:
+    """A model, or vectors, on the driver's disk."""
+    if "://" not in address:
+        return Path(address)
+    return local_path(job.ship(address, job.config.model.kind))
 
 
 @dataclass(frozen=True)
@@ -293,6 +301,18 @@ def _train(job: Job, folder: Path) -> tuple[Path, dict[str, Any], _Catalogue | N
     job.line.note = "writing the corpus"
     ordered, _ = _sample(job, ordered=True)
     lines = corpus.write(ordered, work / "corpus.txt")
+    counts = {"sampled_items": lines, "corpus_tokens": occurrences, "training": asdict(training)}
+    vectors = None
+    if section.pretrained:
+        job.line.note = "reading the pretrained vectors"
+        vectors = work / "start.vec"
+        try:
+            source = _local_copy(job, section.pretrained)
+            counts["pretrained_words"] = starting_vectors.write(
+                source, work / "corpus.txt", training.dim, vectors
+            )
+        except ModelError as error:
+            raise InputError(f"train: model.pretrained: {error}") from error
     job.line.note = "training"
 
     def show(share: float) -> None:
@@ -301,8 +321,7 @@ def _train(job: Job, folder: Path) -> tuple[Path, dict[str, Any], _Catalogue | N
     binary = work / "trained.bin"
     with ThreadPoolExecutor(1) as pool:
         reading = pool.submit(_read_catalogue, job) if _carries_statistics(section) else None
-        train_fasttext(work / "corpus.txt", binary, training, show)
+        train_fasttext(work / "corpus.txt", binary, training, show, vectors=vectors)
         catalogue = reading.result() if reading else None
     job.line.note = "packing"
-    counts = {"sampled_items": lines, "corpus_tokens": occurrences, "training": asdict(training)}
     return binary, counts, catalogue

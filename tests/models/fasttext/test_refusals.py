@@ -153,10 +153,10 @@ def test_another_kind_of_file_is_refused_by_name(
         (b"1 2\na 1 2\nb 1 2\n", "says 1 words, it holds more"),
         (b"2 2\na 1 2\nb 1\n", "line 3 has 1 values, 2 needed"),
         (b"2 2\na 1 2\nb 1 2", "line 3 has no line break at its end"),
-        (b"1 2\na 1 two\n", "lines 2 to 2: a value that is no number"),
-        (b"1 2\na 1 nan\n", "lines 2 to 2: holds values that are not finite"),
-        (b"1 2\na 1 1e39\n", "lines 2 to 2: holds values that are not finite"),
-        (b"1 0\na\n", "its first line is not the words and the dimension"),
+        (b"1 2\na 1 two\n", "line 2 holds a value that is no number"),
+        (b"1 2\na 1 nan\n", "line 2 holds a value that is not finite"),
+        (b"1 2\na 1 1e39\n", "line 2 holds a value that is not finite"),
+        (b"1 0\na\n", "its first line is not the number of words and the dim"),
     ],
 )
 def test_damaged_word_vectors_are_refused(content: bytes, reason: str, tmp_path: Path) -> None:

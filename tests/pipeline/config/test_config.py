@@ -106,6 +106,10 @@ def test_spark_settings_may_be_nested_dotted_or_full(tmp_path: Path) -> None:
             "embed: title_weight and description_weight are both 0",
         ),
         (TWO_SECTIONS + "[model]\nminn = 6\n", "model: minn is 6, above maxn, which is 5"),
+        (
+            TWO_SECTIONS + '[model]\npath = "a.bin"\npretrained = "b.vec"\n',
+            "model: with path no model is trained, and training is what starts from pretrained",
+        ),
         ("[store]\n", "store.path: must be given; catalogue: must be given"),
         ("store = 1\n[catalogue]\npath='x'", "store"),
         ("[store", "not valid TOML"),
@@ -133,7 +137,14 @@ def test_a_condition_is_checked_when_the_config_is_read(tmp_path: Path, setting:
 
 @pytest.mark.parametrize(
     "setting",
-    ["store.path", "catalogue.path", "model.path", "rules.deny", "text.user_dictionaries"],
+    [
+        "store.path",
+        "catalogue.path",
+        "model.path",
+        "model.pretrained",
+        "rules.deny",
+        "text.user_dictionaries",
+    ],
 )
 def test_a_path_with_nul_is_refused(tmp_path: Path, setting: str) -> None:
     value = r'["a\u0000"]' if setting == "text.user_dictionaries" else r'"a\u0000"'

@@ -24,6 +24,7 @@ from pipeline.runs.runner import Runner
 from pipeline.store.store import Store
 from pipeline.terminal.progress import Progress
 from tests.models import encoder
+from tests.models.fasttext import files
 from tests.models.static.files import model2vec_model
 from tests.pipeline.conftest import InProcess
 from tests.pipeline.tables import read_rows
@@ -300,3 +301,39 @@ def test_a_model_of_another_kind_is_refused(
     encoder.write_encoder(tmp_path / "encoder")
     with pytest.raises(InputError, match=reason):
         shop.run("refused", *of_kind(kind, tmp_path / name))
+
+
+def test_training_starts_from_pretrained_vectors(
+    shop: Shop, tmp_path: Path, in_process: InProcess
+) -> None:
+    words = sorted({word for _, *texts in ITEMS for text in texts for word in text.split()} - {"a"})
+    vectors = np.random.default_rng(0).standard_normal((len(words), 12))
+    given = files.vec(tmp_path / "given.vec", words, vectors)
+    trained = ("model.min_count=1", "model.epoch=1", "model.dim=8")
+    pretrained = (*trained, f"model.pretrained={given}")
+    at_random = stacked(shop.run("random", *trained))
+    from_vectors = stacked(shop.run("vectors", *pretrained, last="publish"))
+    assert np.abs(from_vectors - at_random).max() > 0.1
+    record = json.loads((shop.folder / "store/runs/vectors/run.json").read_text("utf-8"))
+    assert record["counts"]["pretrained_words"] == len(words)
+    # The file's content decides, and not its place.
+    model = shop.run_json("vectors")["train"]
+    moved = given.rename(tmp_path / "moved.vec")
+    shop.run("moved", *trained, f"model.pretrained={moved}")
+    assert shop.run_json("moved")["train"] == model
+    files.vec(given, words, vectors[::-1])
+    shop.run("changed", *pretrained)
+    assert shop.run_json("changed")["train"] not in (model, shop.run_json("random")["train"])
+    given.unlink()
+    with pytest.raises(InputError, match=r"model.pretrained .*given.vec: .*\[model\] pretrained"):
+        shop.run("missing", *pretrained)
+    # What was trained needs the vectors no more.
+    query = ("query", "--title", ITEMS[0][1], "--json", "--config", str(shop.file))
+    assert json.loads(in_process(*query))["neighbours"]
+
+
+def test_broken_pretrained_vectors_end_the_run_by_file_and_line(shop: Shop, tmp_path: Path) -> None:
+    given = tmp_path / "given.vec"
+    given.write_bytes(b"2 2\nbag 1 2\nshoe 1 two\n")
+    with pytest.raises(InputError, match=r"train: model.pretrained: .*given.vec: line 3 holds"):
+        shop.run("broken", "model.min_count=1", "model.dim=2", f"model.pretrained={given}")
