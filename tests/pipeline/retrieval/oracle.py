@@ -125,15 +125,17 @@ def ranked_neighbors(
 ) -> dict[str, list[tuple[str, float, float]]]:
     """Like `neighbors`; the last value is what they are ranked by."""
     wide = vectors.astype(np.float64)
+    squares = np.sum(wide * wide, axis=1)
     neighbors_of = {}
     for row, item in enumerate(ids):
         scored = []
-        for column, other in enumerate(ids):
-            if column == row or not allowed[row, column]:
+        norms = np.sqrt(squares[row] * squares)
+        norms[norms == 0] = 1
+        cosines = np.clip(np.sum(wide[row] * wide, axis=1) / norms, -1, 1).astype(np.float32)
+        for column in np.flatnonzero(allowed[row]).tolist():
+            if column == row:
                 continue
-            a, b = wide[row], wide[column]
-            norms = np.sqrt(np.sum(a * a) * np.sum(b * b))
-            cosine = np.float32(np.clip(np.sum(a * b) / norms, -1, 1)) if norms else np.float32(0)
+            other, cosine = ids[column], cosines[column]
             if (item, other) not in rules.denied and rules.passes(row, column, float(cosine)):
                 key = rules.ranked_by(row, column, cosine, (item, other))
                 scored.append((-key, other, column, cosine))

@@ -80,7 +80,9 @@ def test_a_block_of_near_items_is_cut_before_pairs_are_scored_again(
     best: dict[str, list[tuple[str, float]]] = {}
     for row in truth.to_pylist():
         best.setdefault(ids[1_000 + row["query"]], []).append((row["similar_id"], row["score"]))
-    expected = oracle.neighbors(ids, vectors, 5, np.ones((1_200, 1_200), bool))
+    allowed = np.zeros((1_200, 1_200), dtype=bool)
+    allowed[1_000:1_030] = True
+    expected = oracle.neighbors(ids, vectors, 5, allowed)
     assert best == {item: expected[item] for item in ids[1_000:1_030]}
     assert sum(scored) < 30 * 30, "600 near items of each query were not cut"
 
