@@ -24,10 +24,12 @@ from pipeline.runs.runner import Runner
 from pipeline.store.store import Store
 from pipeline.terminal.progress import Progress
 from tests.models import encoder
+from tests.models.conftest import BUCKET, client
 from tests.models.fasttext import files
 from tests.models.static.files import model2vec_model
 from tests.pipeline.conftest import InProcess
 from tests.pipeline.tables import read_rows
+from tests.s3.proxy import Proxy
 
 pytestmark = pytest.mark.slow
 
@@ -337,3 +339,19 @@ def test_broken_pretrained_vectors_end_the_run_by_file_and_line(shop: Shop, tmp_
     given.write_bytes(b"2 2\nbag 1 2\nshoe 1 two\n")
     with pytest.raises(InputError, match=r"train: model.pretrained: .*given.vec: line 3 holds"):
         shop.run("broken", "model.min_count=1", "model.dim=2", f"model.pretrained={given}")
+
+
+def test_pretrained_vectors_in_an_object_store_are_those_of_the_file(
+    shop: Shop, tmp_path: Path, proxy: Proxy
+) -> None:
+    words = sorted({word for _, *texts in ITEMS for text in texts for word in text.split()})
+    vectors = np.random.default_rng(0).standard_normal((len(words), 12))
+    given = files.vec(tmp_path / "given.vec", words, vectors)
+    client(proxy.url).upload_file(str(given), BUCKET, "given.vec")
+    trained = ("model.min_count=1", "model.epoch=1", "model.dim=8")
+    from_file = stacked(shop.run("file", *trained, f"model.pretrained={given}"))
+    place = (f"s3.endpoint={proxy.url}", "s3.region=us-east-1")
+    address = f"model.pretrained=s3://{BUCKET}/given.vec"
+    shutil.rmtree(shop.folder / "store")
+    from_store = stacked(shop.run("store", *trained, address, *place))
+    np.testing.assert_array_equal(from_store, from_file)
