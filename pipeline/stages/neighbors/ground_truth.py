@@ -130,13 +130,12 @@ def search_truth(
     Returns:
         rows of exact_search.TRUTH, by query and rank: `query` is a row of `sampled`.
     """
-    found, missing = [packed_batches.concat([], exact_search.TRUTH)], numbers
+    found, missing = [], numbers
     for factor in exact_search.FACTORS:
         rows = _search_with(items, sampled, missing, k, rules, factor)
         query_of = rows["query"].to_numpy()
         # Queries whose lists end at a cut, because the caps exclude too much of what precedes it.
-        is_cut = rows["cut_id"].is_valid()
-        missing = np.unique(query_of[is_cut]).astype(np.int64)
+        missing = np.unique(query_of[rows["cut_id"].is_valid()]).astype(np.int64)
         if factor != exact_search.FACTORS[-1]:
             rows = rows.filter(pa.array(~np.isin(query_of, missing)))
         found.append(rows)
@@ -147,15 +146,9 @@ def search_truth(
 def _search_with(
     items: Rows, sampled: SampledQueries, numbers: Int64, k: int, rules: Rules, factor: int
 ) -> pa.RecordBatch:
-    """The true neighbours of some queries, or the first of them; as `search_truth`.
+    """The true neighbours of some queries; if caps exclude too many, only the first of them.
 
-    Args:
-        items: as for `search_truth`; so are the next four.
-        sampled: the queries.
-        numbers: int64[n].
-        k: how many neighbours an item has.
-        rules: the rules on pairs.
-        factor: as for `exact_search.exact_search`.
+    Arguments as for `search_truth`; `factor` as for `exact_search.exact_search`.
     """
     if not len(numbers):
         return pa.RecordBatch.from_pylist([], schema=exact_search.TRUTH)
