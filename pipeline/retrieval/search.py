@@ -269,9 +269,7 @@ class ExactIndex:
         if mask is not None:
             scratch = self._scratch[: product.size].reshape(product.shape)
             mask.apply(product, rows, columns, scratch)
-        uncertain = np.empty(0, dtype=np.int64)
-        if self._rules.bounds_score:
-            uncertain = self._bounds.apply(product)
+        uncertain = self._bounds.apply(product)
         if mask is not None and self._rules.boosts.exist:
             mask.add_boosts(product, rows, columns, scratch)
         is_unset = min_scores[rows] < _LOWEST

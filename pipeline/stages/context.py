@@ -113,6 +113,7 @@ class Job:
         full: whether every stage computes its output without an earlier version of it.
         line: the progress line of the stage that is running.
         state: what can change in the store: it is read once.
+        contents: sha256 of the files that a model is made of, by address: a run reads each once.
         used_versions: fingerprints of the earlier outputs that the run builds on.
         announce_use: writes `used_versions` into run.json, so that gc keeps these outputs.
     """
@@ -143,6 +144,7 @@ class Job:
         self.publishing = publishing
         self.full = full
         self.line = StageLine("")
+        self.contents: dict[str, str] = {}
         self.used_versions: set[str] = set()
         self.announce_use: Callable[[], None] = lambda: None
         self._session = JobSession(config, store.root, store.run_path(run_id) / "spark.log", spark)

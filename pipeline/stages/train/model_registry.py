@@ -93,8 +93,8 @@ def _current(config: Config, store: Store) -> StageRecord | None:
 
 
 def _key(config: Config, store: Store) -> str:
-    text = tokenize.text_fingerprint(Job(config, store, "model"))
-    return train.model_key(train.training_settings(config), text)
+    job = Job(config, store, "model")
+    return train.model_key(train.training_settings(job), tokenize.text_fingerprint(job))
 
 
 def push(config: Config, store: Store, record: StageRecord, target: str) -> None:
@@ -213,7 +213,7 @@ def make_current(config: Config, store: Store, record: StageRecord) -> None:
         )
     key = train.model_key(settings, record.outputs["text_fingerprint"])
     if key != _key(config, store):
-        own = train.training_settings(config)
+        own = train.training_settings(Job(config, store, "model"))
         differing = [f"model.{n} = {v!r}" for n, v in settings.items() if own.get(n) != v]
         changes = ", ".join(differing) or "the [text] settings of its training"
         raise UsageError(

@@ -12,7 +12,7 @@ from models.fasttext import starting_vectors
 from models.fasttext.train import train as train_fasttext
 from models.shipping import local_path
 from models.stores import objects
-from pipeline.config.sections import Config, ModelSection
+from pipeline.config.sections import ModelSection
 from pipeline.errors import InputError, StageError
 from pipeline.spark.sampling import collected_sample, seeded_sample
 from pipeline.stages.context import Job, StageResult
@@ -44,7 +44,7 @@ def inputs(job: Job) -> dict[str, Any]:
     """The settings that decide the model, and the tokens or the model file that it is made of."""
     section = job.config.model
     tokens = job.record("tokenize")
-    settings = training_settings(job.config)
+    settings = training_settings(job)
     if not section.path:
         return {"training": settings, "tokens": tokens.fingerprint}
     names = ["kind", "engine", "float16"]
@@ -53,7 +53,7 @@ def inputs(job: Job) -> dict[str, Any]:
     if _carries_statistics(section):
         names += ["sample_items", "seed"]
     model_inputs = {
-        "given": _content_sha256(job.config, "path"),
+        "given": _content_sha256(job, "path"),
         "settings": {name: settings[name] for name in names},
         "text": tokens.outputs["text_fingerprint"],
     }
@@ -61,17 +61,22 @@ def inputs(job: Job) -> dict[str, Any]:
     return model_inputs | ({"tokens": tokens.fingerprint} if _carries_statistics(section) else {})
 
 
-def _content_sha256(config: Config, name: Literal["path", "pretrained"]) -> str:
+def _content_sha256(job: Job, name: Literal["path", "pretrained"]) -> str:
     """The sha256 of the file or directory that a setting of [model] names."""
-    address = getattr(config.model, name)
+    address: str = getattr(job.config.model, name)
+    if address in job.contents:
+        return job.contents[address]
     try:
         if "://" in address:
-            return objects.content_of(address, config.object_stores()).sha256
-        return read_content(Path(address)).sha256
+            content = objects.content_of(address, job.config.object_stores())
+        else:
+            content = read_content(Path(address))
     except ModelError as error:
         # Some errors begin with the path.
         problem = str(error).removeprefix(f"{address}: ")
         raise InputError(f"model.{name} {address}: {problem}; check [model] {name}") from error
+    job.contents[address] = content.sha256
+    return content.sha256
 
 
 def _carries_statistics(section: ModelSection) -> bool:
@@ -131,14 +136,14 @@ def model_key(definition: dict[str, Any], text_fingerprint: str) -> str:
     return fingerprint({"settings": definition, "text": text_fingerprint})
 
 
-def training_settings(config: Config) -> dict[str, Any]:
+def training_settings(job: Job) -> dict[str, Any]:
     """The settings that decide what a trained model is."""
-    section = config.model
+    section = job.config.model
     no_effect = _LOCATION_SETTINGS | (set() if section.kind == "static" else {"truncate_dim"})
     settings: dict[str, Any] = section.model_dump(exclude=no_effect)
     if section.pretrained:
         # What the file holds decides, and not where it is.
-        settings["pretrained"] = f"sha256:{_content_sha256(config, 'pretrained')[:16]}"
+        settings["pretrained"] = f"sha256:{_content_sha256(job, 'pretrained')[:16]}"
     return settings
 
 

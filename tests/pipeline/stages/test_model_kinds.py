@@ -16,11 +16,13 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
 
 from models import fasttext, static
+from models.content import Content, read_content
 from models.fasttext.bytestrings import ByteStrings
 from models.fasttext.lexical_features import word_features
 from pipeline.config import reading as config
 from pipeline.errors import InputError, UsageError
 from pipeline.runs.runner import Runner
+from pipeline.stages.train import stage as train
 from pipeline.store.store import Store
 from pipeline.terminal.progress import Progress
 from tests.models import encoder
@@ -306,8 +308,15 @@ def test_a_model_of_another_kind_is_refused(
 
 
 def test_training_starts_from_pretrained_vectors(
-    shop: Shop, tmp_path: Path, in_process: InProcess
+    shop: Shop, tmp_path: Path, in_process: InProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    hashed: list[Path] = []
+
+    def counted(path: Path) -> Content:
+        hashed.append(path)
+        return read_content(path)
+
+    monkeypatch.setattr(train, "read_content", counted)
     words = sorted({word for _, *texts in ITEMS for text in texts for word in text.split()} - {"a"})
     vectors = np.random.default_rng(0).standard_normal((len(words), 12))
     given = files.vec(tmp_path / "given.vec", words, vectors)
@@ -316,6 +325,7 @@ def test_training_starts_from_pretrained_vectors(
     at_random = stacked(shop.run("random", *trained))
     from_vectors = stacked(shop.run("vectors", *pretrained, last="publish"))
     assert np.abs(from_vectors - at_random).max() > 0.1
+    assert hashed.count(given) == 1, "a run reads the vectors once for their sha256"
     record = json.loads((shop.folder / "store/runs/vectors/run.json").read_text("utf-8"))
     assert record["counts"]["pretrained_words"] == len(words)
     # The file's content decides, and not its place.

@@ -59,7 +59,7 @@ class Shop:
             stage="train",
             fingerprint=fingerprint,
             run_id="night1",
-            inputs={"training": train.training_settings(self.settings), "tokens": "t"},
+            inputs={"training": train.training_settings(job), "tokens": "t"},
             tables={},
             counts={"sampled_items": 1234, "words": 2, "model_bytes": 99},
             outputs={"kind": "fasttext", "file": packed.name, "sha256": sha256, "dim": 4}
