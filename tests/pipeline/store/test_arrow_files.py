@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
-from pipeline.store import file_list, item_rows
+from pipeline.storage.list_schemas import list_of
+from pipeline.store import arrow_files, file_list, item_rows
 from pipeline.store.arrow_files import Rows
 from pipeline.store.store import Store
 from tests.pipeline.places import on_disk
@@ -45,6 +46,38 @@ def test_tasks_sum_up_numbers_of_the_rows_that_they_write(
     rows = Rows(spark.range(10, numPartitions=2), doubled)
     written = Store(str(tmp_path)).write_counted("departures", "v", rows, count=count)
     assert (written.rows, written.sums) == (10, {"sum": 45, "from 0": 5, "from 5": 5})
+
+
+def test_all_columns_but_vectors_in_binary_are_compressed(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    pair = pa.struct([("similar_id", pa.string()), ("boost", pa.float64())])
+    schema = pa.schema(
+        {
+            "item_id": pa.string(),
+            "vector": list_of(pa.float32()),
+            "half": pa.binary(),
+            "probes": pa.binary(),
+            "floor": pair,
+            "edits": list_of(pair),
+        }
+    )
+
+    def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for _ in batches:
+            row = {"item_id": "i", "vector": [1], "half": b"\0\0", "probes": b"\0\0\0\0"}
+            row |= {"floor": {"similar_id": "j", "boost": 0.5}, "edits": []}
+            yield pa.RecordBatch.from_pylist([row], schema=schema)
+
+    rows = Rows(spark.range(1, numPartitions=1), run)
+    [file] = arrow_files.write(
+        [rows], tmp_path, schema, row_group_bytes=1, plain=("vector", "half")
+    ).files
+    group = pq.ParquetFile(tmp_path / file.name).metadata.row_group(0)
+    columns = [group.column(number) for number in range(group.num_columns)]
+    not_compressed = [column for column in columns if column.compression != "ZSTD"]
+    assert [column.path_in_schema for column in not_compressed] == ["half"]
+    assert len(columns) == len(schema) + 2
 
 
 def test_no_row_is_an_empty_table_with_its_columns(spark: SparkSession, tmp_path: Path) -> None:
