@@ -15,7 +15,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -104,14 +104,14 @@ def watch(notes: Path, places: Places) -> None:
         folder: StoragePath,
         schema: pa.Schema,
         row_group_bytes: int,
-        encoded: Sequence[str],
+        properties: Mapping[str, Any],
         count: Count,
     ) -> Run:
         where = Path(str(folder))
         table = where.parent.name
         if table in places or table == "embeddings":
             run = killing(run, table, places.get(table, -1), notes, where)
-        made = make_task(run, folder, schema, row_group_bytes, encoded, count)
+        made = make_task(run, folder, schema, row_group_bytes, properties, count)
         return killing_untold(made, table, notes, where) if places.get(table) == 0 else made
 
     def join(search: search.ListSearch, probed: search.ProbedLists) -> Any:
