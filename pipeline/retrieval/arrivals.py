@@ -97,9 +97,9 @@ def pairs_above_floor(
     floor = neighbors["floor"]
     min_scores = _floor_scores(floor)
     own, other = (from_bytes(rows["vector"]) for rows in (items, arrivals))
-    own_scales, other_units = (1 / lengths(own)).astype(np.float32)[:, None], unit_vectors(other)
-    # The norms of the items are computed where they are needed, for a few of them.
-    left, right = (own, np.zeros(len(own))), (other, squared_norms(other))
+    left, right = (own, squared_norms(own)), (other, squared_norms(other))
+    own_scales = (1 / lengths(left[1])).astype(np.float32)[:, None]
+    other_units = unit_vectors(*right)
     # The error of a float32 product, as in search.py; the exact score decides.
     rules = settings.rules
     margin = np.float32((own.shape[1] + 8) * 2.0**-22 + rules.boosts.margin)
@@ -119,7 +119,6 @@ def pairs_above_floor(
         rows, others = block[row], arrived[column]
         is_same = own_same[rows] == other_same[others]
         rows, others = rows[is_same], others[is_same]
-        left[1][rows] = squared_norms(own[rows])
         cosine = cosines(left, right, rows, others)
         scores = cosine if boosted is None else boosted.ranked_by(cosine, rows, others)
         mask = scores >= min_scores[rows]

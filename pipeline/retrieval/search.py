@@ -106,7 +106,7 @@ class ExactIndex:
         self._traits = traits and traits.take(representatives)
         self._vectors = float16_rows(vectors)[representatives].astype(np.float32)
         self._norms = squared_norms(self._vectors)
-        self._unit = unit_vectors(self._vectors)
+        self._unit = unit_vectors(self._vectors, self._norms)
         self._lists = _list_slices(lists[representatives])
         longest = max((part.stop - part.start for part in self._lists.values()), default=0)
         self._product = np.empty(max(_PRODUCT, longest), dtype=np.float32)

@@ -78,22 +78,31 @@ def hash_vectors(column: pa.Array) -> npt.NDArray[np.int64]:
     return hashes
 
 
-def unit_vectors(vectors: Float32) -> Float32:
-    """Scale each row to length 1: float32[n, dim]; zero vectors stay zero."""
-    scaled: Float32 = vectors * (1 / lengths(vectors)).astype(np.float32)[:, None]
+def unit_vectors(vectors: Float32, squared: Float64 | None = None) -> Float32:
+    """Scale each row to length 1: float32[n, dim]; zero vectors stay zero.
+
+    Args:
+        vectors: float32[n, dim].
+        squared: their `squared_norms`, if they are known.
+    """
+    own = lengths(squared_norms(vectors) if squared is None else squared)
+    scaled: Float32 = vectors * (1 / own).astype(np.float32)[:, None]
     return scaled
 
 
-def lengths(vectors: Float32) -> Float64:
-    """The length of each row, float64[n]; 1 for zero vectors, so that one can divide by it."""
-    own: Float64 = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
+def lengths(squared: Float64) -> Float64:
+    """The length of each row, of its `squared_norms`; 1 for zero vectors: one can divide by it."""
+    own: Float64 = np.sqrt(squared)
     own[own == 0] = 1
     return own
 
 
 def squared_norms(vectors: Float32) -> Float64:
-    """The squared length of each row, float64[n]: an input of `cosines`."""
-    sums: Float64 = np.add.reduce(vectors * vectors, axis=1, dtype=np.float64)
+    """The squared length of each row, float64[n]: an input of `cosines`.
+
+    The sums are exact, in any order, for float16 values and lengths below 5.
+    """
+    sums: Float64 = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
     return sums
 
 
