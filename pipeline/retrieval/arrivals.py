@@ -115,7 +115,8 @@ def pairs_above_floor(
         if boosted is not None:
             boosted.add_boosts(product, block, arrived, np.empty_like(product))
         scored += product.size
-        row, column = np.nonzero((product >= least[block]) & is_probed)
+        is_probed &= product >= least[block]
+        row, column = np.divmod(np.flatnonzero(is_probed), len(arrived))
         rows, others = block[row], arrived[column]
         is_same = own_same[rows] == other_same[others]
         rows, others = rows[is_same], others[is_same]
@@ -189,7 +190,7 @@ def _blocks_by_list(
         for block in _blocks(rows, len(columns)):
             probes_list = np.zeros((len(block), len(numbers) + 1), dtype=bool)
             np.put_along_axis(probes_list, places[block], values=True, axis=1)
-            yield block, columns, probes_list[:, place_of_column]
+            yield block, columns, probes_list.take(place_of_column, axis=1)
 
 
 def _blocks(rows: Int64, columns: int) -> Iterator[Int64]:
