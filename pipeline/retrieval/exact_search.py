@@ -13,10 +13,18 @@ from pipeline.retrieval.queries import Queries
 from pipeline.retrieval.ranking import Int64, rank_in_row, rank_order, ties_by_id
 from pipeline.retrieval.rules import Rules, Traits, with_traits
 from pipeline.retrieval.search import ExactIndex
-from pipeline.retrieval.vectors import Float32
+from pipeline.retrieval.vectors import (
+    Float32,
+    from_bytes,
+    lengths,
+    squared_norms,
+    unit_vectors,
+)
 
 # Items that the queries are compared with at a time.
 _BLOCK_ROWS = 4_096
+# So few queries are first compared with the items as they come: to index the items takes longer.
+_FEW_QUERIES = 64
 # Candidates of a query that are looked at for each neighbour, if caps may exclude some of them;
 # the second number for the few queries that the first one is too low for.
 FACTORS = (4, 16)
@@ -139,7 +147,12 @@ def exact_search(
     floor = np.full(query_count, -np.inf, dtype=np.float32)
     cuts = _Cuts(query_count)
     nearest = pa.RecordBatch.from_pylist([], schema=TRUTH)
-    for rows in _blocks(batches):
+    for block in _blocks(batches):
+        rows = block
+        if query_count <= _FEW_QUERIES and not rules.boosts.exist:
+            rows = _rows_above(block, queries.vectors, floor)
+        if not rows.num_rows:
+            continue
         candidates = _search_block(rows, queries, same_values.dictionary, floor, depth, rules, cuts)
         nearest = _best_rows(pa.concat_batches([nearest, candidates]), kept, rules)
         numbers, scores = nearest["query"].to_numpy(), nearest["score"].to_numpy()
@@ -152,6 +165,22 @@ def exact_search(
             floor = np.maximum(floor, cuts.scores)
             nearest = nearest.filter(pa.array(scores >= cuts.scores[numbers]))
     yield cuts.add_columns(nearest)
+
+
+def _rows_above(rows: pa.RecordBatch, queries: Float32, floor: Float32) -> pa.RecordBatch:
+    """The items of a block whose cosine with some query may reach the query's floor.
+
+    Args:
+        rows: with the column vector.
+        queries: float32[n, dim].
+        floor: float32[n].
+    """
+    vectors = from_bytes(rows["vector"])
+    products = unit_vectors(queries) @ vectors.T
+    products /= lengths(squared_norms(vectors)).astype(np.float32)
+    # Four times the error of a product, as in ExactIndex.
+    margin = np.float32((queries.shape[1] + 8) * 2.0**-22)
+    return rows.filter(pa.array((products >= (floor - margin)[:, None]).any(axis=0)))
 
 
 def rows_kept(k: int, rules: Rules, factor: int) -> int:

@@ -10,9 +10,11 @@ from pipeline.retrieval.vectors import cosines, to_bytes
 from tests.pipeline.retrieval import oracle, traits
 
 
+@pytest.mark.parametrize("few_queries", [0, 64])
 def test_exact_search_by_blocks_holds_the_true_neighbours(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, few_queries: int
 ) -> None:
+    monkeypatch.setattr(exact_search, "_FEW_QUERIES", few_queries)
     vectors = oracle.vectors(400, 8, seed=8)
     ids = [f"{n:03d}" for n in range(400)]
     languages: list[str | None] = [None if n % 5 == 0 else ["ja", "en"][n % 2] for n in range(400)]
@@ -42,6 +44,36 @@ def test_exact_search_by_blocks_holds_the_true_neighbours(
         allowed = np.array([[own == other for other in same] for own in same])
         expected = oracle.neighbors(ids, vectors, 5, allowed)
         assert best == {item: expected[item] for item in ids[:9]}
+
+
+def test_a_few_queries_are_compared_in_pairs_with_near_items_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # The second block has nothing near but one item, a little nearer than the fifth of the first.
+    angles = np.concatenate([np.linspace(0, 0.1, 60), np.full(60, 1.5)])
+    angles[100] = angles[5] - 0.0005
+    vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float16)
+    ids = [f"{n:03d}" for n in range(120)]
+    table = pa.table(
+        {"item_id": ids, "list": pa.array(range(120), pa.int32()), "vector": to_bytes(vectors)}
+    )
+    query = vectors[:1].astype(np.float32)
+    traits_of_query = Traits.from_rows(table.slice(0, 1).to_batches()[0], NO_RULES)
+    queries = exact_search.TruthQueries(
+        pa.array(ids[:1]), query, pa.nulls(1, pa.string()), traits_of_query
+    )
+    indexed = []
+
+    class CountedIndex(exact_search.ExactIndex):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            indexed.append(len(self.ids))
+
+    monkeypatch.setattr(exact_search, "_BLOCK_ROWS", 60)
+    monkeypatch.setattr(exact_search, "ExactIndex", CountedIndex)
+    (truth,) = exact_search.exact_search(iter(table.to_batches()), queries, 5, NO_RULES)
+    assert truth["similar_id"].to_pylist() == ["001", "002", "003", "004", "100"]
+    assert indexed == [60, 1]
 
 
 def test_a_block_of_near_items_is_cut_before_pairs_are_scored_again(
