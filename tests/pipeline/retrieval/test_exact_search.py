@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.retrieval import exact_search
 from pipeline.retrieval.rules import NO_RULES, Traits
+from pipeline.retrieval.search import ExactIndex
 from pipeline.retrieval.vectors import cosines, to_bytes
 from tests.pipeline.retrieval import oracle, traits
 
@@ -64,7 +65,7 @@ def test_a_few_queries_are_compared_in_pairs_with_near_items_only(
     )
     indexed = []
 
-    class CountedIndex(exact_search.ExactIndex):
+    class CountedIndex(ExactIndex):
         def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments)
             indexed.append(len(self.ids))
