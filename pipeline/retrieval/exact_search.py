@@ -145,11 +145,11 @@ def exact_search(
         truth_queries.traits if rules.needs_traits else None,
     )
     floor = np.full(query_count, -np.inf, dtype=np.float32)
-    cuts = _Cuts(query_count)
+    cuts, is_few = _Cuts(query_count), query_count <= _FEW_QUERIES and not rules.boosts.exist
     nearest = pa.RecordBatch.from_pylist([], schema=TRUTH)
     for block in _blocks(batches):
         rows = block
-        if query_count <= _FEW_QUERIES and not rules.boosts.exist:
+        if is_few and np.isfinite(floor).all():
             rows = _rows_above(block, queries.vectors, floor)
         if not rows.num_rows:
             continue

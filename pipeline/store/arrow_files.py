@@ -102,19 +102,20 @@ def write(
         schema: the schema of the files.
         row_group_bytes: approximate size of a row group, in bytes of rows in memory.
         plain: columns that hold vectors. They get no dictionary and no statistics: their values
-            hardly repeat, and no reader filters by them. Nor are those in binary (float16)
-            compressed: they would shrink by a twelfth, and be read five times slower.
+            hardly repeat, and no reader filters by them. Those in binary (float16) are compressed
+            by LZ4, which is read twice as fast as Zstandard: it shrinks zeros and equal vectors,
+            and dense vectors not at all, as Zstandard does by a twelfth.
         count: gives the numbers of some rows that are summed. There are few names, whatever the
             number of rows: the sums are collected.
     """
     folder.mkdir(parents=True, exist_ok=True)
     encoded = [name for name in schema.names if name not in plain]
     codecs = {
-        path: "none" if path in plain else "zstd" for field in schema for path in _leaf_paths(field)
+        path: "lz4" if path in plain else "zstd" for field in schema for path in _leaf_paths(field)
     }
     properties = {
         "compression": codecs,
-        "compression_level": {path: 1 for path, codec in codecs.items() if codec != "none"},
+        "compression_level": {path: 1 for path, codec in codecs.items() if codec == "zstd"},
         "use_dictionary": encoded,
         "write_statistics": encoded,
         "write_page_checksum": True,

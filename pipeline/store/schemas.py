@@ -208,6 +208,7 @@ MOVES = {"changes", "arrivals", "departures"}
 VECTORS = {
     "embeddings": ("vector", "half"),
     "lists": ("vector",),
+    "arrivals": ("vector",),
     "candidates": ("vector",),
     "training_vectors": ("vector",),
 }
