@@ -179,11 +179,17 @@ def _write_task(
 
 
 def _leaf_paths(field: pa.Field) -> list[str]:
-    """The paths of the columns of a Parquet file that a field becomes."""
+    """The paths of the columns of a Parquet file that a field becomes.
+
+    Raises:
+        TypeError: it has nested values of another kind than lists and structs.
+    """
     if pa.types.is_list(field.type):
         inner, prefix = [field.type.value_field.with_name("element")], f"{field.name}.list"
     elif pa.types.is_struct(field.type):
         inner, prefix = list(field.type), field.name
+    elif pa.types.is_nested(field.type):
+        raise TypeError(f"column {field.name}: no table has columns of {field.type}")
     else:
         return [field.name]
     return [f"{prefix}.{path}" for child in inner for path in _leaf_paths(child)]

@@ -11,7 +11,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from pipeline.storage.list_schemas import list_of
-from pipeline.store import arrow_files, file_list, item_rows
+from pipeline.store import arrow_files, file_list, item_rows, schemas
 from pipeline.store.arrow_files import Rows
 from pipeline.store.store import Store
 from tests.pipeline.places import on_disk
@@ -79,6 +79,15 @@ def test_vectors_in_binary_have_another_codec_than_all_other_columns(
     assert len(columns) == len(schema) + 2
     (row,) = spark.read.parquet(str(tmp_path / file.name)).collect()
     assert row.half == bytes(64)
+
+
+@pytest.mark.parametrize("table", schemas.SCHEMAS)
+def test_paths_of_columns_are_those_of_the_file(tmp_path: Path, table: str) -> None:
+    schema = schemas.SCHEMAS[table]
+    pq.write_table(schema.empty_table(), tmp_path / "a.parquet")
+    written = pq.ParquetFile(tmp_path / "a.parquet").schema
+    expected = [written.column(number).path for number in range(len(written))]
+    assert [path for field in schema for path in arrow_files._leaf_paths(field)] == expected
 
 
 def test_no_row_is_an_empty_table_with_its_columns(spark: SparkSession, tmp_path: Path) -> None:
