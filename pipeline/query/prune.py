@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.retrieval.rules import Rules, eligible_rows, with_traits
-from pipeline.retrieval.vectors import from_bytes, unit_vectors
+from pipeline.retrieval.vectors import error_bound, from_bytes, unit_vectors
 
 # Up to so many queries are few.
 MAX_QUERIES = 16
@@ -43,7 +43,7 @@ def prune_rows(
     # A matrix product would start threads, which take longer than a product of this shape.
     scores = [np.einsum("ij,j->i", vectors, direction) / lengths for direction in directions]
     # The error of float32 sums that the search allows for.
-    margin = np.float32((vectors.shape[1] + 8) * 2.0**-22)
+    margin = error_bound(vectors.shape[1])
     lists, same = rows["list"].to_numpy(), with_traits(rows)["same"]
     mask = np.zeros(rows.num_rows, dtype=bool)
     for row_scores, probed, value in zip(scores, probes, queries["same"], strict=True):

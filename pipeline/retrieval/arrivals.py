@@ -22,6 +22,7 @@ from pipeline.retrieval.score_mask import ScoreMask
 from pipeline.retrieval.vectors import (
     Float32,
     cosines,
+    error_bound,
     from_bytes,
     hash_vectors,
     lengths,
@@ -102,7 +103,7 @@ def pairs_above_floor(
     other_units = unit_vectors(*right)
     # The error of a float32 product, as in search.py; the exact score decides.
     rules = settings.rules
-    margin = np.float32((own.shape[1] + 8) * 2.0**-22 + rules.boosts.margin)
+    margin = np.float32(float(error_bound(own.shape[1])) + rules.boosts.margin)
     least = (min_scores - margin)[:, None]
     own_same, other_same = _same_codes(items, arrivals)
     traits = Traits.from_rows(items, rules), Traits.from_rows(arrivals, rules)

@@ -15,6 +15,7 @@ from pipeline.retrieval.rules import Rules, Traits, with_traits
 from pipeline.retrieval.search import ExactIndex
 from pipeline.retrieval.vectors import (
     Float32,
+    error_bound,
     from_bytes,
     lengths,
     squared_norms,
@@ -178,9 +179,8 @@ def _rows_above(rows: pa.RecordBatch, queries: Float32, floor: Float32) -> pa.Re
     vectors = from_bytes(rows["vector"])
     products = unit_vectors(queries) @ vectors.T
     products /= lengths(squared_norms(vectors)).astype(np.float32)
-    # Four times the error of a product, as in ExactIndex.
-    margin = np.float32((queries.shape[1] + 8) * 2.0**-22)
-    return rows.filter(pa.array((products >= (floor - margin)[:, None]).any(axis=0)))
+    least = floor - error_bound(queries.shape[1])
+    return rows.filter(pa.array((products >= least[:, None]).any(axis=0)))
 
 
 def rows_kept(k: int, rules: Rules, factor: int) -> int:

@@ -6,7 +6,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.retrieval.ranking import Int64, kth_score_bound, rank_in_row, rank_order
-from pipeline.retrieval.vectors import Float32, Float64, squared_norms, unit_vectors
+from pipeline.retrieval.vectors import (
+    Float32,
+    Float64,
+    error_bound,
+    squared_norms,
+    unit_vectors,
+)
 
 Int32 = npt.NDArray[np.int32]
 # From rows and centroids, int64[pairs] each, to their cosines: float64[pairs].
@@ -72,11 +78,6 @@ def nearest_centroids(vectors: Float32, centroids: Float32, count: int) -> Int32
 
     parts = [nearest(vectors[block]) for block in blocks(len(vectors), len(centroids))]
     return np.concatenate([np.empty((0, count), np.int32), *parts])
-
-
-def error_bound(dim: int) -> np.float32:
-    """A bound of the difference of two float32 products of unit vectors, and then some."""
-    return np.float32((dim + 8) * 2.0**-22)
 
 
 def best_centroids(

@@ -13,7 +13,7 @@ from pipeline.retrieval import nearest_centroids as nearest
 from pipeline.retrieval import spherical_kmeans
 from pipeline.retrieval.nearest_centroids import Int32
 from pipeline.retrieval.ranking import Int64, group_by_list
-from pipeline.retrieval.vectors import Float32, Float64, unit_vectors
+from pipeline.retrieval.vectors import Float32, Float64, error_bound, unit_vectors
 
 # Parents for each square root of the number of lists (benchmarks/README.md).
 PER_ROOT = 3
@@ -106,7 +106,7 @@ class Parents:
             nprobe,
             lambda rows, cells: self.first_list[probed[rows, cells // width]] + cells % width,
             lambda rows, numbers: nearest.pair_cosines(vectors, lists, rows, numbers),
-            nearest.error_bound(vectors.shape[1]),
+            error_bound(vectors.shape[1]),
         )
 
     def _probe_all(self, vectors: Float32, lists: Float32, probed: Int32, nprobe: int) -> Int32:
@@ -121,7 +121,7 @@ class Parents:
             nprobe,
             lambda _, columns: columns,
             exact_scores,
-            nearest.error_bound(vectors.shape[1]),
+            error_bound(vectors.shape[1]),
         )
 
 

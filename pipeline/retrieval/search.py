@@ -5,12 +5,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.retrieval.equal_items import EqualClasses
-from pipeline.retrieval.queries import (
-    Candidates,
-    NearPairs,
-    Queries,
-    repeat_for_equal_queries,
-)
+from pipeline.retrieval.queries import Candidates, NearPairs, Queries, repeat_for_equal_queries
 from pipeline.retrieval.ranking import (
     Int64,
     group_by_list,
@@ -24,6 +19,7 @@ from pipeline.retrieval.vectors import (
     Float32,
     Float64,
     cosines,
+    error_bound,
     float16_rows,
     squared_norms,
     unit_vectors,
@@ -112,7 +108,7 @@ class ExactIndex:
         self._product = np.empty(max(_PRODUCT, longest), dtype=np.float32)
         self._scratch = np.empty(self._product.size if rules.needs_traits else 0, np.float32)
         self._mask = np.empty(self._product.size, dtype=bool)
-        cosine_margin = (self._vectors.shape[1] + 8) * 2.0**-22
+        cosine_margin = float(error_bound(self._vectors.shape[1]))
         self._margin = np.float32(cosine_margin + rules.boosts.margin)
         self._bounds = CosineBounds.of(rules, cosine_margin)
         self.distances = 0

@@ -106,6 +106,11 @@ def squared_norms(vectors: Float32) -> Float64:
     return sums
 
 
+def error_bound(dim: int) -> np.float32:
+    """A bound of the difference of two float32 products of unit vectors, and then some."""
+    return np.float32((dim + 8) * 2.0**-22)
+
+
 def cosines(
     left: tuple[Float32, Float64],
     right: tuple[Float32, Float64],
