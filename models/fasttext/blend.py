@@ -23,6 +23,14 @@ import pyarrow as pa
 from models.fasttext.catalogue_statistics import required_statistics
 from models.fasttext.column_counts import ColumnCounts, count_blocks
 from models.fasttext.embedder import Embedder, FlatLists
+from models.fasttext.item_features import (
+    FeatureRows,
+    ItemFeatures,
+    lengths,
+    letters_of_words,
+    scaled,
+    title_features,
+)
 from models.fasttext.row_sums import Floats, row_norms, scale_rows, sum_rows
 from models.fasttext.weighted_rows import WeightedRowCache, WeightedRows, WordModel
 from models.fasttext.word_contributions import TitleWords, WordContributions, values_at
@@ -77,6 +85,7 @@ class BlendEmbedder(Unpicklable):
         reads: "tokens".
         phrases: promotional phrases to leave out of titles; see `CatalogueStatistics`.
         field_count: number of fields beside title and description.
+        letters_from: where the lexical part of a vector begins.
     """
 
     reads: Literal["tokens", "text"] = "tokens"
@@ -93,6 +102,7 @@ class BlendEmbedder(Unpicklable):
         lexical_dim = blend.lexical_dim(embedder.dim)
         self._cache = WeightedRowCache(embedder, self._statistics, lexical_dim, blend.rare_weight)
         self.dim = embedder.dim + lexical_dim
+        self.letters_from = embedder.dim
         self.phrases = self._statistics.phrases if blend.drop_phrases else ()
         self.field_count = len(blend.field_weights)
         self._parts = (slice(0, embedder.dim), slice(embedder.dim, self.dim))
@@ -139,7 +149,8 @@ class BlendEmbedder(Unpicklable):
             for in_body, body_weight in zip(body_counts, self._blend.body_weights, strict=True):
                 added = word_rows[:, part] * in_body[:, None]
                 body_sum = added.sum(axis=0, keepdims=True).astype(np.float32)
-                weight = _body_weights(body_weight, body_sum, title_sum).astype(np.float64)
+                norms = row_norms(body_sum), row_norms(title_sum)
+                weight = _body_weights(body_weight, *norms).astype(np.float64)
                 rows[:, part] += added * weight[:, None]
         split = self._embedder.dim
         common = self._statistics.common_direction.astype(np.float64)
@@ -190,7 +201,8 @@ class BlendEmbedder(Unpicklable):
             for column, added, in_body, body_weight in zip(
                 bodies, body_sums, in_bodies, self._blend.body_weights, strict=True
             ):
-                weight = _body_weights(body_weight, added[:, part], title_sums[:, part])
+                part_norms = row_norms(added[:, part]), row_norms(title_sums[:, part])
+                weight = _body_weights(body_weight, *part_norms)
                 weight = np.where(np.diff(column.indptr) > 0, weight, np.float32(0))
                 sums = sums + added[:, part] * weight[:, None]
                 frequency = frequency + in_body * weight[item]
@@ -207,6 +219,31 @@ class BlendEmbedder(Unpicklable):
             titles.indptr.astype(np.int64),
             lengths,
         )
+
+    def item_features(
+        self, titles: pa.Array, descriptions: pa.Array, *fields: pa.Array
+    ) -> ItemFeatures:
+        """Return what items are compared by exactly.
+
+        The arguments are those of `embed_fields`; the other items change nothing here either.
+        """
+        lists = [Embedder.flatten_arrow(column) for column in (titles, descriptions, *fields)]
+        parts = [self._block_features(counts) for _, counts in count_blocks(lists)]
+        return ItemFeatures.concat(parts or [self._block_features(ColumnCounts.of(lists))])
+
+    def _block_features(self, counts: ColumnCounts) -> ItemFeatures:
+        """As `item_features`, of a block of items."""
+        hashes, letters = letters_of_words(counts.words, counts.hashes, self._statistics)
+        titles, *bodies = counts.columns
+        sums = titles @ letters * np.float32(self._blend.title_weight)
+        title_norms = lengths(sums)
+        for column, body_weight in zip(bodies, self._blend.body_weights, strict=True):
+            added = column @ letters
+            sums = sums + scaled(added, _body_weights(body_weight, lengths(added), title_norms))
+        norms = lengths(sums)
+        factors = np.divide(1, norms, out=np.zeros_like(norms), where=norms > 0)
+        rows = FeatureRows.of(hashes, scaled(sums, factors))
+        return ItemFeatures(rows, *title_features(counts, self._statistics))
 
     def _without_common(self, semantic: Floats) -> Floats:
         """Vectors, float32[n, k], without most of the direction that all items have in common."""
@@ -260,7 +297,8 @@ class BlendEmbedder(Unpicklable):
             body_sums = sum_rows(cached.rows, positions[body.indices], body.indptr, body.data)
             for part in self._parts:
                 added = body_sums[:, part]
-                added *= _body_weights(body_weight, added, title_sums[items, part])[:, None]
+                norms = row_norms(added), row_norms(title_sums[items, part])
+                added *= _body_weights(body_weight, *norms)[:, None]
                 sums[items, part] += added
         sums[:, self._parts[0]] = self._without_common(sums[:, self._parts[0]])
         known = self._known_shares(cached, positions, counts)
@@ -286,16 +324,15 @@ class BlendEmbedder(Unpicklable):
         return np.asarray(shares, dtype=np.float32)
 
 
-def _body_weights(body_weight: float, bodies: Floats, titles: Floats) -> Floats:
+def _body_weights(body_weight: float, body_norms: Floats, title_norms: Floats) -> Floats:
     """Return the weights of descriptions, or of a field, relative to their titles: float32[n].
 
     Args:
         body_weight: the weight of a word.
-        bodies: float32[n, k], sums of rows.
-        titles: the same.
+        body_norms: float32[n], the lengths of the sums over their words.
+        title_norms: float32[n], those of the titles.
     """
     weight = np.float32(body_weight)
-    title_norms, body_norms = row_norms(titles), row_norms(bodies)
     with np.errstate(divide="ignore", invalid="ignore"):
         limit = _MAX_DESCRIPTION_RATIO * title_norms / body_norms
     return np.asarray(np.where((title_norms > 0) & (limit < weight), limit, weight))

@@ -53,6 +53,13 @@ class CatalogueStatistics:
         """Return the weight of each word, lower if more documents have it: float32[n]."""
         return _weights(self.word_documents, features, self.documents)
 
+    def word_document_counts(self, features: Hashes) -> Int64s:
+        """Return how many documents have each word: int64[n].
+
+        Words that fall on one slot are counted together.
+        """
+        return _counts(self.word_documents, features, self.documents)
+
     def ngram_weights(self, features: Hashes) -> Floats:
         """Return the weight of each n-gram: float32[n]."""
         return _weights(self.ngram_documents, features, self.documents)
@@ -81,9 +88,13 @@ class CatalogueStatistics:
 
 def _weights(table: Int32s, features: Hashes, documents: int) -> Floats:
     """A smoothed inverse document frequency: log((n + 5) / (documents with it + 4.5)) + 0.25."""
+    return document_weights(_counts(table, features, documents), documents).astype(np.float32)
+
+
+def _counts(table: Int32s, features: Hashes, documents: int) -> Int64s:
     # The count of features that share a slot can exceed the number of documents.
     counts = np.minimum(table[table_slots(features, len(table))], documents)
-    return document_weights(counts, documents).astype(np.float32)
+    return np.asarray(counts, dtype=np.int64)
 
 
 def document_weights(counts: npt.NDArray[np.integer], documents: int) -> npt.NDArray[np.float64]:

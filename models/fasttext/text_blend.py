@@ -15,6 +15,7 @@ import pyarrow as pa
 from models.fasttext.blend import Blend, BlendEmbedder
 from models.fasttext.bytestrings import ByteStrings
 from models.fasttext.catalogue_statistics import CatalogueStatistics, required_statistics
+from models.fasttext.item_features import ItemFeatures
 from models.fasttext.row_sums import Floats, scale_rows
 from models.unpicklable import Unpicklable
 
@@ -59,6 +60,7 @@ class TextBlendEmbedder(Unpicklable):
         reads: "text".
         phrases: promotional phrases, which the letters leave out of titles.
         field_count: number of fields beside title and description.
+        letters_from: where the lexical part of a vector begins.
     """
 
     reads: Literal["tokens", "text"] = "text"
@@ -73,13 +75,10 @@ class TextBlendEmbedder(Unpicklable):
         self._model = model
         self._common = statistics.common_direction
         lexical_dim = blend.lexical_dim(model.dim)
-        self._letters: BlendEmbedder | None = None
-        self._semantic_length = 1.0
-        if lexical_dim:
-            letters = replace(blend, dim=lexical_dim)
-            self._letters = BlendEmbedder(_NoMeaning(statistics), letters)
-            self._semantic_length = (1 - blend.lexical_weight) ** 0.5
+        self._letters = BlendEmbedder(_NoMeaning(statistics), replace(blend, dim=lexical_dim))
+        self._semantic_length = (1 - blend.lexical_weight) ** 0.5 if lexical_dim else 1.0
         self.dim = model.dim + lexical_dim
+        self.letters_from = model.dim
         self.field_count = len(blend.field_weights)
         self.phrases = statistics.phrases if blend.drop_phrases else ()
 
@@ -110,9 +109,15 @@ class TextBlendEmbedder(Unpicklable):
         semantic = self._model.embed(texts)
         along = np.einsum("ij,j->i", semantic, self._common)
         scale_rows(semantic - along[:, None] * self._common, self._semantic_length, out[:, :split])
-        if self._letters is not None:
+        if split < self.dim:
             out[:, split:] = self._letters.embed_fields(titles, descriptions, *fields)
         return out
+
+    def item_features(
+        self, titles: pa.Array, descriptions: pa.Array, *fields: pa.Array
+    ) -> ItemFeatures:
+        """See `BlendEmbedder.item_features`."""
+        return self._letters.item_features(titles, descriptions, *fields)
 
     def embed(self, token_lists: Sequence[Sequence[str]]) -> Floats:
         """A blend reads tokens and text: use `embed_fields`.

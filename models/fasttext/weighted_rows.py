@@ -12,6 +12,7 @@ from models.fasttext import lexical_features
 from models.fasttext.bytestrings import ByteStrings
 from models.fasttext.catalogue_statistics import CatalogueStatistics
 from models.fasttext.hashing import Hashes
+from models.fasttext.item_features import weighted_letters
 from models.fasttext.row_sums import Floats
 
 _CACHE_BYTES = 256 << 20
@@ -173,12 +174,6 @@ class WeightedRowCache:
         vectors = self._embedder.word_vectors(words)
         np.multiply(vectors, (weights * support)[:, None], out=out[:, :split])
         if self._lexical_dim:
-            starts = offsets[:-1]
-            # The feature of the word itself comes first.
-            features = np.insert(ngrams, starts, hashes)
-            feature_weights = np.insert(self._statistics.ngram_weights(ngrams), starts, weights)
-            offsets = offsets + np.arange(len(offsets))
-            out[:, split:] = lexical_features.random_projection(
-                features, feature_weights, offsets, self._lexical_dim
-            )
+            letters = weighted_letters(hashes, weights, ngrams, offsets, self._statistics)
+            out[:, split:] = lexical_features.random_projection(*letters, self._lexical_dim)
         return known

@@ -58,7 +58,7 @@ class ListedItem:
         score: the cosine; None if it fills the list.
         ranked_by: what it is ranked by; None if by the score.
         reason: why it is shown, as the published table has it; None if it was found.
-        boosted: the cosine with the boosts, before a diverse list is chosen.
+        boosted: the cosine with the boosts, before a list is chosen from candidates.
     """
 
     similar_id: str

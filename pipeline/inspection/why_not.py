@@ -122,8 +122,10 @@ def _too_far(
         f"its score is {candidate.score:.4f}{boosted}{last}. It is at rank {candidate.rank:,} of "
         f"what the lists that were searched hold ({probes:,})"
     )
-    if rank.diversity:
-        sentence += ". The list is chosen from the first of them to be diverse"
+    if rank.chooses:
+        sentence += ". The list is chosen from the first of them"
+        sentence += ", which were ranked again" if rank.rerank else ""
+        sentence += ", to be diverse" if rank.diversity else ""
     return {"why": "score", "said": sentence, "score": candidate.score, "rank": candidate.rank}
 
 

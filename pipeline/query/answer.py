@@ -14,6 +14,7 @@ from pipeline.query.embedding import TextEmbedder
 from pipeline.query.fallback import Filler
 from pipeline.query.index import Index
 from pipeline.query.published import Published
+from pipeline.query.reranking import Reranker
 from pipeline.query.shared_words import SharedWords
 from pipeline.retrieval.routing import QUERIES
 from pipeline.store import item_rows, reason_codes
@@ -28,7 +29,7 @@ class Neighbour:
         title: the item's title.
         score: the cosine, as the published table has it; None if it fills the list.
         ranked_by: what it is ranked by, as the published table has it; None if by the score.
-        boosted: the cosine with the boosts, before a diverse list is chosen.
+        boosted: the cosine with the boosts, before a list is chosen from candidates.
         boosts: what is added to the score to rank it, by setting.
         reason: why it is shown, as the published table has it; None if it was found.
         shared_words: as the published table has them; None if it has none.
@@ -108,6 +109,7 @@ class Answerer:
         self._filler = Filler.of(published)
         self._embedder = TextEmbedder.load(published, config)
         self._words = SharedWords.of(published, self._embedder)
+        self._reranker = Reranker.of(published, self._embedder)
 
     def answer(self, questions: pa.RecordBatch) -> list[Answer]:
         """Answer rows of questions.SCHEMA, in their order."""
@@ -128,7 +130,7 @@ class Answerer:
             # Pins have ranks in the list of the version, which may be longer than what is asked.
             k = max(self.k, self.published.settings["k"]) if any(pins) else self.k
             nearest = self._index.nearest(queries, k)
-            lists = self._index.diverse_lists(queries, nearest, k).to_pylist()
+            lists = self._chosen(queries, nearest, k, tokens.take(rows)).to_pylist()
             if any(pins):
                 lists = self._edits.with_pins(self._index, queries, lists, pins, k)
             lists = [one[: self.k] for one in lists]
@@ -141,6 +143,18 @@ class Answerer:
         if self._words is not None:
             self._add_words(answers, self._words.of_questions(texts, tokens, _ids(answers)))
         return answers
+
+    def _chosen(
+        self, queries: pa.RecordBatch, nearest: pa.RecordBatch, k: int, tokens: pa.RecordBatch
+    ) -> pa.Array:
+        """The lists that are chosen from the nearest: the column `neighbors` of NEIGHBORS."""
+        reranker = self._reranker
+        if reranker is None:
+            return self._index.chosen_lists(queries, nearest, k, None)
+        halves = queries["vector"]
+        return self._index.chosen_lists(
+            queries, nearest, k, lambda ids, vectors: reranker.compare(ids, vectors, tokens, halves)
+        )
 
     def _fill_short(self, filler: Filler, answers: list[Answer], questions: pa.RecordBatch) -> None:
         """Fill the lists of answers with too few neighbours, as [fallback] of the version says."""

@@ -64,8 +64,8 @@ class BoostTerms:
         if scores.score is None or scores.ranked_by is None:
             return {}
         if boosted is None:
-            # Diverse lists are ranked by more than boosts, of which there may be none.
-            boosted = scores.score if rank.diversity else scores.ranked_by
+            # Lists chosen from candidates are ranked by more than boosts, which may be none.
+            boosted = scores.score if rank.chooses else scores.ranked_by
         terms = {}
         for name, weight in sorted(rank.same.items()):
             value = hash_of(item.get(name))
@@ -82,8 +82,9 @@ class BoostTerms:
         if rank.exposure:
             # How crowded a neighbour is follows from what is added in all.
             terms["rank.exposure"] = round(boosted - scores.score - sum(terms.values()), 6)
-        if rank.diversity:
-            terms["rank.diversity"] = round(scores.ranked_by - boosted, 6)
+        if rank.chooses:
+            names = [name for name in ("rerank", "diversity") if getattr(rank, name)]
+            terms[f"rank.{' and '.join(names)}"] = round(scores.ranked_by - boosted, 6)
         return {name: term for name, term in terms.items() if term}
 
     def _values(self, other: Details) -> dict[str, Float64]:

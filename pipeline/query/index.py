@@ -1,6 +1,6 @@
 """The lists of a version, searched without Spark by the same code as the join."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,15 +13,16 @@ from pipeline.config.sections import RankSection
 from pipeline.query import prune
 from pipeline.query.published import Published, pair_rules
 from pipeline.retrieval import join, loaded_group, merge
-from pipeline.retrieval.diversity import diversify
 from pipeline.retrieval.groups import GroupPlan
 from pipeline.retrieval.loaded_group import LoadedGroup
 from pipeline.retrieval.quantiser import Quantiser
 from pipeline.retrieval.ranking import Int64
+from pipeline.retrieval.reranking import ComparedItems
 from pipeline.retrieval.routing import QUERIES
 from pipeline.retrieval.rules import Rules
 from pipeline.retrieval.vectors import from_bytes
 from pipeline.stages.neighbors import boosts, search_context, widening
+from pipeline.stages.neighbors.chosen_lists import choose
 from pipeline.storage.list_schemas import NEIGHBOR, NEIGHBORS, TRAITS
 from pipeline.store.clustered import ClusteredTable
 
@@ -31,6 +32,8 @@ COLUMNS = ("item_id", "list", "vector", *TRAITS.names)
 _BLOCK_ROWS = 20_000
 
 Int32 = npt.NDArray[np.int32]
+# Items of the catalogue by id and vector, and after them the queries, by what they are compared by.
+Compare = Callable[[pa.Array, pa.Array], ComparedItems]
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ class Index:
 
         Returns:
             rows of NEIGHBORS, whose item_id and list are each query's `list`, ascending: k
-            neighbours, or as many as `diverse_lists` chooses from.
+            neighbours, or as many as `chosen_lists` chooses from.
         """
         neighbors, kept = _empty_neighbors(queries), self.rank.candidates(k)
         for width in widening.probe_widths(self.nprobe, self.max_probes, self.nlist):
@@ -130,18 +133,25 @@ class Index:
             neighbors = _replace(neighbors, wider)
         return neighbors
 
-    def diverse_lists(self, queries: pa.RecordBatch, rows: pa.RecordBatch, k: int) -> pa.Array:
+    def chosen_lists(
+        self,
+        queries: pa.RecordBatch,
+        rows: pa.RecordBatch,
+        k: int,
+        compare: Compare | None,
+    ) -> pa.Array:
         """The lists of k neighbours that are chosen from the nearest.
 
         Args:
             queries: as for `nearest`.
             rows: what `nearest` has returned for them.
             k: neighbours a query.
+            compare: gives what candidates are ranked again by; None if they are not.
 
         Returns:
             the column `neighbors` of NEIGHBORS, in the order of the rows.
         """
-        if not self.rank.diversity or not rows.num_rows:
+        if not self.rank.chooses or not rows.num_rows:
             return rows["neighbors"]
         width = int(max(rows["probes"].to_numpy()))
         ids = pc.unique(rows["neighbors"].flatten().field("similar_id"))
@@ -152,7 +162,10 @@ class Index:
         ]
         items = pa.concat_batches(found)
         settings = boosts.diversity(self.rank, k)
-        return diversify(rows, items["item_id"], items["vector"], settings)["neighbors"]
+        ids, vectors = items["item_id"], items["vector"]
+        compared = compare(ids, vectors) if compare and self.rank.rerank else None
+        own = len(ids) + np.arange(rows.num_rows)
+        return choose(rows, ids, vectors, settings, compared, own)["neighbors"]
 
     def _search_width(self, queries: pa.RecordBatch, k: int, width: int) -> pa.RecordBatch:
         """The k nearest items in so many lists, with as many candidates as the caps need."""

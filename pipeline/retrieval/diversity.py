@@ -17,7 +17,7 @@ from pipeline.retrieval.neighbor_rows import flatten_lists
 from pipeline.retrieval.neighbor_values import ranked_by
 from pipeline.retrieval.ranking import Int64
 from pipeline.retrieval.vectors import Float32, Float64, float16_rows
-from pipeline.storage.list_schemas import DIVERSE, NEIGHBOR
+from pipeline.storage.list_schemas import CHOSEN, NEIGHBOR
 
 # Values of candidates' vectors that are in float64 at a time: 8 MB.
 _VALUES = 1 << 20
@@ -50,7 +50,7 @@ def diversify(
         settings: how they are chosen.
 
     Returns:
-        rows of DIVERSE, in the order of `rows`. `ranked_by` is the value that an item was chosen
+        rows of CHOSEN, in the order of `rows`. `ranked_by` is the value that an item was chosen
         by: the ranks follow it.
     """
     candidates = pc.list_slice(rows["neighbors"], 0, settings.depth)
@@ -91,8 +91,8 @@ def diversify(
         fields=list(NEIGHBOR),
     )
     offsets = pa.array(np.concatenate([[0], np.cumsum(kept)]).astype(np.int32))
-    lists = pa.ListArray.from_arrays(offsets, structs).cast(DIVERSE.field("neighbors").type)
-    return pa.RecordBatch.from_arrays([rows["item_id"], lists], schema=DIVERSE)
+    lists = pa.ListArray.from_arrays(offsets, structs).cast(CHOSEN.field("neighbors").type)
+    return pa.RecordBatch.from_arrays([rows["item_id"], lists], schema=CHOSEN)
 
 
 def _cosines(vectors: Float64, norms: Float64, places: Int64) -> Float32:

@@ -69,7 +69,7 @@ ITEM_TRAITS = (
 
 #   score: the cosine.
 #   ranked_by: the cosine with the boosts, by which neighbours are ranked; null if there are none.
-#     In a diverse list, the value that the neighbour was chosen by.
+#     In a list that was chosen from candidates, the value that the neighbour was chosen by.
 NEIGHBOR = pa.struct(
     [("similar_id", pa.string()), ("score", pa.float32()), ("ranked_by", pa.float32())]
 )
@@ -95,8 +95,8 @@ SHOWN_NEIGHBOR = pa.struct([*NEIGHBOR, ("reason", pa.string())])
 # Lists with pins, of the items that have any.
 PINNED = pa.schema([("item_id", pa.string()), ("neighbors", list_of(SHOWN_NEIGHBOR))])
 
-# Lists that are chosen from the neighbors of each item to be diverse.
-DIVERSE = pa.schema([("item_id", pa.string()), ("neighbors", list_of(NEIGHBOR))])
+# Lists that are chosen from the neighbors of each item: ranked again, diverse, or both.
+CHOSEN = pa.schema([("item_id", pa.string()), ("neighbors", list_of(NEIGHBOR))])
 
 # An item that may fill lists, with what the rules on pairs read of it.
 TOP_ITEM = pa.struct(

@@ -8,7 +8,7 @@ import pyarrow as pa
 from pipeline.errors import StageError
 from pipeline.storage.list_schemas import (
     CANDIDATES,
-    DIVERSE,
+    CHOSEN,
     EDITS,
     FILLED,
     LISTS,
@@ -181,7 +181,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     "neighbors": NEIGHBORS,
     "reach": REACH,
     "crowding": CROWDING,
-    "diverse": DIVERSE,
+    "chosen": CHOSEN,
     "tops": TOPS,
     "filled": FILLED,
     "edits": EDITS,

@@ -227,6 +227,11 @@ class RankSection(Section):
         "its score, so that few items are in very many lists and few in none",
     )
 
+    rerank: bool = Field(
+        False,
+        description="compare an item with its best candidates once more, by all their letters and "
+        "by the words and codes of their titles, and rank them by that",
+    )
     diversity: float = Field(
         0.0,
         ge=0,
@@ -238,13 +243,17 @@ class RankSection(Section):
         0,
         ge=0,
         le=1000,
-        description="candidates that a diverse list is chosen from; 0: 3 times neighbors.k",
+        description="candidates that a list is chosen from with rerank or diversity; 0: 4 times "
+        "neighbors.k with rerank, 3 times with diversity alone",
     )
 
     @model_validator(mode="after")
     def _depth_is_used(self) -> Self:
-        if self.depth and not self.diversity:
-            raise ValueError("depth is for diverse lists; set diversity too, 0.3 for instance")
+        if self.depth and not self.chooses:
+            raise ValueError(
+                "depth is for lists that are ranked again or diverse; set rerank = true, or "
+                "diversity, to 0.3 for instance"
+            )
         return self
 
     @property
@@ -252,9 +261,14 @@ class RankSection(Section):
         """Whether anything is set."""
         return self != RankSection()
 
+    @property
+    def chooses(self) -> bool:
+        """Whether lists are chosen from more candidates than they have items."""
+        return self.rerank or bool(self.diversity)
+
     def candidates(self, k: int) -> int:
         """How many candidates lists of k items are chosen from."""
-        return max(k, self.depth or 3 * k) if self.diversity else k
+        return max(k, self.depth or (4 if self.rerank else 3) * k) if self.chooses else k
 
     def columns(self) -> dict[str, list[str]]:
         """The columns that each setting reads."""

@@ -107,7 +107,7 @@ const fact = (name, value, text) => el("div", { class: "fact" }, el("dt", {}, na
 
 /** One sentence on what the neighbours are ranked by, with the settings' numbers. */
 function rankedBy() {
-  const { same = {}, price, value = {}, fresh, exposure, diversity } = DATA.rank || {};
+  const { same = {}, price, value = {}, fresh, exposure, rerank, diversity } = DATA.rank || {};
   const plain = (value) => value.toLocaleString(state.language);
   const signed = (weight) => (weight < 0 ? "−" : "+") + plain(Math.abs(weight));
   const terms = [
@@ -116,6 +116,7 @@ function rankedBy() {
     ...Object.entries(value).map(([column, weight]) => t("boost_value", { column, n: signed(weight) })),
     fresh && t("boost_fresh", { column: fresh.column, n: signed(fresh.weight), days: plain(fresh.half_days) }),
     exposure && t("boost_exposure", { n: plain(exposure) }),
+    rerank && t("boost_rerank"),
     diversity && t("boost_diversity", { n: plain(diversity) }),
   ].filter(Boolean);
   return el("p", {}, terms.length ? t("ranked_by", { terms: listed(terms) }) : t("ranked_by_cosine"));

@@ -7,12 +7,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from models import embedder
-from models.fasttext import BlendEmbedder, TextBlendEmbedder
+from models import Handle, embedder
+from models.fasttext import Blend, BlendEmbedder, TextBlendEmbedder
+from models.fasttext.item_features import ItemFeatures
+from models.resident import LoadCounter
 from pipeline.errors import StageError
 from pipeline.retrieval.vectors import from_bytes, to_bytes
 from pipeline.text.clean import clean
 from pipeline.text.promotional_phrases import PhraseRemover
+
+# The models whose vectors have a part that is computed from tokens.
+BlendOfTokens = BlendEmbedder | TextBlendEmbedder
 
 
 def embed_batch(model: embedder.Embedder, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -95,7 +100,23 @@ def embedding_rows(ids: pa.Array, token_counts: pa.Array, halves: pa.Array) -> p
     )
 
 
-def field_tokens(model: BlendEmbedder, texts: pa.Array) -> list[pa.Array]:
+def load_blend(handle: Handle, counter: LoadCounter | None, blend: Blend) -> BlendOfTokens:
+    """The embedder of a shipped model that blends, loaded once in each process.
+
+    Raises:
+        ModelError: see `embedder.load_shipped`.
+    """
+    model = embedder.load_shipped(handle, counter, blend)
+    assert isinstance(model, BlendEmbedder | TextBlendEmbedder)  # noqa: S101 - a blend is asked for
+    return model
+
+
+def item_features(model: BlendOfTokens, texts: pa.Array) -> ItemFeatures:
+    """What items are compared by exactly; `texts` are those of `field_tokens`."""
+    return model.item_features(*field_tokens(model, texts))
+
+
+def field_tokens(model: BlendOfTokens, texts: pa.Array) -> list[pa.Array]:
     """The tokens that a blend reads, with promotional phrases removed from titles.
 
     Args:

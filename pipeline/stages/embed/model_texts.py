@@ -41,6 +41,14 @@ def texts_read(job: Job, blend: Blend | None, tokens: "DataFrame | None" = None)
     return joined.select("item_id", F.array(*fields, "title", "description").alias("texts"))
 
 
+def token_texts(job: Job) -> "DataFrame":
+    """The tokens of every item: item_id, texts; of title, description and each field a string."""
+    from pyspark.sql import functions as F
+
+    rows = job.read("tokens", "tokenize")
+    return rows.select("item_id", F.array(*token_columns.names(rows.columns)).alias("texts"))
+
+
 def changed_texts(job: Job, blend: Blend | None) -> "DataFrame":
     """What the model reads of the items that were added or changed: item_id, texts."""
     added = job.read_layer("tokens", "tokenize")

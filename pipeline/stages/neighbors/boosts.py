@@ -40,7 +40,7 @@ def of_pairs(rank: RankSection) -> Boosts:
 
 
 def diversity(rank: RankSection, k: int) -> Diversity:
-    """How lists of k items are made diverse."""
+    """How lists of k items are chosen from candidates; the share is 0 without diversity."""
     return Diversity(rank.diversity, rank.candidates(k), k)
 
 

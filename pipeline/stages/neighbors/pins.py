@@ -9,12 +9,12 @@ import pyarrow as pa
 from pipeline.retrieval import packed_batches, pins
 from pipeline.retrieval.pins import LISTS_WITH_PINS, PINNED_ITEMS
 from pipeline.stages.context import Job
-from pipeline.stages.neighbors import diverse_lists, edits
+from pipeline.stages.neighbors import chosen_lists, edits
 from pipeline.stages.neighbors.edit_rows import COLUMNS, MICRO
 from pipeline.stages.neighbors.edit_state import Edit
 from pipeline.stages.neighbors.edited_items import Sides
 from pipeline.stages.neighbors.search_context import SearchContext
-from pipeline.storage.list_schemas import DIVERSE, QUERY_TRAITS
+from pipeline.storage.list_schemas import CHOSEN, QUERY_TRAITS
 from pipeline.store import schemas
 
 if TYPE_CHECKING:
@@ -117,18 +117,18 @@ def _pinned_items(context: SearchContext, version: str) -> "DataFrame":
     pin = F.struct(*(F.col(field.name) for field in pins.PIN))
     by_item = rows.groupBy("item_id").agg(F.collect_list(pin).alias("pins"))
     asking = context.queries.select("item_id", "vector", *QUERY_TRAITS)
-    if job.config.rank.diversity:
-        lists = job.store.read(job.spark, diverse_lists.TABLE, version).select(*DIVERSE.names)
+    if job.config.rank.chooses:
+        lists = job.store.read(job.spark, chosen_lists.TABLE, version).select(*CHOSEN.names)
     else:
-        found = context.neighbor_rows(version, DIVERSE.names).map(_lists)
-        lists = found.frame.mapInArrow(found.run, schemas.ddl(DIVERSE))
+        found = context.neighbor_rows(version, CHOSEN.names).map(_lists)
+        lists = found.frame.mapInArrow(found.run, schemas.ddl(CHOSEN))
     joined = by_item.join(asking, "item_id", how="left").join(lists, "item_id", how="left")
     return joined.select(*PINNED_ITEMS.names)
 
 
 def _lists(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for batch in batches:
-        yield batch.select(DIVERSE.names).cast(DIVERSE)
+        yield batch.select(CHOSEN.names).cast(CHOSEN)
 
 
 def _neighbors(candidates: "DataFrame") -> "DataFrame":

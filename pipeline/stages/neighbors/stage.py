@@ -12,7 +12,7 @@ from pipeline.stages.incremental import Base
 from pipeline.stages.index import current_quantiser, lists
 from pipeline.stages.neighbors import (
     boosts,
-    diverse_lists,
+    chosen_lists,
     exposure,
     ground_truth,
     incremental_search,
@@ -44,6 +44,7 @@ ATTEMPTS = 3
 def inputs(job: Job) -> dict[str, Any]:
     """The lists and the settings that change neighbours or their recall."""
     section, index = job.config.neighbors, job.record("index")
+    chosen_lists.check_settings(job)
     selects_new = section.mode == "new" and not section.where
     baseline = query_items.baseline(job) if selects_new else None
     is_chosen = not section.nprobe and not index.outputs["exact"]
@@ -179,8 +180,8 @@ def _finish(
     is_chosen = context.centroids is not None and not section.nprobe
     if rules.has_rules(job.config):
         tables = tables | {"candidates": vectors}
-    if job.config.rank.diversity:
-        tables = tables | {diverse_lists.TABLE: diverse_lists.write(context, version)}
+    if job.config.rank.chooses:
+        tables = tables | {chosen_lists.TABLE: chosen_lists.write(context, version)}
     if job.config.edits.exists or job.config.rules.deny:
         written, added = pins.write(context, version)
         tables, pairs = tables | written, pairs + added

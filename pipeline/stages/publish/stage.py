@@ -185,8 +185,8 @@ def _neighbor_lists(job: Job) -> Rows:
     """The first k neighbours of each item, in the order of the lists."""
     version, nlist = job.record("neighbors").fingerprint, job.record("index").outputs["lists"]
     names, k = ("item_id", "neighbors"), job.config.neighbors.k
-    if job.config.rank.diversity:
-        rows = job.scan("diverse", "neighbors", names)
+    if job.config.rank.chooses:
+        rows = job.scan("chosen", "neighbors", names)
     else:
         rows = job.store.scan_lists(job.spark, "neighbors", version, nlist, names)
     return sorted_tables.first_neighbors(rows, _schema(job), k)
