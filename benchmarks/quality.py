@@ -5,8 +5,9 @@ ten nearest items with the same label, divided by how many there could be; the n
 cosine among all items that have text. Each catalogue has its own fastText model, trained with the
 pipeline's defaults. Tokens, statistics and vectors are the product's, and vectors are rounded to
 float16. `tfidf` uses the same tokens: 1 + log of the count, smoothed inverse document frequency,
-unit length. All catalogues have the same settings. Nothing is downloaded: --data is the folder of
-the catalogues.
+unit length. All catalogues have the same settings. `re-ranked` is the default vectors with
+rank.rerank: the best 40 by cosine in the order of the finer score, which also judges pairs.
+Nothing is downloaded: --data is the folder of the catalogues.
 """
 
 import argparse
@@ -32,16 +33,20 @@ from models.fasttext.catalogue_statistics import DocumentCounter, principal_dire
 from models.fasttext.token_batch import TokenBatch
 from models.fasttext.train import train
 from pipeline.config.sections import ModelSection
+from pipeline.retrieval import reranking
+from pipeline.retrieval.reranking import ComparedItems
+from pipeline.retrieval.vectors import to_bytes
 from pipeline.stages.train import corpus
 from pipeline.stages.train.statistics import DIRECTION
 
-_NEAREST = 10
+_NEAREST, _CANDIDATES = 10, 40
+_RERANKED = "re-ranked"
 _BLOCK = 512
 _DIMS = (128, 256, 384, 448, 512)
 _BATCH = 10_000
 
-# Dense vectors, or sparse ones of word TF-IDF.
-Vectors = np.ndarray | Any
+# Dense vectors, or sparse ones of word TF-IDF; or items whose best by their vectors are ranked again.
+Vectors = np.ndarray | ComparedItems | Any
 
 
 def train_model(
@@ -74,6 +79,16 @@ def train_model(
     return model
 
 
+def compared(model: fasttext.Embedder, catalogue: Catalogue) -> ComparedItems:
+    """The items, as rank.rerank compares them."""
+    embedder = fasttext.BlendEmbedder(model, fasttext.Blend())
+    fields = _fields(catalogue)
+    halves = embedder.embed_fields(*fields).astype(np.float16)
+    ids = pa.array(map(str, range(len(halves))))
+    features = embedder.item_features(*fields)
+    return ComparedItems.of(ids, to_bytes(halves), features, embedder.letters_from)
+
+
 def mean(model: fasttext.Embedder, catalogue: Catalogue) -> np.ndarray:
     """Compute the library's sentence vectors."""
     return rounded(model.embed(catalogue.documents))
@@ -81,12 +96,14 @@ def mean(model: fasttext.Embedder, catalogue: Catalogue) -> np.ndarray:
 
 def blended(model: fasttext.Embedder, catalogue: Catalogue, dim: int) -> np.ndarray:
     """Compute vectors of the method blend, or of weighted if dim is 0."""
-    column_type = pa.list_(pa.string())
-    titles, descriptions = (
-        pa.array(field, column_type) for field in (catalogue.bare_titles, catalogue.descriptions)
-    )
     blend = replace(fasttext.Blend(), dim=dim)
-    return rounded(fasttext.BlendEmbedder(model, blend).embed_fields(titles, descriptions))
+    return rounded(fasttext.BlendEmbedder(model, blend).embed_fields(*_fields(catalogue)))
+
+
+def _fields(catalogue: Catalogue) -> list[pa.Array]:
+    """The tokens of the titles, without promotional phrases, and of the descriptions."""
+    columns = (catalogue.bare_titles, catalogue.descriptions)
+    return [pa.array(column, pa.list_(pa.string())) for column in columns]
 
 
 def rounded(vectors: np.ndarray) -> np.ndarray:
@@ -110,19 +127,26 @@ def tfidf(catalogue: Catalogue) -> csr_matrix:
     return csr_matrix(diags(1 / norms) @ weighted)
 
 
-def nearest(vectors: Vectors, items: np.ndarray) -> np.ndarray:
-    """Find the ten nearest other items of each item, ties by index: int[n, 10]."""
+def nearest(vectors: Vectors, items: np.ndarray, count: int = _NEAREST) -> np.ndarray:
+    """Find the nearest other items of each item, ties by index: int[n, count]."""
+    if isinstance(vectors, ComparedItems):
+        halves = vectors.halves
+        candidates = nearest(rounded(halves.astype(np.float32)), items, _CANDIDATES)
+        left, right = np.repeat(items, _CANDIDATES), candidates.ravel()
+        scores = _pair_scores(vectors, left, right).reshape(candidates.shape)
+        order = np.lexsort((candidates, -scores))[:, :count]
+        return np.take_along_axis(candidates, order, axis=1)
     blocks = []
     for start in range(0, len(items), _BLOCK):
         block = items[start : start + _BLOCK]
         product = vectors[block] @ vectors.T
         scores = np.asarray(product.todense() if isinstance(product, csr_matrix) else product)
         scores[np.arange(len(block)), block] = -np.inf
-        thresholds = np.partition(scores, -_NEAREST, axis=1)[:, -_NEAREST]
+        thresholds = np.partition(scores, -count, axis=1)[:, -count]
         rows, columns = np.nonzero(scores >= thresholds[:, None])
         order = np.lexsort((columns, -scores[rows, columns], rows))
         starts = np.searchsorted(rows, np.arange(len(block)))
-        blocks.append(columns[order][starts[:, None] + np.arange(_NEAREST)])
+        blocks.append(columns[order][starts[:, None] + np.arange(count)])
     return np.concatenate(blocks)
 
 
@@ -163,7 +187,13 @@ def rank_correlation(catalogue: Catalogue, vectors: Vectors) -> dict[str, float]
     return {"spearman": float(spearmanr(_cosines(vectors, first, second), scores).statistic)}
 
 
+def _pair_scores(items: ComparedItems, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    return reranking.pair_scores(items, first.astype(np.int64), second.astype(np.int64))
+
+
 def _cosines(vectors: Vectors, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    if isinstance(vectors, ComparedItems):
+        return _pair_scores(vectors, first, second).astype(np.float32)
     if isinstance(vectors, csr_matrix):
         return np.asarray(vectors[first].multiply(vectors[second]).sum(axis=1)).ravel()
     return np.asarray((vectors[first] * vectors[second]).sum(axis=1))
@@ -199,6 +229,7 @@ def measure(
         )
         seconds = time.process_time() - start
         speeds.setdefault(name, []).append(len(catalogue.titles) / seconds)
+    vectors_by_way[_RERANKED] = compared(model, catalogue)
     for name, vectors in vectors_by_way.items():
         for line, value in metric(catalogue, vectors).items():
             yield name, f"{catalogue.name}, {line}", value

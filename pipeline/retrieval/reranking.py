@@ -20,7 +20,7 @@ from pipeline.retrieval.vectors import Float32, Float64, float16_rows, lengths, 
 from pipeline.storage.list_schemas import CHOSEN
 
 # What is added if all words of the item's title are in the candidate's, and if all its codes are.
-_WORDS, _CODES = 0.2, 0.1
+_WORDS, _CODES = 0.15, 0.1
 
 # Values of vectors that are multiplied at a time, in float32: 8 MB.
 _VALUES = 1 << 21
@@ -101,7 +101,7 @@ def pair_scores(items: ComparedItems, left: Int64, right: Int64) -> Float64:
         right: int64[pairs], that of its candidate.
 
     Returns:
-        float64[pairs], from -1 to 1.3.
+        float64[pairs], from -1 to 1.25.
     """
     features, norms, letter_norms = items.features, items.norms, items.letter_norms
     letters = letter_norms[left] * letter_norms[right] * products(features.letters, left, right)
