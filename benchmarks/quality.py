@@ -45,7 +45,7 @@ _BLOCK = 512
 _DIMS = (128, 256, 384, 448, 512)
 _BATCH = 10_000
 
-# Dense vectors, or sparse ones of word TF-IDF; or items whose best by their vectors are ranked again.
+# Dense vectors, sparse ones of word TF-IDF, or items whose best by their vectors are ranked again.
 Vectors = np.ndarray | ComparedItems | Any
 
 
