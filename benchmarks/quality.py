@@ -6,7 +6,7 @@ cosine among all items that have text. Each catalogue has its own fastText model
 pipeline's defaults. Tokens, statistics and vectors are the product's, and vectors are rounded to
 float16. `tfidf` uses the same tokens: 1 + log of the count, smoothed inverse document frequency,
 unit length. All catalogues have the same settings. `re-ranked` is the default vectors with
-rank.rerank: the best 40 by cosine in the order of the finer score, which also judges pairs.
+rank.rerank: the best 20 by cosine in the order of the finer score, which also judges pairs.
 Nothing is downloaded: --data is the folder of the catalogues.
 """
 
@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,21 +32,34 @@ from models.fasttext import starting_vectors
 from models.fasttext.catalogue_statistics import DocumentCounter, principal_direction
 from models.fasttext.token_batch import TokenBatch
 from models.fasttext.train import train
-from pipeline.config.sections import ModelSection
-from pipeline.retrieval import reranking
-from pipeline.retrieval.reranking import ComparedItems
+from pipeline.config.sections import ModelSection, RankSection
+from pipeline.retrieval.reranking import ComparedItems, finer_scores
 from pipeline.retrieval.vectors import to_bytes
 from pipeline.stages.train import corpus
 from pipeline.stages.train.statistics import DIRECTION
 
-_NEAREST, _CANDIDATES = 10, 40
+_NEAREST = 10
 _RERANKED = "re-ranked"
 _BLOCK = 512
 _DIMS = (128, 256, 384, 448, 512)
 _BATCH = 10_000
 
-# Dense vectors, sparse ones of word TF-IDF, or items whose best by their vectors are ranked again.
-Vectors = np.ndarray | ComparedItems | Any
+
+@dataclass(frozen=True)
+class Reranked:
+    """Items whose best by their vectors are ranked again.
+
+    Attributes:
+        vectors: float32[n, dim], unit vectors.
+        items: what else they are compared by.
+    """
+
+    vectors: np.ndarray
+    items: ComparedItems
+
+
+# Dense vectors, sparse ones of word TF-IDF, or re-ranking.
+Vectors = np.ndarray | Reranked | Any
 
 
 def train_model(
@@ -79,14 +92,15 @@ def train_model(
     return model
 
 
-def compared(model: fasttext.Embedder, catalogue: Catalogue) -> ComparedItems:
-    """The items, as rank.rerank compares them."""
+def reranked(model: fasttext.Embedder, catalogue: Catalogue) -> Reranked:
+    """Prepare the items for what rank.rerank does."""
     embedder = fasttext.BlendEmbedder(model, fasttext.Blend())
     fields = _fields(catalogue)
-    halves = embedder.embed_fields(*fields).astype(np.float16)
-    ids = pa.array(map(str, range(len(halves))))
+    vectors = embedder.embed_fields(*fields)
+    ids, halves = pa.array(map(str, range(len(vectors)))), to_bytes(vectors.astype(np.float16))
     features = embedder.item_features(*fields)
-    return ComparedItems.of(ids, to_bytes(halves), features, embedder.letters_from)
+    items = ComparedItems.of(ids, halves, features, embedder.letters_from)
+    return Reranked(rounded(vectors), items)
 
 
 def mean(model: fasttext.Embedder, catalogue: Catalogue) -> np.ndarray:
@@ -129,11 +143,11 @@ def tfidf(catalogue: Catalogue) -> csr_matrix:
 
 def nearest(vectors: Vectors, items: np.ndarray, count: int = _NEAREST) -> np.ndarray:
     """Find the nearest other items of each item, ties by index: int[n, count]."""
-    if isinstance(vectors, ComparedItems):
-        halves = vectors.halves
-        candidates = nearest(rounded(halves.astype(np.float32)), items, _CANDIDATES)
-        left, right = np.repeat(items, _CANDIDATES), candidates.ravel()
-        scores = _pair_scores(vectors, left, right).reshape(candidates.shape)
+    if isinstance(vectors, Reranked):
+        depth = RankSection(rerank=True).candidates(count)
+        candidates = nearest(vectors.vectors, items, depth)
+        left, right = np.repeat(items, depth), candidates.ravel()
+        scores = _cosines(vectors, left, right).reshape(candidates.shape)
         order = np.lexsort((candidates, -scores))[:, :count]
         return np.take_along_axis(candidates, order, axis=1)
     blocks = []
@@ -187,13 +201,10 @@ def rank_correlation(catalogue: Catalogue, vectors: Vectors) -> dict[str, float]
     return {"spearman": float(spearmanr(_cosines(vectors, first, second), scores).statistic)}
 
 
-def _pair_scores(items: ComparedItems, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    return reranking.pair_scores(items, first.astype(np.int64), second.astype(np.int64))
-
-
 def _cosines(vectors: Vectors, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    if isinstance(vectors, ComparedItems):
-        return _pair_scores(vectors, first, second).astype(np.float32)
+    if isinstance(vectors, Reranked):
+        places = first.astype(np.int64), second.astype(np.int64)
+        return finer_scores(vectors.items, *places).astype(np.float32)
     if isinstance(vectors, csr_matrix):
         return np.asarray(vectors[first].multiply(vectors[second]).sum(axis=1)).ravel()
     return np.asarray((vectors[first] * vectors[second]).sum(axis=1))
@@ -229,7 +240,7 @@ def measure(
         )
         seconds = time.process_time() - start
         speeds.setdefault(name, []).append(len(catalogue.titles) / seconds)
-    vectors_by_way[_RERANKED] = compared(model, catalogue)
+    vectors_by_way[_RERANKED] = reranked(model, catalogue)
     for name, vectors in vectors_by_way.items():
         for line, value in metric(catalogue, vectors).items():
             yield name, f"{catalogue.name}, {line}", value

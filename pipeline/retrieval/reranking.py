@@ -22,8 +22,8 @@ from pipeline.storage.list_schemas import CHOSEN
 # What is added if all words of the item's title are in the candidate's, and if all its codes are.
 _WORDS, _CODES = 0.15, 0.1
 
-# Values of vectors that are multiplied at a time, in float32: 8 MB.
-_VALUES = 1 << 21
+# Values of vectors that are multiplied at a time, in float32: 1 MB.
+_VALUES = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -32,17 +32,15 @@ class ComparedItems:
 
     Attributes:
         ids: string[n], distinct, or null.
-        halves: float16[n, dim], their vectors.
+        meaning: float32[n, meaning], the other part of their vectors, with values of float16.
         features: what they are compared by.
-        letters_from: where the lexical part of a vector begins.
         norms: float64[n], the lengths of the vectors; 1 for zero vectors.
         letter_norms: float64[n], the lengths of their lexical parts.
     """
 
     ids: pa.Array
-    halves: np.ndarray
+    meaning: Float32
     features: ItemFeatures
-    letters_from: int
     norms: Float64
     letter_norms: Float64
 
@@ -50,11 +48,19 @@ class ComparedItems:
     def of(
         cls, ids: pa.Array, vectors: pa.Array, features: ItemFeatures, letters_from: int
     ) -> "ComparedItems":
-        """Items with vectors, binary[n], float16."""
+        """Items with their vectors.
+
+        Args:
+            ids: string[n], distinct, or null.
+            vectors: binary[n], float16.
+            features: what the items are compared by.
+            letters_from: where the lexical part of a vector begins.
+        """
         halves = float16_rows(vectors)
-        norms = lengths(_squared_norms(halves))
-        letters = np.sqrt(_squared_norms(halves[:, letters_from:]))
-        return cls(ids, halves, features, letters_from, norms, letters)
+        meaning = halves[:, :letters_from].astype(np.float32)
+        letters = squared_norms(halves[:, letters_from:].astype(np.float32))
+        norms = lengths(squared_norms(meaning) + letters)
+        return cls(ids, meaning, features, norms, np.sqrt(letters))
 
     def positions(self, ids: pa.Array) -> Int64:
         """Where items are, all of which have to be there: int64[m]."""
@@ -78,7 +84,7 @@ def rerank(rows: pa.RecordBatch, own: Int64, items: ComparedItems, depth: int) -
     row_of, neighbors = flatten_lists(candidates)
     ids, cosines = neighbors.field("similar_id"), neighbors.field("score").to_numpy()
     boosts = ranked_by(neighbors).to_numpy().astype(np.float64) - cosines
-    scores = pair_scores(items, own[row_of], items.positions(ids))
+    scores = finer_scores(items, own[row_of], items.positions(ids))
     values = (scores + boosts).astype(np.float32)
     order = rank_order(row_of, values, ties_by_id(ids))
     structs = neighbors_of(ids.take(pa.array(order)), values[order], cosines[order])
@@ -88,7 +94,7 @@ def rerank(rows: pa.RecordBatch, own: Int64, items: ComparedItems, depth: int) -
     return pa.RecordBatch.from_arrays([rows["item_id"], lists], schema=CHOSEN)
 
 
-def pair_scores(items: ComparedItems, left: Int64, right: Int64) -> Float64:
+def finer_scores(items: ComparedItems, left: Int64, right: Int64) -> Float64:
     """The finer score of pairs.
 
     It is the cosine of the two vectors with the product of their lexical parts as it is without
@@ -105,26 +111,23 @@ def pair_scores(items: ComparedItems, left: Int64, right: Int64) -> Float64:
     """
     features, norms, letter_norms = items.features, items.norms, items.letter_norms
     letters = letter_norms[left] * letter_norms[right] * products(features.letters, left, right)
-    meaning = _products(items.halves[:, : items.letters_from], left, right)
+    meaning = _products(items.meaning, left, right)
     cosines = np.clip((meaning + letters) / (norms[left] * norms[right]), -1, 1)
     for rows, weight in ((features.words, _WORDS), (features.codes, _CODES)):
         own = rows.squared_lengths()[left]
-        shared = products(rows, left, right)
-        cosines += weight * np.divide(shared, own, out=np.zeros_like(own), where=own > 0)
+        # Most titles have no codes.
+        some = np.flatnonzero(own)
+        cosines[some] += weight * products(rows, left[some], right[some]) / own[some]
     return cosines
 
 
-def _squared_norms(halves: np.ndarray) -> Float64:
-    return squared_norms(halves.astype(np.float32))
-
-
-def _products(halves: np.ndarray, left: Int64, right: Int64) -> Float64:
+def _products(vectors: Float32, left: Int64, right: Int64) -> Float64:
     """The products of pairs of vectors, each summed along its own row: float64[pairs]."""
     sums = np.zeros(len(left))
-    step = max(1, _VALUES // max(1, halves.shape[1]))
+    step = max(1, _VALUES // max(1, vectors.shape[1]))
     for start in range(0, len(left), step):
         block = slice(start, start + step)
-        values: Float32 = halves[left[block]].astype(np.float32)
-        values *= halves[right[block]].astype(np.float32)
+        values = vectors.take(left[block], axis=0)
+        values *= vectors.take(right[block], axis=0)
         np.add.reduce(values, axis=1, dtype=np.float64, out=sums[block])
     return sums

@@ -243,8 +243,8 @@ class RankSection(Section):
         0,
         ge=0,
         le=1000,
-        description="candidates that a list is chosen from with rerank or diversity; 0: 4 times "
-        "neighbors.k with rerank, 3 times with diversity alone",
+        description="candidates that a list is chosen from with rerank or diversity; 0: 3 times "
+        "neighbors.k with diversity, 2 times with rerank alone",
     )
 
     @model_validator(mode="after")
@@ -268,7 +268,7 @@ class RankSection(Section):
 
     def candidates(self, k: int) -> int:
         """How many candidates lists of k items are chosen from."""
-        return max(k, self.depth or (4 if self.rerank else 3) * k) if self.chooses else k
+        return max(k, self.depth or (3 if self.diversity else 2) * k) if self.chooses else k
 
     def columns(self) -> dict[str, list[str]]:
         """The columns that each setting reads."""

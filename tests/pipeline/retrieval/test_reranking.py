@@ -9,7 +9,7 @@ import pytest
 
 from models.fasttext.item_features import FeatureRows, ItemFeatures
 from pipeline.retrieval import reranking
-from pipeline.retrieval.reranking import ComparedItems, pair_scores, rerank
+from pipeline.retrieval.reranking import ComparedItems, finer_scores, rerank
 from pipeline.retrieval.vectors import to_bytes
 from pipeline.storage.list_schemas import NEIGHBORS
 
@@ -79,7 +79,7 @@ def shop() -> Shop:
 def test_scores_are_those_of_the_definition(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     left, right = (side.ravel() for side in np.indices((40, 40)))
     monkeypatch.setattr(reranking, "_VALUES", 100)
-    found = pair_scores(shop.items(), left, right)
+    found = finer_scores(shop.items(), left, right)
     expected = [shop.score(i, j) for i, j in zip(left.tolist(), right.tolist(), strict=True)]
     assert found == pytest.approx(expected, abs=1e-6)
     # The item's words count, not the candidate's.
