@@ -59,6 +59,8 @@ BOOSTS: dict[str, tuple[str, ...]] = {
     "rank.exposure": ("rank.exposure=0.25",),
     "rank.diversity": ("rank.diversity=0.3",),
 }
+# No part of everything.
+RERANKING: dict[str, tuple[str, ...]] = {"rank.rerank": ("rank.rerank=true",)}
 EDITS: dict[str, tuple[str, ...]] = {
     "edits by ids": ("edits.path=FOLDER/by_ids.parquet",),
     "edits by conditions": ("edits.path=FOLDER/by_conditions.parquet",),
@@ -162,6 +164,7 @@ def measure(items: int, folder: Path, only: Sequence[str] = ()) -> dict[str, flo
         **RULES,
         **BOOSTS,
         "all boosts": all_boosts,
+        **RERANKING,
         **EDITS,
         "everything": everything + EDITS["edits by ids"],
         "none again": ("neighbors.recall_sample=999",),
