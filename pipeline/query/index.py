@@ -87,7 +87,7 @@ class Index:
             UsageError: the table is gone.
         """
         store, published = self.published.store, self.published
-        if published.rules is None:
+        if "candidates" not in published.record("neighbors").tables:
             return store.open_clustered("lists", published.table("lists", "index"))
         return store.open_clustered("candidates", published.table("candidates", "neighbors"))
 

@@ -262,6 +262,11 @@ class RankSection(Section):
         return self != RankSection()
 
     @property
+    def has_boosts(self) -> bool:
+        """Whether anything is added to the cosine in the search itself."""
+        return self.model_copy(update={"rerank": False, "diversity": 0.0, "depth": 0}).exists
+
+    @property
     def chooses(self) -> bool:
         """Whether lists are chosen from more candidates than they have items."""
         return self.rerank or bool(self.diversity)

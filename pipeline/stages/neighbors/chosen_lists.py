@@ -174,11 +174,10 @@ class _Chooser:
 
     def wanted(self, group: int) -> Iterator[pa.RecordBatch]:
         """The items that are sent to a group."""
+        seen = pa.array([], pa.string())
         if self.reranking is None:
             own = self.items.rows(*self.plan.list_range(group), ("item_id",))
-            seen = packed_batches.concat(own, pa.schema([_WANTED.field("item_id")]))["item_id"]
-        else:
-            seen = pa.array([], pa.string())
+            seen = pa.concat_arrays([seen, *(batch["item_id"] for batch in own)])
         for rows in self._rows(group):
             ids = self._candidates(rows)
             if self.reranking is not None:

@@ -35,19 +35,20 @@ def pair_rules(section: RulesSection, rank: RankSection, edited: State) -> Rules
 
 def has_rules(config: Config) -> bool:
     """Whether there are rules, or boosts or edits, which are computed with the same tables."""
-    return config.rules != RulesSection() or config.rank.exists or config.edits.exists
+    return config.rules != RulesSection() or config.rank.has_boosts or config.edits.exists
 
 
 def rule_inputs(job: Job) -> dict[str, Any] | None:
-    """All that decides what rules do, for the stage's inputs; None if there are no rules."""
+    """All that decides what rules and [rank] do, for the stage's inputs; None if there are none."""
     section, rank = job.config.rules, job.config.rank
-    if not has_rules(job.config):
+    if not has_rules(job.config) and not rank.exists:
         return None
     return {
         "rules": section.model_dump(),
         "rank": rank.model_dump() if rank.exists else None,
         "quantiles": boosts.earlier_quantiles(job),
-        "items": job.record("ingest").outputs["content"],
+        # What lists are chosen by is in the items' texts and vectors alone.
+        "items": job.record("ingest").outputs["content"] if has_rules(job.config) else None,
         "deny": deny_list.identity(job) if section.deny else None,
         "edits": edits.state(job).as_inputs(),
     }

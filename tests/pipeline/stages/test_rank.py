@@ -323,7 +323,7 @@ def test_nights_give_the_table_of_a_full_run_and_keep_the_quantiles(
         ("rank.value={stock = 1.5}", "rank.value.stock: input should be less than or equal to 1"),
         ('rank.fresh={column = "sold", weight = 0.1}', "rank.fresh: sold is no column"),
         ("rank.price={weight = 0.1, half = 1.0}", "rank.price.half: input should be greater"),
-        ("rank.depth=20", "rank: depth is for diverse lists; set diversity too"),
+        ("rank.depth=20", "rank: depth is for lists that are ranked again or diverse"),
         ('rank.fresh={column = "released", weight = 0.1, date = "2026-13-45"}', "not a date"),
         ('rules.same=["brand"] rules.differ=["brand"]', "brand: no item can be both equal"),
         ('catalogue.columns={part = "x"}', "nitamono uses this name itself: part"),

@@ -118,11 +118,11 @@ def test_candidates_are_ranked_by_their_texts_with_their_boosts(shop: RankedShop
         if answer.neighbours
     } == found
     inspection = Inspector(VersionTables(published)).inspect("i000", other_id="i001")
-    shown = [*inspection.neighbours, *(n for a in answers for n in a.neighbours)]
-    for one in shown:
-        assert one.score is not None
-        total = one.score + sum(one.boosts.values())
-        assert total == pytest.approx(one.ranked_by, abs=2e-6)
+    for shown in (inspection.neighbours, *(answer.neighbours for answer in answers)):
+        for one in shown:
+            assert one.score is not None
+            total = one.score + sum(one.boosts.values())
+            assert total == pytest.approx(one.ranked_by, abs=2e-6)
     assert any("rank.rerank" in one.boosts for one in inspection.neighbours)
     # A night and other partitions: the same lists as from nothing.
     shop.rows[7]["title"] = "LT-02X9 別の品"
@@ -139,5 +139,5 @@ def test_candidates_are_ranked_by_their_texts_with_their_boosts(shop: RankedShop
 
 
 def test_vectors_without_statistics_are_refused(shop: RankedShop) -> None:
-    with pytest.raises(UsageError, match="rank.rerank compares items by tokens"):
+    with pytest.raises(UsageError, match=r"rank\.rerank compares items by tokens"):
         shop.run(RERANK, 'embed.method="mean"')
