@@ -14,7 +14,6 @@ import pytest
 
 from models import ModelError, fasttext
 from models.fasttext import Blend, BlendEmbedder, weighted_rows
-from models.fasttext.bytestrings import ByteStrings
 from models.fasttext.catalogue_statistics import (
     CatalogueStatistics,
     DocumentCounter,
@@ -22,46 +21,18 @@ from models.fasttext.catalogue_statistics import (
 )
 from models.fasttext.embedder import Embedder
 from models.fasttext.token_batch import TokenBatch
+from tests.models.fasttext.plain_features import (
+    MASK,
+    STEP,
+    features,
+    idf,
+    limited_weight,
+    splitmix64,
+    word_hash,
+)
 
-MASK = (1 << 64) - 1
-STEP = 0x9E3779B97F4A7C15
 # The tokens of the title, the description and further fields.
 Fields = tuple[list[str], ...]
-
-
-def splitmix64(number: int) -> int:
-    """The next output of splitmix64."""
-    number = (number + STEP) & MASK
-    number = (number ^ (number >> 30)) * 0xBF58476D1CE4E5B9 & MASK
-    number = (number ^ (number >> 27)) * 0x94D049BB133111EB & MASK
-    return number ^ (number >> 31)
-
-
-def fnv(text: str) -> int:
-    """The library's hash: FNV-1a over bytes read as signed."""
-    value = 2166136261
-    for byte in text.encode():
-        value = ((value ^ (byte | 0xFFFFFF00 if byte > 127 else byte)) * 16777619) & 0xFFFFFFFF
-    return value
-
-
-def word_hash(word: str) -> int:
-    return int(ByteStrings.from_list([word.encode()]).hash64()[0])
-
-
-def features(word: str) -> list[tuple[str, int]]:
-    """The features of a word and its n-grams: the table that counts each, and its hash."""
-    text = f"<{word}>"
-    ngrams = [text[i : i + n] for i in range(len(text)) for n in (2, 3) if i + n <= len(text)]
-    hashes = [splitmix64((fnv(ngram) + 0xD1B54A32D192ED03) & MASK) for ngram in ngrams]
-    ngram_features = [("ngram_documents", number) for number in hashes]
-    return [("word_documents", word_hash(word)), *ngram_features]
-
-
-def idf(statistics: CatalogueStatistics, table: str, number: int) -> float:
-    counts = getattr(statistics, table)
-    count = min(int(counts[number % len(counts)]), statistics.documents)
-    return math.log((statistics.documents + 5) / (count + 4.5)) + 0.25
 
 
 def known_share(statistics: CatalogueStatistics, word: str) -> float:
@@ -112,8 +83,7 @@ def oracle(model: Any, statistics: CatalogueStatistics, blend: Blend, item: Fiel
         total, size = title[part].copy(), float(np.linalg.norm(title[part]))
         for body, weight in zip(bodies, weights[1:], strict=True):
             other = float(np.linalg.norm(body[part]))
-            limited = 2 * size / other if size > 0 and weight * other > 2 * size else weight
-            total += limited * body[part]
+            total += limited_weight(weight, other, size) * body[part]
         parts.append(total)
     semantic, common = parts[0], statistics.common_direction
     semantic = unit(semantic - 0.5 * (semantic @ common) * common)

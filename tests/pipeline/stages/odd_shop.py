@@ -97,6 +97,7 @@ SECTIONS: dict[str, tuple[Settings, Settings]] = {
         {"rank": {"diversity": 0.4, "depth": 12}},
         {"rank": {"diversity": 0.7}},
     ),
+    "rerank": ({"rank": {"rerank": True}}, {"rank": {"rerank": True, "depth": 8}}),
     "exposure": ({"rank": {"exposure": 0.25}}, {"rank": {"exposure": 1.0}}),
     "edits": (
         {"edits": {"date": DAY, "rows": [*EDITS, *FUTURE, *IN_FORCE]}},
@@ -124,10 +125,15 @@ SECTIONS: dict[str, tuple[Settings, Settings]] = {
 
 
 def odd_catalogue(n: int) -> Rows:
-    """A catalogue with equal items, items without words, and odd numbers."""
+    """A catalogue with equal items, items without words, model numbers, and odd numbers."""
     rows = with_further_columns(random_catalogue(n), 1)
+    for number, row in enumerate(rows):
+        # Few titles have a model number; some descriptions are longer than twice the title.
+        row["title"] += f" XZ-{number // 6}0B" if number % 2 == 0 else ""
+        row["description"] = ["", "軽い 革の かばん", "雨の日に 使える 丈夫な 品 " * 4][number % 3]
     for number in (4, 17, 33):
-        rows[number]["title"] = "、。"
+        rows[number] |= {"title": "、。", "description": ""}
+    rows[35]["title"] = "、。"
     for number in range(40, n, 9):
         rows[number]["sold"] = str(-number)
         rows[number]["stock"] = "-1"
@@ -180,6 +186,15 @@ ODD_CASES: dict[str, Settings] = {
     "a_small_depth_and_caps_on_one_column": {
         "rules": {"collapse": "group_id", "max_per": {"group_id": 2, "brand": 1, "price": 1}},
         "rank": {"diversity": 0.9, "depth": 2},
+    },
+    "ranked_again_under_caps_with_all_that_lowers_ranks": {
+        "rules": {"collapse": "group_id", "max_per": {"brand": 2, "price": 2}},
+        "rank": {"rerank": True, "diversity": 0.3, "exposure": 0.6, "depth": 2},
+    },
+    "one_of_two_candidates_that_are_ranked_again": {
+        "neighbors": {"k": 1},
+        "rules": {"max_per": {"brand": 1}},
+        "rank": {"rerank": True, "exposure": 0.5, "depth": 2},
     },
     "blank_texts_and_minus_0_are_no_values_of_their_own": {
         "rules": {"same": ["brand", "stock"], "price_ratio": [1.0, 1.0]},

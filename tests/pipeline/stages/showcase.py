@@ -3,19 +3,23 @@
 import csv
 import json
 import shutil
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from models import fasttext
 from pipeline.query import questions
 from pipeline.query.answer import Answerer
 from pipeline.query.published import Published
 from tests.pipeline.places import on_disk
 from tests.pipeline.stages.definitions.catalogue import Catalogue
 from tests.pipeline.stages.definitions.edits import Row
+from tests.pipeline.stages.definitions.finer_scores import FinerScores
 from tests.pipeline.stages.definitions.table import Settings, Shown, Table
 from tests.pipeline.stages.odd_shop import CONDITIONS
 from tests.pipeline.stages.test_edits import NAMES
@@ -92,7 +96,30 @@ class Showcase(Shop):
             centroids = np.load(on_disk(file)).astype(np.float64)
             wide = np.array([np.zeros(centroids.shape[1]) if a is None else a for a in arrays])
             nearest = np.argsort(-wide @ centroids.T, axis=1, kind="stable")
-        return Catalogue([_typed(row) for row in self.rows], arrays, nearest, CONDITIONS)
+        rows = [_typed(row) for row in self.rows]
+        return Catalogue(rows, arrays, nearest, CONDITIONS, self._finer_scores(arrays))
+
+    def _finer_scores(self, vectors: Sequence[npt.NDArray[np.float32] | None]) -> FinerScores:
+        """What pairs of items are compared by, from their tokens and the store's model."""
+        tokens = {
+            row["item_id"]: (row["title_tokens"].split(), row["description_tokens"].split())
+            for row in self._rows("tokenize", "tokens")
+        }
+        record = self.outcome.record("train")
+        assert record is not None
+        model = fasttext.load(on_disk(self.store.models.file(record)))
+        assert isinstance(model, fasttext.Embedder)
+        statistics = model.statistics
+        assert statistics is not None
+        # They would have to be left out of the titles.
+        assert not statistics.phrases
+        weight = self.settings(*COLUMNS).embed.description_weight
+        scores = FinerScores(
+            [tokens[row["item_id"]] for row in self.rows], vectors, statistics, weight
+        )
+        shared = Counter(code for codes in scores.codes for code in codes)
+        assert sum(times > 1 for times in shared.values()) > len(self.rows) // 10
+        return scores
 
     def shown(self, variant: str = "") -> dict[str, list[Shown]]:
         """The published lists."""

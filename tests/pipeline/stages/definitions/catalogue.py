@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tests.pipeline.stages.definitions.edits import Condition, Row
+from tests.pipeline.stages.definitions.finer_scores import FinerScores
 
 
 @dataclass
@@ -19,12 +20,14 @@ class Catalogue:
         nearest_lists: int[n, lists], of each item with a vector the lists, nearest first, the first
             being its own; None if there are none.
         conditions: what the conditions on items mean that settings have.
+        finer_scores: of pairs, by which rank.rerank ranks candidates again.
     """
 
     rows: Sequence[Row]
     vectors: Sequence[npt.NDArray[np.float32] | None]
     nearest_lists: npt.NDArray[np.integer] | None
     conditions: Mapping[str, Condition]
+    finer_scores: FinerScores
 
     def __post_init__(self) -> None:
         self.ids = [row["item_id"] for row in self.rows]

@@ -37,7 +37,10 @@ class Shown(NamedTuple):
 
 
 class Candidate(NamedTuple):
-    """An item that may be in a list: its place, its cosine, and the cosine with boosts."""
+    """An item that may be in a list: its place, its cosine, and what it is ranked by.
+
+    That is the cosine with boosts, or the finer score with them.
+    """
 
     place: int
     cosine: np.float32
@@ -105,6 +108,8 @@ class _Shop:
             found = self._best(place, width)
             if len(found) >= self.k:
                 break
+        if self.rank.get("rerank"):
+            found = self._ranked_again(place, found)
         if self.rank.get("diversity"):
             return self._diverse(found)
         return [self._shown(one, float(one.ranked_by)) for one in found[: self.k]]
@@ -120,8 +125,9 @@ class _Shop:
     def _best(self, place: int, width: int) -> list[Candidate]:
         """The best candidates that the rules and the caps leave, best first."""
         depth = self.k
-        if self.rank.get("diversity"):
-            depth = max(self.k, self.rank.get("depth") or 3 * self.k)
+        if self.rank.get("rerank") or self.rank.get("diversity"):
+            times = 4 if self.rank.get("rerank") else 3
+            depth = max(self.k, self.rank.get("depth") or times * self.k)
         candidates = [
             self._candidate(place, other)
             for other in self.catalogue.probed(place, width)
@@ -129,9 +135,8 @@ class _Shop:
         ]
         low, high = self.rules.get("min_score", -1), self.rules.get("max_score", 1)
         in_bounds = [one for one in candidates if low <= float(one.cosine) <= high]
-        in_bounds.sort(key=lambda one: (-one.ranked_by, self.catalogue.ids[one.place]))
         chosen: list[Candidate] = []
-        for one in in_bounds:
+        for one in self._best_first(in_bounds):
             if len(chosen) < depth and self.pairs.fits(
                 one.place, [other.place for other in chosen]
             ):
@@ -141,6 +146,18 @@ class _Shop:
     def _candidate(self, place: int, other: int) -> Candidate:
         cosine = self.catalogue.cosines[place, other]
         return Candidate(other, cosine, np.float32(float(cosine) + self.pairs.boost(place, other)))
+
+    def _best_first(self, candidates: list[Candidate]) -> list[Candidate]:
+        return sorted(candidates, key=lambda one: (-one.ranked_by, self.catalogue.ids[one.place]))
+
+    def _ranked_again(self, place: int, candidates: list[Candidate]) -> list[Candidate]:
+        """The candidates with finer scores in place of cosines; the boosts stay."""
+        finer, again = self.catalogue.finer_scores, list[Candidate]()
+        for one in candidates:
+            boosts = float(one.ranked_by) - float(one.cosine)
+            ranked_by = np.float32(finer.of(place, one.place) + boosts)
+            again.append(one._replace(ranked_by=ranked_by))
+        return self._best_first(again)
 
     def _diverse(self, left: list[Candidate]) -> list[Shown]:
         """Maximal marginal relevance."""
