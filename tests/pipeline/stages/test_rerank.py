@@ -3,6 +3,7 @@
 What a score is, is tested with the features and in tests/pipeline/retrieval/test_reranking.py.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,10 @@ from pyspark.sql import SparkSession
 from models import embedder
 from pipeline.config import reading as config
 from pipeline.errors import UsageError
+from pipeline.inspection import inspect
 from pipeline.inspection.inspect import Inspector
 from pipeline.inspection.version_tables import VersionTables
+from pipeline.query import answer as query
 from pipeline.query import questions
 from pipeline.query.answer import Answerer
 from pipeline.query.published import Published
@@ -90,6 +93,14 @@ def check(found: Ranked, lists: Ranked) -> None:
         assert [one[2] for one in found[item]] == pytest.approx(values, abs=1e-6)
 
 
+def check_terms(neighbours: Sequence[query.Neighbour | inspect.Neighbour]) -> None:
+    """The terms of a rank add up to what the neighbour is ranked by."""
+    for one in neighbours:
+        assert one.score is not None
+        total = one.score + sum(one.boosts.values())
+        assert total == pytest.approx(one.ranked_by, abs=2e-6)
+
+
 def test_candidates_are_ranked_by_their_texts_with_their_boosts(shop: RankedShop) -> None:
     sets = (RERANK, PRICE, *QUANTISED, "neighbors.nprobe=32", "neighbors.max_probes=32")
     shop.run(*sets, "neighbors.partitions=1", last="publish")
@@ -118,11 +129,9 @@ def test_candidates_are_ranked_by_their_texts_with_their_boosts(shop: RankedShop
         if answer.neighbours
     } == found
     inspection = Inspector(VersionTables(published)).inspect("i000", other_id="i001")
-    for shown in (inspection.neighbours, *(answer.neighbours for answer in answers)):
-        for one in shown:
-            assert one.score is not None
-            total = one.score + sum(one.boosts.values())
-            assert total == pytest.approx(one.ranked_by, abs=2e-6)
+    check_terms(inspection.neighbours)
+    for answer in answers:
+        check_terms(answer.neighbours)
     assert any("rank.rerank" in one.boosts for one in inspection.neighbours)
     # A night and other partitions: the same lists as from nothing.
     shop.rows[7]["title"] = "LT-02X9 別の品"

@@ -49,7 +49,7 @@ class FinerScores:
     def of(self, place: int, other: int) -> float:
         """The score of an item's candidate."""
         score = self._cosine(place, other)
-        for weight, titles in ((0.2, self.words), (0.1, self.codes)):
+        for weight, titles in ((0.15, self.words), (0.1, self.codes)):
             own, shown = titles[place], titles[other]
             if own:
                 shared = sum(square for word, square in own.items() if word in shown)

@@ -126,7 +126,7 @@ class _Shop:
         """The best candidates that the rules and the caps leave, best first."""
         depth = self.k
         if self.rank.get("rerank") or self.rank.get("diversity"):
-            times = 4 if self.rank.get("rerank") else 3
+            times = 3 if self.rank.get("diversity") else 2
             depth = max(self.k, self.rank.get("depth") or times * self.k)
         candidates = [
             self._candidate(place, other)
