@@ -44,6 +44,9 @@ _SENT = pa.schema(
 _NEIGHBORS = ("item_id", "list", "neighbors")
 # A group has so many times fewer items than one of the search: it also has other groups' items.
 _SMALLER = 4
+# To rank again, its own items have about so many tokens for each MB of a worker. A token has about
+# six features of 12 bytes, and of other groups one or two times as many items are sent to it.
+_TOKENS_PER_MB = 1_500
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,10 @@ def write(context: SearchContext, version: str) -> int:
     job.line.note = "choosing from the candidates"
     index, section = job.record("index"), job.config.neighbors
     sizes = job.list_sizes(index.fingerprint, context.nlist)
-    most = max(1, max_items_per_group(section.worker_mb, index.outputs["dim"]) // _SMALLER)
+    most = max_items_per_group(section.worker_mb, index.outputs["dim"]) // _SMALLER
+    if rank.rerank:
+        most = min(most, int(section.worker_mb * _TOKENS_PER_MB / _mean_tokens(job)))
+    most = max(1, most)
     cores = job.spark.sparkContext.defaultParallelism
     groups = max(-(-int(sizes.sum()) // most), min(cores, int(sizes.sum())), 1)
     blend, reranking = embed.blend_settings(job), None
@@ -123,6 +129,14 @@ def write(context: SearchContext, version: str) -> int:
     written = store.write_arrow(TABLE, version, rows)
     job.line.note = ""
     return written
+
+
+def _mean_tokens(job: Job) -> float:
+    """How many tokens an item has, 1 at least."""
+    from pyspark.sql import functions as F
+
+    (mean,) = job.read("embeddings", "embed").agg(F.mean("tokens")).first() or (0,)
+    return max(float(mean or 0), 1.0)
 
 
 def _send(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
