@@ -18,6 +18,7 @@ from pipeline.evaluation.judging import Pair
 from pipeline.evaluation.methods import Method
 from pipeline.evaluation.pairs_file import PairPositions
 from pipeline.evaluation.request import EvaluationRequest
+from pipeline.evaluation.reranked import method_of
 from pipeline.evaluation.result import Evaluation, GroupFigures
 from pipeline.evaluation.sample import (
     Sample,
@@ -102,13 +103,15 @@ def evaluate(
         with own_session.step(progress, spark, "evaluate", "evaluate", log) as line:
             line.note = "collecting items"
             sample = collect_items(snapshot, catalogue, tables, request, earlier)
-            compared: dict[str, Method] = {CURRENT: methods.Dense(sample.halves)}
+            current = method_of(spark, settings, tables, sample.ids, sample.halves)
+            compared: dict[str, Method] = {CURRENT: current}
             missing: dict[str, str] = {}
-            if others is None:
+            if against is None or others is None:
                 baselines, missing = _baselines(sample, tables, line)
                 compared |= baselines
             else:
-                compared[AGAINST] = methods.Dense(collect_halves(spark, others, sample))
+                halves = collect_halves(spark, others, sample)
+                compared[AGAINST] = method_of(spark, against, others, sample.ids, halves)
             prepared = _prepare(sample, compared, missing, request, line)
             to_ask, details = _questions(prepared, tables, request, spark)
     if request.answers is not None and request.ask:

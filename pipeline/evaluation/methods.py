@@ -25,7 +25,7 @@ _BLOCK_ITEMS = 4_096
 # Scores that are in memory at a time.
 _BLOCK_SCORES = 1 << 23
 # The cosine of a pair in which an item has no vector: the lowest one.
-_LOWEST_COSINE = -1.0
+LOWEST_COSINE = -1.0
 
 
 class Method(Protocol):
@@ -73,7 +73,7 @@ class Dense:
         """See Method."""
         position = np.full(self._total, -1, dtype=np.int64)
         position[self._items] = np.arange(len(self._items))
-        scores = np.full(len(left), _LOWEST_COSINE)
+        scores = np.full(len(left), LOWEST_COSINE)
         both = (position[left] >= 0) & (position[right] >= 0)
         if both.any():
             vectors = from_bytes(self._halves)
@@ -141,7 +141,7 @@ class Tfidf:
 
     def cosines(self, left: Int64, right: Int64) -> Float64:
         """See Method."""
-        scores = np.full(len(left), _LOWEST_COSINE)
+        scores = np.full(len(left), LOWEST_COSINE)
         empty = np.diff(self.matrix.indptr) == 0
         both = ~(empty[left] | empty[right])
         products = self.matrix[left[both]].multiply(self.matrix[right[both]])

@@ -41,6 +41,11 @@ _WANTED = pa.schema([("item_id", pa.string()), ("group", pa.int32())])
 _SENT = pa.schema(
     [("item_id", pa.string()), ("vector", pa.binary()), ("texts", pa.list_(pa.string()))]
 )
+NEEDS_TOKENS = (
+    "rank.rerank compares items by tokens with the statistics of the catalogue, which vectors of "
+    'this kind do without; set embed.method = "blend" (for an encoder embed.lexical_weight too), '
+    "or rank.rerank = false"
+)
 _NEIGHBORS = ("item_id", "list", "neighbors")
 # A group has so many times fewer items than one of the search: it also has other groups' items.
 _SMALLER = 4
@@ -82,11 +87,7 @@ def check_settings(job: Job) -> None:
         UsageError: the vectors are not made from tokens and a catalogue's statistics.
     """
     if job.config.rank.rerank and embed.blend_settings(job) is None:
-        raise UsageError(
-            "rank.rerank compares items by tokens with the statistics of the catalogue, which "
-            'vectors of this kind do without; set embed.method = "blend" (for an encoder '
-            "embed.lexical_weight too), or rank.rerank = false"
-        )
+        raise UsageError(NEEDS_TOKENS)
 
 
 def write(context: SearchContext, version: str) -> int:

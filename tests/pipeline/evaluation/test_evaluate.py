@@ -268,6 +268,33 @@ def test_groups_and_another_config_by_hand(evaluate: Evaluate, shop: Shop, tmp_p
 
 
 @pytest.mark.slow
+def test_reranked_lists_are_those_of_the_published_table(
+    shop: Shop, tmp_path: Path, in_process: InProcess
+) -> None:
+    text = Path(shop.config).read_text(encoding="utf-8")
+    config = tmp_path / "nitamono.toml"
+    text += "[neighbors]\nk = 5\n[rank]\nrerank = true\ndepth = 12\n[expect]\nmax_quarantined = 1\n"
+    config.write_text(text, encoding="utf-8")
+    in_process("run", "--config", str(config))
+    (folder,) = (tmp_path / "store" / "tables" / "similar_items").glob("version=*")
+    (items,) = (tmp_path / "store" / "tables" / "items").glob("version=*")
+    shelves = {row["item_id"]: f"shelf {int(row['item_id']) % 3}"
+               for row in pq.read_table(items).to_pylist()}  # fmt: skip
+    sizes, hits = Counter(shelves.values()), Counter[str]()
+    for row in pq.read_table(folder).to_pylist():
+        hits[row["item_id"]] += shelves[row["item_id"]] == shelves[row["similar_id"]]
+    shares = [hits[item] / min(5, sizes[shelf] - 1) for item, shelf in shelves.items()]
+    labels = ("--label", "shelf", "--label", "name")
+    measured = ("evaluate", "--config", str(config), "--json", "--k", "5", *labels)
+    plain = ("--set", "rank.rerank=false", "--set", "rank.depth=0")
+    found, without = (json.loads(in_process(*measured, *sets)) for sets in ((), plain))
+    assert found["recall"]["current"] == pytest.approx(np.mean(shares), abs=1e-4)
+    assert found["labels"] != without["labels"]
+    with pytest.raises(UsageError, match=r"rank\.rerank compares items by tokens"):
+        in_process(*measured, "--set", "embed.method=mean")
+
+
+@pytest.mark.slow
 def test_another_config_has_the_same_catalogue(
     shop: Shop, in_process: InProcess, tmp_path: Path
 ) -> None:
