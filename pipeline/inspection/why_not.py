@@ -87,7 +87,8 @@ def _answer(
             "said": f"{explanation}. Its score is {candidate.score:.4f}",
             "score": candidate.score,
         }
-    return _too_far(search.published, search.probes, candidate, tables.published.rank)
+    published = tables.published
+    return _too_far(search, search.probes, candidate, published.rank, published.settings["k"])
 
 
 def _not_probed(
@@ -108,22 +109,23 @@ def _not_probed(
 
 
 def _too_far(
-    published: list[ListedItem], probes: int, candidate: Candidate, rank: RankSection
+    search: Search, probes: int, candidate: Candidate, rank: RankSection, k: int
 ) -> dict[str, Any]:
     """The other item's score is too low."""
     last, boosted = "", ""
-    published = [one for one in published if one.reason is None]
+    published = [one for one in search.published if one.reason is None]
     if published and published[-1].ranked_by is None:
         last = f"; the last that is shown has {published[-1].score:.4f}"
     elif published:
         last = f"; the last that is shown has {published[-1].ranked_by:.4f}"
-        boosted = f", with its boosts {candidate.ranked_by:.4f}"
+        if candidate.ranked_by != candidate.score:
+            boosted = f", with its boosts {candidate.ranked_by:.4f}"
     sentence = (
         f"its score is {candidate.score:.4f}{boosted}{last}. It is at rank {candidate.rank:,} of "
         f"what the lists that were searched hold ({probes:,})"
     )
     if rank.chooses:
-        sentence += ". The list is chosen from the first of them"
+        sentence += f". The list is chosen from the first {rank.candidates(k)} of them"
         sentence += ", which were ranked again" if rank.rerank else ""
         sentence += ", to be diverse" if rank.diversity else ""
     return {"why": "score", "said": sentence, "score": candidate.score, "rank": candidate.rank}
