@@ -72,7 +72,11 @@ class FeatureRows:
         return np.asarray(_sum_rows(squares, self.offsets))
 
     def matrix(self) -> csr_matrix:
-        """The rows as a sparse matrix. It has 2**62 columns: sums along rows would not fit."""
+        """The rows as a sparse matrix.
+
+        It has 2**62 columns: nothing may be made for each of them, as SciPy's sums along rows do,
+        and its products where a row has a feature twice.
+        """
         shape = (len(self.offsets) - 1, 1 << (64 - _HASH_SHIFT))
         return csr_matrix((self.values, self.features, self.offsets), shape=shape)
 

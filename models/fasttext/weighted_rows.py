@@ -96,7 +96,7 @@ class WeightedRowCache:
         self._lexical_dim = lexical_dim
         self._rare_weight = rare_weight
         self.dim = embedder.dim + lexical_dim
-        self.capacity = max(_MIN_CAPACITY, _CACHE_BYTES // (4 * self.dim))
+        self.capacity = max(_MIN_CAPACITY, _CACHE_BYTES // (4 * max(self.dim, 1)))
         self._lock = threading.Lock()
         self._used = 0
         self._cached = self._empty(0)

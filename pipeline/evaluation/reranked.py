@@ -79,7 +79,7 @@ def method_of(
     made = Published(tables.store, "", "", stages)
     if made.blend is None:
         raise UsageError(NEEDS_TOKENS)
-    model = load_blend(made.model(), None, made.blend)
+    model = load_blend(made.model(), made.blend)
     tokens = tables.read(spark, "tokens", "tokenize")
     sample = spark.createDataFrame(pa.table({"item_id": ids}))
     texts = collect(tokens, sample, texts=F.array(*token_columns.names(tokens.columns)))["texts"]

@@ -83,8 +83,10 @@ class BoostTerms:
             # How crowded a neighbour is follows from what is added in all.
             terms["rank.exposure"] = round(boosted - scores.score - sum(terms.values()), 6)
         if rank.chooses:
-            names = [name for name in ("rerank", "diversity") if getattr(rank, name)]
-            terms[f"rank.{' and '.join(names)}"] = round(scores.ranked_by - boosted, 6)
+            # With both, what each of them does can't be told from the list.
+            both = "chosen" if rank.diversity else "rerank"
+            name = both if rank.rerank else "diversity"
+            terms[f"rank.{name}"] = round(scores.ranked_by - boosted, 6)
         return {name: term for name, term in terms.items() if term}
 
     def _values(self, other: Details) -> dict[str, Float64]:

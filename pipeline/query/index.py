@@ -163,7 +163,7 @@ class Index:
         items = pa.concat_batches(found)
         settings = boosts.diversity(self.rank, k)
         ids, vectors = items["item_id"], items["vector"]
-        compared = compare(ids, vectors) if compare and self.rank.rerank else None
+        compared = compare(ids, vectors) if compare else None
         own = len(ids) + np.arange(rows.num_rows)
         return choose(rows, ids, vectors, settings, compared, own)["neighbors"]
 

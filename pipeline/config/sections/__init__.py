@@ -123,6 +123,12 @@ class Config(Section):
                 "publish.reasons needs vectors that are sums over words, which an encoder does not "
                 'make; leave it out, or set model.kind = "fasttext"'
             )
+        ranks = (self.rank, *(variant.rank for variant in self.variant if variant.rank))
+        if self.embed.method == "mean" and any(rank.rerank for rank in ranks):
+            raise ValueError(
+                "rank.rerank compares items by tokens with the statistics of the catalogue, which "
+                'plain means do without; set embed.method = "blend", or rank.rerank = false'
+            )
         return self
 
     @model_validator(mode="after")

@@ -10,7 +10,6 @@ import pyarrow.compute as pc
 from models import Handle, embedder
 from models.fasttext import Blend, BlendEmbedder, TextBlendEmbedder
 from models.fasttext.item_features import ItemFeatures
-from models.resident import LoadCounter
 from pipeline.errors import StageError
 from pipeline.retrieval.vectors import from_bytes, to_bytes
 from pipeline.text.clean import clean
@@ -100,13 +99,13 @@ def embedding_rows(ids: pa.Array, token_counts: pa.Array, halves: pa.Array) -> p
     )
 
 
-def load_blend(handle: Handle, counter: LoadCounter | None, blend: Blend) -> BlendOfTokens:
+def load_blend(handle: Handle, blend: Blend) -> BlendOfTokens:
     """The embedder of a shipped model that blends, loaded once in each process.
 
     Raises:
         ModelError: see `embedder.load_shipped`.
     """
-    model = embedder.load_shipped(handle, counter, blend)
+    model = embedder.load_shipped(handle, None, blend)
     assert isinstance(model, BlendEmbedder | TextBlendEmbedder)  # noqa: S101 - a blend is asked for
     return model
 

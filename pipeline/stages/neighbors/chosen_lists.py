@@ -14,7 +14,6 @@ import pyarrow.compute as pc
 
 from models import Handle
 from models.fasttext import Blend
-from models.resident import LoadCounter
 from pipeline.errors import UsageError
 from pipeline.retrieval import packed_batches
 from pipeline.retrieval.diversity import Diversity, diversify
@@ -60,12 +59,10 @@ class Reranking:
 
     Attributes:
         model: as shipped.
-        counter: counts each load of the model.
         blend: how vectors are computed.
     """
 
     model: Handle
-    counter: LoadCounter
     blend: Blend
 
     def features(self, ids: pa.Array, vectors: pa.Array, texts: pa.Array) -> ComparedItems:
@@ -76,7 +73,7 @@ class Reranking:
             vectors: binary[n], float16.
             texts: list<string>[n]: tokens, as `token_texts` has them.
         """
-        model = load_blend(self.model, self.counter, self.blend)
+        model = load_blend(self.model, self.blend)
         return ComparedItems.of(ids, vectors, item_features(model, texts), model.letters_from)
 
 
@@ -109,8 +106,7 @@ def write(context: SearchContext, version: str) -> int:
     groups = max(-(-int(sizes.sum()) // most), min(cores, int(sizes.sum())), 1)
     blend, reranking = embed.blend_settings(job), None
     if rank.rerank and blend is not None:
-        counter = LoadCounter(job.spark.sparkContext)
-        reranking = Reranking(embed.ship_model(job), counter, blend)
+        reranking = Reranking(embed.ship_model(job), blend)
     chooser = _Chooser(
         store.open_clustered("lists", index.fingerprint),
         store.open_clustered("neighbors", version),

@@ -3,6 +3,8 @@
 import math
 import random
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import fasttext as library
@@ -11,10 +13,11 @@ import pyarrow as pa
 import pytest
 
 from models import fasttext
-from models.fasttext import Blend, BlendEmbedder, item_features
+from models.fasttext import Blend, BlendEmbedder, TextBlendEmbedder, item_features
 from models.fasttext.catalogue_statistics import CatalogueStatistics
 from models.fasttext.embedder import Embedder
 from models.fasttext.item_features import FeatureRows, ItemFeatures, products
+from models.fasttext.row_sums import Floats
 from tests.models.fasttext.plain_features import features, idf
 from tests.models.fasttext.test_blend import Fields, random_items, with_statistics
 
@@ -126,6 +129,30 @@ def test_other_items_change_nothing(
         )
         monkeypatch.undo()
         assert np.array_equal(one.squared_lengths()[order], other.squared_lengths())
+
+
+def test_a_model_of_texts_without_letters_has_features(model: Embedder) -> None:
+    counted = model.statistics
+    assert counted is not None
+
+    class Texts:
+        """A model of texts."""
+
+        dim = 4
+        statistics: CatalogueStatistics | None = replace(
+            counted, common_direction=np.zeros(4, dtype=np.float32)
+        )
+
+        def embed(self, token_lists: Sequence[Sequence[str]]) -> Floats:
+            return np.ones((len(token_lists), 4), dtype=np.float32)
+
+    blend = TextBlendEmbedder(Texts(), Blend(dim=0))
+    column_type = pa.list_(pa.string())
+    titles, none = pa.array([["靴"], ["靴"]], column_type), pa.array([[], []], column_type)
+    vectors = blend.embed_fields(titles, none, texts=[["靴"], ["靴"]])
+    assert np.allclose(vectors, 0.5)
+    pairs = np.array([0]), np.array([1])
+    assert products(blend.item_features(titles, none).letters, *pairs) == pytest.approx([1])
 
 
 def test_items_without_words_and_no_items(model: Embedder) -> None:
