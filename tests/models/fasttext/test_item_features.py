@@ -134,14 +134,13 @@ def test_other_items_change_nothing(
 def test_a_model_of_texts_without_letters_has_features(model: Embedder) -> None:
     counted = model.statistics
     assert counted is not None
+    of_texts = replace(counted, common_direction=np.zeros(4, dtype=np.float32))
 
     class Texts:
         """A model of texts."""
 
         dim = 4
-        statistics: CatalogueStatistics | None = replace(
-            counted, common_direction=np.zeros(4, dtype=np.float32)
-        )
+        statistics: CatalogueStatistics | None = of_texts
 
         def embed(self, token_lists: Sequence[Sequence[str]]) -> Floats:
             return np.ones((len(token_lists), 4), dtype=np.float32)
