@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,9 @@ from models.fasttext.catalogue_statistics import DocumentCounter, principal_dire
 from models.fasttext.token_batch import TokenBatch
 from models.fasttext.train import train
 from pipeline.config.sections import ModelSection, RankSection
-from pipeline.retrieval.reranking import ComparedItems, finer_scores
+from pipeline.evaluation.methods import Dense
+from pipeline.evaluation.reranked import Reranked
+from pipeline.retrieval.reranking import ComparedItems
 from pipeline.retrieval.vectors import to_bytes
 from pipeline.stages.train import corpus
 from pipeline.stages.train.statistics import DIRECTION
@@ -43,19 +45,6 @@ _RERANKED = "re-ranked"
 _BLOCK = 512
 _DIMS = (128, 256, 384, 448, 512)
 _BATCH = 10_000
-
-
-@dataclass(frozen=True)
-class Reranked:
-    """Items whose best by their vectors are ranked again.
-
-    Attributes:
-        vectors: float32[n, dim], unit vectors.
-        items: what else they are compared by.
-    """
-
-    vectors: np.ndarray
-    items: ComparedItems
 
 
 # Dense vectors, sparse ones of word TF-IDF, or re-ranking.
@@ -100,7 +89,7 @@ def reranked(model: fasttext.Embedder, catalogue: Catalogue) -> Reranked:
     ids, halves = pa.array(map(str, range(len(vectors)))), to_bytes(vectors.astype(np.float16))
     features = embedder.item_features(*fields)
     items = ComparedItems.of(ids, halves, features, embedder.letters_from)
-    return Reranked(rounded(vectors), items)
+    return Reranked(Dense(halves), items, RankSection(rerank=True))
 
 
 def mean(model: fasttext.Embedder, catalogue: Catalogue) -> np.ndarray:
@@ -144,12 +133,7 @@ def tfidf(catalogue: Catalogue) -> csr_matrix:
 def nearest(vectors: Vectors, items: np.ndarray, count: int = _NEAREST) -> np.ndarray:
     """Find the nearest other items of each item, ties by index: int[n, count]."""
     if isinstance(vectors, Reranked):
-        depth = RankSection(rerank=True).candidates(count)
-        candidates = nearest(vectors.vectors, items, depth)
-        left, right = np.repeat(items, depth), candidates.ravel()
-        scores = _cosines(vectors, left, right).reshape(candidates.shape)
-        order = np.lexsort((candidates, -scores))[:, :count]
-        return np.take_along_axis(candidates, order, axis=1)
+        return np.asarray(vectors.nearest(count)[items])
     blocks = []
     for start in range(0, len(items), _BLOCK):
         block = items[start : start + _BLOCK]
@@ -203,8 +187,7 @@ def rank_correlation(catalogue: Catalogue, vectors: Vectors) -> dict[str, float]
 
 def _cosines(vectors: Vectors, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     if isinstance(vectors, Reranked):
-        places = first.astype(np.int64), second.astype(np.int64)
-        return finer_scores(vectors.items, *places).astype(np.float32)
+        return vectors.cosines(first, second)
     if isinstance(vectors, csr_matrix):
         return np.asarray(vectors[first].multiply(vectors[second]).sum(axis=1)).ravel()
     return np.asarray((vectors[first] * vectors[second]).sum(axis=1))

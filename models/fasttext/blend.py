@@ -20,17 +20,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from models.fasttext.body_weights import limited_weights
 from models.fasttext.catalogue_statistics import required_statistics
 from models.fasttext.column_counts import ColumnCounts, count_blocks
 from models.fasttext.embedder import Embedder, FlatLists
-from models.fasttext.item_features import (
-    FeatureRows,
-    ItemFeatures,
-    lengths,
-    letters_of_words,
-    scaled,
-    title_features,
-)
+from models.fasttext.item_features import ItemFeatures
 from models.fasttext.row_sums import Floats, row_norms, scale_rows, sum_rows
 from models.fasttext.weighted_rows import WeightedRowCache, WeightedRows, WordModel
 from models.fasttext.word_contributions import TitleWords, WordContributions, values_at
@@ -38,9 +32,6 @@ from models.unpicklable import Unpicklable
 
 # Share of the common direction that stays.
 _COMMON_SHARE = np.float32(0.5)
-# Upper limit of the length of a description or a field relative to the title's, however many words
-# it has.
-_MAX_DESCRIPTION_RATIO = np.float32(2)
 # Minimum length of the lexical part, however long the model's vectors are.
 _MIN_LEXICAL_DIM = 64
 
@@ -150,7 +141,7 @@ class BlendEmbedder(Unpicklable):
                 added = word_rows[:, part] * in_body[:, None]
                 body_sum = added.sum(axis=0, keepdims=True).astype(np.float32)
                 norms = row_norms(body_sum), row_norms(title_sum)
-                weight = _body_weights(body_weight, *norms).astype(np.float64)
+                weight = limited_weights(body_weight, *norms).astype(np.float64)
                 rows[:, part] += added * weight[:, None]
         split = self._embedder.dim
         common = self._statistics.common_direction.astype(np.float64)
@@ -202,7 +193,7 @@ class BlendEmbedder(Unpicklable):
                 bodies, body_sums, in_bodies, self._blend.body_weights, strict=True
             ):
                 part_norms = row_norms(added[:, part]), row_norms(title_sums[:, part])
-                weight = _body_weights(body_weight, *part_norms)
+                weight = limited_weights(body_weight, *part_norms)
                 weight = np.where(np.diff(column.indptr) > 0, weight, np.float32(0))
                 sums = sums + added[:, part] * weight[:, None]
                 frequency = frequency + in_body * weight[item]
@@ -233,17 +224,8 @@ class BlendEmbedder(Unpicklable):
 
     def _block_features(self, counts: ColumnCounts) -> ItemFeatures:
         """As `item_features`, of a block of items."""
-        hashes, letters = letters_of_words(counts.words, counts.hashes, self._statistics)
-        titles, *bodies = counts.columns
-        sums = titles @ letters * np.float32(self._blend.title_weight)
-        title_norms = lengths(sums)
-        for column, body_weight in zip(bodies, self._blend.body_weights, strict=True):
-            added = column @ letters
-            sums = sums + scaled(added, _body_weights(body_weight, lengths(added), title_norms))
-        norms = lengths(sums)
-        factors = np.divide(1, norms, out=np.zeros_like(norms), where=norms > 0)
-        rows = FeatureRows.of(hashes, scaled(sums, factors))
-        return ItemFeatures(rows, *title_features(counts, self._statistics))
+        weights = (self._blend.title_weight, *self._blend.body_weights)
+        return ItemFeatures.of(counts, weights, self._statistics)
 
     def _without_common(self, semantic: Floats) -> Floats:
         """Vectors, float32[n, k], without most of the direction that all items have in common."""
@@ -298,7 +280,7 @@ class BlendEmbedder(Unpicklable):
             for part in self._parts:
                 added = body_sums[:, part]
                 norms = row_norms(added), row_norms(title_sums[items, part])
-                added *= _body_weights(body_weight, *norms)[:, None]
+                added *= limited_weights(body_weight, *norms)[:, None]
                 sums[items, part] += added
         sums[:, self._parts[0]] = self._without_common(sums[:, self._parts[0]])
         known = self._known_shares(cached, positions, counts)
@@ -322,17 +304,3 @@ class BlendEmbedder(Unpicklable):
         all_words, known = counts.sums(values.astype(np.float64), column_weights).T
         shares = np.divide(known, all_words, out=np.ones(len(counts)), where=all_words > 0)
         return np.asarray(shares, dtype=np.float32)
-
-
-def _body_weights(body_weight: float, body_norms: Floats, title_norms: Floats) -> Floats:
-    """Return the weights of descriptions, or of a field, relative to their titles: float32[n].
-
-    Args:
-        body_weight: the weight of a word.
-        body_norms: float32[n], the lengths of the sums over their words.
-        title_norms: float32[n], those of the titles.
-    """
-    weight = np.float32(body_weight)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        limit = _MAX_DESCRIPTION_RATIO * title_norms / body_norms
-    return np.asarray(np.where((title_norms > 0) & (limit < weight), limit, weight))

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix, diags
 
 from models.fasttext import lexical_features
+from models.fasttext.body_weights import limited_weights
 from models.fasttext.bytestrings import ByteStrings
 from models.fasttext.catalogue_statistics import CatalogueStatistics
 from models.fasttext.column_counts import ColumnCounts
@@ -127,13 +128,38 @@ class ItemFeatures:
     codes: FeatureRows
 
     @classmethod
+    def of(
+        cls, counts: ColumnCounts, weights: Sequence[float], statistics: CatalogueStatistics
+    ) -> "ItemFeatures":
+        """The features of items by their words.
+
+        Args:
+            counts: of the words in titles, descriptions and further fields.
+            weights: of a word in each of these.
+            statistics: of the catalogue.
+        """
+        titles, *bodies = counts.columns
+        title_weight, *body_weights = weights
+        hashes, letters = _letters_of_words(counts.words, counts.hashes, statistics)
+        sums = titles @ letters * np.float32(title_weight)
+        title_norms = _lengths(sums)
+        for column, body_weight in zip(bodies, body_weights, strict=True):
+            added = column @ letters
+            body = limited_weights(body_weight, _lengths(added), title_norms)
+            sums = sums + _scaled(added, body)
+        norms = _lengths(sums)
+        factors = np.divide(1, norms, out=np.zeros_like(norms), where=norms > 0)
+        rows = FeatureRows.of(hashes, _scaled(sums, factors))
+        return cls(rows, *_title_features(counts, statistics))
+
+    @classmethod
     def concat(cls, parts: Sequence["ItemFeatures"]) -> "ItemFeatures":
         """The features of the items of all parts, of which there is one at least."""
         names = ("letters", "words", "codes")
         return cls(*(FeatureRows.concat([getattr(part, n) for part in parts]) for n in names))
 
 
-def title_features(
+def _title_features(
     counts: ColumnCounts, statistics: CatalogueStatistics
 ) -> tuple[FeatureRows, FeatureRows]:
     """The words and the codes of titles; see `ItemFeatures`."""
@@ -155,7 +181,7 @@ def _have_digits(words: ByteStrings) -> npt.NDArray[np.bool_]:
     return np.asarray(before[words.offsets[1:]] > before[words.offsets[:-1]])
 
 
-def letters_of_words(
+def _letters_of_words(
     words: ByteStrings, hashes: Hashes, statistics: CatalogueStatistics
 ) -> tuple[Hashes, csr_matrix]:
     """The letters of words.
@@ -201,12 +227,12 @@ def weighted_letters(
     return features, feature_weights, offsets + np.arange(len(offsets))
 
 
-def scaled(rows: csr_matrix, factors: Floats) -> csr_matrix:
+def _scaled(rows: csr_matrix, factors: Floats) -> csr_matrix:
     """Each row of float32[n, m] times its factor, float32[n]."""
     return csr_matrix(diags(factors, dtype=np.float32) @ rows)
 
 
-def lengths(rows: csr_matrix) -> Floats:
+def _lengths(rows: csr_matrix) -> Floats:
     """The length of each row: float32[n]."""
     rows.sort_indices()
     squares = rows.data.astype(np.float64) ** 2

@@ -41,9 +41,8 @@ _SENT = pa.schema(
     [("item_id", pa.string()), ("vector", pa.binary()), ("texts", pa.list_(pa.string()))]
 )
 NEEDS_TOKENS = (
-    "rank.rerank compares items by tokens with the statistics of the catalogue, which vectors of "
-    'this kind do without; set embed.method = "blend" (for an encoder embed.lexical_weight too), '
-    "or rank.rerank = false"
+    "rank.rerank compares items by their letters, which the vectors of this encoder lack; set "
+    "embed.lexical_weight, or rank.rerank = false"
 )
 _NEIGHBORS = ("item_id", "list", "neighbors")
 # A group has so many times fewer items than one of the search: it also has other groups' items.

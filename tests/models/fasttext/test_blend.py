@@ -261,7 +261,7 @@ def test_a_long_description_does_not_drown_the_title(
     title, description = ["赤い", "靴"], names
     items: list[Fields] = [(title, description), (title, []), ([], description)]
     vectors = embedded(BlendEmbedder(model, Blend(lexical_weight=1.0)), items)
-    monkeypatch.setattr("models.fasttext.blend._MAX_DESCRIPTION_RATIO", np.float32(1e9))
+    monkeypatch.setattr("models.fasttext.body_weights._MAX_RATIO", np.float32(1e9))
     drowned = embedded(BlendEmbedder(model, Blend(lexical_weight=1.0)), items)
     assert vectors[0] @ vectors[1] > 0.3 > drowned[0] @ drowned[1]
     free = embedded(BlendEmbedder(model, Blend(title_weight=0.0)), items)
