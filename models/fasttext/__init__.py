@@ -14,7 +14,7 @@ from models.fasttext.embedder import Embedder
 from models.fasttext.library import LibraryEmbedder
 from models.fasttext.model import read_header, read_packed, read_source
 from models.fasttext.model_size import ModelSize, estimate_size, size_of_file
-from models.fasttext.packing import add_statistics, open_source, pack
+from models.fasttext.packing import add_statistics, attach, open_source, pack
 from models.fasttext.source import Header
 from models.fasttext.text_blend import TextBlendEmbedder, TextModel
 
@@ -28,6 +28,7 @@ __all__ = [
     "TextBlendEmbedder",
     "TextModel",
     "add_statistics",
+    "attach",
     "estimate_size",
     "is_packed",
     "load",

@@ -8,6 +8,10 @@ A word without a row in the model counts half in the semantic part, and the less
 n-grams the catalogue has. The semantic part of an item is shorter for the same reason: vectors of
 n-grams that were never trained say nothing.
 
+A model may have a distilled model of words beside it, whose weighted sum is a second semantic part.
+The more words an item has, the more of the meaning is taken from it: an encoder, which it stands
+for, knows more of prose, and fastText of names.
+
 Source: the weights and the common direction follow Arora, Liang and Ma 2017 ("A simple but
 tough-to-beat baseline for sentence embeddings"), in weakened form.
 """
@@ -32,6 +36,8 @@ from models.unpicklable import Unpicklable
 
 # Share of the common direction that stays.
 _COMMON_SHARE = np.float32(0.5)
+# An item with so many words takes half of its meaning from the distilled model.
+_HALF_DISTILLED = np.float32(20)
 # Minimum length of the lexical part, however long the model's vectors are.
 _MIN_LEXICAL_DIM = 64
 
@@ -64,7 +70,11 @@ class Blend:
         return self.description_weight, *self.field_weights
 
     def lexical_dim(self, model_dim: int) -> int:
-        """Return the length of the lexical part for a model of `model_dim` dimensions."""
+        """Return the length of the lexical part.
+
+        Args:
+            model_dim: values of the semantic parts, all together.
+        """
         return max(self.dim - model_dim, _MIN_LEXICAL_DIM) if self.dim else 0
 
 
@@ -90,13 +100,15 @@ class BlendEmbedder(Unpicklable):
         self._embedder = embedder
         self._statistics = required_statistics(embedder.statistics)
         self._blend = blend
-        lexical_dim = blend.lexical_dim(embedder.dim)
+        dims = [model.dim for model in (embedder, embedder.distilled) if model is not None]
+        lexical_dim = blend.lexical_dim(sum(dims))
         self._cache = WeightedRowCache(embedder, self._statistics, lexical_dim, blend.rare_weight)
-        self.dim = embedder.dim + lexical_dim
-        self.letters_from = embedder.dim
+        self.letters_from = sum(dims)
+        self.dim = self.letters_from + lexical_dim
         self.phrases = self._statistics.phrases if blend.drop_phrases else ()
         self.field_count = len(blend.field_weights)
-        self._parts = (slice(0, embedder.dim), slice(embedder.dim, self.dim))
+        ends = np.cumsum([0, *dims, lexical_dim]).tolist()
+        self._parts = [slice(*ends[n : n + 2]) for n in range(len(ends) - 1)]
 
     def embed(self, token_lists: Sequence[Sequence[str]]) -> Floats:
         """As `embed_fields`, for titles alone."""
@@ -143,15 +155,15 @@ class BlendEmbedder(Unpicklable):
                 norms = row_norms(body_sum), row_norms(title_sum)
                 weight = limited_weights(body_weight, *norms).astype(np.float64)
                 rows[:, part] += added * weight[:, None]
-        split = self._embedder.dim
+        first = self._parts[0]
         common = self._statistics.common_direction.astype(np.float64)
-        rows[:, :split] -= np.outer(rows[:, :split] @ common * (1 - float(_COMMON_SHARE)), common)
-        semantic, lexical = self._part_lengths()
-        known = float(self._known_shares(cached, positions, counts)[0])
-        for part, length in zip(self._parts, (semantic * known, lexical), strict=True):
-            rows[:, part] *= length / (np.linalg.norm(rows[:, part].sum(axis=0)) or np.inf)
+        rows[:, first] -= np.outer(rows[:, first] @ common * (1 - float(_COMMON_SHARE)), common)
+        lengths = self._part_lengths(cached, positions, counts)
+        for part, (length,) in zip(self._parts, lengths, strict=True):
+            norm = np.linalg.norm(rows[:, part].sum(axis=0))
+            rows[:, part] *= float(length) / (norm or np.inf)
         decoded = [word.decode("utf-8", "surrogateescape") for word in counts.words.to_list()]
-        return WordContributions(decoded, rows, split)
+        return WordContributions(decoded, rows, self.letters_from)
 
     def title_words(
         self, titles: pa.Array, descriptions: pa.Array, *fields: pa.Array
@@ -182,12 +194,9 @@ class BlendEmbedder(Unpicklable):
         )
         in_title = titles.data * self._blend.title_weight
         in_bodies = [values_at(column, item, titles.indices) for column in bodies]
-        lengths = np.zeros((len(codes), 2), dtype=np.float32)
-        semantic, lexical = self._part_lengths()
-        known = self._known_shares(cached, positions, counts)
-        for n, (part, length) in enumerate(
-            zip(self._parts, (semantic * known, np.full_like(known, lexical)), strict=True)
-        ):
+        lengths = np.zeros((len(codes), len(self._parts)), dtype=np.float32)
+        part_lengths = self._part_lengths(cached, positions, counts)
+        for n, (part, length) in enumerate(zip(self._parts, part_lengths, strict=True)):
             sums, frequency, word_rows = title_sums[:, part], in_title, rows[:, part]
             for column, added, in_body, body_weight in zip(
                 bodies, body_sums, in_bodies, self._blend.body_weights, strict=True
@@ -208,7 +217,8 @@ class BlendEmbedder(Unpicklable):
             .take(pa.array(codes)),
             counts.hashes[titles.indices],
             titles.indptr.astype(np.int64),
-            lengths,
+            # One length of all semantic parts.
+            np.stack([row_norms(lengths[:, :-1]), lengths[:, -1]], axis=1),
         )
 
     def item_features(
@@ -237,11 +247,28 @@ class BlendEmbedder(Unpicklable):
         """Return which words are in the model's vocabulary: bool[n]."""
         return self._embedder.in_vocabulary(words)
 
-    def _part_lengths(self) -> tuple[float, float]:
-        """Return the lengths of the semantic and the lexical part."""
+    def _part_lengths(
+        self, cached: WeightedRows, positions: npt.NDArray[np.int64], counts: ColumnCounts
+    ) -> list[Floats]:
+        """Return the lengths of the parts of each item's vector: of each part float32[n].
+
+        Args:
+            cached: the words' rows.
+            positions: int64[words], where they are.
+            counts: of the words.
+        """
         weight = self._blend.lexical_weight
-        has_lexical = self._embedder.dim < self.dim
-        return (1 - weight) ** 0.5 if has_lexical else 1.0, weight**0.5
+        semantic = 1 - weight if self.letters_from < self.dim else 1.0
+        known = self._known_shares(cached, positions, counts)
+        lexical = np.full(len(known), weight**0.5, dtype=np.float32)
+        if known.shape[1] == 1:
+            return [np.asarray(semantic**0.5 * known[:, 0], dtype=np.float32), lexical]
+        words = np.sum([np.diff(column.indptr) for column in counts.columns], axis=0)
+        # What the distilled model does not know is left to the other.
+        share = known[:, 1] * (words / (words + _HALF_DISTILLED))
+        first = np.sqrt(semantic * (1 - share)) * known[:, 0]
+        parts = first, np.sqrt(semantic * share), lexical
+        return [np.asarray(part, dtype=np.float32) for part in parts]
 
     def _embed(self, *columns: FlatLists) -> Floats:
         """As `embed_fields`, of the flat lists of titles, descriptions and further fields.
@@ -283,24 +310,21 @@ class BlendEmbedder(Unpicklable):
                 added *= limited_weights(body_weight, *norms)[:, None]
                 sums[items, part] += added
         sums[:, self._parts[0]] = self._without_common(sums[:, self._parts[0]])
-        known = self._known_shares(cached, positions, counts)
-        semantic, lexical = self._part_lengths()
-        scale_rows(sums[:, self._parts[0]], semantic * known, out[:, self._parts[0]])
-        scale_rows(sums[:, self._parts[1]], lexical, out[:, self._parts[1]])
+        lengths = self._part_lengths(cached, positions, counts)
+        for part, length in zip(self._parts, lengths, strict=True):
+            scale_rows(sums[:, part], length, out[:, part])
 
     def _known_shares(
         self, cached: WeightedRows, positions: npt.NDArray[np.int64], counts: ColumnCounts
     ) -> Floats:
-        """Return how much of each item's words the catalogue has: float32[n], 0 to 1.
+        """Return how much of each item's words each model knows: float32[n, models], 0 to 1.
 
-        Args:
-            cached: the words' rows.
-            positions: int64[words], where they are.
-            counts: of the words.
+        The arguments are those of `_part_lengths`.
         """
-        weights = cached.weights[positions]
-        values = np.stack((weights, weights * cached.known[positions]), axis=1)
+        weights = cached.weights[positions][:, None]
+        values = np.concatenate((weights, weights * cached.known[positions]), axis=1)
         column_weights = (self._blend.title_weight, *self._blend.body_weights)
-        all_words, known = counts.sums(values.astype(np.float64), column_weights).T
-        shares = np.divide(known, all_words, out=np.ones(len(counts)), where=all_words > 0)
+        sums = counts.sums(values.astype(np.float64), column_weights)
+        all_words, known = sums[:, :1], sums[:, 1:]
+        shares = np.divide(known, all_words, out=np.ones_like(known), where=all_words > 0)
         return np.asarray(shares, dtype=np.float32)

@@ -41,6 +41,7 @@ class Embedder(Unpicklable):
         dim: length of a vector.
         header: settings of the model.
         statistics: of a catalogue, if the model has them.
+        distilled: a second model of words, which only a blend uses.
         reads: "tokens".
     """
 
@@ -50,6 +51,7 @@ class Embedder(Unpicklable):
         self.header: Header = model.header
         self.dim = model.header.dim
         self.statistics: CatalogueStatistics | None = model.statistics
+        self.distilled = Embedder(model.distilled) if model.distilled else None
         self._vocabulary = model.vocabulary
         self._vectors = (
             SupervisedVectors(model) if model.header.supervised else UnsupervisedVectors(model)

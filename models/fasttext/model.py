@@ -1,6 +1,6 @@
 """A model as arrays, mapped from a packed file or read into memory."""
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from models.fasttext.vocabulary import Vocabulary
 
 FORMAT = "nitamono.fasttext"
 VERSION = "1"
+# What the names of a distilled model's tensors and metadata begin with, beside another model's.
+DISTILLED = "distilled."
 _FLOAT_TYPES = ("<f4", "<f2")
 # The type of each field of the header, str or int, which reads it from the metadata.
 _FIELDS: dict[str, Any] = {field.name: field.type for field in fields(Header)}
@@ -35,6 +37,7 @@ class Model:
         vocabulary: the words; labels come after header.nwords words.
         ngrams: says which n-gram rows a word has.
         statistics: of a catalogue, if the model has them.
+        distilled: a second model of words, which `packing.attach` has put beside this one.
     """
 
     header: Header
@@ -44,6 +47,7 @@ class Model:
     vocabulary: Vocabulary
     ngrams: Ngrams
     statistics: CatalogueStatistics | None = None
+    distilled: "Model | None" = None
 
 
 def read_source(source: Source) -> Model:
@@ -78,6 +82,19 @@ def read_header(path: Path) -> Header:
     return _header(safetensors_file.read(path)[0], path)
 
 
+def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """Map a packed file's tensors, without statistics: its own metadata, and the tensors by name.
+
+    Raises:
+        ModelError: the file is not a packed model, damaged, or of another version.
+    """
+    metadata, arrays = safetensors_file.read(path)
+    header = _header(metadata, path)
+    names = ("format", "version", *asdict(header))
+    tensors = {name: arrays[name] for name in _expected(header, arrays) if name in arrays}
+    return {name: metadata[name] for name in names}, tensors
+
+
 def read_packed(path: Path) -> Model:
     """Map a packed file, after cheap checks: it takes milliseconds, whatever its size.
 
@@ -85,6 +102,24 @@ def read_packed(path: Path) -> Model:
         ModelError: the file is not a packed model, damaged, or of another version.
     """
     metadata, arrays = safetensors_file.read(path)
+    model = _model(path, metadata, arrays)
+    second = {
+        name.removeprefix(DISTILLED): value
+        for name, value in metadata.items()
+        if name.startswith(DISTILLED)
+    }
+    if not second:
+        return model
+    tensors = {
+        name.removeprefix(DISTILLED): array
+        for name, array in arrays.items()
+        if name.startswith(DISTILLED)
+    }
+    return replace(model, distilled=_model(path, second, tensors))
+
+
+def _model(path: Path, metadata: dict[str, str], arrays: dict[str, np.ndarray]) -> Model:
+    """A model of the metadata and the tensors that it has in a file."""
     header = _header(metadata, path)
     for name, (shape, dtypes) in _expected(header, arrays).items():
         array = arrays.get(name)

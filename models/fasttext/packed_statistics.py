@@ -34,8 +34,14 @@ def append(path: Path, statistics: CatalogueStatistics) -> None:
         OSError: the file can't be written.
     """
     with safetensors_file.Appender(path) as writer:
-        writer.drop_from(_WORDS)
+        drop(writer)
         _finish(writer, writer.metadata, statistics)
+
+
+def drop(writer: safetensors_file.Appender) -> None:
+    """Drop the statistics of a packed model, if it has some."""
+    writer.drop_from(_WORDS)
+    writer.metadata.pop(_ENTRY, None)
 
 
 def write(path: Path, statistics: CatalogueStatistics) -> None:

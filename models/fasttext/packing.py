@@ -17,7 +17,7 @@ from models.errors import ModelError
 from models.fasttext import file_kind, packed_statistics, safetensors_file
 from models.fasttext.binary_source import BinarySource
 from models.fasttext.catalogue_statistics import CatalogueStatistics
-from models.fasttext.model import FORMAT, VERSION, read_header
+from models.fasttext.model import DISTILLED, FORMAT, VERSION, read_header, read_packed, read_tensors
 from models.fasttext.row_sums import Floats
 from models.fasttext.source import Header, Source
 from models.fasttext.vec_source import VecSource
@@ -108,6 +108,43 @@ def add_statistics(packed: Path, statistics: CatalogueStatistics) -> None:
         sync(packed.parent)
 
 
+def attach(packed: Path, distilled: Path) -> None:
+    """Put a distilled model of words beside a packed model of words, in the same file.
+
+    The file is changed in place, as by `add_statistics`, and keeps the statistics that it has.
+
+    Args:
+        packed: the model that gets it.
+        distilled: the packed file of the other.
+
+    Raises:
+        ModelError: a file is damaged, or can't be written.
+    """
+    target = packed.with_name(JSON_NAME)
+    metadata, tensors = read_tensors(distilled)
+    statistics = read_packed(packed).statistics
+    # Copied, since the file that they are mapped from is cut.
+    statistics = statistics and replace(
+        statistics,
+        word_documents=statistics.word_documents.copy(),
+        ngram_documents=statistics.ngram_documents.copy(),
+        common_direction=statistics.common_direction.copy(),
+    )
+    with _writing(packed), _temporary_file(target) as description:
+        target.unlink(missing_ok=True)
+        with safetensors_file.Appender(packed) as writer:
+            packed_statistics.drop(writer)
+            for name, tensor in tensors.items():
+                writer.add(DISTILLED + name, tensor.dtype, tensor.shape[1:], [tensor])
+            second = {DISTILLED + name: value for name, value in metadata.items()}
+            writer.finish(writer.metadata | second)
+        if statistics is not None:
+            packed_statistics.append(packed, statistics)
+        _write_description(packed, description)
+        description.replace(target)
+        sync(packed.parent)
+
+
 @contextmanager
 def _temporary_file(target: Path) -> Iterator[Path]:
     """Return a new name beside the target; a file of that name is removed afterwards."""
@@ -165,6 +202,9 @@ def _write_description(packed: Path, out: Path) -> None:
     statistics = packed_statistics.metadata_entry(metadata)
     if metadata["format"] == FORMAT:
         own = {"float16": arrays["rows"].dtype == np.float16, **asdict(read_header(packed))}
+        if DISTILLED + "vectors" in arrays:
+            words, dim = arrays[DISTILLED + "vectors"].shape
+            own["distilled"] = {"words": words, "dim": dim}
     else:
         own = {name: value for name, value in metadata.items() if name != "statistics"}
     description = {

@@ -39,6 +39,7 @@ class _NoMeaning:
     """A model whose vectors have no values, so that a blend of it is the lexical part alone."""
 
     dim = 0
+    distilled = None
 
     def __init__(self, statistics: CatalogueStatistics) -> None:
         self.statistics: CatalogueStatistics | None = replace(

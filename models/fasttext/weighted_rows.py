@@ -33,6 +33,10 @@ class WordModel(Protocol):
     dim: int
     statistics: CatalogueStatistics | None
 
+    @property
+    def distilled(self) -> "WordModel | None":
+        """A second model of words, whose vectors stand beside those of the first."""
+
     def word_vectors(self, words: ByteStrings) -> Floats:
         """Return the vector of each word: float32[n, dim]."""
 
@@ -47,11 +51,12 @@ class WeightedRows:
     Attributes:
         hashes: uint64[n], ascending: the words' features.
         positions: int64[n], where in `rows` and `weights` each word is.
-        rows: float32[m, dim], a word's unit vector times its support, and its projected letters,
-            both times its weight.
+        rows: float32[m, dim], a word's unit vector times its support, its row in the distilled
+            model if there is one, and its projected letters, all times its weight.
         weights: float32[m], inverse document frequencies of words.
-        known: float32[m], 0 to 1: 1 for a word with a row of its own in the model, for others
-            the square of how many of its n-grams the catalogue has.
+        known: float32[m, models], 0 to 1: 1 for a word with a row of its own in the model, for
+            others the square of how many of its n-grams the catalogue has; for the distilled
+            model 1 or 0.
     """
 
     hashes: Hashes
@@ -95,7 +100,8 @@ class WeightedRowCache:
         self._statistics = statistics
         self._lexical_dim = lexical_dim
         self._rare_weight = rare_weight
-        self.dim = embedder.dim + lexical_dim
+        self._dims = [model.dim for model in (embedder, embedder.distilled) if model is not None]
+        self.dim = sum(self._dims) + lexical_dim
         self.capacity = max(_MIN_CAPACITY, _CACHE_BYTES // (4 * max(self.dim, 1)))
         self._lock = threading.Lock()
         self._used = 0
@@ -135,7 +141,8 @@ class WeightedRowCache:
     def _empty(self, size: int) -> WeightedRows:
         none = np.zeros(0, dtype=np.int64)
         rows = np.empty((size, self.dim), dtype=np.float32)
-        weights, known = np.empty((2, size), dtype=np.float32)
+        weights = np.empty(size, dtype=np.float32)
+        known = np.empty((size, len(self._dims)), dtype=np.float32)
         return WeightedRows(none.astype(np.uint64), none, rows, weights, known)
 
     def _restrict(self, cached: WeightedRows, hashes: Hashes, positions: Int64s) -> WeightedRows:
@@ -161,7 +168,7 @@ class WeightedRowCache:
 
     def _compute(self, out: Floats, words: ByteStrings, hashes: Hashes, weights: Floats) -> Floats:
         """Fill float32[n, dim] with the rows of n words, and return how known the words are."""
-        split = self._embedder.dim
+        split, meaning = self._embedder.dim, sum(self._dims)
         ngrams, offsets = lexical_features.ngram_features(words)
         texts = [word.decode("utf-8", "surrogateescape") for word in words.to_list()]
         own_row = self._embedder.in_vocabulary(texts)
@@ -173,7 +180,12 @@ class WeightedRowCache:
         support = np.where(own_row, np.float32(1), np.float32(self._rare_weight) * shares)
         vectors = self._embedder.word_vectors(words)
         np.multiply(vectors, (weights * support)[:, None], out=out[:, :split])
+        all_known: list[Floats] = [known]
+        if self._embedder.distilled is not None:
+            distilled = self._embedder.distilled.word_vectors(words)
+            np.multiply(distilled, weights[:, None], out=out[:, split:meaning])
+            all_known.append(np.asarray(distilled.any(axis=1), dtype=np.float32))
         if self._lexical_dim:
             letters = weighted_letters(hashes, weights, ngrams, offsets, self._statistics)
-            out[:, split:] = lexical_features.random_projection(*letters, self._lexical_dim)
-        return known
+            out[:, meaning:] = lexical_features.random_projection(*letters, self._lexical_dim)
+        return np.stack(all_known, axis=1)

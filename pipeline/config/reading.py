@@ -27,6 +27,7 @@ PATHS = (
     _CATALOGUE,
     ("model", "path"),
     ("model", "pretrained"),
+    ("model", "distilled"),
     ("rules", "deny"),
     ("edits", "path"),
     ("text", "user_dictionaries"),

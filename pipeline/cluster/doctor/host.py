@@ -111,7 +111,7 @@ def paths(config: Config) -> list[str]:
     """The paths of the config that the driver reads."""
     section = config.catalogue
     catalogue, model = section.path if section.uses_files else "", config.model
-    named = (config.store.path, catalogue, model.path, model.pretrained)
+    named = (config.store.path, catalogue, model.path, model.pretrained, model.distilled)
     return [path for path in (*named, config.rules.deny, config.edits.path) if path]
 
 

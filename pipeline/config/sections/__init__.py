@@ -129,6 +129,10 @@ class Config(Section):
                 "rank.rerank compares items by tokens with the statistics of the catalogue, which "
                 'plain means do without; set embed.method = "blend", or rank.rerank = false'
             )
+        if self.embed.method == "mean" and self.model.distilled:
+            raise ValueError(
+                'model.distilled is not in plain means; set embed.method = "blend", or leave it out'
+            )
         return self
 
     @model_validator(mode="after")

@@ -68,6 +68,11 @@ class ModelSection(Section):
         description="word vectors as text (.vec or .vec.gz; a file, or an address) that training "
         "starts from; empty: it starts at random",
     )
+    distilled: str = Field(
+        "",
+        description="model that nitamono model distil made of an encoder (a folder, or an "
+        "address), to stand beside fastText, the more the longer an item's text is; empty: none",
+    )
     float16: bool = Field(False, description="store a mapped model in half the space")
     truncate_dim: int = Field(
         0, ge=0, description="static models with a tokenizer: dimensions that are kept; 0: all"
@@ -115,6 +120,11 @@ class ModelSection(Section):
             raise ValueError(
                 "with path no model is trained, and training is what starts from pretrained; "
                 "leave one of them out"
+            )
+        if self.distilled and (self.kind, self.engine) != ("fasttext", "mapped"):
+            raise ValueError(
+                'distilled stands beside a model of kind = "fasttext" with engine = "mapped"; '
+                "leave it out, or change these"
             )
         if self.minn > self.maxn:
             raise ValueError(f"minn is {self.minn}, above maxn, which is {self.maxn}")

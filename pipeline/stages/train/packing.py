@@ -88,6 +88,28 @@ def pack_static(
     return target, counts
 
 
+def attach_distilled(packed: Path, source: Path, text: TextRules) -> dict[str, Any]:
+    """Put a distilled model beside a packed one of words; return their counts together.
+
+    Raises:
+        ModelError: `source` holds no distilled model or one of tokens of other rules, or the
+            packed one is supervised or has another beside it already.
+    """
+    distilled = static.find_packed(source)
+    if distilled is None or static.has_tokenizer(distilled):
+        raise ModelError(f"{source}: no model that nitamono model distil made")
+    header = _header(distilled, text)
+    model = static.load(packed)
+    if header.model != "static":
+        raise ModelError(f"{source}: a fastText model; give one that nitamono model distil made")
+    if not isinstance(model, fasttext.Embedder) or model.header.supervised:
+        raise ModelError("stands beside word vectors, and a supervised model has none")
+    if model.distilled is not None:
+        raise ModelError("the model of model.path has one beside it already; leave this one out")
+    fasttext.attach(packed, distilled)
+    return {"dim": model.dim + header.dim, "distilled_words": header.nwords}
+
+
 def _static_counts(packed: Path) -> dict[str, Any]:
     model = static.load(packed)
     return {"dim": model.dim, "reads": model.reads}

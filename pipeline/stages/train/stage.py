@@ -37,7 +37,7 @@ _FIELDS = ("title", "description")
 _SAMPLED_CHARACTERS = 2_000
 
 # Settings that say where a model comes from or how it travels, and do not change its vectors.
-_LOCATION_SETTINGS = {"path", "ship", "pretrained"}
+_LOCATION_SETTINGS = {"path", "ship", "pretrained", "distilled"}
 
 
 def inputs(job: Job) -> dict[str, Any]:
@@ -52,6 +52,8 @@ def inputs(job: Job) -> dict[str, Any]:
         names.append("truncate_dim")
     if _carries_statistics(section):
         names += ["sample_items", "seed"]
+    if section.distilled:
+        names.append("distilled")
     model_inputs = {
         "given": _content_sha256(job, "path"),
         "settings": {name: settings[name] for name in names},
@@ -61,7 +63,7 @@ def inputs(job: Job) -> dict[str, Any]:
     return model_inputs | ({"tokens": tokens.fingerprint} if _carries_statistics(section) else {})
 
 
-def _content_sha256(job: Job, name: Literal["path", "pretrained"]) -> str:
+def _content_sha256(job: Job, name: Literal["path", "pretrained", "distilled"]) -> str:
     """The sha256 of the file or directory that a setting of [model] names."""
     address: str = getattr(job.config.model, name)
     if address in job.contents:
@@ -141,9 +143,11 @@ def training_settings(job: Job) -> dict[str, Any]:
     section = job.config.model
     no_effect = _LOCATION_SETTINGS | (set() if section.kind == "static" else {"truncate_dim"})
     settings: dict[str, Any] = section.model_dump(exclude=no_effect)
+    # What a file holds decides, and not where it is.
     if section.pretrained:
-        # What the file holds decides, and not where it is.
         settings["pretrained"] = f"sha256:{_content_sha256(job, 'pretrained')[:16]}"
+    if section.distilled:
+        settings["distilled"] = f"sha256:{_content_sha256(job, 'distilled')[:16]}"
     return settings
 
 
@@ -156,7 +160,8 @@ def execute(job: Job, version: str) -> StageResult:
         catalogue: _Catalogue | None = None
         try:
             if section.path:
-                source, counts = _local_copy(job, section.path), {"source": section.path}
+                source = _local_copy(job, section.path, section.kind)
+                counts = {"source": section.path}
             else:
                 source, counts, catalogue = _train(job, folder)
             shipped, model_counts = packing.PACK[section.kind](
@@ -164,6 +169,8 @@ def execute(job: Job, version: str) -> StageResult:
             )
             if _carries_statistics(section):
                 counts |= _add_statistics(job, shipped, catalogue)
+            if section.distilled:
+                model_counts |= _attach_distilled(job, shipped)
             shutil.rmtree(folder / _WORK, ignore_errors=True)
             job.line.note = ""
         except ModelError as error:
@@ -194,11 +201,23 @@ def _text_rules(job: Job) -> packing.TextRules:
     return packing.TextRules(text, words)
 
 
-def _local_copy(job: Job, address: str) -> Path:
+def _local_copy(job: Job, address: str, kind: str) -> Path:
     """A model, or vectors, on the driver's disk."""
-    if "://" not in address:
-        return Path(address)
-    return local_path(job.ship(address, job.config.model.kind))
+    return local_path(job.ship(address, kind)) if "://" in address else Path(address)
+
+
+def _attach_distilled(job: Job, packed: Path) -> dict[str, Any]:
+    """Put the model of model.distilled beside the packed one; return their counts.
+
+    Raises:
+        InputError: it is of another kind, damaged, or made of tokens of other rules.
+    """
+    address = job.config.model.distilled
+    try:
+        source = _local_copy(job, address, "static")
+        return packing.attach_distilled(packed, source, _text_rules(job))
+    except ModelError as error:
+        raise InputError(f"train: model.distilled: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -312,7 +331,7 @@ def _train(job: Job, folder: Path) -> tuple[Path, dict[str, Any], _Catalogue | N
         job.line.note = "reading the pretrained vectors"
         vectors = work / "start.vec"
         try:
-            source = _local_copy(job, section.pretrained)
+            source = _local_copy(job, section.pretrained, section.kind)
             counts["pretrained_words"] = starting_vectors.write(
                 source, work / "corpus.txt", training.dim, vectors
             )
