@@ -18,8 +18,8 @@ from models.fasttext.catalogue_statistics import CatalogueStatistics
 from models.fasttext.embedder import Embedder
 from models.fasttext.item_features import FeatureRows, ItemFeatures, products
 from models.fasttext.row_sums import Floats
+from tests.models.fasttext.plain_blend import Fields, random_items, with_statistics
 from tests.models.fasttext.plain_features import features, idf
-from tests.models.fasttext.test_blend import Fields, random_items, with_statistics
 
 BLENDS = [Blend(field_weights=(0.3,)), Blend(dim=80, title_weight=0.5, description_weight=2.0)]
 

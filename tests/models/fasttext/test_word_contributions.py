@@ -15,7 +15,8 @@ from models.fasttext.word_contributions import (
     WordContributions,
     pairwise_products,
 )
-from tests.models.fasttext.test_blend import Fields, embedded, model, random_items, skipgram
+from tests.models.fasttext.plain_blend import Fields, embedded, random_items
+from tests.models.fasttext.test_blend import model, skipgram
 
 __all__ = ["model", "skipgram"]
 
