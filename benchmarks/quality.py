@@ -7,7 +7,9 @@ pipeline's defaults. Tokens, statistics and vectors are the product's, and vecto
 float16. `tfidf` uses the same tokens: 1 + log of the count, smoothed inverse document frequency,
 unit length. All catalogues have the same settings. `re-ranked` is the default vectors with
 rank.rerank: the best 20 by cosine in the order of the finer score, which also judges pairs.
-Nothing is downloaded: --data is the folder of the catalogues.
+Nothing is downloaded: --data is the folder of the catalogues. With --encoded, a folder of what an
+encoder makes of the items' texts, `distilled` has model.distilled beside the model, and the last
+column is that, re-ranked.
 """
 
 import argparse
@@ -26,59 +28,23 @@ import pyarrow as pa
 from scipy.sparse import csr_matrix, diags
 from scipy.stats import spearmanr
 
+from benchmarks.catalogue_models import train_model, with_distilled
 from benchmarks.sets import LABELLED, PAIRED, SENTENCES, Catalogue
 from models import fasttext
-from models.fasttext import starting_vectors
-from models.fasttext.catalogue_statistics import DocumentCounter, principal_direction
-from models.fasttext.token_batch import TokenBatch
-from models.fasttext.train import train
 from pipeline.config.sections import ModelSection, RankSection
 from pipeline.evaluation.methods import Dense
 from pipeline.evaluation.reranked import Reranked
 from pipeline.retrieval.reranking import ComparedItems
 from pipeline.retrieval.vectors import to_bytes
-from pipeline.stages.train import corpus
-from pipeline.stages.train.statistics import DIRECTION
 
 _NEAREST = 10
 _RERANKED = "re-ranked"
 _BLOCK = 512
 _DIMS = (128, 256, 384, 448, 512)
-_BATCH = 10_000
 
 
 # Dense vectors, sparse ones of word TF-IDF, or re-ranking.
 Vectors = np.ndarray | Reranked | Any
-
-
-def train_model(
-    catalogue: Catalogue, folder: Path, section: ModelSection | None = None
-) -> fasttext.Embedder:
-    """Train and pack a model of a catalogue, with its statistics, as the stage train does."""
-    section = section or ModelSection()
-    documents = catalogue.documents
-    counts = Counter(token for document in documents for token in document)
-    sizes = [
-        sum(count >= min_count for count in counts.values())
-        for min_count in range(1, section.min_count + 1)
-    ]
-    folder.mkdir()
-    lines = "".join(" ".join(document) + "\n" for document in documents)
-    (folder / "corpus.txt").write_text(lines, encoding="utf-8")
-    plan = corpus.plan(section, counts.total(), sizes)
-    vectors = folder / "start.vec" if section.pretrained else None
-    if vectors:
-        starting_vectors.write(Path(section.pretrained), folder / "corpus.txt", plan.dim, vectors)
-    train(folder / "corpus.txt", folder / "model.bin", plan, vectors=vectors)
-    model = fasttext.load(fasttext.pack(folder / "model.bin", folder / "packed"))
-    assert isinstance(model, fasttext.Embedder)  # noqa: S101 - it was packed here
-    counter = DocumentCounter()
-    for start in range(0, len(documents), _BATCH):
-        counter.add(TokenBatch.from_arrow(*model.flatten(documents[start : start + _BATCH])))
-    model.statistics = counter.finish(np.zeros(model.dim, dtype=np.float32))
-    weighted = fasttext.BlendEmbedder(model, DIRECTION).embed(documents[:_BATCH])
-    model.statistics = counter.finish(principal_direction(weighted))
-    return model
 
 
 def reranked(model: fasttext.Embedder, catalogue: Catalogue) -> Reranked:
@@ -194,7 +160,11 @@ def _cosines(vectors: Vectors, first: np.ndarray, second: np.ndarray) -> np.ndar
 
 
 def measure(
-    catalogue: Catalogue, folder: Path, speeds: dict[str, list[float]], section: ModelSection
+    catalogue: Catalogue,
+    folder: Path,
+    speeds: dict[str, list[float]],
+    section: ModelSection,
+    encoded: Path | None,
 ) -> Iterator[tuple[str, str, float]]:
     """Measure one catalogue.
 
@@ -203,6 +173,7 @@ def measure(
         folder: for its model.
         speeds: receives items a second, one core, by way.
         section: how the model is trained.
+        encoded: folder of an encoder's vectors; see `with_distilled`.
 
     Yields:
         (way, line, value).
@@ -224,12 +195,16 @@ def measure(
         seconds = time.process_time() - start
         speeds.setdefault(name, []).append(len(catalogue.titles) / seconds)
     vectors_by_way[_RERANKED] = reranked(model, catalogue)
+    if encoded:
+        both = with_distilled(model, catalogue, encoded / f"{catalogue.name}.npy", folder)
+        vectors_by_way["distilled"] = blended(both, catalogue, fasttext.Blend().dim)
+        vectors_by_way[f"and {_RERANKED}"] = reranked(both, catalogue)
     for name, vectors in vectors_by_way.items():
         for line, value in metric(catalogue, vectors).items():
             yield name, f"{catalogue.name}, {line}", value
 
 
-def run(data: Path, section: ModelSection) -> dict[str, Any]:
+def run(data: Path, section: ModelSection, encoded: Path | None) -> dict[str, Any]:
     """Measure all catalogues, with models that are trained by these settings."""
     results: dict[str, dict[str, dict[str, float]]] = {}
     speeds: dict[str, list[float]] = {}
@@ -239,7 +214,7 @@ def run(data: Path, section: ModelSection) -> dict[str, Any]:
             print(f"measuring {catalogue.name} ...", file=sys.stderr)
             lines = results.setdefault(catalogue.kind, {})
             for way, line, value in measure(
-                catalogue, Path(name) / catalogue.name, speeds, section
+                catalogue, Path(name) / catalogue.name, speeds, section, encoded
             ):
                 lines.setdefault(line, {})[way] = value
     means = {
@@ -265,12 +240,12 @@ def show(results: dict[str, Any]) -> None:
     """Print the results as tables."""
     for kind in ("labels", "pairs", "sentences"):
         ways = list(next(iter(results[kind].values())))
-        print(f"{kind:34}" + "".join(f"{way:>11}" for way in ways))
+        print(f"{kind:34}" + "".join(f"{way:>15}" for way in ways))
         for line, values in results[kind].items():
-            print(f"{line:34}" + "".join(f"{values[way]:>11.3f}" for way in ways))
+            print(f"{line:34}" + "".join(f"{values[way]:>15.3f}" for way in ways))
         if kind == "labels":
             means = results["mean_label_recall"]
-            print(f"{'mean':34}" + "".join(f"{means[way]:>11.4f}" for way in ways))
+            print(f"{'mean':34}" + "".join(f"{means[way]:>15.4f}" for way in ways))
     print("items embedded a second, one core, median over the sets:")
     for way, rate in results["items_per_second"].items():
         print(f"  {way:12}{rate:>10,.0f}")
@@ -283,9 +258,10 @@ def main() -> int:
     )
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the sets")
     parser.add_argument("--pretrained", default="", help="word vectors that training starts from")
+    parser.add_argument("--encoded", type=Path, help="folder of an encoder's vectors: NAME.npy")
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
     arguments = parser.parse_args()
-    results = run(arguments.data, ModelSection(pretrained=arguments.pretrained))
+    results = run(arguments.data, ModelSection(pretrained=arguments.pretrained), arguments.encoded)
     show(results)
     if arguments.json:
         print(json.dumps(results, ensure_ascii=False))

@@ -203,8 +203,8 @@ def _write_description(packed: Path, out: Path) -> None:
     if metadata["format"] == FORMAT:
         own = {"float16": arrays["rows"].dtype == np.float16, **asdict(read_header(packed))}
         if DISTILLED + "vectors" in arrays:
-            words, dim = arrays[DISTILLED + "vectors"].shape
-            own["distilled"] = {"words": words, "dim": dim}
+            words, beside = arrays[DISTILLED + "vectors"].shape
+            own["distilled"] = {"words": words, "dim": beside}
     else:
         own = {name: value for name, value in metadata.items() if name != "statistics"}
     description = {

@@ -184,7 +184,11 @@ def _describe(path: Path) -> dict[str, Any]:
         return file | {"kind": "static", "packed": True, "dim": static.load(path).dim}
     header = fasttext.read_header(path) if packed else open_source(path).header
     kind = "static" if header.model == "static" else "fasttext"
-    return file | {"kind": kind, "packed": packed, **asdict(header)}
+    description = file | {"kind": kind, "packed": packed, **asdict(header)}
+    beside = getattr(fasttext.load(path), "distilled", None) if packed else None
+    if beside is not None:
+        description["distilled"] = {"words": beside.header.nwords, "dim": beside.dim}
+    return description
 
 
 def _list(arguments: Namespace) -> Iterator[str]:

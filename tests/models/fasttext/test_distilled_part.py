@@ -143,6 +143,8 @@ def test_a_file_keeps_its_vectors_its_statistics_and_the_model_beside_it(
     assert description["kind"] == "fasttext"
     assert description["distilled"] == {"words": len(rows), "dim": DIM}
     assert description["bytes"] == path.stat().st_size
+    size = fasttext.size_of_file(path)
+    assert (size.dim, size.packed) == (16 + DIM, path.stat().st_size)
 
 
 def test_a_damaged_part_is_named(packed: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from benchmarks import quality
+from benchmarks import catalogue_models, quality
 from benchmarks.sets import Catalogue
 from models import fasttext
 from pipeline.config.sections import ModelSection
@@ -61,7 +61,7 @@ def items(tmp_path_factory: pytest.TempPathFactory) -> Items:
     catalogue = Catalogue("samples", "labels", titles, descriptions)
     folder = tmp_path_factory.mktemp("model") / "trained"
     embedder = fasttext.BlendEmbedder(
-        quality.train_model(catalogue, folder, ModelSection(dim=DIM)), fasttext.Blend()
+        catalogue_models.train_model(catalogue, folder, ModelSection(dim=DIM)), fasttext.Blend()
     )
     columns = (pa.array(lists, pa.list_(pa.string())) for lists in (titles, descriptions))
     vectors = quality.rounded(embedder.embed_fields(*columns))
