@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from pipeline.errors import DamagedError
 from pipeline.stages.context import Job, Stage, output_missing
+from pipeline.stages.train import definition
 from pipeline.stages.train import stage as train
 from pipeline.store.stage_record import StageRecord
 
@@ -69,7 +70,7 @@ class Reuse:
         if stage.NAME in self.pinned:
             yield self.pinned[stage.NAME]
             return
-        current = train.reusable_model(self._job) if stage.NAME == train.NAME else None
+        current = definition.reusable_model(self._job) if stage.NAME == train.NAME else None
         if current is not None and not fresh:
             yield current
         version, _ = self._job.fingerprint(stage)

@@ -22,7 +22,7 @@ from pipeline.stages.index import stage as index
 from pipeline.stages.neighbors import stage as neighbors
 from pipeline.stages.publish import gate
 from pipeline.stages.publish import stage as publish
-from pipeline.stages.train import model_registry
+from pipeline.stages.train import definition, model_registry
 from pipeline.stages.train import stage as train
 from pipeline.store import lock, publications, store_format
 from pipeline.store.pending import Pending
@@ -324,8 +324,8 @@ class Runner:
         if not (self._job.publishing or self._only_trains):
             return
         if record.stage == train.NAME and "tokens" in record.inputs:
-            definition = train.model_definition(record.inputs)
-            key = train.model_key(definition, record.outputs["text_fingerprint"])
+            own = definition.model_definition(record.inputs)
+            key = definition.model_key(own, record.outputs["text_fingerprint"])
             if self._job.state.models.get(key) != record.fingerprint:
                 self._store.models.set_current(key, record.fingerprint)
         elif record.stage == index.NAME:

@@ -13,6 +13,7 @@ from pipeline.config.sections import Config
 from pipeline.errors import UsageError
 from pipeline.stages.context import Job
 from pipeline.stages.tokenize import stage as tokenize
+from pipeline.stages.train import definition
 from pipeline.stages.train import stage as train
 from pipeline.storage.file_owners import owner_tag
 from pipeline.storage.files import read_json, write_json
@@ -94,7 +95,7 @@ def _current(config: Config, store: Store) -> StageRecord | None:
 
 def _key(config: Config, store: Store) -> str:
     job = Job(config, store, "model")
-    return train.model_key(train.training_settings(job), tokenize.text_fingerprint(job))
+    return definition.model_key(definition.training_settings(job), tokenize.text_fingerprint(job))
 
 
 def push(config: Config, store: Store, record: StageRecord, target: str) -> None:
@@ -191,7 +192,9 @@ def restore_current(store: Store, fingerprint: str) -> StageRecord | None:
     record = store.find_record(train.NAME, fingerprint)
     if record is None or "tokens" not in record.inputs:
         return None
-    key = train.model_key(train.model_definition(record.inputs), record.outputs["text_fingerprint"])
+    key = definition.model_key(
+        definition.model_definition(record.inputs), record.outputs["text_fingerprint"]
+    )
     store.models.set_current(key, fingerprint)
     return record
 
@@ -205,15 +208,15 @@ def make_current(config: Config, store: Store, record: StageRecord) -> None:
     path, settings = store.models.file(record), record.inputs.get("training")
     if settings is None:
         raise UsageError(f'the model was not trained here: use it with model.path = "{path}"')
-    complete = train.has_required_statistics(config.model, record)
+    complete = definition.has_required_statistics(config.model, record)
     if record.outputs["kind"] == "fasttext" and not complete:
         raise UsageError(
             f'the model carries no statistics of a catalogue: use it with model.path = "{path}", '
             "which counts them"
         )
-    key = train.model_key(settings, record.outputs["text_fingerprint"])
+    key = definition.model_key(settings, record.outputs["text_fingerprint"])
     if key != _key(config, store):
-        own = train.training_settings(Job(config, store, "model"))
+        own = definition.training_settings(Job(config, store, "model"))
         differing = [f"model.{n} = {v!r}" for n, v in settings.items() if own.get(n) != v]
         changes = ", ".join(differing) or "the [text] settings of its training"
         raise UsageError(

@@ -19,7 +19,7 @@ from models.fasttext.bytestrings import ByteStrings
 from models.fasttext.lexical_features import word_features
 from pipeline.config import reading as config
 from pipeline.errors import InputError, UsageError
-from pipeline.stages.train import stage as train
+from pipeline.stages.train import definition
 from pipeline.store.store import Store
 from tests.models import encoder
 from tests.models.conftest import BUCKET, client
@@ -263,7 +263,7 @@ def test_training_starts_from_pretrained_vectors(
         hashed.append(path)
         return read_content(path)
 
-    monkeypatch.setattr(train, "read_content", counted)
+    monkeypatch.setattr(definition, "read_content", counted)
     words = sorted({word for _, *texts in ITEMS for text in texts for word in text.split()} - {"a"})
     vectors = np.random.default_rng(0).standard_normal((len(words), 12))
     given = files.vec(tmp_path / "given.vec", words, vectors)

@@ -15,8 +15,7 @@ from pipeline.config import reading as config
 from pipeline.errors import InputError, UsageError
 from pipeline.stages.context import Job
 from pipeline.stages.tokenize import stage as tokenize
-from pipeline.stages.train import model_registry
-from pipeline.stages.train import stage as train
+from pipeline.stages.train import definition, model_registry
 from pipeline.store.stage_record import StageRecord
 from pipeline.store.store import Store
 from tests.models.conftest import BUCKET
@@ -59,7 +58,7 @@ class Shop:
             stage="train",
             fingerprint=fingerprint,
             run_id="night1",
-            inputs={"training": train.training_settings(job), "tokens": "t"},
+            inputs={"training": definition.training_settings(job), "tokens": "t"},
             tables={},
             counts={"sampled_items": 1234, "words": 2, "model_bytes": 99},
             outputs={"kind": "fasttext", "file": packed.name, "sha256": sha256, "dim": 4}
@@ -70,7 +69,7 @@ class Shop:
         return record
 
     def key(self, record: StageRecord) -> str:
-        return train.model_key(record.inputs["training"], record.outputs["text_fingerprint"])
+        return definition.model_key(record.inputs["training"], record.outputs["text_fingerprint"])
 
     def current_model(self, record: StageRecord) -> StageRecord | None:
         return self.store.current_model(self.key(record))
