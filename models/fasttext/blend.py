@@ -8,9 +8,7 @@ A word without a row in the model counts half in the semantic part, and the less
 n-grams the catalogue has. The semantic part of an item is shorter for the same reason: vectors of
 n-grams that were never trained say nothing.
 
-A model may have a distilled model of words beside it, whose weighted sum is a second semantic part.
-The more words an item has, the more of the meaning is taken from it: an encoder, which it stands
-for, knows more of prose, and fastText of names.
+A distilled model of words may stand beside the model; its weighted sum is a second semantic part.
 
 Source: the weights and the common direction follow Arora, Liang and Ma 2017 ("A simple but
 tough-to-beat baseline for sentence embeddings"), in weakened form.
@@ -29,6 +27,7 @@ from models.fasttext.catalogue_statistics import required_statistics
 from models.fasttext.column_counts import ColumnCounts, count_blocks
 from models.fasttext.embedder import Embedder, FlatLists
 from models.fasttext.item_features import ItemFeatures
+from models.fasttext.part_lengths import part_lengths
 from models.fasttext.row_sums import Floats, row_norms, scale_rows, sum_rows
 from models.fasttext.weighted_rows import WeightedRowCache, WeightedRows, WordModel
 from models.fasttext.word_contributions import TitleWords, WordContributions, values_at
@@ -36,8 +35,6 @@ from models.unpicklable import Unpicklable
 
 # Share of the common direction that stays.
 _COMMON_SHARE = np.float32(0.5)
-# An item with so many words takes half of its meaning from the distilled model.
-_HALF_DISTILLED = np.float32(20)
 # Minimum length of the lexical part, however long the model's vectors are.
 _MIN_LEXICAL_DIM = 64
 
@@ -158,7 +155,7 @@ class BlendEmbedder(Unpicklable):
         first = self._parts[0]
         common = self._statistics.common_direction.astype(np.float64)
         rows[:, first] -= np.outer(rows[:, first] @ common * (1 - float(_COMMON_SHARE)), common)
-        lengths = self._part_lengths(cached, positions, counts)
+        lengths = self._lengths(cached, positions, counts)
         for part, (length,) in zip(self._parts, lengths, strict=True):
             norm = np.linalg.norm(rows[:, part].sum(axis=0))
             rows[:, part] *= float(length) / (norm or np.inf)
@@ -195,7 +192,7 @@ class BlendEmbedder(Unpicklable):
         in_title = titles.data * self._blend.title_weight
         in_bodies = [values_at(column, item, titles.indices) for column in bodies]
         lengths = np.zeros((len(codes), len(self._parts)), dtype=np.float32)
-        part_lengths = self._part_lengths(cached, positions, counts)
+        part_lengths = self._lengths(cached, positions, counts)
         for n, (part, length) in enumerate(zip(self._parts, part_lengths, strict=True)):
             sums, frequency, word_rows = title_sums[:, part], in_title, rows[:, part]
             for column, added, in_body, body_weight in zip(
@@ -211,14 +208,16 @@ class BlendEmbedder(Unpicklable):
             norms = row_norms(sums)[item]
             scale = np.divide(length[item], norms, out=np.zeros_like(norms), where=norms > 0)
             lengths[:, n] = frequency * scale * row_norms(word_rows)[codes]
+        if len(self._parts) > 2:
+            # One length of all semantic parts.
+            lengths = np.stack([row_norms(lengths[:, :-1]), lengths[:, -1]], axis=1)
         return TitleWords(
             pa.array(counts.words.take(used).to_list(), pa.binary())
             .cast(pa.string())
             .take(pa.array(codes)),
             counts.hashes[titles.indices],
             titles.indptr.astype(np.int64),
-            # One length of all semantic parts.
-            np.stack([row_norms(lengths[:, :-1]), lengths[:, -1]], axis=1),
+            lengths,
         )
 
     def item_features(
@@ -247,28 +246,15 @@ class BlendEmbedder(Unpicklable):
         """Return which words are in the model's vocabulary: bool[n]."""
         return self._embedder.in_vocabulary(words)
 
-    def _part_lengths(
+    def _lengths(
         self, cached: WeightedRows, positions: npt.NDArray[np.int64], counts: ColumnCounts
     ) -> list[Floats]:
-        """Return the lengths of the parts of each item's vector: of each part float32[n].
-
-        Args:
-            cached: the words' rows.
-            positions: int64[words], where they are.
-            counts: of the words.
-        """
-        weight = self._blend.lexical_weight
-        semantic = 1 - weight if self.letters_from < self.dim else 1.0
-        known = self._known_shares(cached, positions, counts)
-        lexical = np.full(len(known), weight**0.5, dtype=np.float32)
-        if known.shape[1] == 1:
-            return [np.asarray(semantic**0.5 * known[:, 0], dtype=np.float32), lexical]
-        words = np.sum([np.diff(column.indptr) for column in counts.columns], axis=0)
-        # What the distilled model does not know is left to the other.
-        share = known[:, 1] * (words / (words + _HALF_DISTILLED))
-        first = np.sqrt(semantic * (1 - share)) * known[:, 0]
-        parts = first, np.sqrt(semantic * share), lexical
-        return [np.asarray(part, dtype=np.float32) for part in parts]
+        """As `part_lengths`."""
+        blend = self._blend
+        lexical = blend.lexical_weight if self.letters_from < self.dim else None
+        weights = (blend.title_weight, *blend.body_weights)
+        words = cached.weights[positions], cached.known[positions]
+        return part_lengths(*words, counts, weights, lexical)
 
     def _embed(self, *columns: FlatLists) -> Floats:
         """As `embed_fields`, of the flat lists of titles, descriptions and further fields.
@@ -310,21 +296,6 @@ class BlendEmbedder(Unpicklable):
                 added *= limited_weights(body_weight, *norms)[:, None]
                 sums[items, part] += added
         sums[:, self._parts[0]] = self._without_common(sums[:, self._parts[0]])
-        lengths = self._part_lengths(cached, positions, counts)
+        lengths = self._lengths(cached, positions, counts)
         for part, length in zip(self._parts, lengths, strict=True):
             scale_rows(sums[:, part], length, out[:, part])
-
-    def _known_shares(
-        self, cached: WeightedRows, positions: npt.NDArray[np.int64], counts: ColumnCounts
-    ) -> Floats:
-        """Return how much of each item's words each model knows: float32[n, models], 0 to 1.
-
-        The arguments are those of `_part_lengths`.
-        """
-        weights = cached.weights[positions][:, None]
-        values = np.concatenate((weights, weights * cached.known[positions]), axis=1)
-        column_weights = (self._blend.title_weight, *self._blend.body_weights)
-        sums = counts.sums(values.astype(np.float64), column_weights)
-        all_words, known = sums[:, :1], sums[:, 1:]
-        shares = np.divide(known, all_words, out=np.ones_like(known), where=all_words > 0)
-        return np.asarray(shares, dtype=np.float32)
