@@ -18,6 +18,8 @@ from models.fasttext.vocabulary import Vocabulary
 
 FORMAT = "nitamono.fasttext"
 VERSION = "1"
+# That of a file with a distilled model beside the other, which earlier releases do not know.
+VERSION_OF_TWO = "2"
 # What the names of a distilled model's tensors and metadata begin with, beside another model's.
 DISTILLED = "distilled."
 _FLOAT_TYPES = ("<f4", "<f2")
@@ -95,6 +97,15 @@ def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
     return {name: metadata[name] for name in names}, tensors
 
 
+def distilled_dim(path: Path) -> int:
+    """The values of a vector of the distilled model in a packed file; 0 if it has none.
+
+    Raises:
+        ModelError: the file is not a packed model, damaged, or of another version.
+    """
+    return int(safetensors_file.read(path)[0].get(f"{DISTILLED}dim", 0))
+
+
 def read_packed(path: Path) -> Model:
     """Map a packed file, after cheap checks: it takes milliseconds, whatever its size.
 
@@ -144,10 +155,10 @@ def _model(path: Path, metadata: dict[str, str], arrays: dict[str, np.ndarray]) 
 def _header(metadata: dict[str, str], path: Path) -> Header:
     if metadata.get("format") != FORMAT:
         raise ModelError(f"{path}: a safetensors file, but not a packed fastText model")
-    if metadata.get("version") != VERSION:
+    if metadata.get("version") not in (VERSION, VERSION_OF_TWO):
         raise ModelError(
-            f"{path}: packed in format {metadata.get('version')}, this program reads {VERSION}; "
-            "pack it again"
+            f"{path}: packed in format {metadata.get('version')}, this program reads {VERSION} and "
+            f"{VERSION_OF_TWO}; pack it again"
         )
     try:
         return Header(**{name: parse(metadata[name]) for name, parse in _FIELDS.items()})

@@ -9,7 +9,7 @@ from models.errors import ModelError
 from models.fasttext import file_kind
 from models.fasttext.bytestrings import PADDING_BYTES
 from models.fasttext.catalogue_statistics import TABLE_SIZE
-from models.fasttext.model import read_packed
+from models.fasttext.model import distilled_dim, read_header
 from models.fasttext.safetensors_file import ALIGNMENT, DATA_START
 
 # Mean length of a word where only the number of words is known; Japanese words are about as long
@@ -29,9 +29,10 @@ class ModelSize:
     Attributes:
         words: words in its vocabulary.
         rows: n-gram rows.
-        dim: length of a vector, of that of a distilled model beside it too.
+        dim: length of a vector.
         packed: bytes of the packed file, which all processes of a host share.
         binary: bytes of the .bin that the library reads.
+        beside: length of a vector of the distilled model beside it; 0 if there is none.
     """
 
     words: int
@@ -39,6 +40,7 @@ class ModelSize:
     dim: int
     packed: int
     binary: int
+    beside: int = 0
 
     @property
     def library(self) -> int:
@@ -102,10 +104,9 @@ def size_of_file(path: Path, *, float16: bool = False) -> ModelSize:
     """
     kind = file_kind.detect_kind(path)
     if kind == "packed":
-        model = read_packed(path)
-        header, beside = model.header, model.distilled.header.dim if model.distilled else 0
+        header, size = read_header(path), path.stat().st_size
         estimate = estimate_size(header.nwords, header.bucket, header.dim)
-        return replace(estimate, packed=path.stat().st_size, dim=header.dim + beside)
+        return replace(estimate, packed=size, beside=distilled_dim(path))
     if kind == "text":
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             words, dim = map(int, file.readline().split())

@@ -17,9 +17,17 @@ from models.errors import ModelError
 from models.fasttext import file_kind, packed_statistics, safetensors_file
 from models.fasttext.binary_source import BinarySource
 from models.fasttext.catalogue_statistics import CatalogueStatistics
-from models.fasttext.model import DISTILLED, FORMAT, VERSION, read_header, read_packed, read_tensors
+from models.fasttext.model import (
+    DISTILLED,
+    FORMAT,
+    VERSION,
+    VERSION_OF_TWO,
+    read_header,
+    read_packed,
+    read_tensors,
+)
 from models.fasttext.row_sums import Floats
-from models.fasttext.source import Header, Source
+from models.fasttext.source import DISTILLED_MODEL, Header, Source
 from models.fasttext.vec_source import VecSource
 from models.fasttext.vocabulary import Vocabulary
 
@@ -118,11 +126,18 @@ def attach(packed: Path, distilled: Path) -> None:
         distilled: the packed file of the other.
 
     Raises:
-        ModelError: a file is damaged, or can't be written.
+        ModelError: a file is damaged, is of another kind, or can't be written; or there is one
+            beside the model already.
     """
     target = packed.with_name(JSON_NAME)
-    metadata, tensors = read_tensors(distilled)
-    statistics = read_packed(packed).statistics
+    model, metadata, tensors = read_packed(packed), *read_tensors(distilled)
+    if read_packed(distilled).header.model != DISTILLED_MODEL:
+        raise ModelError(f"{distilled}: a fastText model; give one that was distilled")
+    if model.distilled is not None:
+        raise ModelError(f"{packed}: has a distilled model beside it already")
+    if model.header.supervised or model.header.model == DISTILLED_MODEL:
+        raise ModelError(f"{packed}: is {model.header.model}: no distilled model fits beside it")
+    statistics = model.statistics
     # Copied, since the file that they are mapped from is cut.
     statistics = statistics and replace(
         statistics,
@@ -137,7 +152,7 @@ def attach(packed: Path, distilled: Path) -> None:
             for name, tensor in tensors.items():
                 writer.add(DISTILLED + name, tensor.dtype, tensor.shape[1:], [tensor])
             second = {DISTILLED + name: value for name, value in metadata.items()}
-            writer.finish(writer.metadata | second)
+            writer.finish(writer.metadata | second | {"version": VERSION_OF_TWO})
         if statistics is not None:
             packed_statistics.append(packed, statistics)
         _write_description(packed, description)
@@ -203,8 +218,8 @@ def _write_description(packed: Path, out: Path) -> None:
     if metadata["format"] == FORMAT:
         own = {"float16": arrays["rows"].dtype == np.float16, **asdict(read_header(packed))}
         if DISTILLED + "vectors" in arrays:
-            words, beside = arrays[DISTILLED + "vectors"].shape
-            own["distilled"] = {"words": words, "dim": beside}
+            own["distilled_words"], own["distilled_dim"] = arrays[DISTILLED + "vectors"].shape
+            own["dim"] += own["distilled_dim"]
     else:
         own = {name: value for name, value in metadata.items() if name != "statistics"}
     description = {

@@ -11,8 +11,8 @@ import numpy as np
 from models.fasttext.column_counts import ColumnCounts
 from models.fasttext.row_sums import Floats
 
-# An item with so many words takes half of its meaning from the distilled model; see
-# benchmarks/README.md.
+# An item with so many words, each counted once a column, takes half of its meaning from the
+# distilled model; see benchmarks/README.md.
 _HALF_DISTILLED = 20
 
 
@@ -39,7 +39,9 @@ def part_lengths(
     letters = np.full(len(counts), lexical**0.5, dtype=np.float32)
     if shares.shape[1] == 1:
         return [np.asarray((1 - lexical) ** 0.5 * shares[:, 0], dtype=np.float32), letters]
-    words = np.sum([np.diff(column.indptr) for column in counts.columns], axis=0)
+    # A column that weighs nothing changes nothing.
+    counted = zip(counts.columns, column_weights, strict=True)
+    words = sum(np.diff(column.indptr) * (weight > 0) for column, weight in counted)
     # What the distilled model does not know is left to the other.
     distilled = shares[:, 1] * (words / (words + _HALF_DISTILLED))
     first = np.sqrt((1 - lexical) * (1 - distilled)) * shares[:, 0]

@@ -10,6 +10,9 @@ import numpy.typing as npt
 from models.fasttext.bytestrings import ByteStrings
 from models.fasttext.row_sums import Floats
 
+# The name of a model of which `models.static.distil` made the rows of words.
+DISTILLED_MODEL = "static"
+
 
 @dataclass(frozen=True)
 class Header:

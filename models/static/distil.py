@@ -26,9 +26,8 @@ from models.fasttext.catalogue_statistics import document_weights
 from models.fasttext.embedder import Embedder
 from models.fasttext.packing import FILE_NAME, new_file, write_packed
 from models.fasttext.row_sums import Floats
-from models.fasttext.source import Header
+from models.fasttext.source import DISTILLED_MODEL, Header
 
-MODEL = "static"
 # How strongly rows are drawn to zero: a word counts as if it were once more in an item of zeros.
 RIDGE = 1.0
 _MAX_ITERATIONS, _TOLERANCE = 200, 1e-4
@@ -145,9 +144,8 @@ class _WordRows:
 
     def __init__(self, words: Sequence[str], rows: Floats, text_fingerprint: str) -> None:
         self.words = ByteStrings.from_list([encode(word) for word in words])
-        self.header = Header(
-            MODEL, rows.shape[1], len(words), 0, 0, 0, 1, text_fingerprint=text_fingerprint
-        )
+        sizes = rows.shape[1], len(words), 0, 0, 0, 1
+        self.header = Header(DISTILLED_MODEL, *sizes, text_fingerprint=text_fingerprint)
         self._rows = rows
 
     def vectors(self) -> Iterator[tuple[Floats, npt.NDArray[np.bool_]]]:

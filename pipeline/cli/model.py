@@ -153,7 +153,8 @@ def _distil(arguments: Namespace) -> Iterator[str]:
         return
     yield f"distilled   {made.path}"
     yield f"            {made.words:,} words, from {made.items:,} items that the encoder read"
-    yield 'use it      [model] kind = "static", path = the folder'
+    yield "use it      [model] distilled = the folder, beside fastText"
+    yield '            or [model] kind = "static", path = the folder, alone'
 
 
 def _info(arguments: Namespace) -> Iterator[str]:
@@ -187,7 +188,8 @@ def _describe(path: Path) -> dict[str, Any]:
     description = file | {"kind": kind, "packed": packed, **asdict(header)}
     beside = getattr(fasttext.load(path), "distilled", None) if packed else None
     if beside is not None:
-        description["distilled"] = {"words": beside.header.nwords, "dim": beside.dim}
+        description |= {"distilled_words": beside.header.nwords, "distilled_dim": beside.dim}
+        description["dim"] += beside.dim
     return description
 
 

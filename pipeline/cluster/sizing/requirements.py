@@ -98,7 +98,7 @@ def for_fasttext(config: Config, size: ModelSize, items: int) -> Requirements:
         size: size of the model.
         items: number of items in the catalogue.
     """
-    dim = vector_dim(config, size.dim)
+    dim = vector_dim(config, size.dim + size.beside)
     if config.model.engine == "library":
         copy = size.library / MIB
         return _requirements(config, "library", size.binary / MIB, copy, dim, items, 0.0)

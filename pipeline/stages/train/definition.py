@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from models import ModelError
+from models import ModelError, static
 from models.content import read_content
 from models.stores import objects
 from pipeline.config.sections import ModelSection
@@ -48,7 +48,9 @@ def content_sha256(job: Job, name: Literal["path", "pretrained", "distilled"]) -
         if "://" in address:
             content = objects.content_of(address, job.config.object_stores())
         else:
-            content = read_content(Path(address))
+            # Of a folder with a distilled model only the model counts.
+            is_folder = name == "distilled" and Path(address).is_dir()
+            content = read_content((is_folder and static.find_packed(address)) or Path(address))
     except ModelError as error:
         # Some errors begin with the path.
         problem = str(error).removeprefix(f"{address}: ")

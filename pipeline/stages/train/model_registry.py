@@ -199,6 +199,13 @@ def restore_current(store: Store, fingerprint: str) -> StageRecord | None:
     return record
 
 
+def _advice(name: str, value: object) -> str:
+    """How to set a setting of [model] to the value that it had in a training."""
+    if str(value).startswith("sha256:"):
+        return f"model.{name} to the file of its training, {value}"
+    return f"model.{name} = {value!r}"
+
+
 def make_current(config: Config, store: Store, record: StageRecord) -> None:
     """Make a model the current one.
 
@@ -217,7 +224,8 @@ def make_current(config: Config, store: Store, record: StageRecord) -> None:
     key = definition.model_key(settings, record.outputs["text_fingerprint"])
     if key != _key(config, store):
         own = definition.training_settings(Job(config, store, "model"))
-        differing = [f"model.{n} = {v!r}" for n, v in settings.items() if own.get(n) != v]
+        names = [name for name in settings | own if own.get(name) != settings.get(name)]
+        differing = [_advice(name, settings.get(name, "")) for name in names]
         changes = ", ".join(differing) or "the [text] settings of its training"
         raise UsageError(
             f"the model was trained under other settings than this config's; set {changes}, "

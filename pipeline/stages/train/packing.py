@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from models import ModelError, fasttext, onnx, static
+from models.fasttext.source import DISTILLED_MODEL
 from pipeline.config.sections import ModelSection
 
 # Names in a model's folder: the packed model, the library's own file, the encoder's directory.
@@ -38,6 +39,7 @@ def pack_fasttext(
         fasttext.pack(source, folder, text_fingerprint=text.tokens, float16=section.float16)
         header = fasttext.read_header(folder / _PACKED)
     counts = {"dim": header.dim, "words": header.nwords, "ngram_rows": header.bucket}
+    counts |= _beside(folder / _PACKED, header) if section.engine == "mapped" else {}
     if section.engine == "mapped":
         return folder / _PACKED, counts
     fasttext.load(source)
@@ -55,7 +57,7 @@ def _header(packed: Path, text: TextRules) -> fasttext.Header:
         raise ModelError(
             f"{packed}: its text fingerprint is {header.text_fingerprint}, the tokens' is "
             f"{text.tokens}: it was trained on tokens of other rules, of [text] or of "
-            "[[embed.field]]; train or pack it again"
+            "[[embed.field]]; make it again of these tokens"
         )
     return header
 
@@ -83,31 +85,48 @@ def pack_static(
     counts = _static_counts(source)
     if not static.has_tokenizer(source):
         header = _header(source, text)
-        counts |= {"words": header.nwords, "ngram_rows": header.bucket}
+        counts |= {"words": header.nwords, "ngram_rows": header.bucket, **_beside(source, header)}
     shutil.copyfile(source, target)
     return target, counts
 
 
-def attach_distilled(packed: Path, source: Path, text: TextRules) -> dict[str, Any]:
-    """Put a distilled model beside a packed one of words; return their counts together.
+def _beside(packed: Path, header: fasttext.Header) -> dict[str, Any]:
+    """The counts of a packed file that has a distilled model beside the other, or none."""
+    model = fasttext.load(packed)
+    if not isinstance(model, fasttext.Embedder) or model.distilled is None:
+        return {}
+    beside = model.distilled.header
+    return {"dim": header.dim + beside.dim, "distilled_words": beside.nwords}
+
+
+def find_distilled(source: Path, text: TextRules) -> Path:
+    """The file of a distilled model, which can stand beside a model of the same tokens.
+
+    Args:
+        source: the file, or the folder that `nitamono model distil` wrote.
+        text: the tokens' rules.
 
     Raises:
-        ModelError: `source` holds no distilled model or one of tokens of other rules, or the
-            packed one is supervised or has another beside it already.
+        ModelError: there is none, it is damaged, or made of tokens of other rules.
     """
-    distilled = static.find_packed(source)
-    if distilled is None or static.has_tokenizer(distilled):
+    file = static.find_packed(source)
+    model = static.load(file) if file else None
+    if file is None or not isinstance(model, fasttext.Embedder):
         raise ModelError(f"{source}: no model that nitamono model distil made")
-    header = _header(distilled, text)
-    model = static.load(packed)
-    if header.model != "static":
+    if model.header.model != DISTILLED_MODEL:
         raise ModelError(f"{source}: a fastText model; give one that nitamono model distil made")
-    if not isinstance(model, fasttext.Embedder) or model.header.supervised:
-        raise ModelError("stands beside word vectors, and a supervised model has none")
-    if model.distilled is not None:
-        raise ModelError("the model of model.path has one beside it already; leave this one out")
+    _header(file, text)
+    return file
+
+
+def attach(packed: Path, distilled: Path) -> dict[str, Any]:
+    """Put a distilled model beside a packed one; return their counts together.
+
+    Raises:
+        ModelError: the packed one has none of words, or has another beside it already.
+    """
     fasttext.attach(packed, distilled)
-    return {"dim": model.dim + header.dim, "distilled_words": header.nwords}
+    return _beside(packed, fasttext.read_header(packed))
 
 
 def _static_counts(packed: Path) -> dict[str, Any]:

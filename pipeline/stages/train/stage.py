@@ -44,6 +44,8 @@ def execute(job: Job, version: str) -> StageResult:
         counts: dict[str, Any]
         catalogue: _Catalogue | None = None
         try:
+            # Before a model is trained, so that nothing is trained in vain.
+            distilled = _distilled_file(job) if section.distilled else None
             if section.path:
                 source = _local_copy(job, section.path, section.kind)
                 counts = {"source": section.path}
@@ -54,8 +56,8 @@ def execute(job: Job, version: str) -> StageResult:
             )
             if carries_statistics(section):
                 counts |= _add_statistics(job, shipped, catalogue)
-            if section.distilled:
-                model_counts |= _attach_distilled(job, shipped)
+            if distilled:
+                model_counts |= _attach(shipped, distilled)
             shutil.rmtree(folder / _WORK, ignore_errors=True)
             job.line.note = ""
         except ModelError as error:
@@ -91,16 +93,28 @@ def _local_copy(job: Job, address: str, kind: str) -> Path:
     return local_path(job.ship(address, kind)) if "://" in address else Path(address)
 
 
-def _attach_distilled(job: Job, packed: Path) -> dict[str, Any]:
-    """Put the model of model.distilled beside the packed one; return their counts.
+def _attach(packed: Path, distilled: Path) -> dict[str, Any]:
+    """Put a distilled model beside the packed one; return their counts together.
+
+    Raises:
+        InputError: the packed one takes none.
+    """
+    try:
+        return packing.attach(packed, distilled)
+    except ModelError as error:
+        problem = str(error).removeprefix(f"{packed}: ")
+        raise InputError(f"train: model.distilled: the model of model.path {problem}") from error
+
+
+def _distilled_file(job: Job) -> Path:
+    """The file that model.distilled names.
 
     Raises:
         InputError: it is of another kind, damaged, or made of tokens of other rules.
     """
-    address = job.config.model.distilled
     try:
-        source = _local_copy(job, address, "static")
-        return packing.attach_distilled(packed, source, _text_rules(job))
+        source = _local_copy(job, job.config.model.distilled, "static")
+        return packing.find_distilled(source, _text_rules(job))
     except ModelError as error:
         raise InputError(f"train: model.distilled: {error}") from error
 

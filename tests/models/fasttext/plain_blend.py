@@ -103,7 +103,8 @@ def oracle(
     semantic, common = parts[0], statistics.common_direction
     semantic = unit(semantic - 0.5 * (semantic @ common) * common)
     semantic *= known_sum / weight_sum if weight_sum else 1.0
-    words = sum(len(set(filter(None, tokens))) for tokens in item)
+    columns = zip(item, weights, strict=True)
+    words = sum(len(set(filter(None, tokens))) for tokens, weight in columns if weight)
     taken = distilled_sum / weight_sum * words / (words + 20) if second and weight_sum else 0.0
     meaning = np.concatenate(((1 - taken) ** 0.5 * semantic, taken**0.5 * unit(parts[1])))
     if not lexical:

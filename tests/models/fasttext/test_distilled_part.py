@@ -141,10 +141,39 @@ def test_a_file_keeps_its_vectors_its_statistics_and_the_model_beside_it(
     assert np.array_equal(again.distilled.embed([[word]])[0], rows[word])
     description = json.loads(path.with_name("model.json").read_text("utf-8"))
     assert description["kind"] == "fasttext"
-    assert description["distilled"] == {"words": len(rows), "dim": DIM}
+    assert (description["distilled_words"], description["distilled_dim"]) == (len(rows), DIM)
+    assert (description["dim"], description["version"]) == (16 + DIM, "2")
     assert description["bytes"] == path.stat().st_size
     size = fasttext.size_of_file(path)
-    assert (size.dim, size.packed) == (16 + DIM, path.stat().st_size)
+    assert (size.dim, size.beside, size.packed) == (16, DIM, path.stat().st_size)
+
+
+def test_a_column_that_weighs_nothing_changes_nothing(packed: Path, names: list[str]) -> None:
+    column_type = pa.list_(pa.string())
+    titles = pa.array([names[:3]] * 2, column_type)
+    texts = pa.array([[], names], column_type)
+    for blend, columns in (
+        (Blend(description_weight=0.0), (titles, texts)),
+        (Blend(title_weight=0.0, field_weights=(0.0,)), (texts, titles, texts)),
+    ):
+        one, other = BlendEmbedder(loaded(packed), blend).embed_fields(*columns)
+        assert np.array_equal(one, other)
+
+
+def test_what_can_not_stand_beside_a_model_leaves_it_as_it_is(
+    packed: Path, distilled: Path, skipgram: Path, tmp_path: Path
+) -> None:
+    plain = fasttext.pack(skipgram, tmp_path / "plain")
+    alone = Path(shutil.copy(distilled, tmp_path / "alone.safetensors"))
+    for model_file, beside, reason in (
+        (packed, distilled, "has a distilled model beside it already"),
+        (plain, plain, "a fastText model; give one that was distilled"),
+        (alone, distilled, "is static: no distilled model fits beside it"),
+    ):
+        before = model_file.read_bytes()
+        with pytest.raises(ModelError, match=reason):
+            fasttext.attach(model_file, beside)
+        assert model_file.read_bytes() == before
 
 
 def test_a_damaged_part_is_named(packed: Path, tmp_path: Path) -> None:

@@ -11,7 +11,10 @@ from pyspark.sql import SparkSession
 from models import fasttext
 from models.fasttext.embedder import Embedder
 from models.static import distil
+from pipeline.config import reading as config
 from pipeline.errors import InputError, UsageError
+from pipeline.stages.train import stage as train
+from pipeline.store.store import Store
 from tests.models import encoder
 from tests.models.conftest import BUCKET, client
 from tests.models.static.files import model2vec_model
@@ -80,13 +83,14 @@ def test_its_content_decides_which_model_is_made(shop: Shop, tmp_path: Path) -> 
     shop.run("both", *beside(given))
     model = shop.run_json("both")["train"]
     assert model != shop.run_json("plain")["train"]
-    moved = shutil.move(given, tmp_path / "moved")
+    moved = Path(shutil.move(given, tmp_path / "moved"))
+    (moved / "README.md").write_text("whose it is\n", "utf-8")
     shop.run("moved", *beside(moved))
     assert shop.run_json("moved")["train"] == model
+    shop.run("file", *beside(moved / "model.safetensors"))
+    assert shop.run_json("file")["train"] == model
     shop.run("changed", *beside(write_distilled(tmp_path / "given", seed=1)))
     assert shop.run_json("changed")["train"] not in (model, shop.run_json("plain")["train"])
-    record = json.loads((shop.folder / "store/runs/both/run.json").read_text("utf-8"))
-    assert record["counts"]["distilled_words"] > 0
 
 
 def test_a_night_has_the_vectors_of_a_whole_run(shop: Shop, tmp_path: Path) -> None:
@@ -107,7 +111,15 @@ def test_a_stored_model_with_one_beside_it_can_be_given(shop: Shop, tmp_path: Pa
     (stored,) = (shop.folder / "store" / "models").glob("*/model.safetensors")
     packed = Path(shutil.copy(stored, tmp_path / "packed.safetensors"))
     assert np.array_equal(stacked(shop.run("given", f"model.path={packed}")), both)
-    with pytest.raises(InputError, match=r"model\.distilled: .* has one beside it already"):
+    for run_id in ("both", "given"):
+        record = json.loads((shop.folder / f"store/runs/{run_id}/run.json").read_text("utf-8"))
+        assert record["counts"]["distilled_words"] > 0, run_id
+        embed = Store.of(config.load(shop.file, (), {})).find_record(
+            "embed", record["fingerprints"]["embed"]
+        )
+        assert embed is not None
+        assert embed.outputs["dim"] == both.shape[1]
+    with pytest.raises(InputError, match=r"model\.path has a distilled model beside it already"):
         shop.run("twice", f"model.path={packed}", f"model.distilled={given}")
 
 
@@ -138,16 +150,23 @@ def test_one_in_an_object_store_is_that_of_the_folder(
     assert np.array_equal(stacked(shop.run("store", *beside(address), *place)), from_folder)
 
 
-def test_what_is_no_distilled_model_is_refused(shop: Shop, tmp_path: Path) -> None:
+def test_what_is_no_distilled_model_is_refused(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model2vec_model(tmp_path / "model2vec")
     other_rules = write_distilled(tmp_path / "other", text_fingerprint="0123456789abcdef")
     shop.run("trained", *TRAINED)
     (stored,) = (shop.folder / "store" / "models").glob("*/model.safetensors")
+    damaged = write_distilled(tmp_path / "damaged") / "model.safetensors"
+    damaged.write_bytes(damaged.read_bytes().replace(b'"dim": "8"', b'"dim": "9"'))
     for folder, reason in (
+        (damaged, "its tensor vectors does not fit its header"),
         (tmp_path / "model2vec", "no model that nitamono model distil made"),
         (other_rules, "tokens of other rules"),
         (stored, "a fastText model; give one that nitamono model distil made"),
     ):
+        # Before anything is trained.
+        monkeypatch.setattr(train, "train_fasttext", pytest.fail)
         with pytest.raises(InputError, match=f"train: model.distilled: .*{reason}"):
             shop.run("refused", *beside(folder))
     with pytest.raises(InputError, match=r"model\.distilled .*nowhere: .*\[model\] distilled"):
