@@ -70,8 +70,8 @@ class ModelSection(Section):
     )
     distilled: str = Field(
         "",
-        description="model that nitamono model distil made of an encoder (a folder, or an "
-        "address), to stand beside fastText, the more the longer an item's text is; empty: none",
+        description="folder (or the file in it, or its address) of a model that nitamono model "
+        "distil made of an encoder; its vectors stand beside fastText's; empty: none",
     )
     float16: bool = Field(False, description="store a mapped model in half the space")
     truncate_dim: int = Field(
