@@ -10,6 +10,7 @@ import pytest
 
 from models import fasttext
 from models.content import file_sha256
+from models.static import distil
 from pipeline.cli import main as cli
 from pipeline.config import reading as config
 from pipeline.errors import InputError, UsageError
@@ -210,6 +211,19 @@ def test_wrong_use_is_told(vec: Path, tmp_path: Path, say: Say) -> None:
     other = Shop(tmp_path / "other", "epoch = 7\n")
     with pytest.raises(UsageError, match=r"set model\.epoch = 0, or use it with model\.path"):
         say("pull", tmp_path / "spring", "--use", "--config", other.file)
+    # A setting that the training did without, and one that names a file by its content.
+    file = distil.write(
+        ["水"], np.ones((1, 3), np.float32), tmp_path, text_fingerprint="", float16=False
+    )
+    both = Shop(tmp_path / "both", f'distilled = "{file}"\n')
+    with pytest.raises(UsageError, match=r"set model\.distilled = '', or use it with model\.path"):
+        say("pull", tmp_path / "spring", "--use", "--config", both.file)
+    both.train(vec, "f" * 16)
+    say("push", tmp_path / "summer", "--config", both.file)
+    with pytest.raises(
+        UsageError, match=r"set model\.distilled to the file of its training, sha256"
+    ):
+        say("pull", tmp_path / "summer", "--use", "--config", shop.file)
 
 
 def test_a_rollback_makes_the_models_training_current_again(vec: Path, tmp_path: Path) -> None:
