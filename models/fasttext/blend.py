@@ -29,7 +29,12 @@ from models.fasttext.embedder import Embedder, FlatLists
 from models.fasttext.item_features import ItemFeatures
 from models.fasttext.part_lengths import part_lengths
 from models.fasttext.row_sums import Floats, row_norms, scale_rows, sum_rows
-from models.fasttext.weighted_rows import WeightedRowCache, WeightedRows, WordModel
+from models.fasttext.weighted_rows import (
+    WeightedRowCache,
+    WeightedRows,
+    WordModel,
+    semantic_dims,
+)
 from models.fasttext.word_contributions import TitleWords, WordContributions, values_at
 from models.unpicklable import Unpicklable
 
@@ -97,7 +102,7 @@ class BlendEmbedder(Unpicklable):
         self._embedder = embedder
         self._statistics = required_statistics(embedder.statistics)
         self._blend = blend
-        dims = [model.dim for model in (embedder, embedder.distilled) if model is not None]
+        dims = semantic_dims(embedder)
         lexical_dim = blend.lexical_dim(sum(dims))
         self._cache = WeightedRowCache(embedder, self._statistics, lexical_dim, blend.rare_weight)
         self.letters_from = sum(dims)

@@ -107,10 +107,17 @@ def add_statistics(packed: Path, statistics: CatalogueStatistics) -> None:
     Raises:
         ModelError: the file is damaged or can't be written.
     """
+    with _changing(packed):
+        packed_statistics.append(packed, statistics)
+
+
+@contextmanager
+def _changing(packed: Path) -> Iterator[None]:
+    """Change a packed file in place; afterwards it gets a new description."""
     target = packed.with_name(JSON_NAME)
     with _writing(packed), _temporary_file(target) as description:
         target.unlink(missing_ok=True)
-        packed_statistics.append(packed, statistics)
+        yield
         _write_description(packed, description)
         description.replace(target)
         sync(packed.parent)
@@ -129,7 +136,6 @@ def attach(packed: Path, distilled: Path) -> None:
         ModelError: a file is damaged, is of another kind, or can't be written; or there is one
             beside the model already.
     """
-    target = packed.with_name(JSON_NAME)
     model, metadata, tensors = read_packed(packed), *read_tensors(distilled)
     if read_packed(distilled).header.model != DISTILLED_MODEL:
         raise ModelError(f"{distilled}: a fastText model; give one that was distilled")
@@ -145,8 +151,7 @@ def attach(packed: Path, distilled: Path) -> None:
         ngram_documents=statistics.ngram_documents.copy(),
         common_direction=statistics.common_direction.copy(),
     )
-    with _writing(packed), _temporary_file(target) as description:
-        target.unlink(missing_ok=True)
+    with _changing(packed):
         with safetensors_file.Appender(packed) as writer:
             packed_statistics.drop(writer)
             for name, tensor in tensors.items():
@@ -155,9 +160,6 @@ def attach(packed: Path, distilled: Path) -> None:
             writer.finish(writer.metadata | second | {"version": VERSION_OF_TWO})
         if statistics is not None:
             packed_statistics.append(packed, statistics)
-        _write_description(packed, description)
-        description.replace(target)
-        sync(packed.parent)
 
 
 @contextmanager

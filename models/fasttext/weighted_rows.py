@@ -44,6 +44,11 @@ class WordModel(Protocol):
         """Return which words are in the model's vocabulary: bool[n]."""
 
 
+def semantic_dims(model: WordModel) -> list[int]:
+    """The lengths of the semantic parts: of the model's vectors, and of a distilled one's."""
+    return [part.dim for part in (model, model.distilled) if part is not None]
+
+
 @dataclass(frozen=True)
 class WeightedRows:
     """Rows of words, and an index of them by hash.
@@ -100,7 +105,7 @@ class WeightedRowCache:
         self._statistics = statistics
         self._lexical_dim = lexical_dim
         self._rare_weight = rare_weight
-        self._dims = [model.dim for model in (embedder, embedder.distilled) if model is not None]
+        self._dims = semantic_dims(embedder)
         self.dim = sum(self._dims) + lexical_dim
         self.capacity = max(_MIN_CAPACITY, _CACHE_BYTES // (4 * max(self.dim, 1)))
         self._lock = threading.Lock()

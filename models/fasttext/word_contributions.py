@@ -44,7 +44,8 @@ class TitleWords:
 
     What a word adds to two vectors has one direction. So the product of the lengths, summed over
     the parts, is what the word contributes to the dot product: the diagonal of
-    `pairwise_products`, but for the vectors' own lengths.
+    `pairwise_products`, but for the vectors' own lengths. Where a distilled model stands beside the
+    other, both have one length, and the product may be a little more.
 
     Attributes:
         words: string[k], title after title; those of a title in the order of their hashes.
